@@ -1,0 +1,101 @@
+//! The one error type: a value that names the file, the place in it and the facts that disagree.
+
+use std::path::Path;
+
+/// What a library call returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, grouped by what the caller can do about it.
+///
+/// `Display` is always one line, with file-derived text escaped. [`Error::exit_code`] is the
+/// code with which the command line reports it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong: an unknown class, an exit that the network lacks.
+    #[error("{0}")]
+    Usage(String),
+    /// An input file cannot be used: `file: place: cause`.
+    #[error("{file}: {place}: {cause}")]
+    Refused {
+        /// The file as the user named it, escaped.
+        file: String,
+        /// Where in the file: a tensor, an offset, a header field.
+        place: String,
+        /// The facts that disagree.
+        cause: String,
+    },
+    /// The device is missing or failed.
+    #[error("{0}")]
+    Device(String),
+    /// An output cannot be written: `file: cause`.
+    #[error("{file}: cannot write: {cause}")]
+    Write {
+        /// The output as the user named it, escaped.
+        file: String,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Refused`] for `file`; `place` and `cause` may hold text from the file.
+    pub fn refused(file: &Path, place: impl AsRef<str>, cause: impl AsRef<str>) -> Self {
+        Error::Refused {
+            file: printable(&file.to_string_lossy()),
+            place: printable(place.as_ref()),
+            cause: printable(cause.as_ref()),
+        }
+    }
+
+    /// An [`Error::Write`] for `file`.
+    pub fn write(file: &Path, cause: impl std::fmt::Display) -> Self {
+        Error::Write { file: printable(&file.to_string_lossy()), cause: printable(&cause.to_string()) }
+    }
+
+    /// An [`Error::Usage`].
+    pub fn usage(cause: impl AsRef<str>) -> Self {
+        Error::Usage(printable(cause.as_ref()))
+    }
+
+    /// An [`Error::Device`].
+    pub fn device(cause: impl AsRef<str>) -> Self {
+        Error::Device(printable(cause.as_ref()))
+    }
+
+    /// The process exit code: 2 usage, 4 input refused, 5 device, 6 cannot write.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            Error::Refused { .. } => 4,
+            Error::Device(_) => 5,
+            Error::Write { .. } => 6,
+        }
+    }
+}
+
+/// `text` with everything that could disturb a terminal or break the line escaped:
+/// control characters and the Unicode characters that change reading direction.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}') {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_the_file_is_called() {
+        let e = Error::refused(Path::new("a\nb\u{1b}[31m.pth"), "tensor 'x\u{202e}'", "bad");
+        assert_eq!(e.to_string(), "a\\nb\\u{1b}[31m.pth: tensor 'x\\u{202e}': bad");
+        assert_eq!(e.exit_code(), 4);
+    }
+}

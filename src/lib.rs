@@ -1,0 +1,17 @@
+//! Where each exit of a Multi-Scale Dense Network looks when it classifies an image.
+//!
+//! Data flows one way:
+//! image → tensor → [`msdnet`] network → [`graph`] plan → device → maps ([`cam`]) → pictures ([`render`]).
+
+pub mod cam;
+pub mod cpu;
+pub mod cuda;
+pub mod error;
+pub mod graph;
+pub mod image;
+pub mod msdnet;
+pub mod render;
+pub mod tensor;
+
+pub use error::{Error, Result};
+pub use tensor::{Shape, Tensor};

@@ -1,0 +1,7 @@
+//! The command line: parse, run, report the error, set the exit code.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

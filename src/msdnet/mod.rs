@@ -1,0 +1,8 @@
+//! The model: its shape, and its two published key layouts.
+
+pub mod checkpoint;
+pub mod config;
+pub mod infer;
+pub mod weights;
+
+pub use config::Config;
