@@ -1,0 +1,212 @@
+//! The operations. One file an op: its parameters, the shape of its result, and its
+//! vector-Jacobian product (how a gradient of the result becomes one of an input).
+
+mod add;
+mod avg_pool;
+mod batch_norm;
+mod cam;
+mod concat;
+mod conv2d;
+mod linear;
+mod max_pool;
+mod relu;
+mod seed;
+mod softmax;
+
+pub use avg_pool::{AvgPool, AvgPoolGrad};
+pub use batch_norm::{BatchNorm, BatchNormGrad};
+pub use cam::{BorderClasses, Cam, Heat, PooledConv2dGrad, WeightedSum};
+pub use concat::Slice;
+pub use conv2d::{Conv2d, Conv2dGrad, Window};
+pub use linear::{Linear, LinearGrad};
+pub use max_pool::{MaxPool, MaxPoolGrad};
+pub use relu::{ReluGrad, ReluRule};
+
+use super::{Graph, NodeId, mismatch};
+use crate::{Error, Result, Shape};
+
+/// What a node computes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// Given at run time, for each image.
+    Input(Shape),
+    /// The input unchanged, in another place.
+    Copy,
+    /// Two-dimensional convolution.
+    Conv2d(Conv2d),
+    /// Gradient of [`Op::Conv2d`] with respect to its input.
+    Conv2dGrad(Conv2dGrad),
+    /// Batch normalisation with stored statistics.
+    BatchNorm(BatchNorm),
+    /// Its gradient.
+    BatchNormGrad(BatchNormGrad),
+    /// max(x, 0).
+    Relu,
+    /// Its gradient, under one of three rules.
+    ReluGrad(ReluGrad),
+    /// Maximum over windows.
+    MaxPool(MaxPool),
+    /// Its gradient.
+    MaxPoolGrad(MaxPoolGrad),
+    /// Mean over windows.
+    AvgPool(AvgPool),
+    /// Its gradient.
+    AvgPoolGrad(AvgPoolGrad),
+    /// Inputs one after another along the channels.
+    Concat,
+    /// A contiguous range of the input's numbers under another shape.
+    Slice(Slice),
+    /// Fully connected layer over the flattened input.
+    Linear(Linear),
+    /// Its gradient.
+    LinearGrad(LinearGrad),
+    /// Sum of the inputs.
+    Add,
+    /// Softmax over the channels.
+    Softmax,
+    /// Its gradient; inputs: gradient, the softmax's result.
+    SoftmaxGrad,
+    /// One-hot vector of a class; inputs: logits, target (the class as a number; negative: the arg-max).
+    Seed,
+    /// Mean over H and W of each channel.
+    SpatialMean,
+    /// Spatial mean of a convolution's input gradient, without that gradient.
+    PooledConv2dGrad(PooledConv2dGrad),
+    /// Sum of channels, each times its weight; inputs: weights, channels.
+    WeightedSum(WeightedSum),
+    /// (minimum, maximum) of the input.
+    Range,
+    /// A map resized to the image and scaled to [0, 1].
+    Heat(Heat),
+    /// Pooled gradient, weighted sum, ReLU and range in one.
+    Cam(Cam),
+}
+
+impl Op {
+    /// The op's name: the same word in Rust, CUDA, tests and documents.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input(_) => "input",
+            Op::Copy => "copy",
+            Op::Conv2d(_) => "conv2d",
+            Op::Conv2dGrad(_) => "conv2d_grad",
+            Op::BatchNorm(_) => "batch_norm",
+            Op::BatchNormGrad(_) => "batch_norm_grad",
+            Op::Relu => "relu",
+            Op::ReluGrad(_) => "relu_grad",
+            Op::MaxPool(_) => "max_pool",
+            Op::MaxPoolGrad(_) => "max_pool_grad",
+            Op::AvgPool(_) => "avg_pool",
+            Op::AvgPoolGrad(_) => "avg_pool_grad",
+            Op::Concat => "concat",
+            Op::Slice(_) => "slice",
+            Op::Linear(_) => "linear",
+            Op::LinearGrad(_) => "linear_grad",
+            Op::Add => "add",
+            Op::Softmax => "softmax",
+            Op::SoftmaxGrad => "softmax_grad",
+            Op::Seed => "seed",
+            Op::SpatialMean => "spatial_mean",
+            Op::PooledConv2dGrad(_) => "pooled_conv2d_grad",
+            Op::WeightedSum(_) => "weighted_sum",
+            Op::Range => "range",
+            Op::Heat(_) => "heat",
+            Op::Cam(_) => "cam",
+        }
+    }
+
+    /// The shape of the result for inputs of these shapes.
+    ///
+    /// # Errors
+    /// When the op cannot read such inputs.
+    pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
+        let arity = match self {
+            Op::Input(_) => 0..=0,
+            Op::Concat => 1..=usize::MAX,
+            Op::Add => 2..=usize::MAX,
+            Op::ReluGrad(_)
+            | Op::MaxPoolGrad(_)
+            | Op::SoftmaxGrad
+            | Op::Seed
+            | Op::WeightedSum(_)
+            | Op::Cam(_) => 2..=2,
+            Op::Conv2dGrad(g) => g.arity(),
+            _ => 1..=1,
+        };
+        if !arity.contains(&inputs.len()) {
+            let fact = format!("reads {} to {} inputs, is given {}", arity.start(), arity.end(), inputs.len());
+            return Err(mismatch(self.name(), fact));
+        }
+        if let Some(empty) = inputs.iter().find(|s| s.is_empty()) {
+            return Err(mismatch(self.name(), format!("an input of {empty} has no numbers")));
+        }
+        match self {
+            Op::Input(shape) => Ok(*shape),
+            Op::Copy | Op::Relu | Op::Softmax | Op::BatchNormGrad(_) => Ok(inputs[0]),
+            Op::Conv2d(op) => op.shape(inputs[0]),
+            Op::Conv2dGrad(op) => op.shape(inputs),
+            Op::BatchNorm(op) => op.shape(graph, inputs[0]),
+            Op::ReluGrad(_) | Op::Add | Op::SoftmaxGrad => add::shape(self.name(), inputs),
+            Op::MaxPool(op) => op.shape(inputs[0]),
+            Op::MaxPoolGrad(op) => op.shape(inputs),
+            Op::AvgPool(op) => op.shape(inputs[0]),
+            Op::AvgPoolGrad(op) => op.shape(inputs[0]),
+            Op::Concat => concat::shape(inputs),
+            Op::Slice(op) => op.shape(inputs[0]),
+            Op::Linear(op) => op.shape(graph, inputs[0]),
+            Op::LinearGrad(op) => op.shape(graph, inputs[0]),
+            Op::Seed => seed::shape(inputs),
+            Op::SpatialMean => Ok(Shape::vector(inputs[0].c)),
+            Op::PooledConv2dGrad(op) => op.shape(graph, inputs[0]),
+            Op::WeightedSum(_) => cam::weighted_sum_shape(inputs),
+            Op::Range => Ok(Shape::vector(2)),
+            Op::Heat(op) => op.shape(inputs[0]),
+            Op::Cam(op) => op.shape(graph, inputs),
+        }
+    }
+
+    /// Multiply-adds for one image, of the operations that have a notable number of them.
+    pub fn multiply_adds(&self, graph_inputs: &[Shape], output: Shape) -> u64 {
+        let count = match self {
+            Op::Conv2d(op) => output.len() * graph_inputs[0].c * op.window.area(),
+            Op::Conv2dGrad(op) => graph_inputs[0].len() * op.input.c * op.window.area(),
+            Op::Linear(_) | Op::LinearGrad(_) => graph_inputs[0].len() * output.len(),
+            Op::PooledConv2dGrad(op) => op.classes.count() * graph_inputs[0].c * output.len(),
+            Op::Cam(op) => {
+                op.pooled.classes.count() * graph_inputs[0].c * graph_inputs[1].c + graph_inputs[1].len()
+            }
+            Op::WeightedSum(_) => graph_inputs[1].len(),
+            _ => 0,
+        };
+        count as u64
+    }
+
+    /// Adds the nodes that turn `grad`, the gradient of `node`'s value, into the gradient of
+    /// its input number `index`, and returns the last of them.
+    ///
+    /// # Errors
+    /// When the op has no derivative here (the gradient ops themselves: nothing is
+    /// differentiated twice).
+    pub(super) fn vjp(
+        &self,
+        graph: &mut Graph,
+        node: NodeId,
+        grad: NodeId,
+        index: usize,
+        rule: ReluRule,
+    ) -> Result<NodeId> {
+        let input = graph.node(node).inputs[index];
+        match self {
+            Op::Copy | Op::Add => Ok(grad),
+            Op::Conv2d(op) => op.vjp(graph, node, input, grad, rule),
+            Op::BatchNorm(op) => op.vjp(graph, grad),
+            Op::Relu => relu::vjp(graph, node, grad, rule),
+            Op::MaxPool(op) => op.vjp(graph, input, grad),
+            Op::AvgPool(op) => op.vjp(graph, input, grad),
+            Op::Concat => concat::vjp(graph, node, grad, index),
+            Op::Linear(op) => op.vjp(graph, input, grad),
+            Op::Softmax => softmax::vjp(graph, node, grad),
+            _ => Err(Error::usage(format!("{}: has no derivative", self.name()))),
+        }
+    }
+}
