@@ -3,6 +3,9 @@
 pub mod checkpoint;
 pub mod config;
 pub mod infer;
+pub mod names;
+pub mod parts;
+pub mod validate;
 pub mod weights;
 
 pub use config::Config;

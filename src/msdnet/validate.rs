@@ -1,0 +1,60 @@
+//! Which configurations make a network: checked before any number from a file is used.
+
+use super::Config;
+
+/// Largest single count that a configuration may hold; products of a few stay far from overflow.
+const LARGEST: usize = 1 << 16;
+/// Most parts that a network may have: exits and layers are bounded so that a walk over them ends soon.
+const MOST_LAYERS: usize = 4096;
+
+impl Config {
+    /// Says in one phrase why no network can be built from this configuration.
+    pub fn validate(&self) -> Result<(), String> {
+        let c = self;
+        let positive = [
+            ("classes", c.classes),
+            ("exits", c.exits),
+            ("base", c.base),
+            ("channels", c.channels),
+            ("growth", c.growth),
+            ("kernel", c.kernel),
+            ("input", c.input),
+            ("scales", c.scales()),
+        ];
+        let factors =
+            c.scale_factor.iter().chain(&c.bottleneck_factor).map(|&f| ("scale or bottleneck factor", f));
+        for (name, value) in positive.into_iter().chain(factors) {
+            if value == 0 || value > LARGEST {
+                return Err(format!("{name} is {value}, expected 1 to {LARGEST}"));
+            }
+        }
+        if c.step == 0 && c.exits > 1 || c.step > LARGEST {
+            return Err(format!("step is {}, expected 1 to {LARGEST}", c.step));
+        }
+        if c.scales() > 16 || c.bottleneck_factor.len() != c.scales() {
+            return Err(format!(
+                "{} scale factors and {} bottleneck factors, expected as many of each and at most 16",
+                c.scales(),
+                c.bottleneck_factor.len()
+            ));
+        }
+        if c.exits > MOST_LAYERS
+            || c.layers_per_exit().into_iter().fold(0, usize::saturating_add) > MOST_LAYERS
+        {
+            return Err(format!("more than {MOST_LAYERS} layers"));
+        }
+        if c.kernel.is_multiple_of(2)
+            || c.global_conv.is_some_and(|g| g.kernel.is_multiple_of(2) || g.kernel > LARGEST)
+        {
+            return Err("a kernel of even or too large a side".into());
+        }
+        if c.reduction_permille > 1000 {
+            return Err(format!("a transition cannot keep {} thousandths", c.reduction_permille));
+        }
+        // A branch beside a down branch makes exactly half of what its scale grows by.
+        match c.scale_factor.iter().skip(1).find(|&f| !(c.growth * f).is_multiple_of(2)) {
+            Some(f) => Err(format!("growth {} x scale factor {f} is odd and cannot be halved", c.growth)),
+            None => Ok(()),
+        }
+    }
+}
