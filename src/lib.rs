@@ -6,11 +6,13 @@
 pub mod cam;
 pub mod cpu;
 pub mod cuda;
+pub mod device;
 pub mod error;
 pub mod graph;
 pub mod image;
 pub mod msdnet;
 pub mod render;
+pub mod resize;
 pub mod tensor;
 
 pub use error::{Error, Result};

@@ -4,8 +4,10 @@ pub mod checkpoint;
 pub mod config;
 pub mod infer;
 pub mod names;
+pub mod network;
 pub mod parts;
 pub mod validate;
 pub mod weights;
 
 pub use config::Config;
+pub use network::{Exit, Network};

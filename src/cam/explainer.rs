@@ -1,0 +1,209 @@
+//! A question about a network, planned and loaded: images in, answers out.
+
+use std::sync::Arc;
+
+use super::grad_cam::{ExitNodes, Question, question_graph};
+use crate::device::{Device, Runner};
+use crate::graph::passes::Passes;
+use crate::graph::plan::{Plan, Slot};
+use crate::msdnet::Network;
+use crate::{Error, Result, Shape};
+
+/// What one exit says about one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExitAnswer {
+    /// The exit, from 1.
+    pub exit: usize,
+    /// Class scores before the softmax.
+    pub logits: Vec<f32>,
+    /// Class probabilities.
+    pub probabilities: Vec<f32>,
+    /// The class with the highest score; the first where several are equal.
+    pub class: usize,
+    /// Its map, if the question wants maps.
+    pub map: Option<MapAnswer>,
+}
+
+/// Where one exit looks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapAnswer {
+    /// The class that is explained.
+    pub target: usize,
+    /// The weight of each channel of the tap: spatial mean of the gradient.
+    pub weights: Vec<f32>,
+    /// (1, h, w) of the map: the tap's size.
+    pub shape: Shape,
+    /// The map after the ReLU, h x w.
+    pub map: Vec<f32>,
+    /// Smallest number of the map.
+    pub min: f32,
+    /// Largest number of the map.
+    pub max: f32,
+    /// The map resized to the input image, H x W, and scaled to [0, 1].
+    pub heat: Vec<f32>,
+}
+
+/// Where each part of one exit's answer lies in the output space.
+struct ExitSlots {
+    exit: usize,
+    logits: Slot,
+    probabilities: Slot,
+    map: Option<[Slot; 4]>,
+}
+
+/// See the module's documentation.
+pub struct Explainer {
+    runner: Box<dyn Runner>,
+    slots: Vec<ExitSlots>,
+    classes: usize,
+    image: Shape,
+    inputs: Vec<f32>,
+    outputs: Vec<f32>,
+}
+
+impl Explainer {
+    /// Plans `question` about `network` and loads it on `device`, for batches of up to `batch` images.
+    ///
+    /// # Errors
+    /// When the network lacks an exit asked for, or the device fails.
+    pub fn new(network: &Network, question: &Question, device: &Device, batch: usize) -> Result<Explainer> {
+        let (plan, slots) = plan(network, question, &Passes::ALL)?;
+        let runner = device.load(Arc::new(plan), batch.max(1))?;
+        let classes = network.config.classes;
+        let image = network.graph.shape(network.input);
+        Ok(Explainer { runner, slots, classes, image, inputs: Vec::new(), outputs: Vec::new() })
+    }
+
+    /// The most images of one batch.
+    pub fn capacity(&self) -> usize {
+        self.runner.capacity()
+    }
+
+    /// The plan on its device.
+    pub fn runner(&self) -> &dyn Runner {
+        self.runner.as_ref()
+    }
+
+    /// Answers for a batch of normalised images, (N, 3, H, W). `target` is the class whose map is
+    /// wanted; `None`: each exit's own.
+    ///
+    /// # Errors
+    /// When the class does not exist, there are more images than [`Explainer::capacity`], or the
+    /// device fails.
+    pub fn explain(&mut self, images: &[f32], target: Option<usize>) -> Result<Vec<Vec<ExitAnswer>>> {
+        let n = self.fill_inputs(images, target)?;
+        self.runner.run(&self.inputs, &mut self.outputs)?;
+        Ok((0..n).map(|image| self.answers(image, usize::MAX, target)).collect())
+    }
+
+    /// As [`Explainer::explain`], but each image stops at the first exit whose highest probability
+    /// reaches `confidence`: its later exits are not computed and not in the answer.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain`].
+    pub fn explain_early_exit(
+        &mut self,
+        images: &[f32],
+        target: Option<usize>,
+        confidence: f32,
+    ) -> Result<Vec<Vec<ExitAnswer>>> {
+        let n = self.fill_inputs(images, target)?;
+        let slots = &self.slots;
+        let mut unsure = |exit: usize, _image: usize, outputs: &[f32]| {
+            let Some(slot) = slots.iter().find(|s| s.exit == exit) else { return true };
+            let best = read(outputs, slot.probabilities).iter().copied().fold(0.0, f32::max);
+            best < confidence
+        };
+        let reached = self.runner.run_early_exit(&self.inputs, &mut self.outputs, &mut unsure)?;
+        Ok((0..n).map(|image| self.answers(image, reached[image], target)).collect())
+    }
+
+    fn fill_inputs(&mut self, images: &[f32], target: Option<usize>) -> Result<usize> {
+        let len = self.image.len();
+        let n = images.len() / len;
+        if images.len() != n * len || n == 0 || n > self.capacity() {
+            let capacity = self.capacity();
+            return Err(Error::usage(format!(
+                "{} numbers given: 1 to {capacity} images of {} have {len} each",
+                images.len(),
+                self.image
+            )));
+        }
+        if let Some(class) = target.filter(|&c| c >= self.classes) {
+            return Err(Error::usage(format!("class {class}: the network has classes 0 to {}", self.classes - 1)));
+        }
+        let plan = self.runner.plan();
+        self.inputs.clear();
+        self.inputs.resize(n * plan.input_len, 0.0);
+        self.outputs.resize(n * plan.output_len, 0.0);
+        for (space, image) in self.inputs.chunks_exact_mut(plan.input_len).zip(images.chunks_exact(len)) {
+            space[plan.inputs[0].offset..][..len].copy_from_slice(image);
+            for slot in &plan.inputs[1..] {
+                space[slot.offset] = target.map_or(-1.0, |class| class as f32);
+            }
+        }
+        Ok(n)
+    }
+
+    fn answers(&self, image: usize, last_exit: usize, target: Option<usize>) -> Vec<ExitAnswer> {
+        let len = self.runner.plan().output_len;
+        let outputs = &self.outputs[image * len..][..len];
+        let reached = self.slots.iter().filter(|s| s.exit <= last_exit);
+        reached.map(|slots| slots.answer(outputs, target)).collect()
+    }
+}
+
+impl ExitSlots {
+    fn answer(&self, outputs: &[f32], target: Option<usize>) -> ExitAnswer {
+        let logits = read(outputs, self.logits).to_vec();
+        let class = argmax(&logits);
+        let map = self.map.map(|[weights, map, range, heat]| MapAnswer {
+            target: target.unwrap_or(class),
+            weights: read(outputs, weights).to_vec(),
+            shape: map.shape,
+            map: read(outputs, map).to_vec(),
+            min: read(outputs, range)[0],
+            max: read(outputs, range)[1],
+            heat: read(outputs, heat).to_vec(),
+        });
+        let probabilities = read(outputs, self.probabilities).to_vec();
+        ExitAnswer { exit: self.exit, logits, probabilities, class, map }
+    }
+}
+
+/// The plan of a question and where its answers lie.
+fn plan(network: &Network, question: &Question, passes: &Passes) -> Result<(Plan, Vec<ExitSlots>)> {
+    let (graph, nodes) = question_graph(network, question)?;
+    let wanted = |exit: &ExitNodes| {
+        let map = exit.map.map(|m| [m.weights, m.map, m.range, m.heat]);
+        [exit.logits, exit.probabilities].into_iter().chain(map.into_iter().flatten())
+    };
+    let outputs: Vec<_> = nodes.iter().flat_map(wanted).collect();
+    let plan = Plan::new(&graph, &outputs, question.order, passes)?;
+    let per_exit = outputs.len() / nodes.len();
+    let slots = question.exits.iter().zip(plan.outputs.chunks_exact(per_exit));
+    let slots = slots
+        .map(|(&exit, slots)| ExitSlots {
+            exit,
+            logits: slots[0],
+            probabilities: slots[1],
+            map: slots[2..].try_into().ok(),
+        })
+        .collect();
+    Ok((plan, slots))
+}
+
+fn read(outputs: &[f32], slot: Slot) -> &[f32] {
+    &outputs[slot.offset..][..slot.shape.len()]
+}
+
+/// The index of the largest number, the first where several are equal.
+fn argmax(numbers: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, &x) in numbers.iter().enumerate() {
+        if x > numbers[best] {
+            best = i;
+        }
+    }
+    best
+}

@@ -1,0 +1,117 @@
+//! Forward convolution. 1x1 windows read the input where it is; others through packed bands.
+
+use super::pack::{self, Layout, PackKernel};
+use super::weight::{PackedWeight, choose_kernel};
+use super::{Part, cut};
+use crate::Shape;
+use crate::cpu::gemm::{self, OVERREAD, Tile, TileKernel};
+use crate::cpu::simd::Isa;
+use crate::graph::ops::Conv2d;
+
+/// Packed bands are kept below this many numbers, so that they stay in the second-level cache.
+const BAND_LEN: usize = 48 * 1024;
+
+/// A convolution with its weights packed for one kind of CPU.
+pub(in super::super) struct PackedConv2d {
+    weight: PackedWeight,
+    kernel: TileKernel,
+    offsets: Vec<u32>,
+    bands: Option<(Layout, PackKernel)>,
+    output: Shape,
+    relu: bool,
+}
+
+impl PackedConv2d {
+    /// Packs `op`, which reads `input` and writes `output`.
+    pub(in super::super) fn new(
+        isa: Isa,
+        op: &Conv2d,
+        input: Shape,
+        output: Shape,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        let kernel = choose_kernel(gemm::kernels(isa), op.out, output.plane());
+        let k = op.channels * op.window.area();
+        let weight = PackedWeight::new(&kernel, op.out, k, |o, i| weight[o * k + i], bias);
+        let (offsets, bands) = if op.window.is_pointwise() {
+            ((0..k).map(|i| (i * input.plane()) as u32).collect(), None)
+        } else {
+            let least = kernel.pixels.div_ceil(output.w).min(output.h);
+            let fits = |&band: &usize| Layout::new(op.window, input, output.w, band).len() <= BAND_LEN;
+            let band = (least..=output.h).rev().find(fits).unwrap_or(least);
+            let layout = Layout::new(op.window, input, output.w, band);
+            (layout.offsets(), Some((layout, pack::kernel(isa))))
+        };
+        PackedConv2d { weight, kernel, offsets, bands, output, relu: op.relu }
+    }
+
+    /// Scratch numbers that [`PackedConv2d::run`] needs.
+    pub(in super::super) fn scratch_len(&self) -> usize {
+        self.bands.as_ref().map_or(0, |(layout, _)| layout.len() + OVERREAD)
+    }
+
+    /// At most `parts` parts that make up the whole.
+    pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
+        let (pixels, groups) = (self.output.plane(), self.weight.groups());
+        let step = match &self.bands {
+            Some(_) => self.output.w * self.kernel.pixels.div_ceil(self.output.w),
+            None => self.kernel.pixels,
+        };
+        let by_pixels = cut(pixels, step, parts);
+        if by_pixels.len() == parts || groups <= by_pixels.len() {
+            return by_pixels.into_iter().map(|pixels| Part { groups: 0..groups, pixels }).collect();
+        }
+        cut(groups, 1, parts).into_iter().map(|groups| Part { groups, pixels: 0..pixels }).collect()
+    }
+
+    /// Computes one part for one image.
+    ///
+    /// # Safety
+    /// `input` and `output` are the step's slots, with [`OVERREAD`] readable numbers around the
+    /// input; `scratch` has `scratch_len()` numbers; nobody else writes the part.
+    pub(in super::super) unsafe fn run(&self, part: &Part, input: *const f32, output: *mut f32, scratch: *mut f32) {
+        let Some((layout, pack)) = &self.bands else {
+            // SAFETY: every pixel of every channel lies in the input.
+            unsafe { self.tiles(part, input.add(part.pixels.start), output) };
+            return;
+        };
+        let width = self.output.w;
+        let (first, end) = (part.pixels.start / width, part.pixels.end / width);
+        for row in (first..end).step_by(layout.band()) {
+            let rows = row..(row + layout.band()).min(end);
+            let band = Part { groups: part.groups.clone(), pixels: rows.start * width..rows.end * width };
+            // SAFETY: the scratch holds a packed band.
+            unsafe {
+                pack(layout, input, row, scratch);
+                self.tiles(&band, scratch, output);
+            }
+        }
+    }
+
+    /// Computes `part`, whose first pixel is at `x`.
+    unsafe fn tiles(&self, part: &Part, x: *const f32, output: *mut f32) {
+        let plane = self.output.plane();
+        for first in part.pixels.clone().step_by(self.kernel.pixels) {
+            for group in part.groups.clone() {
+                let (weight, bias, channels) = self.weight.group(group);
+                // SAFETY: the tile's channels and pixels lie in the output, its taps in the input.
+                unsafe {
+                    let tile = Tile {
+                        weight: weight.as_ptr(),
+                        x: x.add(first - part.pixels.start),
+                        offsets: self.offsets.as_ptr(),
+                        k: self.weight.k,
+                        bias: bias.as_ptr(),
+                        out: output.add(group * self.weight.group_channels() * plane + first),
+                        out_stride: plane,
+                        channels,
+                        pixels: self.kernel.pixels.min(part.pixels.end - first),
+                        relu: self.relu,
+                    };
+                    (self.kernel.run)(&tile);
+                }
+            }
+        }
+    }
+}

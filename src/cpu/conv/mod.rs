@@ -1,0 +1,27 @@
+//! Convolution and its gradient through the micro-kernel of [`super::gemm`].
+
+mod conv2d;
+mod conv2d_grad;
+mod pack;
+mod weight;
+
+pub(super) use conv2d::PackedConv2d;
+pub(super) use conv2d_grad::PackedConv2dGrad;
+
+use std::ops::Range;
+
+/// A part of a convolution that one thread computes: some channel groups of some pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Groups of output channels.
+    pub(super) groups: Range<usize>,
+    /// Output pixels, in row order.
+    pub(super) pixels: Range<usize>,
+}
+
+/// Cuts `total` into at most `parts` ranges whose ends are multiples of `step`.
+fn cut(total: usize, step: usize, parts: usize) -> Vec<Range<usize>> {
+    let steps = total.div_ceil(step);
+    let parts = parts.min(steps).max(1);
+    (0..parts).map(|i| (steps * i / parts) * step..(steps * (i + 1) / parts * step).min(total)).collect()
+}

@@ -1,0 +1,91 @@
+//! Maximum and mean over windows, their gradients, and the mean over whole channels.
+
+use crate::Shape;
+use crate::graph::ops::Window;
+
+/// The pixels of row `y` or column `x` number `position` of the window: first and end.
+fn span(position: usize, kernel: usize, stride: usize, padding: usize, size: usize) -> (usize, usize) {
+    let start = position * stride;
+    (start.saturating_sub(padding), (start + kernel).saturating_sub(padding).min(size))
+}
+
+/// Calls `visit(channel, output index in the channel, rows, columns)` for each window.
+fn windows(
+    window: &Window,
+    input: Shape,
+    output: Shape,
+    mut visit: impl FnMut(usize, usize, (usize, usize), (usize, usize)),
+) {
+    let Window { kernel, stride, padding } = *window;
+    for channel in 0..output.c {
+        for p in 0..output.h {
+            let rows = span(p, kernel[0], stride[0], padding[0], input.h);
+            for q in 0..output.w {
+                let columns = span(q, kernel[1], stride[1], padding[1], input.w);
+                visit(channel, p * output.w + q, rows, columns);
+            }
+        }
+    }
+}
+
+/// The index of the window's first maximum; NaN wins, as in PyTorch.
+fn first_maximum(x: &[f32], width: usize, rows: (usize, usize), columns: (usize, usize)) -> usize {
+    let mut best = rows.0 * width + columns.0;
+    for y in rows.0..rows.1 {
+        for i in y * width + columns.0..y * width + columns.1 {
+            if x[i] > x[best] || (x[i].is_nan() && !x[best].is_nan()) {
+                best = i;
+            }
+        }
+    }
+    best
+}
+
+pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
+    let [input, output] = shapes;
+    windows(window, input, output, |channel, position, rows, columns| {
+        let x = &x[channel * input.plane()..][..input.plane()];
+        out[channel * output.plane() + position] = x[first_maximum(x, input.w, rows, columns)];
+    });
+}
+
+pub(super) fn max_pool_grad(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f32], out: &mut [f32]) {
+    let [input, output] = shapes;
+    out.fill(0.0);
+    windows(window, input, output, |channel, position, rows, columns| {
+        let start = channel * input.plane();
+        let winner = first_maximum(&x[start..][..input.plane()], input.w, rows, columns);
+        out[start + winner] += grad[channel * output.plane() + position];
+    });
+}
+
+pub(super) fn avg_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
+    let [input, output] = shapes;
+    let share = 1.0 / window.area() as f32;
+    windows(window, input, output, |channel, position, rows, columns| {
+        let x = &x[channel * input.plane()..][..input.plane()];
+        let sum: f32 = (rows.0..rows.1).flat_map(|y| &x[y * input.w..][columns.0..columns.1]).sum();
+        out[channel * output.plane() + position] = sum * share;
+    });
+}
+
+pub(super) fn avg_pool_grad(window: &Window, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
+    let [input, output] = shapes;
+    let share = 1.0 / window.area() as f32;
+    out.fill(0.0);
+    windows(window, input, output, |channel, position, rows, columns| {
+        let g = grad[channel * output.plane() + position] * share;
+        let out = &mut out[channel * input.plane()..][..input.plane()];
+        for y in rows.0..rows.1 {
+            for pixel in &mut out[y * input.w..][columns.0..columns.1] {
+                *pixel += g;
+            }
+        }
+    });
+}
+
+pub(super) fn spatial_mean(plane: usize, x: &[f32], out: &mut [f32]) {
+    for (out, channel) in out.iter_mut().zip(x.chunks_exact(plane)) {
+        *out = channel.iter().sum::<f32>() / plane as f32;
+    }
+}

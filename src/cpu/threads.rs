@@ -1,0 +1,178 @@
+//! A few threads that work in step: they meet at a spin barrier between levels, and sleep
+//! between runs.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+/// Spins before a waiting thread lets others run: enough for a level, little enough not to
+/// starve whoever holds the core.
+const SPINS: usize = 20_000;
+
+/// Work for every thread: called with the thread's number.
+type Work = dyn Fn(usize) + Sync;
+
+/// A pointer to the current work, valid while [`Threads::run`] waits for it.
+#[derive(Clone, Copy)]
+struct Job(*const Work);
+// SAFETY: `Work` is Sync, and `Threads::run` outlives every use of the pointer.
+unsafe impl Send for Job {}
+
+/// What the threads share.
+struct Shared {
+    /// Number of the current run, and its work.
+    current: Mutex<(usize, Option<Job>)>,
+    wake: Condvar,
+    /// The run that spinning threads look for.
+    started: AtomicUsize,
+    /// Threads that have ended the current run.
+    ended: AtomicUsize,
+    quit: AtomicBool,
+    panicked: AtomicBool,
+}
+
+/// The threads of one runner. The caller's thread is number 0.
+pub(super) struct Threads {
+    shared: Arc<Shared>,
+    handles: Vec<JoinHandle<()>>,
+    barrier: Barrier,
+}
+
+impl Threads {
+    /// `count` threads, the caller's included.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub(super) fn new(count: usize) -> std::io::Result<Threads> {
+        let shared = Arc::new(Shared {
+            current: Mutex::new((0, None)),
+            wake: Condvar::new(),
+            started: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            quit: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+        });
+        let mut threads = Threads { shared, handles: Vec::new(), barrier: Barrier::new(count) };
+        for number in 1..count {
+            let shared = Arc::clone(&threads.shared);
+            let builder = std::thread::Builder::new().name(format!("msdcam-{number}"));
+            threads.handles.push(builder.spawn(move || shared.serve(number))?);
+        }
+        Ok(threads)
+    }
+
+    /// How many.
+    pub(super) fn count(&self) -> usize {
+        self.handles.len() + 1
+    }
+
+    /// Waits, inside a run, until every thread is here.
+    pub(super) fn meet(&self) {
+        self.barrier.wait();
+    }
+
+    /// Calls `work` on every thread and returns when all have ended.
+    pub(super) fn run(&self, work: &(dyn Fn(usize) + Sync)) {
+        if self.handles.is_empty() {
+            return work(0);
+        }
+        let shared = &*self.shared;
+        shared.ended.store(0, Ordering::Relaxed);
+        // SAFETY: only the lifetime changes; this function returns after the last use.
+        let job = Job(unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) });
+        {
+            let mut current = shared.current.lock().unwrap_or_else(|e| e.into_inner());
+            *current = (current.0 + 1, Some(job));
+            shared.started.store(current.0, Ordering::Release);
+        }
+        shared.wake.notify_all();
+        work(0);
+        spin_until(|| shared.ended.load(Ordering::Acquire) == self.handles.len());
+        assert!(!shared.panicked.load(Ordering::Relaxed), "a worker thread failed");
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shared.quit.store(true, Ordering::Release);
+        {
+            let mut current = self.shared.current.lock().unwrap_or_else(|e| e.into_inner());
+            current.0 += 1;
+            self.shared.started.store(current.0, Ordering::Release);
+        }
+        self.shared.wake.notify_all();
+        for handle in self.handles.drain(..) {
+            // A worker catches its own panics; there is nothing to learn here.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, number: usize) {
+        let mut seen = 0;
+        loop {
+            // Runs follow each other closely in a stream of images: spin a little, then sleep.
+            for _ in 0..SPINS {
+                if self.started.load(Ordering::Acquire) != seen {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+            let job = {
+                let mut current = self.current.lock().unwrap_or_else(|e| e.into_inner());
+                while current.0 == seen {
+                    current = self.wake.wait(current).unwrap_or_else(|e| e.into_inner());
+                }
+                seen = current.0;
+                current.1
+            };
+            if self.quit.load(Ordering::Acquire) {
+                return;
+            }
+            if let Some(Job(work)) = job {
+                // SAFETY: `Threads::run` waits until `ended` counts this thread.
+                let call = std::panic::AssertUnwindSafe(|| unsafe { (*work)(number) });
+                if std::panic::catch_unwind(call).is_err() {
+                    self.panicked.store(true, Ordering::Relaxed);
+                }
+                self.ended.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+}
+
+/// A meeting point for a fixed number of threads.
+struct Barrier {
+    count: usize,
+    waiting: AtomicUsize,
+    round: AtomicUsize,
+}
+
+impl Barrier {
+    fn new(count: usize) -> Self {
+        Barrier { count, waiting: AtomicUsize::new(0), round: AtomicUsize::new(0) }
+    }
+
+    fn wait(&self) {
+        let round = self.round.load(Ordering::Relaxed);
+        if self.waiting.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
+            self.waiting.store(0, Ordering::Relaxed);
+            self.round.store(round.wrapping_add(1), Ordering::Release);
+        } else {
+            spin_until(|| self.round.load(Ordering::Acquire) != round);
+        }
+    }
+}
+
+fn spin_until(done: impl Fn() -> bool) {
+    let mut spins = 0;
+    while !done() {
+        spins += 1;
+        if spins < SPINS {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}

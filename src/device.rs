@@ -1,0 +1,90 @@
+//! The seam between what is computed and where: a device loads a plan and runs it on batches.
+
+use std::sync::Arc;
+
+use crate::graph::plan::Plan;
+use crate::{Result, cpu};
+
+/// Which device to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The first GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU with this number.
+    Cuda(usize),
+}
+
+/// A device that is ready to load plans.
+pub enum Device {
+    /// The CPU, with this many threads.
+    Cpu(cpu::Cpu),
+}
+
+impl Device {
+    /// Opens a device; `threads` counts for the CPU only, 0 means one for each core.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the device asked for is not there.
+    pub fn open(_choice: DeviceChoice, threads: usize) -> Result<Device> {
+        Ok(Device::Cpu(cpu::Cpu::new(threads)?))
+    }
+
+    /// What it is, in words: `cpu (2 threads, AVX-512)`.
+    pub fn description(&self) -> String {
+        match self {
+            Device::Cpu(cpu) => cpu.description(),
+        }
+    }
+
+    /// Prepares `plan` for batches of up to `batch` images.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when there is too little memory, or a kernel cannot be made.
+    pub fn load(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Runner>> {
+        match self {
+            Device::Cpu(cpu) => cpu.load(plan, batch),
+        }
+    }
+}
+
+/// Asked after each exit: (exit from 1, image of the batch, that image's output space); true
+/// where the image needs later exits too.
+pub type Continues<'a> = dyn FnMut(usize, usize, &[f32]) -> bool + 'a;
+
+/// A plan on a device.
+///
+/// Inputs and outputs are whole input and output spaces, one image after another:
+/// `plan.input_len` and `plan.output_len` numbers each.
+pub trait Runner: Send {
+    /// What it runs.
+    fn plan(&self) -> &Plan;
+
+    /// The most images of one run.
+    fn capacity(&self) -> usize;
+
+    /// Runs every level on all images in `inputs`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the device fails.
+    fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()>;
+
+    /// Runs exit by exit, dropping an image once `continues` says that it needs no later exit,
+    /// and returns the last exit that each image ran. The plan is one made with
+    /// [`crate::graph::plan::Order::ByExit`]; outputs of exits that an image did not reach are
+    /// undefined.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    fn run_early_exit(
+        &mut self,
+        inputs: &[f32],
+        outputs: &mut [f32],
+        continues: &mut Continues,
+    ) -> Result<Vec<usize>>;
+
+    /// Multiply-adds done by all runs so far.
+    fn multiply_adds_done(&self) -> u64;
+}
