@@ -1,0 +1,225 @@
+"""One small case per op and awkward shape: input, parameters, output, and the gradient of the input.
+
+Inputs are numbers on a coarse grid, exact in f32; PyTorch computes in f64; the answers are
+rounded to f32 once, at the end.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from msdnet import Relu
+
+# (N, C, H, W), output channels, (kh, kw), (sy, sx), (py, px), bias
+CONV2D = [
+    ((1, 1, 1, 1), 1, (1, 1), (1, 1), (0, 0), False),
+    ((1, 3, 5, 7), 5, (1, 1), (1, 1), (0, 0), True),
+    ((2, 17, 9, 11), 7, (1, 1), (1, 1), (0, 0), False),
+    ((3, 7, 1, 1), 17, (1, 1), (1, 1), (0, 0), True),
+    ((1, 17, 8, 8), 17, (1, 1), (1, 1), (0, 0), True),
+    ((2, 5, 7, 6), 3, (1, 1), (2, 2), (0, 0), False),
+    ((1, 1, 3, 3), 1, (3, 3), (1, 1), (0, 0), False),
+    ((1, 3, 11, 13), 7, (3, 3), (1, 1), (1, 1), True),
+    ((2, 7, 9, 5), 5, (3, 3), (1, 1), (1, 1), False),
+    ((1, 17, 7, 7), 17, (3, 3), (1, 1), (1, 1), False),
+    ((3, 5, 17, 19), 3, (3, 3), (1, 1), (1, 1), True),
+    ((1, 7, 19, 1), 5, (3, 3), (1, 1), (1, 1), False),
+    ((1, 3, 1, 17), 7, (3, 3), (1, 1), (1, 1), True),
+    ((1, 5, 1, 1), 7, (3, 3), (1, 1), (1, 1), True),
+    ((2, 3, 2, 2), 5, (3, 3), (1, 1), (2, 2), False),
+    ((1, 7, 8, 8), 5, (3, 3), (2, 2), (1, 1), False),
+    ((2, 5, 7, 7), 17, (3, 3), (2, 2), (1, 1), True),
+    ((1, 17, 9, 13), 3, (3, 3), (2, 2), (1, 1), False),
+    ((3, 3, 6, 11), 7, (3, 3), (2, 2), (1, 1), True),
+    ((1, 5, 1, 3), 3, (3, 3), (2, 2), (1, 1), False),
+    ((1, 3, 10, 12), 5, (3, 3), (3, 3), (0, 0), False),
+    ((2, 7, 11, 8), 3, (3, 3), (3, 2), (1, 0), True),
+    ((1, 5, 8, 9), 7, (3, 3), (2, 1), (1, 1), False),
+    ((1, 3, 13, 9), 5, (1, 7), (1, 1), (0, 3), True),
+    ((2, 5, 9, 13), 3, (7, 1), (1, 1), (3, 0), True),
+    ((1, 7, 11, 8), 5, (1, 7), (1, 2), (0, 3), True),
+    ((1, 5, 8, 11), 7, (7, 1), (2, 1), (3, 0), True),
+    ((2, 3, 5, 3), 7, (1, 7), (1, 1), (0, 3), False),
+    ((1, 3, 2, 5), 1, (7, 1), (1, 1), (3, 0), False),
+    ((1, 7, 9, 7), 3, (5, 3), (1, 1), (2, 1), True),
+    ((2, 3, 13, 6), 5, (5, 3), (2, 3), (2, 0), False),
+    ((1, 5, 7, 9), 3, (5, 5), (1, 1), (2, 2), True),
+    ((1, 3, 3, 2), 7, (5, 5), (2, 2), (2, 2), False),
+    ((1, 5, 6, 7), 3, (2, 2), (1, 1), (0, 0), True),
+    ((2, 3, 7, 5), 5, (2, 2), (2, 2), (1, 1), False),
+    ((1, 3, 19, 17), 5, (7, 7), (2, 2), (3, 3), True),
+    ((2, 1, 3, 4), 3, (7, 7), (2, 2), (3, 3), False),
+    ((1, 1, 1, 2), 5, (7, 7), (1, 1), (3, 3), True),
+]
+
+BATCH_NORM = [((1, 1, 1, 1), 1e-5), ((2, 5, 7, 3), 1e-5), ((3, 17, 5, 9), 1e-5), ((1, 7, 1, 19), 1e-3), ((2, 3, 11, 13), 1e-5)]
+
+RELU = [((1, 1, 1, 1), "plain"), ((2, 5, 7, 3), "plain"), ((1, 3, 9, 19), "plain")]
+RELU += [((2, 5, 7, 3), rule) for rule in ("guided", "deconvnet")]
+RELU += [((1, 17, 3, 5), rule) for rule in ("guided", "deconvnet")]
+
+# (N, C, H, W), kernel, stride, padding, values: "tied" are few and many of them zero, as after a ReLU
+MAX_POOL = [
+    ((1, 1, 1, 1), 1, 1, 0, "grid"),
+    ((1, 3, 8, 8), 3, 2, 1, "grid"),
+    ((2, 5, 7, 9), 3, 2, 1, "tied"),
+    ((1, 3, 13, 11), 3, 2, 1, "negative"),
+    ((1, 1, 5, 5), 3, 2, 1, "zero"),
+    ((3, 7, 2, 1), 3, 2, 1, "tied"),
+    ((1, 1, 1, 1), 3, 2, 1, "grid"),
+    ((2, 3, 7, 5), 2, 2, 0, "tied"),
+    ((1, 5, 6, 8), 3, 1, 1, "tied"),
+    ((1, 3, 11, 10), 3, 3, 0, "tied"),
+]
+
+AVG_POOL = [
+    ((1, 1, 2, 2), 2, 2),
+    ((2, 17, 2, 2), 2, 2),
+    ((1, 7, 3, 3), 2, 2),
+    ((3, 5, 9, 6), 2, 2),
+    ((1, 3, 11, 8), 3, 2),
+    ((2, 3, 7, 10), 3, 3),
+    ((1, 5, 1, 1), 1, 1),
+]
+
+# (N, H, W), channels of each part
+CONCAT = [((1, 1, 1), [1, 1]), ((2, 5, 7), [3, 5]), ((1, 7, 3), [7, 1, 3]), ((3, 3, 5), [17, 3, 5, 1]), ((2, 1, 9), [5])]
+
+# (N, C, H, W), outputs, bias: the input is flattened to (N, C * H * W)
+LINEAR = [((1, 1, 1, 1), 1, True), ((2, 17, 1, 1), 10, True), ((3, 7, 1, 1), 3, False), ((1, 128, 1, 1), 5, True), ((2, 3, 2, 2), 7, True)]
+
+ADD = [(1, 1, 1, 1), (2, 5, 7, 3), (1, 17, 1, 9)]
+
+# (N, C), largest magnitude of the grid
+SOFTMAX = [((1, 1), 2), ((2, 7), 2), ((3, 17), 32), ((1, 5), 256)]
+
+# (N, C, H, W), (height, width)
+RESIZE = [
+    ((1, 1, 8, 8), (32, 32)),
+    ((2, 1, 7, 7), (45, 45)),
+    ((1, 3, 1, 1), (5, 3)),
+    ((1, 1, 1, 7), (4, 19)),
+    ((2, 3, 5, 3), (4, 9)),
+    ((1, 1, 9, 9), (9, 9)),
+    ((1, 1, 9, 11), (4, 3)),
+    ((1, 1, 2, 2), (1, 1)),
+    ((1, 1, 8, 8), (27, 13)),
+]
+
+
+class Grid:
+    """Random numbers on a coarse grid, exact in f32."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def __call__(self, *shape, limit=2.0, steps=64):
+        """Multiples of limit / steps in [-limit, limit], f64."""
+        return torch.from_numpy(self.rng.integers(-steps, steps + 1, shape) * (limit / steps))
+
+    def positive(self, *shape):
+        """Multiples of 1/64 in [0.5, 1.5]."""
+        return 1.0 + self(*shape, limit=0.5, steps=32)
+
+    def for_pool(self, shape, values):
+        if values == "tied":
+            return self(*shape, limit=1.0, steps=2).clamp(min=0)
+        if values == "negative":
+            return self(*shape) - 4
+        return torch.zeros(shape, dtype=torch.float64) if values == "zero" else self(*shape)
+
+
+class Cases:
+    """The tensors of all cases and the list that describes them."""
+
+    def __init__(self, rng):
+        self.grid = Grid(rng)
+        self.tensors = {}
+        self.list = []
+
+    def add(self, op, params, inputs, fixed, compute, differentiate=True):
+        """Run `compute(*inputs)`; keep inputs, fixed tensors, output, and gradients of the inputs."""
+        number = sum(case["op"] == op for case in self.list)
+        name = f"{op}_{number:02}"
+        self.list.append({"name": name, "op": op, **params})
+        inputs = [x.requires_grad_(differentiate) for x in inputs]
+        output = compute(*inputs)
+        kept = {"output": output, **fixed}
+        suffixes = [""] if op not in ("concat", "add") else [str(i) for i in range(len(inputs))]
+        kept |= {f"input{s}": x for s, x in zip(suffixes, inputs, strict=True)}
+        if differentiate:
+            kept["grad_output"] = self.grid(*output.shape)
+            grads = torch.autograd.grad(output, inputs, kept["grad_output"])
+            kept |= {f"grad_input{s}": g for s, g in zip(suffixes, grads, strict=True)}
+        self.tensors |= {f"{name}.{key}": value.detach().float().contiguous() for key, value in kept.items()}
+
+
+def conv2d(cases):
+    g = cases.grid
+    for shape, cout, kernel, stride, padding, biased in CONV2D:
+        fixed = {"weight": g(cout, shape[1], *kernel, limit=1.0)}
+        if biased:
+            fixed["bias"] = g(cout)
+        params = {"stride": stride, "padding": padding}
+        cases.add("conv2d", params, [g(*shape)], fixed, lambda x: F.conv2d(x, **fixed, **params))
+
+
+def batch_norm(cases):
+    g = cases.grid
+    for shape, eps in BATCH_NORM:
+        c = shape[1]
+        fixed = {"weight": g.positive(c), "bias": g(c), "running_mean": g(c), "running_var": g.positive(c)}
+        cases.add("batch_norm", {"eps": eps}, [g(*shape)], fixed, lambda x: F.batch_norm(x, eps=eps, **fixed))
+
+
+def relu(cases):
+    for shape, rule in RELU:
+        module = Relu()
+        module.rule = rule
+        cases.add("relu", {"rule": rule}, [cases.grid(*shape, steps=4)], {}, module)
+
+
+def pools(cases):
+    g = cases.grid
+    for shape, kernel, stride, padding, values in MAX_POOL:
+        params = {"kernel": [kernel] * 2, "stride": [stride] * 2, "padding": [padding] * 2}
+        x = g.for_pool(shape, values)
+        cases.add("max_pool", params, [x], {}, lambda x: F.max_pool2d(x, kernel, stride, padding))
+    for shape, kernel, stride in AVG_POOL:
+        params = {"kernel": [kernel] * 2, "stride": [stride] * 2}
+        cases.add("avg_pool", params, [g(*shape)], {}, lambda x: F.avg_pool2d(x, kernel, stride))
+
+
+def joins(cases):
+    g = cases.grid
+    for (n, h, w), channels in CONCAT:
+        cases.add("concat", {}, [g(n, c, h, w) for c in channels], {}, lambda *xs: torch.cat(xs, 1))
+    for shape in ADD:
+        cases.add("add", {}, [g(*shape), g(*shape)], {}, torch.add)
+
+
+def vectors(cases):
+    g = cases.grid
+    for shape, outputs, biased in LINEAR:
+        fixed = {"weight": g(outputs, shape[1] * shape[2] * shape[3], limit=1.0)}
+        if biased:
+            fixed["bias"] = g(outputs)
+        cases.add("linear", {}, [g(*shape)], fixed, lambda x: F.linear(x.flatten(1), **fixed)[:, :, None, None])
+    for (n, c), limit in SOFTMAX:
+        cases.add("softmax", {}, [g(n, c, 1, 1, limit=limit)], {}, lambda x: x.softmax(1))
+
+
+def resizes(cases):
+    for shape, size in RESIZE:
+        params = {"h": size[0], "w": size[1]}
+        cases.add(
+            "resize", params, [cases.grid(*shape)], {},
+            lambda x: F.interpolate(x, size=size, mode="bilinear", align_corners=False), differentiate=False,
+        )  # fmt: skip
+
+
+def make(rng):
+    """(tensors, list of cases)."""
+    cases = Cases(rng)
+    for family in (conv2d, batch_norm, relu, pools, joins, vectors, resizes):
+        family(cases)
+    return cases.tensors, cases.list
