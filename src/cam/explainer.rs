@@ -130,7 +130,10 @@ impl Explainer {
             )));
         }
         if let Some(class) = target.filter(|&c| c >= self.classes) {
-            return Err(Error::usage(format!("class {class}: the network has classes 0 to {}", self.classes - 1)));
+            return Err(Error::usage(format!(
+                "class {class}: the network has classes 0 to {}",
+                self.classes - 1
+            )));
         }
         let plan = self.runner.plan();
         self.inputs.clear();

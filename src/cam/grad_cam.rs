@@ -70,7 +70,8 @@ pub(super) fn question_graph(network: &Network, question: &Question) -> Result<(
         graph.set_stage(number);
         let exit = network.exits[number - 1];
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
-        let map = if question.maps { Some(grad_cam(&mut graph, exit.tap, exit.logits, image)?) } else { None };
+        let map =
+            if question.maps { Some(grad_cam(&mut graph, exit.tap, exit.logits, image)?) } else { None };
         nodes.push(ExitNodes { logits: exit.logits, probabilities, map });
     }
     Ok((graph, nodes))

@@ -1,7 +1,7 @@
 //! From the gradient of a head's first convolution to a heat map.
 
 use crate::Shape;
-use crate::graph::ops::BorderClasses;
+use crate::graph::ops::{BorderClasses, Cam};
 
 /// weights[i] = sum over classes b and channels o of S[b, o] * sums[b, o, i], where S sums `grad`
 /// over a class's positions.
@@ -44,7 +44,10 @@ pub(super) fn weighted_sum(relu: bool, weights: &[f32], x: &[f32], out: &mut [f3
 /// (minimum, maximum); NaN where a number is NaN.
 pub(super) fn range(x: &[f32], out: &mut [f32]) {
     let pick = |better: fn(f32, f32) -> bool| {
-        x.iter().copied().reduce(|best, x| if x.is_nan() || better(x, best) { x } else { best }).unwrap_or(0.0)
+        x.iter()
+            .copied()
+            .reduce(|best, x| if x.is_nan() || better(x, best) { x } else { best })
+            .unwrap_or(0.0)
     };
     out[0] = pick(|x, best| x < best);
     out[1] = pick(|x, best| x > best);
@@ -60,4 +63,13 @@ pub(super) fn heat(from: Shape, to: Shape, map: &[f32], out: &mut [f32]) {
     for x in out {
         *x = (*x - min) * scale;
     }
+}
+
+/// Channel weights, map and range, one after another in `out`.
+pub(super) fn cam(op: &Cam, tap: Shape, sums: &[f32], grad: &[f32], x: &[f32], out: &mut [f32]) {
+    let (weights, rest) = out.split_at_mut(tap.c);
+    let (map, limits) = rest.split_at_mut(tap.plane());
+    pooled_conv2d_grad(&op.pooled.classes, sums, grad, weights);
+    weighted_sum(op.sum.relu, weights, x, map);
+    range(map, limits);
 }

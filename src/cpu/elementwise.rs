@@ -15,12 +15,9 @@ pub(super) fn relu_grad(rule: ReluRule, grad: &[f32], result: &[f32], out: &mut 
     }
 }
 
-pub(super) fn add(inputs: &[&[f32]], out: &mut [f32]) {
-    out.copy_from_slice(inputs[0]);
-    for input in &inputs[1..] {
-        for (out, &x) in out.iter_mut().zip(*input) {
-            *out += x;
-        }
+pub(super) fn add(x: &[f32], out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out += x;
     }
 }
 

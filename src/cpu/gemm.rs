@@ -5,9 +5,9 @@
 //! column), and the offset of k is where the input, packed or not, has that tap's first pixel.
 //! The sum over k has one order whatever the tile, so results do not depend on how work is split.
 
-use super::simd::{Isa, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
+use super::simd::{Isa, Portable, Simd};
 
 /// How far a kernel may read behind the last number that it needs, in numbers.
 pub(super) const OVERREAD: usize = 64;

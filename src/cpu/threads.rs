@@ -79,7 +79,8 @@ impl Threads {
         let shared = &*self.shared;
         shared.ended.store(0, Ordering::Relaxed);
         // SAFETY: only the lifetime changes; this function returns after the last use.
-        let job = Job(unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) });
+        let job =
+            Job(unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Work>(work) });
         {
             let mut current = shared.current.lock().unwrap_or_else(|e| e.into_inner());
             *current = (current.0 + 1, Some(job));

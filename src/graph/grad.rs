@@ -21,7 +21,11 @@ pub fn gradients(
 ) -> Result<Vec<NodeId>> {
     let on_path = paths(graph, score, wanted);
     if let Some(lost) = wanted.iter().position(|w| !on_path[w.index()]) {
-        return Err(Error::usage(format!("gradient: tap {} of {} does not reach the score", lost + 1, wanted.len())));
+        return Err(Error::usage(format!(
+            "gradient: tap {} of {} does not reach the score",
+            lost + 1,
+            wanted.len()
+        )));
     }
     // What each node's readers have contributed to its gradient so far.
     let mut contributions: Vec<Vec<NodeId>> = vec![Vec::new(); score.index() + 1];

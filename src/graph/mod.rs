@@ -113,7 +113,12 @@ impl Graph {
     ///
     /// # Panics
     /// When `data` does not fill `dims`.
-    pub fn add_param(&mut self, name: impl Into<String>, dims: &[usize], data: impl Into<Arc<[f32]>>) -> ParamId {
+    pub fn add_param(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[usize],
+        data: impl Into<Arc<[f32]>>,
+    ) -> ParamId {
         let (name, data) = (name.into(), data.into());
         assert_eq!(data.len(), dims.iter().product::<usize>(), "parameter '{name}' of {dims:?}");
         self.params.push(Param { name, dims: dims.to_vec(), data });

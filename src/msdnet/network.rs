@@ -203,7 +203,14 @@ impl Builder<'_> {
 
     /// k x 1 then 1 x k, plus 1 x k then k x 1. With shared weights the port runs the left branch
     /// on the transposed image and transposes back: the same as transposed kernels on the image.
-    fn global_conv(&mut self, conv: &str, x: NodeId, out: usize, stride: usize, g: GlobalConv) -> Result<NodeId> {
+    fn global_conv(
+        &mut self,
+        conv: &str,
+        x: NodeId,
+        out: usize,
+        stride: usize,
+        g: GlobalConv,
+    ) -> Result<NodeId> {
         let (k, pad) = (g.kernel, g.kernel / 2);
         let tall = Window { kernel: [k, 1], stride: [stride, 1], padding: [pad, 0] };
         let wide = Window { kernel: [1, k], stride: [1, stride], padding: [0, pad] };

@@ -19,6 +19,7 @@ pub(in super::super) struct PackedConv2d {
     bands: Option<(Layout, PackKernel)>,
     output: Shape,
     relu: bool,
+    whole: Part,
 }
 
 impl PackedConv2d {
@@ -43,7 +44,13 @@ impl PackedConv2d {
             let layout = Layout::new(op.window, input, output.w, band);
             (layout.offsets(), Some((layout, pack::kernel(isa))))
         };
-        PackedConv2d { weight, kernel, offsets, bands, output, relu: op.relu }
+        let whole = Part { groups: 0..weight.groups(), pixels: 0..output.plane() };
+        PackedConv2d { weight, kernel, offsets, bands, output, relu: op.relu, whole }
+    }
+
+    /// The one part that is everything.
+    pub(in super::super) fn whole(&self) -> &Part {
+        &self.whole
     }
 
     /// Scratch numbers that [`PackedConv2d::run`] needs.
@@ -70,7 +77,13 @@ impl PackedConv2d {
     /// # Safety
     /// `input` and `output` are the step's slots, with [`OVERREAD`] readable numbers around the
     /// input; `scratch` has `scratch_len()` numbers; nobody else writes the part.
-    pub(in super::super) unsafe fn run(&self, part: &Part, input: *const f32, output: *mut f32, scratch: *mut f32) {
+    pub(in super::super) unsafe fn run(
+        &self,
+        part: &Part,
+        input: *const f32,
+        output: *mut f32,
+        scratch: *mut f32,
+    ) {
         let Some((layout, pack)) = &self.bands else {
             // SAFETY: every pixel of every channel lies in the input.
             unsafe { self.tiles(part, input.add(part.pixels.start), output) };

@@ -18,6 +18,7 @@ pub(in super::super) struct PackedConv2dGrad {
     input: Shape,
     grad: Shape,
     relu: Option<ReluRule>,
+    whole: Part,
 }
 
 impl PackedConv2dGrad {
@@ -33,7 +34,13 @@ impl PackedConv2dGrad {
             input: op.input,
             grad,
             relu: op.relu,
+            whole: Part { groups: 0..op.input.c, pixels: 0..op.input.plane() },
         }
+    }
+
+    /// The one part that is everything.
+    pub(in super::super) fn whole(&self) -> &Part {
+        &self.whole
     }
 
     /// Scratch numbers that [`PackedConv2dGrad::run`] needs.
@@ -45,7 +52,10 @@ impl PackedConv2dGrad {
     /// At most `parts` parts that make up the whole; their groups are input channels.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
         let pixels = 0..self.input.plane();
-        cut(self.input.c, 1, parts).into_iter().map(|groups| Part { groups, pixels: pixels.clone() }).collect()
+        cut(self.input.c, 1, parts)
+            .into_iter()
+            .map(|groups| Part { groups, pixels: pixels.clone() })
+            .collect()
     }
 
     /// Computes one part for one image; `gate` is the value whose ReLU gates the result.

@@ -6,9 +6,9 @@
 //! successive runs. A tap is then an offset, and a tile of pixels may span rows.
 
 use crate::Shape;
-use crate::cpu::simd::{Isa, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Avx2, Avx512};
+use crate::cpu::simd::{Isa, Portable, Simd};
 use crate::graph::ops::Window;
 
 /// The layout of one convolution's packed bands.

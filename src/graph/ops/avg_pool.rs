@@ -20,7 +20,10 @@ impl From<AvgPool> for Op {
 impl AvgPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         if self.window.padding != [0, 0] {
-            return Err(mismatch("avg_pool", format!("padding {:?}, only 0 is defined", self.window.padding)));
+            return Err(mismatch(
+                "avg_pool",
+                format!("padding {:?}, only 0 is defined", self.window.padding),
+            ));
         }
         let [h, w] = self.window.positions("avg_pool", input.h, input.w)?;
         Ok(Shape::new(input.c, h, w))

@@ -1,7 +1,7 @@
 //! Batch normalisation with stored statistics:
 //! y = (x - mean) * weight / sqrt(variance + eps) + bias, per channel.
 
-use super::super::{Graph, NodeId, ParamId, mismatch};
+use super::super::{Graph, NodeId, Param, ParamId, mismatch};
 use super::Op;
 use crate::{Result, Shape};
 
@@ -28,9 +28,9 @@ impl From<BatchNorm> for Op {
 
 impl BatchNorm {
     /// Scale and shift of each channel, (s, t) with y = s * x + t, in double precision.
-    pub fn affine(&self, graph: &Graph) -> Vec<(f64, f64)> {
+    pub fn affine(&self, params: &[Param]) -> Vec<(f64, f64)> {
         let [weight, bias, mean, variance] =
-            [self.weight, self.bias, self.mean, self.variance].map(|id| &graph.param(id).data);
+            [self.weight, self.bias, self.mean, self.variance].map(|id| &params[id.index()].data);
         (0..weight.len())
             .map(|c| {
                 let scale = f64::from(weight[c]) / (f64::from(variance[c]) + f64::from(self.eps)).sqrt();

@@ -79,7 +79,10 @@ impl PooledConv2dGrad {
         let dims = &graph.param(self.sums).dims;
         let expected = Shape::new(dims[1], self.classes.rows.len(), self.classes.columns.len());
         if grad != expected {
-            return Err(mismatch("pooled_conv2d_grad", format!("gradient of {expected} expected, is {grad}")));
+            return Err(mismatch(
+                "pooled_conv2d_grad",
+                format!("gradient of {expected} expected, is {grad}"),
+            ));
         }
         Ok(Shape::vector(dims[2]))
     }

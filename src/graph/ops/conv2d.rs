@@ -75,16 +75,32 @@ impl From<Conv2d> for Op {
 
 impl Conv2d {
     /// A convolution whose sizes are those of its weight (O, I, KH, KW).
-    pub fn new(graph: &Graph, weight: ParamId, bias: Option<ParamId>, stride: [usize; 2], padding: [usize; 2]) -> Self {
+    pub fn new(
+        graph: &Graph,
+        weight: ParamId,
+        bias: Option<ParamId>,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> Self {
         let [out, channels, kh, kw] = graph.param(weight).dims[..] else {
             panic!("conv2d weight '{}' has {:?}", graph.param(weight).name, graph.param(weight).dims);
         };
-        Conv2d { weight, bias, out, channels, window: Window { kernel: [kh, kw], stride, padding }, relu: false }
+        Conv2d {
+            weight,
+            bias,
+            out,
+            channels,
+            window: Window { kernel: [kh, kw], stride, padding },
+            relu: false,
+        }
     }
 
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         if input.c != self.channels {
-            return Err(mismatch("conv2d", format!("weight expects {} channels, input has {}", self.channels, input.c)));
+            return Err(mismatch(
+                "conv2d",
+                format!("weight expects {} channels, input has {}", self.channels, input.c),
+            ));
         }
         let [h, w] = self.window.positions("conv2d", input.h, input.w)?;
         Ok(Shape::new(self.out, h, w))
@@ -139,7 +155,10 @@ impl Conv2dGrad {
         let [h, w] = self.window.positions("conv2d_grad", self.input.h, self.input.w)?;
         let expected = Shape::new(self.out, h, w);
         if inputs[0] != expected {
-            return Err(mismatch("conv2d_grad", format!("gradient of {expected} expected, is {}", inputs[0])));
+            return Err(mismatch(
+                "conv2d_grad",
+                format!("gradient of {expected} expected, is {}", inputs[0]),
+            ));
         }
         if let Some(gate) = inputs.get(1).filter(|&&gate| gate != self.input) {
             return Err(mismatch("conv2d_grad", format!("gate of {gate} on a result of {}", self.input)));

@@ -23,7 +23,10 @@ impl Linear {
     pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
         let dims = &graph.param(self.weight).dims;
         if dims[1] != input.len() {
-            return Err(mismatch("linear", format!("weight expects {} numbers, input has {}", dims[1], input.len())));
+            return Err(mismatch(
+                "linear",
+                format!("weight expects {} numbers, input has {}", dims[1], input.len()),
+            ));
         }
         Ok(Shape::vector(dims[0]))
     }
@@ -47,7 +50,10 @@ impl LinearGrad {
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
         let dims = &graph.param(self.weight).dims;
         if dims[0] != grad.len() {
-            return Err(mismatch("linear_grad", format!("gradient of {} expected, is {}", dims[0], grad.len())));
+            return Err(mismatch(
+                "linear_grad",
+                format!("gradient of {} expected, is {}", dims[0], grad.len()),
+            ));
         }
         Ok(self.input)
     }

@@ -22,7 +22,10 @@ impl MaxPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         let Window { kernel, padding, .. } = self.window;
         if padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1] {
-            return Err(mismatch("max_pool", format!("padding {padding:?} is over half of kernel {kernel:?}")));
+            return Err(mismatch(
+                "max_pool",
+                format!("padding {padding:?} is over half of kernel {kernel:?}"),
+            ));
         }
         let [h, w] = self.window.positions("max_pool", input.h, input.w)?;
         Ok(Shape::new(input.c, h, w))
@@ -44,7 +47,10 @@ impl MaxPoolGrad {
     pub(super) fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let expected = MaxPool { window: self.window }.shape(inputs[1])?;
         if inputs[0] != expected {
-            return Err(mismatch("max_pool_grad", format!("gradient of {expected} expected, is {}", inputs[0])));
+            return Err(mismatch(
+                "max_pool_grad",
+                format!("gradient of {expected} expected, is {}", inputs[0]),
+            ));
         }
         Ok(inputs[1])
     }

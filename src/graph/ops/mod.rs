@@ -134,7 +134,8 @@ impl Op {
             _ => 1..=1,
         };
         if !arity.contains(&inputs.len()) {
-            let fact = format!("reads {} to {} inputs, is given {}", arity.start(), arity.end(), inputs.len());
+            let fact =
+                format!("reads {} to {} inputs, is given {}", arity.start(), arity.end(), inputs.len());
             return Err(mismatch(self.name(), fact));
         }
         if let Some(empty) = inputs.iter().find(|s| s.is_empty()) {

@@ -48,7 +48,7 @@ impl Folded {
     ) -> (ParamId, ParamId) {
         // The weight and the normalisation decide the bias: one convolution, one batch norm.
         *self.made.entry((weight, norm.weight)).or_insert_with(|| {
-            let affine = norm.affine(graph);
+            let affine = norm.affine(graph.params());
             let old = graph.param(weight).clone();
             let row = old.data.len() / affine.len();
             let scaled = old.data.chunks_exact(row).zip(&affine);

@@ -38,7 +38,9 @@ fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
         }
     }
     let groups = groups.into_values().filter(|group| group.len() > 1);
-    groups.flat_map(|group| group.clone().into_iter().map(move |id| (id, (group[0], group.clone())))).collect()
+    groups
+        .flat_map(|group| group.clone().into_iter().map(move |id| (id, (group[0], group.clone()))))
+        .collect()
 }
 
 /// One convolution with the output channels of all in `group`, in order.

@@ -50,8 +50,13 @@ struct Alive {
 }
 
 pub(super) fn lay_out(graph: &Graph, placement: &Placement, jobs: &[Job]) -> Arena {
-    let mut arena =
-        Arena { buffers: HashMap::new(), copied_outputs: HashMap::new(), input_len: 0, work_len: 0, output_len: 0 };
+    let mut arena = Arena {
+        buffers: HashMap::new(),
+        copied_outputs: HashMap::new(),
+        input_len: 0,
+        work_len: 0,
+        output_len: 0,
+    };
     for id in graph.ids().filter(|&id| matches!(graph.node(id).op, Op::Input(_))) {
         arena.buffers.insert(id, (Space::Input, append(&mut arena.input_len, graph.shape(id).len())));
     }
@@ -81,7 +86,9 @@ fn append(end: &mut usize, len: usize) -> usize {
 
 fn output_copies(jobs: &[Job]) -> Vec<(usize, NodeId)> {
     let tasks = jobs.iter().flat_map(|job| &job.tasks);
-    tasks.filter_map(|task| if let Task::CopyOutput(id, number) = *task { Some((number, id)) } else { None }).collect()
+    tasks
+        .filter_map(|task| if let Task::CopyOutput(id, number) = *task { Some((number, id)) } else { None })
+        .collect()
 }
 
 /// Every buffer that a job writes, in the graph's order.

@@ -119,12 +119,17 @@ impl Plan {
             levels[job.level - 1].jobs.push(Job { steps, stage: job.stage });
         }
         let last_stage = jobs.iter().map(|job| job.stage).max().unwrap_or(0);
-        let levels_until = |stage| jobs.iter().filter(|j| j.stage <= stage).map(|j| j.level).max().unwrap_or(0);
+        let levels_until =
+            |stage| jobs.iter().filter(|j| j.stage <= stage).map(|j| j.level).max().unwrap_or(0);
         Ok(Plan {
             params: graph.params().to_vec(),
             levels,
             inputs: graph.ids().filter(|&id| matches!(graph.node(id).op, Op::Input(_))).map(slot).collect(),
-            outputs: outputs.iter().enumerate().map(|(i, &id)| arena.output(&graph, &placement, i, id)).collect(),
+            outputs: outputs
+                .iter()
+                .enumerate()
+                .map(|(i, &id)| arena.output(&graph, &placement, i, id))
+                .collect(),
             input_len: arena.input_len,
             work_len: arena.work_len,
             output_len: arena.output_len,

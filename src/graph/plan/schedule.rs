@@ -116,7 +116,8 @@ impl Schedule {
             Op::Input(_) => Done::START,
             Op::Slice(_) => self.done[node.inputs[0].index()],
             Op::Concat => {
-                let mut last = node.inputs.iter().map(|p| self.done[p.index()]).max_by_key(|d| d.level).unwrap();
+                let mut last =
+                    node.inputs.iter().map(|p| self.done[p.index()]).max_by_key(|d| d.level).unwrap();
                 let displaced: Vec<_> = parts(graph, id)
                     .filter(|&(part, offset)| !placement.is_in_place(graph, id, part, offset))
                     .collect();
