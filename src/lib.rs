@@ -7,9 +7,12 @@ pub mod cam;
 pub mod cpu;
 pub mod cuda;
 pub mod error;
+pub mod files;
 pub mod graph;
 pub mod image;
 pub mod msdnet;
+pub mod npz;
+pub mod picture;
 pub mod render;
 pub mod tensor;
 
