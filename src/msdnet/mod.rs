@@ -2,10 +2,16 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod confirm;
+pub mod convert;
+pub mod file;
 pub mod infer;
+pub mod inspect;
 pub mod names;
 pub mod parts;
 pub mod validate;
 pub mod weights;
 
 pub use config::Config;
+pub use confirm::confirm;
+pub use weights::Weights;
