@@ -22,7 +22,8 @@ fn a_file_cut_at_any_64th_byte_is_an_error() {
         let whole = golden(name);
         let cuts = (0..whole.len()).step_by(64).chain([whole.len() - 1]);
         for cut in cuts {
-            let error = read(folder.path(), &whole[..cut]).map(drop).expect_err(&format!("{name} cut at {cut}"));
+            let error =
+                read(folder.path(), &whole[..cut]).map(drop).expect_err(&format!("{name} cut at {cut}"));
             assert!(!error.to_string().contains('\n'), "{error}");
         }
     }

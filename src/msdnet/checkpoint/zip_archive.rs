@@ -126,7 +126,8 @@ fn check_spans(mut spans: Vec<(u64, u64)>, directory: u64) -> Result<(), Defect>
 fn check_end(bytes: &[u8], directory: u64) -> Result<(), Defect> {
     let at = bytes.len().saturating_sub(END_RECORD);
     let record = &bytes[at..];
-    let field = |at: usize| record.get(at..at + 4).and_then(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b));
+    let field =
+        |at: usize| record.get(at..at + 4).and_then(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b));
     let size = field(12).filter(|_| record.starts_with(b"PK\x05\x06")).map(u64::from);
     let behind = size.and_then(|size| (at as u64).checked_sub(directory.checked_add(size)?));
     match behind {

@@ -9,8 +9,6 @@ pub struct Header {
     pub metadata: HashMap<String, String>,
     /// The tensors in the order of their data.
     pub tensors: Vec<Entry>,
-    /// Where the data begins in the file.
-    pub data: usize,
 }
 
 /// One tensor of a header.
@@ -63,7 +61,7 @@ pub fn read(bytes: &[u8]) -> Result<Header, (String, String)> {
     if end != bytes.len() - data {
         return Err(fail(format!("its tensors take {end} bytes, the file has {}", bytes.len() - data)));
     }
-    Ok(Header { metadata, tensors, data })
+    Ok(Header { metadata, tensors })
 }
 
 struct Raw {

@@ -45,16 +45,17 @@ impl Weights {
             source_sha256: about.source_sha256,
             tensors: Default::default(),
         };
-        for (tensor, view) in file.iter() {
+        for tensor in header.tensors.iter().map(|entry| entry.name.as_str()) {
+            let place = format!("tensor '{tensor}'");
+            let view = file.tensor(tensor).map_err(|e| refused(&place, e.to_string()))?;
             let data: Vec<f32> = match view.dtype() {
                 Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
                 Dtype::F16 => {
                     view.data().as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
                 }
-                other => return Err(refused(&format!("tensor '{tensor}'"), format!("holds {other:?}"))),
+                other => return Err(refused(&place, format!("holds {other:?}"))),
             };
-            checkpoint::check_numbers(tensor, &data)
-                .map_err(|cause| refused(&format!("tensor '{tensor}'"), cause))?;
+            checkpoint::check_numbers(tensor, &data).map_err(|cause| refused(&place, cause))?;
             weights.tensors.insert(tensor.to_string(), (view.shape().to_vec(), data));
         }
         weights.check(name)?;
