@@ -55,7 +55,8 @@ fn read(plan: &Plan, spaces: &[f32]) -> Vec<f32> {
 fn the_bits_do_not_depend_on_threads_or_batch_size() {
     let network = network();
     for isa in Isa::available() {
-        for batch in [1, 2, 3, 7, 64] {
+        let batches: &[usize] = if isa == Isa::detect() { &[1, 2, 3, 7, 64] } else { &[1, 3, 7] };
+        for &batch in batches {
             // An odd number of batches, the last of them not full.
             let images = images(if batch == 64 { 65 } else { 2 * batch + 1 });
             let (plan, spaces) = plan(&network, Order::Depth, &images);
@@ -186,7 +187,7 @@ fn an_explained_class_is_the_one_asked_for() {
 fn some_exits_alone_and_scores_alone_give_the_same_answers() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
-    let mut ask = |question: Question| {
+    let ask = |question: Question| {
         let mut explainer = Explainer::new(&network, &question, &device, 2).unwrap();
         explainer.explain(&images.data, None).unwrap()
     };
