@@ -221,6 +221,10 @@ fn the_default_network_says_what_the_article_s_code_says() {
     let inputs: Vec<&Tensor> = inputs.iter().collect();
     for device in run::devices() {
         let all = run::run(&device, &graph, &outputs, Order::ByExit, &Passes::ALL, &inputs);
+        for (exit, k) in exits.iter().zip(1..) {
+            let logits = &all[outputs.iter().position(|&o| o == exit.logits).unwrap()];
+            assert_eq!(argmaxes(logits), golden.classes(&format!("class.{k}")), "class of exit {k}");
+        }
         for (name, id) in &answers {
             let got = &all[outputs.iter().position(|o| o == id).unwrap()].data;
             let what = format!("{}: default: {name}", device.description());
@@ -237,7 +241,7 @@ fn a_network_that_cannot_be_is_refused_in_one_line() {
         let mut config = network.config.clone();
         change(&mut config);
         let zeros = |_: &str, dims: &[usize]| Ok(vec![0.0; dims.iter().product()].into());
-        Network::new(&config, zeros).err().expect("no such network").to_string()
+        Network::new(&config, zeros).expect_err("no such network").to_string()
     };
     let lopsided = build(|c| c.bottleneck_factor.truncate(1));
     assert!(lopsided.starts_with("architecture: "), "{lopsided}");
