@@ -18,6 +18,11 @@ fn taps(from: usize, to: usize) -> impl Iterator<Item = Tap> {
     })
 }
 
+/// Between `a` and `b`; exactly `a` where both are equal, so that a flat map stays flat.
+fn mix(a: f32, b: f32, share: f32) -> f32 {
+    a + share * (b - a)
+}
+
 /// `map` of (h, w) numbers resized to (H, W).
 ///
 /// # Panics
@@ -45,13 +50,13 @@ pub fn bilinear_into(
     // Each row is brought to the full width once, then rows are mixed in pairs.
     for (i, column) in taps(w, width).enumerate() {
         for (wide, row) in wide.chunks_exact_mut(width).zip(map.chunks_exact(w)) {
-            wide[i] = (1.0 - column.share) * row[column.low] + column.share * row[column.high];
+            wide[i] = mix(row[column.low], row[column.high], column.share);
         }
     }
     for (out, row) in out.chunks_exact_mut(width).zip(taps(h, height)) {
         let (above, below) = (&wide[row.low * width..][..width], &wide[row.high * width..][..width]);
         for ((out, a), b) in out.iter_mut().zip(above).zip(below) {
-            *out = (1.0 - row.share) * a + row.share * b;
+            *out = mix(*a, *b, row.share);
         }
     }
 }
