@@ -328,5 +328,5 @@ fn the_costs_of_the_articles_network_are_those_it_is_known_by() {
     let exits = msdcam::msdnet::inspect::exits(&Config::cifar10_anytime());
     assert_eq!(exits.iter().map(|e| e.parameters).sum::<u64>(), 5_440_864);
     assert_eq!(exits[9].total, 147_386_880);
-    assert_eq!((exits[0].tap_channels, exits[9].tap_channels, exits[9].tap_size), (224, 208, 8));
+    assert_eq!((exits[0].tap_channels, exits[9].tap_channels, exits[9].tap_size), (224, 300, 8));
 }

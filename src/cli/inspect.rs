@@ -41,7 +41,8 @@ fn table(i: &Inspection) -> String {
     if let Some(path) = i.state_dict.as_ref().filter(|path| !path.is_empty()) {
         rows.push(("state dict", format!("under '{}'", printable(path))));
     }
-    let stored = if i.stored.is_empty() { String::new() } else { format!(", stored as {}", i.stored.join(", ")) };
+    let stored =
+        if i.stored.is_empty() { String::new() } else { format!(", stored as {}", i.stored.join(", ")) };
     rows.push(("tensors", format!("{} of {} numbers{stored}", i.tensors, i.numbers)));
     if let Some(config) = &i.architecture {
         rows.extend(architecture(config));
@@ -101,7 +102,15 @@ fn architecture(c: &Config) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("layout", layout.to_string()),
         ("network", format!("{stem} stem, {} x {} input, {} classes", c.input, c.input, c.classes)),
-        ("exits", format!("{}: the first after {} layers, {step}; layers {:?}", c.exits, c.base, c.layers_per_exit())),
+        (
+            "exits",
+            format!(
+                "{}: the first after {} layers, {step}; layers {:?}",
+                c.exits,
+                c.base,
+                c.layers_per_exit()
+            ),
+        ),
         ("scales", format!("{}, factors {:?}", c.scales(), c.scale_factor)),
         ("channels", format!("{} at the finest scale, growing by {} a layer", c.channels, c.growth)),
         ("bottlenecks", bottleneck),
@@ -115,7 +124,10 @@ fn architecture(c: &Config) -> Vec<(&'static str, String)> {
             _ => "in every layer but the first",
         };
         let shared = if g.shared { ", shared weights" } else { "" };
-        rows.push(("global", format!("convolutions of {} x 1 and 1 x {} {place}{shared}", g.kernel, g.kernel)));
+        rows.push((
+            "global",
+            format!("convolutions of {} x 1 and 1 x {} {place}{shared}", g.kernel, g.kernel),
+        ));
     }
     rows
 }

@@ -2,7 +2,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::config::{Config, Layout, Stem};
-use super::infer::{Shapes, infer};
+use super::infer::{Assumed, Shapes, infer};
 use super::weights::{CIFAR10, Precision, Weights, numbered};
 use super::{confirm, file};
 use crate::{Error, Result};
@@ -119,13 +119,19 @@ pub fn convert(input: &Path, output: &Path, options: &Options) -> Result<Report>
 /// The weights that a checkpoint holds, and what had to be assumed about them.
 pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
     let checkpoint = Checkpoint::read(input)?;
-    let (config, assumed) = architecture(input, &checkpoint.shapes(), options)?;
+    let (config, mut assumed) = architecture(input, &checkpoint.shapes(), options)?;
     let labels = match &options.labels {
         Some(path) => read_labels(path, config.classes)?,
         None if config.classes == 10 && config.stem == Stem::Cifar => CIFAR10.map(String::from).into(),
         None => numbered(config.classes),
     };
-    let Normalization { mean, std } = options.normalization.unwrap_or_else(|| Normalization::usual(&config));
+    let usual = Normalization::usual(&config);
+    let Normalization { mean, std } = options.normalization.unwrap_or(usual);
+    if options.normalization.is_none() {
+        assumed.push(format!(
+            "mean {mean:?} and standard deviation {std:?}: the usual for this network, the file does not tell"
+        ));
+    }
     let tensors = checkpoint.tensors.into_iter().map(|(name, t)| (name, (t.dims, t.data))).collect();
     let weights = Weights { config, labels, mean, std, source_sha256: checkpoint.sha256, tensors };
     Ok((weights, assumed))
@@ -144,7 +150,11 @@ fn architecture(input: &Path, shapes: &Shapes, options: &Options) -> Result<(Con
     }
     config.validate().map_err(|cause| Error::refused(input, "architecture", cause))?;
     confirm(input, &config, shapes)?;
-    Ok((config, inferred.assumed))
+    let told = |a: &Assumed| match a {
+        Assumed::Input(_) => options.input.is_some(),
+        Assumed::UnsharedGlobal => options.shared_global,
+    };
+    Ok((config, inferred.assumed.iter().filter(|a| !told(a)).map(Assumed::to_string).collect()))
 }
 
 /// Class names from a text file, one a line; a byte order mark and CR LF line ends are fine.

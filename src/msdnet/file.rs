@@ -97,8 +97,9 @@ pub fn same(a: &Path, b: &Path) -> bool {
 /// On failure the new file is removed and whatever `path` was stays as it was. The permissions
 /// are those of any newly created file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::write(path, "this is a folder"));
+    // A rename would replace a device such as /dev/null by a file.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::write(path, "this is a folder, a pipe or a device"));
     }
     let Some(name) = path.file_name() else {
         return Err(Error::write(path, "not a file name"));
@@ -143,4 +144,47 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(()) // a folder cannot be opened as a file here
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_replaced_whole_with_the_permissions_of_any_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("w"), folder.path().join("other"));
+        fs::write(&other, b"").unwrap();
+        write(&path, b"first").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(read(&path).unwrap().0, b"second");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&other));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn pipes_and_folders_are_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(write(folder.path(), b"x").unwrap_err().exit_code(), 6);
+        let pipe = folder.path().join("pipe");
+        if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|s| s.success()) {
+            assert!(write(&pipe, b"x").is_err());
+            assert!(!fs::metadata(&pipe).unwrap().is_file());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_after_reading_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w");
+        fs::write(&path, b"one").unwrap();
+        let (_, stamp) = read(&path).unwrap();
+        stamp.confirm(&path).unwrap();
+        write(&path, b"two").unwrap();
+        assert!(
+            stamp.confirm(&path).unwrap_err().to_string().ends_with("the file changed while it was read")
+        );
+    }
 }

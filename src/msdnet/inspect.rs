@@ -129,7 +129,7 @@ fn architecture(shapes: &Shapes) -> (Option<Config>, Vec<String>, Vec<String>) {
     match infer(shapes) {
         Ok(inferred) => {
             let problems = differences(&inferred.config, shapes);
-            (Some(inferred.config), inferred.assumed, problems)
+            (Some(inferred.config), inferred.assumed.iter().map(|a| a.to_string()).collect(), problems)
         }
         Err(unclear) => (None, Vec::new(), vec![format!("tensor '{}': {}", unclear.tensor, unclear.cause)]),
     }

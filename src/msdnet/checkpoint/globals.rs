@@ -30,6 +30,9 @@ const DTYPES: [&str; 13] = [
     "uint32", "uint64", "bool",
 ];
 
+/// How torch's names for kinds of numbers and tensors begin that hold no plain numbers.
+const KINDS: [&str; 6] = ["float8", "float4", "complex", "qint", "quint", "_rebuild_"];
+
 /// Tensor classes, which only the oldest container mentions.
 const TENSORS: [&str; 8] = [
     "FloatTensor",
@@ -94,8 +97,7 @@ pub fn judge(module: &str, name: &str) -> Verdict {
     let torch = module == "torch" || module == "torch.cuda" || module == "torch._utils";
     if allowed {
         Verdict::Allowed
-    } else if torch && (name.ends_with("Storage") || name.starts_with("_rebuild_") && name.contains("tensor"))
-    {
+    } else if torch && (name.ends_with("Storage") || KINDS.iter().any(|kind| name.starts_with(kind))) {
         Verdict::UnsupportedTensor
     } else {
         Verdict::Refused

@@ -146,3 +146,63 @@ fn kind(value: &PickleValue) -> String {
         _ => "a plain value".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dict(entries: &[(&str, PickleValue)]) -> PickleValue {
+        PickleValue::Dict(entries.iter().map(|(k, v)| (k.to_string(), v.clone())).collect())
+    }
+
+    fn tensor() -> PickleValue {
+        PickleValue::Unsupported(TENSOR.into())
+    }
+
+    fn state() -> PickleValue {
+        dict(&[
+            ("module.a.w", tensor()),
+            ("module.a.num_batches_tracked", tensor()),
+            ("_metadata", dict(&[])),
+        ])
+    }
+
+    fn path(root: &PickleValue) -> String {
+        find(root).map_or_else(|defect| format!("{}: {}", defect.place, defect.cause), |s| s.path.join("/"))
+    }
+
+    #[test]
+    fn the_state_dict_is_found_wherever_scripts_put_it() {
+        let optimizer = dict(&[("state", dict(&[("5", dict(&[("momentum_buffer", tensor())]))]))]);
+        assert_eq!(path(&state()), "");
+        assert_eq!(
+            path(&dict(&[("state_dict", state()), ("optimizer", optimizer), ("best", tensor())])),
+            "state_dict"
+        );
+        assert_eq!(path(&dict(&[("model", dict(&[("state_dict", state())]))])), "model/state_dict");
+        assert_eq!(path(&dict(&[("ema", state()), ("model", state())])), "model");
+        assert_eq!(path(&dict(&[("anything", state())])), "anything");
+        assert_eq!(find(&state()).unwrap().tensors, [("a.w".into(), "module.a.w".into())].into());
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_absent_is_an_error() {
+        assert_eq!(
+            path(&dict(&[("a", state()), ("b", state())])),
+            "checkpoint: several state dicts, cannot tell which is meant: a, b"
+        );
+        assert_eq!(
+            path(&PickleValue::List(vec![])),
+            "checkpoint: no state_dict inside, only a list of 0 values"
+        );
+        assert_eq!(
+            path(&dict(&[("x.y", tensor()), ("module.x.y", tensor())])),
+            "tensor 'x.y': present with and without 'module.'"
+        );
+        assert_eq!(
+            path(&dict(&[("x.y", tensor()), ("x", dict(&[("y", tensor())]))])),
+            "tensor 'x.y': two tensors share this dotted name"
+        );
+        assert_eq!(path(&dict(&[("x.\u{1b}", tensor())])), "tensor 'x.\u{1b}': not a usable name");
+    }
+}

@@ -1,9 +1,13 @@
 //! Works out a network's configuration from the names and shapes of its tensors alone.
 
+mod guess;
+mod ratios;
+
 use super::config::{Config, GlobalConv, Layout, Stem, StepMode};
 use super::names::{self, Branch, Names};
 use super::validate::MOST_SCALES;
-use std::collections::{BTreeMap, BTreeSet};
+use guess::Guess;
+use std::collections::BTreeMap;
 
 /// Name and dimensions of every tensor.
 pub type Shapes = BTreeMap<String, Vec<usize>>;
@@ -13,8 +17,30 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 pub struct Inferred {
     /// The configuration.
     pub config: Config,
-    /// One sentence for each number that had to be assumed, with the reason.
-    pub assumed: Vec<String>,
+    /// What had to be assumed.
+    pub assumed: Vec<Assumed>,
+}
+
+/// Something that no tensor tells; displayed as a phrase with the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Assumed {
+    /// The input has this many rows and columns.
+    Input(usize),
+    /// Both branches of a global convolution use weights of their own.
+    UnsharedGlobal,
+}
+
+impl std::fmt::Display for Assumed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Assumed::Input(size) => {
+                write!(f, "input of {size} x {size} pixels: the usual for this stem, the file does not tell")
+            }
+            Assumed::UnsharedGlobal => f.write_str(
+                "global convolutions with weights of their own in both branches: the file is the same when they share them",
+            ),
+        }
+    }
 }
 
 /// Why no configuration follows: the tensor that decides it, and what is wrong with it.
@@ -53,13 +79,9 @@ pub fn infer(shapes: &Shapes) -> Found<Inferred> {
         Stem::Cifar => 8 << (config.scales() - 1),
         Stem::Imagenet => 28 << (config.scales() - 1),
     };
-    assumed.push(format!(
-        "input of {0} x {0} pixels: tensors do not tell it, the coarsest scale is then {1} x {1}",
-        config.input,
-        if config.stem == Stem::Cifar { 8 } else { 7 }
-    ));
+    assumed.push(Assumed::Input(config.input));
     if config.global_conv.is_some() {
-        assumed.push("global convolutions with weights of their own in both branches: the file looks the same when they are shared".into());
+        assumed.push(Assumed::UnsharedGlobal);
     }
     config.bottleneck_factor = vec![1; config.scales()];
     let unclear = |cause| Unclear { tensor: first.clone(), cause };
@@ -90,34 +112,7 @@ fn layout(shapes: &Shapes) -> Found<Layout> {
     }
 }
 
-struct Guess<'a> {
-    shapes: &'a Shapes,
-    layout: Layout,
-}
-
 impl Guess<'_> {
-    /// Dimensions of a tensor that must exist with `N` of them, none zero.
-    fn dims<const N: usize>(&self, name: &str) -> Found<[usize; N]> {
-        let unclear = |cause| Unclear { tensor: name.into(), cause };
-        let dims = self.shapes.get(name).ok_or_else(|| unclear("absent".into()))?;
-        let array = <[usize; N]>::try_from(dims.as_slice());
-        array
-            .ok()
-            .filter(|dims| !dims.contains(&0))
-            .ok_or_else(|| unclear(format!("has dimensions {dims:?}, expected {N} of them, none zero")))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.shapes.contains_key(name)
-    }
-
-    /// The names between `prefix` and the next dot.
-    fn children(&self, prefix: &str) -> BTreeSet<&str> {
-        let after = |name: &&String| name.starts_with(prefix);
-        let range = self.shapes.range(prefix.to_string()..).map(|(name, _)| name).take_while(after);
-        range.filter_map(|name| name[prefix.len()..].split('.').next()).collect()
-    }
-
     fn exits(&self) -> Found<usize> {
         let (prefix, linear) = match self.layout {
             Layout::Subnets => ("subnets.", "classifier.weight"),
@@ -265,85 +260,5 @@ impl Guess<'_> {
         let [classes, _] = self.dims(&format!("{}.weight", Names::new(config).head(0).linear))?;
         config.classes = classes;
         Ok(())
-    }
-
-    /// The share of the channels that transitions keep; of several that fit, the roundest.
-    fn reduction(&self, config: &Config) -> Found<usize> {
-        let names = Names::new(config);
-        let (mut least, mut most, mut any, mut last) = (1, 1000, false, String::new());
-        let mut layer = 0;
-        for (block, layers) in config.layers_per_exit().into_iter().enumerate() {
-            let mut module = usize::from(block == 0);
-            for _ in 0..layers {
-                (layer, module) = (layer + 1, module + 1);
-                if config.finest_scale(layer) == config.finest_scale(layer - 1) {
-                    continue;
-                }
-                let name = format!("{}.weight", names.transition(block, module, 0).conv);
-                if !self.has(&name) && !any {
-                    return Ok(0);
-                }
-                module += 1;
-                let [out, cin, _, _] = self.dims(&name)?;
-                let f = config.scale_factor[config.finest_scale(layer)];
-                let (kept, width) = (out / f, (cin / f).max(1));
-                least = least.max((kept * 1000).div_ceil(width));
-                most = most.min(((kept + 1) * 1000).div_ceil(width) - 1);
-                (any, last) = (true, name);
-            }
-        }
-        let round = |step: usize| (1..=1000 / step).map(|i| i * step).find(|r| (least..=most).contains(r));
-        match [500, 100, 50, 10, 1].into_iter().find_map(round) {
-            Some(permille) if any => Ok(permille),
-            None if any => {
-                Err(Unclear { tensor: last, cause: "keeps another share than earlier transitions".into() })
-            }
-            _ => Ok(Config::cifar10_anytime().reduction_permille), // no scale is ever dropped: no matter
-        }
-    }
-
-    /// Each scale's bottleneck factor b, from widths min(in, b x out). Where every width is
-    /// capped by its input, the smallest b that caps them all.
-    fn bottlenecks(&self, config: &Config) -> Found<Vec<usize>> {
-        let names = Names::new(config);
-        let mut exact: Vec<Option<usize>> = vec![None; config.scales()];
-        let mut capped = vec![1; config.scales()];
-        let mut layer = 0;
-        for (block, layers) in config.layers_per_exit().into_iter().enumerate() {
-            let mut module = usize::from(block == 0);
-            for _ in 0..layers {
-                layer += 1;
-                let (finest_in, finest) = (config.finest_scale(layer - 1), config.finest_scale(layer));
-                for (position, scale) in (finest..config.scales()).enumerate() {
-                    let beside_down = scale > finest_in;
-                    for (branch, source) in
-                        [(Branch::Normal { beside_down }, Some(scale)), (Branch::Down, scale.checked_sub(1))]
-                    {
-                        let Some(source) = source.filter(|_| branch != Branch::Down || beside_down) else {
-                            continue;
-                        };
-                        let at = names.branch(block, module, layer, position, branch);
-                        let Some(bottleneck) = at.bottleneck else { continue };
-                        let name = format!("{}.weight", bottleneck.conv);
-                        let [inner, cin, _, _] = self.dims(&name)?;
-                        let [out] = self.dims(&format!("{}.weight", at.spatial.bn))?;
-                        if inner == cin {
-                            capped[source] = capped[source].max(cin.div_ceil(out));
-                        } else if inner.is_multiple_of(out) && inner < cin {
-                            exact[source].get_or_insert(inner / out);
-                        } else {
-                            let cause = format!(
-                                "{inner} of {cin} channels for a branch of {out}: no bottleneck factor gives that"
-                            );
-                            return Err(Unclear { tensor: name, cause });
-                        }
-                    }
-                }
-                module += 1;
-                let drops = config.finest_scale(layer) > finest_in;
-                module += usize::from(drops && config.reduction_permille > 0);
-            }
-        }
-        Ok(exact.into_iter().zip(capped).map(|(exact, capped)| exact.unwrap_or(capped)).collect())
     }
 }
