@@ -203,7 +203,7 @@ fn caption(page: &mut Picture, cell: &Cell, x: usize, below: usize, size: usize)
 }
 
 /// A probability for reading: never "100.0 %" for what is not certain.
-fn percent(p: f32) -> String {
+pub fn percent(p: f32) -> String {
     match p {
         p if !p.is_finite() => "\u{2013}".into(),
         p if p > 0.999 && p < 1.0 => "> 99.9 %".into(),

@@ -1,0 +1,138 @@
+//! The files of one image: overlays, film strip, arrays.
+
+use std::path::Path;
+
+use msdcam::cam::{ExitAnswer, MapAnswer};
+use msdcam::files::write_atomically;
+use msdcam::image::encode_png;
+use msdcam::npz::{self, Array, Values};
+use msdcam::picture::Picture;
+use msdcam::render::overlay::{HEAT_ALPHA, overlay};
+use msdcam::render::strip::{self, Cell, strip};
+use msdcam::render::{Colormap, HeatMap};
+use msdcam::Result;
+
+/// What the pictures of a run have in common.
+#[derive(Debug)]
+pub struct Style {
+    /// Class names.
+    pub labels: Vec<String>,
+    /// The strip's second line.
+    pub subtitle: String,
+    pub colormap: Colormap,
+    /// Side of the network's input, to which the arrays' heat maps belong.
+    pub input: usize,
+}
+
+/// An image whose files are to be written.
+#[derive(Debug)]
+pub struct Drawing<'a> {
+    pub style: &'a Style,
+    /// How the file names begin.
+    pub stem: String,
+    /// The strip's headline.
+    pub title: String,
+    /// The part of the photo that the network saw.
+    pub view: &'a Picture,
+    pub answers: &'a [ExitAnswer],
+}
+
+/// One file of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item {
+    /// The overlay of the exit at this position.
+    Overlay(usize),
+    Strip,
+    Arrays,
+}
+
+impl Drawing<'_> {
+    /// Every file, the slowest first.
+    pub fn items(&self) -> impl Iterator<Item = Item> + use<> {
+        [Item::Strip, Item::Arrays].into_iter().chain((0..self.answers.len()).map(Item::Overlay))
+    }
+
+    /// The file's name.
+    pub fn name(&self, item: Item) -> String {
+        let stem = &self.stem;
+        match item {
+            Item::Overlay(i) => format!("{stem}_exit{:02}_cam.png", self.answers[i].exit),
+            Item::Strip => format!("{stem}_strip.png"),
+            Item::Arrays => format!("{stem}.npz"),
+        }
+    }
+
+    /// Writes one file into `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, item: Item, folder: &Path) -> Result<()> {
+        let bytes = match item {
+            Item::Overlay(i) => {
+                let heat = self.heat(i, self.view.height, self.view.width);
+                encode_png(&overlay(self.view, &heat, self.style.colormap, HEAT_ALPHA))
+            }
+            Item::Strip => encode_png(&self.strip()),
+            Item::Arrays => self.arrays(),
+        };
+        write_atomically(&folder.join(self.name(item)), &bytes)
+    }
+
+    /// The heat map of the exit at position `i` in the size asked for.
+    pub fn heat(&self, i: usize, height: usize, width: usize) -> HeatMap {
+        let map = self.map(i);
+        HeatMap::new(&map.map, (map.shape.h, map.shape.w), (height, width))
+    }
+
+    fn map(&self, i: usize) -> &MapAnswer {
+        self.answers[i].map.as_ref().expect("explain asks for maps")
+    }
+
+    fn strip(&self) -> Picture {
+        let options = strip::Options {
+            title: self.title.clone(),
+            subtitle: self.style.subtitle.clone(),
+            colormap: self.style.colormap,
+            ..strip::Options::default()
+        };
+        let heats: Vec<HeatMap> =
+            (0..self.answers.len()).map(|i| self.heat(i, options.cell, options.cell)).collect();
+        let cell = |(answer, heat)| {
+            let ExitAnswer { exit, class, probabilities, .. } = answer;
+            let label = self.style.labels[*class].as_str();
+            Cell { exit: *exit, label, probability: probabilities[*class], heat }
+        };
+        let cells: Vec<Cell> = self.answers.iter().zip(&heats).map(cell).collect();
+        strip(self.view, &cells, &options)
+    }
+
+    /// `logits (E, classes)`, `class (E)`, `cam (E, h, w)` and `heatmap (E, H, W)`, and for which
+    /// exits and about which classes: `exit (E)`, `target (E)`.
+    fn arrays(&self) -> Vec<u8> {
+        let exits = self.answers.len();
+        let answers = || self.answers.iter();
+        let maps = || (0..exits).map(|i| self.map(i));
+        let integers = |values: &mut dyn Iterator<Item = usize>| values.map(|v| v as i64).collect::<Vec<i64>>();
+        let logits: Vec<f32> = answers().flat_map(|a| &a.logits).copied().collect();
+        let cam: Vec<f32> = maps().flat_map(|m| &m.map).copied().collect();
+        let side = self.style.input;
+        let heat: Vec<f32> = (0..exits).flat_map(|i| self.heat(i, side, side).values).collect();
+        let (h, w) = (self.map(0).shape.h, self.map(0).shape.w);
+        npz::encode(&[
+            Array { name: "logits", shape: &[exits, logits.len() / exits], values: Values::F32(&logits) },
+            Array {
+                name: "class",
+                shape: &[exits],
+                values: Values::I64(&integers(&mut answers().map(|a| a.class))),
+            },
+            Array { name: "cam", shape: &[exits, h, w], values: Values::F32(&cam) },
+            Array { name: "heatmap", shape: &[exits, side, side], values: Values::F32(&heat) },
+            Array { name: "exit", shape: &[exits], values: Values::I64(&integers(&mut answers().map(|a| a.exit))) },
+            Array {
+                name: "target",
+                shape: &[exits],
+                values: Values::I64(&integers(&mut maps().map(|m| m.target))),
+            },
+        ])
+    }
+}
