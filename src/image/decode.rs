@@ -75,6 +75,12 @@ pub fn decode(bytes: &[u8], name: &Path) -> Result<Picture> {
 fn decode_format(format: Format, bytes: &[u8]) -> Result<Picture, String> {
     match format {
         Format::Png => {
+            // The header chunk stands first. The decoder reads it too, but puts a size beyond its
+            // limits in vaguer words.
+            if let Some((width, height)) = bytes.get(16..24).map(|size| size.split_at(4)) {
+                let side = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
+                check_size(side(width), side(height))?;
+            }
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits());
             decode_with(decoder.map_err(|e| cause(format, bytes, &e))?, format, bytes)
         }
@@ -180,7 +186,8 @@ fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) ->
     let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
         return Ok(Picture::new(width, height, rgb));
     };
-    let stored = RgbImage::from_raw(width as u32, height as u32, rgb).ok_or("the pixels do not fill the image")?;
+    let stored =
+        RgbImage::from_raw(width as u32, height as u32, rgb).ok_or("the pixels do not fill the image")?;
     let mut turned = DynamicImage::ImageRgb8(stored);
     turned.apply_orientation(orientation);
     let (width, height) = (turned.width() as usize, turned.height() as usize);
@@ -193,11 +200,17 @@ mod tests {
 
     #[test]
     fn sixteen_bits_are_scaled_not_clipped() {
-        assert_eq!([0, 128, 129, 257, 32768, 65406, 65407, 65535].map(eight_bits), [0, 0, 1, 1, 128, 254, 255, 255]);
+        assert_eq!(
+            [0, 128, 129, 257, 32768, 65406, 65407, 65535].map(eight_bits),
+            [0, 0, 1, 1, 128, 254, 255, 255]
+        );
     }
 
     #[test]
     fn transparency_shows_white() {
-        assert_eq!([over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)], [255, 0, 7, 127]);
+        assert_eq!(
+            [over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)],
+            [255, 0, 7, 127]
+        );
     }
 }

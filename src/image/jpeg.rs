@@ -1,4 +1,7 @@
-//! JPEG to RGB, strictly: damaged data is an error, not a grey area.
+//! JPEG to RGB, strictly: codes that cannot be decoded are an error, not a grey area.
+//!
+//! JPEG has no check sum, so damage that leaves valid codes stays unseen, and so does a scan
+//! that an end marker closes too early.
 
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
@@ -22,7 +25,7 @@ impl<'a> Jpeg<'a> {
             .set_max_height(usize::MAX)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-        decoder.decode_headers().map_err(|e| format!("{e:?}"))?;
+        decoder.decode_headers().map_err(message)?;
         let size = decoder.dimensions().ok_or("no dimensions")?;
         match decoder.input_colorspace() {
             Some(ColorSpace::YCbCr | ColorSpace::RGB | ColorSpace::Luma) => {}
@@ -37,6 +40,11 @@ impl<'a> Jpeg<'a> {
 
     /// Decodes into `rgb`, which has room for three bytes a pixel.
     pub fn decode_into(mut self, rgb: &mut [u8]) -> Result<(), String> {
-        self.decoder.decode_into(rgb).map_err(|e| format!("{e:?}"))
+        self.decoder.decode_into(rgb).map_err(message)
     }
+}
+
+/// The decoder's words, without the quotes that its errors put around some.
+fn message(error: zune_jpeg::errors::DecodeErrors) -> String {
+    format!("{error:?}").replace('"', "")
 }

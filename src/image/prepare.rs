@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn the_crop_never_leaves_the_photo() {
-        for (width, height) in [(1, 1), (1, 5000), (5000, 1), (7, 5), (33, 47), (451, 300), (4031, 4033), (65535, 3)] {
+        for (width, height) in
+            [(1, 1), (1, 5000), (5000, 1), (7, 5), (33, 47), (451, 300), (4031, 4033), (65535, 3)]
+        {
             for size in [32, 33, 224] {
                 let photo = Picture::filled(width, height, [0; 3]);
                 let prepared = prepare(&photo, size, [0.0; 3], [1.0; 3]);

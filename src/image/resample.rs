@@ -103,9 +103,8 @@ impl Taps {
             let centre = f64::from(from) + (x as f64 + 0.5) * scale;
             let start = (centre - support + 0.5).max(0.0) as usize;
             let end = ((centre + support + 0.5) as usize).min(input);
-            let exact: Vec<f64> = (start..end)
-                .map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / widening)))
-                .collect();
+            let exact: Vec<f64> =
+                (start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / widening))).collect();
             let sum: f64 = exact.iter().sum();
             let sum = if sum == 0.0 { 1.0 } else { sum };
             weights.push(exact.iter().map(|w| fixed_point(w / sum)).collect());
@@ -117,7 +116,9 @@ impl Taps {
     /// The rows of `from`, each resized.
     fn horizontal(&self, from: &Picture, rows: Range<usize>) -> Picture {
         let mut rgb = Vec::with_capacity(rows.len() * self.spans.len() * 3);
-        for row in from.rgb[rows.start * from.width * 3..rows.end * from.width * 3].chunks_exact(from.width * 3) {
+        for row in
+            from.rgb[rows.start * from.width * 3..rows.end * from.width * 3].chunks_exact(from.width * 3)
+        {
             for (span, weights) in self.spans.iter().zip(&self.weights) {
                 let mut sum = [HALF; 3];
                 for (pixel, w) in row[span.start * 3..span.end * 3].chunks_exact(3).zip(weights) {

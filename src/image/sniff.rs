@@ -67,7 +67,9 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     // A character cut by the end of `head` is no sign of binary data.
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default(),
+        Err(e) if e.error_len().is_none() => {
+            std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default()
+        }
         Err(_) => return "unknown data",
     };
     let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();

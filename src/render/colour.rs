@@ -113,7 +113,9 @@ mod tests {
     fn jet_is_opencvs_straight_lines() {
         for (i, &[r, g, b]) in Colormap::Jet.table().iter().enumerate() {
             let line = |centre: i32| (382 - (4 * i as i32 - centre).abs()).clamp(0, 255);
-            for (name, value, expected) in [("red", r, line(766)), ("green", g, line(510)), ("blue", b, line(254))] {
+            for (name, value, expected) in
+                [("red", r, line(766)), ("green", g, line(510)), ("blue", b, line(254))]
+            {
                 assert!((i32::from(value) - expected).abs() <= 4, "{name} {i}: {value}, line {expected}");
             }
         }

@@ -34,7 +34,7 @@ pub struct Options {
     pub colormap: Colormap,
     /// Opacity of the heat maps, in [0, 1].
     pub heat_alpha: f32,
-    /// Width and height of one picture in the strip, at least 96 pixels.
+    /// Width and height of one picture in the strip, at least 112 pixels.
     pub cell: usize,
 }
 
@@ -91,7 +91,7 @@ const COLUMNS: usize = 12;
 /// # Panics
 /// When `photo` is empty or `options` leave their ranges.
 pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
-    assert!(options.cell >= 96, "cells of {} pixels", options.cell);
+    assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let rows = (cells.len() + 1).div_ceil(COLUMNS);
     let columns = (cells.len() + 1).div_ceil(rows);
     let size = options.cell;
@@ -108,7 +108,7 @@ pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
     let (x, y) = position(0);
     page.place(x, y, &photo);
     SMALL.draw(&mut page, x as f32, (y + size + FIRST_LINE) as f32, "photo");
-    SMALL.draw(&mut page, x as f32, (y + size + SECOND_LINE) as f32, "as the network sees it");
+    SMALL.draw(&mut page, x as f32, (y + size + SECOND_LINE) as f32, "what the network sees");
 
     let colours = label_colours(cells);
     for (i, cell) in cells.iter().enumerate() {

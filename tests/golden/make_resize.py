@@ -1,15 +1,18 @@
-"""Writes resize.safetensors: Pillow's and PyTorch's answers to our resizes.
+"""Writes resize.safetensors: Pillow's, PyTorch's and OpenCV's answers to our resizes.
 
-Made with Pillow 13.0.0, PyTorch 2.15.0, NumPy 2.4.6; seed 7. Usage: python make_resize.py
+Made with Pillow 13.0.0, PyTorch 2.15.0, OpenCV 5.0.0, NumPy 2.4.6; seed 7. Usage: python make_resize.py
 
 Pillow cases, 8-bit RGB, (H, W, 3):
   <case>.in        the photo (left out where a formula in the test gives it)
   <case>.out       Image.resize to shorter side S, the centre S x S of it (torchvision's rounding)
   display.<i>.box  (x0, y0, x1, y1) of the photo; display.<i>.out: Image.resize(box=..., BICUBIC)
 PyTorch cases, f32: map.<h>x<w>.in (h, w), map.<h>x<w>.<H>x<W> (H, W), F.interpolate bilinear.
+OpenCV cases, f32: heat.<i>.in (h, w), heat.<i>.out: every eighth row and column of the map resized to 512 x 512
+(INTER_LINEAR), less its minimum, divided by its maximum.
 """
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -74,5 +77,12 @@ for (h, w), targets in {(8, 8): [(32, 32), (61, 61), (8, 8)], (7, 7): [(224, 224
         if size == (224, 224):  # every fifth row and column keep the file small
             y = y[::5, ::5]
         out[f"map.{h}x{w}.{size[0]}x{size[1]}"] = np.ascontiguousarray(y)
+
+for n, m in enumerate([np.maximum(rng.normal(0, 1, (8, 8)), 0), rng.uniform(2, 3, (7, 7)), rng.normal(0, 9, (4, 4))]):
+    m = m.astype(np.float32)
+    y = cv2.resize(m, (512, 512), interpolation=cv2.INTER_LINEAR)
+    y = y - np.min(y)
+    y = y / np.max(y)
+    out[f"heat.{n}.in"], out[f"heat.{n}.out"] = m, y[::8, ::8].copy()
 
 save_file(out, Path(__file__).with_name("resize.safetensors"))
