@@ -83,12 +83,18 @@ pub fn run(args: Args) -> Result<()> {
             Ok(Measurement { explainer, times: Vec::new() })
         })
         .collect::<Result<Vec<_>>>()?;
-    measure(&mut measurements, &noise(batch * model.network.graph.shape(model.network.input).len()), &args)?;
+    model.announce();
+    let bar = progress(&model, &measurements);
+    measure(
+        &mut measurements,
+        &noise(batch * model.network.graph.shape(model.network.input).len()),
+        args.seconds,
+        &bar,
+    )?;
 
-    let mut times = measurements.chunks_exact(2).map(|pair| Times {
-        forward: pair[0].latency(batch),
-        grad_cam: pair[1].latency(batch),
-    });
+    let mut times = measurements
+        .chunks_exact(2)
+        .map(|pair| Times { forward: pair[0].latency(batch), grad_cam: pair[1].latency(batch) });
     let exits = times.by_ref().take(model.exits()).enumerate();
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
@@ -126,7 +132,8 @@ impl Measurement {
     fn latency(&self, batch: usize) -> Latency {
         let mut sorted = self.times.clone();
         sorted.sort_by(f64::total_cmp);
-        let ms = |p| quantile(&sorted, p) * 1e3;
+        // Nanoseconds are the clock's last digit.
+        let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {
             p50_ms: ms(0.5),
             p90_ms: ms(0.9),
@@ -137,12 +144,11 @@ impl Measurement {
     }
 }
 
-fn measure(measurements: &mut [Measurement], input: &[f32], args: &Args) -> Result<()> {
+fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &ProgressBar) -> Result<()> {
     let start = Instant::now();
-    let total = Duration::from_secs_f64(args.seconds);
+    let total = Duration::from_secs_f64(seconds);
     // One round more than is measured: the first brings the clock speed and the memory up.
     let burst = total / (ROUNDS + 1) / measurements.len() as u32;
-    let bar = progress(args, measurements.len() as u64 * u64::from(ROUNDS + 1));
     for round in 0..=ROUNDS {
         for measurement in measurements.iter_mut() {
             measurement.burst(input, burst)?;
@@ -160,12 +166,13 @@ fn measure(measurements: &mut [Measurement], input: &[f32], args: &Args) -> Resu
     Ok(())
 }
 
-fn progress(args: &Args, steps: u64) -> ProgressBar {
-    if args.model.is_quiet() {
+fn progress(model: &Model, measurements: &[Measurement]) -> ProgressBar {
+    if model.quiet {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is sound");
-    ProgressBar::new(steps).with_style(style)
+    let style =
+        ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is sound");
+    ProgressBar::new(measurements.len() as u64 * u64::from(ROUNDS + 1)).with_style(style)
 }
 
 /// The smallest number that a share `p` of the `sorted` numbers does not exceed.

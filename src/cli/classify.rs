@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, default_value = "all", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
     exits: Exits,
     /// Stop at the first exit that is at least so sure, and compute no further; above 0, at most 1
     #[arg(long, value_name = "P", value_parser = probability, allow_hyphen_values = true)]
@@ -68,6 +68,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let question = Question { exits, maps: false, order };
     let mut explainer = Explainer::new(&model.network, &question, &model.device, group)?;
 
+    model.announce();
     let bar = images::progress(&model, args.images.len());
     let (mut output, mut tally) = (Output::default(), Tally::default());
     for paths in args.images.chunks(group) {

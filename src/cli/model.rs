@@ -20,7 +20,7 @@ pub struct ModelArgs {
     /// Threads on the CPU [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Nothing on standard error but errors
+    /// No progress, no notes and, where the results are files, no table: only errors
     #[arg(short, long)]
     quiet: bool,
 }
@@ -44,12 +44,7 @@ pub struct Model {
 }
 
 impl ModelArgs {
-    /// Whether standard error is for errors only.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
-    /// Reads the weights and opens the device, and says which one it is.
+    /// Reads the weights and opens the device.
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
@@ -60,9 +55,6 @@ impl ModelArgs {
         };
         let network = msdnet::load(&weights)?;
         let device = Device::open(self.device, self.threads.map_or(0, usize::from))?;
-        if !self.quiet {
-            output::note(&format!("device: {}", device.description()));
-        }
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Model {
             network,
@@ -79,6 +71,13 @@ impl ModelArgs {
 }
 
 impl Model {
+    /// Says which device it is; once nothing stands against using it.
+    pub fn announce(&self) {
+        if !self.quiet {
+            output::note(&format!("device: {}", self.device.description()));
+        }
+    }
+
     /// How many exits the network has.
     pub fn exits(&self) -> usize {
         self.network.exits.len()

@@ -19,9 +19,8 @@ impl FromStr for Exits {
         if text == "all" {
             return Ok(Exits::All);
         }
-        let number = |t: &str| {
-            t.trim().parse().map_err(|_| format!("'{t}' is no exit; expected all, 1,3,10 or 2..5"))
-        };
+        let number =
+            |t: &str| t.trim().parse().map_err(|_| format!("'{t}' is no exit; expected all, 1,3,10 or 2..5"));
         let range = |part: &str| -> Result<(usize, usize), String> {
             let Some((first, last)) = part.split_once("..") else { return number(part).map(|n| (n, n)) };
             let (first, last) = (number(first)?, number(last)?);
@@ -112,7 +111,9 @@ mod tests {
         assert_eq!(exits("11").unwrap_err(), "exit 11: the network has exits 1 to 10");
         assert_eq!(exits("0..3").unwrap_err(), "exit 0: the network has exits 1 to 10");
         assert_eq!(exits("1..18446744073709551615").unwrap_err().split(':').count(), 2);
-        for (text, cause) in [("", "'' is no exit"), ("1,", "'' is no exit"), ("-1", "'-1' is"), ("5..2", "5..2 is")] {
+        for (text, cause) in
+            [("", "'' is no exit"), ("1,", "'' is no exit"), ("-1", "'-1' is"), ("5..2", "5..2 is")]
+        {
             assert!(exits(text).unwrap_err().starts_with(cause), "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use msdcam::Result;
 use msdcam::cam::{ExitAnswer, MapAnswer};
 use msdcam::files::write_atomically;
 use msdcam::image::encode_png;
@@ -10,7 +11,6 @@ use msdcam::picture::Picture;
 use msdcam::render::overlay::{HEAT_ALPHA, overlay};
 use msdcam::render::strip::{self, Cell, strip};
 use msdcam::render::{Colormap, HeatMap};
-use msdcam::Result;
 
 /// What the pictures of a run have in common.
 #[derive(Debug)]
@@ -97,12 +97,13 @@ impl Drawing<'_> {
         };
         let heats: Vec<HeatMap> =
             (0..self.answers.len()).map(|i| self.heat(i, options.cell, options.cell)).collect();
-        let cell = |(answer, heat)| {
-            let ExitAnswer { exit, class, probabilities, .. } = answer;
-            let label = self.style.labels[*class].as_str();
-            Cell { exit: *exit, label, probability: probabilities[*class], heat }
-        };
-        let cells: Vec<Cell> = self.answers.iter().zip(&heats).map(cell).collect();
+        let cells = self.answers.iter().zip(&heats).map(|(answer, heat)| Cell {
+            exit: answer.exit,
+            label: &self.style.labels[answer.class],
+            probability: answer.probabilities[answer.class],
+            heat,
+        });
+        let cells: Vec<Cell> = cells.collect();
         strip(self.view, &cells, &options)
     }
 
@@ -112,7 +113,8 @@ impl Drawing<'_> {
         let exits = self.answers.len();
         let answers = || self.answers.iter();
         let maps = || (0..exits).map(|i| self.map(i));
-        let integers = |values: &mut dyn Iterator<Item = usize>| values.map(|v| v as i64).collect::<Vec<i64>>();
+        let integers =
+            |values: &mut dyn Iterator<Item = usize>| values.map(|v| v as i64).collect::<Vec<i64>>();
         let logits: Vec<f32> = answers().flat_map(|a| &a.logits).copied().collect();
         let cam: Vec<f32> = maps().flat_map(|m| &m.map).copied().collect();
         let side = self.style.input;
@@ -127,7 +129,11 @@ impl Drawing<'_> {
             },
             Array { name: "cam", shape: &[exits, h, w], values: Values::F32(&cam) },
             Array { name: "heatmap", shape: &[exits, side, side], values: Values::F32(&heat) },
-            Array { name: "exit", shape: &[exits], values: Values::I64(&integers(&mut answers().map(|a| a.exit))) },
+            Array {
+                name: "exit",
+                shape: &[exits],
+                values: Values::I64(&integers(&mut answers().map(|a| a.exit))),
+            },
             Array {
                 name: "target",
                 shape: &[exits],

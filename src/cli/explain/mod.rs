@@ -41,10 +41,15 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR", default_value = "msdcam-out")]
     output: PathBuf,
     /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, default_value = "all", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
     exits: Exits,
     /// What the maps look for: the class that each exit predicts, or one class by name or number
-    #[arg(long, value_name = "predicted|NAME|INDEX", default_value = "predicted", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "predicted|NAME|INDEX",
+        default_value = "predicted",
+        allow_hyphen_values = true
+    )]
     class: Class,
     /// Long side of the overlays, pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = clap::value_parser!(u16).range(16..=4096))]
@@ -86,6 +91,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let group = images::group_size(&model, args.images.len());
     let mut explainer = Explainer::new(&model.network, &question, &model.device, group)?;
 
+    model.announce();
     let mut run = Run {
         style: Style {
             labels: model.labels.clone(),
@@ -135,7 +141,7 @@ fn subtitle(model: &Model, target: Option<usize>) -> String {
         None => "the class that each exit predicts".into(),
         Some(class) => format!("the class {}", model.labels[class]),
     };
-    format!("Grad-CAM of {class}, at {} x {} pixels", model.input(), model.input())
+    format!("Grad-CAM of {class}; the network sees {0} x {0} pixels", model.input())
 }
 
 /// A run under way.
@@ -155,22 +161,11 @@ struct Run<'a> {
 impl Run<'_> {
     /// Writes the files of a group's images and says what was found.
     fn finish_group(&mut self, paths: &[PathBuf], answered: Vec<Result<Answered>>) -> Result<()> {
-        let drawing = |(path, answered): (&PathBuf, &Result<Answered>)| {
-            let (photo, answers) = answered.as_ref().ok()?;
-            let title = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let view = photo.view.as_ref().expect("explain asks for a view");
-            Some((self.names.stem(path), title, view, answers))
-        };
-        let named: Vec<_> = paths.iter().zip(&answered).map(drawing).collect();
-        let style = &self.style;
-        let drawings: Vec<Option<Drawing>> = named
-            .into_iter()
-            .map(|named| named.map(|(stem, title, view, answers)| Drawing { style, stem, title, view, answers }))
-            .collect();
-
+        let drawings = drawings(&self.style, &mut self.names, paths, &answered);
         let work: Vec<(&Drawing, Item)> =
             drawings.iter().flatten().flat_map(|d| d.items().map(move |item| (d, item))).collect();
-        let written = parallel::map(self.model.threads, &work, |(d, item)| d.write(*item, self.folder.path()));
+        let written =
+            parallel::map(self.model.threads, &work, |(d, item)| d.write(*item, self.folder.path()));
         written.into_iter().collect::<Result<()>>()?;
 
         for ((path, answered), drawing) in paths.iter().zip(&answered).zip(&drawings) {
@@ -202,6 +197,22 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// How each image that was answered is to be drawn.
+fn drawings<'a>(
+    style: &'a Style,
+    names: &mut Names,
+    paths: &[PathBuf],
+    answered: &'a [Result<Answered>],
+) -> Vec<Option<Drawing<'a>>> {
+    let drawing = |(path, answered): (&PathBuf, &'a Result<Answered>)| {
+        let (photo, answers) = answered.as_ref().ok()?;
+        let title = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let view = photo.view.as_ref().expect("explain asks for a view");
+        Some(Drawing { style, stem: names.stem(path), title, view, answers })
+    };
+    paths.iter().zip(answered).map(drawing).collect()
 }
 
 /// What is said about an image; file names with the folder where `folder` is given.

@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_gets_a_number_whatever_its_case() {
         let mut names = Names::default();
-        let stems = ["a/cat.png", "b/Cat.jpg", "cat-2.png", "cat", "CAT-2.webp"].map(|p| names.stem(Path::new(p)));
+        let stems =
+            ["a/cat.png", "b/Cat.jpg", "cat-2.png", "cat", "CAT-2.webp"].map(|p| names.stem(Path::new(p)));
         assert_eq!(stems, ["cat", "Cat-2", "cat-2-2", "cat-3", "CAT-2-3"]);
     }
 
