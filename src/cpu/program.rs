@@ -4,7 +4,7 @@
 use super::conv::Part;
 use super::memory::Memory;
 use super::simd::Isa;
-use super::step::CompiledStep;
+use super::step::{CompiledStep, Compiler};
 use crate::graph::plan::Plan;
 
 /// Something that one thread does for one image.
@@ -41,13 +41,14 @@ const STEP_COST: u64 = 5_000;
 impl Program {
     pub(super) fn new(plan: &Plan, threads: usize, isa: Isa) -> Program {
         let mut program = Program { steps: Vec::new(), levels: Vec::new(), scratch_len: 0 };
+        let mut compiler = Compiler::new(plan, isa);
         for level in &plan.levels {
             let mut whole = Vec::new();
             let mut units: Vec<(u64, Unit)> = Vec::new();
             let mut multiply_adds = 0;
             for job in &level.jobs {
                 let first = program.steps.len();
-                program.steps.extend(job.steps.iter().map(|step| CompiledStep::new(plan, step, isa)));
+                program.steps.extend(job.steps.iter().map(|step| compiler.compile(step)));
                 let steps = &program.steps[first..];
                 let work: u64 = steps.iter().map(CompiledStep::multiply_adds).sum();
                 multiply_adds += work;

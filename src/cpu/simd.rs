@@ -36,6 +36,11 @@ impl Isa {
         }
     }
 
+    /// Numbers in a vector.
+    pub(super) fn lanes(self) -> usize {
+        if self == Isa::Avx512 { 16 } else { 8 }
+    }
+
     /// The kinds that this machine can run, best first.
     pub fn available() -> Vec<Isa> {
         let best = Isa::detect();
@@ -60,6 +65,8 @@ pub(super) trait Simd: Copy {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger of each pair; `b` where either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The sum of the numbers, in a fixed order.
+    unsafe fn sum(v: Self::V) -> f32;
     /// Every second of the 2 * LANES numbers from `p`.
     unsafe fn load_even(p: *const f32) -> Self::V;
 }
@@ -96,6 +103,11 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        let [a, b, c, d, e, f, g, h] = v;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
     #[inline(always)]
     unsafe fn load_even(p: *const f32) -> Self::V {
@@ -144,6 +156,14 @@ mod x86 {
             unsafe { _mm256_max_ps(a, b) }
         }
         #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            unsafe {
+                let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+            }
+        }
+        #[inline(always)]
         unsafe fn load_even(p: *const f32) -> Self::V {
             unsafe {
                 let (a, b) = (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)));
@@ -184,6 +204,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
             unsafe { _mm512_max_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            unsafe { _mm512_reduce_add_ps(v) }
         }
         #[inline(always)]
         unsafe fn load_even(p: *const f32) -> Self::V {

@@ -27,8 +27,7 @@ impl PackedConv2d {
     pub(in super::super) fn new(
         isa: Isa,
         op: &Conv2d,
-        input: Shape,
-        output: Shape,
+        [input, output]: [Shape; 2],
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {

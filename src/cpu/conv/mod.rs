@@ -2,11 +2,13 @@
 
 mod conv2d;
 mod conv2d_grad;
+mod few_pixels;
 mod pack;
 mod weight;
 
 pub(super) use conv2d::PackedConv2d;
 pub(super) use conv2d_grad::PackedConv2dGrad;
+pub(super) use few_pixels::{FewPixelConv2d, FewPixelConv2dGrad};
 
 use std::ops::Range;
 
