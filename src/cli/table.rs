@@ -38,8 +38,10 @@ fn shortened(label: &str) -> String {
 
 /// Three significant digits.
 fn number(x: f32) -> String {
+    if x == 0.0 {
+        return "0".into();
+    }
     match x.abs() {
-        a if a == 0.0 => "0".into(),
         a if !(0.001..100_000.0).contains(&a) => format!("{x:.2e}"),
         a if a < 10.0 => format!("{x:.3}"),
         _ => format!("{x:.1}"),
