@@ -40,6 +40,11 @@ impl Tally {
         }
     }
 
+    /// Images counted.
+    pub fn images(&self) -> usize {
+        self.done + self.failed.len()
+    }
+
     /// Images that failed.
     pub fn failed(&self) -> usize {
         self.failed.len()
@@ -57,7 +62,7 @@ impl Tally {
     /// `2 of 7 images failed: a.png, b.png`; nothing if none failed or there was only one image.
     pub fn summary(&self) -> Option<String> {
         const SHOWN: usize = 10;
-        let (failed, all) = (self.failed.len(), self.done + self.failed.len());
+        let (failed, all) = (self.failed.len(), self.images());
         if failed == 0 || all == 1 {
             return None;
         }

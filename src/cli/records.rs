@@ -1,8 +1,9 @@
 //! What is said about an image in JSON: on standard output and in `results.jsonl`.
 
+use std::borrow::Borrow;
 use std::path::Path;
 
-use msdcam::Result;
+use msdcam::Error;
 use msdcam::cam::ExitAnswer;
 use msdcam::render::Status;
 use serde::Serialize;
@@ -25,10 +26,10 @@ pub enum Content<'a, T> {
 }
 
 /// One line of JSON about `image`, with its line feed.
-pub fn line<T: Serialize>(image: &Path, result: &Result<T>) -> String {
+pub fn line<T: Serialize>(image: &Path, result: &Result<T, impl Borrow<Error>>) -> String {
     let content = match result {
         Ok(answers) => Content::Answers(answers),
-        Err(error) => Content::Error { error: error.to_string() },
+        Err(error) => Content::Error { error: error.borrow().to_string() },
     };
     let record = ImageRecord { image: image.to_string_lossy().into_owned(), content };
     serde_json::to_string(&record).expect("plain fields have a JSON form") + "\n"

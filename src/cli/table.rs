@@ -8,7 +8,8 @@ use super::records::ExitRecord;
 /// Longest class name that is shown whole.
 const WIDEST: usize = 32;
 
-/// A line for each exit: what it says, how sure it is and, with a map, the map's largest number.
+/// A line for each exit: what it says, how sure it is and, with a map, the map's largest number,
+/// the map's class where it is another one, and its status where that is not `ok`.
 pub fn exits(records: &[ExitRecord]) -> String {
     let labels: Vec<String> = records.iter().map(|record| shortened(&record.label)).collect();
     let width = labels.iter().map(|label| label.chars().count()).fold("class".len(), usize::max);
@@ -19,6 +20,9 @@ pub fn exits(records: &[ExitRecord]) -> String {
         text += &format!("  {:>4}  {label:width$}  {:>8}", record.exit, percent(record.probability));
         if let Some(map) = &record.map {
             text += &format!("  {:>8}", number(map.map_max));
+            if map.target != record.class {
+                text += &format!("  for {}", shortened(&map.target_label));
+            }
             if map.status != msdcam::render::Status::Ok {
                 text += &format!("  {}", map.status.name());
             }
@@ -36,13 +40,14 @@ fn shortened(label: &str) -> String {
     }
 }
 
-/// Three significant digits.
+/// A few significant digits.
 fn number(x: f32) -> String {
     if x == 0.0 {
         return "0".into();
     }
     match x.abs() {
         a if !(0.001..100_000.0).contains(&a) => format!("{x:.2e}"),
+        a if a < 0.1 => format!("{x:.4}"),
         a if a < 10.0 => format!("{x:.3}"),
         _ => format!("{x:.1}"),
     }
@@ -54,8 +59,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short_at_every_size() {
-        let shown = [0.0, 1.7345, 0.00123, 123.456, 1e-9, 2.5e30, f32::NAN].map(number);
-        assert_eq!(shown, ["0", "1.734", "0.001", "123.5", "1.00e-9", "2.50e30", "NaN"]);
+        let shown = [0.0, 1.7342, 0.00123, 123.456, 1e-9, 2.5e30, f32::NAN].map(number);
+        assert_eq!(shown, ["0", "1.734", "0.0012", "123.5", "1.00e-9", "2.50e30", "NaN"]);
     }
 
     #[test]

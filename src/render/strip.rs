@@ -164,8 +164,8 @@ fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
     cells.iter().map(|cell| LABEL_COLOURS[number(cell.label) % LABEL_COLOURS.len()]).collect()
 }
 
-/// The heat map over the photo, or the pale photo with the reason why there is none.
-fn cell_picture(photo: &Picture, heat: &HeatMap, options: &Options) -> Picture {
+/// The heat map over a square photo, or the pale photo with the reason why there is none.
+pub fn cell_picture(photo: &Picture, heat: &HeatMap, options: &Options) -> Picture {
     let size = photo.width;
     let lines = match heat.status {
         Status::Ok => {

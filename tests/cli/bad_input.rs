@@ -140,8 +140,8 @@ fn weights_that_are_none_are_refused_and_say_what_they_are() {
 fn a_page_is_no_checkpoint() {
     let place = Place::new();
     place.write("net.pth", b"<!DOCTYPE html><html></html>");
-    place.msdcam("convert net.pth -o w.safetensors").refused(4, &["net.pth: ", "HTML"]);
-    place.msdcam("inspect net.pth").refused(4, &["net.pth: ", "HTML"]);
+    place.msdcam("convert net.pth -o w.safetensors").refused(4, &["net.pth: ", "web page"]);
+    place.msdcam("inspect net.pth").refused(4, &["net.pth: ", "web page"]);
     assert_eq!(place.names("."), ["net.pth"]);
 }
 

@@ -54,10 +54,10 @@ impl Place {
         self.0.path()
     }
 
-    /// The program, to be run here, on the CPU.
+    /// The program, to be run here.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_msdcam"));
-        command.current_dir(self.path()).args(args);
+        command.current_dir(self.path()).args(args).env_remove("RUST_BACKTRACE");
         command
     }
 

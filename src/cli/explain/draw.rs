@@ -10,15 +10,17 @@ use msdcam::npz::{self, Array, Values};
 use msdcam::picture::Picture;
 use msdcam::render::overlay::{HEAT_ALPHA, overlay};
 use msdcam::render::strip::{self, Cell, strip};
-use msdcam::render::{Colormap, HeatMap};
+use msdcam::render::{Colormap, HeatMap, Status};
+
+use crate::cli::images::Photo;
 
 /// What the pictures of a run have in common.
 #[derive(Debug)]
 pub struct Style {
     /// Class names.
     pub labels: Vec<String>,
-    /// The strip's second line.
-    pub subtitle: String,
+    /// The class that all maps are about, unless it is each exit's own.
+    pub target: Option<usize>,
     pub colormap: Colormap,
     /// Side of the network's input, to which the arrays' heat maps belong.
     pub input: usize,
@@ -32,8 +34,7 @@ pub struct Drawing<'a> {
     pub stem: String,
     /// The strip's headline.
     pub title: String,
-    /// The part of the photo that the network saw.
-    pub view: &'a Picture,
+    pub photo: &'a Photo,
     pub answers: &'a [ExitAnswer],
 }
 
@@ -44,6 +45,17 @@ pub enum Item {
     Overlay(usize),
     Strip,
     Arrays,
+}
+
+impl Style {
+    /// The strip's second line.
+    fn subtitle(&self) -> String {
+        let class = match self.target {
+            None => "the class that each exit predicts",
+            Some(class) => &format!("the class {}", self.labels[class]),
+        };
+        format!("Grad-CAM of {class}; the network sees {0} x {0} pixels", self.input)
+    }
 }
 
 impl Drawing<'_> {
@@ -69,8 +81,13 @@ impl Drawing<'_> {
     pub fn write(&self, item: Item, folder: &Path) -> Result<()> {
         let bytes = match item {
             Item::Overlay(i) => {
-                let heat = self.heat(i, self.view.height, self.view.width);
-                encode_png(&overlay(self.view, &heat, self.style.colormap, HEAT_ALPHA))
+                let view = self.view();
+                let heat = self.heat(i, view.width);
+                encode_png(&match heat.status {
+                    Status::Ok => overlay(view, &heat, self.style.colormap, HEAT_ALPHA),
+                    // One even colour would look like an answer; this picture says why there is none.
+                    _ => strip::cell_picture(view, &heat, &strip::Options::default()),
+                })
             }
             Item::Strip => encode_png(&self.strip()),
             Item::Arrays => self.arrays(),
@@ -78,10 +95,15 @@ impl Drawing<'_> {
         write_atomically(&folder.join(self.name(item)), &bytes)
     }
 
-    /// The heat map of the exit at position `i` in the size asked for.
-    pub fn heat(&self, i: usize, height: usize, width: usize) -> HeatMap {
+    /// The heat map of the exit at position `i`, `side` x `side`.
+    pub fn heat(&self, i: usize, side: usize) -> HeatMap {
         let map = self.map(i);
-        HeatMap::new(&map.map, (map.shape.h, map.shape.w), (height, width))
+        HeatMap::new(&map.map, (map.shape.h, map.shape.w), (side, side))
+    }
+
+    /// The part of the photo that the network saw.
+    fn view(&self) -> &Picture {
+        self.photo.view.as_ref().expect("explain asks for a view")
     }
 
     fn map(&self, i: usize) -> &MapAnswer {
@@ -91,12 +113,11 @@ impl Drawing<'_> {
     fn strip(&self) -> Picture {
         let options = strip::Options {
             title: self.title.clone(),
-            subtitle: self.style.subtitle.clone(),
+            subtitle: self.style.subtitle(),
             colormap: self.style.colormap,
             ..strip::Options::default()
         };
-        let heats: Vec<HeatMap> =
-            (0..self.answers.len()).map(|i| self.heat(i, options.cell, options.cell)).collect();
+        let heats: Vec<HeatMap> = (0..self.answers.len()).map(|i| self.heat(i, options.cell)).collect();
         let cells = self.answers.iter().zip(&heats).map(|(answer, heat)| Cell {
             exit: answer.exit,
             label: &self.style.labels[answer.class],
@@ -104,7 +125,7 @@ impl Drawing<'_> {
             heat,
         });
         let cells: Vec<Cell> = cells.collect();
-        strip(self.view, &cells, &options)
+        strip(self.view(), &cells, &options)
     }
 
     /// `logits (E, classes)`, `class (E)`, `cam (E, h, w)` and `heatmap (E, H, W)`, and for which
@@ -118,7 +139,7 @@ impl Drawing<'_> {
         let logits: Vec<f32> = answers().flat_map(|a| &a.logits).copied().collect();
         let cam: Vec<f32> = maps().flat_map(|m| &m.map).copied().collect();
         let side = self.style.input;
-        let heat: Vec<f32> = (0..exits).flat_map(|i| self.heat(i, side, side).values).collect();
+        let heat: Vec<f32> = (0..exits).flat_map(|i| self.heat(i, side).values).collect();
         let (h, w) = (self.map(0).shape.h, self.map(0).shape.w);
         npz::encode(&[
             Array { name: "logits", shape: &[exits, logits.len() / exits], values: Values::F32(&logits) },

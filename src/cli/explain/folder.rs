@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use msdcam::files::write_atomically;
 use msdcam::{Error, Result};
 
+use crate::cli::outcome::Tally;
+
 /// One image a line.
-pub const RESULTS: &str = "results.jsonl";
+const RESULTS: &str = "results.jsonl";
 const MANIFEST: &str = "manifest.json";
 
 /// A folder that results go to.
@@ -41,13 +43,16 @@ impl Folder {
         &self.path
     }
 
-    /// Writes the results, then the manifest, which says that all is there.
+    /// Writes the results, then the manifest: how they were made, and that all are there.
     ///
     /// # Errors
     /// When one cannot be written.
-    pub fn close(&self, results: &str, about: &serde_json::Value) -> Result<()> {
+    pub fn close(&self, results: &str, mut about: serde_json::Value, tally: &Tally) -> Result<()> {
         write_atomically(&self.path.join(RESULTS), results.as_bytes())?;
-        let manifest = serde_json::to_string_pretty(about).expect("a JSON value has a text form") + "\n";
+        about["images"] = tally.images().into();
+        about["failed"] = tally.failed().into();
+        about["results"] = RESULTS.into();
+        let manifest = serde_json::to_string_pretty(&about).expect("a JSON value has a text form") + "\n";
         write_atomically(&self.path.join(MANIFEST), manifest.as_bytes())
     }
 }
