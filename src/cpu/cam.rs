@@ -69,9 +69,10 @@ pub(super) fn heat(from: Shape, to: Shape, map: &[f32], out: &mut [f32]) {
     let mut limits = [0.0; 2];
     range(out, &mut limits);
     let [min, max] = limits;
-    let scale = if max > min { 1.0 / (max - min) } else { 0.0 };
+    // A division each: the reciprocal of a tiny range would be infinite.
+    let range = if max > min { max - min } else { 1.0 };
     for x in out {
-        *x = (*x - min) * scale;
+        *x = (*x - min) / range;
     }
 }
 

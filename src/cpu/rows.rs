@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Isa, Portable, Simd};
+use super::simd::{Isa, MAX_LANES, Portable, Simd};
 
-/// Vectors of every kind of CPU have at most this many numbers.
-const MAX_LANES: usize = 16;
 /// The most vectors that one call multiplies by.
 pub(super) const COLUMNS: usize = 4;
 

@@ -7,6 +7,7 @@ use super::memory::Memory;
 use super::rows::{self, RowKernels, Rows};
 use super::simd::Isa;
 use super::{cam, elementwise, pool, scores};
+use crate::Shape;
 use crate::graph::plan::{Plan, Step};
 use crate::graph::{Op, ParamId};
 
@@ -23,6 +24,9 @@ pub(super) struct Compiler<'a> {
     isa: Isa,
     rows: HashMap<ParamId, Rows>,
 }
+
+/// What a step costs beside its work, in multiply-adds.
+const STEP_COST: u64 = 5_000;
 
 /// What a step needs of the weights.
 enum Constants {
@@ -114,6 +118,12 @@ impl CompiledStep {
         self.step.multiply_adds()
     }
 
+    /// What the step costs, in multiply-adds: reading and writing count too.
+    pub(super) fn cost(&self) -> u64 {
+        let read: usize = self.step.inputs.iter().map(|slot| slot.shape.len()).sum();
+        STEP_COST + self.multiply_adds() + 2 * (read + self.step.output.shape.len()) as u64
+    }
+
     /// Scratch numbers that the step needs.
     pub(super) fn scratch_len(&self) -> usize {
         match &self.constants {
@@ -122,7 +132,7 @@ impl CompiledStep {
             Constants::FewPixelConv2d(conv) => conv.scratch_len(),
             Constants::FewPixelConv2dGrad(conv) => conv.scratch_len(),
             Constants::Rows(rows, _) => rows.scratch_len() + self.step.inputs[0].shape.len(),
-            _ => 0,
+            _ => self.step.inputs.iter().map(|slot| slot.shape.w).max().unwrap_or(0),
         }
     }
 
@@ -133,6 +143,7 @@ impl CompiledStep {
             Constants::Conv2dGrad(conv) => conv.parts(parts),
             Constants::FewPixelConv2d(conv) => conv.parts(parts),
             Constants::FewPixelConv2dGrad(conv) => conv.parts(parts),
+            _ if matches!(self.step.op, Op::MaxPool(_)) => Part::by_channel(self.step.output.shape, parts),
             _ => Vec::new(),
         }
     }
@@ -165,14 +176,22 @@ impl CompiledStep {
                 unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), gate, output, scratch) };
             }
             _ => {
-                // SAFETY: slots hold their shape's numbers, and a result lies apart from what it is made of.
-                let out = unsafe { std::slice::from_raw_parts_mut(output, step.output.shape.len()) };
+                // Only a pooling has parts here: some of its channels.
+                let share = |shape: Shape| match part {
+                    Some(part) => part.groups.start * shape.plane()..part.groups.end * shape.plane(),
+                    None => 0..shape.len(),
+                };
+                let (written, read) = (share(step.output.shape), |i: usize| share(step.inputs[i].shape));
+                // SAFETY: slots hold their shape's numbers; a result lies apart from what it is
+                // made of, and parts of it from each other.
+                let out = unsafe { std::slice::from_raw_parts_mut(output.add(written.start), written.len()) };
                 // SAFETY: as above.
-                let read =
-                    |i: usize| unsafe { std::slice::from_raw_parts(input(i), step.inputs[i].shape.len()) };
+                let x = |i: usize| unsafe {
+                    std::slice::from_raw_parts(input(i).add(read(i).start), read(i).len())
+                };
                 // SAFETY: the scratch is this thread's, and as long as the step said.
                 let scratch = unsafe { std::slice::from_raw_parts_mut(scratch, self.scratch_len()) };
-                self.run_small(read, out, scratch);
+                self.run_small(x, out, scratch);
             }
         }
     }
@@ -188,7 +207,7 @@ impl CompiledStep {
             }
             (Op::Relu, _) => elementwise::relu(x(0), out),
             (Op::ReluGrad(op), _) => elementwise::relu_grad(op.rule, x(0), x(1), out),
-            (Op::MaxPool(op), _) => pool::max_pool(&op.window, [first, output.shape], x(0), out),
+            (Op::MaxPool(op), _) => pool::max_pool(&op.window, [first, output.shape], x(0), out, scratch),
             (Op::MaxPoolGrad(op), _) => {
                 pool::max_pool_grad(&op.window, [output.shape, first], x(0), x(1), out);
             }

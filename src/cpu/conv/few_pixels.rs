@@ -171,11 +171,7 @@ impl FewPixelConv2dGrad {
 
     /// At most `parts` parts that make up the whole; their groups are input channels.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
-        let pixels = self.whole.pixels.clone();
-        cut(self.input.c, 1, parts)
-            .into_iter()
-            .map(|groups| Part { groups, pixels: pixels.clone() })
-            .collect()
+        Part::by_channel(self.input, parts)
     }
 
     /// Computes one part for one image; `gate` is the value whose ReLU gates the result.
