@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use msdcam::cam::{Explainer, Question};
+use msdcam::Result;
+use msdcam::cam::{ExitAnswer, Explainer, Question};
 use msdcam::error::printable;
-use msdcam::graph::plan::{Order, Plan};
+use msdcam::graph::plan::Order;
 use msdcam::render::strip::percent;
-use msdcam::{Error, Result};
 use serde::Serialize;
 
-use super::images::{self, Answered};
+use super::images;
 use super::model::ModelArgs;
 use super::outcome::{Outcome, Tally};
 use super::output::{self, Output};
@@ -63,29 +63,35 @@ struct Work {
 pub fn run(args: Args) -> Result<Outcome> {
     let model = args.model.load()?;
     let exits = args.exits.resolve(model.exits())?;
-    let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
     let group = images::group_size(&model, args.images.len());
+    let (order, batch) = if args.early_exit.is_some() { (Order::ByExit, 1) } else { (Order::Depth, group) };
     let question = Question { exits, maps: false, order };
-    let mut explainer = Explainer::new(&model.network, &question, &model.device, group)?;
+    let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
 
     model.announce();
     let bar = images::progress(&model, args.images.len());
+    let input = model.network.graph.shape(model.network.input).len();
     let (mut output, mut tally) = (Output::default(), Tally::default());
     for paths in args.images.chunks(group) {
+        let mut works = Vec::new();
         let answered = images::answer_group(&model, paths, None, |inputs| match args.early_exit {
-            Some(confidence) => explainer.explain_early_exit(inputs, None, confidence),
+            Some(confidence) => {
+                early_exit(&mut explainer, inputs.chunks_exact(input), confidence, &mut works)
+            }
             None => explainer.explain(inputs, None),
         })?;
+        let mut works = works.into_iter();
         for (path, answered) in paths.iter().zip(answered) {
             tally.count(path, &answered);
-            let plan = explainer.runner().plan();
-            let found = answered.map(|answered| Found {
-                exits: answered.1.iter().map(|answer| ExitRecord::new(answer, &model.labels)).collect(),
-                work: args.early_exit.map(|confidence| work(plan, &answered, confidence)),
+            let found = answered.map(|(_, answers)| Found {
+                exits: answers.iter().map(|answer| ExitRecord::new(answer, &model.labels)).collect(),
+                work: works.next(),
             });
             let text = if args.json { records::line(path, &found) } else { for_people(path, &found) };
             bar.suspend(|| {
-                found.as_ref().err().inspect(|error: &&Error| output::error(error));
+                if let Err(error) = &found {
+                    output::error(error);
+                }
                 output.print(&text)
             })?;
             bar.inc(1);
@@ -101,16 +107,26 @@ pub fn run(args: Args) -> Result<Outcome> {
     Ok(tally.outcome())
 }
 
-/// The levels that were run for an image are those up to its last answer.
-fn work(plan: &Plan, (_, answers): &Answered, confidence: f32) -> Work {
-    let last = answers.last().expect("the first exit always answers");
-    let levels = &plan.levels[..plan.exits[last.exit - 1]];
-    let jobs = levels.iter().flat_map(|level| &level.jobs);
-    Work {
-        stopped_at: Some(last.exit).filter(|_| last.probabilities[last.class] >= confidence),
-        multiply_adds: jobs.flat_map(|job| &job.steps).map(|step| step.multiply_adds()).sum(),
-        multiply_adds_all: plan.multiply_adds(),
-    }
+/// Asks about one image after another, so that each one's work can be counted.
+fn early_exit(
+    explainer: &mut Explainer,
+    images: std::slice::ChunksExact<f32>,
+    confidence: f32,
+    works: &mut Vec<Work>,
+) -> Result<Vec<Vec<ExitAnswer>>> {
+    let all = explainer.runner().plan().multiply_adds();
+    let mut answer = |image| {
+        let before = explainer.runner().multiply_adds_done();
+        let answers = explainer.explain_early_exit(image, None, confidence)?.remove(0);
+        let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
+        works.push(Work {
+            stopped_at: stop.map(|last| last.exit),
+            multiply_adds: explainer.runner().multiply_adds_done() - before,
+            multiply_adds_all: all,
+        });
+        Ok(answers)
+    };
+    images.map(&mut answer).collect()
 }
 
 fn for_people(path: &Path, found: &Result<Found>) -> String {

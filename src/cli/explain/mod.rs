@@ -166,7 +166,9 @@ impl Run<'_> {
             };
             let output = &mut self.output;
             self.bar.suspend(|| {
-                found.err().inspect(|error| output::error(error));
+                if let Err(error) = &found {
+                    output::error(error);
+                }
                 output.print(&text)
             })?;
             self.bar.inc(1);
