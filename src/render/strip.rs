@@ -5,10 +5,10 @@ use super::canvas::{Area, Rgb};
 use super::colour::Colormap;
 use super::heat::Status;
 use super::overlay::{HEAT_ALPHA, overlay};
-use super::resize::bilinear;
 use super::text::Style;
 use crate::image::{Filter, Region, resample};
 use crate::picture::Picture;
+use crate::resize::bilinear;
 
 /// What one exit says.
 #[derive(Debug, Clone, Copy)]
