@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::plan::Plan;
-use crate::{Result, cpu};
+use crate::{Error, Result, cpu};
 
 /// Which device to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +28,10 @@ impl Device {
     ///
     /// # Errors
     /// [`crate::Error::Device`] when the device asked for is not there.
-    pub fn open(_choice: DeviceChoice, threads: usize) -> Result<Device> {
+    pub fn open(choice: DeviceChoice, threads: usize) -> Result<Device> {
+        if let DeviceChoice::Cuda(number) = choice {
+            return Err(Error::device(format!("cuda:{number}: this build has no CUDA device")));
+        }
         Ok(Device::Cpu(cpu::Cpu::new(threads)?))
     }
 
