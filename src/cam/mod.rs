@@ -1,7 +1,35 @@
 //! From images to maps: builds the graph that answers a question about a network, and runs it.
+//!
+//! Two ways: an [`Explainer`] answers a [`Question`], which is Grad-CAM at each exit and no more,
+//! as fast as can be; an [`Examiner`] makes a [`Study`], which is any of the [`Method`]s, at any
+//! tap, for any class and score, with one forward pass for all of them.
 
+mod ablation;
+mod answer;
+mod eigen;
+mod examiner;
 mod explainer;
+mod fusion;
 mod grad_cam;
+mod loaded;
+mod method;
+pub mod methods;
+mod noise;
+mod pixels;
+mod plain_cam;
+mod score_cam;
+mod smoothing;
+mod study;
+mod study_graph;
+mod taps;
+mod target;
 
+pub use answer::{Finding, FusedMap, MethodMap, PixelMap, difference};
+pub use examiner::Examiner;
 pub use explainer::{ExitAnswer, Explainer, MapAnswer};
+pub use fusion::Fusion;
 pub use grad_cam::Question;
+pub use method::{MapMethod, Method, PixelMethod};
+pub use study::{Integration, Noise, Smoothing, Study};
+pub use taps::{Tap, Taps, all_taps, reaching_taps};
+pub use target::{Score, Target};

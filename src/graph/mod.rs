@@ -4,6 +4,7 @@
 //! A node's value has shape (N, C, H, W); the graph states (C, H, W) and leaves N to the run.
 //! Nodes are in topological order by construction: a node's inputs come before it.
 
+mod cut;
 pub mod grad;
 pub mod ops;
 pub mod passes;

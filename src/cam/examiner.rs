@@ -1,0 +1,388 @@
+//! A study about a network, planned and loaded: images in, findings out.
+
+use std::collections::HashMap;
+
+use super::ablation::AblatedRuns;
+use super::answer::{Finding, MethodMap, PixelMap};
+use super::loaded::Loaded;
+use super::method::{MapMethod, PixelMethod};
+use super::methods::{self, TapValues};
+use super::pixels::{self, ManyGradients};
+use super::plain_cam::class_weights;
+use super::score_cam::MaskedRuns;
+use super::smoothing;
+use super::study::{Smoothing, Study};
+use super::study_graph::{Cell, Purpose, StudyPlan, TapSlots, study_plan};
+use super::target::{Target, best_classes, check_class};
+use crate::device::{Device, Runner};
+use crate::graph::plan::Slot;
+use crate::msdnet::Network;
+use crate::{Error, Result, Shape};
+
+/// A [`Study`] on its device.
+///
+/// ```
+/// # fn main() -> msdcam::Result<()> {
+/// use msdcam::cam::{Examiner, Study};
+/// use msdcam::device::{Device, DeviceChoice};
+/// use msdcam::msdnet::{built_in_weights, load};
+///
+/// let network = load(&built_in_weights()?)?;
+/// let study = Study { exits: vec![1], ..Study::of(&network, &["hires-cam".parse()?]) };
+/// let device = Device::open(DeviceChoice::Cpu, 1)?;
+/// let mut examiner = Examiner::new(&network, &study, &device, 1)?;
+/// let findings = examiner.examine(&[0.5; 3 * 32 * 32], &[])?;
+/// assert_eq!(findings[0][0].maps[0].heat.values.len(), 32 * 32);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Examiner {
+    study: Study,
+    image: Shape,
+    classes: usize,
+    main: Loaded,
+    layout: Layout,
+    free: GradientFree,
+    many: Option<ManyGradients>,
+}
+
+/// Where things lie in the main plan's spaces.
+struct Layout {
+    cells: Vec<Cell>,
+    image: Slot,
+    final_logits: Option<Slot>,
+}
+
+/// What the methods without a gradient need.
+struct GradientFree {
+    masked: Option<MaskedRuns>,
+    ablated: Vec<AblatedRuns>,
+    /// For each exit and tap of the study, the weights (classes, C) of plain CAM.
+    class_weights: HashMap<(usize, String), Vec<f32>>,
+}
+
+/// The class explained in each cell of each image.
+type Classes = Vec<Vec<usize>>;
+
+impl Examiner {
+    /// Plans `study` and loads it on `device`, for batches of up to `batch` images.
+    ///
+    /// # Errors
+    /// When the network lacks an exit, a class or a tap asked for, a tap does not reach the score, a
+    /// method does not suit the network, one image takes more than [`Study::max_memory`], or the
+    /// device fails.
+    pub fn new(network: &Network, study: &Study, device: &Device, batch: usize) -> Result<Examiner> {
+        study.check(network)?;
+        let StudyPlan { plan, cells, image, final_logits } = study_plan(network, study, Purpose::Everything)?;
+        let free = GradientFree::new(network, study, &cells, device)?;
+        let many = study.pixels.iter().any(|p| p.reads_many_gradients());
+        Ok(Examiner {
+            study: study.clone(),
+            image: network.graph.shape(network.input),
+            classes: network.config.classes,
+            main: Loaded::new(plan, device, batch)?,
+            layout: Layout { cells, image, final_logits },
+            free,
+            many: if many { Some(ManyGradients::new(network, study, device)?) } else { None },
+        })
+    }
+
+    /// The most images of one run; [`Examiner::examine`] divides what is more.
+    pub fn capacity(&self) -> usize {
+        self.main.runner().capacity()
+    }
+
+    /// The plan of the forward pass and the gradients, on its device.
+    pub fn runner(&self) -> &dyn Runner {
+        self.main.runner()
+    }
+
+    /// What the study finds about normalised images, (N, 3, H, W): for each image, each exit's
+    /// finding, and for [`Target::Top`] each exit's findings by rank. `labels` holds a class for
+    /// each image where the study explains labels, and is not read otherwise.
+    ///
+    /// # Errors
+    /// When `images` is not a whole number of images or holds a number that is not finite, a label
+    /// is missing or does not exist, or the device fails.
+    pub fn examine(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Finding>>> {
+        let len = self.image.len();
+        let n = images.len() / len;
+        if n == 0 || images.len() != n * len {
+            let (given, shape) = (images.len(), self.image);
+            return Err(Error::usage(format!("{given} numbers given: an image of {shape} has {len}")));
+        }
+        if let Some(i) = images.iter().position(|x| !x.is_finite()) {
+            return Err(Error::usage(format!("image {}: number {} is {}", i / len + 1, i % len, images[i])));
+        }
+        if self.study.target == Target::Label {
+            if labels.len() != n {
+                return Err(Error::usage(format!("{} labels for {n} images", labels.len())));
+            }
+            labels.iter().try_for_each(|&label| check_class(label, self.classes))?;
+        }
+        let mut findings = Vec::with_capacity(n);
+        let capacity = self.capacity();
+        for (i, images) in images.chunks(capacity * len).enumerate() {
+            let labels = labels.get(i * capacity..).unwrap_or_default();
+            findings.extend(self.examine_batch(images, labels)?);
+        }
+        Ok(findings)
+    }
+
+    fn examine_batch(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Finding>>> {
+        let n = images.len() / self.image.len();
+        let given = match self.study.target {
+            Target::Class(class) => Some(vec![vec![class; self.layout.cells.len()]; n]),
+            Target::Label => Some(labels[..n].iter().map(|&l| vec![l; self.layout.cells.len()]).collect()),
+            Target::Predicted | Target::Final | Target::Top(_) => None,
+        };
+        self.run(images, given.as_ref())?;
+        let classes = given.unwrap_or_else(|| (0..n).map(|image| self.chosen(image)).collect());
+
+        let mut findings: Vec<Vec<Finding>> =
+            (0..n).map(|image| self.scores(image, &classes[image])).collect();
+        self.pixels(images, &classes, &mut findings)?;
+        self.maps(images, &classes, &mut findings)?;
+        if self.study.smoothing == Smoothing::Flips && !self.study.maps.is_empty() {
+            self.smooth(images, &classes, &mut findings)?;
+        }
+        Ok(findings)
+    }
+
+    /// Runs the main plan; without `classes` the logits choose.
+    fn run(&mut self, images: &[f32], classes: Option<&Classes>) -> Result<()> {
+        let (len, layout) = (self.image.len(), &self.layout);
+        self.main.run(images.len() / len, |i, space| {
+            space[layout.image.offset..][..len].copy_from_slice(&images[i * len..][..len]);
+            for (cell, &class) in layout.cells.iter().zip(classes.into_iter().flat_map(|c| &c[i])) {
+                space[cell.target.offset] = class as f32;
+            }
+        })
+    }
+
+    /// The class that the logits chose in each cell, by the rule of the graph.
+    fn chosen(&self, image: usize) -> Vec<usize> {
+        let choose = |cell: &Cell| {
+            let deciding = self.layout.final_logits.unwrap_or(cell.logits);
+            best_classes(self.main.read(image, deciding), cell.rank + 1)[cell.rank]
+        };
+        self.layout.cells.iter().map(choose).collect()
+    }
+
+    fn scores(&self, image: usize, classes: &[usize]) -> Vec<Finding> {
+        let finding = |(cell, &target): (&Cell, &usize)| {
+            let logits = self.main.read(image, cell.logits).to_vec();
+            Finding {
+                exit: cell.exit,
+                rank: cell.rank,
+                target,
+                score: self.study.score.of(&logits, target) as f32,
+                class: best_classes(&logits, 1)[0],
+                probabilities: self.main.read(image, cell.probabilities).to_vec(),
+                logits,
+                maps: Vec::new(),
+                fused: Vec::new(),
+                pixels: Vec::new(),
+            }
+        };
+        self.layout.cells.iter().zip(classes).map(finding).collect()
+    }
+
+    /// Makes the maps of the last run.
+    fn maps(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
+        let size = (self.image.h, self.image.w);
+        for (i, (image, findings)) in images.chunks_exact(self.image.len()).zip(findings).enumerate() {
+            let mut runs = HashMap::new();
+            for ((cell, finding), &class) in self.layout.cells.iter().zip(findings).zip(&classes[i]) {
+                finding.maps.clear();
+                for &method in &self.study.maps {
+                    for tap in &cell.taps {
+                        let values = tap_values(&self.main, i, tap);
+                        let place = (cell.exit, tap);
+                        let found = match gradient_map(method, values) {
+                            Some(found) => found,
+                            None => {
+                                let logits = &finding.logits;
+                                let asked = Asked { method, image, class, logits, score: self.study.score };
+                                self.free.map(asked, place, values, &mut runs)?
+                            }
+                        };
+                        let shape = (values.shape.h, values.shape.w);
+                        finding.maps.push(MethodMap::new(method, &tap.tap.name, shape, found, size));
+                    }
+                }
+                finding.fused = match self.study.fusion {
+                    Some(fusion) => finding
+                        .maps
+                        .chunk_by(|a, b| a.method == b.method)
+                        .filter_map(|maps| fusion.fuse(&maps.iter().collect::<Vec<_>>()))
+                        .collect(),
+                    None => Vec::new(),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the heat maps by the mean of those of the image's copies.
+    fn smooth(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
+        let mut copies = Vec::new();
+        for copy in smoothing::OTHER_COPIES {
+            let changed = copy.apply(images, self.image);
+            self.run(&changed, Some(classes))?;
+            let mut found = findings.to_vec();
+            self.maps(&changed, classes, &mut found)?;
+            copies.push((copy, found));
+        }
+        smoothing::average(findings, &copies);
+        Ok(())
+    }
+
+    fn pixels(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
+        let shape = self.image;
+        for (i, (image, findings)) in images.chunks_exact(shape.len()).zip(findings).enumerate() {
+            for &method in &self.study.pixels {
+                let arrays = match (method, &mut self.many) {
+                    (PixelMethod::SmoothGrad, Some(many)) => {
+                        many.smooth_grad(image, &classes[i], self.study.noise)?
+                    }
+                    (PixelMethod::IntegratedGradients, Some(many)) => {
+                        many.integrated_gradients(image, &classes[i], self.study.integration)?
+                    }
+                    _ => {
+                        let cells = self.layout.cells.iter();
+                        cells.map(|cell| direct_pixels(method, &self.main, i, cell, image, shape)).collect()
+                    }
+                };
+                for (finding, values) in findings.iter_mut().zip(arrays) {
+                    finding.pixels.push(PixelMap::new(method, shape, values));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values at `tap` that the last run made of image `image`.
+fn tap_values<'a>(main: &'a Loaded, image: usize, tap: &TapSlots) -> TapValues<'a> {
+    TapValues {
+        shape: tap.activations.shape,
+        activations: main.read(image, tap.activations),
+        gradients: tap.gradients.map_or(&[], |slot| main.read(image, slot)),
+    }
+}
+
+/// Channel weights, where the method has them, and the map before its ReLU; `None` where the
+/// method needs more runs than one.
+fn gradient_map(method: MapMethod, tap: TapValues) -> Option<(Vec<f32>, Vec<f32>)> {
+    let weighed = |weights: Vec<f32>| {
+        let map = methods::weighted_sum(tap.shape, &weights, tap.activations);
+        Some((weights, map))
+    };
+    let placed = |map: Vec<f32>| Some((Vec::new(), map));
+    match method {
+        MapMethod::GradCam => weighed(methods::grad_cam_weights(tap)),
+        MapMethod::GradCamPlusPlus => weighed(methods::grad_cam_plus_plus_weights(tap)),
+        MapMethod::XGradCam => weighed(methods::xgrad_cam_weights(tap)),
+        MapMethod::HiResCam => placed(methods::hires_cam(tap)),
+        MapMethod::LayerCam => placed(methods::layer_cam(tap)),
+        MapMethod::GradCamElementwise => placed(methods::grad_cam_elementwise(tap)),
+        MapMethod::EigenCam => placed(methods::eigen_cam(tap.shape, tap.activations)),
+        MapMethod::EigenGradCam => placed(methods::eigen_grad_cam(tap)),
+        MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam => None,
+    }
+}
+
+/// The methods that the main run suffices for.
+fn direct_pixels(
+    method: PixelMethod,
+    main: &Loaded,
+    index: usize,
+    cell: &Cell,
+    image: &[f32],
+    shape: Shape,
+) -> Vec<f32> {
+    let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| main.read(index, slot));
+    let (plain, guided) = (read(cell.input_gradient), read(cell.guided));
+    match method {
+        PixelMethod::GradientTimesInput => pixels::gradient_times_input(plain, image),
+        PixelMethod::GuidedBackprop => guided.to_vec(),
+        PixelMethod::GuidedGradCam => {
+            let guide = cell.guide.as_ref().expect("the study asks for it");
+            let values = tap_values(main, index, guide);
+            let signed =
+                methods::weighted_sum(values.shape, &methods::grad_cam_weights(values), values.activations);
+            let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
+            pixels::guided_grad_cam(guided, shape, &map, (values.shape.h, values.shape.w))
+        }
+        _ => plain.to_vec(),
+    }
+}
+
+/// One map of a method without a gradient.
+struct Asked<'a> {
+    method: MapMethod,
+    image: &'a [f32],
+    class: usize,
+    logits: &'a [f32],
+    score: super::target::Score,
+}
+
+/// The logits of an image's many runs, by method, exit and tap: several classes share them.
+type Runs = HashMap<(MapMethod, usize, String), Vec<Vec<f32>>>;
+
+impl GradientFree {
+    fn new(network: &Network, study: &Study, cells: &[Cell], device: &Device) -> Result<GradientFree> {
+        let asked = |method: MapMethod| study.maps.contains(&method);
+        let mut free = GradientFree { masked: None, ablated: Vec::new(), class_weights: HashMap::new() };
+        if asked(MapMethod::ScoreCam) {
+            free.masked = Some(MaskedRuns::new(network, study, device)?);
+        }
+        for cell in cells.iter().filter(|cell| cell.rank == 0) {
+            for tap in &cell.taps {
+                if asked(MapMethod::AblationCam) {
+                    free.ablated.push(AblatedRuns::new(network, study, cell.exit, tap.tap.clone(), device)?);
+                }
+                if asked(MapMethod::Cam) {
+                    let weights = network.graph.param(class_weights(network, cell.exit, &tap.tap)?);
+                    free.class_weights.insert((cell.exit, tap.tap.name.clone()), weights.data.to_vec());
+                }
+            }
+        }
+        Ok(free)
+    }
+
+    /// Channel weights and the map before its ReLU.
+    fn map(
+        &mut self,
+        asked: Asked,
+        (exit, tap): (usize, &TapSlots),
+        values: TapValues,
+        runs: &mut Runs,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
+        let TapValues { shape, activations, .. } = values;
+        let name = tap.tap.name.clone();
+        let weights = if asked.method == MapMethod::Cam {
+            self.class_weights[&(exit, name)][asked.class * shape.c..][..shape.c].to_vec()
+        } else {
+            let key = (asked.method, exit, name);
+            if !runs.contains_key(&key) {
+                let logits = if asked.method == MapMethod::ScoreCam {
+                    let masked = self.masked.as_mut().expect("loaded for this method");
+                    masked.logits(exit, asked.image, shape, activations)?
+                } else {
+                    let ablated = self.ablated.iter_mut().find(|runs| runs.are_of(exit, &tap.tap));
+                    ablated.expect("loaded for this method").logits(asked.image, shape, activations)?
+                };
+                runs.insert(key.clone(), logits);
+            }
+            let scores: Vec<f64> = runs[&key].iter().map(|l| asked.score.of(l, asked.class)).collect();
+            match asked.method {
+                MapMethod::ScoreCam => methods::score_cam_weights(&scores),
+                _ => methods::ablation_cam_weights(asked.score.of(asked.logits, asked.class), &scores),
+            }
+        };
+        let map = methods::weighted_sum(shape, &weights, activations);
+        Ok((weights, map))
+    }
+}

@@ -1,0 +1,95 @@
+//! The places at which a map can be made, by name: `exit3`, `layer12.scale2`.
+
+use crate::graph::NodeId;
+use crate::msdnet::Network;
+use crate::{Error, Result};
+
+/// Where the maps of an exit are made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Taps {
+    /// At the exit's own tap.
+    #[default]
+    Exit,
+    /// At these, by name.
+    Named(Vec<String>),
+    /// At the deepest layer of each scale that reaches the exit's score, finest first.
+    AllScales,
+}
+
+/// A place by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tap {
+    /// `exit3`, `layer12.scale2`.
+    pub name: String,
+    /// Its value.
+    pub node: NodeId,
+}
+
+/// Every tap of `network`: the exits', then each layer's scales.
+pub fn all_taps(network: &Network) -> Vec<Tap> {
+    let exits = (1..).zip(&network.exits).map(|(k, exit)| Tap { name: exit_name(k), node: exit.tap });
+    let layers = network.layers.iter().map(|(name, node)| Tap { name: name.clone(), node: *node });
+    exits.chain(layers).collect()
+}
+
+/// The taps that reach the score of exit `exit` (from 1).
+///
+/// # Panics
+/// When there is no such exit.
+pub fn reaching_taps(network: &Network, exit: usize) -> Vec<Tap> {
+    let needed = network.graph.ancestors(&[network.exits[exit - 1].logits]);
+    all_taps(network).into_iter().filter(|tap| needed[tap.node.index()]).collect()
+}
+
+fn exit_name(exit: usize) -> String {
+    format!("exit{exit}")
+}
+
+impl Taps {
+    /// The taps of exit `exit`; `need_path` where each has to reach the exit's score.
+    ///
+    /// # Errors
+    /// When there is no tap of a name, or it does not reach the score: names those that do.
+    pub(super) fn of(&self, network: &Network, exit: usize, need_path: bool) -> Result<Vec<Tap>> {
+        match self {
+            Taps::Exit => Ok(vec![own_tap(network, exit)]),
+            Taps::AllScales => Ok(deepest_of_each_scale(&reaching_taps(network, exit))),
+            Taps::Named(names) if names.is_empty() => Err(Error::usage("no tap is named")),
+            Taps::Named(names) => names.iter().map(|name| named(network, exit, name, need_path)).collect(),
+        }
+    }
+}
+
+/// The tap that exit `exit` itself reads.
+pub(super) fn own_tap(network: &Network, exit: usize) -> Tap {
+    Tap { name: exit_name(exit), node: network.exits[exit - 1].tap }
+}
+
+fn named(network: &Network, exit: usize, name: &str, need_path: bool) -> Result<Tap> {
+    let list = |taps: Vec<Tap>| taps.into_iter().map(|tap| tap.name).collect::<Vec<_>>().join(", ");
+    let Some(tap) = all_taps(network).into_iter().find(|tap| tap.name == name) else {
+        let names = list(all_taps(network));
+        return Err(Error::usage(format!("tap '{name}': the network has {names}")));
+    };
+    let reaching = reaching_taps(network, exit);
+    if need_path && !reaching.contains(&tap) {
+        let names = list(reaching);
+        return Err(Error::usage(format!(
+            "tap '{name}' does not reach the score of exit {exit}; these do: {names}"
+        )));
+    }
+    Ok(tap)
+}
+
+/// Of `layer<number>.scale<number>` taps, the last of each scale, finest scale first.
+fn deepest_of_each_scale(taps: &[Tap]) -> Vec<Tap> {
+    let mut deepest: Vec<(&str, &Tap)> = Vec::new();
+    for tap in taps {
+        let Some((_, scale)) = tap.name.rsplit_once(".scale") else { continue };
+        match deepest.iter_mut().find(|(found, _)| *found == scale) {
+            Some((_, last)) => *last = tap,
+            None => deepest.push((scale, tap)),
+        }
+    }
+    deepest.into_iter().map(|(_, tap)| tap.clone()).collect()
+}
