@@ -1,5 +1,6 @@
-//! What a study finds. Arrays are contiguous, rows first; nothing in them is ever NaN: what could
-//! not be computed is zero and its status says so.
+//! What a study finds. Arrays are contiguous, rows first; no map or pixel is ever NaN: what could
+//! not be computed is zero and its status says so. Where a score is not finite, nothing that was
+//! made of it is trusted, though the numbers may happen to be.
 
 use super::method::{MapMethod, PixelMethod};
 use crate::Shape;
@@ -15,7 +16,8 @@ pub struct Finding {
     pub rank: usize,
     /// The class that is explained.
     pub target: usize,
-    /// The number that was differentiated: the class's [`super::Score`].
+    /// The number that was differentiated: the class's [`super::Score`]. Like the logits and the
+    /// probabilities it is what the device gave, and may be infinite or NaN where weights are huge.
     pub score: f32,
     /// The class that the exit predicts.
     pub class: usize,
@@ -77,8 +79,8 @@ impl MethodMap {
         found
     }
 
-    /// What is not finite becomes zero, and says so.
-    fn empty_out(&mut self) {
+    /// All numbers become zero, and the status says why.
+    pub(super) fn empty_out(&mut self) {
         for numbers in [&mut self.weights, &mut self.signed, &mut self.map, &mut self.heat.values] {
             numbers.fill(0.0);
         }
@@ -136,6 +138,12 @@ impl PixelMap {
             Status::Ok
         };
         PixelMap { method, shape, values, status }
+    }
+
+    /// All numbers become zero, and the status says why.
+    pub(super) fn empty_out(&mut self) {
+        self.values.fill(0.0);
+        self.status = Status::Nonfinite;
     }
 }
 

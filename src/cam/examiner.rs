@@ -1,18 +1,14 @@
 //! A study about a network, planned and loaded: images in, findings out.
 
-use std::collections::HashMap;
-
-use super::ablation::AblatedRuns;
 use super::answer::{Finding, MethodMap, PixelMap};
+use super::gradient_free::{Asked, GradientFree, Runs};
 use super::loaded::Loaded;
-use super::method::{MapMethod, PixelMethod};
-use super::methods::{self, TapValues};
+use super::method::PixelMethod;
+use super::methods;
 use super::pixels::{self, ManyGradients};
-use super::plain_cam::class_weights;
-use super::score_cam::MaskedRuns;
 use super::smoothing;
 use super::study::{Smoothing, Study};
-use super::study_graph::{Cell, Purpose, StudyPlan, TapSlots, study_plan};
+use super::study_graph::{Cell, Purpose, StudyPlan, study_plan};
 use super::target::{Target, best_classes, check_class};
 use crate::device::{Device, Runner};
 use crate::graph::plan::Slot;
@@ -51,14 +47,6 @@ struct Layout {
     cells: Vec<Cell>,
     image: Slot,
     final_logits: Option<Slot>,
-}
-
-/// What the methods without a gradient need.
-struct GradientFree {
-    masked: Option<MaskedRuns>,
-    ablated: Vec<AblatedRuns>,
-    /// For each exit and tap of the study, the weights (classes, C) of plain CAM.
-    class_weights: HashMap<(usize, String), Vec<f32>>,
 }
 
 /// The class explained in each cell of each image.
@@ -192,23 +180,27 @@ impl Examiner {
     fn maps(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
         let size = (self.image.h, self.image.w);
         for (i, (image, findings)) in images.chunks_exact(self.image.len()).zip(findings).enumerate() {
-            let mut runs = HashMap::new();
+            let mut runs = Runs::new();
             for ((cell, finding), &class) in self.layout.cells.iter().zip(findings).zip(&classes[i]) {
                 finding.maps.clear();
                 for &method in &self.study.maps {
                     for tap in &cell.taps {
-                        let values = tap_values(&self.main, i, tap);
+                        let values = tap.read(&self.main, i);
                         let place = (cell.exit, tap);
-                        let found = match gradient_map(method, values) {
+                        let found = match methods::in_one_pass(method, values) {
                             Some(found) => found,
                             None => {
-                                let logits = &finding.logits;
+                                let logits = self.main.read(i, cell.logits);
                                 let asked = Asked { method, image, class, logits, score: self.study.score };
                                 self.free.map(asked, place, values, &mut runs)?
                             }
                         };
                         let shape = (values.shape.h, values.shape.w);
-                        finding.maps.push(MethodMap::new(method, &tap.tap.name, shape, found, size));
+                        let mut map = MethodMap::new(method, &tap.tap.name, shape, found, size);
+                        if method.asks_for_class() && !finding.score.is_finite() {
+                            map.empty_out();
+                        }
+                        finding.maps.push(map);
                     }
                 }
                 finding.fused = match self.study.fusion {
@@ -251,138 +243,20 @@ impl Examiner {
                     }
                     _ => {
                         let cells = self.layout.cells.iter();
-                        cells.map(|cell| direct_pixels(method, &self.main, i, cell, image, shape)).collect()
+                        cells
+                            .map(|cell| pixels::in_one_pass(method, &self.main, i, cell, image, shape))
+                            .collect()
                     }
                 };
                 for (finding, values) in findings.iter_mut().zip(arrays) {
-                    finding.pixels.push(PixelMap::new(method, shape, values));
+                    let mut pixels = PixelMap::new(method, shape, values);
+                    if !finding.score.is_finite() {
+                        pixels.empty_out();
+                    }
+                    finding.pixels.push(pixels);
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// The values at `tap` that the last run made of image `image`.
-fn tap_values<'a>(main: &'a Loaded, image: usize, tap: &TapSlots) -> TapValues<'a> {
-    TapValues {
-        shape: tap.activations.shape,
-        activations: main.read(image, tap.activations),
-        gradients: tap.gradients.map_or(&[], |slot| main.read(image, slot)),
-    }
-}
-
-/// Channel weights, where the method has them, and the map before its ReLU; `None` where the
-/// method needs more runs than one.
-fn gradient_map(method: MapMethod, tap: TapValues) -> Option<(Vec<f32>, Vec<f32>)> {
-    let weighed = |weights: Vec<f32>| {
-        let map = methods::weighted_sum(tap.shape, &weights, tap.activations);
-        Some((weights, map))
-    };
-    let placed = |map: Vec<f32>| Some((Vec::new(), map));
-    match method {
-        MapMethod::GradCam => weighed(methods::grad_cam_weights(tap)),
-        MapMethod::GradCamPlusPlus => weighed(methods::grad_cam_plus_plus_weights(tap)),
-        MapMethod::XGradCam => weighed(methods::xgrad_cam_weights(tap)),
-        MapMethod::HiResCam => placed(methods::hires_cam(tap)),
-        MapMethod::LayerCam => placed(methods::layer_cam(tap)),
-        MapMethod::GradCamElementwise => placed(methods::grad_cam_elementwise(tap)),
-        MapMethod::EigenCam => placed(methods::eigen_cam(tap.shape, tap.activations)),
-        MapMethod::EigenGradCam => placed(methods::eigen_grad_cam(tap)),
-        MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam => None,
-    }
-}
-
-/// The methods that the main run suffices for.
-fn direct_pixels(
-    method: PixelMethod,
-    main: &Loaded,
-    index: usize,
-    cell: &Cell,
-    image: &[f32],
-    shape: Shape,
-) -> Vec<f32> {
-    let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| main.read(index, slot));
-    let (plain, guided) = (read(cell.input_gradient), read(cell.guided));
-    match method {
-        PixelMethod::GradientTimesInput => pixels::gradient_times_input(plain, image),
-        PixelMethod::GuidedBackprop => guided.to_vec(),
-        PixelMethod::GuidedGradCam => {
-            let guide = cell.guide.as_ref().expect("the study asks for it");
-            let values = tap_values(main, index, guide);
-            let signed =
-                methods::weighted_sum(values.shape, &methods::grad_cam_weights(values), values.activations);
-            let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
-            pixels::guided_grad_cam(guided, shape, &map, (values.shape.h, values.shape.w))
-        }
-        _ => plain.to_vec(),
-    }
-}
-
-/// One map of a method without a gradient.
-struct Asked<'a> {
-    method: MapMethod,
-    image: &'a [f32],
-    class: usize,
-    logits: &'a [f32],
-    score: super::target::Score,
-}
-
-/// The logits of an image's many runs, by method, exit and tap: several classes share them.
-type Runs = HashMap<(MapMethod, usize, String), Vec<Vec<f32>>>;
-
-impl GradientFree {
-    fn new(network: &Network, study: &Study, cells: &[Cell], device: &Device) -> Result<GradientFree> {
-        let asked = |method: MapMethod| study.maps.contains(&method);
-        let mut free = GradientFree { masked: None, ablated: Vec::new(), class_weights: HashMap::new() };
-        if asked(MapMethod::ScoreCam) {
-            free.masked = Some(MaskedRuns::new(network, study, device)?);
-        }
-        for cell in cells.iter().filter(|cell| cell.rank == 0) {
-            for tap in &cell.taps {
-                if asked(MapMethod::AblationCam) {
-                    free.ablated.push(AblatedRuns::new(network, study, cell.exit, tap.tap.clone(), device)?);
-                }
-                if asked(MapMethod::Cam) {
-                    let weights = network.graph.param(class_weights(network, cell.exit, &tap.tap)?);
-                    free.class_weights.insert((cell.exit, tap.tap.name.clone()), weights.data.to_vec());
-                }
-            }
-        }
-        Ok(free)
-    }
-
-    /// Channel weights and the map before its ReLU.
-    fn map(
-        &mut self,
-        asked: Asked,
-        (exit, tap): (usize, &TapSlots),
-        values: TapValues,
-        runs: &mut Runs,
-    ) -> Result<(Vec<f32>, Vec<f32>)> {
-        let TapValues { shape, activations, .. } = values;
-        let name = tap.tap.name.clone();
-        let weights = if asked.method == MapMethod::Cam {
-            self.class_weights[&(exit, name)][asked.class * shape.c..][..shape.c].to_vec()
-        } else {
-            let key = (asked.method, exit, name);
-            if !runs.contains_key(&key) {
-                let logits = if asked.method == MapMethod::ScoreCam {
-                    let masked = self.masked.as_mut().expect("loaded for this method");
-                    masked.logits(exit, asked.image, shape, activations)?
-                } else {
-                    let ablated = self.ablated.iter_mut().find(|runs| runs.are_of(exit, &tap.tap));
-                    ablated.expect("loaded for this method").logits(asked.image, shape, activations)?
-                };
-                runs.insert(key.clone(), logits);
-            }
-            let scores: Vec<f64> = runs[&key].iter().map(|l| asked.score.of(l, asked.class)).collect();
-            match asked.method {
-                MapMethod::ScoreCam => methods::score_cam_weights(&scores),
-                _ => methods::ablation_cam_weights(asked.score.of(asked.logits, asked.class), &scores),
-            }
-        };
-        let map = methods::weighted_sum(shape, &weights, activations);
-        Ok((weights, map))
     }
 }

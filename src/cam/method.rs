@@ -70,6 +70,11 @@ impl MapMethod {
         !matches!(self, MapMethod::EigenCam | MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam)
     }
 
+    /// Whether its map depends on the class that is explained.
+    pub fn asks_for_class(self) -> bool {
+        self != MapMethod::EigenCam
+    }
+
     /// Whether the tap has to reach the score: not where only its activations count.
     pub fn needs_path(self) -> bool {
         !matches!(self, MapMethod::EigenCam | MapMethod::ScoreCam)

@@ -6,6 +6,7 @@
 //! activation or a gradient is.
 
 use super::eigen::principal_projection;
+use super::method::MapMethod;
 use crate::Shape;
 
 /// A tap's activations and gradients, or its activations alone.
@@ -40,6 +41,27 @@ impl<'a> TapValues<'a> {
             }
         }
         narrow(&sums)
+    }
+}
+
+/// Channel weights, where the method has them, and the map before its ReLU; `None` where the
+/// method needs more runs than one.
+pub(super) fn in_one_pass(method: MapMethod, tap: TapValues) -> Option<(Vec<f32>, Vec<f32>)> {
+    let weighed = |weights: Vec<f32>| {
+        let map = weighted_sum(tap.shape, &weights, tap.activations);
+        Some((weights, map))
+    };
+    let placed = |map: Vec<f32>| Some((Vec::new(), map));
+    match method {
+        MapMethod::GradCam => weighed(grad_cam_weights(tap)),
+        MapMethod::GradCamPlusPlus => weighed(grad_cam_plus_plus_weights(tap)),
+        MapMethod::XGradCam => weighed(xgrad_cam_weights(tap)),
+        MapMethod::HiResCam => placed(hires_cam(tap)),
+        MapMethod::LayerCam => placed(layer_cam(tap)),
+        MapMethod::GradCamElementwise => placed(grad_cam_elementwise(tap)),
+        MapMethod::EigenCam => placed(eigen_cam(tap.shape, tap.activations)),
+        MapMethod::EigenGradCam => placed(eigen_grad_cam(tap)),
+        MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam => None,
     }
 }
 

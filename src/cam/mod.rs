@@ -11,6 +11,7 @@ mod examiner;
 mod explainer;
 mod fusion;
 mod grad_cam;
+mod gradient_free;
 mod loaded;
 mod method;
 pub mod methods;

@@ -6,10 +6,13 @@
 //! the plain gradient or Grad-CAM.
 
 use super::loaded::{Loaded, batch_within};
+use super::method::PixelMethod;
+use super::methods;
 use super::noise::Normal;
 use super::study::{Integration, Noise, Study};
 use super::study_graph::{Cell, Purpose, StudyPlan, study_plan};
 use crate::device::Device;
+use crate::graph::plan::Slot;
 use crate::msdnet::Network;
 use crate::resize::bilinear;
 use crate::{Result, Shape};
@@ -25,6 +28,32 @@ pub(super) fn guided_grad_cam(guided: &[f32], shape: Shape, map: &[f32], size: (
 /// Gradient times input (Shrikumar et al. 2016, arXiv 1605.01713).
 pub(super) fn gradient_times_input(gradient: &[f32], image: &[f32]) -> Vec<f32> {
     gradient.iter().zip(image).map(|(g, x)| g * x).collect()
+}
+
+/// The array of a method that the study's main run suffices for; `index` is the image's place in it.
+pub(super) fn in_one_pass(
+    method: PixelMethod,
+    main: &Loaded,
+    index: usize,
+    cell: &Cell,
+    image: &[f32],
+    shape: Shape,
+) -> Vec<f32> {
+    let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| main.read(index, slot));
+    let (plain, guided) = (read(cell.input_gradient), read(cell.guided));
+    match method {
+        PixelMethod::GradientTimesInput => gradient_times_input(plain, image),
+        PixelMethod::GuidedBackprop => guided.to_vec(),
+        PixelMethod::GuidedGradCam => {
+            let guide = cell.guide.as_ref().expect("the study asks for it");
+            let values = guide.read(main, index);
+            let signed =
+                methods::weighted_sum(values.shape, &methods::grad_cam_weights(values), values.activations);
+            let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
+            guided_grad_cam(guided, shape, &map, (values.shape.h, values.shape.w))
+        }
+        _ => plain.to_vec(),
+    }
 }
 
 /// Gradients at the input of many images made from one.

@@ -1,5 +1,7 @@
 //! The graph of a study: one forward pass, and one way back for each exit and class.
 
+use super::loaded::Loaded;
+use super::methods::TapValues;
 use super::study::Study;
 use super::taps::Tap;
 use super::target::{ClassNodes, Score, Target, choose, start};
@@ -26,6 +28,17 @@ pub(super) struct TapSlots {
     pub(super) tap: Tap,
     pub(super) activations: Slot,
     pub(super) gradients: Option<Slot>,
+}
+
+impl TapSlots {
+    /// The tap's values that the last run of `main` made of image `image`.
+    pub(super) fn read<'a>(&self, main: &'a Loaded, image: usize) -> TapValues<'a> {
+        TapValues {
+            shape: self.activations.shape,
+            activations: main.read(image, self.activations),
+            gradients: self.gradients.map_or(&[], |slot| main.read(image, slot)),
+        }
+    }
 }
 
 /// One exit and one class: where their values lie in the output space.

@@ -207,13 +207,15 @@ def fused(net, exit, image, classes, scales):
         return next(n for n in range(last - scales + scale, -1, -1) if net.config.finest_scale(n) < scale)
 
     names = [f"layer{deepest(s)}.scale{s}" for s in range(1, scales + 1)]
-    targets = [ClassifierOutputTarget(c) for c in classes]
+    # The tool divides a map by its maximum plus 1e-7, which is much beside the small gradients at a
+    # fine scale. A million times the logit has the same maps but for this.
+    targets = [lambda logits, c=c: 1e6 * logits[c] for c in classes]
     layers = [model.tap(name) for name in names]
     mean = GradCAM(model=model, target_layers=layers)(image, targets)
-    product = RefineCAM(model, layers)(image, targets)
+    product = RefineCAM(model, layers, base_method=GradCAM)(image, targets)
     return names, {
         "fused/mean/grad-cam": torch.as_tensor(mean),
-        "fused/refine-cam/grad-cam++": torch.as_tensor(product),
+        "fused/refine-cam/grad-cam": torch.as_tensor(product),
     }
 
 

@@ -1,0 +1,97 @@
+//! The methods without a gradient, which need many runs for a map: Score-CAM and Ablation-CAM; and
+//! plain CAM, which needs none.
+
+use std::collections::HashMap;
+
+use super::ablation::AblatedRuns;
+use super::method::MapMethod;
+use super::methods::{self, TapValues};
+use super::plain_cam::class_weights;
+use super::score_cam::MaskedRuns;
+use super::study::Study;
+use super::study_graph::{Cell, TapSlots};
+use super::target::Score;
+use crate::Result;
+use crate::device::Device;
+use crate::msdnet::Network;
+
+/// What the methods without a gradient need.
+pub(super) struct GradientFree {
+    masked: Option<MaskedRuns>,
+    ablated: Vec<AblatedRuns>,
+    /// For each exit and tap of the study, the weights (classes, C) of plain CAM.
+    class_weights: HashMap<(usize, String), Vec<f32>>,
+}
+
+/// One map of a method without a gradient.
+pub(super) struct Asked<'a> {
+    pub(super) method: MapMethod,
+    pub(super) image: &'a [f32],
+    pub(super) class: usize,
+    pub(super) logits: &'a [f32],
+    pub(super) score: Score,
+}
+
+/// The logits of an image's many runs, by method, exit and tap: several classes share them.
+pub(super) type Runs = HashMap<(MapMethod, usize, String), Vec<Vec<f32>>>;
+
+impl GradientFree {
+    pub(super) fn new(
+        network: &Network,
+        study: &Study,
+        cells: &[Cell],
+        device: &Device,
+    ) -> Result<GradientFree> {
+        let asked = |method: MapMethod| study.maps.contains(&method);
+        let mut free = GradientFree { masked: None, ablated: Vec::new(), class_weights: HashMap::new() };
+        if asked(MapMethod::ScoreCam) {
+            free.masked = Some(MaskedRuns::new(network, study, device)?);
+        }
+        for cell in cells.iter().filter(|cell| cell.rank == 0) {
+            for tap in &cell.taps {
+                if asked(MapMethod::AblationCam) {
+                    free.ablated.push(AblatedRuns::new(network, study, cell.exit, tap.tap.clone(), device)?);
+                }
+                if asked(MapMethod::Cam) {
+                    let weights = network.graph.param(class_weights(network, cell.exit, &tap.tap)?);
+                    free.class_weights.insert((cell.exit, tap.tap.name.clone()), weights.data.to_vec());
+                }
+            }
+        }
+        Ok(free)
+    }
+
+    /// Channel weights and the map before its ReLU.
+    pub(super) fn map(
+        &mut self,
+        asked: Asked,
+        (exit, tap): (usize, &TapSlots),
+        values: TapValues,
+        runs: &mut Runs,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
+        let TapValues { shape, activations, .. } = values;
+        let name = tap.tap.name.clone();
+        let weights = if asked.method == MapMethod::Cam {
+            self.class_weights[&(exit, name)][asked.class * shape.c..][..shape.c].to_vec()
+        } else {
+            let key = (asked.method, exit, name);
+            if !runs.contains_key(&key) {
+                let logits = if asked.method == MapMethod::ScoreCam {
+                    let masked = self.masked.as_mut().expect("loaded for this method");
+                    masked.logits(exit, asked.image, shape, activations)?
+                } else {
+                    let ablated = self.ablated.iter_mut().find(|runs| runs.are_of(exit, &tap.tap));
+                    ablated.expect("loaded for this method").logits(asked.image, shape, activations)?
+                };
+                runs.insert(key.clone(), logits);
+            }
+            let scores: Vec<f64> = runs[&key].iter().map(|l| asked.score.of(l, asked.class)).collect();
+            match asked.method {
+                MapMethod::ScoreCam => methods::score_cam_weights(&scores),
+                _ => methods::ablation_cam_weights(asked.score.of(asked.logits, asked.class), &scores),
+            }
+        };
+        let map = methods::weighted_sum(shape, &weights, activations);
+        Ok((weights, map))
+    }
+}
