@@ -1,8 +1,12 @@
 //! Several taps' maps as one.
 
+use std::str::FromStr;
+
 use super::answer::{FusedMap, MethodMap};
+use super::method::by_name;
 use crate::render::{HeatMap, Status};
 use crate::resize::bilinear;
+use crate::{Error, Result};
 
 /// How the maps of several taps become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,14 @@ impl Fusion {
         }
         let taps = maps.iter().map(|map| map.tap.clone()).collect();
         Some(FusedMap { method: first.method, taps, heat })
+    }
+}
+
+impl FromStr for Fusion {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Fusion> {
+        by_name("fusion", text, &[Fusion::Mean, Fusion::Max, Fusion::Refine], Fusion::name)
     }
 }
 

@@ -174,9 +174,19 @@ impl FromStr for Method {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Method> {
-        Method::all().find(|m| m.name() == text).ok_or_else(|| {
-            let names: Vec<&str> = Method::all().map(Method::name).collect();
-            Error::usage(format!("method '{text}': there are {}", names.join(", ")))
-        })
+        by_name("method", text, &Method::all().collect::<Vec<_>>(), Method::name)
     }
+}
+
+/// The one of `choices` that is called `text`.
+pub(super) fn by_name<T: Copy>(
+    what: &str,
+    text: &str,
+    choices: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T> {
+    choices.iter().copied().find(|&choice| name(choice) == text).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|&choice| name(choice)).collect();
+        Error::usage(format!("{what} '{text}': there are {}", names.join(", ")))
+    })
 }

@@ -1,8 +1,10 @@
 //! What a study asks: which exits, taps, methods, classes and scores.
 
+use std::str::FromStr;
+
 use super::fusion::Fusion;
 use super::grad_cam::Question;
-use super::method::{MapMethod, Method, PixelMethod};
+use super::method::{MapMethod, Method, PixelMethod, by_name};
 use super::plain_cam::class_weights;
 use super::taps::{Tap, Taps, own_tap};
 use super::target::{Score, Target};
@@ -66,6 +68,24 @@ pub enum Smoothing {
     /// (`aug_smooth` of pytorch-grad-cam). All six explain the class of the image itself. Maps at
     /// the taps' own size, and pixels, stay those of the image itself.
     Flips,
+}
+
+impl Smoothing {
+    /// The word on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Smoothing::None => "none",
+            Smoothing::Flips => "flips",
+        }
+    }
+}
+
+impl FromStr for Smoothing {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Smoothing> {
+        by_name("smoothing", text, &[Smoothing::None, Smoothing::Flips], Smoothing::name)
+    }
 }
 
 /// The noisy copies of SmoothGrad.

@@ -1,5 +1,7 @@
 //! The places at which a map can be made, by name: `exit3`, `layer12.scale2`.
 
+use std::str::FromStr;
+
 use crate::graph::NodeId;
 use crate::msdnet::Network;
 use crate::{Error, Result};
@@ -14,6 +16,23 @@ pub enum Taps {
     Named(Vec<String>),
     /// At the deepest layer of each scale that reaches the exit's score, finest first.
     AllScales,
+}
+
+/// `own`, `all-scales`, or names with commas between them; whether a network has taps of these
+/// names, the network says.
+impl FromStr for Taps {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Taps> {
+        match text {
+            "own" => Ok(Taps::Exit),
+            "all-scales" => Ok(Taps::AllScales),
+            _ if text.split(',').any(|name| name.trim().is_empty()) => {
+                Err(Error::usage(format!("tap '{text}': a name is empty")))
+            }
+            _ => Ok(Taps::Named(text.split(',').map(|name| name.trim().to_string()).collect())),
+        }
+    }
 }
 
 /// A place by its name.
@@ -92,4 +111,18 @@ fn deepest_of_each_scale(taps: &[Tap]) -> Vec<Tap> {
         }
     }
     deepest.into_iter().map(|(_, tap)| tap.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_are_two_words_or_a_list_of_names() {
+        assert_eq!("own".parse(), Ok(Taps::Exit));
+        assert_eq!("all-scales".parse(), Ok(Taps::AllScales));
+        let two = Taps::Named(vec!["exit3".into(), "layer12.scale2".into()]);
+        assert_eq!("exit3, layer12.scale2".parse(), Ok(two));
+        assert!("exit3,,".parse::<Taps>().is_err() && "".parse::<Taps>().is_err());
+    }
 }

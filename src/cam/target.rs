@@ -1,5 +1,8 @@
 //! What is explained: which class, and which number of it.
 
+use std::str::FromStr;
+
+use super::method::by_name;
 use crate::graph::ops::{BatchNorm, Op};
 use crate::graph::{Graph, NodeId};
 use crate::{Error, Result, Shape};
@@ -21,6 +24,39 @@ pub enum Target {
 }
 
 impl Target {
+    /// The target that `text` names: `predicted`, `label`, `final`, `top3` for the three likeliest,
+    /// a class's name among `labels`, or its number. A name that is one of the words or a number
+    /// is that word or number.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    ///
+    /// ```
+    /// use msdcam::cam::Target;
+    ///
+    /// let labels = ["cat".to_string(), "dog".to_string()];
+    /// assert_eq!(Target::parse("dog", &labels), Ok(Target::Class(1)));
+    /// assert_eq!(Target::parse("top2", &labels), Ok(Target::Top(2)));
+    /// assert!(Target::parse("cow", &labels).is_err());
+    /// ```
+    pub fn parse(text: &str, labels: &[String]) -> Result<Target> {
+        let top = text.strip_prefix("top").and_then(|n| n.parse().ok());
+        match (text, top, text.parse()) {
+            ("predicted", ..) => Ok(Target::Predicted),
+            ("label", ..) => Ok(Target::Label),
+            ("final", ..) => Ok(Target::Final),
+            (_, Some(n), _) => Ok(Target::Top(n)),
+            (_, _, Ok(class)) => Ok(Target::Class(class)),
+            _ => labels.iter().position(|label| label == text).map(Target::Class).ok_or_else(|| {
+                Error::usage(format!(
+                    "class '{text}': there are predicted, label, final, top<number>, the numbers and names of \
+                     the {} classes",
+                    labels.len()
+                ))
+            }),
+        }
+    }
+
     /// Answers for each exit: one, or the n of [`Target::Top`].
     pub fn ranks(self) -> usize {
         if let Target::Top(n) = self { n } else { 1 }
@@ -69,6 +105,9 @@ impl Score {
     }
 
     /// The score of `class` among `logits`.
+    ///
+    /// # Panics
+    /// When there is no such class.
     pub fn of(self, logits: &[f32], class: usize) -> f64 {
         let own = f64::from(logits[class]);
         match self {
@@ -82,6 +121,14 @@ impl Score {
                 own - others.map(|(_, &x)| f64::from(x)).reduce(f64::max).unwrap_or(0.0)
             }
         }
+    }
+}
+
+impl FromStr for Score {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Score> {
+        by_name("score", text, &[Score::Logit, Score::Probability, Score::Margin], Score::name)
     }
 }
 
@@ -175,6 +222,25 @@ mod tests {
         assert_eq!(best_classes(&[1.0, 3.0, 3.0, 2.0], 3), [1, 2, 3]);
         assert_eq!(best_classes(&[f32::NAN, 3.0], 2), [0, 1]);
         assert_eq!(best_classes(&[1.0], 4), [0]);
+    }
+
+    #[test]
+    fn a_target_is_a_word_a_number_or_a_name() {
+        let labels = ["cat", "label", "topaz", "7"].map(String::from);
+        for (text, target) in [
+            ("predicted", Target::Predicted),
+            ("label", Target::Label),
+            ("final", Target::Final),
+            ("top3", Target::Top(3)),
+            ("topaz", Target::Class(2)),
+            ("7", Target::Class(7)),
+            ("cat", Target::Class(0)),
+        ] {
+            assert_eq!(Target::parse(text, &labels), Ok(target), "{text}");
+        }
+        for text in ["", "Cat", "-1", "top", "top-1", "1e3"] {
+            assert!(Target::parse(text, &labels).is_err(), "{text}");
+        }
     }
 
     #[test]
