@@ -430,7 +430,7 @@ fn a_study_says_the_same_whatever_the_batch_and_the_memory() {
         ..Study::of(&network, &all)
     };
     let both = examine(&network, &study, &device(), &images);
-    let small = Study { max_memory: 1 << 20, ..study };
+    let small = Study { max_memory: 4 << 20, ..study };
     let mut examiner = Examiner::new(&network, &small, &device(), 1).unwrap();
     assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
     // The second time there is something in every buffer.
@@ -610,6 +610,7 @@ fn what_cannot_be_studied_is_refused_with_what_can() {
         ("exit 4", Study { exits: vec![4], ..one(MapMethod::GradCam) }),
         ("no exit", Study { exits: vec![], ..one(MapMethod::GradCam) }),
         ("no method", Study::of(&network, &[])),
+        ("method 'layer-cam' is asked for twice", maps_study(&network, vec![MapMethod::LayerCam; 2])),
         ("score-cam: one image takes", Study { max_memory: 1000, ..one(MapMethod::ScoreCam) }),
         ("ablation-cam: one image takes", Study { max_memory: 1000, ..one(MapMethod::AblationCam) }),
     ] {

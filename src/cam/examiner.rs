@@ -62,8 +62,10 @@ impl Examiner {
     pub fn new(network: &Network, study: &Study, device: &Device, batch: usize) -> Result<Examiner> {
         study.check(network)?;
         let StudyPlan { plan, cells, image, final_logits } = study_plan(network, study, Purpose::Everything)?;
-        let free = GradientFree::new(network, study, &cells, device)?;
         let many = study.pixels.iter().any(|p| p.reads_many_gradients());
+        let plans = GradientFree::plans(study, &cells) + usize::from(many);
+        let shared = Study { max_memory: study.max_memory / plans.max(1), ..study.clone() };
+        let free = GradientFree::new(network, &shared, &cells, device)?;
         Ok(Examiner {
             study: study.clone(),
             image: network.graph.shape(network.input),
@@ -71,7 +73,7 @@ impl Examiner {
             main: Loaded::new(plan, device, batch)?,
             layout: Layout { cells, image, final_logits },
             free,
-            many: if many { Some(ManyGradients::new(network, study, device)?) } else { None },
+            many: if many { Some(ManyGradients::new(network, &shared, device)?) } else { None },
         })
     }
 
@@ -127,8 +129,7 @@ impl Examiner {
         self.run(images, given.as_ref())?;
         let classes = given.unwrap_or_else(|| (0..n).map(|image| self.chosen(image)).collect());
 
-        let mut findings: Vec<Vec<Finding>> =
-            (0..n).map(|image| self.scores(image, &classes[image])).collect();
+        let mut findings = self.scores(&classes);
         self.pixels(images, &classes, &mut findings)?;
         self.maps(images, &classes, &mut findings)?;
         if self.study.smoothing == Smoothing::Flips && !self.study.maps.is_empty() {
@@ -157,8 +158,9 @@ impl Examiner {
         self.layout.cells.iter().map(choose).collect()
     }
 
-    fn scores(&self, image: usize, classes: &[usize]) -> Vec<Finding> {
-        let finding = |(cell, &target): (&Cell, &usize)| {
+    /// What the last run says about each image's classes, without maps and pixels.
+    fn scores(&self, classes: &Classes) -> Vec<Vec<Finding>> {
+        let finding = |image: usize, cell: &Cell, target: usize| {
             let logits = self.main.read(image, cell.logits).to_vec();
             Finding {
                 exit: cell.exit,
@@ -173,7 +175,11 @@ impl Examiner {
                 pixels: Vec::new(),
             }
         };
-        self.layout.cells.iter().zip(classes).map(finding).collect()
+        let of_image = |(image, classes): (usize, &Vec<usize>)| {
+            let cells = self.layout.cells.iter().zip(classes);
+            cells.map(|(cell, &class)| finding(image, cell, class)).collect()
+        };
+        classes.iter().enumerate().map(of_image).collect()
     }
 
     /// Makes the maps of the last run.
@@ -182,7 +188,6 @@ impl Examiner {
         for (i, (image, findings)) in images.chunks_exact(self.image.len()).zip(findings).enumerate() {
             let mut runs = Runs::new();
             for ((cell, finding), &class) in self.layout.cells.iter().zip(findings).zip(&classes[i]) {
-                finding.maps.clear();
                 for &method in &self.study.maps {
                     for tap in &cell.taps {
                         let values = tap.read(&self.main, i);
@@ -222,7 +227,7 @@ impl Examiner {
         for copy in smoothing::OTHER_COPIES {
             let changed = copy.apply(images, self.image);
             self.run(&changed, Some(classes))?;
-            let mut found = findings.to_vec();
+            let mut found = self.scores(classes);
             self.maps(&changed, classes, &mut found)?;
             copies.push((copy, found));
         }

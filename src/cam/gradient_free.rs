@@ -36,6 +36,13 @@ pub(super) struct Asked<'a> {
 pub(super) type Runs = HashMap<(MapMethod, usize, String), Vec<Vec<f32>>>;
 
 impl GradientFree {
+    /// How many plans [`GradientFree::new`] loads, which share the memory.
+    pub(super) fn plans(study: &Study, cells: &[Cell]) -> usize {
+        let asked = |method: MapMethod| study.maps.contains(&method);
+        let taps: usize = cells.iter().filter(|cell| cell.rank == 0).map(|cell| cell.taps.len()).sum();
+        usize::from(asked(MapMethod::ScoreCam)) + if asked(MapMethod::AblationCam) { taps } else { 0 }
+    }
+
     pub(super) fn new(
         network: &Network,
         study: &Study,

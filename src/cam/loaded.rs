@@ -19,7 +19,7 @@ pub(super) fn batch_within(plan: &Plan, max_memory: usize, method: &str) -> Resu
     let image = numbers * size_of::<f32>();
     match max_memory / image.max(1) {
         0 => Err(Error::usage(format!(
-            "{method}: one image takes {image} bytes, a limit of {max_memory} bytes is set"
+            "{method}: one image takes {image} bytes, the memory limit leaves {max_memory}"
         ))),
         images => Ok(images.min(LARGEST_BATCH)),
     }

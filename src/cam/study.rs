@@ -53,8 +53,8 @@ pub struct Study {
     pub noise: Noise,
     /// The way of [`PixelMethod::IntegratedGradients`].
     pub integration: Integration,
-    /// Bytes that the batches of a method with many runs may take, on the host and on the device;
-    /// the weights are not counted.
+    /// Bytes that the batches of all methods with many runs may take together, on the host and on
+    /// the device; the weights are not counted.
     pub max_memory: usize,
 }
 
@@ -149,6 +149,12 @@ impl Study {
         self.target.check(network.config.classes)?;
         if self.maps.is_empty() && self.pixels.is_empty() {
             return Err(Error::usage("no method asked for"));
+        }
+        let mut names: Vec<&str> = self.maps.iter().map(|m| m.name()).collect();
+        names.extend(self.pixels.iter().map(|p| p.name()));
+        names.sort_unstable();
+        if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
+            return Err(Error::usage(format!("method '{}' is asked for twice", two[0])));
         }
         if self.fusion.is_some() && self.maps.is_empty() {
             return Err(Error::usage("maps are to be fused, but no method that makes maps is asked for"));
