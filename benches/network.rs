@@ -2,38 +2,14 @@
 //!
 //!     cargo bench --bench network -- [cifar|imagenet] [threads] [batch] [seconds]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use msdcam::cam::{Explainer, Question};
 use msdcam::device::{Device, DeviceChoice};
-use msdcam::msdnet::{Config, Network};
+use msdcam::msdnet::Config;
+use support::{noise, random_network};
 
-/// Small numbers that look random, from a fixed start.
-fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {
-    let mut next = || {
-        *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (*seed >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next() * scale).collect()
-}
-
-fn random_network(config: &Config) -> Network {
-    let seed = std::cell::Cell::new(1_u64);
-    Network::new(config, |name, dims| {
-        let len: usize = dims.iter().product();
-        let mut state = seed.get();
-        let fan_in = dims[1..].iter().product::<usize>().max(1);
-        let data = if name.ends_with("running_var") {
-            vec![1.0; len]
-        } else {
-            noise(len, &mut state, (2.0 / fan_in as f32).sqrt())
-        };
-        seed.set(state);
-        Ok(Arc::from(data))
-    })
-    .expect("a published configuration")
-}
+mod support;
 
 fn measure(explainer: &mut Explainer, images: &[f32], budget: Duration) -> (f64, f64) {
     let mut times = Vec::new();
