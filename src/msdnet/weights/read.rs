@@ -2,6 +2,7 @@
 
 use super::{About, KEY, VERSION, Weights, header};
 use crate::msdnet::{checkpoint, file};
+use crate::tensor::filled;
 use crate::{Error, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -66,9 +67,7 @@ impl Weights {
 /// Numbers in half precision, all at once: one by one they take four times as long.
 fn from_half(bytes: &[u8]) -> Arc<[f32]> {
     let halves: Vec<f16> = bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
-    let mut numbers: Arc<[f32]> = std::iter::repeat_n(0.0, halves.len()).collect();
-    halves.convert_to_f32_slice(Arc::get_mut(&mut numbers).expect("nobody else has it yet"));
-    numbers
+    filled(halves.len(), |numbers| halves.convert_to_f32_slice(numbers))
 }
 
 fn about(text: &str) -> Result<About, String> {
