@@ -66,3 +66,16 @@ fn every_golden_network_is_a_valid_configuration() {
         assert_eq!(row.config.validate(), Ok(()), "{}", row.name);
     }
 }
+
+#[test]
+fn a_network_of_billions_of_parameters_is_counted_without_being_allocated() {
+    let config = Config { channels: 1 << 16, ..Config::cifar10_anytime() };
+    let parameters: u64 = parts::parts(&config).unwrap().iter().map(|p| p.parameters()).sum();
+    assert!(parameters > 1 << 36, "{parameters}");
+}
+
+#[test]
+fn a_configuration_that_makes_no_network_has_no_parts() {
+    let config = Config { exits: 0, ..Config::cifar10_anytime() };
+    assert!(parts::parts(&config).unwrap_err().to_string().contains("exits is 0"));
+}
