@@ -40,7 +40,7 @@ pub fn random_network(config: &Config) -> Network {
 /// When the file cannot be read or is no weights file.
 pub fn network(weights: &Path) -> Result<Network> {
     let weights = Weights::read(weights)?;
-    Network::new(&weights.config, |name, dims| weights.get(name, dims).map(Arc::from))
+    Network::new(&weights.config, |name, dims| weights.get(name, dims).cloned())
 }
 
 /// A file of this repository.
