@@ -91,7 +91,7 @@ STANDIN_API cuEventSynchronize(CUevent event) {
     if (events().count(event) == 0) return CUDA_ERROR_INVALID_HANDLE;
     if (event->capture != nullptr && event->capture->active) return CUDA_ERROR_CAPTURED_EVENT;
     ++counts().synchronizations;
-    if (flush_queue() == CUDA_SUCCESS && !check_fences()) state().sticky = CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (flush_queue() == CUDA_SUCCESS && !check_fences("synchronisation")) state().sticky = CUDA_ERROR_ILLEGAL_ADDRESS;
     return state().sticky;
 }
 

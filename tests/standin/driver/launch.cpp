@@ -231,6 +231,7 @@ int run(const Launch& launch) {
     else
         team().run(&grid, &dealer);
     f.static_shared = std::max<size_t>(f.static_shared, grid.static_shared);
+    if (!grid.failed() && !check_fences(("kernel " + f.name).c_str())) return CUDA_ERROR_ILLEGAL_ADDRESS;
     return grid.error;
 }
 

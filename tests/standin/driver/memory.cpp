@@ -63,23 +63,30 @@ const char* name_of(Kind kind) {
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
-bool fence_holds(char* start, const Allocation& a) {
+// The first byte from `from` that is no canary; `to` if all are.
+char* first_changed(char* from, char* to) {
+    static const auto* const untouched = [] {
+        auto* bytes = new unsigned char[page];
+        memset(bytes, canary, page);
+        return bytes;
+    }();
+    if (to <= from || memcmp(from, untouched, size_t(to - from)) == 0) return to;
+    while ((unsigned char)*from == canary) ++from;
+    return from;
+}
+
+bool fence_holds(char* start, const Allocation& a, const char* culprit) {
     if (a.mapping == nullptr) return true;
     char* first = a.mapping + page;
     char* last = a.mapping + a.mapping_bytes - page;
-    for (char* p = start; p-- > first;)
-        if ((unsigned char)*p != canary) {
-            say("the %s allocation of %zu bytes at %p was overrun: %zu bytes before its start", name_of(a.kind), a.bytes,
-                (void*)start, size_t(start - p));
-            return false;
-        }
-    for (char* p = start + a.bytes; p < last; ++p)
-        if ((unsigned char)*p != canary) {
-            say("the %s allocation of %zu bytes at %p was overrun: %zu bytes past its end", name_of(a.kind), a.bytes,
-                (void*)start, size_t(p - start) - a.bytes + 1);
-            return false;
-        }
-    return true;
+    char* before = first_changed(first, start);
+    char* after = first_changed(start + a.bytes, last);
+    if (before == start && after == last) return true;
+    bool is_before = before != start;
+    say("%s: the %s allocation of %zu bytes at %p was overrun: %zu bytes %s changed", culprit, name_of(a.kind), a.bytes,
+        (void*)start, is_before ? size_t(start - before) : size_t(after - start) - a.bytes,
+        is_before ? "before its start" : "past its end");
+    return false;
 }
 #endif
 
@@ -127,7 +134,7 @@ int release(char* start, Kind kind) {
 #if defined(__SANITIZE_ADDRESS__)
     free(start);
 #else
-    if (!fence_holds(start, a)) result = CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (!fence_holds(start, a, "free")) result = CUDA_ERROR_ILLEGAL_ADDRESS;
     mprotect(a.mapping, a.mapping_bytes, PROT_NONE);
     madvise(a.mapping, a.mapping_bytes, MADV_DONTNEED);
     freed().push_back(Freed{start, a.bytes, a.mapping, a.mapping_bytes});
@@ -165,10 +172,11 @@ bool find_range(const void* address, size_t bytes, Range* found) {
     return true;
 }
 
-bool check_fences() {
+bool check_fences(const char* culprit) {
+    (void)culprit;
 #if !defined(__SANITIZE_ADDRESS__)
     for (const auto& [start, allocation] : allocations())
-        if (!fence_holds(start, allocation)) return false;
+        if (!fence_holds(start, allocation, culprit)) return false;
 #endif
     return true;
 }

@@ -28,8 +28,9 @@ bool remove_range(char* start);
 // very end of a range belongs to it if nothing is read there.
 bool find_range(const void* address, size_t bytes, Range* found);
 
-// Checks every fence. False after naming the allocation that was overrun.
-bool check_fences();
+// Checks every fence. False after naming the allocation that was overrun, and
+// who has just run.
+bool check_fences(const char* culprit);
 
 // What memory stands at or near an address, in words; for fault messages.
 // Called from a broken thread: takes no lock and allocates nothing but text.

@@ -139,7 +139,7 @@ STANDIN_API cuStreamSynchronize(CUstream stream) {
     if (stream_of(stream)->capture != nullptr)
         return broken(stream_of(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     ++counts().synchronizations;
-    if (flush_queue() == CUDA_SUCCESS && !check_fences()) state().sticky = CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (flush_queue() == CUDA_SUCCESS && !check_fences("synchronisation")) state().sticky = CUDA_ERROR_ILLEGAL_ADDRESS;
     return state().sticky;
 }
 

@@ -88,6 +88,8 @@ const char* environment(const char* name, const char* otherwise) {
 std::vector<std::string> flags(const Options& options) {
     std::vector<std::string> f = {"-std=" + options.standard, "-O2", "-fPIC", "-w", "-fno-gnu-unique",
                                   "-fno-strict-aliasing", "-ftrivial-auto-var-init=pattern",
+                                  // A kernel may be called like something of the C library.
+                                  "-fno-semantic-interposition", "-Wl,-Bsymbolic",
                                   options.fmad ? "-ffp-contract=fast" : "-ffp-contract=off"};
 #if defined(__x86_64__)
     __builtin_cpu_init();
