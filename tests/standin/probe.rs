@@ -1,0 +1,629 @@
+//! The programs that the tests of the stand-in run under it: cudarc, used as
+//! msdcam uses it. Each prints `name: value` lines and asserts what must hold.
+
+use std::sync::Arc;
+
+use cudarc::driver::sys::{self, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, LaunchConfig, PushKernelArg};
+use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
+
+/// Set where a probe is meant to run.
+pub const VARIABLE: &str = "MSDCAM_STANDIN_PROBE";
+
+fn called() -> bool {
+    let called = std::env::var_os(VARIABLE).is_some();
+    if !called {
+        println!("a program for the tests of the stand-in driver: nothing to do by itself");
+    }
+    called
+}
+
+struct Device {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+}
+
+impl Device {
+    fn new() -> Self {
+        let context = CudaContext::new(0).unwrap();
+        // As in msdcam: one stream, and no events of cudarc's own in captures.
+        unsafe { context.disable_event_tracking() };
+        let stream = context.new_stream().unwrap();
+        Device { context, stream }
+    }
+
+    fn module(&self, name: &str, source: &str) -> Arc<CudaModule> {
+        self.context.load_module(compile(name, source, &[]).unwrap()).unwrap()
+    }
+}
+
+fn compile(name: &str, source: &str, more: &[&str]) -> Result<cudarc::nvrtc::Ptx, CompileError> {
+    let options = more.iter().map(|o| o.to_string()).collect();
+    let options = CompileOptions { name: Some(name.into()), arch: Some("sm_90"), options, ..Default::default() };
+    compile_ptx_with_opts(source, options)
+}
+
+fn grid(blocks: u32, threads: u32) -> LaunchConfig {
+    LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 }
+}
+
+fn name<T>(result: Result<T, DriverError>) -> String {
+    result.map_or_else(|e| format!("{:?}", e.0), |_| "none".into())
+}
+
+const SCALE: &str = r#"
+extern "C" __global__ void __launch_bounds__(128) scale(float* out, const float* in, float factor, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) out[i] = in[i] * factor + 1.0f;
+}
+"#;
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn vector_addition() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let module = device.module("scale.cu", SCALE);
+    let scale = module.load_function("scale").unwrap();
+    let n = 1003i32;
+    let input: Vec<f32> = (0..n).map(|i| i as f32).collect();
+    let given = device.stream.clone_htod(&input).unwrap();
+    let mut out = unsafe { device.stream.alloc::<f32>(1003) }.unwrap();
+    let mut launch = device.stream.launch_builder(&scale);
+    launch.arg(&mut out).arg(&given).arg(&2.0f32).arg(&n);
+    unsafe { launch.launch(grid(8, 128)) }.unwrap();
+    let got = device.stream.clone_dtoh(&out).unwrap();
+    assert!(got.iter().zip(&input).all(|(g, i)| *g == i * 2.0 + 1.0));
+}
+
+const REDUCE: &str = r#"
+extern "C" __global__ void reduce(float* out, const float* in, int n) {
+    __shared__ float part[32], unused;
+    extern __shared__ __align__(16) float mine[];
+    int t = threadIdx.x;
+    float v = 0.0f;
+    for (int i = t; i < n; i += blockDim.x) v += in[i];
+    mine[t] = v;
+    __syncthreads();
+    v = mine[blockDim.x - 1 - t];
+    for (int d = 16; d > 0; d >>= 1) v += __shfl_down_sync(0xffffffffu, v, d);
+    if (t % 32 == 0) part[t / 32] = v;
+    __syncthreads();
+    if (t >= 32) return;
+    unsigned voters = __ballot_sync(0xffffffffu, t < blockDim.x / 32);
+    v = (voters >> t & 1u) ? part[t] : 0.0f;
+    for (int d = 16; d > 0; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
+    if (t == 0) atomicAdd(out, v);
+}
+"#;
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn reduction() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let reduce = device.module("reduce.cu", REDUCE).load_function("reduce").unwrap();
+    let input: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+    let given = device.stream.clone_htod(&input).unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(1).unwrap();
+    let mut launch = device.stream.launch_builder(&reduce);
+    launch.arg(&mut out).arg(&given).arg(&1000i32);
+    let shape = LaunchConfig { shared_mem_bytes: 160 * 4, ..grid(1, 160) };
+    unsafe { launch.launch(shape) }.unwrap();
+    println!("sum: {}", device.stream.clone_dtoh(&out).unwrap()[0]);
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn graph() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let stream = &device.stream;
+    let module = device.module("scale.cu", SCALE);
+    let scale = module.load_function("scale").unwrap();
+    let mut given = stream.alloc_zeros::<f32>(37).unwrap();
+    let mut out = unsafe { stream.alloc::<f32>(37) }.unwrap();
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
+    stream.memset_zeros(&mut out).unwrap();
+    {
+        // Copied when captured: these values are gone when the graph runs.
+        let (factor, n) = (Box::new(3.0f32), Box::new(36i32));
+        let mut launch = stream.launch_builder(&scale);
+        launch.arg(&mut out).arg(&given).arg(&*factor).arg(&*n);
+        unsafe { launch.launch(grid(1, 64)) }.unwrap();
+    }
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
+    graph.upload().unwrap();
+    for round in 0..3 {
+        let input: Vec<f32> = (0..37).map(|i| (i * round) as f32).collect();
+        stream.memcpy_htod(&input, &mut given).unwrap();
+        graph.launch().unwrap();
+        let got = stream.clone_dtoh(&out).unwrap();
+        assert!(got[..36].iter().zip(&input).all(|(g, i)| *g == i * 3.0 + 1.0), "round {round}: {got:?}");
+        assert_eq!(got[36], 0.0);
+    }
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn capture_rules() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let stream = &device.stream;
+    let begin = || stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+    let end = || stream.end_capture(CUgraphInstantiate_flags(0)).map(|g| g.is_some());
+    let outside = stream.record_event(None).unwrap();
+
+    begin().unwrap();
+    assert_eq!(name(stream.wait(&outside)), "CUDA_ERROR_STREAM_CAPTURE_ISOLATION");
+    assert_eq!(name(end()), "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED");
+
+    begin().unwrap();
+    assert_eq!(name(stream.synchronize()), "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED");
+    assert_eq!(name(end()), "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED");
+
+    let mut data = stream.alloc_zeros::<f32>(5).unwrap();
+    begin().unwrap();
+    let side = stream.fork().unwrap();
+    side.memset_zeros(&mut data).unwrap();
+    assert_eq!(name(end()), "CUDA_ERROR_STREAM_CAPTURE_UNJOINED");
+
+    begin().unwrap();
+    let side = stream.fork().unwrap();
+    side.memset_zeros(&mut data).unwrap();
+    stream.join(&side).unwrap();
+    assert!(end().unwrap());
+    let default = device.context.default_stream();
+    let refused = default.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL);
+    assert_eq!(name(refused), "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED");
+}
+
+const RELAY: &str = r#"
+// Block b adds to what block b - 1 left, once that has raised its flag.
+extern "C" __global__ void relay(int* value, volatile int* flags) {
+    __shared__ int carried;
+    if (threadIdx.x == 0) {
+        if (blockIdx.x > 0)
+            while (flags[blockIdx.x - 1] == 0) __nanosleep(20);
+        carried = blockIdx.x == 0 ? 0 : value[blockIdx.x - 1];
+    }
+    __syncthreads();
+    int sum = __reduce_add_sync(0xffffffffu, int(threadIdx.x)) + carried;
+    if (threadIdx.x == 0) {
+        value[blockIdx.x] = sum;
+        __threadfence();
+        flags[blockIdx.x] = 1;
+    }
+#ifdef MSDCAM_STANDIN
+    standin::grid_sync();
+    if (threadIdx.x == 0 && value[gridDim.x - 1] != 496 * int(gridDim.x)) __trap();
+#endif
+}
+"#;
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn cooperative() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let relay = device.module("relay.cu", RELAY).load_function("relay").unwrap();
+    let mut value = unsafe { device.stream.alloc::<i32>(132) }.unwrap();
+    let mut flags = device.stream.alloc_zeros::<i32>(132).unwrap();
+    let mut launch = device.stream.launch_builder(&relay);
+    launch.arg(&mut value).arg(&mut flags);
+    unsafe { launch.launch_cooperative(grid(132, 32)) }.unwrap();
+    let got = device.stream.clone_dtoh(&value).unwrap();
+    assert!(got.iter().enumerate().all(|(b, v)| *v == 496 * (b as i32 + 1)), "{got:?}");
+    // More blocks than the device holds at once cannot wait for each other.
+    let mut launch = device.stream.launch_builder(&relay);
+    launch.arg(&mut value).arg(&mut flags);
+    let refused = unsafe { launch.launch_cooperative(grid(132 * 32 + 1, 32)) };
+    assert_eq!(name(refused.map(|_| ())), "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE");
+}
+
+const LANGUAGE: &str = r#"
+namespace filter {
+template <int TAPS, class T>
+__device__ __forceinline__ T weigh(const T* __restrict__ in, int at) {
+    __shared__ T taps[TAPS];
+    if (threadIdx.x < TAPS) taps[threadIdx.x] = T(threadIdx.x + 1);
+    __syncthreads();
+    T sum = 0;
+#pragma unroll
+    for (int k = 0; k < TAPS; ++k) sum = fmaf(__ldg(in + at + k), taps[k], sum);
+    return sum;
+}
+}  // namespace filter
+__constant__ float offset[2];
+struct Job { const float4* in; float* out; int n; };
+template <int TAPS>
+__global__ void blur(Job job) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    float v = filter::weigh<TAPS>(reinterpret_cast<const float*>(job.in), min(i, job.n - 1));
+    v += filter::weigh<1>(reinterpret_cast<const float*>(job.in), 0);
+    if (i < job.n) job.out[i] = v + offset[1];
+}
+extern "C" __global__ void __launch_bounds__(64) use(Job job) {}
+"#;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Job {
+    input: sys::CUdeviceptr,
+    out: sys::CUdeviceptr,
+    n: i32,
+}
+unsafe impl cudarc::driver::DeviceRepr for Job {}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn language() {
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+    use cudarc::nvrtc::{Ptx, result, sys as nvrtc};
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let source = std::ffi::CString::new(LANGUAGE).unwrap();
+    let program = result::create_program(&source, Some(c"language.cu")).unwrap();
+    let mut lowered = std::ptr::null();
+    unsafe {
+        nvrtc::nvrtcAddNameExpression(program, c"blur<3>".as_ptr()).result().unwrap();
+        result::compile_program(program, &["--gpu-architecture=sm_90", "--std=c++17", "-lineinfo"]).unwrap();
+        nvrtc::nvrtcGetLoweredName(program, c"blur<3>".as_ptr(), &mut lowered).result().unwrap();
+    }
+    let lowered = unsafe { std::ffi::CStr::from_ptr(lowered) }.to_str().unwrap().to_string();
+    assert_eq!(lowered, "_Z4blurILi3EEv3Job");
+    let mut bytes = 0;
+    let mut cubin = Vec::new();
+    unsafe {
+        nvrtc::nvrtcGetCUBINSize(program, &mut bytes).result().unwrap();
+        cubin.resize(bytes, 0u8);
+        nvrtc::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast()).result().unwrap();
+        result::destroy_program(program).unwrap();
+    }
+    let module = device.context.load_module(Ptx::from_binary(cubin)).unwrap();
+    let blur = module.load_function(&lowered).unwrap();
+    module.load_function("use").unwrap();
+    let mut global = module.get_global("offset", &device.stream).unwrap();
+    let mut offset = unsafe { global.transmute_mut::<f32>(2) }.unwrap();
+    device.stream.memcpy_htod(&[0.0f32, 0.5], &mut offset).unwrap();
+
+    let input: Vec<f32> = (0..24).map(|i| (i * i) as f32).collect();
+    let given = device.stream.clone_htod(&input).unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(21).unwrap();
+    let job = {
+        let (input, _in) = given.device_ptr(&device.stream);
+        let (out, _out) = out.device_ptr_mut(&device.stream);
+        Job { input, out, n: 21 }
+    };
+    let mut launch = device.stream.launch_builder(&blur);
+    launch.arg(&job);
+    unsafe { launch.launch(grid(3, 8)) }.unwrap();
+    let got = device.stream.clone_dtoh(&out).unwrap();
+    let want = |i: usize| input[i] + 2.0 * input[i + 1] + 3.0 * input[i + 2] + input[0] + 0.5;
+    assert!((0..21).all(|i| got[i] == want(i)), "{got:?}");
+}
+
+fn reverse(barrier: &str) {
+    let source = r#"
+extern "C" __global__ void reverse(float* out, const float* in) {
+    __shared__ float all[64];
+    all[threadIdx.x] = in[threadIdx.x];
+    BARRIER
+    out[threadIdx.x] = all[blockDim.x - 1 - threadIdx.x];
+}
+"#;
+    let device = Device::new();
+    let module = device.module("reverse.cu", &source.replace("BARRIER", barrier));
+    let reverse = module.load_function("reverse").unwrap();
+    let input: Vec<f32> = (0..64).map(|i| i as f32).collect();
+    let given = device.stream.clone_htod(&input).unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(64).unwrap();
+    let mut launch = device.stream.launch_builder(&reverse);
+    launch.arg(&mut out).arg(&given);
+    unsafe { launch.launch(grid(1, 64)) }.unwrap();
+    println!("reversed: {:?}", device.stream.clone_dtoh(&out).unwrap());
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn barrier() {
+    if called() {
+        reverse("__syncthreads();");
+    }
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn missing_barrier() {
+    if called() {
+        reverse("");
+    }
+}
+
+fn write_at(index: i32) {
+    let source = "extern \"C\" __global__ void write(float* out, int at) {\n\
+                  int i = threadIdx.x;\n\
+                  if (i == 3) out[at] = 1.0f;\n}";
+    let device = Device::new();
+    let write = device.module("write.cu", source).load_function("write").unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(100).unwrap();
+    let mut launch = device.stream.launch_builder(&write);
+    launch.arg(&mut out).arg(&index);
+    unsafe { launch.launch(grid(1, 8)) }.unwrap();
+    println!("error: {}", name(device.stream.synchronize()));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn write_past_the_end() {
+    if called() {
+        write_at(100);
+    }
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn write_far_past_the_end() {
+    if called() {
+        write_at(400);
+    }
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn misaligned_vector() {
+    if !called() {
+        return;
+    }
+    let source = "extern \"C\" __global__ void load(float* out, const float* in) {\n\
+                  *out = reinterpret_cast<const float4*>(in + 1)->x;\n}";
+    let device = Device::new();
+    let load = device.module("load.cu", source).load_function("load").unwrap();
+    let given = device.stream.alloc_zeros::<f32>(100).unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(1).unwrap();
+    let mut launch = device.stream.launch_builder(&load);
+    launch.arg(&mut out).arg(&given);
+    unsafe { launch.launch(grid(1, 1)) }.unwrap();
+    println!("error: {}", name(device.stream.synchronize()));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn write_past_shared_memory() {
+    if !called() {
+        return;
+    }
+    let source = "extern \"C\" __global__ void shared_overrun(int at) {\n\
+                  __shared__ float all[32];\n\
+                  all[threadIdx.x + at] = 1.0f;\n\
+                  __syncthreads();\n}";
+    let device = Device::new();
+    let overrun = device.module("shared.cu", source).load_function("shared_overrun").unwrap();
+    let mut launch = device.stream.launch_builder(&overrun);
+    launch.arg(&1i32);
+    unsafe { launch.launch(grid(1, 32)) }.unwrap();
+    println!("error: {}", name(device.stream.synchronize()));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn uninitialised_read() {
+    if !called() {
+        return;
+    }
+    let source = r#"
+extern "C" __global__ void sum(float* out, const float* in) {
+    __shared__ float all[4];
+    if (threadIdx.x < 3) all[threadIdx.x] = 1.0f;
+    __syncthreads();
+    float v = 0.0f, s = 0.0f;
+    for (int i = 0; i < 4; ++i) v += in[i], s += all[i];
+    out[0] = v * 0.5f;
+    out[1] = s;
+    out[2] = fmaxf(v * 0.5f + 1.0f, 0.0f);
+    out[3] = fmaxf(__int_as_float(0x7fffffff), 2.0f);
+}
+"#;
+    let device = Device::new();
+    let sum = device.module("sum.cu", source).load_function("sum").unwrap();
+    let mut given = unsafe { device.stream.alloc::<f32>(4) }.unwrap();
+    device.stream.memcpy_htod(&[1.0f32, 2.0, 3.0], &mut given.slice_mut(0..3)).unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(4).unwrap();
+    let mut launch = device.stream.launch_builder(&sum);
+    launch.arg(&mut out).arg(&given);
+    unsafe { launch.launch(grid(1, 4)) }.unwrap();
+    let got = device.stream.clone_dtoh(&out).unwrap();
+    println!("nan: global {}, shared {}, after relu {}", got[0].is_nan(), got[1].is_nan(), got[2].is_nan());
+    // Any other NaN is dropped, as on a GPU.
+    assert_eq!(got[3], 2.0);
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn wrong_argument() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let module = device.module("scale.cu", SCALE);
+    let scale = module.load_function("scale").unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(10).unwrap();
+    let given = device.stream.alloc_zeros::<f32>(10).unwrap();
+    let mut launch = device.stream.launch_builder(&scale);
+    launch.arg(&mut out).arg(&10usize).arg(&1.0f32).arg(&10i32);
+    let result = unsafe { launch.launch(grid(1, 10)) };
+    println!("number for a pointer: {}", name(result.map(|_| ())));
+
+    let gone = {
+        use cudarc::driver::DevicePtr;
+        let (address, _sync) = given.device_ptr(&device.stream);
+        address
+    };
+    drop(given);
+    let mut launch = device.stream.launch_builder(&scale);
+    launch.arg(&mut out).arg(&gone).arg(&1.0f32).arg(&10i32);
+    let result = unsafe { launch.launch(grid(1, 10)) };
+    println!("freed memory: {}", name(result.map(|_| ())));
+
+    let given = device.stream.alloc_zeros::<f32>(10).unwrap();
+    let mut launch = device.stream.launch_builder(&scale);
+    launch.arg(&mut out).arg(&given).arg(&1.0f32).arg(&10i32);
+    let result = unsafe { launch.launch(grid(1, 129)) };
+    println!("too many threads: {}", name(result.map(|_| ())));
+    // None of these is fatal.
+    device.stream.synchronize().unwrap();
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn compile_errors() {
+    use cudarc::nvrtc::{result, sys as nvrtc};
+    if !called() {
+        return;
+    }
+    let log = |e: CompileError| match e {
+        CompileError::CompileError { log, .. } => log.to_string_lossy().lines().next().unwrap_or("").to_string(),
+        other => format!("{other:?}"),
+    };
+    let bad = "extern \"C\" __global__ void bad(float* out) {\n    __shared__ float a[4],\n b[\n4]; out = missing;\n}\n";
+    let bad = bad.replace(" b[\n4]; out", " b[4]; out");
+    println!("source: {}", log(compile("bad.cu", &bad, &[]).unwrap_err()));
+    println!("option: {}", log(compile("bad.cu", "", &["--no-such-option"]).unwrap_err()));
+
+    let mut program = std::ptr::null_mut();
+    let (header, included) = (c"#pragma once\nint broken = ;\n".as_ptr(), c"common.cuh".as_ptr());
+    let source = c"#include \"common.cuh\"\nextern \"C\" __global__ void k() {}\n".as_ptr();
+    let text = unsafe {
+        nvrtc::nvrtcCreateProgram(&mut program, source, c"k.cu".as_ptr(), 1, &header, &included).result().unwrap();
+        result::compile_program(program, &["--gpu-architecture=sm_90"]).unwrap_err();
+        let log = result::get_program_log(program).unwrap();
+        result::destroy_program(program).unwrap();
+        std::ffi::CStr::from_ptr(log.as_ptr()).to_string_lossy().into_owned()
+    };
+    println!("header: {}", text.lines().next().unwrap_or(""));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn failures() {
+    if !called() {
+        return;
+    }
+    let body = match std::env::var("PROBE_KERNEL").unwrap().as_str() {
+        "exited_lane" => "if (t == 5) return;\nout[t] = __shfl_down_sync(0xffffffffu, t, 1);",
+        "two_barriers" => "if (t < 16) {\n__syncthreads();\n} else {\n__syncthreads();\n}",
+        "lone_spinner" => "volatile int* flag = out;\nwhile (*flag == 0) __nanosleep(100);",
+        "assertion" => "\nassert(threadIdx.x != 7);",
+        "trap" => "\nif (t == 9) __trap();",
+        "deep_recursion" => "out[t] = deep(t + 100000);",
+        other => panic!("no such kernel: {other}"),
+    };
+    let source = format!(
+        "__device__ __noinline__ int deep(int n) {{ volatile int a[64]; a[n % 64] = n; return n == 0 ? 0 : deep(n - 1) + a[n % 64]; }}\n\
+         #line 1 \"fail.cu\"\n\
+         extern \"C\" __global__ void fail(int* out) {{ int t = threadIdx.x;\n{body}\n}}"
+    );
+    // Line 2 of the kernel is its body's first.
+    let device = Device::new();
+    let fail = device.module("fail.cu", &source).load_function("fail").unwrap();
+    let mut out = device.stream.alloc_zeros::<i32>(32).unwrap();
+    let mut launch = device.stream.launch_builder(&fail);
+    launch.arg(&mut out);
+    unsafe { launch.launch(grid(1, 32)) }.unwrap();
+    println!("error: {}", name(device.stream.synchronize()));
+    println!("then: {}", name(device.stream.clone_dtoh(&out)));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn out_of_memory() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let first = device.stream.alloc_zeros::<u8>(600_000).unwrap();
+    println!("second allocation: {}", name(device.stream.alloc_zeros::<u8>(600_000)));
+    assert_eq!(device.context.mem_get_info().unwrap(), (400_000, 1_000_000));
+    drop(first);
+    device.stream.alloc_zeros::<u8>(600_000).unwrap();
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn fault() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let scale = device.module("scale.cu", SCALE).load_function("scale").unwrap();
+    let given = device.stream.alloc_zeros::<f32>(10).unwrap();
+    let mut out = device.stream.alloc_zeros::<f32>(10).unwrap();
+    let mut errors = Vec::new();
+    for _ in 0..4 {
+        let mut launch = device.stream.launch_builder(&scale);
+        launch.arg(&mut out).arg(&given).arg(&1.0f32).arg(&10i32);
+        let launched = unsafe { launch.launch(grid(1, 10)) }.map(|_| ());
+        errors.push(name(launched.and_then(|_| device.stream.synchronize())));
+    }
+    println!("errors: {}", errors.join(" "));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn read_too_early() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let given = device.stream.clone_htod(&[7.0f32]).unwrap();
+    let mut pinned = unsafe { device.context.alloc_pinned::<f32>(1) }.unwrap();
+    let address = pinned.as_mut_ptr().unwrap();
+    let before = unsafe {
+        address.write_volatile(0.0);
+        let (source, _sync) = cudarc::driver::DevicePtr::device_ptr(&given, &device.stream);
+        sys::cuMemcpyDtoHAsync_v2(address.cast(), source, 4, device.stream.cu_stream()).result().unwrap();
+        address.read_volatile()
+    };
+    device.stream.synchronize().unwrap();
+    println!("read: before {before}, after {}", unsafe { address.read_volatile() });
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn unsupported_call() {
+    if !called() {
+        return;
+    }
+    let _device = Device::new();
+    let mut texture = std::ptr::null_mut();
+    println!("error: {}", name(unsafe { sys::cuTexRefCreate(&mut texture) }.result()));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn missing_parts() {
+    if !called() {
+        return;
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    let driver = match std::panic::catch_unwind(|| CudaContext::new(0)) {
+        Ok(Ok(_)) => "ready".into(),
+        Ok(Err(e)) => format!("{:?}", e.0),
+        Err(_) => "panicked".into(),
+    };
+    println!("driver: {driver}");
+    let compiled = std::panic::catch_unwind(|| compile("scale.cu", SCALE, &[]).is_ok());
+    println!("nvrtc: {}", compiled.map_or_else(|_| "panicked".into(), |good| format!("compiled: {good}")));
+}
