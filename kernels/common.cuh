@@ -54,8 +54,8 @@ enum Mode : unsigned int {
 // One step of the plan. Places are numbers from the start of one of an image's three spaces.
 struct Step {
     unsigned int op;
-    unsigned int in_space;
-    unsigned int in;
+    unsigned int first_space;
+    unsigned int first;
     unsigned int second_space;
     unsigned int second;
     unsigned int out_space;

@@ -71,7 +71,7 @@ __device__ __forceinline__ void patch_pixel(const Launch& launch, const Step& st
     const int row = step.row_first + step.row_step * pixel.row;
     const int column = step.column_first + step.column_step * pixel.column;
     const unsigned int image = image_number(launch, pixel.image);
-    patch.offset[j] = image * space_stride(launch, step.in_space) + step.in + row * step.in_w + column;
+    patch.offset[j] = image * space_stride(launch, step.first_space) + step.first + row * step.in_w + column;
     patch.row[j] = number < pixels ? row : -0x40000000;
     patch.column[j] = column;
 }
@@ -211,7 +211,7 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
         Term term = term_number(step, first_term);
         const float* weight = launch.weights + step.weight + (size_t)first_term * step.weight_row + channel;
         float sum[PIXELS][CHANNELS];
-        sum_slice<4, VECTOR>(step, space_start(launch, step.in_space), patch, term, terms, weight, sum);
+        sum_slice<4, VECTOR>(step, space_start(launch, step.first_space), patch, term, terms, weight, sum);
         float* mine = shared + slice * TILE_ROW + channel_lane * CHANNELS * tile_pixels + pixel_lane * PIXELS;
 #pragma unroll
         for (int n = 0; n < CHANNELS; n++) {
@@ -261,7 +261,7 @@ __device__ __forceinline__ void conv2d_whole(const Launch& launch, const Job& jo
     for (int j = 0; j < PIXELS; j++) {
         patch_pixel(launch, step, first_pixel + 32 * j, patch, j);
     }
-    const float* x = space_start(launch, step.in_space);
+    const float* x = space_start(launch, step.first_space);
     const float* weight = launch.weights + step.weight + channel;
     // Sums of groups wait in shared memory, each thread's in a column of its own.
     float* total = shared + threadIdx.x;

@@ -5,7 +5,7 @@
 __device__ __forceinline__ void run_step(const Launch& launch, const Job& job, const Step& step,
                                          unsigned int image, unsigned int image_index, Share share,
                                          float* shared) {
-    const float* in = slot(launch, step.in_space, step.in, image);
+    const float* in = slot(launch, step.first_space, step.first, image);
     const float* second = slot(launch, step.second_space, step.second, image);
     float* out = slot(launch, step.out_space, step.out, image);
     const float* weights = launch.weights;
@@ -45,7 +45,7 @@ __device__ __forceinline__ bool run_cam(const Launch& launch, const Job& job, co
     const int size = plane(step.out_h, step.out_w);
     float* out = slot(launch, step.out_space, step.out, image);
     float* parts = launch.scratch + job.scratch + (size_t)image_index * job.across * size;
-    cam_group(launch, step, slot(launch, step.in_space, step.in, image),
+    cam_group(launch, step, slot(launch, step.first_space, step.first, image),
               slot(launch, step.second_space, step.second, image), group, out, parts, shared);
     if (!last_block(launch.counters + job.counter + image_index, job.across)) {
         return false;
