@@ -241,13 +241,23 @@ fn a_wrong_argument_is_refused_by_kernel_and_number() {
 fn a_compile_error_names_the_file_and_line_of_the_source() {
     if can_build("a_compile_error_names_the_file_and_line_of_the_source") {
         let outcome = probe("planted::compile_errors", &[]).expect_success();
-        assert!(outcome.value("source").starts_with("bad.cu(3): error: "), "{}", outcome.stdout);
+        assert!(outcome.value("source").starts_with("bad.cu(5): error: "), "{}", outcome.stdout);
         assert!(outcome.value("header").starts_with("common.cuh(2): error: "), "{}", outcome.stdout);
         assert!(
             outcome.value("option").contains("unrecognized option --no-such-option"),
             "{}",
             outcome.stdout
         );
+    }
+}
+
+#[test]
+fn a_module_for_another_chip_is_refused() {
+    if can_build("a_module_for_another_chip_is_refused") {
+        let outcome = probe("planted::wrong_chip", &[("STANDIN_CC", "8.6")]).expect_success();
+        assert_eq!(outcome.value("sm_90"), "CUDA_ERROR_NO_BINARY_FOR_GPU");
+        assert_eq!(outcome.value("sm_80"), "none");
+        assert_eq!(outcome.value("compute_75"), "none");
     }
 }
 

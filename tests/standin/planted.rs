@@ -1,5 +1,8 @@
 //! Programs with a bug in them, or that meet a failure, for the tests of the
 //! stand-in: each prints what came of it.
+//!
+//! The unsafe blocks launch kernels and call the driver with arguments chosen
+//! here: right ones, or wrong ones that the stand-in must refuse.
 
 use cudarc::driver::{CudaContext, PushKernelArg, sys};
 use cudarc::nvrtc::CompileError;
@@ -190,9 +193,12 @@ fn compile_errors() {
         }
         other => format!("{other:?}"),
     };
-    let bad = "extern \"C\" __global__ void bad(float* out) {\n    __shared__ float a[4],\n b[\n4]; out = missing;\n}\n";
-    let bad = bad.replace(" b[\n4]; out", " b[4]; out");
-    println!("source: {}", log(compile("bad.cu", &bad, &[]).unwrap_err()));
+    // A declaration over several lines is rewritten; the lines after it keep their numbers.
+    let bad = "extern \"C\" __global__ void bad(float* out) {\n\
+               __shared__ float a[4],\n b[\n4];\nout = missing;\n}\n";
+    println!("source: {}", log(compile("bad.cu", bad, &[]).unwrap_err()));
+    let global = "extern __shared__ float all[];\nextern \"C\" __global__ void k() {}\n";
+    println!("global: {}", log(compile("global.cu", global, &[]).unwrap_err()));
     println!("option: {}", log(compile("bad.cu", "", &["--no-such-option"]).unwrap_err()));
 
     let mut program = std::ptr::null_mut();
@@ -208,6 +214,21 @@ fn compile_errors() {
         std::ffi::CStr::from_ptr(log.as_ptr()).to_string_lossy().into_owned()
     };
     println!("header: {}", text.lines().next().unwrap_or(""));
+}
+
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn wrong_chip() {
+    use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    for arch in ["sm_90", "sm_80", "compute_75"] {
+        let options = CompileOptions { arch: Some(arch), ..Default::default() };
+        let image = compile_ptx_with_opts(SCALE, options).unwrap();
+        println!("{arch}: {}", name(device.context.load_module(image)));
+    }
 }
 
 #[test]

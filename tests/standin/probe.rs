@@ -1,5 +1,8 @@
 //! The programs that the tests of the stand-in run under it: cudarc, used as
 //! msdcam uses it. Each prints `name: value` lines and asserts what must hold.
+//!
+//! The unsafe blocks launch kernels and call the driver with arguments that
+//! outlive the call.
 
 use std::sync::Arc;
 
@@ -254,7 +257,24 @@ __global__ void blur(Job job) {
     v += filter::weigh<1>(reinterpret_cast<const float*>(job.in), 0);
     if (i < job.n) job.out[i] = v + offset[1];
 }
-extern "C" __global__ void __launch_bounds__(64) use(Job job) {}
+namespace shape { constexpr int THREADS = 64; }
+namespace shape {
+namespace {
+__launch_bounds__(THREADS, 2) __global__ void unused(const Job job) {}
+}
+}
+extern "C" {
+__global__ void __launch_bounds__(shape::THREADS) use(const Job* const __restrict__ jobs, bool twice);
+__global__ void __launch_bounds__(shape::THREADS) use(const Job* const __restrict__ jobs, bool twice) {
+    alignas(16) __shared__ float2 pairs[2][33],
+        rest;
+    volatile __shared__ int flag;
+    extern __shared__ float4 rows[][2];
+    const char* text = R"(__shared__ } ")";
+    flag = text[0] == '"' || text[0] == '{';
+    rest = pairs[1][32] = make_float2(rows[0][1].w, float(flag));
+}
+}
 "#;
 
 #[repr(C)]
