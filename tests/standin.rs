@@ -287,6 +287,17 @@ fn failures_of_device_threads_are_named_and_stick() {
 }
 
 #[test]
+fn a_thread_that_has_exited_counts_as_arrived_at_a_barrier() {
+    if can_build("a_thread_that_has_exited_counts_as_arrived_at_a_barrier") {
+        for order in ORDERS {
+            let environment = [("PROBE_KERNEL", "exit_before_barrier"), ("STANDIN_ORDER", order)];
+            let outcome = probe("planted::failures", &environment).expect_success();
+            assert_eq!(outcome.value("error"), "none", "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
 fn memory_runs_out_where_it_is_told_to() {
     if can_build("memory_runs_out_where_it_is_told_to") {
         let outcome = probe("planted::out_of_memory", &[("STANDIN_MEMORY", "1000000")]).expect_success();

@@ -239,6 +239,7 @@ fn failures() {
     }
     let body = match std::env::var("PROBE_KERNEL").unwrap().as_str() {
         "exited_lane" => "if (t == 5) return;\nout[t] = __shfl_down_sync(0xffffffffu, t, 1);",
+        "exit_before_barrier" => "if (t >= 20) return;\n__syncthreads();\nout[t] = 1;",
         "two_barriers" => "if (t < 16) {\n__syncthreads();\n} else {\n__syncthreads();\n}",
         "lone_spinner" => "volatile int* flag = out;\nwhile (*flag == 0) __nanosleep(100);",
         "assertion" => "\nassert(threadIdx.x != 7);",

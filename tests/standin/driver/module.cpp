@@ -35,7 +35,7 @@ std::set<CUfunc_st*>& functions() {
 // Every load gets a file of its own, or modules would share their globals.
 bool write_copy(const std::string& library, std::string* path) {
     static unsigned number = 0;
-    std::string folder = settings().cache.empty() ? "/tmp" : settings().cache;
+    std::string folder = settings().cache.empty() ? P_tmpdir : settings().cache;
     *path = folder + "/loaded-" + std::to_string(getpid()) + "-" + std::to_string(number++) + ".so";
     FILE* file = fopen(path->c_str(), "wb");
     if (file == nullptr) return false;
