@@ -2,8 +2,10 @@
 //! tests rest on: what is right must work, and every planted bug must be found.
 //!
 //! Each test runs this same executable again under `tests/standin/run`, as one
-//! of the programs in `standin/probe.rs`, and reads what it printed.
+//! of the programs in `standin/probe.rs` and `standin/planted.rs`, and reads what it printed.
 
+#[path = "standin/planted.rs"]
+mod planted;
 #[path = "standin/probe.rs"]
 mod probe;
 
@@ -41,7 +43,12 @@ impl Outcome {
     /// One line of the stand-in holds all these words.
     fn expect_line(self, words: &[&str]) -> Self {
         let said = |line: &str| line.starts_with("stand-in: ") && words.iter().all(|w| line.contains(w));
-        assert!(self.stderr.lines().any(said), "no line with {words:?} in:\n{}\n{}", self.stderr, self.stdout);
+        assert!(
+            self.stderr.lines().any(said),
+            "no line with {words:?} in:\n{}\n{}",
+            self.stderr,
+            self.stdout
+        );
         self
     }
 }
@@ -67,7 +74,7 @@ fn probe(name: &str, environment: &[(&str, &str)]) -> Outcome {
 }
 
 fn run_probe(mut command: Command, name: &str, environment: &[(&str, &str)]) -> Outcome {
-    command.args(["--ignored", "--exact", "--nocapture", "--test-threads=1"]).arg(format!("probe::{name}"));
+    command.args(["--ignored", "--exact", "--nocapture", "--test-threads=1"]).arg(name);
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("STANDIN_") && key != "STANDIN_CXX") {
         command.env_remove(key);
     }
@@ -79,21 +86,22 @@ fn run_probe(mut command: Command, name: &str, environment: &[(&str, &str)]) -> 
 const ORDERS: [&str; 6] = ["forward", "backward", "random:1", "random:2", "random:3", "random:4"];
 
 fn results_in_all_orders(name: &str, words: &str) -> Vec<String> {
-    let run = |order: &&str| probe(name, &[("STANDIN_ORDER", *order)]).expect_success().value(words).to_string();
+    let run =
+        |order: &&str| probe(name, &[("STANDIN_ORDER", *order)]).expect_success().value(words).to_string();
     ORDERS.iter().map(run).collect()
 }
 
 #[test]
 fn a_vector_addition_comes_out_right() {
     if can_build("a_vector_addition_comes_out_right") {
-        probe("vector_addition", &[]).expect_success();
+        probe("probe::vector_addition", &[]).expect_success();
     }
 }
 
 #[test]
 fn a_reduction_over_shared_memory_and_shuffles_is_the_same_in_every_order() {
     if can_build("a_reduction_over_shared_memory_and_shuffles_is_the_same_in_every_order") {
-        let results = results_in_all_orders("reduction", "sum");
+        let results = results_in_all_orders("probe::reduction", "sum");
         assert!(results.iter().all(|r| r == "499500"), "{results:?}");
     }
 }
@@ -106,7 +114,8 @@ fn a_captured_graph_replays_with_the_arguments_it_was_captured_with() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("counts.json");
     for lazy in ["0", "1"] {
-        probe("graph", &[("STANDIN_COUNT", file.to_str().unwrap()), ("STANDIN_LAZY", lazy)]).expect_success();
+        probe("probe::graph", &[("STANDIN_COUNT", file.to_str().unwrap()), ("STANDIN_LAZY", lazy)])
+            .expect_success();
         let counts: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert_eq!(counts["graph_launches"], 3);
         assert_eq!(counts["kernels"]["scale"], 3);
@@ -121,7 +130,7 @@ fn a_captured_graph_replays_with_the_arguments_it_was_captured_with() {
 #[test]
 fn what_a_capture_forbids_is_refused() {
     if can_build("what_a_capture_forbids_is_refused") {
-        probe("capture_rules", &[]).expect_success();
+        probe("probe::capture_rules", &[]).expect_success();
     }
 }
 
@@ -129,7 +138,16 @@ fn what_a_capture_forbids_is_refused() {
 fn blocks_of_a_cooperative_launch_can_wait_for_each_other() {
     if can_build("blocks_of_a_cooperative_launch_can_wait_for_each_other") {
         for order in ORDERS {
-            probe("cooperative", &[("STANDIN_ORDER", order)]).expect_success();
+            probe("probe::cooperative", &[("STANDIN_ORDER", order)]).expect_success();
+        }
+    }
+}
+
+#[test]
+fn blocks_of_a_cluster_read_each_others_shared_memory() {
+    if can_build("blocks_of_a_cluster_read_each_others_shared_memory") {
+        for order in ORDERS {
+            probe("probe::cluster", &[("STANDIN_ORDER", order)]).expect_success();
         }
     }
 }
@@ -137,16 +155,16 @@ fn blocks_of_a_cooperative_launch_can_wait_for_each_other() {
 #[test]
 fn templates_globals_headers_and_vectors_work() {
     if can_build("templates_globals_headers_and_vectors_work") {
-        probe("language", &[]).expect_success();
+        probe("probe::language", &[]).expect_success();
     }
 }
 
 #[test]
 fn a_missing_barrier_gives_different_results_in_different_orders() {
     if can_build("a_missing_barrier_gives_different_results_in_different_orders") {
-        let results = results_in_all_orders("missing_barrier", "reversed");
+        let results = results_in_all_orders("planted::missing_barrier", "reversed");
         assert!(results.iter().any(|r| *r != results[0]), "{results:?}");
-        let sound = results_in_all_orders("barrier", "reversed");
+        let sound = results_in_all_orders("planted::barrier", "reversed");
         assert!(sound.iter().all(|r| *r == sound[0]), "{sound:?}");
     }
 }
@@ -154,7 +172,7 @@ fn a_missing_barrier_gives_different_results_in_different_orders() {
 #[test]
 fn a_write_just_past_an_allocation_is_found_and_the_kernel_named() {
     if can_build("a_write_just_past_an_allocation_is_found_and_the_kernel_named") {
-        let outcome = probe("write_past_the_end", &[]).expect_success();
+        let outcome = probe("planted::write_past_the_end", &[]).expect_success();
         assert_eq!(outcome.value("error"), "CUDA_ERROR_ILLEGAL_ADDRESS");
         outcome.expect_line(&["kernel write:", "allocation of 400 bytes", "0 bytes past its end changed"]);
     }
@@ -163,9 +181,13 @@ fn a_write_just_past_an_allocation_is_found_and_the_kernel_named() {
 #[test]
 fn a_write_far_past_an_allocation_names_the_thread() {
     if can_build("a_write_far_past_an_allocation_names_the_thread") {
-        let outcome = probe("write_far_past_the_end", &[]).expect_success();
+        let outcome = probe("planted::write_far_past_the_end", &[]).expect_success();
         assert_eq!(outcome.value("error"), "CUDA_ERROR_ILLEGAL_ADDRESS");
-        outcome.expect_line(&["kernel write", "thread (3,0,0)", "byte 1600 of the device allocation of 400 bytes"]);
+        outcome.expect_line(&[
+            "kernel write",
+            "thread (3,0,0)",
+            "byte 1600 of the device allocation of 400 bytes",
+        ]);
     }
 }
 
@@ -175,21 +197,21 @@ fn address_sanitizer_names_the_source_line_of_a_bad_write() {
         return;
     }
     let sanitize = [("STANDIN_SANITIZE", "address,undefined")];
-    let outcome = probe("write_past_the_end", &sanitize);
+    let outcome = probe("planted::write_past_the_end", &sanitize);
     assert!(!outcome.success);
     assert!(outcome.stderr.contains("heap-buffer-overflow"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("write.cu:3"), "{}", outcome.stderr);
-    let outcome = probe("misaligned_vector", &sanitize);
+    let outcome = probe("planted::misaligned_vector", &sanitize);
     assert!(!outcome.success);
     assert!(outcome.stderr.contains("misaligned address"), "{}", outcome.stderr);
-    probe("reduction", &sanitize).expect_success();
-    probe("cooperative", &sanitize).expect_success();
+    probe("probe::reduction", &sanitize).expect_success();
+    probe("probe::cooperative", &sanitize).expect_success();
 }
 
 #[test]
 fn a_write_past_shared_memory_is_found() {
     if can_build("a_write_past_shared_memory_is_found") {
-        let outcome = probe("write_past_shared_memory", &[]).expect_success();
+        let outcome = probe("planted::write_past_shared_memory", &[]).expect_success();
         assert_eq!(outcome.value("error"), "CUDA_ERROR_ILLEGAL_ADDRESS");
         outcome.expect_line(&["kernel shared_overrun", "static shared array of 128 bytes"]);
     }
@@ -198,7 +220,7 @@ fn a_write_past_shared_memory_is_found() {
 #[test]
 fn memory_that_nobody_wrote_makes_the_result_nan_even_through_a_relu() {
     if can_build("memory_that_nobody_wrote_makes_the_result_nan_even_through_a_relu") {
-        let outcome = probe("uninitialised_read", &[]).expect_success();
+        let outcome = probe("planted::uninitialised_read", &[]).expect_success();
         assert_eq!(outcome.value("nan"), "global true, shared true, after relu true");
     }
 }
@@ -206,7 +228,7 @@ fn memory_that_nobody_wrote_makes_the_result_nan_even_through_a_relu() {
 #[test]
 fn a_wrong_argument_is_refused_by_kernel_and_number() {
     if can_build("a_wrong_argument_is_refused_by_kernel_and_number") {
-        let outcome = probe("wrong_argument", &[]).expect_success();
+        let outcome = probe("planted::wrong_argument", &[]).expect_success();
         assert_eq!(outcome.value("number for a pointer"), "CUDA_ERROR_INVALID_VALUE");
         assert_eq!(outcome.value("freed memory"), "CUDA_ERROR_INVALID_VALUE");
         assert_eq!(outcome.value("too many threads"), "CUDA_ERROR_INVALID_VALUE");
@@ -218,10 +240,24 @@ fn a_wrong_argument_is_refused_by_kernel_and_number() {
 #[test]
 fn a_compile_error_names_the_file_and_line_of_the_source() {
     if can_build("a_compile_error_names_the_file_and_line_of_the_source") {
-        let outcome = probe("compile_errors", &[]).expect_success();
-        assert!(outcome.value("source").starts_with("bad.cu(3): error: "), "{}", outcome.stdout);
+        let outcome = probe("planted::compile_errors", &[]).expect_success();
+        assert!(outcome.value("source").starts_with("bad.cu(5): error: "), "{}", outcome.stdout);
         assert!(outcome.value("header").starts_with("common.cuh(2): error: "), "{}", outcome.stdout);
-        assert!(outcome.value("option").contains("unrecognized option --no-such-option"), "{}", outcome.stdout);
+        assert!(
+            outcome.value("option").contains("unrecognized option --no-such-option"),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn a_module_for_another_chip_is_refused() {
+    if can_build("a_module_for_another_chip_is_refused") {
+        let outcome = probe("planted::wrong_chip", &[("STANDIN_CC", "8.6")]).expect_success();
+        assert_eq!(outcome.value("sm_90"), "CUDA_ERROR_NO_BINARY_FOR_GPU");
+        assert_eq!(outcome.value("sm_80"), "none");
+        assert_eq!(outcome.value("compute_75"), "none");
     }
 }
 
@@ -234,12 +270,16 @@ fn failures_of_device_threads_are_named_and_stick() {
         ("exited_lane", "CUDA_ERROR_LAUNCH_FAILED", &["fail.cu:3", "lane 5, which has exited"]),
         ("two_barriers", "CUDA_ERROR_LAUNCH_FAILED", &["fail.cu:3", "fail.cu:5"]),
         ("lone_spinner", "CUDA_ERROR_LAUNCH_TIMEOUT", &["spins at fail.cu:3"]),
-        ("assertion", "CUDA_ERROR_ASSERT", &["thread (7,0,0)", "fail.cu:3", "assertion `threadIdx.x != 7` failed"]),
+        (
+            "assertion",
+            "CUDA_ERROR_ASSERT",
+            &["thread (7,0,0)", "fail.cu:3", "assertion `threadIdx.x != 7` failed"],
+        ),
         ("trap", "CUDA_ERROR_LAUNCH_FAILED", &["fail.cu:3", "__trap()"]),
         ("deep_recursion", "CUDA_ERROR_LAUNCH_FAILED", &["stack", "overflowed"]),
     ];
     for (name, error, words) in cases {
-        let outcome = probe("failures", &[("PROBE_KERNEL", name)]).expect_success();
+        let outcome = probe("planted::failures", &[("PROBE_KERNEL", name)]).expect_success();
         assert_eq!(outcome.value("error"), error, "{name}: {}", outcome.stderr);
         assert_eq!(outcome.value("then"), error, "{name}");
         outcome.expect_line(words);
@@ -247,9 +287,20 @@ fn failures_of_device_threads_are_named_and_stick() {
 }
 
 #[test]
+fn a_thread_that_has_exited_counts_as_arrived_at_a_barrier() {
+    if can_build("a_thread_that_has_exited_counts_as_arrived_at_a_barrier") {
+        for order in ORDERS {
+            let environment = [("PROBE_KERNEL", "exit_before_barrier"), ("STANDIN_ORDER", order)];
+            let outcome = probe("planted::failures", &environment).expect_success();
+            assert_eq!(outcome.value("error"), "none", "{}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
 fn memory_runs_out_where_it_is_told_to() {
     if can_build("memory_runs_out_where_it_is_told_to") {
-        let outcome = probe("out_of_memory", &[("STANDIN_MEMORY", "1000000")]).expect_success();
+        let outcome = probe("planted::out_of_memory", &[("STANDIN_MEMORY", "1000000")]).expect_success();
         assert_eq!(outcome.value("second allocation"), "CUDA_ERROR_OUT_OF_MEMORY");
     }
 }
@@ -257,17 +308,20 @@ fn memory_runs_out_where_it_is_told_to() {
 #[test]
 fn the_launch_that_is_told_to_fail_fails_for_good() {
     if can_build("the_launch_that_is_told_to_fail_fails_for_good") {
-        let outcome = probe("fault", &[("STANDIN_FAULT", "3")]).expect_success();
-        assert_eq!(outcome.value("errors"), "none none CUDA_ERROR_ILLEGAL_ADDRESS CUDA_ERROR_ILLEGAL_ADDRESS");
+        let outcome = probe("planted::fault", &[("STANDIN_FAULT", "3")]).expect_success();
+        assert_eq!(
+            outcome.value("errors"),
+            "none none CUDA_ERROR_ILLEGAL_ADDRESS CUDA_ERROR_ILLEGAL_ADDRESS"
+        );
     }
 }
 
 #[test]
 fn work_that_waits_for_synchronisation_shows_a_missing_one() {
     if can_build("work_that_waits_for_synchronisation_shows_a_missing_one") {
-        let eager = probe("read_too_early", &[]).expect_success();
+        let eager = probe("planted::read_too_early", &[]).expect_success();
         assert_eq!(eager.value("read"), "before 7, after 7");
-        let lazy = probe("read_too_early", &[("STANDIN_LAZY", "1")]).expect_success();
+        let lazy = probe("planted::read_too_early", &[("STANDIN_LAZY", "1")]).expect_success();
         assert_eq!(lazy.value("read"), "before 0, after 7");
     }
 }
@@ -275,7 +329,7 @@ fn work_that_waits_for_synchronisation_shows_a_missing_one() {
 #[test]
 fn a_call_that_is_not_there_says_its_name() {
     if can_build("a_call_that_is_not_there_says_its_name") {
-        let outcome = probe("unsupported_call", &[]).expect_success();
+        let outcome = probe("planted::unsupported_call", &[]).expect_success();
         assert_eq!(outcome.value("error"), "CUDA_ERROR_NOT_SUPPORTED");
         outcome.expect_line(&["cuTexRefCreate is not supported"]);
     }
@@ -286,16 +340,16 @@ fn a_machine_without_device_driver_or_compiler_library_can_be_told() {
     if !can_build("a_machine_without_device_driver_or_compiler_library_can_be_told") {
         return;
     }
-    let outcome = probe("missing_parts", &[("STANDIN_DEVICES", "0")]).expect_success();
+    let outcome = probe("planted::missing_parts", &[("STANDIN_DEVICES", "0")]).expect_success();
     assert_eq!(outcome.value("driver"), "CUDA_ERROR_NO_DEVICE");
-    let outcome = probe("missing_parts", &[("STANDIN_NO_NVRTC", "1")]).expect_success();
+    let outcome = probe("planted::missing_parts", &[("STANDIN_NO_NVRTC", "1")]).expect_success();
     assert_eq!(outcome.value("driver"), "ready");
     if outcome.value("nvrtc") != "panicked" {
         println!("skipped: a missing NVRTC: this machine has one of its own");
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env_remove("LD_LIBRARY_PATH");
-    let outcome = run_probe(command, "missing_parts", &[]).expect_success();
+    let outcome = run_probe(command, "planted::missing_parts", &[]).expect_success();
     if outcome.value("driver") != "panicked" {
         println!("skipped: a missing driver: this machine has one of its own");
     }

@@ -16,6 +16,7 @@
 #include "memory.h"
 #include "settings.h"
 #include "state.h"
+#include "stream.h"
 
 using namespace standin;
 
@@ -34,7 +35,7 @@ std::set<CUfunc_st*>& functions() {
 // Every load gets a file of its own, or modules would share their globals.
 bool write_copy(const std::string& library, std::string* path) {
     static unsigned number = 0;
-    std::string folder = settings().cache.empty() ? "/tmp" : settings().cache;
+    std::string folder = settings().cache.empty() ? P_tmpdir : settings().cache;
     *path = folder + "/loaded-" + std::to_string(getpid()) + "-" + std::to_string(number++) + ".so";
     FILE* file = fopen(path->c_str(), "wb");
     if (file == nullptr) return false;
@@ -63,6 +64,15 @@ int load(CUmodule* out, const std::string& library) {
     if (attach == nullptr || table == nullptr) {
         say("a module without a kernel table");
         return CUDA_ERROR_INVALID_IMAGE;
+    }
+    // As the driver does: machine code for this generation, PTX for any later one.
+    auto arch = static_cast<const int*>(dlsym(module->library, "standin_arch"));
+    int device = settings().major * 10 + settings().minor;
+    if (arch != nullptr && (arch[0] > device || (arch[1] != 0 && arch[0] / 10 != settings().major))) {
+        say("a module for %s_%d does not run on a device of compute capability %d.%d", arch[1] != 0 ? "sm" : "compute",
+            arch[0], settings().major, settings().minor);
+        dlclose(module->library);
+        return CUDA_ERROR_NO_BINARY_FOR_GPU;
     }
     attach(&runtime_table());
     for (const Kernel* kernel = table(); kernel->entry != nullptr; ++kernel) {
@@ -119,6 +129,7 @@ STANDIN_API cuModuleLoad(CUmodule* module, const char* path) {
 
 STANDIN_API cuModuleUnload(CUmodule module) {
     ENTER();
+    flush_queue();
     if (modules().erase(module) == 0) return CUDA_ERROR_INVALID_HANDLE;
     for (auto& [name, function] : module->functions) functions().erase(function.get());
     dlclose(module->library);

@@ -27,6 +27,19 @@ uint64_t scramble(uint64_t& state) {
     return z ^ (z >> 31);
 }
 
+// Which block of a gang has the given turn in a round.
+size_t turn(size_t step, size_t count, uint64_t round) {
+    const Settings& s = settings();
+    switch (s.order) {
+        case Order::forward: return step;
+        case Order::backward: return count - 1 - step;
+        default: {
+            uint64_t state = s.seed + round;
+            return (step + scramble(state)) % count;
+        }
+    }
+}
+
 bool runnable(const Thread& t) { return t.state == State::ready || t.state == State::polling; }
 
 // A lane has exited: whoever waits for it in a warp operation waits for ever.
@@ -212,13 +225,15 @@ void Worker::run_gang(Grid* grid_, const std::vector<unsigned>& numbers) {
         blocks[i]->cluster_rank = unsigned(i) % cluster;
     }
     current_worker = this;
-    uint64_t stuck = 0;
+    uint64_t stuck = 0, round = 0;
     for (;;) {
         bool progress = false, alive = false, polling = false;
-        for (size_t i = 0; i < count && !grid->failed(); ++i) {
+        for (size_t step = 0; step < count && !grid->failed(); ++step) {
+            size_t i = turn(step, count, round);
             progress |= pass(*blocks[i]);
             alive |= blocks[i]->alive > 0;
         }
+        ++round;
         if (grid->failed() || !alive) break;
         progress |= release_gang(count);
         if (progress) {

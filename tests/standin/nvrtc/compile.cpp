@@ -162,7 +162,7 @@ Compiled compile(const Source& source, const Options& options) {
     for (const auto& part : options.pre_includes) all += part + '\0';
     for (const auto& [name, text] : source.headers) all += name + '\0' + text + '\0';
     for (const auto& name : source.expressions) all += name + '\0';
-    all += std::to_string(options.arch) + '\0' + source.name + '\0' + source.text;
+    all += std::to_string(options.arch) + (options.real_arch ? "sm" : "compute") + '\0' + source.name + '\0' + source.text;
     char key[40];
     snprintf(key, sizeof(key), "%016llx%016llx", (unsigned long long)hash(all, 0xcbf29ce484222325ull),
              (unsigned long long)hash(all, 0x9e3779b97f4a7c15ull));
@@ -214,11 +214,16 @@ Compiled compile(const Source& source, const Options& options) {
     read_file(expanded, &text);
     Rewritten r = rewrite(text, source.expressions);
     if (!r.error.empty()) {
-        result.log = r.error_file + "(" + std::to_string(r.error_line) + "): error: " + r.error + "\n\n1 error detected in the compilation of \"" + name + "\".\n";
+        result.log = r.error_file + "(" + std::to_string(r.error_line) + "): error: " + r.error +
+                     "\n\n1 error detected in the compilation of \"" + name + "\".\n";
         return finish();
     }
-    // The image names the build that made it, or another would run it wrongly.
-    r.source += "extern \"C\" __attribute__((visibility(\"default\"), used)) const char standin_build[] = \"standin-key:" + std::string(build_key()) + "\";\n";
+    // The image names the build that made it, or another would run it wrongly,
+    // and the architecture, so that the wrong one is refused.
+    const std::string exported = "extern \"C\" __attribute__((visibility(\"default\"), used)) const ";
+    r.source += exported + "char standin_build[] = \"standin-key:" + build_key() + "\";\n";
+    r.source += exported + "int standin_arch[] = {" + std::to_string(options.arch) + ", " +
+                std::to_string(options.real_arch) + "};\n";
     write_file(rewritten, r.source);
     std::vector<std::string> build = {compiler, "-x", "c++-cpp-output", "-fpreprocessed", "-shared"};
     build.insert(build.end(), common.begin(), common.end());

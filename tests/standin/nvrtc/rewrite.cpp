@@ -15,6 +15,7 @@ struct Token {
 
 struct KernelName {
     std::string qualified, max_threads;
+    std::vector<std::string> scopes;   // namespaces that the bounds may be named in
 };
 
 class Rewriter {
@@ -202,7 +203,7 @@ class Rewriter {
         if (threads.empty()) threads = bounds_;
         bounds_.clear();
         if (known_.insert(qualified).second) {
-            kernels_.push_back(KernelName{qualified, first_argument(threads)});
+            kernels_.push_back(KernelName{qualified, first_argument(threads), scopes_});
         } else if (!threads.empty()) {
             for (KernelName& k : kernels_)
                 if (k.qualified == qualified) k.max_threads = first_argument(threads);
@@ -297,18 +298,24 @@ class Rewriter {
         output_ += "\n# 1 \"kernel table of the stand-in\"\n";
         output_ += "extern \"C\" __attribute__((visibility(\"default\"))) const ::standin::Kernel* standin_kernels() {\n";
         output_ += "static const ::standin::Kernel table[] = {\n";
-        auto row = [&](const std::string& name, const std::string& threads) {
+        auto row = [&](const std::string& name, const std::string& threads, const std::vector<std::string>& scopes) {
             std::string literal;
             for (char c : name) {
                 if (c == '"' || c == '\\') literal += '\\';
                 literal += c;
             }
-            output_ += "::standin::describe(" + name + ", \"" + literal + "\", unsigned(" +
-                       (threads.empty() ? "0" : threads) + ")),\n";
+            std::string bounds = "[] { ", prefix = "::";
+            for (const std::string& scope : scopes) {
+                if (scope.empty()) continue;
+                prefix += scope;
+                bounds += "using namespace " + prefix.substr(0, prefix.size() - 2) + "; ";
+            }
+            bounds += "return unsigned(" + (threads.empty() ? "0" : threads) + "); }()";
+            output_ += "::standin::describe(" + name + ", \"" + literal + "\", " + bounds + "),\n";
         };
-        for (const KernelName& k : kernels_) row(k.qualified, k.max_threads);
+        for (const KernelName& k : kernels_) row(k.qualified, k.max_threads, k.scopes);
         for (const std::string& name : names)
-            if (known_.count(name) == 0 && known_.count("::" + name) == 0) row(name, "");
+            if (known_.count(name) == 0 && known_.count("::" + name) == 0) row(name, "", {});
         output_ += "{}};\nreturn table;\n}\n";
     }
 
