@@ -17,6 +17,12 @@ fn taps(from: usize, to: usize) -> impl Iterator<Item = Tap> {
     })
 }
 
+/// Between `a` and `b`, and exactly `a` where both are equal: a map that is the same everywhere
+/// stays so, instead of turning into rounding noise that scaling to [0, 1] would blow up.
+fn mix(a: f32, b: f32, share: f32) -> f32 {
+    a + share * (b - a)
+}
+
 /// Resizes a map of `from` = (h, w) numbers into `out`, of `to` = (H, W). No allocation.
 ///
 /// # Panics
@@ -26,8 +32,9 @@ pub fn bilinear(map: &[f32], from: (usize, usize), to: (usize, usize), out: &mut
     for (row, y) in out.chunks_exact_mut(to.1).zip(taps(from.0, to.0)) {
         let (top, bottom) = (&map[y.low * from.1..][..from.1], &map[y.high * from.1..][..from.1]);
         for (out, x) in row.iter_mut().zip(taps(from.1, to.1)) {
-            let mix = |row: &[f32]| (1.0 - x.share) * row[x.low] + x.share * row[x.high];
-            *out = (1.0 - y.share) * mix(top) + y.share * mix(bottom);
+            let (top, bottom) =
+                (mix(top[x.low], top[x.high], x.share), mix(bottom[x.low], bottom[x.high], x.share));
+            *out = mix(top, bottom, y.share);
         }
     }
 }

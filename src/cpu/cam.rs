@@ -1,37 +1,47 @@
 //! From the gradient of a head's first convolution to a heat map.
 
+use super::rows::{Matrix, RowKernels, RowList, Rows, Sums};
 use crate::Shape;
 use crate::graph::ops::{BorderClasses, Cam};
 
 /// weights[i] = sum over classes b and channels o of S[b, o] * sums[b, o, i], where S sums `grad`
 /// over a class's positions.
-pub(super) fn pooled_conv2d_grad(classes: &BorderClasses, sums: &[f32], grad: &[f32], out: &mut [f32]) {
-    let (height, width) = (classes.rows.len(), classes.columns.len());
-    let channels = grad.len() / (height * width);
-    out.fill(0.0);
-    for class in 0..classes.count() {
-        for (channel, grad) in grad.chunks_exact(height * width).enumerate() {
-            let positions = grad.iter().enumerate();
-            let inside = positions.filter(|(i, _)| classes.class(i / width, i % width) == class);
-            let sum: f32 = inside.map(|(_, &g)| g).sum();
-            // A ReLU lets little through: most sums are zero.
-            if sum != 0.0 {
-                let row = &sums[(class * channels + channel) * out.len()..][..out.len()];
-                for (out, &k) in out.iter_mut().zip(row) {
-                    *out += sum * k;
-                }
-            }
+pub(super) fn pooled_conv2d_grad(
+    kernels: &RowKernels,
+    classes: &BorderClasses,
+    sums: &Rows,
+    grad: &[f32],
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let (positions, width) = (classes.rows.len() * classes.columns.len(), classes.columns.len());
+    let channels = grad.len() / positions;
+    let (class_sums, scratch) = scratch.split_at_mut(sums.rows());
+    class_sums.fill(0.0);
+    for (channel, grad) in grad.chunks_exact(positions).enumerate() {
+        for (i, &g) in grad.iter().enumerate() {
+            class_sums[classes.class(i / width, i % width) * channels + channel] += g;
         }
     }
+    sums.sum(kernels, class_sums, out, scratch);
 }
 
 /// Sum of the channels of `x`, each times its weight.
-pub(super) fn weighted_sum(relu: bool, weights: &[f32], x: &[f32], out: &mut [f32]) {
-    out.fill(0.0);
-    for (channel, &weight) in x.chunks_exact(out.len()).zip(weights) {
-        for (out, &x) in out.iter_mut().zip(channel) {
-            *out += weight * x;
-        }
+pub(super) fn weighted_sum(kernels: &RowKernels, relu: bool, weights: &[f32], x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), weights.len() * out.len());
+    // SAFETY: sizes were checked; a step's input may be read beyond its end.
+    unsafe {
+        (kernels.sums)(&Sums {
+            matrix: Matrix { start: x.as_ptr(), stride: out.len() },
+            rows: RowList::All(weights.len()),
+            scales: weights.as_ptr(),
+            scale_stride: 1,
+            first: 0,
+            end: out.len(),
+            vectors: 1,
+            out: out.as_mut_ptr(),
+            out_stride: 0,
+        });
     }
     if relu {
         for out in out {
@@ -59,17 +69,26 @@ pub(super) fn heat(from: Shape, to: Shape, map: &[f32], out: &mut [f32]) {
     let mut limits = [0.0; 2];
     range(out, &mut limits);
     let [min, max] = limits;
-    let scale = if max > min { 1.0 / (max - min) } else { 0.0 };
+    // A division each: the reciprocal of a tiny range would be infinite.
+    let range = if max > min { max - min } else { 1.0 };
     for x in out {
-        *x = (*x - min) * scale;
+        *x = (*x - min) / range;
     }
 }
 
-/// Channel weights, map and range, one after another in `out`.
-pub(super) fn cam(op: &Cam, tap: Shape, sums: &[f32], grad: &[f32], x: &[f32], out: &mut [f32]) {
+/// Channel weights, map and range, one after another in `out`; inputs: gradient, tap.
+pub(super) fn cam(
+    kernels: &RowKernels,
+    op: &Cam,
+    tap: Shape,
+    sums: &Rows,
+    [grad, x]: [&[f32]; 2],
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
     let (weights, rest) = out.split_at_mut(tap.c);
     let (map, limits) = rest.split_at_mut(tap.plane());
-    pooled_conv2d_grad(&op.pooled.classes, sums, grad, weights);
-    weighted_sum(op.sum.relu, weights, x, map);
+    pooled_conv2d_grad(kernels, &op.pooled.classes, sums, grad, weights, scratch);
+    weighted_sum(kernels, op.sum.relu, weights, x, map);
     range(map, limits);
 }

@@ -43,6 +43,8 @@ pub(super) struct TileKernel {
     pub(super) channels: usize,
     /// Pixels: V vectors.
     pub(super) pixels: usize,
+    /// Pixels of a vector.
+    pub(super) lanes: usize,
     /// The kernel.
     ///
     /// # Safety
@@ -68,7 +70,8 @@ macro_rules! kernel {
             // SAFETY: the caller's promise, passed on.
             unsafe { tile::<$simd, $m, $v>(t) }
         }
-        TileKernel { channels: $m, pixels: $v * <$simd as Simd>::LANES, run: $name }
+        let lanes = <$simd as Simd>::LANES;
+        TileKernel { channels: $m, pixels: $v * lanes, lanes, run: $name }
     }};
 }
 

@@ -10,8 +10,9 @@ const LINE: usize = 16;
 
 /// Numbers that threads write in turn, at addresses which the plan keeps apart.
 pub(super) struct Memory {
-    /// Boxed so that its address is fixed; only reached through `start`.
-    _numbers: Box<[f32]>,
+    /// Never resized, so that its address is fixed; only reached through `start`. Not a box: moving
+    /// one would end the right to use `start`.
+    _numbers: Vec<f32>,
     start: *mut f32,
     images: usize,
     image_len: usize,
@@ -21,7 +22,7 @@ pub(super) struct Memory {
     scratch_len: usize,
 }
 
-// SAFETY: `start` points into the box, which moves with it; who writes where is the plan's and
+// SAFETY: `start` points into the numbers, which stay where they are; who writes where is the plan's and
 // the program's promise, kept by barriers between levels.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
@@ -52,7 +53,6 @@ impl Memory {
             |_| Error::device(format!("cpu: too little memory for {images} images ({} MB)", len >> 18));
         numbers.try_reserve_exact(len).map_err(too_little)?;
         numbers.resize(len, fill);
-        let mut numbers: Box<[f32]> = numbers.into();
         let misaligned = numbers.as_ptr().align_offset(4 * LINE);
         // SAFETY: the offset to the next line is below the LINE numbers that were added for it.
         let start = unsafe { numbers.as_mut_ptr().add(misaligned) };

@@ -7,6 +7,7 @@ mod gemm;
 mod memory;
 mod pool;
 mod program;
+mod rows;
 mod runner;
 mod scores;
 mod simd;

@@ -41,12 +41,33 @@ fn first_maximum(x: &[f32], width: usize, rows: (usize, usize), columns: (usize,
     best
 }
 
-pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
+/// The larger of two numbers; NaN wins, as in PyTorch.
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// Pools some channels. First the maximum over each window's rows, for a whole row at once, into
+/// `scratch` (a row of the input); then over its columns.
+pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     let [input, output] = shapes;
-    windows(window, input, output, |channel, position, rows, columns| {
-        let x = &x[channel * input.plane()..][..input.plane()];
-        out[channel * output.plane() + position] = x[first_maximum(x, input.w, rows, columns)];
-    });
+    let Window { kernel, stride, padding } = *window;
+    let tallest = &mut scratch[..input.w];
+    for (x, out) in x.chunks_exact(input.plane()).zip(out.chunks_exact_mut(output.plane())) {
+        for (p, out) in out.chunks_exact_mut(output.w).enumerate() {
+            let (top, bottom) = span(p, kernel[0], stride[0], padding[0], input.h);
+            let mut rows = x[top * input.w..bottom * input.w].chunks_exact(input.w);
+            tallest.copy_from_slice(rows.next().expect("no window lies outside the image"));
+            for row in rows {
+                for (most, &x) in tallest.iter_mut().zip(row) {
+                    *most = larger(*most, x);
+                }
+            }
+            for (q, out) in out.iter_mut().enumerate() {
+                let (left, right) = span(q, kernel[1], stride[1], padding[1], input.w);
+                *out = tallest[left + 1..right].iter().fold(tallest[left], |most, &x| larger(most, x));
+            }
+        }
+    }
 }
 
 pub(super) fn max_pool_grad(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f32], out: &mut [f32]) {

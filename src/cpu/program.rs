@@ -4,7 +4,7 @@
 use super::conv::Part;
 use super::memory::Memory;
 use super::simd::Isa;
-use super::step::CompiledStep;
+use super::step::{CompiledStep, Compiler};
 use crate::graph::plan::Plan;
 
 /// Something that one thread does for one image.
@@ -33,32 +33,30 @@ pub(super) struct Program {
     pub(super) scratch_len: usize,
 }
 
-/// Below this many multiply-adds, cutting a convolution costs more than it brings.
-const WORTH_CUTTING: u64 = 40_000;
-/// What a step costs beside its multiply-adds, in multiply-adds.
-const STEP_COST: u64 = 5_000;
+/// Below this cost, in multiply-adds, cutting a step takes more than it brings.
+const WORTH_CUTTING: u64 = 50_000;
 
 impl Program {
     pub(super) fn new(plan: &Plan, threads: usize, isa: Isa) -> Program {
         let mut program = Program { steps: Vec::new(), levels: Vec::new(), scratch_len: 0 };
+        let mut compiler = Compiler::new(plan, isa);
         for level in &plan.levels {
             let mut whole = Vec::new();
             let mut units: Vec<(u64, Unit)> = Vec::new();
             let mut multiply_adds = 0;
             for job in &level.jobs {
                 let first = program.steps.len();
-                program.steps.extend(job.steps.iter().map(|step| CompiledStep::new(plan, step, isa)));
+                program.steps.extend(job.steps.iter().map(|step| compiler.compile(step)));
                 let steps = &program.steps[first..];
-                let work: u64 = steps.iter().map(CompiledStep::multiply_adds).sum();
-                multiply_adds += work;
+                multiply_adds += steps.iter().map(CompiledStep::multiply_adds).sum::<u64>();
+                let cost: u64 = steps.iter().map(CompiledStep::cost).sum();
                 whole.push(Unit::Job(first, program.steps.len()));
                 let parts =
-                    if work >= WORTH_CUTTING && steps.len() == 1 { steps[0].parts(threads) } else { vec![] };
+                    if cost >= WORTH_CUTTING && steps.len() == 1 { steps[0].parts(threads) } else { vec![] };
                 if parts.len() > 1 {
-                    let each = work / parts.len() as u64 + STEP_COST;
+                    let each = cost / parts.len() as u64;
                     units.extend(parts.into_iter().map(|part| (each, Unit::Part(first, part))));
                 } else {
-                    let cost = work + STEP_COST * steps.len() as u64;
                     units.push((cost, Unit::Job(first, program.steps.len())));
                 }
             }

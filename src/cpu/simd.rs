@@ -36,12 +36,20 @@ impl Isa {
         }
     }
 
+    /// Numbers in a vector.
+    pub(super) fn lanes(self) -> usize {
+        if self == Isa::Avx512 { 16 } else { 8 }
+    }
+
     /// The kinds that this machine can run, best first.
     pub fn available() -> Vec<Isa> {
         let best = Isa::detect();
         [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().skip_while(|&isa| isa != best).collect()
     }
 }
+
+/// The most numbers in a vector.
+pub(super) const MAX_LANES: usize = 16;
 
 /// A vector of `LANES` numbers.
 ///
@@ -60,6 +68,12 @@ pub(super) trait Simd: Copy {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger of each pair; `b` where either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The sum of the numbers, in a fixed order.
+    unsafe fn sum(v: Self::V) -> f32;
+    /// The numbers whose bit of `mask` is set, zero elsewhere.
+    unsafe fn keep(v: Self::V, mask: u32) -> Self::V;
+    /// Number `index[i]` of `v` at each place i whose bit of `mask` is set, zero elsewhere.
+    unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V;
     /// Every second of the 2 * LANES numbers from `p`.
     unsafe fn load_even(p: *const f32) -> Self::V;
 }
@@ -98,6 +112,19 @@ impl Simd for Portable {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        let [a, b, c, d, e, f, g, h] = v;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    }
+    #[inline(always)]
+    unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { v[i] } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { v[index[i] as usize % 8] } else { 0.0 })
+    }
+    #[inline(always)]
     unsafe fn load_even(p: *const f32) -> Self::V {
         std::array::from_fn(|i| unsafe { *p.add(2 * i) })
     }
@@ -105,7 +132,7 @@ impl Simd for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Simd;
+    use super::{MAX_LANES, Simd};
     use std::arch::x86_64::*;
 
     /// See [`super::Isa::Avx2`].
@@ -142,6 +169,29 @@ mod x86 {
         #[inline(always)]
         unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
             unsafe { _mm256_max_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            unsafe {
+                let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
+            unsafe {
+                let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+                let set = _mm256_and_si256(_mm256_set1_epi32(mask as i32), bits);
+                _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, bits)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
+            unsafe {
+                let index = _mm256_loadu_si256(index.as_ptr().cast());
+                Self::keep(_mm256_permutevar8x32_ps(v, index), mask)
+            }
         }
         #[inline(always)]
         unsafe fn load_even(p: *const f32) -> Self::V {
@@ -184,6 +234,21 @@ mod x86 {
         #[inline(always)]
         unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
             unsafe { _mm512_max_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            unsafe { _mm512_reduce_add_ps(v) }
+        }
+        #[inline(always)]
+        unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
+            unsafe { _mm512_maskz_mov_ps(mask as __mmask16, v) }
+        }
+        #[inline(always)]
+        unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
+            unsafe {
+                let index = _mm512_loadu_si512(index.as_ptr().cast());
+                _mm512_maskz_permutexvar_ps(mask as __mmask16, index, v)
+            }
         }
         #[inline(always)]
         unsafe fn load_even(p: *const f32) -> Self::V {

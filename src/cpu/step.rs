@@ -1,11 +1,13 @@
 //! One step of a plan made ready: its weights packed, its op bound to a function of this folder.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use super::conv::{PackedConv2d, PackedConv2dGrad, Part};
+use super::conv::{FewPixelConv2d, FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, Part};
 use super::memory::Memory;
+use super::rows::{self, RowKernels, Rows};
 use super::simd::Isa;
 use super::{cam, elementwise, pool, scores};
+use crate::Shape;
 use crate::graph::plan::{Plan, Step};
 use crate::graph::{Op, ParamId};
 
@@ -13,60 +15,113 @@ use crate::graph::{Op, ParamId};
 pub(super) struct CompiledStep {
     step: Step,
     constants: Constants,
+    kernels: RowKernels,
 }
+
+/// Makes steps ready for one kind of CPU; steps that read the same weight share it.
+pub(super) struct Compiler<'a> {
+    plan: &'a Plan,
+    isa: Isa,
+    rows: HashMap<ParamId, Rows>,
+}
+
+/// What a step costs beside its work, in multiply-adds.
+const STEP_COST: u64 = 5_000;
 
 /// What a step needs of the weights.
 enum Constants {
     Nothing,
     Conv2d(PackedConv2d),
     Conv2dGrad(PackedConv2dGrad),
+    FewPixelConv2d(FewPixelConv2d),
+    FewPixelConv2dGrad(FewPixelConv2dGrad),
     /// Scale and shift of each channel.
     Affine(Vec<(f32, f32)>),
-    /// Weight and bias.
-    Linear(Arc<[f32]>, Arc<[f32]>),
-    /// A weight, or the kernel sums.
-    Weight(Arc<[f32]>),
+    /// A weight as a matrix, and a bias where there is one.
+    Rows(Rows, Vec<f32>),
 }
 
-impl CompiledStep {
-    pub(super) fn new(plan: &Plan, step: &Step, isa: Isa) -> Self {
-        let data = |id: ParamId| Arc::clone(&plan.params[id.index()].data);
+impl<'a> Compiler<'a> {
+    pub(super) fn new(plan: &'a Plan, isa: Isa) -> Self {
+        Compiler { plan, isa, rows: HashMap::new() }
+    }
+
+    fn data(&self, id: ParamId) -> &'a [f32] {
+        &self.plan.params[id.index()].data
+    }
+
+    /// A parameter as a matrix of `rows` rows.
+    fn rows(&mut self, id: ParamId, rows: usize) -> Rows {
+        let data = self.data(id);
+        self.rows.entry(id).or_insert_with(|| Rows::new(rows, data)).clone()
+    }
+
+    /// Makes one step ready.
+    pub(super) fn compile(&mut self, step: &Step) -> CompiledStep {
+        CompiledStep { step: step.clone(), constants: self.constants(step), kernels: rows::kernels(self.isa) }
+    }
+
+    fn constants(&mut self, step: &Step) -> Constants {
+        let (isa, kernels) = (self.isa, rows::kernels(self.isa));
+        // With fewer pixels than half a vector, vectors of pixels would be mostly empty.
+        let few = |plane: usize| 2 * plane <= isa.lanes();
         let narrow =
             |affine: Vec<(f64, f64)>| affine.into_iter().map(|(s, t)| (s as f32, t as f32)).collect();
-        let constants = match &step.op {
+        match &step.op {
             Op::Conv2d(op) => {
-                let (input, output) = (step.inputs[0].shape, step.output.shape);
-                let bias = op.bias.map(data);
-                Constants::Conv2d(PackedConv2d::new(
-                    isa,
-                    op,
-                    input,
-                    output,
-                    &data(op.weight),
-                    bias.as_deref(),
-                ))
+                let shapes = [step.inputs[0].shape, step.output.shape];
+                let bias = op.bias.map(|id| self.data(id));
+                if few(step.output.shape.plane()) {
+                    let weight = self.rows(op.weight, op.out);
+                    Constants::FewPixelConv2d(FewPixelConv2d::new(kernels, op, shapes, weight, bias))
+                } else {
+                    Constants::Conv2d(PackedConv2d::new(isa, op, shapes, self.data(op.weight), bias))
+                }
             }
             Op::Conv2dGrad(op) => {
                 let grad = step.inputs[0].shape;
-                Constants::Conv2dGrad(PackedConv2dGrad::new(isa, op, grad, &data(op.weight)))
+                if few(grad.plane()) {
+                    let weight = self.rows(op.weight, op.out);
+                    Constants::FewPixelConv2dGrad(FewPixelConv2dGrad::new(kernels, op, grad, weight))
+                } else {
+                    Constants::Conv2dGrad(PackedConv2dGrad::new(isa, op, grad, self.data(op.weight)))
+                }
             }
-            Op::BatchNorm(op) => Constants::Affine(narrow(op.affine(&plan.params))),
+            Op::BatchNorm(op) => Constants::Affine(narrow(op.affine(&self.plan.params))),
             Op::BatchNormGrad(op) => {
-                let affine = op.forward.affine(&plan.params);
+                let affine = op.forward.affine(&self.plan.params);
                 Constants::Affine(narrow(affine.into_iter().map(|(scale, _)| (scale, 0.0)).collect()))
             }
-            Op::Linear(op) => Constants::Linear(data(op.weight), data(op.bias)),
-            Op::LinearGrad(op) => Constants::Weight(data(op.weight)),
-            Op::PooledConv2dGrad(op) => Constants::Weight(data(op.sums)),
-            Op::Cam(op) => Constants::Weight(data(op.pooled.sums)),
+            Op::Linear(op) => {
+                let rows = self.rows(op.weight, step.output.shape.len());
+                Constants::Rows(rows, self.data(op.bias).to_vec())
+            }
+            Op::LinearGrad(op) => {
+                Constants::Rows(self.rows(op.weight, step.inputs[0].shape.len()), Vec::new())
+            }
+            Op::PooledConv2dGrad(op) => {
+                let rows = op.classes.count() * step.inputs[0].shape.c;
+                Constants::Rows(self.rows(op.sums, rows), Vec::new())
+            }
+            Op::Cam(op) => {
+                let rows = op.pooled.classes.count() * step.inputs[0].shape.c;
+                Constants::Rows(self.rows(op.pooled.sums, rows), Vec::new())
+            }
             _ => Constants::Nothing,
-        };
-        CompiledStep { step: step.clone(), constants }
+        }
     }
+}
 
+impl CompiledStep {
     /// Multiply-adds for one image.
     pub(super) fn multiply_adds(&self) -> u64 {
         self.step.multiply_adds()
+    }
+
+    /// What the step costs, in multiply-adds: reading and writing count too.
+    pub(super) fn cost(&self) -> u64 {
+        let read: usize = self.step.inputs.iter().map(|slot| slot.shape.len()).sum();
+        STEP_COST + self.multiply_adds() + 2 * (read + self.step.output.shape.len()) as u64
     }
 
     /// Scratch numbers that the step needs.
@@ -74,7 +129,10 @@ impl CompiledStep {
         match &self.constants {
             Constants::Conv2d(conv) => conv.scratch_len(),
             Constants::Conv2dGrad(conv) => conv.scratch_len(),
-            _ => 0,
+            Constants::FewPixelConv2d(conv) => conv.scratch_len(),
+            Constants::FewPixelConv2dGrad(conv) => conv.scratch_len(),
+            Constants::Rows(rows, _) => rows.scratch_len() + self.step.inputs[0].shape.len(),
+            _ => self.step.inputs.iter().map(|slot| slot.shape.w).max().unwrap_or(0),
         }
     }
 
@@ -83,6 +141,9 @@ impl CompiledStep {
         match &self.constants {
             Constants::Conv2d(conv) => conv.parts(parts),
             Constants::Conv2dGrad(conv) => conv.parts(parts),
+            Constants::FewPixelConv2d(conv) => conv.parts(parts),
+            Constants::FewPixelConv2dGrad(conv) => conv.parts(parts),
+            _ if matches!(self.step.op, Op::MaxPool(_)) => Part::by_channel(self.step.output.shape, parts),
             _ => Vec::new(),
         }
     }
@@ -100,67 +161,81 @@ impl CompiledStep {
                 // SAFETY: the caller's promise.
                 unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), output, scratch) };
             }
+            Constants::FewPixelConv2d(conv) => {
+                // SAFETY: the caller's promise.
+                unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), output, scratch) };
+            }
+            Constants::FewPixelConv2dGrad(conv) => {
+                let gate = (step.inputs.len() > 1).then(|| input(1));
+                // SAFETY: the caller's promise.
+                unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), gate, output, scratch) };
+            }
             Constants::Conv2dGrad(conv) => {
                 let gate = (step.inputs.len() > 1).then(|| input(1));
                 // SAFETY: the caller's promise.
                 unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), gate, output, scratch) };
             }
             _ => {
-                // SAFETY: slots hold their shape's numbers, and a result lies apart from what it is made of.
-                let out = unsafe { std::slice::from_raw_parts_mut(output, step.output.shape.len()) };
+                // Only a pooling has parts here: some of its channels.
+                let share = |shape: Shape| match part {
+                    Some(part) => part.groups.start * shape.plane()..part.groups.end * shape.plane(),
+                    None => 0..shape.len(),
+                };
+                let (written, read) = (share(step.output.shape), |i: usize| share(step.inputs[i].shape));
+                // SAFETY: slots hold their shape's numbers; a result lies apart from what it is
+                // made of, and parts of it from each other.
+                let out = unsafe { std::slice::from_raw_parts_mut(output.add(written.start), written.len()) };
                 // SAFETY: as above.
-                let read =
-                    |i: usize| unsafe { std::slice::from_raw_parts(input(i), step.inputs[i].shape.len()) };
-                self.run_small(read, out);
+                let x = |i: usize| unsafe {
+                    std::slice::from_raw_parts(input(i).add(read(i).start), read(i).len())
+                };
+                // SAFETY: the scratch is this thread's, and as long as the step said.
+                let scratch = unsafe { std::slice::from_raw_parts_mut(scratch, self.scratch_len()) };
+                self.run_small(x, out, scratch);
             }
         }
     }
 
     /// Every op but the convolutions; `x(i)` is input number i.
-    fn run_small<'a>(&self, x: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+    fn run_small<'a>(&self, x: impl Fn(usize) -> &'a [f32], out: &mut [f32], scratch: &mut [f32]) {
         let Step { op, inputs, output } = &self.step;
-        let shapes = || [inputs[0].shape, output.shape];
-        let weight = || match &self.constants {
-            Constants::Weight(weight) => &weight[..],
-            _ => unreachable!("{} has no weight", op.name()),
-        };
-        match op {
-            Op::Copy => out.copy_from_slice(x(0)),
-            Op::BatchNorm(_) | Op::BatchNormGrad(_) => match &self.constants {
-                Constants::Affine(affine) => elementwise::affine(affine, x(0), out),
-                _ => unreachable!("batch norm without its scale"),
-            },
-            Op::Relu => elementwise::relu(x(0), out),
-            Op::ReluGrad(op) => elementwise::relu_grad(op.rule, x(0), x(1), out),
-            Op::MaxPool(op) => pool::max_pool(&op.window, shapes(), x(0), out),
-            Op::MaxPoolGrad(op) => {
-                pool::max_pool_grad(&op.window, [output.shape, inputs[0].shape], x(0), x(1), out)
+        let (first, kernels) = (inputs[0].shape, &self.kernels);
+        match (op, &self.constants) {
+            (Op::Copy, _) => out.copy_from_slice(x(0)),
+            (Op::BatchNorm(_) | Op::BatchNormGrad(_), Constants::Affine(affine)) => {
+                elementwise::affine(affine, x(0), out);
             }
-            Op::AvgPool(op) => pool::avg_pool(&op.window, shapes(), x(0), out),
-            Op::AvgPoolGrad(op) => {
-                pool::avg_pool_grad(&op.window, [output.shape, inputs[0].shape], x(0), out)
+            (Op::Relu, _) => elementwise::relu(x(0), out),
+            (Op::ReluGrad(op), _) => elementwise::relu_grad(op.rule, x(0), x(1), out),
+            (Op::MaxPool(op), _) => pool::max_pool(&op.window, [first, output.shape], x(0), out, scratch),
+            (Op::MaxPoolGrad(op), _) => {
+                pool::max_pool_grad(&op.window, [output.shape, first], x(0), x(1), out);
             }
-            Op::Linear(_) => match &self.constants {
-                Constants::Linear(weight, bias) => scores::linear(weight, bias, x(0), out),
-                _ => unreachable!("linear without its weights"),
-            },
-            Op::LinearGrad(_) => scores::linear_grad(weight(), x(0), out),
-            Op::Add => {
+            (Op::AvgPool(op), _) => pool::avg_pool(&op.window, [first, output.shape], x(0), out),
+            (Op::AvgPoolGrad(op), _) => pool::avg_pool_grad(&op.window, [output.shape, first], x(0), out),
+            (Op::Linear(_), Constants::Rows(weight, bias)) => {
+                weight.times(kernels, x(0), out, scratch);
+                elementwise::add(bias, out);
+            }
+            (Op::LinearGrad(_), Constants::Rows(weight, _)) => weight.sum(kernels, x(0), out, scratch),
+            (Op::Add, _) => {
                 out.copy_from_slice(x(0));
                 (1..inputs.len()).for_each(|i| elementwise::add(x(i), out));
             }
-            Op::Softmax => scores::softmax(x(0), out),
-            Op::SoftmaxGrad => scores::softmax_grad(x(0), x(1), out),
-            Op::Seed => scores::seed(x(0), x(1)[0], out),
-            Op::SpatialMean => pool::spatial_mean(inputs[0].shape.plane(), x(0), out),
-            Op::PooledConv2dGrad(op) => cam::pooled_conv2d_grad(&op.classes, weight(), x(0), out),
-            Op::WeightedSum(op) => cam::weighted_sum(op.relu, x(0), x(1), out),
-            Op::Range => cam::range(x(0), out),
-            Op::Heat(_) => cam::heat(inputs[0].shape, output.shape, x(0), out),
-            Op::Cam(op) => cam::cam(op, inputs[1].shape, weight(), x(0), x(1), out),
-            Op::Input(_) | Op::Slice(_) | Op::Concat | Op::Conv2d(_) | Op::Conv2dGrad(_) => {
-                unreachable!("{} is no small step", op.name())
+            (Op::Softmax, _) => scores::softmax(x(0), out),
+            (Op::SoftmaxGrad, _) => scores::softmax_grad(x(0), x(1), out),
+            (Op::Seed, _) => scores::seed(x(0), x(1)[0], out),
+            (Op::SpatialMean, _) => pool::spatial_mean(first.plane(), x(0), out),
+            (Op::PooledConv2dGrad(op), Constants::Rows(sums, _)) => {
+                cam::pooled_conv2d_grad(kernels, &op.classes, sums, x(0), out, scratch);
             }
+            (Op::WeightedSum(op), _) => cam::weighted_sum(kernels, op.relu, x(0), x(1), out),
+            (Op::Range, _) => cam::range(x(0), out),
+            (Op::Heat(_), _) => cam::heat(first, output.shape, x(0), out),
+            (Op::Cam(op), Constants::Rows(sums, _)) => {
+                cam::cam(kernels, op, inputs[1].shape, sums, [x(0), x(1)], out, scratch);
+            }
+            _ => unreachable!("{} is no small step, or lacks its constants", op.name()),
         }
     }
 }

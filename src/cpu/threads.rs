@@ -67,16 +67,23 @@ impl Threads {
     }
 
     /// Waits, inside a run, until every thread is here.
+    ///
+    /// # Panics
+    /// When another thread failed and will never come.
     pub(super) fn meet(&self) {
-        self.barrier.wait();
+        self.barrier.wait(&self.shared.panicked);
     }
 
     /// Calls `work` on every thread and returns when all have ended.
+    ///
+    /// # Panics
+    /// When `work` does on some thread, in this run or an earlier one: but only after all ended.
     pub(super) fn run(&self, work: &(dyn Fn(usize) + Sync)) {
         if self.handles.is_empty() {
             return work(0);
         }
         let shared = &*self.shared;
+        shared.check();
         shared.ended.store(0, Ordering::Relaxed);
         // SAFETY: only the lifetime changes; this function returns after the last use.
         let job =
@@ -87,9 +94,10 @@ impl Threads {
             shared.started.store(current.0, Ordering::Release);
         }
         shared.wake.notify_all();
-        work(0);
+        // Leaving before the others would take away from under them what `work` borrows.
+        shared.call(|| work(0));
         spin_until(|| shared.ended.load(Ordering::Acquire) == self.handles.len());
-        assert!(!shared.panicked.load(Ordering::Relaxed), "a worker thread failed");
+        shared.check();
     }
 }
 
@@ -110,6 +118,17 @@ impl Drop for Threads {
 }
 
 impl Shared {
+    /// Calls `work` and notes whether it panicked.
+    fn call(&self, work: impl FnOnce()) {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn check(&self) {
+        assert!(!self.panicked.load(Ordering::Relaxed), "a thread failed");
+    }
+
     fn serve(&self, number: usize) {
         let mut seen = 0;
         loop {
@@ -133,10 +152,7 @@ impl Shared {
             }
             if let Some(Job(work)) = job {
                 // SAFETY: `Threads::run` waits until `ended` counts this thread.
-                let call = std::panic::AssertUnwindSafe(|| unsafe { (*work)(number) });
-                if std::panic::catch_unwind(call).is_err() {
-                    self.panicked.store(true, Ordering::Relaxed);
-                }
+                self.call(|| unsafe { (*work)(number) });
                 self.ended.fetch_add(1, Ordering::Release);
             }
         }
@@ -155,13 +171,15 @@ impl Barrier {
         Barrier { count, waiting: AtomicUsize::new(0), round: AtomicUsize::new(0) }
     }
 
-    fn wait(&self) {
+    fn wait(&self, panicked: &AtomicBool) {
         let round = self.round.load(Ordering::Relaxed);
         if self.waiting.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
             self.waiting.store(0, Ordering::Relaxed);
             self.round.store(round.wrapping_add(1), Ordering::Release);
         } else {
-            spin_until(|| self.round.load(Ordering::Acquire) != round);
+            let met = || self.round.load(Ordering::Acquire) != round;
+            spin_until(|| met() || panicked.load(Ordering::Relaxed));
+            assert!(met(), "another thread failed");
         }
     }
 }
@@ -174,6 +192,41 @@ fn spin_until(done: impl Fn() -> bool) {
             std::hint::spin_loop();
         } else {
             std::thread::yield_now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_fails_ends_the_run_instead_of_hanging_it() {
+        for failing in 0..3 {
+            let threads = Threads::new(3).unwrap();
+            let run = || {
+                threads.run(&|thread| {
+                    assert_ne!(thread, failing, "on purpose");
+                    threads.meet();
+                });
+            };
+            for _ in 0..2 {
+                assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn everyone_has_arrived_before_anyone_goes_on() {
+        let threads = Threads::new(3).unwrap();
+        let arrived = AtomicUsize::new(0);
+        for round in 1..=200 {
+            threads.run(&|_| {
+                arrived.fetch_add(1, Ordering::Relaxed);
+                threads.meet();
+                assert_eq!(arrived.load(Ordering::Relaxed), 3 * round);
+                threads.meet();
+            });
         }
     }
 }

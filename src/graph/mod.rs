@@ -8,6 +8,7 @@ pub mod grad;
 pub mod ops;
 pub mod passes;
 pub mod plan;
+mod stages;
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// (C, H, W) of the result.
     pub shape: Shape,
-    /// The exit (from 1) that first needs this node; 0 outside any exit.
+    /// The exit (from 1) to which this node belongs; 0 outside any exit.
     pub stage: usize,
 }
 

@@ -2,7 +2,11 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod confirm;
+pub mod convert;
+pub mod file;
 pub mod infer;
+pub mod inspect;
 pub mod names;
 pub mod network;
 pub mod parts;
@@ -10,4 +14,6 @@ pub mod validate;
 pub mod weights;
 
 pub use config::Config;
+pub use confirm::confirm;
 pub use network::{Exit, Network};
+pub use weights::Weights;

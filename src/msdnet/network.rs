@@ -7,7 +7,7 @@ use super::config::{Config, GlobalConv, Layout, Stem};
 use super::names::{self, Branch, ConvBn, Names};
 use crate::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
 use crate::graph::{Graph, NodeId, ParamId};
-use crate::{Result, Shape};
+use crate::{Error, Result, Shape};
 
 /// PyTorch's default, which both ports use.
 const BATCH_NORM_EPS: f32 = 1e-5;
@@ -42,8 +42,10 @@ impl Network {
     /// Builds the network of `config`; `tensor` gives each weight by name and dimensions.
     ///
     /// # Errors
-    /// Those of `tensor`, and an input too small for the network's scales.
+    /// A configuration that makes no network, those of `tensor`, and an input too small for the
+    /// network's scales.
     pub fn new(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Network> {
+        config.validate().map_err(|cause| Error::usage(format!("architecture: {cause}")))?;
         let builder = Builder { config, names: Names::new(config), graph: Graph::new(), tensor: &tensor };
         builder.build()
     }

@@ -63,6 +63,14 @@ impl Part {
         }
     }
 
+    /// Channels that it reads.
+    pub fn channels_in(&self) -> usize {
+        match self.kind {
+            Kind::Conv { cin, .. } | Kind::Linear { cin, .. } => cin,
+            Kind::BatchNorm(channels) => channels,
+        }
+    }
+
     /// Trained numbers: weights and biases, not the running statistics.
     pub fn parameters(&self) -> u64 {
         match self.kind {

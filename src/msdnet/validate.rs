@@ -1,10 +1,13 @@
 //! Which configurations make a network: checked before any number from a file is used.
 
 use super::Config;
+use super::config::Stem;
 
 /// Largest single count that a configuration may hold; products of a few stay far from overflow.
 const LARGEST: usize = 1 << 16;
-/// Most parts that a network may have: exits and layers are bounded so that a walk over them ends soon.
+/// Most scales that a network may have.
+pub const MOST_SCALES: usize = 16;
+/// Most layers or exits that a network may have: so that a walk over them ends soon.
 const MOST_LAYERS: usize = 4096;
 
 impl Config {
@@ -31,9 +34,9 @@ impl Config {
         if c.step == 0 && c.exits > 1 || c.step > LARGEST {
             return Err(format!("step is {}, expected 1 to {LARGEST}", c.step));
         }
-        if c.scales() > 16 || c.bottleneck_factor.len() != c.scales() {
+        if c.scales() > MOST_SCALES || c.bottleneck_factor.len() != c.scales() {
             return Err(format!(
-                "{} scale factors and {} bottleneck factors, expected as many of each and at most 16",
+                "{} scale factors and {} bottleneck factors, expected as many of each and at most {MOST_SCALES}",
                 c.scales(),
                 c.bottleneck_factor.len()
             ));
@@ -51,10 +54,33 @@ impl Config {
         if c.reduction_permille > 1000 {
             return Err(format!("a transition cannot keep {} thousandths", c.reduction_permille));
         }
+        let mut width = c.channels;
+        for layer in 1..=c.layers_per_exit().into_iter().sum() {
+            width += c.growth;
+            if c.reduction_permille > 0 && c.finest_scale(layer) > c.finest_scale(layer - 1) {
+                width = c.reduced(width);
+                if width == 0 {
+                    return Err(format!("the transition after layer {layer} keeps no channel"));
+                }
+            }
+        }
+        let tap = c.tap_size();
+        if !(5..=12).contains(&tap) {
+            return Err(format!(
+                "an input of {0} x {0} pixels gives a coarsest scale of {tap} x {tap}; a head needs 5 to 12",
+                c.input
+            ));
+        }
         // A branch beside a down branch makes exactly half of what its scale grows by.
         match c.scale_factor.iter().skip(1).find(|&f| !(c.growth * f).is_multiple_of(2)) {
             Some(f) => Err(format!("growth {} x scale factor {f} is odd and cannot be halved", c.growth)),
             None => Ok(()),
         }
+    }
+
+    /// Rows and columns of the coarsest scale, which every head reads.
+    pub fn tap_size(&self) -> usize {
+        let stem = if self.stem == Stem::Imagenet { 4 } else { 1 };
+        self.input.div_ceil(stem << (self.scales() - 1))
     }
 }

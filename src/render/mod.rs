@@ -1,1 +1,13 @@
-//! render
+//! From maps to pictures. Nothing here writes a file.
+
+pub mod colour;
+pub mod heat;
+pub mod overlay;
+pub mod resize;
+pub mod strip;
+
+mod canvas;
+mod text;
+
+pub use colour::Colormap;
+pub use heat::{HeatMap, Status};

@@ -27,8 +27,7 @@ impl PackedConv2d {
     pub(in super::super) fn new(
         isa: Isa,
         op: &Conv2d,
-        input: Shape,
-        output: Shape,
+        [input, output]: [Shape; 2],
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
@@ -39,9 +38,9 @@ impl PackedConv2d {
             ((0..k).map(|i| (i * input.plane()) as u32).collect(), None)
         } else {
             let least = kernel.pixels.div_ceil(output.w).min(output.h);
-            let fits = |&band: &usize| Layout::new(op.window, input, output.w, band).len() <= BAND_LEN;
+            let fits = |&band: &usize| Layout::new(isa, op.window, input, output.w, band).len() <= BAND_LEN;
             let band = (least..=output.h).rev().find(fits).unwrap_or(least);
-            let layout = Layout::new(op.window, input, output.w, band);
+            let layout = Layout::new(isa, op.window, input, output.w, band);
             (layout.offsets(), Some((layout, pack::kernel(isa))))
         };
         let whole = Part { groups: 0..weight.groups(), pixels: 0..output.plane() };

@@ -2,8 +2,8 @@
 //! weights with the gradient: for every (input channel, window row, window column) a small map
 //! over the output positions. Then each input pixel gathers its share, in a fixed order.
 
+use super::Part;
 use super::weight::{PackedWeight, choose_kernel};
-use super::{Part, cut};
 use crate::Shape;
 use crate::cpu::gemm::{self, OVERREAD, Tile, TileKernel};
 use crate::cpu::simd::Isa;
@@ -51,11 +51,7 @@ impl PackedConv2dGrad {
 
     /// At most `parts` parts that make up the whole; their groups are input channels.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
-        let pixels = 0..self.input.plane();
-        cut(self.input.c, 1, parts)
-            .into_iter()
-            .map(|groups| Part { groups, pixels: pixels.clone() })
-            .collect()
+        Part::by_channel(self.input, parts)
     }
 
     /// Computes one part for one image; `gate` is the value whose ReLU gates the result.

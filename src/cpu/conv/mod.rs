@@ -2,13 +2,17 @@
 
 mod conv2d;
 mod conv2d_grad;
+mod few_pixels;
 mod pack;
 mod weight;
 
 pub(super) use conv2d::PackedConv2d;
 pub(super) use conv2d_grad::PackedConv2dGrad;
+pub(super) use few_pixels::{FewPixelConv2d, FewPixelConv2dGrad};
 
 use std::ops::Range;
+
+use crate::Shape;
 
 /// A part of a convolution that one thread computes: some channel groups of some pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +21,14 @@ pub(super) struct Part {
     pub(super) groups: Range<usize>,
     /// Output pixels, in row order.
     pub(super) pixels: Range<usize>,
+}
+
+impl Part {
+    /// At most `parts` parts of whole channels.
+    pub(super) fn by_channel(output: Shape, parts: usize) -> Vec<Part> {
+        let pixels = 0..output.plane();
+        cut(output.c, 1, parts).into_iter().map(|groups| Part { groups, pixels: pixels.clone() }).collect()
+    }
 }
 
 /// Cuts `total` into at most `parts` ranges whose ends are multiples of `step`.

@@ -8,7 +8,7 @@
 use crate::Shape;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Avx2, Avx512};
-use crate::cpu::simd::{Isa, Portable, Simd};
+use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
 use crate::graph::ops::Window;
 
 /// The layout of one convolution's packed bands.
@@ -22,13 +22,46 @@ pub(super) struct Layout {
     band: usize,
     /// Rows of one remainder: the band's and those below it that the window reaches.
     rows: usize,
+    lanes: usize,
+    /// For each window column, the vectors of a packed row.
+    shifts: Vec<Vec<Shift>>,
+}
+
+/// Where the numbers of one vector of a packed row come from.
+#[derive(Debug, Clone)]
+struct Shift {
+    /// Pixel of the input row, where it is no longer than a vector.
+    index: [u32; MAX_LANES],
+    /// Which numbers lie inside the image; the others are zero.
+    mask: u32,
+}
+
+impl Shift {
+    /// Vector number `vector` of a row of `width` pixels, for window column `column`.
+    fn new(window: &Window, input: Shape, width: usize, lanes: usize, column: usize, vector: usize) -> Self {
+        let mut shift = Shift { index: [0; MAX_LANES], mask: 0 };
+        for lane in 0..lanes {
+            let x = vector * lanes + lane;
+            let pixel = (x * window.stride[1] + column).wrapping_sub(window.padding[1]);
+            if x < width && pixel < input.w {
+                shift.index[lane] = pixel as u32;
+                shift.mask |= 1 << lane;
+            }
+        }
+        shift
+    }
 }
 
 impl Layout {
     /// Bands of `band` output rows of `width` pixels.
-    pub(super) fn new(window: Window, input: Shape, width: usize, band: usize) -> Self {
+    pub(super) fn new(isa: Isa, window: Window, input: Shape, width: usize, band: usize) -> Self {
         let rows = band + (window.kernel[0] - 1) / window.stride[0];
-        Layout { window, input, width, band, rows }
+        let lanes = isa.lanes();
+        let row = |column| {
+            (0..width.div_ceil(lanes)).map(|v| Shift::new(&window, input, width, lanes, column, v)).collect()
+        };
+        let shifts = (0..window.kernel[1]).map(row).collect();
+        Layout { window, input, width, band, rows, lanes, shifts }
     }
 
     /// Output rows of the largest band.
@@ -36,9 +69,15 @@ impl Layout {
         self.band
     }
 
+    /// Numbers of the rows of one window column and remainder, and room for the last row's last
+    /// vector, which would else run over into rows already written.
+    fn run_len(&self) -> usize {
+        self.rows * self.width + self.width.next_multiple_of(self.lanes) - self.width
+    }
+
     /// Numbers of one channel of a packed band.
     fn channel_len(&self) -> usize {
-        self.window.kernel[1] * self.window.stride[0] * self.rows * self.width
+        self.window.kernel[1] * self.window.stride[0] * self.run_len()
     }
 
     /// Numbers of a packed band.
@@ -54,8 +93,8 @@ impl Layout {
             for row in 0..kh {
                 for column in 0..kw {
                     let (remainder, first) = (row % self.window.stride[0], row / self.window.stride[0]);
-                    let run = (column * self.window.stride[0] + remainder) * self.rows + first;
-                    offsets.push((channel * self.channel_len() + run * self.width) as u32);
+                    let run = (column * self.window.stride[0] + remainder) * self.run_len();
+                    offsets.push((channel * self.channel_len() + run + first * self.width) as u32);
                 }
             }
         }
@@ -96,57 +135,70 @@ pub(super) fn kernel(isa: Isa) -> PackKernel {
 #[inline(always)]
 unsafe fn pack<S: Simd>(layout: &Layout, input: *const f32, first: usize, packed: *mut f32) {
     let Window { kernel: [_, kw], stride: [sy, _], padding: [py, _] } = layout.window;
-    let mut out = packed;
+    let run = layout.run_len();
     for channel in 0..layout.input.c {
-        // SAFETY: within the input's channels.
-        let plane = unsafe { input.add(channel * layout.input.plane()) };
-        for column in 0..kw {
-            for remainder in 0..sy {
-                for row in 0..layout.rows {
-                    let y = ((first + row) * sy + remainder).wrapping_sub(py);
-                    // SAFETY: `out` walks over the packed band; a row's last vector may run over
-                    // its end, where the next row is written later.
+        // SAFETY: within the input's channels, and within the packed band.
+        let (plane, out) = unsafe {
+            (input.add(channel * layout.input.plane()), packed.add(channel * layout.channel_len()))
+        };
+        for remainder in 0..sy {
+            // The rows of this remainder that lie inside the image.
+            let start = first * sy + remainder;
+            let top = py.saturating_sub(start).div_ceil(sy).min(layout.rows);
+            let bottom = (layout.input.h + py).saturating_sub(start).div_ceil(sy).clamp(top, layout.rows);
+            for row in (0..top).chain(bottom..layout.rows) {
+                for column in 0..kw {
+                    // SAFETY: a row of the band. Its last vector may run over its end with zeros,
+                    // into a row that is zero too or is written later, or into the run's slack.
                     unsafe {
-                        if y < layout.input.h {
-                            pack_row::<S>(layout, plane.add(y * layout.input.w), column, out);
-                        } else {
-                            fill::<S>(out, layout.width);
-                        }
-                        out = out.add(layout.width);
-                    }
+                        fill::<S>(out.add((column * sy + remainder) * run + row * layout.width), layout.width)
+                    };
+                }
+            }
+            for row in top..bottom {
+                let y = start + row * sy - py;
+                // SAFETY: row y of the image; as above.
+                unsafe {
+                    let out = out.add(remainder * run + row * layout.width);
+                    pack_row::<S>(layout, plane.add(y * layout.input.w), out, sy * run);
                 }
             }
         }
     }
 }
 
-/// One row, shifted by window column `column`: out[x] = row[x * stride + column - padding].
+/// One row for every window column: out[column * step + x] = row[x * stride + column - padding].
 #[inline(always)]
-unsafe fn pack_row<S: Simd>(layout: &Layout, row: *const f32, column: usize, out: *mut f32) {
-    let (stride, padding, width) = (layout.window.stride[1], layout.window.padding[1], layout.width);
-    // The pixels x for which x * stride + column - padding lies in the row.
-    let start = padding.saturating_sub(column).div_ceil(stride).min(width);
-    let inside = (layout.input.w + padding).saturating_sub(column).div_ceil(stride);
-    let end = inside.min(width).max(start);
+unsafe fn pack_row<S: Simd>(layout: &Layout, row: *const f32, out: *mut f32, step: usize) {
+    let (stride, padding) = (layout.window.stride[1], layout.window.padding[1]);
     // SAFETY: whole vectors may run over both ends of the row, which the caller allows.
     unsafe {
-        let source = row.offset(column as isize - padding as isize);
-        match stride {
-            1 | 2 if padding <= S::LANES => {
-                for x in (0..width).step_by(S::LANES) {
-                    let source = source.add(x * stride);
-                    let vector = if stride == 1 { S::load(source) } else { S::load_even(source) };
-                    S::store(out.add(x), vector);
+        if layout.input.w <= S::LANES {
+            let pixels = S::load(row);
+            for (column, shifts) in layout.shifts.iter().enumerate() {
+                for (i, shift) in shifts.iter().enumerate() {
+                    let out = out.add(column * step + i * layout.lanes);
+                    S::store(out, S::permute(pixels, &shift.index, shift.mask));
                 }
             }
-            _ => {
-                for x in start..end {
-                    out.add(x).write(*source.add(x * stride));
-                }
-            }
+            return;
         }
-        for x in (0..start).chain(end..width) {
-            out.add(x).write(0.0);
+        for (column, shifts) in layout.shifts.iter().enumerate() {
+            for (i, shift) in shifts.iter().enumerate() {
+                let x = i * layout.lanes;
+                let from = row.offset((x * stride + column) as isize - padding as isize);
+                let out = out.add(column * step + x);
+                match stride {
+                    1 => S::store(out, S::keep(S::load(from), shift.mask)),
+                    2 => S::store(out, S::keep(S::load_even(from), shift.mask)),
+                    _ => {
+                        for lane in (0..layout.lanes).filter(|lane| x + lane < layout.width) {
+                            let inside = shift.mask >> lane & 1 == 1;
+                            out.add(lane).write(if inside { *from.add(lane * stride) } else { 0.0 });
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -60,8 +60,13 @@ impl PackedWeight {
     }
 }
 
-/// The kernel that wastes least on `channels` output channels of `pixels` pixels.
+/// The kernel that is done first with `channels` output channels of `pixels` pixels: padding
+/// counts as work, and so does a share of the loads, which narrow tiles need more of.
 pub(super) fn choose_kernel(kernels: &'static [TileKernel], channels: usize, pixels: usize) -> TileKernel {
-    let padded = |k: &TileKernel| channels.next_multiple_of(k.channels) * pixels.next_multiple_of(k.pixels);
-    *kernels.iter().min_by_key(|k| padded(k)).expect("every kind of CPU has a kernel")
+    let cost = |k: &&TileKernel| {
+        let tiles = channels.div_ceil(k.channels) * pixels.div_ceil(k.pixels);
+        let vectors = k.pixels / k.lanes;
+        tiles * k.lanes * (8 * k.channels * vectors + k.channels + vectors)
+    };
+    *kernels.iter().min_by_key(cost).expect("every kind of CPU has a kernel")
 }

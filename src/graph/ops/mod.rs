@@ -141,7 +141,7 @@ impl Op {
         if let Some(empty) = inputs.iter().find(|s| s.is_empty()) {
             return Err(mismatch(self.name(), format!("an input of {empty} has no numbers")));
         }
-        match self {
+        let shape = match self {
             Op::Input(shape) => Ok(*shape),
             Op::Copy | Op::Relu | Op::Softmax | Op::BatchNormGrad(_) => Ok(inputs[0]),
             Op::Conv2d(op) => op.shape(inputs[0]),
@@ -163,7 +163,11 @@ impl Op {
             Op::Range => Ok(Shape::vector(2)),
             Op::Heat(op) => op.shape(inputs[0]),
             Op::Cam(op) => op.shape(graph, inputs),
+        }?;
+        if shape.is_empty() {
+            return Err(mismatch(self.name(), format!("a result of {shape} has no numbers")));
         }
+        Ok(shape)
     }
 
     /// Multiply-adds for one image, of the operations that have a notable number of them.

@@ -17,12 +17,13 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         let before = graph.node(source);
         match (&node.op, &before.op) {
             (Op::BatchNorm(norm), Op::Conv2d(conv)) if !conv.relu && readers[source.index()] == 1 => {
-                let (weight, bias) = folded.params(&mut new.graph, conv.weight, conv.bias, norm);
+                let weight = folded.weight(&mut new.graph, conv.weight, norm);
+                let bias = folded_bias(&mut new.graph, conv, norm);
                 let input = new.all(&before.inputs);
                 new.graph.push(Conv2d { weight, bias: Some(bias), ..conv.clone() }, &input).map(Some)
             }
             (Op::Conv2dGrad(conv), Op::BatchNormGrad(norm)) => {
-                let (weight, _) = folded.params(&mut new.graph, conv.weight, None, &norm.forward);
+                let weight = folded.weight(&mut new.graph, conv.weight, &norm.forward);
                 let mut inputs = new.all(&node.inputs);
                 inputs[0] = new.at(before.inputs[0]);
                 new.graph.push(Conv2dGrad { weight, ..conv.clone() }, &inputs).map(Some)
@@ -32,34 +33,35 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     })
 }
 
-/// Weights and biases already folded, so that forward and backward share one copy.
+/// What has been folded already, so that forward and backward share one copy of the weights.
 #[derive(Default)]
 struct Folded {
-    made: HashMap<(ParamId, ParamId), (ParamId, ParamId)>,
+    weights: HashMap<(ParamId, NormKey), ParamId>,
 }
 
+/// Everything that decides a batch norm's scale.
+type NormKey = (ParamId, ParamId, u32);
+
 impl Folded {
-    fn params(
-        &mut self,
-        graph: &mut Graph,
-        weight: ParamId,
-        bias: Option<ParamId>,
-        norm: &BatchNorm,
-    ) -> (ParamId, ParamId) {
-        // The weight and the normalisation decide the bias: one convolution, one batch norm.
-        *self.made.entry((weight, norm.weight)).or_insert_with(|| {
+    /// s w: each output channel's kernel times the channel's scale.
+    fn weight(&mut self, graph: &mut Graph, weight: ParamId, norm: &BatchNorm) -> ParamId {
+        let key = (weight, (norm.weight, norm.variance, norm.eps.to_bits()));
+        *self.weights.entry(key).or_insert_with(|| {
             let affine = norm.affine(graph.params());
             let old = graph.param(weight).clone();
-            let row = old.data.len() / affine.len();
-            let scaled = old.data.chunks_exact(row).zip(&affine);
+            let kernels = old.data.chunks_exact(old.data.len() / affine.len()).zip(&affine);
             let data: Vec<f32> =
-                scaled.flat_map(|(w, &(s, _))| w.iter().map(move |&w| (s * f64::from(w)) as f32)).collect();
-            let before = |o: usize| bias.map_or(0.0, |id| f64::from(graph.param(id).data[o]));
-            let shifted: Vec<f32> =
-                affine.iter().enumerate().map(|(o, &(s, t))| (s * before(o) + t) as f32).collect();
-            let weight = graph.add_param(format!("{} (folded)", old.name), &old.dims, data);
-            let bias = graph.add_param(format!("{} (folded bias)", old.name), &[affine.len()], shifted);
-            (weight, bias)
+                kernels.flat_map(|(w, &(s, _))| w.iter().map(move |&w| (s * f64::from(w)) as f32)).collect();
+            graph.add_param(format!("{} (folded)", old.name), &old.dims, data)
         })
     }
+}
+
+/// s b + t.
+fn folded_bias(graph: &mut Graph, conv: &Conv2d, norm: &BatchNorm) -> ParamId {
+    let affine = norm.affine(graph.params());
+    let before = |o: usize| conv.bias.map_or(0.0, |id| f64::from(graph.param(id).data[o]));
+    let bias: Vec<f32> = affine.iter().enumerate().map(|(o, &(s, t))| (s * before(o) + t) as f32).collect();
+    let name = format!("{} (folded bias)", graph.param(conv.weight).name);
+    graph.add_param(name, &[affine.len()], bias)
 }

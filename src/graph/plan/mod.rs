@@ -10,7 +10,7 @@ mod schedule;
 
 use super::passes::{self, Passes};
 use super::{Graph, NodeId, Op, Param};
-use crate::{Result, Shape};
+use crate::{Error, Result, Shape};
 
 /// Which of an image's three areas of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,9 +105,15 @@ impl Plan {
     /// Rewrites `graph` by `passes` and lays out what `outputs` need.
     ///
     /// # Errors
-    /// As [`Graph::push`]; a valid graph can always be laid out.
+    /// When no output is wanted; else as [`Graph::push`]: a valid graph can always be laid out.
     pub fn new(graph: &Graph, outputs: &[NodeId], order: Order, passes: &Passes) -> Result<Plan> {
-        let (graph, outputs) = passes::apply(graph, outputs, passes)?;
+        if outputs.is_empty() {
+            return Err(Error::usage("plan: no output is wanted"));
+        }
+        let (graph, outputs) = match order {
+            Order::Depth => passes::apply(graph, outputs, passes)?,
+            Order::ByExit => passes::apply(&graph.staged_by_need(outputs), outputs, passes)?,
+        };
         let placement = placement::place(&graph, &outputs, passes.in_place_concat);
         let jobs = schedule::schedule(&graph, &placement, &outputs, order, passes.chain_small_steps);
         let arena = arena::lay_out(&graph, &placement, &jobs);

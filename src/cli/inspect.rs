@@ -1,0 +1,133 @@
+//! `msdcam inspect`: what a model file holds.
+
+use msdcam::error::printable;
+use msdcam::msdnet::config::{Config, Layout, Stem, StepMode};
+use msdcam::msdnet::inspect::{Inspection, inspect};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Show what a checkpoint or a weights file holds
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// PyTorch checkpoint or msdcam weights
+    file: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Inspects the file and prints the result on standard output.
+pub fn run(args: Args) -> msdcam::Result<()> {
+    let inspection = inspect(&args.file)?;
+    let failed = |e: &dyn std::fmt::Display| msdcam::Error::write(Path::new("standard output"), e);
+    let text = if args.json {
+        serde_json::to_string_pretty(&inspection).map_err(|e| failed(&e))? + "\n"
+    } else {
+        table(&inspection)
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that closed the pipe has seen enough.
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(&e)),
+        _ => Ok(()),
+    }
+}
+
+fn table(i: &Inspection) -> String {
+    let mut rows: Vec<(&str, String)> = vec![("format", i.format.clone())];
+    rows.push(("size", format!("{} bytes", i.bytes)));
+    rows.push(("sha256", i.sha256.clone()));
+    rows.extend(i.source_sha256.iter().map(|sha| ("made from", format!("checkpoint {}", printable(sha)))));
+    if let Some(path) = i.state_dict.as_ref().filter(|path| !path.is_empty()) {
+        rows.push(("state dict", format!("under '{}'", printable(path))));
+    }
+    let stored =
+        if i.stored.is_empty() { String::new() } else { format!(", stored as {}", i.stored.join(", ")) };
+    rows.push(("tensors", format!("{} of {} numbers{stored}", i.tensors, i.numbers)));
+    if let Some(config) = &i.architecture {
+        rows.extend(architecture(config));
+    }
+    if let (Some(mean), Some(std)) = (i.mean, i.std) {
+        let usual = if i.labels.is_none() { " (usual for this network; not in the file)" } else { "" };
+        rows.push(("normalised", format!("mean {mean:?}, standard deviation {std:?}{usual}")));
+    }
+    if let Some(labels) = &i.labels {
+        let shown: Vec<_> = labels.iter().take(10).map(|label| printable(label)).collect();
+        let more = if labels.len() > 10 { ", ..." } else { "" };
+        rows.push(("classes", format!("{}: {}{more}", labels.len(), shown.join(", "))));
+    }
+    rows.extend(i.assumed.iter().map(|a| ("assumed", a.clone())));
+    rows.extend(i.problems.iter().map(|p| ("problem", printable(p))));
+
+    let mut text = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:<13} {value}"); // writing to a String cannot fail
+    }
+    if !i.exits.is_empty() {
+        text.push_str(
+            "\nexit  layers  tap            parameters  multiply-adds: block        head   up to here\n",
+        );
+        for e in &i.exits {
+            let tap = format!("{} x {} x {}", e.tap_channels, e.tap_size, e.tap_size);
+            let _ = writeln!(
+                text,
+                "{:>4}  {:>6}  {tap:<13} {:>11}  {:>20} {:>11}  {:>11}",
+                e.exit, e.layers, e.parameters, e.block, e.head, e.total
+            );
+        }
+        let parameters: u64 = i.exits.iter().map(|e| e.parameters).sum();
+        let _ = writeln!(text, "{:>4}  {:>6}  {:<13} {parameters:>11}", "all", "", "");
+    }
+    text
+}
+
+fn architecture(c: &Config) -> Vec<(&'static str, String)> {
+    let layout = match c.layout {
+        Layout::Subnets => "subnets (the Grad-CAM article's port)",
+        Layout::Blocks => "blocks (the authors' port)",
+    };
+    let stem = match c.stem {
+        Stem::Cifar => "CIFAR",
+        Stem::Imagenet => "ImageNet",
+    };
+    let step = match c.step_mode {
+        StepMode::Even => format!("then every {}", c.step),
+        StepMode::LinGrow => format!("then growing by {}", c.step),
+    };
+    let transitions = match c.reduction_permille {
+        0 => "none".to_string(),
+        kept => format!("keep {} % of the channels", kept as f64 / 10.0),
+    };
+    let bottleneck = if c.bottleneck { format!("factors {:?}", c.bottleneck_factor) } else { "none".into() };
+    let mut rows = vec![
+        ("layout", layout.to_string()),
+        ("network", format!("{stem} stem, {} x {} input, {} classes", c.input, c.input, c.classes)),
+        (
+            "exits",
+            format!(
+                "{}: the first after {} layers, {step}; layers {:?}",
+                c.exits,
+                c.base,
+                c.layers_per_exit()
+            ),
+        ),
+        ("scales", format!("{}, factors {:?}", c.scales(), c.scale_factor)),
+        ("channels", format!("{} at the finest scale, growing by {} a layer", c.channels, c.growth)),
+        ("bottlenecks", bottleneck),
+        ("transitions", transitions),
+        ("kernels", format!("{0} x {0}", c.kernel)),
+    ];
+    if let Some(g) = c.global_conv {
+        let place = match (g.first, g.all) {
+            (true, true) => "everywhere",
+            (true, false) => "in the first layer",
+            _ => "in every layer but the first",
+        };
+        let shared = if g.shared { ", shared weights" } else { "" };
+        rows.push((
+            "global",
+            format!("convolutions of {} x 1 and 1 x {} {place}{shared}", g.kernel, g.kernel),
+        ));
+    }
+    rows
+}

@@ -1,0 +1,72 @@
+//! Does an image file reach its own end?
+//!
+//! Decoders stop when they have their pixels, and some fill in grey for what is missing, so a
+//! download that broke off can pass for a photo. Each format marks its end; we walk there by
+//! the lengths and markers of the container, without decoding.
+
+use super::sniff::Format;
+
+/// `Err` says what is missing, with the offsets that show it.
+pub(super) fn check(format: Format, bytes: &[u8]) -> Result<(), String> {
+    match format {
+        Format::Png => png(bytes),
+        Format::Jpeg => jpeg(bytes),
+        Format::WebP => webp(bytes),
+    }
+}
+
+fn big_endian(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |n, &b| n << 8 | usize::from(b))
+}
+
+/// PNG (ISO/IEC 15948, 5.3): chunks of length, type, data, CRC, the last one being IEND.
+fn png(bytes: &[u8]) -> Result<(), String> {
+    let mut at = 8;
+    loop {
+        let Some(head) = bytes.get(at..at + 8) else {
+            return Err(format!("truncated: {} bytes and no end chunk", bytes.len()));
+        };
+        let next = at + 12 + big_endian(&head[..4]);
+        if next > bytes.len() {
+            return Err(format!("truncated: the chunk at {at} ends at {next}, the file at {}", bytes.len()));
+        }
+        if &head[4..] == b"IEND" {
+            return Ok(());
+        }
+        at = next;
+    }
+}
+
+/// WebP: one RIFF chunk whose size says where the file ends.
+fn webp(bytes: &[u8]) -> Result<(), String> {
+    let size = bytes.get(4..8).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+    match size + 8 > bytes.len() {
+        true => Err(format!("truncated: the header says {} bytes, the file has {}", size + 8, bytes.len())),
+        false => Ok(()),
+    }
+}
+
+/// JPEG (ITU-T T.81, B.1): segments that carry their length, and after each scan header
+/// entropy-coded data, in which an 0xff that is no marker is followed by a zero byte.
+fn jpeg(bytes: &[u8]) -> Result<(), String> {
+    let cut = || format!("truncated: {} bytes and no end-of-image marker", bytes.len());
+    let mut at = 2;
+    loop {
+        // To the next marker: past entropy-coded data, restart markers and fill bytes.
+        let found = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)).ok_or_else(cut)?;
+        at += found + 1;
+        let marker = *bytes.get(at).ok_or_else(cut)?;
+        match marker {
+            0xd9 => return Ok(()),
+            0xff => continue,
+            0x00 | 0x01 | 0xd0..=0xd8 => at += 1,
+            _ => {
+                let length = big_endian(bytes.get(at + 1..at + 3).ok_or_else(cut)?);
+                if length < 2 {
+                    return Err(format!("the segment at {at} says it is {length} bytes long"));
+                }
+                at += 1 + length;
+            }
+        }
+    }
+}

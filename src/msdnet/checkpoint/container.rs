@@ -1,0 +1,108 @@
+//! Which container a file is, decided by its bytes and never by its name.
+
+/// The three containers that `torch.save` has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// PyTorch 1.6 and later: a zip archive.
+    Zip,
+    /// PyTorch 0.1.10 to 1.5: pickles, then raw storages, one after another.
+    Legacy,
+    /// Before 0.1.10: a tar archive.
+    Tar,
+}
+
+impl std::fmt::Display for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Container::Zip => "PyTorch checkpoint (zip)",
+            Container::Legacy => "PyTorch checkpoint (legacy stream)",
+            Container::Tar => "PyTorch checkpoint (old tar)",
+        })
+    }
+}
+
+/// The smallest file that could be a checkpoint is longer than this.
+const SHORTEST: usize = 16;
+/// The number that opens a legacy stream, as protocols 2 and up write it.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// The same number in decimal, as protocols 0 and 1 write it.
+const MAGIC_TEXT: &[u8] = b"119547037146038801333356";
+
+/// Tells the container, or says in a phrase what the file is instead.
+pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
+    let has = |magic: &[u8]| bytes.starts_with(magic);
+    let head = &bytes[..bytes.len().min(64)];
+    let mentions = |needle: &[u8]| head.windows(needle.len()).any(|w| w == needle);
+    let refuse = |what: &str| Err(format!("{what}, not a PyTorch checkpoint"));
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    if is_safetensors(bytes) {
+        return Err(
+            "this is a safetensors file, not a PyTorch checkpoint; it needs no conversion if msdcam wrote it"
+                .into(),
+        );
+    }
+    for (magic, tool) in [
+        (&b"\x1f\x8b"[..], "gzip"),
+        (b"BZh", "bzip2"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    ] {
+        if has(magic) {
+            return Err(format!("this file is compressed with {tool}; decompress it first"));
+        }
+    }
+    if has(b"version https://git-lfs") {
+        return Err("this is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`".into());
+    }
+    if has(b"\x89HDF\r\n\x1a\n") {
+        return refuse("this is an HDF5 (Keras) file");
+    }
+    if has(b"GGUF") {
+        return refuse("this is a GGUF file");
+    }
+    if has(b"PYTORCH1") {
+        return Err(
+            "this is an archive of a preview release of PyTorch 1.0; save it again with a release".into()
+        );
+    }
+    let text = bytes.trim_ascii_start();
+    let opens = |word: &[u8]| text.len() >= word.len() && text[..word.len()].eq_ignore_ascii_case(word);
+    if opens(b"<!doctype") || opens(b"<html") || opens(b"<head") || opens(b"<?xml") {
+        return refuse("this is a web page");
+    }
+    if (opens(b"{") || opens(b"[")) && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        return refuse("this is a JSON text");
+    }
+    if bytes.len() < SHORTEST {
+        return Err(format!("{} bytes are too short for a checkpoint", bytes.len()));
+    }
+    if has(b"PK\x03\x04") {
+        return Ok(Container::Zip);
+    }
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Ok(Container::Tar);
+    }
+    if mentions(&MAGIC) || mentions(MAGIC_TEXT) {
+        return Ok(Container::Legacy);
+    }
+    if has(b"\x08") && mentions(b"\x12") && (mentions(b"pytorch") || mentions(b"onnx") || mentions(b"torch"))
+    {
+        return refuse("this looks like an ONNX model");
+    }
+    if has(b"\x93NUMPY") {
+        return refuse("this is a NumPy array");
+    }
+    if has(b"\x80") {
+        return Err("a plain pickle without PyTorch's magic number, not a PyTorch checkpoint".into());
+    }
+    Err("not a PyTorch checkpoint: no zip, legacy or tar container begins here".into())
+}
+
+/// Whether the bytes open like a safetensors file: a header length, then JSON.
+pub fn is_safetensors(bytes: &[u8]) -> bool {
+    let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
+    length.is_some_and(|n| n <= 100_000_000) && bytes.get(8) == Some(&b'{')
+}

@@ -1,0 +1,65 @@
+//! Pickles by hand: forbidden, broken, deep.
+
+use super::*;
+
+fn cause(bytes: &[u8]) -> String {
+    let stop = walk(bytes, 0).unwrap_err();
+    format!("{}: {}", stop.offset, stop.cause)
+}
+
+#[test]
+fn a_forbidden_global_is_named_with_its_offset_however_it_is_written() {
+    let said = "global 'os.system' is not allowed (possibly malicious; nothing was executed)";
+    assert_eq!(cause(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R."), format!("2: {said}"));
+    assert_eq!(cause(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93)R."), format!("16: {said}"));
+    assert_eq!(
+        cause(b"\x80\x02X\x02\0\0\0osq\x07X\x06\0\0\0systemh\x070."),
+        "24: pickle opcode POP is not supported"
+    );
+    // Through the memo.
+    assert_eq!(cause(b"\x80\x04\x8c\x06systemq\x01\x8c\x02osq\x02h\x02h\x01\x93."), format!("22: {said}"));
+    // Reported even where the pickle is broken behind it.
+    assert_eq!(cause(b"cos\nsystem\n"), format!("0: {said}"));
+}
+
+#[test]
+fn dotted_names_do_not_slip_through_the_list() {
+    for bad in [
+        "collections\nOrderedDict.__init__",
+        "torch._utils\nimportlib",
+        "torch.hub\nload",
+        "torch\nFloatStorage\r",
+    ] {
+        let pickle = format!("c{bad}\n.");
+        assert!(cause(pickle.as_bytes()).contains("is not allowed"), "{bad}");
+    }
+}
+
+#[test]
+fn broken_pickles_are_errors_that_name_the_offset() {
+    assert_eq!(cause(b"\x80\x02R."), "2: stack underflow");
+    assert_eq!(cause(b"\x80\x02t."), "2: no mark on the stack");
+    assert_eq!(cause(b"\x80\x02(."), "3: expected a value, found a mark");
+    assert_eq!(cause(b"\x80\x02h\x05."), "2: memo 5 was never stored");
+    assert_eq!(cause(b"\x80\x02}(K\x01u."), "6: a dictionary key without a value");
+    assert_eq!(cause(b"\x80\x09."), "0: pickle protocol 9, expected 0 to 5");
+    assert_eq!(cause(b"\x80\x02X\xff\xff\xff\xffab"), "2: a value longer than the 2 bytes left");
+    assert_eq!(cause(b"\x80\x02K\x01"), "4: the file ends inside the pickle: 1 bytes wanted");
+}
+
+#[test]
+fn a_million_nested_lists_walk_and_drop_in_constant_depth() {
+    let mut deep = vec![b']'];
+    deep.extend(std::iter::repeat_n(0x85, 1_000_000));
+    deep.push(b'.');
+    assert_eq!(walk(&deep, 0).unwrap().value, Atom::Flat(vec![Atom::Other]));
+}
+
+#[test]
+fn long_numbers_keep_their_sign_and_width() {
+    let value = |bytes: &[u8]| walk(bytes, 0).unwrap().value;
+    assert_eq!(value(b"\x8a\x00."), Atom::Int(0));
+    assert_eq!(value(b"\x8a\x01\xff."), Atom::Int(-1));
+    assert_eq!(value(b"\x8a\x09\0\0\0\0\0\0\0\0\x01."), Atom::Int(1 << 64));
+    assert_eq!(value(b"L-12L\n."), Atom::Int(-12));
+}

@@ -1,0 +1,114 @@
+//! The header of a safetensors file, read strictly enough to name the tensor that lies.
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use std::collections::{HashMap, HashSet};
+
+/// A header that holds together: every tensor's range follows the one before and fits its shape.
+pub struct Header {
+    /// The texts of `__metadata__`.
+    pub metadata: HashMap<String, String>,
+    /// The tensors in the order of their data.
+    pub tensors: Vec<Entry>,
+}
+
+/// One tensor of a header.
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its number format in the words of safetensors.
+    pub dtype: String,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Its first byte and the one past its last, counted from the data's start.
+    pub range: [usize; 2],
+}
+
+/// Longest header that is read.
+const LONGEST: u64 = 100_000_000;
+
+/// Reads the header of a safetensors file; an error is the place and the cause.
+pub fn read(bytes: &[u8]) -> Result<Header, (String, String)> {
+    let fail = |cause: String| ("header".to_string(), cause);
+    let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
+    let length = length.ok_or_else(|| fail(format!("the file has only {} bytes", bytes.len())))?;
+    let left = bytes.len() as u64 - 8;
+    if length > left.min(LONGEST) {
+        return Err(fail(format!("says it has {length} bytes, {left} follow")));
+    }
+    let data = 8 + length as usize;
+    let Raw { metadata, mut tensors } =
+        serde_json::from_slice(&bytes[8..data]).map_err(|e| fail(e.to_string()))?;
+    tensors.sort_by_key(|entry| entry.range);
+    let mut end = 0;
+    for entry in &tensors {
+        let fail = |cause: String| (format!("tensor '{}'", entry.name), cause);
+        let [from, to] = entry.range;
+        if from != end || to < from {
+            return Err(fail(format!("lies at {from}..{to}, expected to begin at {end}")));
+        }
+        let size = match entry.dtype.as_str() {
+            "F32" => 4,
+            "F16" => 2,
+            other => return Err(fail(format!("holds {other}, expected F32 or F16"))),
+        };
+        let needed = entry.shape.iter().try_fold(size, |n: usize, d| n.checked_mul(*d));
+        if needed != Some(to - from) {
+            let cause = format!("{} of dimensions {:?} in {} bytes", entry.dtype, entry.shape, to - from);
+            return Err(fail(cause));
+        }
+        end = to;
+    }
+    if end != bytes.len() - data {
+        return Err(fail(format!("its tensors take {end} bytes, the file has {}", bytes.len() - data)));
+    }
+    Ok(Header { metadata, tensors })
+}
+
+struct Raw {
+    metadata: HashMap<String, String>,
+    tensors: Vec<Entry>,
+}
+
+#[derive(serde::Deserialize)]
+struct Info {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [usize; 2],
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Raw;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+                let mut raw = Raw { metadata: HashMap::new(), tensors: Vec::new() };
+                let mut seen = HashSet::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if !seen.insert(name.clone()) {
+                        return Err(A::Error::custom(format!("'{name}' is there twice")));
+                    }
+                    if name.is_empty() || name.chars().any(char::is_control) {
+                        map.next_value::<IgnoredAny>()?;
+                        return Err(A::Error::custom(format!("{name:?} is not a usable name")));
+                    }
+                    if name == "__metadata__" {
+                        raw.metadata = map.next_value()?;
+                        continue;
+                    }
+                    let info: Info =
+                        map.next_value().map_err(|e| A::Error::custom(format!("tensor '{name}': {e}")))?;
+                    let Info { dtype, shape, data_offsets: range } = info;
+                    raw.tensors.push(Entry { name, dtype, shape, range });
+                }
+                Ok(raw)
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}

@@ -1,0 +1,46 @@
+//! Drawing on a picture: areas, other pictures, single blended pixels. What lies outside is cut off.
+
+use crate::picture::Picture;
+
+/// A colour, red, green, blue.
+pub(super) type Rgb = [u8; 3];
+
+/// A rectangle in whole pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Area {
+    pub x: usize,
+    pub y: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl Picture {
+    /// Fills `area` with one colour.
+    pub(super) fn fill(&mut self, area: Area, colour: Rgb) {
+        for y in area.y..area.y + area.height {
+            for x in area.x..area.x + area.width {
+                self.blend(x, y, colour, 1.0);
+            }
+        }
+    }
+
+    /// Puts `other`'s upper left corner at (`x`, `y`).
+    pub(super) fn place(&mut self, x: usize, y: usize, other: &Picture) {
+        for row in 0..other.height {
+            for column in 0..other.width {
+                self.blend(x + column, y + row, other.pixel(column, row), 1.0);
+            }
+        }
+    }
+
+    /// Mixes one pixel with `colour`; an `opacity` of 1 replaces it.
+    pub(super) fn blend(&mut self, x: usize, y: usize, colour: Rgb, opacity: f32) {
+        if x >= self.width || y >= self.height {
+            return;
+        }
+        let at = (y * self.width + x) * 3;
+        for (below, above) in self.rgb[at..at + 3].iter_mut().zip(colour) {
+            *below = (f32::from(*below) + (f32::from(above) - f32::from(*below)) * opacity + 0.5) as u8;
+        }
+    }
+}

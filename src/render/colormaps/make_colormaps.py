@@ -1,0 +1,20 @@
+"""Writes the colour maps: 256 RGB byte triples a file, <name>.rgb.
+
+Made with matplotlib 3.11.2 (`bytes=True`, so the values that matplotlib itself draws) and
+OpenCV 5.0.0 (jet). Usage: python make_colormaps.py
+"""
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+
+here = Path(__file__).parent
+steps = np.arange(256, dtype=np.uint8)
+
+for name in ["viridis", "turbo", "inferno", "magma", "cividis", "RdBu_r"]:
+    table = matplotlib.colormaps[name](steps.astype(int), bytes=True)[:, :3]
+    (here / f"{name.lower()}.rgb").write_bytes(table.astype(np.uint8).tobytes())
+
+jet = cv2.applyColorMap(steps.reshape(1, 256), cv2.COLORMAP_JET)[0, :, ::-1]
+(here / "jet.rgb").write_bytes(np.ascontiguousarray(jet).tobytes())

@@ -1,0 +1,146 @@
+//! Colour maps: from [0, 1] to RGB.
+
+use std::str::FromStr;
+
+use crate::Error;
+
+/// A table of 256 colours. See `colormaps/README.md` for where each comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Colormap {
+    /// Blue, green, red: OpenCV's `COLORMAP_JET`, which readers of the article know.
+    #[default]
+    Jet,
+    /// Purple, green, yellow; even to the eye, also to colour-blind ones.
+    Viridis,
+    /// As jet, smoother.
+    Turbo,
+    /// Black, red, yellow.
+    Inferno,
+    /// Black, purple, cream.
+    Magma,
+    /// Blue to yellow; made for colour-blind readers.
+    Cividis,
+    /// Black to white.
+    Grey,
+    /// Blue, white, red: for signed maps, with 0 in the middle.
+    RdBuR,
+}
+
+impl Colormap {
+    /// Every colour map.
+    pub const ALL: [Colormap; 8] = [
+        Colormap::Jet,
+        Colormap::Viridis,
+        Colormap::Turbo,
+        Colormap::Inferno,
+        Colormap::Magma,
+        Colormap::Cividis,
+        Colormap::Grey,
+        Colormap::RdBuR,
+    ];
+
+    /// The name on the command line: matplotlib's, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Colormap::Jet => "jet",
+            Colormap::Viridis => "viridis",
+            Colormap::Turbo => "turbo",
+            Colormap::Inferno => "inferno",
+            Colormap::Magma => "magma",
+            Colormap::Cividis => "cividis",
+            Colormap::Grey => "grey",
+            Colormap::RdBuR => "rdbu_r",
+        }
+    }
+
+    /// The colours, from 0 to 1.
+    pub fn table(self) -> &'static [[u8; 3]; 256] {
+        match self {
+            Colormap::Jet => table(include_bytes!("colormaps/jet.rgb")),
+            Colormap::Viridis => table(include_bytes!("colormaps/viridis.rgb")),
+            Colormap::Turbo => table(include_bytes!("colormaps/turbo.rgb")),
+            Colormap::Inferno => table(include_bytes!("colormaps/inferno.rgb")),
+            Colormap::Magma => table(include_bytes!("colormaps/magma.rgb")),
+            Colormap::Cividis => table(include_bytes!("colormaps/cividis.rgb")),
+            Colormap::Grey => &GREY,
+            Colormap::RdBuR => table(include_bytes!("colormaps/rdbu_r.rgb")),
+        }
+    }
+}
+
+/// Where `v` in [0, 1] lies in a table: the article's rule, `255 v` rounded down.
+pub fn index(v: f32) -> usize {
+    (v * 255.0).clamp(0.0, 255.0) as usize
+}
+
+fn table(bytes: &'static [u8; 768]) -> &'static [[u8; 3]; 256] {
+    bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colours")
+}
+
+const GREY: [[u8; 3]; 256] = {
+    let mut table = [[0; 3]; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = [i as u8; 3];
+        i += 1;
+    }
+    table
+};
+
+impl std::fmt::Display for Colormap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Colormap {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Colormap::ALL.into_iter().find(|map| map.name() == name).ok_or_else(|| {
+            let known = Colormap::ALL.map(Colormap::name).join(", ");
+            Error::usage(format!("no colour map '{name}'; there are {known}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// OpenCV describes jet by straight lines: each channel rises to full, stays for a quarter, falls.
+    #[test]
+    fn jet_is_opencvs_straight_lines() {
+        for (i, &[r, g, b]) in Colormap::Jet.table().iter().enumerate() {
+            let line = |centre: i32| (382 - (4 * i as i32 - centre).abs()).clamp(0, 255);
+            for (name, value, expected) in
+                [("red", r, line(766)), ("green", g, line(510)), ("blue", b, line(254))]
+            {
+                assert!((i32::from(value) - expected).abs() <= 4, "{name} {i}: {value}, line {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn tables_hold_the_colours_that_their_authors_publish() {
+        let ends = |map: Colormap| (map.table()[0], map.table()[255]);
+        assert_eq!(ends(Colormap::Jet), ([0, 0, 128], [128, 0, 0]));
+        assert_eq!(ends(Colormap::Viridis), ([0x44, 0x01, 0x54], [0xfd, 0xe7, 0x24]));
+        assert_eq!(ends(Colormap::Grey), ([0; 3], [255; 3]));
+        assert_eq!(Colormap::Jet.table()[128], [130, 255, 126]);
+    }
+
+    #[test]
+    fn names_are_read_back_and_an_unknown_one_lists_them() {
+        for map in Colormap::ALL {
+            assert_eq!(map.to_string().parse(), Ok(map));
+        }
+        let error = "rainbow".parse::<Colormap>().unwrap_err().to_string();
+        assert!(error.starts_with("no colour map 'rainbow'; there are jet, viridis"), "{error}");
+    }
+
+    #[test]
+    fn an_index_rounds_down_and_never_leaves_the_table() {
+        assert_eq!([-1.0, 0.0, 0.003, 0.5, 1.0, 2.0, f32::NAN].map(index), [0, 0, 0, 127, 255, 255, 0]);
+    }
+}

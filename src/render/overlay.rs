@@ -1,0 +1,48 @@
+//! A heat map over a photo.
+
+use super::colour::{Colormap, index};
+use super::heat::HeatMap;
+use crate::picture::Picture;
+
+/// How much of an overlay is heat map unless told.
+pub const HEAT_ALPHA: f32 = 0.5;
+
+/// `heat` in colours over `photo`: `(1 - heat_alpha) * photo + heat_alpha * colour`, rounded.
+///
+/// # Panics
+/// When the two differ in size, or `heat_alpha` leaves [0, 1].
+pub fn overlay(photo: &Picture, heat: &HeatMap, colormap: Colormap, heat_alpha: f32) -> Picture {
+    assert_eq!((photo.width, photo.height), (heat.width, heat.height), "photo and heat map");
+    assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
+    // Both products have 256 values a channel; a picture has many more pixels.
+    let below: [f32; 256] = std::array::from_fn(|v| (1.0 - heat_alpha) * v as f32);
+    let above = colormap.table().map(|colour| colour.map(|v| heat_alpha * f32::from(v) + 0.5));
+    let mut rgb = vec![0; photo.rgb.len()];
+    for ((out, pixel), &v) in rgb.chunks_exact_mut(3).zip(photo.rgb.chunks_exact(3)).zip(&heat.values) {
+        let colour = above[index(v)];
+        for c in 0..3 {
+            out[c] = (below[usize::from(pixel[c])] + colour[c]) as u8;
+        }
+    }
+    Picture::new(photo.width, photo.height, rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heat(values: &[f32]) -> HeatMap {
+        HeatMap::new(values, (1, values.len()), (1, values.len()))
+    }
+
+    #[test]
+    fn opacity_goes_from_the_photo_to_the_colour() {
+        let photo = Picture::new(2, 1, vec![10, 20, 255, 0, 100, 200]);
+        let heat = heat(&[0.0, 1.0]);
+        let at = |alpha| overlay(&photo, &heat, Colormap::Jet, alpha).rgb;
+        assert_eq!(at(0.0), photo.rgb);
+        assert_eq!(at(1.0), [0, 0, 128, 128, 0, 0]);
+        // (10 + 0) / 2, (20 + 0) / 2, (255 + 128) / 2 = 191.5, rounded up.
+        assert_eq!(at(0.5), [5, 10, 192, 64, 50, 100]);
+    }
+}

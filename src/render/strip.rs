@@ -1,0 +1,213 @@
+//! The film strip: the photo, then every exit in order, with what each says.
+
+use super::HeatMap;
+use super::canvas::{Area, Rgb};
+use super::colour::Colormap;
+use super::heat::Status;
+use super::overlay::{HEAT_ALPHA, overlay};
+use super::resize::bilinear;
+use super::text::Style;
+use crate::image::{Filter, Region, resample};
+use crate::picture::Picture;
+
+/// What one exit says.
+#[derive(Debug, Clone, Copy)]
+pub struct Cell<'a> {
+    /// The exit, from 1.
+    pub exit: usize,
+    /// The class that it predicts.
+    pub label: &'a str,
+    /// How sure it is, in [0, 1].
+    pub probability: f32,
+    /// Where it looks.
+    pub heat: &'a HeatMap,
+}
+
+/// How the strip looks.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The headline, usually the photo's file name.
+    pub title: String,
+    /// The second line, such as the method and the network.
+    pub subtitle: String,
+    /// Colours of the heat maps.
+    pub colormap: Colormap,
+    /// Opacity of the heat maps, in [0, 1].
+    pub heat_alpha: f32,
+    /// Width and height of one picture in the strip, at least 112 pixels.
+    pub cell: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            title: String::new(),
+            subtitle: String::new(),
+            colormap: Colormap::default(),
+            heat_alpha: HEAT_ALPHA,
+            cell: 176,
+        }
+    }
+}
+
+const INK: Rgb = [0x1c, 0x1e, 0x21];
+const GREY: Rgb = [0x5f, 0x66, 0x6d];
+const WHITE: Rgb = [0xff; 3];
+
+const TITLE: Style = Style { bold: true, size: 20.0, colour: INK };
+const SMALL: Style = Style { bold: false, size: 13.0, colour: GREY };
+const LABEL: Style = Style { bold: true, size: 17.0, colour: INK };
+
+/// Okabe and Ito's colours, which colour-blind readers can tell apart.
+const LABEL_COLOURS: [Rgb; 7] = [
+    [0x00, 0x72, 0xb2], // blue
+    [0xe6, 0x9f, 0x00], // orange
+    [0x00, 0x9e, 0x73], // green
+    [0xcc, 0x79, 0xa7], // purple
+    [0x56, 0xb4, 0xe9], // sky
+    [0xd5, 0x5e, 0x00], // vermilion
+    [0xf0, 0xe4, 0x42], // yellow
+];
+
+const MARGIN: usize = 32;
+const GAP: usize = 14;
+const HEADER: usize = 68;
+/// From a picture's lower edge: the label's bar, and the caption's two baselines.
+const BAR_AT: usize = 10;
+const BAR: usize = 8;
+const FIRST_LINE: usize = 38;
+const SECOND_LINE: usize = 60;
+const CAPTION: usize = 68;
+const ROW_GAP: usize = 28;
+/// More cells than this go to a second row.
+const COLUMNS: usize = 12;
+
+/// Draws `photo`, the part that the network saw, and one cell for each exit.
+///
+/// A bar under the cells has one colour for each label: it runs on while the exits agree and
+/// breaks, at a vertical line, where the label changes. A heat map that shows nothing is
+/// replaced by the pale photo and words that say why.
+///
+/// # Panics
+/// When `photo` is empty or `options` leave their ranges.
+pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
+    assert!(options.cell >= 112, "cells of {} pixels", options.cell);
+    let rows = (cells.len() + 1).div_ceil(COLUMNS);
+    let columns = (cells.len() + 1).div_ceil(rows);
+    let size = options.cell;
+    let position = |i: usize| {
+        let (row, column) = (i / columns, i % columns);
+        (MARGIN + column * (size + GAP), MARGIN + HEADER + row * (size + CAPTION + ROW_GAP))
+    };
+    let width = 2 * MARGIN + columns * (size + GAP) - GAP;
+    let height = 2 * MARGIN + HEADER + rows * (size + CAPTION + ROW_GAP) - ROW_GAP;
+    let mut page = Picture::filled(width, height, WHITE);
+
+    header(&mut page, options);
+    let photo = resample(photo, Region::all(photo), size, size, Filter::Bicubic);
+    let (x, y) = position(0);
+    page.place(x, y, &photo);
+    SMALL.draw(&mut page, x as f32, (y + size + FIRST_LINE) as f32, "photo");
+    SMALL.draw(&mut page, x as f32, (y + size + SECOND_LINE) as f32, "what the network sees");
+
+    let colours = label_colours(cells);
+    for (i, cell) in cells.iter().enumerate() {
+        let (x, y) = position(i + 1);
+        page.place(x, y, &cell_picture(&photo, cell.heat, options));
+        let same = i > 0 && cells[i - 1].label == cell.label;
+        let starts_row = (i + 1) % columns == 0;
+        // Where the label stays, its bar reaches back over the gap.
+        let reach = if same && !starts_row { GAP } else { 0 };
+        let bar = Area { x: x - reach, y: y + size + BAR_AT, width: size + reach, height: BAR };
+        page.fill(bar, colours[i]);
+        if i > 0 && !same {
+            change_mark(&mut page, x - GAP / 2, y, size + CAPTION);
+        }
+        caption(&mut page, cell, x, y + size, size);
+    }
+    page
+}
+
+/// Title and subtitle on the left; on the right, if there is room, what the colours mean.
+fn header(page: &mut Picture, options: &Options) {
+    const LEGEND: usize = 150;
+    const LEAST: usize = 560;
+    let inner = page.width - 2 * MARGIN;
+    let room = if inner >= LEAST { inner - LEGEND - 100 } else { inner };
+    let left = MARGIN as f32;
+    TITLE.draw(page, left, (MARGIN + 18) as f32, &TITLE.fit(&options.title, room as f32));
+    SMALL.draw(page, left, (MARGIN + 40) as f32, &SMALL.fit(&options.subtitle, room as f32));
+    if inner < LEAST {
+        return;
+    }
+    let high = "most";
+    let right = page.width - MARGIN;
+    let end = right - SMALL.width(high).ceil() as usize - 8;
+    for i in 0..LEGEND {
+        let colour = options.colormap.table()[i * 255 / (LEGEND - 1)];
+        page.fill(Area { x: end - LEGEND + i, y: MARGIN + 7, width: 1, height: 12 }, colour);
+    }
+    SMALL.draw(page, (end + 8) as f32, (MARGIN + 18) as f32, high);
+    SMALL.draw_right(page, (end - LEGEND - 8) as f32, (MARGIN + 18) as f32, "least");
+    SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, "each exit on its own scale");
+}
+
+/// One colour for each label, in the order in which labels appear.
+fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut number = |label| {
+        seen.iter().position(|&s| s == label).unwrap_or_else(|| {
+            seen.push(label);
+            seen.len() - 1
+        })
+    };
+    cells.iter().map(|cell| LABEL_COLOURS[number(cell.label) % LABEL_COLOURS.len()]).collect()
+}
+
+/// The heat map over the photo, or the pale photo with the reason why there is none.
+fn cell_picture(photo: &Picture, heat: &HeatMap, options: &Options) -> Picture {
+    let size = photo.width;
+    let lines = match heat.status {
+        Status::Ok => {
+            let values = bilinear(&heat.values, (heat.height, heat.width), (size, size));
+            let heat = HeatMap { width: size, height: size, values, ..heat.clone() };
+            return overlay(photo, &heat, options.colormap, options.heat_alpha);
+        }
+        Status::Empty => ["no positive", "evidence"],
+        Status::Constant => ["the same", "everywhere"],
+        Status::Nonfinite => ["not a finite", "number"],
+    };
+    let mut pale = photo.clone();
+    for pixel in pale.rgb.chunks_exact_mut(3) {
+        // Rec. 601 brightness, brought close to white.
+        let luma = 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
+        pixel.fill((178.0 + luma * 0.28) as u8);
+    }
+    let reason = Style { bold: true, size: 15.0, colour: INK };
+    for (line, text) in lines.iter().enumerate() {
+        reason.draw_centred(&mut pale, size as f32 / 2.0, size as f32 / 2.0 - 4.0 + 20.0 * line as f32, text);
+    }
+    pale
+}
+
+fn change_mark(page: &mut Picture, x: usize, top: usize, height: usize) {
+    page.fill(Area { x: x - 1, y: top, width: 2, height }, INK);
+}
+
+fn caption(page: &mut Picture, cell: &Cell, x: usize, below: usize, size: usize) {
+    let line = (below + FIRST_LINE) as f32;
+    SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
+    let sure = Style { colour: INK, ..SMALL };
+    sure.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
+    LABEL.draw(page, x as f32, (below + SECOND_LINE) as f32, &LABEL.fit(cell.label, size as f32));
+}
+
+/// A probability for reading: never "100.0 %" for what is not certain.
+fn percent(p: f32) -> String {
+    match p {
+        p if !p.is_finite() => "\u{2013}".into(),
+        p if p > 0.999 && p < 1.0 => "> 99.9 %".into(),
+        p if p < 0.001 && p > 0.0 => "< 0.1 %".into(),
+        p => format!("{:.1} %", p * 100.0),
+    }
+}

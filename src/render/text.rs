@@ -1,0 +1,151 @@
+//! Text on a picture, in the bundled font.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use ab_glyph::{Font, FontRef, GlyphId, Point, PxScale, ScaleFont};
+
+use super::canvas::Rgb;
+use crate::error::printable;
+use crate::picture::Picture;
+
+static REGULAR: LazyLock<FontRef> = LazyLock::new(|| {
+    FontRef::try_from_slice(include_bytes!("font/DejaVuSans.subset.ttf")).expect("the bundled font is sound")
+});
+static BOLD: LazyLock<FontRef> = LazyLock::new(|| {
+    FontRef::try_from_slice(include_bytes!("font/DejaVuSans-Bold.subset.ttf"))
+        .expect("the bundled font is sound")
+});
+
+/// How text looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    pub bold: bool,
+    /// Pixels an em.
+    pub size: f32,
+    pub colour: Rgb,
+}
+
+impl Style {
+    fn font(&self) -> &'static FontRef<'static> {
+        if self.bold { &BOLD } else { &REGULAR }
+    }
+
+    fn scale(&self) -> PxScale {
+        // ab_glyph scales by the line's height, typographers by the em.
+        let font = self.font();
+        PxScale::from(self.size * font.height_unscaled() / font.units_per_em().unwrap_or(1000.0))
+    }
+
+    /// Each letter with its distance from the start, and the whole length.
+    fn lay_out(&self, text: &str) -> (Vec<(GlyphId, f32)>, f32) {
+        let font = self.font().as_scaled(self.scale());
+        let (mut glyphs, mut x) = (Vec::new(), 0.0);
+        for c in text.chars() {
+            let glyph = font.glyph_id(c);
+            if let Some(&(before, _)) = glyphs.last() {
+                x += font.kern(before, glyph);
+            }
+            glyphs.push((glyph, x));
+            x += font.h_advance(glyph);
+        }
+        (glyphs, x)
+    }
+
+    /// Pixels from start to end of `text`.
+    pub fn width(&self, text: &str) -> f32 {
+        self.lay_out(text).1
+    }
+
+    /// `text` as one printable line, shortened with an ellipsis to at most `room` pixels.
+    pub fn fit<'t>(&self, text: &'t str, room: f32) -> Cow<'t, str> {
+        // No line of ours shows more; a hostile name may be megabytes long.
+        const MOST: usize = 512;
+        let end = text.char_indices().nth(MOST).map_or(text.len(), |(at, _)| at);
+        let line = printable(&text[..end]);
+        if end == text.len() && self.width(&line) <= room {
+            return if line == text { Cow::Borrowed(text) } else { Cow::Owned(line) };
+        }
+        let letters: Vec<char> = line.chars().collect();
+        // The longest start that still fits: width grows with every letter.
+        let fits = |n: &usize| self.width(&shortened(&letters[..*n])) <= room;
+        let most = (0..=letters.len()).collect::<Vec<_>>().partition_point(fits);
+        Cow::Owned(shortened(&letters[..most.saturating_sub(1)]))
+    }
+
+    /// Draws `text` with its start at `x` and its baseline at `y`.
+    pub fn draw(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+        let (font, scale) = (self.font(), self.scale());
+        for (glyph, advance) in self.lay_out(text).0 {
+            let at = Point { x: x + advance, y };
+            let Some(outline) = font.outline_glyph(glyph.with_scale_and_position(scale, at)) else {
+                continue; // a space
+            };
+            let corner = outline.px_bounds().min;
+            outline.draw(|column, row, opacity| {
+                let (px, py) = (corner.x + column as f32, corner.y + row as f32);
+                if px >= 0.0 && py >= 0.0 {
+                    on.blend(px as usize, py as usize, self.colour, opacity.clamp(0.0, 1.0));
+                }
+            });
+        }
+    }
+
+    /// As [`Style::draw`], with the text's end at `x`.
+    pub fn draw_right(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+        self.draw(on, x - self.width(text), y, text);
+    }
+
+    /// As [`Style::draw`], with the text's middle at `x`.
+    pub fn draw_centred(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+        self.draw(on, x - self.width(text) / 2.0, y, text);
+    }
+}
+
+fn shortened(letters: &[char]) -> String {
+    let mut text: String = letters.iter().collect();
+    text.truncate(text.trim_end().len());
+    text.push('\u{2026}');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STYLE: Style = Style { bold: false, size: 16.0, colour: [0; 3] };
+
+    #[test]
+    fn a_long_label_ends_in_an_ellipsis_and_fits() {
+        assert_eq!(STYLE.fit("cat", 100.0), "cat");
+        let fitted = STYLE.fit("Chesapeake Bay retriever", 140.0);
+        assert!(fitted.starts_with("Chesapeake") && fitted.ends_with('\u{2026}'), "{fitted}");
+        assert!(STYLE.width(&fitted) <= 140.0);
+        // An x takes 0.592 em, the ellipsis one: 2 x 9.5 + 16 pixels fit into 40, 3 x 9.5 + 16 do not.
+        assert_eq!(STYLE.fit(&"x".repeat(1_000_000), 40.0), "xx\u{2026}");
+    }
+
+    #[test]
+    fn text_is_one_printable_line() {
+        assert_eq!(STYLE.fit("a\nb\u{202e}", 500.0), "a\\nb\\u{202e}");
+    }
+
+    #[test]
+    fn letters_are_drawn_where_they_are_told_to() {
+        let mut page = Picture::filled(60, 30, [255; 3]);
+        STYLE.draw(&mut page, 10.0, 20.0, "H");
+        let dark: Vec<_> = (0..60 * 30).filter(|i| page.rgb[i * 3] < 128).map(|i| (i % 60, i / 60)).collect();
+        assert!(dark.len() > 20, "{dark:?}");
+        // A capital stands on the baseline and is 0.73 em high.
+        assert!(dark.iter().all(|&(x, y)| (10..24).contains(&x) && (8..=20).contains(&y)), "{dark:?}");
+    }
+
+    #[test]
+    fn every_letter_of_the_promised_scripts_has_a_shape() {
+        for font in [&*REGULAR, &*BOLD] {
+            for c in "AZaz09\u{e4}\u{df}\u{e9}\u{159}\u{3a9}\u{44f}\u{2026}\u{2013}\u{2192}".chars() {
+                assert_ne!(font.glyph_id(c), GlyphId(0), "{c}");
+            }
+        }
+    }
+}

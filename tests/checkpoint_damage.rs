@@ -1,0 +1,164 @@
+//! Damaged checkpoints: whatever is cut off or flipped, the outcome is an error or the same tensors.
+
+use msdcam::msdnet::checkpoint::Checkpoint;
+use std::path::Path;
+
+fn golden(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// Reads `bytes` as a checkpoint file.
+fn read(folder: &Path, bytes: &[u8]) -> msdcam::Result<Checkpoint> {
+    let path = folder.join("damaged.pth");
+    std::fs::write(&path, bytes).unwrap();
+    Checkpoint::read(&path)
+}
+
+#[test]
+fn a_file_cut_at_any_64th_byte_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["blocks_zip.pt", "blocks_legacy.pth", "awkward_zip.pth", "awkward_legacy.pth"] {
+        let whole = golden(name);
+        let cuts = (0..whole.len()).step_by(64).chain([whole.len() - 1]);
+        for cut in cuts {
+            let error =
+                read(folder.path(), &whole[..cut]).map(drop).expect_err(&format!("{name} cut at {cut}"));
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_old_tar_cut_anywhere_before_its_padding_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = golden("old_tar.pth");
+    // A tar ends in zeros that carry nothing; a reader may stop before them.
+    let content = whole.iter().rposition(|b| *b != 0).unwrap() + 1;
+    for cut in (0..content).step_by(64) {
+        assert!(read(folder.path(), &whole[..cut]).is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_zip_is_an_error_or_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["blocks_zip.pt", "awkward_zip.pth"] {
+        let whole = golden(name);
+        let expected = read(folder.path(), &whole).unwrap().tensors;
+        let (mut refused, mut same) = (0, 0);
+        for at in (0..whole.len()).step_by(151) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            match read(folder.path(), &flipped) {
+                Ok(checkpoint) => {
+                    assert!(checkpoint.tensors == expected, "{name} flipped at {at}: other tensors");
+                    same += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 100 && same > 0, "{name}: {refused} refused, {same} the same");
+    }
+}
+
+/// The legacy stream carries no checksum, so a flip among its numbers, strides or texts outside
+/// the names may change values; it must never crash, change a shape or yield a number that is
+/// not finite.
+#[test]
+fn a_flipped_byte_in_a_legacy_stream_never_changes_a_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = golden("blocks_legacy.pth");
+    let expected = read(folder.path(), &whole).unwrap();
+    let mut refused = 0;
+    for at in (0..whole.len()).step_by(97) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        match read(folder.path(), &flipped) {
+            Ok(checkpoint) => {
+                for (name, tensor) in &checkpoint.tensors {
+                    assert_eq!(
+                        tensor.dims.iter().product::<usize>(),
+                        tensor.data.len(),
+                        "{name}, flip at {at}"
+                    );
+                    assert!(tensor.data.iter().all(|x| x.is_finite()), "{name}, flip at {at}");
+                }
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 30, "only {refused} refused");
+    assert_eq!(expected.path, ["net"]);
+}
+
+#[test]
+fn bytes_behind_the_last_storage_of_a_legacy_stream_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = golden("blocks_legacy.pth");
+    whole.extend(b"extra");
+    let error = read(folder.path(), &whole).map(drop).unwrap_err().to_string();
+    assert!(error.ends_with("5 trailing bytes after the last storage"), "{error}");
+}
+
+#[test]
+fn a_legacy_storage_whose_count_disagrees_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = golden("blocks_legacy.pth");
+    // The last storage is one of 3 to 9 numbers; its count is the nearest such i64 from the end.
+    let at = (1..).map(|n| whole.len() - 4 * n - 8).find(|&at| {
+        i64::from_le_bytes(whole[at..at + 8].try_into().unwrap()) == ((whole.len() - at - 8) / 4) as i64
+    });
+    let at = at.unwrap();
+    whole[at] += 1;
+    let error = read(folder.path(), &whole).map(drop).unwrap_err().to_string();
+    assert!(error.contains(": storage '") && error.contains(" elements, the pickle "), "{error}");
+}
+
+/// A legacy stream of two float tensors in storages 7 and 8, with this key list and tail.
+fn legacy(keys: &[&str], tail: &[u8]) -> Vec<u8> {
+    let tensor = |key: &str| {
+        let mut p =
+            b"ctorch._utils\n_rebuild_tensor\n((X\x07\0\0\0storagectorch\nFloatStorage\nU\x01".to_vec();
+        p.extend(key.as_bytes());
+        p.extend(b"X\x03\0\0\0cpuK\x01NtQK\0K\x01\x85K\x01\x85tR");
+        p
+    };
+    let mut bytes = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec();
+    bytes.extend(b"\x80\x02}X\x0d\0\0\0little_endian\x88s.\x80\x02}(X\x03\0\0\0a.b");
+    bytes.extend(tensor("7"));
+    bytes.extend(b"X\x03\0\0\0c.d");
+    bytes.extend(tensor("8"));
+    bytes.extend(b"u.\x80\x02](");
+    keys.iter().for_each(|key| bytes.extend([b"X\x01\0\0\0", key.as_bytes()].concat()));
+    bytes.extend(b"e.");
+    bytes.extend(tail);
+    bytes
+}
+
+/// Storages of one number each, with their counts.
+fn storages(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| [&1i64.to_le_bytes()[..], &x.to_le_bytes()].concat()).collect()
+}
+
+#[test]
+fn a_legacy_key_list_must_name_every_storage_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |keys: &[&str], numbers: &[f32]| {
+        let error = read(folder.path(), &legacy(keys, &storages(numbers))).map(drop).unwrap_err().to_string();
+        error.rsplit_once(".pth: ").unwrap().1.to_string()
+    };
+    // The list's order, not the tensors', tells which number belongs to which storage.
+    let good = read(folder.path(), &legacy(&["8", "7"], &storages(&[1.5, 2.5]))).unwrap();
+    assert_eq!((good.tensors["a.b"].data[0], good.tensors["c.d"].data[0]), (2.5, 1.5));
+    assert_eq!(said(&["7"], &[1.5]), "storage '8': a tensor refers to it, but it is not listed");
+    assert_eq!(said(&["7", "8", "9"], &[1.5; 3]), "storage '9': listed, but no tensor refers to it");
+    assert_eq!(said(&["7", "7"], &[1.5; 2]), "storage '7': listed twice");
+    let end = legacy(&["7", "8"], &storages(&[1.5; 2])).len();
+    let trailing = format!("offset {end}: 12 trailing bytes after the last storage");
+    assert_eq!(said(&["7", "8"], &[1.5; 3]), trailing);
+    let mut tail = storages(&[1.5, 2.5]);
+    tail[0] = 2;
+    let error = read(folder.path(), &legacy(&["7", "8"], &tail)).map(drop).unwrap_err().to_string();
+    assert!(error.ends_with("storage '7': the file says 2 elements, the pickle 1"), "{error}");
+}

@@ -1,0 +1,9 @@
+//! What the engine's tests share.
+#![allow(dead_code)] // each test file uses a part of it
+
+pub mod close;
+pub mod golden;
+pub mod nets;
+pub mod random;
+pub mod reference;
+pub mod run;

@@ -1,0 +1,105 @@
+//! The golden networks, and questions about them.
+
+use std::sync::Arc;
+
+use msdcam::graph::grad::gradients;
+use msdcam::graph::ops::{Heat, Op, ReluRule, WeightedSum};
+use msdcam::graph::{Graph, NodeId};
+use msdcam::msdnet::checkpoint::Checkpoint;
+use msdcam::msdnet::{Config, Network};
+use msdcam::{Error, Shape, Tensor};
+
+use super::golden::{Golden, repository};
+use super::random::Random;
+
+/// Every network of `tests/golden/nets`.
+pub const VARIANTS: [&str; 13] = [
+    "subnets-even",
+    "subnets-lin_grow",
+    "subnets-gcn-first",
+    "subnets-gcn-all",
+    "subnets-gcn-all-shared",
+    "subnets-no-bottleneck",
+    "blocks-even",
+    "blocks-lin_grow",
+    "blocks-transition-last",
+    "blocks-no-reduction",
+    "blocks-imagenet-stem",
+    "blocks-imagenet-stem-two-scales",
+    "blocks-empty",
+];
+
+/// A golden network's answers, and the network built from its checkpoint.
+pub fn golden_network(variant: &str) -> (Golden, Network) {
+    let golden = Golden::load(&format!("nets/{variant}"));
+    let config: Config = golden.json("config");
+    let path = repository(&format!("tests/golden/nets/{variant}.pth"));
+    let checkpoint = Checkpoint::read(&path).unwrap();
+    let network = Network::new(&config, |name, dims| match checkpoint.tensors.get(name) {
+        Some(tensor) if tensor.dims == dims => Ok(Arc::from(tensor.data.as_slice())),
+        Some(tensor) => Err(Error::usage(format!("{name} is {:?}, not {dims:?}", tensor.dims))),
+        None => Err(Error::usage(format!("there is no {name}"))),
+    });
+    (golden, network.unwrap_or_else(|e| panic!("{variant}: {e}")))
+}
+
+/// A network of any size with random weights, the same each time; its values stay near one.
+pub fn random_network(config: &Config) -> Network {
+    let tensor = |name: &str, dims: &[usize]| {
+        let mut numbers = Random::for_text(name).numbers(dims.iter().product());
+        let fan_in: usize = dims[1..].iter().product();
+        let spread = if fan_in > 1 { (6.0 / fan_in as f32).sqrt() } else { 0.3 };
+        let centre = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+        numbers.iter_mut().for_each(|x| *x = centre + spread * *x);
+        Ok(Arc::from(numbers))
+    };
+    Network::new(config, tensor).unwrap()
+}
+
+/// Everything that can be asked about an exit.
+#[derive(Clone, Copy)]
+pub struct ExitNodes {
+    pub logits: NodeId,
+    pub probabilities: NodeId,
+    pub tap: NodeId,
+    pub grad: NodeId,
+    pub weights: NodeId,
+    pub signed: NodeId,
+    pub cam: NodeId,
+    pub range: NodeId,
+    pub heat: NodeId,
+}
+
+/// The network's graph with Grad-CAM at every exit; its inputs are the image and each exit's target.
+pub fn cam_graph(network: &Network) -> (Graph, Vec<ExitNodes>) {
+    let mut graph = network.graph.clone();
+    let image = graph.shape(network.input);
+    let mut push = |stage: usize, exit: &msdcam::msdnet::Exit| {
+        graph.set_stage(stage);
+        let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
+        let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
+        let seed = graph.push(Op::Seed, &[exit.logits, target])?;
+        let grad = gradients(&mut graph, exit.logits, seed, &[exit.tap], ReluRule::Plain)?[0];
+        let weights = graph.push(Op::SpatialMean, &[grad])?;
+        let cam = graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, exit.tap])?;
+        let range = graph.push(Op::Range, &[cam])?;
+        let heat = graph.push(Op::Heat(Heat { height: image.h, width: image.w }), &[cam])?;
+        let signed = graph.push(Op::WeightedSum(WeightedSum { relu: false }), &[weights, exit.tap])?;
+        let (logits, tap) = (exit.logits, exit.tap);
+        Ok(ExitNodes { logits, probabilities, tap, grad, weights, signed, cam, range, heat })
+    };
+    let exits: msdcam::Result<Vec<ExitNodes>> =
+        network.exits.iter().enumerate().map(|(i, exit)| push(i + 1, exit)).collect();
+    (graph, exits.unwrap())
+}
+
+/// What the program asks for at every exit: scores, weights, map, range and heat map.
+pub fn asked(exits: &[ExitNodes]) -> Vec<NodeId> {
+    exits.iter().flat_map(|e| [e.logits, e.probabilities, e.weights, e.cam, e.range, e.heat]).collect()
+}
+
+/// The inputs of [`cam_graph`]: the images, and "what was predicted" for each exit.
+pub fn inputs(images: &Tensor, exits: usize) -> Vec<Tensor> {
+    let predicted = Tensor::new(images.n, Shape::vector(1), vec![-1.0; images.n]);
+    std::iter::once(images.clone()).chain(vec![predicted; exits]).collect()
+}

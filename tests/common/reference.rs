@@ -1,0 +1,398 @@
+//! The specification: every op in f64, in plain loops that read like its formula; graphs and
+//! plans run with it. No speed, no tricks, nothing shared with `src` but the ops' parameters.
+
+use msdcam::graph::ops::{BatchNorm, BorderClasses, Heat, Op, ReluRule, Window};
+use msdcam::graph::plan::{Plan, Slot, Space};
+use msdcam::graph::{Graph, NodeId, Param, ParamId};
+use msdcam::{Shape, Tensor};
+
+/// Every node's value for one image; `inputs` in the order of the graph's input nodes.
+pub fn evaluate(graph: &Graph, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut given = inputs.iter();
+    let mut values: Vec<Vec<f64>> = Vec::new();
+    for node in graph.nodes() {
+        let value = match node.op {
+            Op::Input(shape) => {
+                let input = given.next().expect("an input for each input node");
+                assert_eq!(input.len(), shape.len(), "numbers of an input");
+                input.clone()
+            }
+            _ => {
+                let read = |id: &NodeId| Value { shape: graph.shape(*id), data: &values[id.index()] };
+                let x: Vec<Value> = node.inputs.iter().map(read).collect();
+                apply(&node.op, graph.params(), &x, node.shape)
+            }
+        };
+        assert_eq!(value.len(), node.shape.len(), "numbers of {}", node.op.name());
+        values.push(value);
+    }
+    values
+}
+
+/// `outputs` of `graph` for a batch, image after image.
+pub fn run(graph: &Graph, outputs: &[NodeId], inputs: &[&Tensor]) -> Vec<Vec<f64>> {
+    let mut batch = vec![Vec::new(); outputs.len()];
+    for image in 0..inputs[0].n {
+        let values = evaluate(graph, &image_inputs(inputs, image));
+        for (all, id) in batch.iter_mut().zip(outputs) {
+            all.extend(&values[id.index()]);
+        }
+    }
+    batch
+}
+
+/// The outputs of `plan` for a batch, image after image. Memory is NaN until a step writes it.
+pub fn run_plan(plan: &Plan, inputs: &[&Tensor]) -> Vec<Vec<f64>> {
+    let mut batch = vec![Vec::new(); plan.outputs.len()];
+    for image in 0..inputs[0].n {
+        let mut memory = PlanMemory::new(plan, f64::NAN);
+        for (slot, input) in plan.inputs.iter().zip(image_inputs(inputs, image)) {
+            memory.write(slot, &input);
+        }
+        for step in plan.steps() {
+            let x: Vec<Vec<f64>> = step.inputs.iter().map(|slot| memory.read(slot).to_vec()).collect();
+            let slots = step.inputs.iter();
+            let x: Vec<Value> = slots.zip(&x).map(|(slot, data)| Value { shape: slot.shape, data }).collect();
+            memory.write(&step.output, &apply(&step.op, &plan.params, &x, step.output.shape));
+        }
+        for (all, slot) in batch.iter_mut().zip(&plan.outputs) {
+            all.extend(memory.read(slot));
+        }
+    }
+    batch
+}
+
+fn image_inputs(inputs: &[&Tensor], image: usize) -> Vec<Vec<f64>> {
+    inputs.iter().map(|t| t.image(image).iter().map(|&x| f64::from(x)).collect()).collect()
+}
+
+/// One image's three spaces, of any kind of number.
+pub struct PlanMemory<T> {
+    input: Vec<T>,
+    work: Vec<T>,
+    output: Vec<T>,
+}
+
+impl<T: Clone> PlanMemory<T> {
+    pub fn new(plan: &Plan, fill: T) -> Self {
+        PlanMemory {
+            input: vec![fill.clone(); plan.input_len],
+            work: vec![fill.clone(); plan.work_len],
+            output: vec![fill; plan.output_len],
+        }
+    }
+
+    /// What lies at `slot`. Panics where the slot leaves its space.
+    pub fn read(&self, slot: &Slot) -> &[T] {
+        let space = match slot.space {
+            Space::Input => &self.input,
+            Space::Work => &self.work,
+            Space::Output => &self.output,
+        };
+        &space[slot.offset..slot.offset + slot.shape.len()]
+    }
+
+    pub fn write(&mut self, slot: &Slot, numbers: &[T]) {
+        let space = match slot.space {
+            Space::Input => &mut self.input,
+            Space::Work => &mut self.work,
+            Space::Output => &mut self.output,
+        };
+        space[slot.offset..slot.offset + slot.shape.len()].clone_from_slice(numbers);
+    }
+}
+
+/// A value of one image: `data[(c * H + y) * W + x]`.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    pub shape: Shape,
+    pub data: &'a [f64],
+}
+
+impl Value<'_> {
+    fn at(&self, c: usize, y: usize, x: usize) -> f64 {
+        self.data[(c * self.shape.h + y) * self.shape.w + x]
+    }
+}
+
+/// A value in the making.
+struct Result {
+    shape: Shape,
+    data: Vec<f64>,
+}
+
+impl Result {
+    fn zeros(shape: Shape) -> Self {
+        Result { shape, data: vec![0.0; shape.len()] }
+    }
+
+    fn at(&mut self, c: usize, y: usize, x: usize) -> &mut f64 {
+        &mut self.data[(c * self.shape.h + y) * self.shape.w + x]
+    }
+}
+
+/// The result of one op.
+pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
+    let param = |id: ParamId| &params[id.index()].data[..];
+    match op {
+        Op::Input(_) => unreachable!("inputs are given"),
+        Op::Copy => x[0].data.to_vec(),
+        Op::Conv2d(op) => {
+            let sum = conv2d(&op.window, param(op.weight), op.bias.map(param), x[0], shape);
+            if op.relu { sum.into_iter().map(relu).collect() } else { sum }
+        }
+        Op::Conv2dGrad(op) => {
+            let grad = conv2d_grad(&op.window, param(op.weight), x[0], shape);
+            match op.relu {
+                Some(rule) => relu_grad(rule, &grad, x[1].data),
+                None => grad,
+            }
+        }
+        Op::BatchNorm(op) => batch_norm(op, params, x[0], |x, mean, scale, bias| (x - mean) * scale + bias),
+        Op::BatchNormGrad(op) => batch_norm(&op.forward, params, x[0], |g, _, scale, _| g * scale),
+        Op::Relu => x[0].data.iter().map(|&x| relu(x)).collect(),
+        Op::ReluGrad(op) => relu_grad(op.rule, x[0].data, x[1].data),
+        Op::MaxPool(op) => max_pool(&op.window, x[0], shape),
+        Op::MaxPoolGrad(op) => max_pool_grad(&op.window, x[0], x[1]),
+        Op::AvgPool(op) => avg_pool(&op.window, x[0], shape),
+        Op::AvgPoolGrad(op) => avg_pool_grad(&op.window, x[0], shape),
+        Op::Concat => x.iter().flat_map(|part| part.data).copied().collect(),
+        Op::Slice(op) => x[0].data[op.offset..op.offset + op.shape.len()].to_vec(),
+        Op::Linear(op) => linear(param(op.weight), param(op.bias), x[0].data),
+        Op::LinearGrad(op) => linear_grad(param(op.weight), x[0].data, shape.len()),
+        Op::Add => (0..shape.len()).map(|i| x.iter().map(|x| x.data[i]).sum()).collect(),
+        Op::Softmax => softmax(x[0].data),
+        Op::SoftmaxGrad => softmax_grad(x[0].data, x[1].data),
+        Op::Seed => seed(x[0].data, x[1].data[0]),
+        Op::SpatialMean => {
+            x[0].data.chunks(x[0].shape.plane()).map(|c| c.iter().sum::<f64>() / c.len() as f64).collect()
+        }
+        Op::PooledConv2dGrad(op) => pooled_conv2d_grad(&op.classes, param(op.sums), x[0], shape.len()),
+        Op::WeightedSum(op) => weighted_sum(op.relu, x[0].data, x[1]),
+        Op::Range => range(x[0].data).to_vec(),
+        Op::Heat(op) => heat(op, x[0]),
+        Op::Cam(op) => {
+            let weights = pooled_conv2d_grad(&op.pooled.classes, param(op.pooled.sums), x[0], x[1].shape.c);
+            let map = weighted_sum(op.sum.relu, &weights, x[1]);
+            let range = range(&map);
+            [&weights[..], &map, &range].concat()
+        }
+    }
+}
+
+/// The pixel under window position `p` at window row (or column) `u`, if it lies in the image.
+fn pixel(window: &Window, axis: usize, p: usize, u: usize, size: usize) -> Option<usize> {
+    (p * window.stride[axis] + u).checked_sub(window.padding[axis]).filter(|&y| y < size)
+}
+
+/// Calls `visit(p, q, u, v, y, x)` for every window position and every pixel under it.
+fn windows(
+    window: &Window,
+    output: Shape,
+    image: Shape,
+    mut visit: impl FnMut(usize, usize, usize, usize, usize, usize),
+) {
+    for p in 0..output.h {
+        for q in 0..output.w {
+            for u in 0..window.kernel[0] {
+                for v in 0..window.kernel[1] {
+                    let y = pixel(window, 0, p, u, image.h);
+                    let x = pixel(window, 1, q, v, image.w);
+                    if let (Some(y), Some(x)) = (y, x) {
+                        visit(p, q, u, v, y, x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// weight[o, i, u, v].
+fn tap(window: &Window, weight: &[f32], channels: usize, [o, i, u, v]: [usize; 4]) -> f64 {
+    f64::from(weight[((o * channels + i) * window.kernel[0] + u) * window.kernel[1] + v])
+}
+
+/// y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u, q*sx - px + v].
+fn conv2d(window: &Window, weight: &[f32], bias: Option<&[f32]>, x: Value, shape: Shape) -> Vec<f64> {
+    let mut out = Result::zeros(shape);
+    for o in 0..shape.c {
+        for i in 0..x.shape.c {
+            windows(window, shape, x.shape, |p, q, u, v, y, z| {
+                *out.at(o, p, q) += tap(window, weight, x.shape.c, [o, i, u, v]) * x.at(i, y, z);
+            });
+        }
+        if let Some(bias) = bias {
+            for i in 0..shape.plane() {
+                out.data[o * shape.plane() + i] += f64::from(bias[o]);
+            }
+        }
+    }
+    out.data
+}
+
+/// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q],
+/// where p*sy - py + u = y and q*sx - px + v = x.
+fn conv2d_grad(window: &Window, weight: &[f32], g: Value, shape: Shape) -> Vec<f64> {
+    let mut dx = Result::zeros(shape);
+    for o in 0..g.shape.c {
+        for i in 0..shape.c {
+            windows(window, g.shape, shape, |p, q, u, v, y, x| {
+                *dx.at(i, y, x) += tap(window, weight, shape.c, [o, i, u, v]) * g.at(o, p, q);
+            });
+        }
+    }
+    dx.data
+}
+
+/// f(x, mean, weight / sqrt(variance + eps), bias), per channel.
+fn batch_norm(op: &BatchNorm, params: &[Param], x: Value, f: fn(f64, f64, f64, f64) -> f64) -> Vec<f64> {
+    let [weight, bias, mean, variance] =
+        [op.weight, op.bias, op.mean, op.variance].map(|id| &params[id.index()].data);
+    let mut out = Result::zeros(x.shape);
+    for c in 0..x.shape.c {
+        let scale = f64::from(weight[c]) / (f64::from(variance[c]) + f64::from(op.eps)).sqrt();
+        for y in 0..x.shape.h {
+            for z in 0..x.shape.w {
+                *out.at(c, y, z) = f(x.at(c, y, z), f64::from(mean[c]), scale, f64::from(bias[c]));
+            }
+        }
+    }
+    out.data
+}
+
+fn relu(x: f64) -> f64 {
+    x.max(0.0)
+}
+
+fn relu_grad(rule: ReluRule, grad: &[f64], result: &[f64]) -> Vec<f64> {
+    let open = |g: f64, y: f64| match rule {
+        ReluRule::Plain => y > 0.0,
+        ReluRule::Guided => y > 0.0 && g > 0.0,
+        ReluRule::Deconvnet => g > 0.0,
+    };
+    grad.iter().zip(result).map(|(&g, &y)| if open(g, y) { g } else { 0.0 }).collect()
+}
+
+/// For each (channel, position): the pixel of the first maximum in row order.
+fn winners(window: &Window, x: Value, output: Shape) -> Vec<(usize, usize)> {
+    let mut winners = Vec::new();
+    for c in 0..x.shape.c {
+        let mut best: Vec<Option<(usize, usize)>> = vec![None; output.plane()];
+        windows(window, output, x.shape, |p, q, _, _, y, z| {
+            let best = &mut best[p * output.w + q];
+            if best.is_none_or(|(by, bz)| x.at(c, y, z) > x.at(c, by, bz)) {
+                *best = Some((y, z));
+            }
+        });
+        winners.extend(best.into_iter().map(|b| b.expect("no window is empty")));
+    }
+    winners
+}
+
+fn max_pool(window: &Window, x: Value, shape: Shape) -> Vec<f64> {
+    let winners = winners(window, x, shape);
+    winners.iter().enumerate().map(|(i, &(y, z))| x.at(i / shape.plane(), y, z)).collect()
+}
+
+fn max_pool_grad(window: &Window, g: Value, x: Value) -> Vec<f64> {
+    let mut dx = Result::zeros(x.shape);
+    for (i, (y, z)) in winners(window, x, g.shape).into_iter().enumerate() {
+        *dx.at(i / g.shape.plane(), y, z) += g.data[i];
+    }
+    dx.data
+}
+
+fn avg_pool(window: &Window, x: Value, shape: Shape) -> Vec<f64> {
+    let mut out = Result::zeros(shape);
+    for c in 0..shape.c {
+        windows(window, shape, x.shape, |p, q, _, _, y, z| {
+            *out.at(c, p, q) += x.at(c, y, z) / window.area() as f64;
+        });
+    }
+    out.data
+}
+
+fn avg_pool_grad(window: &Window, g: Value, shape: Shape) -> Vec<f64> {
+    let mut dx = Result::zeros(shape);
+    for c in 0..shape.c {
+        windows(window, g.shape, shape, |p, q, _, _, y, x| {
+            *dx.at(c, y, x) += g.at(c, p, q) / window.area() as f64;
+        });
+    }
+    dx.data
+}
+
+/// y[o] = bias[o] + sum over i of weight[o, i] * x[i].
+fn linear(weight: &[f32], bias: &[f32], x: &[f64]) -> Vec<f64> {
+    let row = |o: usize| (0..x.len()).map(|i| f64::from(weight[o * x.len() + i]) * x[i]).sum::<f64>();
+    bias.iter().enumerate().map(|(o, &b)| f64::from(b) + row(o)).collect()
+}
+
+/// dx[i] = sum over o of weight[o, i] * g[o].
+fn linear_grad(weight: &[f32], g: &[f64], len: usize) -> Vec<f64> {
+    (0..len).map(|i| (0..g.len()).map(|o| f64::from(weight[o * len + i]) * g[o]).sum()).collect()
+}
+
+fn softmax(x: &[f64]) -> Vec<f64> {
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
+    x.iter().map(|x| (x - max).exp() / sum).collect()
+}
+
+fn softmax_grad(g: &[f64], p: &[f64]) -> Vec<f64> {
+    let mean: f64 = g.iter().zip(p).map(|(g, p)| g * p).sum();
+    g.iter().zip(p).map(|(g, p)| p * (g - mean)).collect()
+}
+
+fn seed(logits: &[f64], target: f64) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let predicted = logits.iter().position(|&x| x == largest).expect("a largest logit");
+    let class = if target < 0.0 { predicted } else { target as usize };
+    (0..logits.len()).map(|i| f64::from(u8::from(i == class))).collect()
+}
+
+/// out[i] = sum over o, p, q of g[o, p, q] * sums[class of (p, q), o, i].
+fn pooled_conv2d_grad(classes: &BorderClasses, sums: &[f32], g: Value, len: usize) -> Vec<f64> {
+    let mut out = vec![0.0; len];
+    for o in 0..g.shape.c {
+        for p in 0..g.shape.h {
+            for q in 0..g.shape.w {
+                let class = classes.rows[p] * classes.valid_columns.len() + classes.columns[q];
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out += g.at(o, p, q) * f64::from(sums[(class * g.shape.c + o) * len + i]);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn weighted_sum(positive: bool, weights: &[f64], x: Value) -> Vec<f64> {
+    let sum =
+        |i: usize| -> f64 { (0..x.shape.c).map(|c| weights[c] * x.data[c * x.shape.plane() + i]).sum() };
+    (0..x.shape.plane()).map(sum).map(|y| if positive { relu(y) } else { y }).collect()
+}
+
+fn range(x: &[f64]) -> [f64; 2] {
+    [x.iter().copied().fold(f64::INFINITY, f64::min), x.iter().copied().fold(f64::NEG_INFINITY, f64::max)]
+}
+
+/// Bilinear with half-pixel centres, minus the minimum, divided by the maximum.
+fn heat(op: &Heat, map: Value) -> Vec<f64> {
+    // Where output pixel i lies between two input pixels, and how near the second.
+    let between = |i: usize, to: usize, from: usize| {
+        let centre = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        (centre.floor() as usize, centre.ceil() as usize, centre.fract())
+    };
+    let mut out = Vec::new();
+    for i in 0..op.height {
+        let (top, bottom, down) = between(i, op.height, map.shape.h);
+        for j in 0..op.width {
+            let (left, right, across) = between(j, op.width, map.shape.w);
+            let row = |y: usize| map.at(0, y, left) + across * (map.at(0, y, right) - map.at(0, y, left));
+            out.push(row(top) + down * (row(bottom) - row(top)));
+        }
+    }
+    let [min, max] = range(&out);
+    out.iter().map(|x| if max > min { (x - min) / (max - min) } else { 0.0 }).collect()
+}

@@ -1,0 +1,75 @@
+//! Runs graphs on devices.
+
+use std::sync::Arc;
+
+use msdcam::Tensor;
+use msdcam::cpu::{Cpu, Isa};
+use msdcam::device::Device;
+use msdcam::graph::passes::Passes;
+use msdcam::graph::plan::{Order, Plan, Slot};
+use msdcam::graph::{Graph, NodeId};
+
+use super::close::assert_same_bits;
+
+/// Every device that the tests run on: one line for each kind.
+pub fn devices() -> Vec<Device> {
+    let cpus = Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|threads| cpu(threads, isa)));
+    cpus.collect()
+}
+
+/// The CPU with these threads and this kind of kernel.
+pub fn cpu(threads: usize, isa: Isa) -> Device {
+    Device::Cpu(Cpu::with_isa(threads, isa).unwrap())
+}
+
+/// `outputs` of `graph` for a batch of `inputs`, one tensor an [`msdcam::graph::Op::Input`].
+pub fn run(
+    device: &Device,
+    graph: &Graph,
+    outputs: &[NodeId],
+    order: Order,
+    passes: &Passes,
+    inputs: &[&Tensor],
+) -> Vec<Tensor> {
+    run_plan(device, Plan::new(graph, outputs, order, passes).unwrap(), inputs)
+}
+
+/// The outputs of `plan`. It runs twice, and what the first run left behind must not matter.
+pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> {
+    let n = inputs[0].n;
+    let plan = Arc::new(plan);
+    let spaces = input_spaces(&plan, inputs);
+    let mut runner = device.load(Arc::clone(&plan), n).unwrap();
+    let mut given_back = [vec![f32::NAN; n * plan.output_len], vec![f32::NAN; n * plan.output_len]];
+    for out in &mut given_back {
+        runner.run(&spaces, out).unwrap();
+    }
+    let read = |run: usize, slot: &Slot| output(&plan, slot, &given_back[run]);
+    let tensors: Vec<Tensor> = plan.outputs.iter().map(|slot| read(0, slot)).collect();
+    for (first, slot) in tensors.iter().zip(&plan.outputs) {
+        let what = format!("{}: the second run of a plan", device.description());
+        assert_same_bits(&what, &read(1, slot).data, &first.data);
+    }
+    tensors
+}
+
+/// Input spaces of a batch; what lies between the inputs is NaN.
+pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
+    assert_eq!(plan.inputs.len(), inputs.len(), "inputs of the plan");
+    let mut spaces = vec![f32::NAN; inputs[0].n * plan.input_len];
+    for (image, space) in spaces.chunks_exact_mut(plan.input_len).enumerate() {
+        for (slot, tensor) in plan.inputs.iter().zip(inputs) {
+            assert_eq!((slot.shape, tensor.n), (tensor.shape, inputs[0].n), "an input of the plan");
+            space[slot.offset..][..slot.shape.len()].copy_from_slice(tensor.image(image));
+        }
+    }
+    spaces
+}
+
+/// The batch that lies at `slot` of the output spaces.
+pub fn output(plan: &Plan, slot: &Slot, spaces: &[f32]) -> Tensor {
+    let images = spaces.chunks_exact(plan.output_len);
+    let data: Vec<f32> =
+        images.flat_map(|space| &space[slot.offset..][..slot.shape.len()]).copied().collect();
+    Tensor::new(data.len() / slot.shape.len(), slot.shape, data)
+}
