@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use msdcam::Tensor;
 use msdcam::cpu::{Cpu, Isa};
+use msdcam::cuda::{Cuda, Tiling};
 use msdcam::device::Device;
 use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::{Order, Plan, Slot};
@@ -11,8 +12,15 @@ use msdcam::graph::{Graph, NodeId};
 
 use super::close::assert_same_bits;
 
-/// Every device that the tests run on: one line for each kind.
+/// Every device that the tests run on: one line for each kind. Where `MSDCAM_CUDA_TESTS` is set,
+/// the GPU that the driver at hand offers, which may be the stand-in's.
 pub fn devices() -> Vec<Device> {
+    if std::env::var_os("MSDCAM_CUDA_TESTS").is_some() {
+        let gpu = Cuda::new(0).unwrap();
+        return [Tiling::Auto, Tiling::Split, Tiling::Whole]
+            .map(|tiling| Device::Cuda(gpu.clone().with_tiling(tiling)))
+            .into();
+    }
     let cpus = Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|threads| cpu(threads, isa)));
     cpus.collect()
 }
