@@ -25,7 +25,7 @@ pub enum Tiling {
 struct Job {
     first: usize,
     steps: usize,
-    /// Numbers of the longest result, where the job can be spread over blocks.
+    /// Numbers of its result, where the job can be spread over blocks.
     spread: Option<usize>,
 }
 
@@ -79,9 +79,9 @@ impl Program {
                 if rows[0].is_convolution() {
                     jobs.extend((first..tables.steps.len()).map(|first| Job { first, steps: 1, spread: None }));
                 } else {
-                    let spreadable = rows.iter().all(|r| r.is_spreadable() && r.out == rows[0].out);
-                    let longest = rows.iter().map(numbers).max().unwrap_or(0);
-                    let spread = (spreadable && longest > SPREAD).then_some(longest);
+                    // The rows of one step (a sum of many) read their own results only where they write.
+                    let spreadable = job.steps.len() == 1 && rows[0].is_spreadable();
+                    let spread = Some(numbers(&rows[0])).filter(|&len| spreadable && len > SPREAD);
                     jobs.push(Job { first, steps: rows.len(), spread });
                 }
             }
@@ -150,8 +150,8 @@ impl Program {
         if step.is_convolution() {
             return if whole { cut_whole(row, step, images) } else { cut_split(row, step, images, needs) };
         }
-        if let Some(longest) = job.spread {
-            let across = longest.div_ceil(SPREAD).min(MOST_SPREAD);
+        if let Some(len) = job.spread {
+            let across = len.div_ceil(SPREAD).min(MOST_SPREAD);
             return (Row { mode: Mode::Spread as u32, across: across as u32, ..row }, across * images);
         }
         let rows = &self.tables.steps[job.first..][..job.steps];
