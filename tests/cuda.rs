@@ -1,127 +1,211 @@
-//! The CUDA device against the CPU device. Where `MSDCAM_CUDA_TESTS` is set, the tests run on the
-//! driver that they find; otherwise each runs itself again under the stand-in driver.
+//! The CUDA device against the CPU device and PyTorch's stored answers: on a real GPU, or under
+//! the stand-in driver (see `common/gpu.rs`).
 
+mod common;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 use std::sync::Arc;
 
-use msdcam::cam::{ExitAnswer, Explainer, Question};
+use common::close::{Tolerance, assert_close, assert_same_bits};
+use common::gpu::{self, on_gpu, on_standin};
+use common::nets::{asked, cam_graph, inputs, random_network};
+use common::random::Random;
+use common::run::{input_spaces, output, run};
 use msdcam::cuda::{Cuda, Tiling};
 use msdcam::device::{Device, DeviceChoice};
-use msdcam::graph::Graph;
-use msdcam::graph::ops::{
-    AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluGrad, ReluRule, WeightedSum, Window,
-};
 use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::{Order, Plan};
-use msdcam::msdnet::{Config, Network};
-use msdcam::{Error, Shape};
+use msdcam::msdnet::Config;
+use msdcam::{Shape, Tensor};
 
-/// Runs `body` on the driver at hand, or the test `name` again under the stand-in with `settings`.
-fn on_device(name: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
-    if std::env::var_os("MSDCAM_CUDA_TESTS").is_some() {
-        return body();
-    }
-    let root = env!("CARGO_MANIFEST_DIR");
-    if Command::new("g++").arg("--version").output().is_err() {
-        eprintln!("skipped: {name}: the stand-in driver needs g++");
-        return;
-    }
-    let cache = std::path::Path::new(root).join("target/standin-kernels");
-    let output = Command::new(std::path::Path::new(root).join("tests/standin/run"))
-        .arg(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture", "--test-threads", "1"])
-        .env("MSDCAM_CUDA_TESTS", "1")
-        .env("XDG_CACHE_HOME", cache)
-        .envs(settings.iter().copied())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{name} under the stand-in:\n{out}\n{err}");
-    print!("{out}");
+const TOLERANCE: Tolerance = Tolerance(1e-4);
+
+fn cuda(tiling: Tiling) -> Device {
+    Device::Cuda(Cuda::new(0).unwrap().with_tiling(tiling))
 }
 
-/// Numbers in [-1, 1) that depend on `seed` and their position alone (SplitMix64).
-fn numbers(seed: u64, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
+fn cpu() -> Device {
+    Device::open(DeviceChoice::Cpu, 0).unwrap()
 }
 
-/// A network whose values neither vanish nor explode: weights scaled by their fan-in.
-fn network(config: &Config) -> Network {
-    let tensor = |name: &str, dims: &[usize]| -> msdcam::Result<Arc<[f32]>> {
-        let seed = name.bytes().fold(7_u64, |h, b| h.wrapping_mul(131).wrapping_add(b.into()));
-        let len: usize = dims.iter().product();
-        let fan_in = (len / dims[0].max(1)).max(1);
-        let numbers = numbers(seed, len);
-        Ok(match name.rsplit('.').next().unwrap() {
-            "weight" if dims.len() > 1 => numbers.iter().map(|x| x * (6.0_f32 / fan_in as f32).sqrt()).collect(),
-            "weight" | "running_var" => numbers.iter().map(|x| 1.0 + 0.3 * x).collect(),
-            _ => numbers.iter().map(|x| 0.1 * x).collect(),
-        })
-    };
-    Network::new(config, tensor).unwrap()
+fn images(n: usize, size: usize) -> Tensor {
+    Tensor::new(n, Shape::new(3, size, size), Random::new(n as u64).numbers(n * 3 * size * size))
 }
 
-fn gpu() -> Cuda {
-    Cuda::new(0).unwrap()
+/// The default network's plan for everything that the program asks, and `n` images for it.
+fn default_case(n: usize, order: Order, passes: &Passes) -> (Arc<Plan>, Vec<Tensor>) {
+    let network = random_network(&Config::cifar10_anytime());
+    let (graph, exits) = cam_graph(&network);
+    let plan = Plan::new(&graph, &asked(&exits), order, passes).unwrap();
+    (Arc::new(plan), inputs(&images(n, network.config.input), exits.len()))
 }
 
-fn explain(device: &Device, network: &Network, images: &[f32], target: Option<usize>) -> Vec<Vec<ExitAnswer>> {
-    let n = images.len() / (3 * network.config.input * network.config.input);
-    let question = Question::explain_all(network);
-    let mut explainer = Explainer::new(network, &question, device, n).unwrap();
-    explainer.explain(images, target).unwrap()
+/// The output spaces of a batch.
+fn run_spaces(device: &Device, plan: &Arc<Plan>, spaces: &[f32]) -> Vec<f32> {
+    let n = spaces.len() / plan.input_len;
+    let mut out = vec![f32::NAN; n * plan.output_len];
+    device.load(Arc::clone(plan), n).unwrap().run(spaces, &mut out).unwrap();
+    out
 }
 
-/// Fails where two arrays differ by more than `tolerance` of the second one's largest number, or
-/// where a number is NaN.
-fn assert_close(what: &str, got: &[f32], expected: &[f32], tolerance: f32) {
-    assert_eq!(got.len(), expected.len(), "{what}");
-    let scale = expected.iter().fold(0.0_f32, |m, x| m.max(x.abs())).max(1e-6);
-    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
-        let error = (g - e).abs() / scale;
-        assert!(error <= tolerance, "{what}: number {i} is {g}, expected {e} (error {error} of {scale})");
-    }
-}
-
-fn assert_same_answers(got: &[Vec<ExitAnswer>], expected: &[Vec<ExitAnswer>], tolerance: f32) {
-    assert_eq!(got.len(), expected.len());
-    for (image, (got, expected)) in got.iter().zip(expected).enumerate() {
-        assert_eq!(got.len(), expected.len(), "exits of image {image}");
-        for (g, e) in got.iter().zip(expected) {
-            let what = |part: &str| format!("image {image}, exit {}, {part}", e.exit);
-            assert_eq!((g.exit, g.class), (e.exit, e.class), "{}", what("class"));
-            assert_close(&what("logits"), &g.logits, &e.logits, tolerance);
-            assert_close(&what("probabilities"), &g.probabilities, &e.probabilities, tolerance);
-            let (Some(g), Some(e)) = (&g.map, &e.map) else { panic!("{}", what("no map")) };
-            assert_close(&what("weights"), &g.weights, &e.weights, tolerance);
-            assert_close(&what("map"), &g.map, &e.map, tolerance);
-            assert_close(&what("range"), &[g.min, g.max], &[e.min, e.max], tolerance);
-            assert_close(&what("heat map"), &g.heat, &e.heat, tolerance);
-        }
-    }
+/// The numbers of every output slot: what lies between them is nobody's.
+fn answers(plan: &Plan, spaces: &[f32]) -> Vec<f32> {
+    plan.outputs.iter().flat_map(|slot| output(plan, slot, spaces).data).collect()
 }
 
 #[test]
 fn every_exit_of_the_default_network_is_answered_as_on_the_cpu() {
-    on_device("every_exit_of_the_default_network_is_answered_as_on_the_cpu", &[], || {
-        let network = network(&Config::cifar10_anytime());
-        let images = numbers(1, 3 * 3 * 32 * 32);
-        let started = std::time::Instant::now();
-        let device = Device::Cuda(gpu());
-        println!("{} opened in {:?}", device.description(), started.elapsed());
-        let cpu = Device::open(DeviceChoice::Cpu, 0).unwrap();
-        let started = std::time::Instant::now();
-        let got = explain(&device, &network, &images, None);
-        println!("3 images in {:?}", started.elapsed());
-        assert_same_answers(&got, &explain(&cpu, &network, &images, None), 1e-4);
+    on_gpu("every_exit_of_the_default_network_is_answered_as_on_the_cpu", || {
+        for (passes, n) in [(Passes::ALL, 3), (Passes::NONE, 1)] {
+            let network = random_network(&Config::cifar10_anytime());
+            let (graph, exits) = cam_graph(&network);
+            let inputs = inputs(&images(n, 32), exits.len());
+            let inputs: Vec<&Tensor> = inputs.iter().collect();
+            let outputs = asked(&exits);
+            let want = run(&cpu(), &graph, &outputs, Order::Depth, &passes, &inputs);
+            let got = run(&cuda(Tiling::Auto), &graph, &outputs, Order::Depth, &passes, &inputs);
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let op = graph.node(outputs[i]).op.name();
+                assert_close(&format!("exit {}: {op}", i / 6 + 1), &got.data, &want.data, TOLERANCE);
+            }
+        }
+    });
+}
+
+#[test]
+fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
+    on_gpu("any_batch_any_tiling_and_any_run_give_the_same_bits", || {
+        let (plan, inputs) = default_case(7, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let want = answers(&plan, &run_spaces(&cuda(Tiling::Split), &plan, &spaces));
+        let whole = answers(&plan, &run_spaces(&cuda(Tiling::Whole), &plan, &spaces));
+        assert_same_bits("large tiles", &whole, &want);
+        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 7).unwrap();
+        for batch in [1, 3, 7, 3, 1] {
+            let mut out = vec![f32::NAN; 7 * plan.output_len];
+            let batches = spaces.chunks(batch * plan.input_len).zip(out.chunks_mut(batch * plan.output_len));
+            for (inputs, outputs) in batches {
+                runner.run(inputs, outputs).unwrap();
+            }
+            assert_same_bits(&format!("batches of {batch}"), &answers(&plan, &out), &want);
+        }
+    });
+}
+
+#[test]
+fn a_run_that_stops_early_computes_less_and_answers_the_same() {
+    on_gpu("a_run_that_stops_early_computes_less_and_answers_the_same", || {
+        let (plan, inputs) = default_case(3, Order::ByExit, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let full = run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
+        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 3).unwrap();
+        let mut early = vec![f32::NAN; 3 * plan.output_len];
+        // Image 0 stops at exit 1, image 1 at exit 4, image 2 never.
+        let stops = [1, 4, 11];
+        let mut unsure = |exit: usize, image: usize, _: &[f32]| exit < stops[image];
+        let reached = runner.run_early_exit(&spaces, &mut early, &mut unsure).unwrap();
+        assert_eq!(reached, [1, 4, 10]);
+        assert!(runner.multiply_adds_done() < 2 * plan.multiply_adds());
+        for (image, &last) in reached.iter().enumerate() {
+            for slot in &plan.outputs[..6 * last] {
+                let [early, full] = [&early, &full].map(|spaces| output(&plan, slot, spaces));
+                assert_same_bits(&format!("image {image}: {slot}"), early.image(image), full.image(image));
+            }
+        }
+    });
+}
+
+#[test]
+fn the_tests_of_ops_networks_and_random_graphs_pass() {
+    let name = "the_tests_of_ops_networks_and_random_graphs_pass";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return; // on a real GPU those programs are run by themselves
+    }
+    let mut cargo = Command::new(gpu::repository("tests/standin/run"));
+    cargo.args(["cargo", "test", "--test", "ops", "--test", "network", "--test", "random_graphs"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let cache = gpu::repository("target/standin-kernels");
+    let output = cargo.env("MSDCAM_CUDA_TESTS", "standin").env("XDG_CACHE_HOME", cache).output().unwrap();
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("devices_and_reference_agree_on_random_graphs ... ok"), "{out}");
+}
+
+/// A program for the tests below: prints a hash of the default network's answers.
+#[test]
+#[ignore = "a program for other tests"]
+fn print_hash() {
+    if gpu::at_hand() {
+        let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let mut hash = DefaultHasher::new();
+        for tiling in [Tiling::Split, Tiling::Whole] {
+            let answers = answers(&plan, &run_spaces(&cuda(tiling), &plan, &spaces));
+            assert!(answers.iter().all(|x| x.is_finite()));
+            answers.iter().for_each(|x| x.to_bits().hash(&mut hash));
+        }
+        println!("hash: {:016x}", hash.finish());
+    }
+}
+
+fn hash_with(settings: &[(&str, &str)]) -> String {
+    let out = gpu::passed("print_hash", gpu::standin("print_hash", settings));
+    out[out.find("hash: ").expect("a hash")..].lines().next().unwrap().into()
+}
+
+#[test]
+fn threads_and_blocks_may_run_in_any_order() {
+    let name = "threads_and_blocks_may_run_in_any_order";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    let forward = hash_with(&[]);
+    for order in ["backward", "random:1", "random:2"] {
+        assert_eq!(hash_with(&[("STANDIN_ORDER", order)]), forward, "{order}");
+    }
+    assert_eq!(hash_with(&[("STANDIN_LAZY", "1")]), forward, "work as late as possible");
+}
+
+#[test]
+fn the_kernels_are_clean_under_sanitizers() {
+    let name = "the_kernels_are_clean_under_sanitizers";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    assert_eq!(hash_with(&[("STANDIN_SANITIZE", "address,undefined")]).len(), 22);
+}
+
+#[test]
+fn a_level_is_one_launch_and_a_run_one_copy_each_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("counts.json");
+    let settings = [("STANDIN_COUNT", file.to_str().unwrap())];
+    on_standin("a_level_is_one_launch_and_a_run_one_copy_each_way", &settings, || {
+        let (plan, inputs) = default_case(2, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
+        println!("levels: {}", plan.levels.len());
+    });
+    if let Ok(text) = std::fs::read_to_string(&file) {
+        let counts: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (plan, _) = default_case(2, Order::Depth, &Passes::ALL);
+        assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels.len() as u64), "{text}");
+    }
+}
+
+#[test]
+fn the_device_says_how_long_a_run_takes() {
+    on_gpu("the_device_says_how_long_a_run_takes", || {
+        let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 1).unwrap();
+        let mut out = vec![0.0; plan.output_len];
+        runner.run(&spaces, &mut out).unwrap();
+        let ms = runner.device_ms(1, 2).unwrap().unwrap();
+        assert!(ms > 0.0 && ms.is_finite(), "{ms} ms");
+        assert_eq!(runner.device_ms(2, 1).unwrap(), None, "more images than the memory holds");
     });
 }

@@ -11,11 +11,12 @@ use msdcam::graph::plan::{Order, Plan, Slot};
 use msdcam::graph::{Graph, NodeId};
 
 use super::close::assert_same_bits;
+use super::gpu;
 
-/// Every device that the tests run on: one line for each kind. Where `MSDCAM_CUDA_TESTS` is set,
-/// the GPU that the driver at hand offers, which may be the stand-in's.
+/// Every device that the tests run on: one line for each kind. Where [`gpu::at_hand`]
+/// says so, the GPU instead, in every tiling.
 pub fn devices() -> Vec<Device> {
-    if std::env::var_os("MSDCAM_CUDA_TESTS").is_some() {
+    if gpu::at_hand() {
         let gpu = Cuda::new(0).unwrap();
         return [Tiling::Auto, Tiling::Split, Tiling::Whole]
             .map(|tiling| Device::Cuda(gpu.clone().with_tiling(tiling)))
