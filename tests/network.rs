@@ -200,7 +200,6 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
 }
 
 #[test]
-#[ignore = "weights/msdnet_cifar10.safetensors is not in the repository yet"]
 fn the_default_network_says_what_the_article_s_code_says() {
     let path = repository("weights/msdnet_cifar10.safetensors");
     let weights = Weights::read(&path).unwrap();

@@ -263,7 +263,10 @@ fn awkward_concats_and_slices_are_laid_out_right() {
     let of_inputs = graph.push(Op::Concat, &[x, x]).unwrap();
     let inner = graph.push(Slice { offset: 3, shape: Shape::vector(4) }, &[slice]).unwrap();
     let read = graph.push(Op::Relu, &[inner]).unwrap();
-    let all = [a, b, twice, slice, nested, other, alone, of_inputs, inner, read, x];
+    // Reads two small steps of one level: it can continue the chain of neither.
+    let diamond = graph.push(Op::Add, &[a, b]).unwrap();
+    let tail = graph.push(Op::Add, &[b, diamond, a]).unwrap();
+    let all = [a, b, twice, slice, nested, other, alone, of_inputs, inner, read, diamond, tail, x];
     let sets =
         (0..all.len()).map(|i| vec![all[i]]).chain((0..all.len()).map(|i| [&all[i..], &all[..i]].concat()));
     for outputs in sets {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use msdcam::image::{self, Filter, Region, prepare, resample};
 use msdcam::picture::Picture;
-use msdcam::render::resize::bilinear;
 use msdcam::render::{HeatMap, Status};
+use msdcam::resize::bilinear;
 use safetensors::SafeTensors;
 
 fn golden() -> SafeTensors<'static> {

@@ -1,32 +1,75 @@
 //! The commands, one file each.
 
+mod bench;
+mod classify;
 mod convert;
+mod explain;
+mod images;
 mod inspect;
+mod model;
+mod outcome;
+mod output;
+mod parallel;
+mod records;
+mod select;
+mod table;
 
-use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
-#[derive(Parser)]
-#[command(version, about)]
+use clap::Parser;
+use outcome::Outcome;
+
+/// See where each exit of a Multi-Scale Dense Network looks
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+const EXIT_CODES: &str = "\
+Exit codes: 0 all done, 2 usage, 3 some of several images failed, 4 input refused (no image was usable, \
+or the weights are not), 5 device, 6 cannot write";
+
+#[derive(Debug, clap::Subcommand)]
 enum Command {
+    Explain(explain::Args),
+    Classify(classify::Args),
+    Bench(bench::Args),
     Convert(convert::Args),
     Inspect(inspect::Args),
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
-pub fn main() -> std::process::ExitCode {
-    let result = match Cli::parse().command {
-        Command::Convert(args) => convert::run(args),
-        Command::Inspect(args) => inspect::run(args),
+pub fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(told) => return tell(&told),
     };
-    if let Err(e) = result {
-        eprintln!("error: {e}");
-        return e.exit_code().into();
+    let outcome = match command {
+        Command::Explain(args) => explain::run(args),
+        Command::Classify(args) => classify::run(args),
+        Command::Bench(args) => bench::run(args).map(|()| Outcome::AllDone),
+        Command::Convert(args) => convert::run(args).map(|()| Outcome::AllDone),
+        Command::Inspect(args) => inspect::run(args).map(|()| Outcome::AllDone),
+    };
+    match outcome {
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(error.exit_code())
+        }
     }
-    std::process::ExitCode::SUCCESS
+}
+
+/// Prints clap's help, version or usage error.
+fn tell(told: &clap::Error) -> ExitCode {
+    match told.print() {
+        Err(e) if !told.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
+            let error = msdcam::Error::write(std::path::Path::new("standard output"), e);
+            output::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+        _ => ExitCode::from(if told.use_stderr() { 2 } else { 0 }),
+    }
 }

@@ -3,6 +3,7 @@
 use super::rows::{Matrix, RowKernels, RowList, Rows, Sums};
 use crate::Shape;
 use crate::graph::ops::{BorderClasses, Cam};
+use crate::resize::bilinear_into;
 
 /// weights[i] = sum over classes b and channels o of S[b, o] * sums[b, o, i], where S sums `grad`
 /// over a class's positions.
@@ -64,8 +65,8 @@ pub(super) fn range(x: &[f32], out: &mut [f32]) {
 }
 
 /// Resizes the map, subtracts its minimum and divides by its maximum.
-pub(super) fn heat(from: Shape, to: Shape, map: &[f32], out: &mut [f32]) {
-    crate::resize::bilinear(map, (from.h, from.w), (to.h, to.w), out);
+pub(super) fn heat(from: Shape, to: Shape, map: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+    bilinear_into(map, (from.h, from.w), (to.h, to.w), out, &mut scratch[..from.h * to.w]);
     let mut limits = [0.0; 2];
     range(out, &mut limits);
     let [min, max] = limits;

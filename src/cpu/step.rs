@@ -132,7 +132,12 @@ impl CompiledStep {
             Constants::FewPixelConv2d(conv) => conv.scratch_len(),
             Constants::FewPixelConv2dGrad(conv) => conv.scratch_len(),
             Constants::Rows(rows, _) => rows.scratch_len() + self.step.inputs[0].shape.len(),
-            _ => self.step.inputs.iter().map(|slot| slot.shape.w).max().unwrap_or(0),
+            Constants::Nothing => match self.step.op {
+                Op::MaxPool(_) => self.step.inputs[0].shape.w,
+                Op::Heat(_) => self.step.inputs[0].shape.h * self.step.output.shape.w,
+                _ => 0,
+            },
+            Constants::Affine(_) => 0,
         }
     }
 
@@ -231,7 +236,7 @@ impl CompiledStep {
             }
             (Op::WeightedSum(op), _) => cam::weighted_sum(kernels, op.relu, x(0), x(1), out),
             (Op::Range, _) => cam::range(x(0), out),
-            (Op::Heat(_), _) => cam::heat(first, output.shape, x(0), out),
+            (Op::Heat(_), _) => cam::heat(first, output.shape, x(0), out, scratch),
             (Op::Cam(op), Constants::Rows(sums, _)) => {
                 cam::cam(kernels, op, inputs[1].shape, sums, [x(0), x(1)], out, scratch);
             }

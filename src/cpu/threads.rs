@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 /// Spins before a waiting thread lets others run: enough for a level, little enough not to
 /// starve whoever holds the core.
-const SPINS: usize = 20_000;
+const SPINS: usize = 1_000;
 
 /// Work for every thread: called with the thread's number.
 type Work = dyn Fn(usize) + Sync;

@@ -13,7 +13,12 @@ pub mod parts;
 pub mod validate;
 pub mod weights;
 
+mod built_in;
+mod load;
+
+pub use built_in::built_in_weights;
 pub use config::Config;
 pub use confirm::confirm;
+pub use load::load;
 pub use network::{Exit, Network};
 pub use weights::Weights;

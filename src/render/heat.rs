@@ -1,6 +1,6 @@
 //! From a raw map to a heat map: resize, subtract the minimum, divide by the maximum.
 
-use super::resize::bilinear;
+use crate::resize::bilinear;
 
 /// What can be said about a heat map before looking at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

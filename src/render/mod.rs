@@ -3,7 +3,6 @@
 pub mod colour;
 pub mod heat;
 pub mod overlay;
-pub mod resize;
 pub mod strip;
 
 mod canvas;

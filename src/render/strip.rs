@@ -5,10 +5,10 @@ use super::canvas::{Area, Rgb};
 use super::colour::Colormap;
 use super::heat::Status;
 use super::overlay::{HEAT_ALPHA, overlay};
-use super::resize::bilinear;
 use super::text::Style;
 use crate::image::{Filter, Region, resample};
 use crate::picture::Picture;
+use crate::resize::bilinear;
 
 /// What one exit says.
 #[derive(Debug, Clone, Copy)]
@@ -164,8 +164,8 @@ fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
     cells.iter().map(|cell| LABEL_COLOURS[number(cell.label) % LABEL_COLOURS.len()]).collect()
 }
 
-/// The heat map over the photo, or the pale photo with the reason why there is none.
-fn cell_picture(photo: &Picture, heat: &HeatMap, options: &Options) -> Picture {
+/// The heat map over a square photo, or the pale photo with the reason why there is none.
+pub fn cell_picture(photo: &Picture, heat: &HeatMap, options: &Options) -> Picture {
     let size = photo.width;
     let lines = match heat.status {
         Status::Ok => {
@@ -203,7 +203,7 @@ fn caption(page: &mut Picture, cell: &Cell, x: usize, below: usize, size: usize)
 }
 
 /// A probability for reading: never "100.0 %" for what is not certain.
-fn percent(p: f32) -> String {
+pub fn percent(p: f32) -> String {
     match p {
         p if !p.is_finite() => "\u{2013}".into(),
         p if p > 0.999 && p < 1.0 => "> 99.9 %".into(),

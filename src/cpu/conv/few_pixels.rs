@@ -18,7 +18,7 @@ fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
         let (row, column) = (p / output.w * sy, p % output.w * sx);
         let inside = (0..kh * kw).filter_map(|tap| {
             let (y, x) = ((row + tap / kw).wrapping_sub(py), (column + tap % kw).wrapping_sub(px));
-            (y < input.h && x < input.w).then_some((tap as u32, (y * input.w + x) as u32))
+            (y < input.h && x < input.w).then(|| (tap as u32, (y * input.w + x) as u32))
         });
         inside.collect()
     };

@@ -65,7 +65,7 @@ impl BorderClasses {
     }
 }
 
-/// Parameters of [`Op::PooledConv2dGrad`]; input: the gradient g of the convolution's result.
+/// Parameters of [`super::Op::PooledConv2dGrad`]; input: the gradient g of the convolution's result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PooledConv2dGrad {
     /// K / (H W): the kernel sums of each class, (classes, O, I).
@@ -88,7 +88,7 @@ impl PooledConv2dGrad {
     }
 }
 
-/// Parameters of [`Op::WeightedSum`]; inputs: weights (C, 1, 1), channels (C, H, W).
+/// Parameters of [`super::Op::WeightedSum`]; inputs: weights (C, 1, 1), channels (C, H, W).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightedSum {
     /// Whether negative sums become zero.
@@ -103,7 +103,7 @@ pub(super) fn weighted_sum_shape(inputs: &[Shape]) -> Result<Shape> {
     Ok(Shape { c: 1, ..*channels })
 }
 
-/// Parameters of [`Op::Heat`]: a (1, h, w) map is resized bilinearly (half-pixel centres, edges
+/// Parameters of [`super::Op::Heat`]: a (1, h, w) map is resized bilinearly (half-pixel centres, edges
 /// repeated) to (1, `height`, `width`); then its minimum is subtracted and it is divided by its
 /// maximum. A map that is the same everywhere becomes zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Heat {
     }
 }
 
-/// Parameters of [`Op::Cam`]; inputs: the gradient of the head's first convolution, the tap (C, H, W).
+/// Parameters of [`super::Op::Cam`]; inputs: the gradient of the head's first convolution, the tap (C, H, W).
 ///
 /// The result is a record of C + H W + 2 numbers: the channel weights, the map, its minimum
 /// and its maximum.

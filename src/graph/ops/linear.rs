@@ -37,7 +37,7 @@ impl Linear {
     }
 }
 
-/// Parameters of [`Op::LinearGrad`]: dx[i] = sum over o of weight[o, i] * g[o].
+/// Parameters of [`Op::LinearGrad`]: `dx[i]` = sum over o of `weight[o, i] * g[o]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinearGrad {
     /// (O, I).

@@ -1,6 +1,6 @@
 //! Reads a PyTorch checkpoint without running any of its code.
 //!
-//! Our own closed walk over every pickle ([`pickle`]) and over the container comes first: it
+//! Our own closed walk over every pickle (`pickle`) and over the container comes first: it
 //! refuses forbidden globals, damaged archives and storages that are not there. Only then does
 //! the `pytorch-reader` crate take the tensors out.
 

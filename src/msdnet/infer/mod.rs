@@ -62,7 +62,7 @@ type Found<T> = Result<T, Unclear>;
 /// and whether global convolutions share weights between their branches, because the port stores
 /// both branches either way.
 ///
-/// The result still has to be compared with the tensors one by one: see [`super::confirm`].
+/// The result still has to be compared with the tensors one by one: see [`super::confirm()`].
 pub fn infer(shapes: &Shapes) -> Found<Inferred> {
     let layout = layout(shapes)?;
     let guess = Guess { shapes, layout };

@@ -1,6 +1,6 @@
 //! Our weights file: safetensors with PyTorch's own tensor names, batch norm unfolded.
 //!
-//! `__metadata__` holds `format: pt` and, under `msdcam`, a JSON text ([`About`]) with all that
+//! `__metadata__` holds `format: pt` and, under `msdcam`, a JSON text (`About`) with all that
 //! is needed to run the network: architecture, input size, class names, normalisation, origin.
 
 mod header;

@@ -1,0 +1,256 @@
+//! `msdcam bench`: how long each exit takes on this device.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use msdcam::Result;
+use msdcam::cam::{Explainer, Question};
+use msdcam::device::Device;
+use msdcam::graph::plan::Order;
+use serde::Serialize;
+
+use super::model::{Model, ModelArgs};
+use super::output::Output;
+
+/// Measure how long each exit takes on this device, with and without Grad-CAM
+///
+/// A time is that of one batch, from the input in memory to the answers in memory. All measurements
+/// take turns, so that a slow moment of the machine falls on all alike.
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Args {
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+    /// About how long to measure in all
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds, allow_hyphen_values = true)]
+    seconds: f64,
+    /// One JSON object on standard output instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Turns that each measurement gets.
+const ROUNDS: u32 = 10;
+
+/// Everything measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    device: String,
+    /// Of the CPU device only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<usize>,
+    batch: usize,
+    exits: Vec<ExitTimes>,
+    all_exits: Times,
+}
+
+#[derive(Debug, Serialize)]
+struct ExitTimes {
+    exit: usize,
+    #[serde(flatten)]
+    times: Times,
+}
+
+#[derive(Debug, Serialize)]
+struct Times {
+    forward: Latency,
+    grad_cam: Latency,
+}
+
+/// Times of one batch, and what they make in images.
+#[derive(Debug, Clone, Serialize)]
+struct Latency {
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    images_per_s: f64,
+    samples: usize,
+}
+
+/// Measures and prints a table or JSON.
+pub fn run(args: Args) -> Result<()> {
+    let model = args.model.load()?;
+    let batch = usize::from(args.batch);
+    let questions = (1..=model.exits()).map(|exit| vec![exit]).chain([(1..=model.exits()).collect()]);
+    let questions = questions.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));
+    let mut measurements = questions
+        .map(|(exits, maps)| {
+            let question = Question { exits, maps, order: Order::Depth };
+            let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+            Ok(Measurement { explainer, times: Vec::new() })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    model.announce();
+    let bar = progress(&model, &measurements);
+    measure(
+        &mut measurements,
+        &noise(batch * model.network.graph.shape(model.network.input).len()),
+        args.seconds,
+        &bar,
+    )?;
+
+    let mut times = measurements
+        .chunks_exact(2)
+        .map(|pair| Times { forward: pair[0].latency(batch), grad_cam: pair[1].latency(batch) });
+    let exits = times.by_ref().take(model.exits()).enumerate();
+    let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
+    let all_exits = times.next().expect("all exits together come last");
+    let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
+    let text = if args.json {
+        serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n"
+    } else {
+        report.table(&model.device.description())
+    };
+    Output::default().print(&text)
+}
+
+/// One question, asked again and again.
+struct Measurement {
+    explainer: Explainer,
+    /// Seconds.
+    times: Vec<f64>,
+}
+
+impl Measurement {
+    /// Asks until `time` is over, at least once; the first, unmeasured time warms the caches.
+    fn burst(&mut self, input: &[f32], time: Duration) -> Result<()> {
+        let start = Instant::now();
+        self.explainer.explain(input, None)?;
+        loop {
+            let before = Instant::now();
+            self.explainer.explain(input, None)?;
+            self.times.push(before.elapsed().as_secs_f64());
+            if start.elapsed() >= time {
+                return Ok(());
+            }
+        }
+    }
+
+    fn latency(&self, batch: usize) -> Latency {
+        let mut sorted = self.times.clone();
+        sorted.sort_by(f64::total_cmp);
+        // Nanoseconds are the clock's last digit.
+        let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
+        Latency {
+            p50_ms: ms(0.5),
+            p90_ms: ms(0.9),
+            p99_ms: ms(0.99),
+            images_per_s: (batch * sorted.len()) as f64 / sorted.iter().sum::<f64>(),
+            samples: sorted.len(),
+        }
+    }
+}
+
+fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &ProgressBar) -> Result<()> {
+    let start = Instant::now();
+    let total = Duration::from_secs_f64(seconds);
+    // One round more than is measured: the first brings the clock speed and the memory up.
+    let burst = total / (ROUNDS + 1) / measurements.len() as u32;
+    for round in 0..=ROUNDS {
+        for measurement in measurements.iter_mut() {
+            measurement.burst(input, burst)?;
+            if round == 0 {
+                measurement.times.clear();
+            }
+            bar.inc(1);
+        }
+        // A network too slow for its share still gets one measured round.
+        if round > 0 && start.elapsed() >= total {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn progress(model: &Model, measurements: &[Measurement]) -> ProgressBar {
+    if model.quiet {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style =
+        ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is sound");
+    ProgressBar::new(measurements.len() as u64 * u64::from(ROUNDS + 1)).with_style(style)
+}
+
+/// The smallest number that a share `p` of the `sorted` numbers does not exceed.
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let rank = (p * sorted.len() as f64).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}
+
+/// Numbers spread over [0, 1): a linear congruential generator (Knuth's MMIX), its upper bits.
+fn noise(len: usize) -> Vec<f32> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// `cpu`, or `cuda:0`: the description's first word.
+fn device_name(model: &Model) -> String {
+    model.device.description().split(' ').next().unwrap_or_default().into()
+}
+
+fn threads(model: &Model) -> Option<usize> {
+    match &model.device {
+        Device::Cpu(cpu) => Some(cpu.threads()),
+        Device::Cuda(_) => None,
+    }
+}
+
+impl Report {
+    fn table(&self, device: &str) -> String {
+        let plural = if self.batch == 1 { "" } else { "s" };
+        let mut text = format!("{device}, batches of {} image{plural}, times in ms\n\n", self.batch);
+        text += &format!("{:4}  {:<38}    {}\n", "", "forward", "forward and Grad-CAM");
+        let columns = format!("{:>8}{:>9}{:>9}{:>12}", "p50", "p90", "p99", "images/s");
+        text += &format!("exit  {columns}    {columns}\n");
+        let mut row = |name: &str, times: &Times| {
+            text += &format!("{name:>4}  {}    {}\n", times.forward.columns(), times.grad_cam.columns());
+        };
+        for exit in &self.exits {
+            row(&exit.exit.to_string(), &exit.times);
+        }
+        row("all", &self.all_exits);
+        text
+    }
+}
+
+impl Latency {
+    fn columns(&self) -> String {
+        let Latency { p50_ms, p90_ms, p99_ms, images_per_s, .. } = self;
+        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}")
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    const LONGEST: f64 = 86_400.0;
+    let wanted = || format!("expected a number above 0 and at most {LONGEST}");
+    let seconds: f64 = text.parse().map_err(|_| wanted())?;
+    if seconds > 0.0 && seconds <= LONGEST { Ok(seconds) } else { Err(wanted()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_one_of_the_numbers() {
+        let times: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!([0.5, 0.9, 0.99, 1.0].map(|p| quantile(&times, p)), [50.0, 90.0, 99.0, 100.0]);
+        assert_eq!(quantile(&[7.0], 0.99), 7.0);
+    }
+
+    #[test]
+    fn noise_is_spread_over_its_range() {
+        let numbers = noise(10_000);
+        assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
+        let mean = numbers.iter().sum::<f32>() / 1e4;
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
+    }
+}

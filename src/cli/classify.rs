@@ -1,0 +1,151 @@
+//! `msdcam classify`: what each exit says, without maps.
+
+use std::path::{Path, PathBuf};
+
+use msdcam::Result;
+use msdcam::cam::{ExitAnswer, Explainer, Question};
+use msdcam::error::printable;
+use msdcam::graph::plan::Order;
+use msdcam::render::strip::percent;
+use serde::Serialize;
+
+use super::images;
+use super::model::ModelArgs;
+use super::outcome::{Outcome, Tally};
+use super::output::{self, Output};
+use super::records::{self, ExitRecord};
+use super::select::Exits;
+use super::table;
+
+/// Say what each exit takes an image for, and how sure it is
+///
+/// Images are PNG, JPEG or WebP, of any size. One that cannot be used fails alone: the others are
+/// done, and the exit code is 3.
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Args {
+    /// Photos to classify
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
+    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
+    exits: Exits,
+    /// Stop at the first exit that is at least so sure, and compute no further; above 0, at most 1
+    #[arg(long, value_name = "P", value_parser = probability, allow_hyphen_values = true)]
+    early_exit: Option<f32>,
+    /// One JSON object an image on standard output instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// What is said about an image besides its path.
+#[derive(Debug, Serialize)]
+struct Found {
+    exits: Vec<ExitRecord>,
+    #[serde(flatten)]
+    work: Option<Work>,
+}
+
+/// What stopping early saved.
+#[derive(Debug, Serialize)]
+struct Work {
+    /// The exit that was sure enough; absent where none was.
+    stopped_at: Option<usize>,
+    /// Multiply-adds done for this image.
+    multiply_adds: u64,
+    /// Multiply-adds of all exits asked for.
+    multiply_adds_all: u64,
+}
+
+/// Classifies the images and prints a table or JSON.
+pub fn run(args: Args) -> Result<Outcome> {
+    let model = args.model.load()?;
+    let exits = args.exits.resolve(model.exits())?;
+    let group = images::group_size(&model, args.images.len());
+    let (order, batch) = if args.early_exit.is_some() { (Order::ByExit, 1) } else { (Order::Depth, group) };
+    let question = Question { exits, maps: false, order };
+    let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+
+    model.announce();
+    let bar = images::progress(&model, args.images.len());
+    let input = model.network.graph.shape(model.network.input).len();
+    let (mut output, mut tally) = (Output::default(), Tally::default());
+    for paths in args.images.chunks(group) {
+        let mut works = Vec::new();
+        let answered = images::answer_group(&model, paths, None, |inputs| match args.early_exit {
+            Some(confidence) => {
+                early_exit(&mut explainer, inputs.chunks_exact(input), confidence, &mut works)
+            }
+            None => explainer.explain(inputs, None),
+        })?;
+        let mut works = works.into_iter();
+        for (path, answered) in paths.iter().zip(answered) {
+            tally.count(path, &answered);
+            let found = answered.map(|(_, answers)| Found {
+                exits: answers.iter().map(|answer| ExitRecord::new(answer, &model.labels)).collect(),
+                work: works.next(),
+            });
+            let text = if args.json { records::line(path, &found) } else { for_people(path, &found) };
+            bar.suspend(|| {
+                if let Err(error) = &found {
+                    output::error(error);
+                }
+                output.print(&text)
+            })?;
+            bar.inc(1);
+        }
+        if output.is_closed() {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    if let Some(summary) = tally.summary() {
+        output::note(&summary);
+    }
+    Ok(tally.outcome())
+}
+
+/// Asks about one image after another, so that each one's work can be counted.
+fn early_exit(
+    explainer: &mut Explainer,
+    images: std::slice::ChunksExact<f32>,
+    confidence: f32,
+    works: &mut Vec<Work>,
+) -> Result<Vec<Vec<ExitAnswer>>> {
+    let all = explainer.runner().plan().multiply_adds();
+    let mut answer = |image| {
+        let before = explainer.runner().multiply_adds_done();
+        let answers = explainer.explain_early_exit(image, None, confidence)?.remove(0);
+        let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
+        works.push(Work {
+            stopped_at: stop.map(|last| last.exit),
+            multiply_adds: explainer.runner().multiply_adds_done() - before,
+            multiply_adds_all: all,
+        });
+        Ok(answers)
+    };
+    images.map(&mut answer).collect()
+}
+
+fn for_people(path: &Path, found: &Result<Found>) -> String {
+    let Ok(found) = found else { return String::new() };
+    let mut text = format!("{}\n{}", printable(&path.to_string_lossy()), table::exits(&found.exits));
+    if let Some(work) = &found.work {
+        let end = match work.stopped_at {
+            Some(exit) => format!("stopped at exit {exit}"),
+            None => "no exit was sure enough".into(),
+        };
+        let (done, all) = (work.multiply_adds as f64, work.multiply_adds_all as f64);
+        let share = percent((done / all) as f32);
+        text += &format!("  {end}: {:.1} of {:.1} million multiply-adds, {share}\n", done / 1e6, all / 1e6);
+    }
+    text
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    let p: f32 = text.parse().map_err(|_| "expected a number above 0 and at most 1".to_string())?;
+    // Not a number is in no range.
+    if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected a number above 0 and at most 1".into()) }
+}

@@ -1,0 +1,103 @@
+//! The network and its device: `--weights`, `--device`, `--threads`.
+
+use std::path::PathBuf;
+
+use msdcam::device::{Device, DeviceChoice};
+use msdcam::error::printable;
+use msdcam::msdnet::{self, Network, Weights};
+
+use super::output;
+
+/// Which network runs where.
+#[derive(Debug, clap::Args)]
+pub struct ModelArgs {
+    /// Weights made by `msdcam convert` [default: the built-in ten-exit CIFAR-10 network]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Where to compute: cpu, cuda or cuda:N; auto takes the first GPU if there is one, else the CPU
+    #[arg(long, default_value = "auto", value_parser = device_choice)]
+    device: DeviceChoice,
+    /// Threads on the CPU [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// No progress, no notes and, where the results are files, no table: only errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// A network on its device.
+pub struct Model {
+    pub network: Network,
+    /// Class names.
+    pub labels: Vec<String>,
+    /// Mean and standard deviation of the input's normalisation.
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    /// The weights' file, printable, or `built-in`.
+    pub weights: String,
+    /// SHA-256 of the checkpoint that they come from.
+    pub source_sha256: String,
+    pub device: Device,
+    /// Threads for everything that runs on the CPU.
+    pub threads: usize,
+    pub quiet: bool,
+}
+
+impl ModelArgs {
+    /// Reads the weights and opens the device.
+    ///
+    /// # Errors
+    /// When the weights or the device cannot be used.
+    pub fn load(&self) -> msdcam::Result<Model> {
+        let weights = match &self.weights {
+            Some(file) => Weights::read(file)?,
+            None => msdnet::built_in_weights()?,
+        };
+        let network = msdnet::load(&weights)?;
+        let device = Device::open(self.device, self.threads.map_or(0, usize::from))?;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Model {
+            network,
+            labels: weights.labels,
+            mean: weights.mean,
+            std: weights.std,
+            weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
+            source_sha256: weights.source_sha256,
+            device,
+            threads: self.threads.map_or_else(cores, usize::from),
+            quiet: self.quiet,
+        })
+    }
+}
+
+impl Model {
+    /// Says which device it is; once nothing stands against using it.
+    pub fn announce(&self) {
+        if !self.quiet {
+            output::note(&format!("device: {}", self.device.description()));
+        }
+    }
+
+    /// How many exits the network has.
+    pub fn exits(&self) -> usize {
+        self.network.exits.len()
+    }
+
+    /// Side of the network's input image, pixels.
+    pub fn input(&self) -> usize {
+        self.network.config.input
+    }
+}
+
+fn device_choice(text: &str) -> Result<DeviceChoice, String> {
+    let unknown = || "expected auto, cpu, cuda or cuda:N".to_string();
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        _ => {
+            let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
+            number.parse().map(DeviceChoice::Cuda).map_err(|_| unknown())
+        }
+    }
+}

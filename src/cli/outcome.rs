@@ -1,0 +1,73 @@
+//! How a command about several images ended.
+
+use std::path::Path;
+
+use msdcam::Error;
+use msdcam::error::printable;
+
+/// Whether all images, some or none could be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    AllDone,
+    SomeFailed,
+    NoneDone,
+}
+
+impl Outcome {
+    /// The process exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::AllDone => 0,
+            Outcome::SomeFailed => 3,
+            Outcome::NoneDone => 4,
+        }
+    }
+}
+
+/// How many images went well, and which failed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    done: usize,
+    failed: Vec<String>,
+}
+
+impl Tally {
+    /// Counts an image.
+    pub fn count<T>(&mut self, image: &Path, result: &Result<T, Error>) {
+        match result {
+            Ok(_) => self.done += 1,
+            Err(_) => self.failed.push(printable(&image.to_string_lossy())),
+        }
+    }
+
+    /// Images counted.
+    pub fn images(&self) -> usize {
+        self.done + self.failed.len()
+    }
+
+    /// Images that failed.
+    pub fn failed(&self) -> usize {
+        self.failed.len()
+    }
+
+    /// The end of the command.
+    pub fn outcome(&self) -> Outcome {
+        match (self.done, self.failed.len()) {
+            (_, 0) => Outcome::AllDone,
+            (0, _) => Outcome::NoneDone,
+            _ => Outcome::SomeFailed,
+        }
+    }
+
+    /// `2 of 7 images failed: a.png, b.png`; nothing if none failed or there was only one image.
+    pub fn summary(&self) -> Option<String> {
+        const SHOWN: usize = 10;
+        let (failed, all) = (self.failed.len(), self.images());
+        if failed == 0 || all == 1 {
+            return None;
+        }
+        let more = if failed > SHOWN { format!(" and {} more", failed - SHOWN) } else { String::new() };
+        let shown = self.failed[..failed.min(SHOWN)].join(", ");
+        Some(format!("{failed} of {all} images failed: {shown}{more}"))
+    }
+}

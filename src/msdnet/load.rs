@@ -1,0 +1,15 @@
+//! From weights to a network.
+
+use std::sync::Arc;
+
+use super::{Network, Weights};
+use crate::Result;
+
+/// The network of `weights`.
+///
+/// # Errors
+/// When a tensor is missing or has other dimensions than the architecture wants; never for
+/// weights that were read from a file.
+pub fn load(weights: &Weights) -> Result<Network> {
+    Network::new(&weights.config, |name, dims| weights.get(name, dims).map(Arc::from))
+}

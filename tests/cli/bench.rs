@@ -1,0 +1,35 @@
+//! `msdcam bench`.
+
+use crate::program::Place;
+
+#[test]
+fn json_has_ordered_times_of_every_exit_with_and_without_maps() {
+    let run = Place::new().msdcam("bench --seconds 0.2 --batch 2 --threads 2 --device cpu --json");
+    assert_eq!(run.code, 0, "{run:?}");
+    let [report] = &run.json()[..] else { panic!("{run:?}") };
+    assert_eq!((report["device"].as_str(), report["threads"].as_u64()), (Some("cpu"), Some(2)));
+    assert_eq!(report["batch"].as_u64(), Some(2));
+    let exits = report["exits"].as_array().unwrap();
+    assert_eq!(
+        exits.iter().map(|e| e["exit"].as_u64().unwrap()).collect::<Vec<_>>(),
+        (1..=10).collect::<Vec<_>>()
+    );
+    for times in exits.iter().chain([&report["all_exits"]]) {
+        for what in ["forward", "grad_cam"] {
+            let number = |key: &str| times[what][key].as_f64().unwrap();
+            let ms = ["p50_ms", "p90_ms", "p99_ms"].map(number);
+            assert!(ms[0] > 0.0 && ms.is_sorted(), "{times}");
+            assert!(number("images_per_s") > 0.0 && number("samples") >= 1.0, "{times}");
+        }
+    }
+}
+
+#[test]
+fn the_table_has_a_row_for_each_exit_and_one_for_all() {
+    let run = Place::new().msdcam("bench --seconds 0.1 --quiet");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    let rows: Vec<Vec<&str>> = run.stdout.lines().skip(4).map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows.len(), 11, "{run:?}");
+    assert!(rows.iter().all(|row| row.len() == 9), "{run:?}");
+    assert_eq!((rows[0][0], rows[9][0], rows[10][0]), ("1", "10", "all"));
+}
