@@ -29,7 +29,7 @@ fn assert_says<T>(result: Result<T, Error>, words: &[&str]) {
 /// A chain of levels: enough launches for something to go wrong between them.
 fn plan() -> Arc<Plan> {
     let mut graph = Graph::new();
-    let mut x = graph.push(Op::Input(Shape::new(2, 65, 63)), &[]).unwrap();
+    let mut x = graph.push(Op::Input(Shape::new(3, 65, 63)), &[]).unwrap();
     for _ in 0..4 {
         x = graph.push(Op::Relu, &[x]).unwrap();
         x = graph
@@ -141,7 +141,7 @@ fn too_little_memory_halves_the_batch_and_says_so() {
         let input = vec![0.5; capacity * plan.input_len];
         let mut output = vec![f32::NAN; capacity * plan.output_len];
         runner.run(&input, &mut output).unwrap();
-        assert!(output.iter().take(2 * 65 * 63).all(|&x| x == 0.5));
+        assert!(output.iter().take(3 * 65 * 63).all(|&x| x == 0.5));
         assert!(runner.run(&vec![0.0; 64 * plan.input_len], &mut vec![0.0; 64 * plan.output_len]).is_err());
     });
 }

@@ -16,6 +16,8 @@ type Program = *mut c_void;
 /// A loaded NVRTC.
 pub struct Nvrtc {
     library: Library,
+    /// Its built-in headers, which it asks the loader for by name alone.
+    _builtins: Vec<Library>,
     /// Where it was found.
     pub path: PathBuf,
     /// (major, minor).
@@ -40,7 +42,7 @@ impl Nvrtc {
     /// [`Error::Device`] that says where it was looked for.
     pub fn find() -> Result<Nvrtc> {
         if let Some(wanted) = std::env::var_os("MSDCAM_NVRTC") {
-            let wanted = PathBuf::from(wanted);
+            let wanted = std::path::absolute(&wanted).unwrap_or_else(|_| PathBuf::from(&wanted));
             let candidates = if wanted.is_dir() { in_folder(&wanted) } else { vec![wanted.clone()] };
             let found = candidates.iter().find_map(|path| Nvrtc::load(path).ok());
             return found.ok_or_else(|| {
@@ -57,11 +59,20 @@ impl Nvrtc {
         })
     }
 
-    fn load(path: &Path) -> Result<Nvrtc> {
+    /// Loads NVRTC from a file, given by its whole path (or, by a bare name, from the loader's path).
+    ///
+    /// # Errors
+    /// [`Error::Device`] when it cannot be loaded, or is no NVRTC.
+    pub fn load(path: &Path) -> Result<Nvrtc> {
         let failed = |e: libloading::Error| Error::device(format!("{}: {e}", path.display()));
         // SAFETY: NVRTC's initialisers do nothing but set it up.
         let library = unsafe { Library::new(path) }.map_err(failed)?;
-        let mut nvrtc = Nvrtc { library, path: path.to_path_buf(), version: (0, 0) };
+        let beside = path.parent().filter(|folder| folder.is_absolute());
+        let builtins = beside.into_iter().flat_map(children);
+        let builtins = builtins.filter(|path| name_starts(path, "libnvrtc-builtins.so"));
+        // SAFETY: as above; this library holds data only.
+        let builtins = builtins.filter_map(|path| unsafe { Library::new(path) }.ok()).collect();
+        let mut nvrtc = Nvrtc { library, _builtins: builtins, path: path.to_path_buf(), version: (0, 0) };
         let (mut major, mut minor) = (0, 0);
         let version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int = nvrtc.function("nvrtcVersion")?;
         // SAFETY: two places for two numbers.
@@ -170,8 +181,8 @@ impl Nvrtc {
     }
 }
 
-/// The files in `folder` that may be NVRTC, and in the folder's `lib`.
-fn in_folder(folder: &Path) -> Vec<PathBuf> {
+/// The files in `folder` that may be NVRTC.
+pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
     NAMES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
 }
 
