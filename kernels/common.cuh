@@ -6,6 +6,7 @@
 // src/cuda/arguments.rs; a test compares the two texts.
 
 #define THREADS 256
+#define WARPS 8
 #define MAX_JOBS 16
 #define MAX_STEPS 16
 #define SHARED_FLOATS 8448
@@ -130,6 +131,7 @@ struct Launch {
     const struct Step* steps;
     float* scratch;
     unsigned int* counters;
+    // The images of this launch, by their number in the memory; null: the first ones.
     const unsigned int* active;
     // Numbers between two images, for each space.
     unsigned int input_stride;
@@ -162,9 +164,9 @@ __device__ __forceinline__ float* slot(const Launch& launch, unsigned int space,
     return space_start(launch, space) + (size_t)image * space_stride(launch, space) + place;
 }
 
-// The images of a run are those in the list: all of them, or those that still need an answer.
+// The images of a run are all of them, or those in the list that still need an answer.
 __device__ __forceinline__ unsigned int image_number(const Launch& launch, unsigned int i) {
-    return launch.active[i];
+    return launch.active == nullptr ? i : launch.active[i];
 }
 
 __device__ __forceinline__ int plane(int h, int w) { return h * w; }
@@ -187,22 +189,22 @@ __device__ __forceinline__ float positive(float x) { return x < 0.0f ? 0.0f : x;
 __device__ __forceinline__ float smaller(float a, float b) { return b < a || b != b ? b : a; }
 __device__ __forceinline__ float larger(float a, float b) { return b > a || b != b ? b : a; }
 
-// Smallest and largest of what a block's threads hold, known to all of them. `shared` holds
-// 2 * THREADS numbers; a barrier has passed since it was last used.
+// Smallest and largest of what a block's threads hold, known to all of them. `shared` holds two
+// numbers a warp; a barrier has passed since it was last used.
 __device__ __forceinline__ void block_range(float* shared, float& least, float& most) {
-    const unsigned int t = threadIdx.x;
-    shared[t] = least;
-    shared[THREADS + t] = most;
-    __syncthreads();
-    for (unsigned int half = THREADS / 2; half > 0; half /= 2) {
-        if (t < half) {
-            shared[t] = smaller(shared[t], shared[t + half]);
-            shared[THREADS + t] = larger(shared[THREADS + t], shared[THREADS + t + half]);
-        }
-        __syncthreads();
+    for (int half = 16; half > 0; half /= 2) {
+        least = smaller(least, __shfl_xor_sync(0xffffffffu, least, half));
+        most = larger(most, __shfl_xor_sync(0xffffffffu, most, half));
     }
-    least = shared[0];
-    most = shared[THREADS];
+    if (threadIdx.x % 32 == 0) {
+        shared[threadIdx.x / 32] = least;
+        shared[WARPS + threadIdx.x / 32] = most;
+    }
+    __syncthreads();
+    for (int warp = 0; warp < WARPS; warp++) {
+        least = smaller(least, shared[warp]);
+        most = larger(most, shared[WARPS + warp]);
+    }
     __syncthreads();
 }
 

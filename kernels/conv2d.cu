@@ -64,16 +64,25 @@ __device__ __forceinline__ Pixel pixel_number(const Step& step, unsigned int num
     return pixel;
 }
 
-__device__ __forceinline__ void patch_pixel(const Launch& launch, const Step& step, unsigned int number,
-                                            Patch& patch, int j) {
-    const unsigned int pixels = launch.images * step.rows * step.columns;
-    const Pixel pixel = pixel_number(step, min(number, pixels - 1));
+// Sets pixel `j` of the patch to `pixel`, or to one far outside where there is none.
+__device__ __forceinline__ void set_pixel(const Launch& launch, const Step& step, const Pixel& pixel,
+                                          bool exists, Patch& patch, int j) {
     const int row = step.row_first + step.row_step * pixel.row;
     const int column = step.column_first + step.column_step * pixel.column;
-    const unsigned int image = image_number(launch, pixel.image);
+    const unsigned int image = exists ? image_number(launch, pixel.image) : 0;
     patch.offset[j] = image * space_stride(launch, step.first_space) + step.first + row * step.in_w + column;
-    patch.row[j] = number < pixels ? row : -0x40000000;
+    patch.row[j] = exists ? row : -0x40000000;
     patch.column[j] = column;
+}
+
+__device__ __forceinline__ void next_pixel(const Step& step, Pixel& pixel) {
+    if (++pixel.column == step.columns) {
+        pixel.column = 0;
+        if (++pixel.row == step.rows) {
+            pixel.row = 0;
+            pixel.image++;
+        }
+    }
 }
 
 // Adds COUNT terms of one tap to the sums.
@@ -171,20 +180,33 @@ __device__ __forceinline__ void sum_slice(const Step& step, const float* x, cons
     }
 }
 
-// Bias and ReLU, or the gate of a gradient's ReLU, and the way into memory.
-__device__ __forceinline__ void write_result(const Launch& launch, const Step& step, const Pixel& pixel,
-                                             int channel, float sum) {
+// Where one result goes, and what its sum meets on the way: a bias, or the value whose ReLU gates
+// it. Found before the sum is there, so that nothing waits for it in the end.
+struct Result {
+    float* place;
+    float bias_or_gate;
+};
+
+__device__ __forceinline__ Result find_result(const Launch& launch, const Step& step, const Pixel& pixel,
+                                              int channel) {
     const unsigned int image = image_number(launch, pixel.image);
     const int row = step.out_row_first + step.out_row_step * pixel.row;
     const int column = step.out_column_first + step.out_column_step * pixel.column;
     const unsigned int place = (channel * step.out_h + row) * step.out_w + column;
+    Result result;
+    result.place = slot(launch, step.out_space, step.out, image) + place;
+    result.bias_or_gate = step.op == OP_CONV2D ? __ldg(launch.weights + step.bias + channel)
+                                               : conv2d_grad_gate(launch, step, image, place);
+    return result;
+}
+
+__device__ __forceinline__ void write_result(const Step& step, const Result& result, float sum) {
     if (step.op == OP_CONV2D) {
-        sum += __ldg(launch.weights + step.bias + channel);
-        sum = step.relu != RULE_NONE ? positive(sum) : sum;
+        sum += result.bias_or_gate;
+        *result.place = step.relu != RULE_NONE ? positive(sum) : sum;
     } else {
-        sum = conv2d_grad_gate(launch, step, image, place, sum);
+        *result.place = relu_gate(step.relu, sum, result.bias_or_gate);
     }
-    slot(launch, step.out_space, step.out, image)[place] = sum;
 }
 
 template <bool VECTOR>
@@ -199,16 +221,32 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
 
     const int slice = threadIdx.x / 8, lane = threadIdx.x % 8;
     const int pixel_lane = narrow ? lane : lane % 4, channel_lane = narrow ? 0 : lane / 4;
+    const unsigned int pixels = launch.images * step.rows * step.columns;
+
+    const int result_channel = first_channel + threadIdx.x / tile_pixels;
+    const unsigned int result_pixel = first_pixel + threadIdx.x % tile_pixels;
+    const bool exists = result_channel < step.out_c && result_pixel < pixels;
+    Result result = {nullptr, 0.0f};
+    if (exists) {
+        result = find_result(launch, step, pixel_number(step, result_pixel), result_channel);
+    }
+
     const int first_term = group * GROUP + slice * SLICE;
     const int terms = min(SLICE, step.terms - first_term);
     const int channel = first_channel + channel_lane * CHANNELS;
     if (terms > 0 && channel < step.weight_row) {
         Patch patch;
+        Pixel pixel = pixel_number(step, first_pixel + pixel_lane * PIXELS);
 #pragma unroll
         for (int j = 0; j < PIXELS; j++) {
-            patch_pixel(launch, step, first_pixel + pixel_lane * PIXELS + j, patch, j);
+            set_pixel(launch, step, pixel, first_pixel + pixel_lane * PIXELS + j < pixels, patch, j);
+            next_pixel(step, pixel);
         }
-        Term term = term_number(step, first_term);
+        // A vector's window is one pixel, its taps are its channels.
+        Term term = {0, 0, first_term};
+        if (!VECTOR) {
+            term = term_number(step, first_term);
+        }
         const float* weight = launch.weights + step.weight + (size_t)first_term * step.weight_row + channel;
         float sum[PIXELS][CHANNELS];
         sum_slice<4, VECTOR>(step, space_start(launch, step.first_space), patch, term, terms, weight, sum);
@@ -220,9 +258,6 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
     }
     __syncthreads();
 
-    const int result_channel = first_channel + threadIdx.x / tile_pixels;
-    const unsigned int result_pixel = first_pixel + threadIdx.x % tile_pixels;
-    const bool exists = result_channel < step.out_c && result_pixel < launch.images * step.rows * step.columns;
     const int slices = (min(GROUP, step.terms - (int)group * GROUP) + SLICE - 1) / SLICE;
     float sum = 0.0f;
     if (exists) {
@@ -243,13 +278,13 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
         }
     }
     if (exists) {
-        write_result(launch, step, pixel_number(step, result_pixel), result_channel, sum);
+        write_result(step, result, sum);
     }
 }
 
 __device__ __forceinline__ void conv2d_whole(const Launch& launch, const Job& job, const Step& step,
                                              unsigned int block, float* shared) {
-    const unsigned int tile = block * (THREADS / 32) + threadIdx.x / 32;
+    const unsigned int tile = block * WARPS + threadIdx.x / 32;
     const int channel = tile % job.across * CHANNELS;
     const unsigned int pixels = launch.images * step.rows * step.columns;
     const unsigned int first_pixel = tile / job.across * (32 * PIXELS) + threadIdx.x % 32;
@@ -259,7 +294,8 @@ __device__ __forceinline__ void conv2d_whole(const Launch& launch, const Job& jo
     Patch patch;
 #pragma unroll
     for (int j = 0; j < PIXELS; j++) {
-        patch_pixel(launch, step, first_pixel + 32 * j, patch, j);
+        const unsigned int number = first_pixel + 32 * j;
+        set_pixel(launch, step, pixel_number(step, number), number < pixels, patch, j);
     }
     const float* x = space_start(launch, step.first_space);
     const float* weight = launch.weights + step.weight + channel;
@@ -311,7 +347,7 @@ __device__ __forceinline__ void conv2d_whole(const Launch& launch, const Job& jo
 #pragma unroll
             for (int n = 0; n < CHANNELS; n++) {
                 if (channel + n < step.out_c) {
-                    write_result(launch, step, pixel, channel + n, group[j][n]);
+                    write_result(step, find_result(launch, step, pixel, channel + n), group[j][n]);
                 }
             }
         }

@@ -127,9 +127,9 @@ fn the_tests_of_ops_networks_and_random_graphs_pass() {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    let cache = gpu::repository("target/standin-kernels");
-    let output = cargo.env("MSDCAM_CUDA_TESTS", "standin").env("XDG_CACHE_HOME", cache).output().unwrap();
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let output = gpu::as_standin(&mut cargo).output().unwrap();
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success(), "{out}\n{err}");
     assert!(out.contains("devices_and_reference_agree_on_random_graphs ... ok"), "{out}");
 }
@@ -194,6 +194,35 @@ fn a_level_is_one_launch_and_a_run_one_copy_each_way() {
         let (plan, _) = default_case(2, Order::Depth, &Passes::ALL);
         assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels.len() as u64), "{text}");
     }
+}
+
+#[test]
+fn the_program_itself_runs_on_a_gpu() {
+    let name = "the_program_itself_runs_on_a_gpu";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    let explain = |device: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(gpu::repository("tests/standin/run"));
+        command
+            .arg(env!("CARGO_BIN_EXE_msdcam"))
+            .args(["explain", "--device", device, "-o"])
+            .arg(folder.path());
+        command.arg(gpu::repository("weights/samples/chelsea.png"));
+        let output = gpu::as_standin(&mut command).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+        let results = std::fs::read_to_string(folder.path().join("results.jsonl")).unwrap();
+        (said, serde_json::from_str::<serde_json::Value>(&results).unwrap())
+    };
+    let ((said, got), (_, want)) = (explain("auto"), explain("cpu"));
+    assert!(said.contains("cuda:0"), "{said}");
+    let classes = |results: &serde_json::Value| -> Vec<serde_json::Value> {
+        results["exits"].as_array().unwrap().iter().map(|exit| exit["class"].clone()).collect()
+    };
+    assert_eq!(classes(&got).len(), 10, "{got}");
+    assert_eq!(classes(&got), classes(&want));
 }
 
 #[test]

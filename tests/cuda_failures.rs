@@ -32,9 +32,7 @@ fn plan() -> Arc<Plan> {
     let mut x = graph.push(Op::Input(Shape::new(3, 65, 63)), &[]).unwrap();
     for _ in 0..4 {
         x = graph.push(Op::Relu, &[x]).unwrap();
-        x = graph
-            .push(msdcam::graph::ops::MaxPool { window: Window::square(3, 1, 1) }, &[x])
-            .unwrap();
+        x = graph.push(msdcam::graph::ops::MaxPool { window: Window::square(3, 1, 1) }, &[x]).unwrap();
     }
     Arc::new(Plan::new(&graph, &[x], Order::Depth, &Passes::ALL).unwrap())
 }
@@ -61,6 +59,21 @@ fn without_a_driver_auto_takes_the_cpu_and_cuda_says_what_it_looked_for() {
         }
         _ => println!("skipped: this machine has an NVIDIA driver"),
     }
+}
+
+#[test]
+fn the_program_ends_with_code_5_and_one_line_where_there_is_no_gpu() {
+    let name = "the_program_ends_with_code_5_and_one_line_where_there_is_no_gpu";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    let mut command = Command::new(gpu::repository("tests/standin/run"));
+    command.arg(env!("CARGO_BIN_EXE_msdcam")).args(["classify", "--device", "cuda:3"]);
+    command.arg(gpu::repository("weights/samples/chelsea.png"));
+    let output = gpu::as_standin(&mut command).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("no GPU 3") && said.trim_end().lines().count() == 1, "{said}");
 }
 
 #[test]
@@ -103,7 +116,8 @@ fn a_gpu_that_is_not_there_is_answered_with_those_that_are() {
 
 #[test]
 fn without_nvrtc_the_places_are_named() {
-    let settings = [("STANDIN_NO_NVRTC", "1"), ("HOME", "/nonexistent"), ("VIRTUAL_ENV", ""), ("CUDA_HOME", "")];
+    let settings =
+        [("STANDIN_NO_NVRTC", "1"), ("HOME", "/nonexistent"), ("VIRTUAL_ENV", ""), ("CUDA_HOME", "")];
     on_standin("without_nvrtc_the_places_are_named", &settings, || match Cuda::new(0) {
         Ok(_) => println!("skipped: this machine has an NVRTC of its own"),
         error => assert_says(error, &["no NVRTC", "libnvrtc.so", "MSDCAM_NVRTC"]),
@@ -121,7 +135,8 @@ fn an_nvrtc_that_was_named_and_is_none_is_named_back() {
 #[test]
 fn a_kernel_that_does_not_compile_is_named_with_file_and_line() {
     on_standin("a_kernel_that_does_not_compile_is_named_with_file_and_line", &[], || {
-        let source = "#line 41 \"kernels/broken.cu\"\nextern \"C\" __global__ void f() {\n    int x = y;\n}\n";
+        let source =
+            "#line 41 \"kernels/broken.cu\"\nextern \"C\" __global__ void f() {\n    int x = y;\n}\n";
         let options = msdcam::cuda::options(90, &[90]);
         let result = Nvrtc::find().unwrap().compile(source, &options);
         assert_says(result, &["kernels/broken.cu", "42", "sm_90"]);

@@ -1,6 +1,6 @@
 //! The kernels under the real compiler: NVRTC makes machine code for three chips, and says what it
 //! costs. It needs no GPU, only the PyPI package `nvidia-cuda-nvrtc`, unpacked or installed under
-//! `.cache/` or in the folder that `MSDCAM_NVRTC_DIR` names.
+//! `.cache/` or in the folder that `MSDCAM_NVRTC_DIR` or `MSDCAM_NVRTC` names.
 
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,10 @@ fn resources(log: &str) -> Resources {
     // "Used 128 registers, used 1 barriers, 36304 bytes smem", "0 bytes stack frame, ...".
     let before = |word: &str| -> Vec<usize> {
         let ends = log.match_indices(word).map(|(at, _)| &log[..at]);
-        ends.map(|text| text.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap())
-            .collect()
+        ends.map(|text| {
+            text.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+        })
+        .collect()
     };
     let only = |word: &str| match before(word)[..] {
         [number] => number,
@@ -52,23 +54,29 @@ fn search(folder: &Path, depth: usize) -> Option<PathBuf> {
 #[test]
 fn every_chip_gets_kernels_without_spills_and_within_bounds() {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache");
-    let named = std::env::var_os("MSDCAM_NVRTC_DIR").map(PathBuf::from);
+    let named = ["MSDCAM_NVRTC_DIR", "MSDCAM_NVRTC"].iter().find_map(std::env::var_os).map(PathBuf::from);
     let Some(path) = search(named.as_ref().unwrap_or(&cache), 7) else {
-        assert!(named.is_none(), "MSDCAM_NVRTC_DIR is '{}': no NVRTC there", named.unwrap().display());
+        assert!(named.is_none(), "no NVRTC under '{}'", named.unwrap().display());
         println!("skipped: the real compilation of the kernels: no NVRTC under {}", cache.display());
         return;
     };
     let nvrtc = Nvrtc::load(&path).unwrap();
     let known = nvrtc.architectures();
     println!("NVRTC {}.{}", nvrtc.version.0, nvrtc.version.1);
-    println!("{:8} {:>9} {:>7} {:>7} {:>8} {:>9}", "kernel", "registers", "stack", "spills", "shared", "code");
+    println!(
+        "{:8} {:>9} {:>7} {:>7} {:>8} {:>9}",
+        "kernel", "registers", "stack", "spills", "shared", "code"
+    );
     for chip in [80, 90, 100] {
         let mut options = options(chip, &known);
         assert_eq!(options[0], format!("--gpu-architecture=sm_{chip}"));
         options.push("--ptxas-options=-v".into());
         let compiled = nvrtc.compile(&source(), &options).unwrap();
         let Resources { registers, stack, spills, shared } = resources(&compiled.log);
-        println!("level/{chip:<3} {registers:>8} {stack:>7} {spills:>7} {shared:>8} {:>9}", compiled.image.len());
+        println!(
+            "level/{chip:<3} {registers:>8} {stack:>7} {spills:>7} {shared:>8} {:>9}",
+            compiled.image.len()
+        );
         assert!(compiled.image.starts_with(b"\x7fELF"), "sm_{chip}: no machine code");
         assert_eq!((stack, spills), (0, 0), "sm_{chip}: stack and spills");
         assert!(registers <= MOST_REGISTERS, "sm_{chip}: {registers} registers");

@@ -35,6 +35,9 @@ pub struct Args {
 /// Turns that each measurement gets.
 const ROUNDS: u32 = 10;
 
+/// Runs back to back between two events of the device's clock.
+const DEVICE_REPEATS: usize = 200;
+
 /// Everything measured.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -68,6 +71,9 @@ struct Latency {
     p99_ms: f64,
     images_per_s: f64,
     samples: usize,
+    /// By the device's own clock, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_ms: Option<f64>,
 }
 
 /// Measures and prints a table or JSON.
@@ -80,7 +86,7 @@ pub fn run(args: Args) -> Result<()> {
         .map(|(exits, maps)| {
             let question = Question { exits, maps, order: Order::Depth };
             let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
-            Ok(Measurement { explainer, times: Vec::new() })
+            Ok(Measurement { explainer, times: Vec::new(), device_ms: None })
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
@@ -91,6 +97,9 @@ pub fn run(args: Args) -> Result<()> {
         args.seconds,
         &bar,
     )?;
+    for measurement in &mut measurements {
+        measurement.device_ms = measurement.explainer.device_ms(batch, DEVICE_REPEATS)?;
+    }
 
     let mut times = measurements
         .chunks_exact(2)
@@ -112,6 +121,7 @@ struct Measurement {
     explainer: Explainer,
     /// Seconds.
     times: Vec<f64>,
+    device_ms: Option<f64>,
 }
 
 impl Measurement {
@@ -140,6 +150,7 @@ impl Measurement {
             p99_ms: ms(0.99),
             images_per_s: (batch * sorted.len()) as f64 / sorted.iter().sum::<f64>(),
             samples: sorted.len(),
+            device_ms: self.device_ms,
         }
     }
 }
@@ -207,8 +218,14 @@ impl Report {
     fn table(&self, device: &str) -> String {
         let plural = if self.batch == 1 { "" } else { "s" };
         let mut text = format!("{device}, batches of {} image{plural}, times in ms\n\n", self.batch);
-        text += &format!("{:4}  {:<38}    {}\n", "", "forward", "forward and Grad-CAM");
-        let columns = format!("{:>8}{:>9}{:>9}{:>12}", "p50", "p90", "p99", "images/s");
+        let device = if self.all_exits.forward.device_ms.is_some() {
+            format!("{:>9}", "device")
+        } else {
+            String::new()
+        };
+        let columns = format!("{:>8}{:>9}{:>9}{:>12}{device}", "p50", "p90", "p99", "images/s");
+        let width = columns.len();
+        text += &format!("{:4}  {:<width$}    {}\n", "", "forward", "forward and Grad-CAM");
         text += &format!("exit  {columns}    {columns}\n");
         let mut row = |name: &str, times: &Times| {
             text += &format!("{name:>4}  {}    {}\n", times.forward.columns(), times.grad_cam.columns());
@@ -224,7 +241,8 @@ impl Report {
 impl Latency {
     fn columns(&self) -> String {
         let Latency { p50_ms, p90_ms, p99_ms, images_per_s, .. } = self;
-        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}")
+        let device = self.device_ms.map(|ms| format!("{ms:>9.3}")).unwrap_or_default();
+        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}{device}")
     }
 }
 

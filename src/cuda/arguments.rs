@@ -174,7 +174,11 @@ mod tests {
         for (line, &(field, kind, rust_offset)) in lines.iter().zip(fields) {
             let (cuda_field, cuda_kind, size) = declaration(line);
             offset = offset.next_multiple_of(size.max(1));
-            assert_eq!((cuda_field.as_str(), cuda_kind, offset), (field, kind, rust_offset), "{name}: {line}");
+            assert_eq!(
+                (cuda_field.as_str(), cuda_kind, offset),
+                (field, kind, rust_offset),
+                "{name}: {line}"
+            );
             offset += size;
         }
     }

@@ -66,7 +66,8 @@ const SYMBOLS: [&str; 47] = [
 /// [`Error::Device`] that says what was looked for: no libcuda, or one that lacks a function.
 pub(super) fn check() -> Result<()> {
     // SAFETY: the driver's initialisers do nothing but set it up.
-    let found = NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok().map(|library| (name, library)));
+    let found =
+        NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok().map(|library| (name, library)));
     let Some((name, library)) = found else {
         return Err(Error::device(format!(
             "cuda: no NVIDIA driver: looked for {} on the loader's path",
@@ -76,7 +77,9 @@ pub(super) fn check() -> Result<()> {
     // SAFETY: only whether there is such a symbol is asked.
     let has = |symbol: &str| unsafe { library.get::<*const ()>(symbol.as_bytes()) }.is_ok();
     match SYMBOLS.iter().find(|symbol| !has(symbol)) {
-        Some(missing) => Err(Error::device(format!("cuda: {name} lacks {missing}: not a usable NVIDIA driver"))),
+        Some(missing) => {
+            Err(Error::device(format!("cuda: {name} lacks {missing}: not a usable NVIDIA driver")))
+        }
         None => Ok(()),
     }
 }

@@ -41,7 +41,11 @@ impl Constants {
         let some = |words: &[u32]| if words.is_empty() { vec![0] } else { words.to_vec() };
         let weights = &program.tables.weights.numbers;
         let constants = Constants {
-            weights: if weights.is_empty() { stream.clone_htod(&[0.0])? } else { stream.clone_htod(weights)? },
+            weights: if weights.is_empty() {
+                stream.clone_htod(&[0.0])?
+            } else {
+                stream.clone_htod(weights)?
+            },
             tables: stream.clone_htod(&some(&program.tables.classes))?,
             steps: stream.clone_htod(&some(bytemuck::cast_slice(&program.tables.steps)))?,
         };
@@ -63,8 +67,6 @@ pub(super) struct Memory {
     output: CudaSlice<f32>,
     scratch: CudaSlice<f32>,
     counters: CudaSlice<u32>,
-    /// 0, 1, 2, ...
-    first: CudaSlice<u32>,
     listed: CudaSlice<u32>,
     /// Written by the host only, in order.
     upload: Pinned,
@@ -129,7 +131,6 @@ impl Memory {
             output: alloc(images * plan.output_len)?,
             scratch: alloc(needs.scratch)?,
             counters: stream.alloc_zeros(needs.counters.max(1))?,
-            first: stream.clone_htod(&numbers)?,
             listed: stream.clone_htod(&numbers)?,
             upload: Pinned::new(stream, images * plan.input_len, CU_MEMHOSTALLOC_WRITECOMBINED)?,
             download: Pinned::new(stream, images * plan.output_len, 0)?,
@@ -140,10 +141,6 @@ impl Memory {
 
     /// The argument of a launch.
     pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images) -> Launch {
-        let list = match images {
-            Images::First(_) => &self.first,
-            Images::Listed(_) => &self.listed,
-        };
         debug_assert!(grid.jobs as usize <= MAX_JOBS);
         Launch {
             input: self.address(&self.input),
@@ -154,7 +151,10 @@ impl Memory {
             steps: self.address(&constants.steps),
             scratch: self.address(&self.scratch),
             counters: self.address(&self.counters),
-            active: self.address(list),
+            active: match images {
+                Images::First(_) => 0,
+                Images::Listed(_) => self.address(&self.listed),
+            },
             input_stride: self.input_len as u32,
             work_stride: self.work_len as u32,
             output_stride: self.output_len as u32,

@@ -46,7 +46,10 @@ impl Nvrtc {
             let candidates = if wanted.is_dir() { in_folder(&wanted) } else { vec![wanted.clone()] };
             let found = candidates.iter().find_map(|path| Nvrtc::load(path).ok());
             return found.ok_or_else(|| {
-                Error::device(format!("cuda: MSDCAM_NVRTC is '{}': no NVRTC can be loaded there", wanted.display()))
+                Error::device(format!(
+                    "cuda: MSDCAM_NVRTC is '{}': no NVRTC can be loaded there",
+                    wanted.display()
+                ))
             });
         }
         let by_name = NAMES.iter().map(PathBuf::from);
@@ -74,7 +77,8 @@ impl Nvrtc {
         let builtins = builtins.filter_map(|path| unsafe { Library::new(path) }.ok()).collect();
         let mut nvrtc = Nvrtc { library, _builtins: builtins, path: path.to_path_buf(), version: (0, 0) };
         let (mut major, mut minor) = (0, 0);
-        let version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int = nvrtc.function("nvrtcVersion")?;
+        let version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int =
+            nvrtc.function("nvrtcVersion")?;
         // SAFETY: two places for two numbers.
         nvrtc.check("nvrtcVersion", unsafe { version(&mut major, &mut minor) })?;
         nvrtc.version = (major, minor);
@@ -104,7 +108,8 @@ impl Nvrtc {
     /// cannot say.
     pub fn architectures(&self) -> Vec<u32> {
         let ask = || -> Result<Vec<c_int>> {
-            let count: unsafe extern "C" fn(*mut c_int) -> c_int = self.function("nvrtcGetNumSupportedArchs")?;
+            let count: unsafe extern "C" fn(*mut c_int) -> c_int =
+                self.function("nvrtcGetNumSupportedArchs")?;
             let list: unsafe extern "C" fn(*mut c_int) -> c_int = self.function("nvrtcGetSupportedArchs")?;
             let mut n = 0;
             // SAFETY: a place for one number.

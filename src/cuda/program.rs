@@ -77,7 +77,11 @@ impl Program {
                 }
                 let rows = &tables.steps[first..];
                 if rows[0].is_convolution() {
-                    jobs.extend((first..tables.steps.len()).map(|first| Job { first, steps: 1, spread: None }));
+                    jobs.extend((first..tables.steps.len()).map(|first| Job {
+                        first,
+                        steps: 1,
+                        spread: None,
+                    }));
                 } else {
                     // The rows of one step (a sum of many) read their own results only where they write.
                     let spreadable = job.steps.len() == 1 && rows[0].is_spreadable();
@@ -155,7 +159,8 @@ impl Program {
             return (Row { mode: Mode::Spread as u32, across: across as u32, ..row }, across * images);
         }
         let rows = &self.tables.steps[job.first..][..job.steps];
-        let map = |step: &Step| (step.out_c as usize).div_ceil(CAM_CHANNELS) * (step.out_h * step.out_w) as usize;
+        let map =
+            |step: &Step| (step.out_c as usize).div_ceil(CAM_CHANNELS) * (step.out_h * step.out_w) as usize;
         let parts = rows.iter().filter(|row| row.is(Code::Cam)).map(map).max().unwrap_or(0);
         let scratch = needs.scratch as u32;
         needs.scratch += parts * images;

@@ -34,7 +34,8 @@ impl Tables {
         let row = Row::between(step);
         let data = |id: ParamId| &params[id.index()].data;
         let one = |code: Code| Ok(vec![Row { op: code as u32, ..row }]);
-        let windowed = |code: Code, window: &Window| Ok(vec![Row { op: code as u32, ..row }.with_window(window)]);
+        let windowed =
+            |code: Code, window: &Window| Ok(vec![Row { op: code as u32, ..row }.with_window(window)]);
         match &step.op {
             Op::Copy => one(Code::Copy),
             Op::Relu => one(Code::Relu),
@@ -87,7 +88,9 @@ impl Tables {
     fn pooled(&mut self, params: &[Param], code: Code, op: &PooledConv2dGrad, row: Row) -> Result<Row> {
         let classes = op.classes.count();
         if classes > CAM_SUMS {
-            return Err(Error::device(format!("cuda: {classes} border classes, the kernels know {CAM_SUMS}")));
+            return Err(Error::device(format!(
+                "cuda: {classes} border classes, the kernels know {CAM_SUMS}"
+            )));
         }
         let weight = place(self.weights.add(params[op.sums.index()].data.iter().copied()))?;
         let class_table = place(self.add_classes(&op.classes))?;
@@ -137,7 +140,11 @@ impl Tables {
         let Window { kernel, stride, padding } = op.window;
         let axis = |axis: usize, remainder: usize| {
             let first = (remainder + padding[axis]) % stride[axis];
-            let taps = Taps { first, step: stride[axis], count: kernel[axis].saturating_sub(first).div_ceil(stride[axis]) };
+            let taps = Taps {
+                first,
+                step: stride[axis],
+                count: kernel[axis].saturating_sub(first).div_ceil(stride[axis]),
+            };
             (taps, ((remainder + padding[axis] - first) / stride[axis]) as i32)
         };
         let mut rows = Vec::new();

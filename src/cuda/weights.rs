@@ -50,9 +50,8 @@ impl Weights {
     /// A forward convolution: for each tap and input channel a row of output channels.
     pub(super) fn add_conv2d(&mut self, op: &Conv2d, weight: &[f32]) -> usize {
         let [rows, columns] = op.window.kernel;
-        let at = |o: usize, i: usize, u: usize, v: usize| {
-            weight[((o * op.channels + i) * rows + u) * columns + v]
-        };
+        let at =
+            |o: usize, i: usize, u: usize, v: usize| weight[((o * op.channels + i) * rows + u) * columns + v];
         self.add_rows([Taps::all(rows), Taps::all(columns)], op.channels, op.out, |u, v, i, o| at(o, i, u, v))
     }
 
@@ -60,9 +59,8 @@ impl Weights {
     /// channel a row of input channels.
     pub(super) fn add_conv2d_grad(&mut self, op: &Conv2dGrad, weight: &[f32], taps: [Taps; 2]) -> usize {
         let [rows, columns] = op.window.kernel;
-        let at = |o: usize, i: usize, u: usize, v: usize| {
-            weight[((o * op.input.c + i) * rows + u) * columns + v]
-        };
+        let at =
+            |o: usize, i: usize, u: usize, v: usize| weight[((o * op.input.c + i) * rows + u) * columns + v];
         self.add_rows(taps, op.out, op.input.c, |u, v, o, i| at(o, i, u, v))
     }
 
@@ -87,7 +85,12 @@ impl Weights {
     }
 
     /// Scale and shift of each channel: where the scales start, and the shifts.
-    pub(super) fn add_batch_norm(&mut self, op: &BatchNorm, params: &[Param], gradient: bool) -> (usize, usize) {
+    pub(super) fn add_batch_norm(
+        &mut self,
+        op: &BatchNorm,
+        params: &[Param],
+        gradient: bool,
+    ) -> (usize, usize) {
         let affine = op.affine(params);
         let scale = self.add(affine.iter().map(|&(scale, _)| scale as f32));
         let shift = self.add(affine.iter().map(|&(_, shift)| if gradient { 0.0 } else { shift as f32 }));

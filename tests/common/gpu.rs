@@ -3,8 +3,9 @@
 //! `MSDCAM_CUDA_TESTS=gpu` says that the driver at hand is real and to be used. Otherwise a test
 //! runs itself again, in a process of its own, under the stand-in driver (`tests/standin`).
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+pub use super::golden::repository;
 
 const VARIABLE: &str = "MSDCAM_CUDA_TESTS";
 
@@ -43,15 +44,21 @@ pub fn standin(name: &str, settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(repository("tests/standin/run"));
     command.arg(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture", "--include-ignored"]);
-    command.env(VARIABLE, "standin").env("XDG_CACHE_HOME", repository("target/standin-kernels"));
-    command.env_remove("MSDCAM_NVRTC").envs(settings.iter().copied());
-    command.output().unwrap()
+    as_standin(&mut command).envs(settings.iter().copied()).output().unwrap()
+}
+
+/// Gives `command` the stand-in's kernels, and no others.
+pub fn as_standin(command: &mut Command) -> &mut Command {
+    // A cache of its own: its machine code is not that of a GPU.
+    let cache = repository("target/standin-kernels");
+    command.env(VARIABLE, "standin").env("XDG_CACHE_HOME", cache).env_remove("MSDCAM_NVRTC")
 }
 
 /// Panics unless the test that `output` comes from passed; gives what it printed.
 #[track_caller]
 pub fn passed(name: &str, output: Output) -> String {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success() && out.contains("1 passed"), "{name} under the stand-in:\n{out}\n{err}");
     out
 }
@@ -63,9 +70,4 @@ pub fn standin_works(name: &str) -> bool {
         println!("skipped: {name}: the stand-in driver needs g++");
     }
     works
-}
-
-/// A path in the repository.
-pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
