@@ -99,7 +99,7 @@ struct Step {
     int terms;
     // Numbers in a row of the packed weight: output channels, rounded up to 8.
     int weight_row;
-    // 1 where four neighbouring pixels can be read at once.
+    // 1 where four neighbouring pixels can be read, and written, at once.
     unsigned int vector;
     // Pooled gradients: border classes, and where the class of each position is in the tables.
     int classes;

@@ -83,7 +83,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) level(const __grid_cons
             return;
         }
         if (job.mode == MODE_WHOLE) {
-            conv2d_whole(launch, job, steps[0], block, shared);
+            if (steps[0].vector) {
+                conv2d_whole<true>(launch, job, steps[0], block, shared);
+            } else {
+                conv2d_whole<false>(launch, job, steps[0], block, shared);
+            }
             return;
         }
         const unsigned int image = image_number(launch, image_index);

@@ -35,8 +35,8 @@ pub struct Args {
 /// Turns that each measurement gets.
 const ROUNDS: u32 = 10;
 
-/// Runs back to back between two events of the device's clock.
-const DEVICE_REPEATS: usize = 200;
+/// About how long to run back to back between two events of the device's clock.
+const DEVICE_SECONDS: f64 = 0.1;
 
 /// Everything measured.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,8 @@ pub fn run(args: Args) -> Result<()> {
         &bar,
     )?;
     for measurement in &mut measurements {
-        measurement.device_ms = measurement.explainer.device_ms(batch, DEVICE_REPEATS)?;
+        let repeats = (DEVICE_SECONDS / quantile(&measurement.sorted(), 0.5)).clamp(1.0, 1000.0);
+        measurement.device_ms = measurement.explainer.device_ms(batch, repeats as usize)?;
     }
 
     let mut times = measurements
@@ -139,9 +140,15 @@ impl Measurement {
         }
     }
 
-    fn latency(&self, batch: usize) -> Latency {
+    /// The times, shortest first.
+    fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.times.clone();
         sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    fn latency(&self, batch: usize) -> Latency {
+        let sorted = self.sorted();
         // Nanoseconds are the clock's last digit.
         let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {

@@ -18,6 +18,8 @@ pub(super) const GROUP: usize = 512;
 pub(super) const TILE: usize = 256;
 /// Channels that a thread of a convolution sums; packed weights have rows of a multiple of it.
 pub(super) const CHANNELS: usize = 8;
+/// The most rows and columns of an image.
+pub(super) const MOST_SIDE: usize = 8192;
 /// Pixels of a warp's tile in `Mode::Whole`.
 pub(super) const WHOLE_PIXELS: usize = 128;
 
@@ -145,6 +147,7 @@ mod tests {
     const TEXT: &str = include_str!("../../kernels/common.cuh");
     const CAM: &str = include_str!("../../kernels/cam.cu");
     const CONV2D: &str = include_str!("../../kernels/conv2d.cu");
+    const CONV2D_SPLIT: &str = include_str!("../../kernels/conv2d_split.cu");
 
     /// The lines between `opening {` and `};`, without comments.
     fn body(opening: &str) -> Vec<String> {
@@ -211,8 +214,9 @@ mod tests {
         assert_eq!(value(CAM, "CAM_CHANNELS"), CAM_CHANNELS);
         assert_eq!(value(CAM, "CAM_SUMS"), CAM_SUMS);
         assert_eq!(value(CONV2D, "GROUP"), GROUP);
-        assert_eq!(value(CONV2D, "TILE"), TILE);
+        assert_eq!(value(CONV2D_SPLIT, "TILE"), TILE);
         assert_eq!(value(CONV2D, "CHANNELS"), CHANNELS);
+        assert_eq!(value(CONV2D, "MOST_SIDE"), MOST_SIDE);
         assert_eq!(32 * value(CONV2D, "PIXELS"), WHOLE_PIXELS);
     }
 }

@@ -1,7 +1,7 @@
 //! The kernels' source: the files of `kernels/`, one after another, as NVRTC reads them.
 
 /// The files in the order in which they need each other.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 15] = [
     ("kernels/common.cuh", include_str!("../../kernels/common.cuh")),
     ("kernels/copy.cu", include_str!("../../kernels/copy.cu")),
     ("kernels/relu.cu", include_str!("../../kernels/relu.cu")),
@@ -14,6 +14,8 @@ const FILES: [(&str, &str); 13] = [
     ("kernels/heat.cu", include_str!("../../kernels/heat.cu")),
     ("kernels/conv2d_grad.cu", include_str!("../../kernels/conv2d_grad.cu")),
     ("kernels/conv2d.cu", include_str!("../../kernels/conv2d.cu")),
+    ("kernels/conv2d_split.cu", include_str!("../../kernels/conv2d_split.cu")),
+    ("kernels/conv2d_whole.cu", include_str!("../../kernels/conv2d_whole.cu")),
     ("kernels/cam.cu", include_str!("../../kernels/cam.cu")),
 ];
 

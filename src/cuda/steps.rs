@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::arguments::{CAM_SUMS, Code, Step as Row};
+use super::arguments::{CAM_SUMS, Code, MOST_SIDE, Step as Row};
 use super::weights::{Taps, Weights, row_length};
 use crate::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
 use crate::graph::plan::{Plan, Slot, Space, Step};
@@ -31,6 +31,21 @@ impl Tables {
     }
 
     fn rows(&mut self, params: &[Param], step: &Step) -> Result<Vec<Row>> {
+        let shapes = step.inputs.iter().map(|slot| slot.shape).chain([step.output.shape]);
+        if let Some(shape) = shapes.into_iter().find(|s| s.h.max(s.w) > MOST_SIDE) {
+            let op = step.op.name();
+            return Err(Error::device(format!(
+                "cuda: {op} on {shape}: at most {MOST_SIDE} rows and columns"
+            )));
+        }
+        let window = match &step.op {
+            Op::Conv2d(op) => Some(op.window),
+            Op::Conv2dGrad(op) => Some(op.window),
+            _ => None,
+        };
+        if let Some(w) = window.filter(|w| w.kernel.iter().chain(&w.padding).any(|&side| side > MOST_SIDE)) {
+            return Err(Error::device(format!("cuda: {w:?}: at most {MOST_SIDE} rows and columns")));
+        }
         let row = Row::between(step);
         let data = |id: ParamId| &params[id.index()].data;
         let one = |code: Code| Ok(vec![Row { op: code as u32, ..row }]);
@@ -216,12 +231,13 @@ impl Row {
         }
     }
 
-    /// A convolution's number of terms, and whether it may read four pixels at once.
+    /// A convolution's number of terms, and whether it may read and write four pixels at once.
     fn with_terms(self) -> Row {
         let pointwise = [self.kernel_h, self.kernel_w, self.row_step, self.column_step] == [1; 4]
             && (self.row_first, self.column_first) == (0, 0)
             && (self.rows, self.columns) == (self.in_h, self.in_w);
-        let aligned = (self.rows * self.columns) % 4 == 0 && self.first.is_multiple_of(4);
+        let places = [self.first, self.out].iter().all(|place| place.is_multiple_of(4));
+        let aligned = (self.rows * self.columns) % 4 == 0 && places && self.is(Code::Conv2d);
         Row {
             terms: self.kernel_h * self.kernel_w * self.in_c,
             // Without taps there are no terms; a width of zero would only be divided by.
