@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::plan::Plan;
-use crate::{Result, cpu, cuda};
+use crate::{Error, Result, cpu, cuda};
 
 /// Which device to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +36,22 @@ impl Device {
         match choice {
             DeviceChoice::Cpu => cpu(),
             DeviceChoice::Cuda(ordinal) => Ok(Device::Cuda(cuda::Cuda::new(ordinal)?)),
-            DeviceChoice::Auto => cuda::Cuda::new(0).map_or_else(|_| cpu(), |gpu| Ok(Device::Cuda(gpu))),
+            DeviceChoice::Auto => Ok(Device::auto(threads)?.0),
+        }
+    }
+
+    /// What [`DeviceChoice::Auto`] opens, and, where it is the CPU although there is an NVIDIA
+    /// driver, why not the GPU.
+    ///
+    /// # Errors
+    /// As [`Device::open`] of the CPU.
+    pub fn auto(threads: usize) -> Result<(Device, Option<Error>)> {
+        match cuda::Cuda::new(0) {
+            Ok(gpu) => Ok((Device::Cuda(gpu), None)),
+            Err(reason) => {
+                let cpu = Device::Cpu(cpu::Cpu::new(threads)?);
+                Ok((cpu, cuda::Cuda::has_driver().then_some(reason)))
+            }
         }
     }
 

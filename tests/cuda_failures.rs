@@ -84,7 +84,8 @@ fn a_driver_that_lacks_functions_is_named_with_what_it_lacks() {
     }
     if gpu::at_hand() {
         assert_says(Cuda::new(0), &["libcuda.so", "lacks", "cuCtx"]);
-        let device = Device::open(DeviceChoice::Auto, 1).unwrap();
+        let (device, reason) = Device::auto(1).unwrap();
+        assert_says(Err::<(), _>(reason.expect("a reason")), &["lacks"]);
         assert!(device.description().starts_with("cpu"), "{}", device.description());
         return;
     }

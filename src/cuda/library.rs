@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
 /// Every driver function that the device calls, through cudarc.
-const SYMBOLS: [&str; 47] = [
+const SYMBOLS: [&str; 48] = [
     "cuCtxGetCurrent",
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -60,7 +60,14 @@ const SYMBOLS: [&str; 47] = [
     "cuStreamDestroy_v2",
     "cuStreamEndCapture",
     "cuStreamSynchronize",
+    "cuStreamWaitEvent",
 ];
+
+/// Whether there is a driver at all, usable or not.
+pub(super) fn is_there() -> bool {
+    // SAFETY: the driver's initialisers do nothing but set it up.
+    NAMES.iter().any(|name| unsafe { Library::new(*name) }.is_ok())
+}
 
 /// # Errors
 /// [`Error::Device`] that says what was looked for: no libcuda, or one that lacks a function.

@@ -80,6 +80,12 @@ impl Cuda {
         Ok(Cuda { stream, level, name, multiprocessors, tiling: Tiling::Auto })
     }
 
+    /// Whether this machine has an NVIDIA driver, usable or not: without one, that there is no GPU
+    /// is nothing to wonder about.
+    pub fn has_driver() -> bool {
+        library::is_there()
+    }
+
     /// The same GPU with convolutions cut in one way only.
     pub fn with_tiling(self, tiling: Tiling) -> Cuda {
         Cuda { tiling, ..self }
