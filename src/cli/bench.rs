@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::model::{Model, ModelArgs};
 use super::output::Output;
+use super::timings::Timings;
 
 /// Measure how long each exit takes on this device, with and without Grad-CAM
 ///
@@ -78,7 +79,7 @@ struct Latency {
 
 /// Measures and prints a table or JSON.
 pub fn run(args: Args) -> Result<()> {
-    let model = args.model.load()?;
+    let model = args.model.load(&Timings::default())?;
     let batch = usize::from(args.batch);
     let questions = (1..=model.exits()).map(|exit| vec![exit]).chain([(1..=model.exits()).collect()]);
     let questions = questions.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));

@@ -7,6 +7,7 @@ use msdcam::error::printable;
 use msdcam::msdnet::{self, Network, Weights};
 
 use super::output;
+use super::timings::{Stage, Timings};
 
 /// Which network runs where.
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,7 @@ pub struct ModelArgs {
     /// Where to compute: cpu, cuda or cuda:N; auto takes the first GPU if there is one, else the CPU
     #[arg(long, default_value = "auto", value_parser = device_choice)]
     device: DeviceChoice,
-    /// Threads on the CPU [default: one for each core]
+    /// Threads on the CPU, for each of reading, computing and drawing [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// No progress, no notes and, where the results are files, no table: only errors
@@ -38,7 +39,7 @@ pub struct Model {
     /// SHA-256 of the checkpoint that they come from.
     pub source_sha256: String,
     pub device: Device,
-    /// Threads for everything that runs on the CPU.
+    /// Threads for each thing that runs on the CPU: reading, the network, drawing.
     pub threads: usize,
     pub quiet: bool,
 }
@@ -48,12 +49,12 @@ impl ModelArgs {
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
-    pub fn load(&self) -> msdcam::Result<Model> {
-        let weights = match &self.weights {
-            Some(file) => Weights::read(file)?,
-            None => msdnet::built_in_weights()?,
-        };
-        let network = msdnet::load(&weights)?;
+    pub fn load(&self, timings: &Timings) -> msdcam::Result<Model> {
+        let weights = timings.time(Stage::Weights, || match &self.weights {
+            Some(file) => Weights::read(file),
+            None => msdnet::built_in_weights(),
+        })?;
+        let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
         let device = Device::open(self.device, self.threads.map_or(0, usize::from))?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Model {
