@@ -84,6 +84,14 @@ impl Explainer {
         self.runner.as_ref()
     }
 
+    /// As [`Runner::device_ms`].
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn device_ms(&mut self, images: usize, repeats: usize) -> Result<Option<f64>> {
+        self.runner.device_ms(images, repeats)
+    }
+
     /// Answers for a batch of normalised images, (N, 3, H, W). `target` is the class whose map is
     /// wanted; `None`: each exit's own.
     ///

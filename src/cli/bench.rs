@@ -36,6 +36,9 @@ pub struct Args {
 /// Turns that each measurement gets.
 const ROUNDS: u32 = 10;
 
+/// About how long to run back to back between two events of the device's clock.
+const DEVICE_SECONDS: f64 = 0.1;
+
 /// Everything measured.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -69,6 +72,9 @@ struct Latency {
     p99_ms: f64,
     images_per_s: f64,
     samples: usize,
+    /// By the device's own clock, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_ms: Option<f64>,
 }
 
 /// Measures and prints a table or JSON.
@@ -81,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
         .map(|(exits, maps)| {
             let question = Question { exits, maps, order: Order::Depth };
             let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
-            Ok(Measurement { explainer, times: Vec::new() })
+            Ok(Measurement { explainer, times: Vec::new(), device_ms: None })
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
@@ -92,6 +98,10 @@ pub fn run(args: Args) -> Result<()> {
         args.seconds,
         &bar,
     )?;
+    for measurement in &mut measurements {
+        let repeats = (DEVICE_SECONDS / quantile(&measurement.sorted(), 0.5)).clamp(1.0, 1000.0);
+        measurement.device_ms = measurement.explainer.device_ms(batch, repeats as usize)?;
+    }
 
     let mut times = measurements
         .chunks_exact(2)
@@ -113,6 +123,7 @@ struct Measurement {
     explainer: Explainer,
     /// Seconds.
     times: Vec<f64>,
+    device_ms: Option<f64>,
 }
 
 impl Measurement {
@@ -130,9 +141,15 @@ impl Measurement {
         }
     }
 
-    fn latency(&self, batch: usize) -> Latency {
+    /// The times, shortest first.
+    fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.times.clone();
         sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    fn latency(&self, batch: usize) -> Latency {
+        let sorted = self.sorted();
         // Nanoseconds are the clock's last digit.
         let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {
@@ -141,6 +158,7 @@ impl Measurement {
             p99_ms: ms(0.99),
             images_per_s: (batch * sorted.len()) as f64 / sorted.iter().sum::<f64>(),
             samples: sorted.len(),
+            device_ms: self.device_ms,
         }
     }
 }
@@ -200,6 +218,7 @@ fn device_name(model: &Model) -> String {
 fn threads(model: &Model) -> Option<usize> {
     match &model.device {
         Device::Cpu(cpu) => Some(cpu.threads()),
+        Device::Cuda(_) => None,
     }
 }
 
@@ -207,8 +226,14 @@ impl Report {
     fn table(&self, device: &str) -> String {
         let plural = if self.batch == 1 { "" } else { "s" };
         let mut text = format!("{device}, batches of {} image{plural}, times in ms\n\n", self.batch);
-        text += &format!("{:4}  {:<38}    {}\n", "", "forward", "forward and Grad-CAM");
-        let columns = format!("{:>8}{:>9}{:>9}{:>12}", "p50", "p90", "p99", "images/s");
+        let device = if self.all_exits.forward.device_ms.is_some() {
+            format!("{:>9}", "device")
+        } else {
+            String::new()
+        };
+        let columns = format!("{:>8}{:>9}{:>9}{:>12}{device}", "p50", "p90", "p99", "images/s");
+        let width = columns.len();
+        text += &format!("{:4}  {:<width$}    {}\n", "", "forward", "forward and Grad-CAM");
         text += &format!("exit  {columns}    {columns}\n");
         let mut row = |name: &str, times: &Times| {
             text += &format!("{name:>4}  {}    {}\n", times.forward.columns(), times.grad_cam.columns());
@@ -224,7 +249,8 @@ impl Report {
 impl Latency {
     fn columns(&self) -> String {
         let Latency { p50_ms, p90_ms, p99_ms, images_per_s, .. } = self;
-        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}")
+        let device = self.device_ms.map(|ms| format!("{ms:>9.3}")).unwrap_or_default();
+        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}{device}")
     }
 }
 
