@@ -71,6 +71,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
 
     model.announce();
+    model.announce_notes(&explainer);
     let bar = images::progress(&model, args.images.len());
     let input = model.network.graph.shape(model.network.input).len();
     let (mut output, mut tally) = (Output::default(), Tally::default());

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use msdcam::cam::Explainer;
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::error::printable;
 use msdcam::msdnet::{self, Network, Weights};
@@ -39,6 +40,8 @@ pub struct Model {
     /// SHA-256 of the checkpoint that they come from.
     pub source_sha256: String,
     pub device: Device,
+    /// Why it is not the GPU, where there seems to be one.
+    reason: Option<msdcam::Error>,
     /// Threads for each thing that runs on the CPU: reading, the network, drawing.
     pub threads: usize,
     pub quiet: bool,
@@ -55,7 +58,11 @@ impl ModelArgs {
             None => msdnet::built_in_weights(),
         })?;
         let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
-        let device = Device::open(self.device, self.threads.map_or(0, usize::from))?;
+        let threads = self.threads.map_or(0, usize::from);
+        let (device, reason) = match self.device {
+            DeviceChoice::Auto => Device::auto(threads)?,
+            choice => (Device::open(choice, threads)?, None),
+        };
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Model {
             network,
@@ -65,6 +72,7 @@ impl ModelArgs {
             weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
             source_sha256: weights.source_sha256,
             device,
+            reason,
             threads: self.threads.map_or_else(cores, usize::from),
             quiet: self.quiet,
         })
@@ -75,7 +83,16 @@ impl Model {
     /// Says which device it is; once nothing stands against using it.
     pub fn announce(&self) {
         if !self.quiet {
-            output::note(&format!("device: {}", self.device.description()));
+            let reason =
+                self.reason.as_ref().map(|e| format!(", for want of a GPU: {e}")).unwrap_or_default();
+            output::note(&format!("device: {}{reason}", self.device.description()));
+        }
+    }
+
+    /// Passes on what a device had to do differently than asked, such as a smaller batch.
+    pub fn announce_notes(&self, explainer: &Explainer) {
+        for note in explainer.runner().notes().iter().filter(|_| !self.quiet) {
+            output::note(note);
         }
     }
 

@@ -156,6 +156,7 @@ impl<'r> Run<'r> {
             let load = || Explainer::new(&model.network, question, &model.device, group);
             let mut explainer = timings.time(Stage::Plan, load)?;
             model.announce();
+            model.announce_notes(&explainer);
             let (answer, answered) = sync_channel(0);
             let drawn = scope.spawn(move || self.draw_all(answered));
             for (paths, photos) in photos {

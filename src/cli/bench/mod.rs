@@ -1,13 +1,17 @@
 //! `msdcam bench`: how long each exit takes on this device.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msdcam::Result;
 use msdcam::cam::{Explainer, Question};
 use msdcam::device::Device;
+use msdcam::files;
 use msdcam::graph::plan::Order;
 use serde::Serialize;
+
+mod picture;
 
 use super::model::{Model, ModelArgs};
 use super::output::Output;
@@ -29,6 +33,9 @@ pub struct Args {
     /// One JSON object on standard output instead of a table
     #[arg(long)]
     json: bool,
+    /// Also draw the times against the exits, as an SVG picture
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -91,6 +98,7 @@ pub fn run(args: Args) -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
+    measurements.iter().for_each(|m| model.announce_notes(&m.explainer));
     let bar = progress(&model, &measurements);
     measure(
         &mut measurements,
@@ -110,6 +118,9 @@ pub fn run(args: Args) -> Result<()> {
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
     let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
+    if let Some(file) = &args.picture {
+        files::write_atomically(file, picture::draw(&report, &model.device.description()).as_bytes())?;
+    }
     let text = if args.json {
         serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n"
     } else {
