@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::plan::Plan;
-use crate::{Error, Result, cpu};
+use crate::{Error, Result, cpu, cuda};
 
 /// Which device to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,24 +21,45 @@ pub enum DeviceChoice {
 pub enum Device {
     /// The CPU, with this many threads.
     Cpu(cpu::Cpu),
+    /// A GPU.
+    Cuda(cuda::Cuda),
 }
 
 impl Device {
     /// Opens a device; `threads` counts for the CPU only, 0 means one for each core.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] when the device asked for is not there.
+    /// [`crate::Error::Device`] when the device asked for is not there. [`DeviceChoice::Auto`]
+    /// takes the CPU where no GPU can be used, whatever the reason.
     pub fn open(choice: DeviceChoice, threads: usize) -> Result<Device> {
-        if let DeviceChoice::Cuda(number) = choice {
-            return Err(Error::device(format!("cuda:{number}: this build has no CUDA device")));
+        let cpu = || Ok(Device::Cpu(cpu::Cpu::new(threads)?));
+        match choice {
+            DeviceChoice::Cpu => cpu(),
+            DeviceChoice::Cuda(ordinal) => Ok(Device::Cuda(cuda::Cuda::new(ordinal)?)),
+            DeviceChoice::Auto => Ok(Device::auto(threads)?.0),
         }
-        Ok(Device::Cpu(cpu::Cpu::new(threads)?))
     }
 
-    /// What it is, in words: `cpu (2 threads, AVX-512)`.
+    /// What [`DeviceChoice::Auto`] opens, and, where it is the CPU although there is an NVIDIA
+    /// driver, why not the GPU.
+    ///
+    /// # Errors
+    /// As [`Device::open`] of the CPU.
+    pub fn auto(threads: usize) -> Result<(Device, Option<Error>)> {
+        match cuda::Cuda::new(0) {
+            Ok(gpu) => Ok((Device::Cuda(gpu), None)),
+            Err(reason) => {
+                let cpu = Device::Cpu(cpu::Cpu::new(threads)?);
+                Ok((cpu, cuda::Cuda::has_driver().then_some(reason)))
+            }
+        }
+    }
+
+    /// What it is, in words: `cpu (2 threads, AVX-512)`, `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
     pub fn description(&self) -> String {
         match self {
             Device::Cpu(cpu) => cpu.description(),
+            Device::Cuda(cuda) => cuda.description(),
         }
     }
 
@@ -49,6 +70,7 @@ impl Device {
     pub fn load(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Runner>> {
         match self {
             Device::Cpu(cpu) => cpu.load(plan, batch),
+            Device::Cuda(cuda) => cuda.load(plan, batch),
         }
     }
 }
@@ -90,4 +112,19 @@ pub trait Runner: Send {
 
     /// Multiply-adds done by all runs so far.
     fn multiply_adds_done(&self) -> u64;
+
+    /// What the user should know about how the plan was loaded: that memory sufficed only for
+    /// smaller batches than asked for.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// Milliseconds of the device's own clock for one run of `images` images, the mean of `repeats`
+    /// runs back to back; `None` where the device has no clock of its own.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    fn device_ms(&mut self, _images: usize, _repeats: usize) -> Result<Option<f64>> {
+        Ok(None)
+    }
 }

@@ -12,27 +12,57 @@ use crate::{Error, Result};
 ///
 /// The bytes go to a temporary file beside `path`, which then takes its name. The temporary
 /// file carries the final name, so a leftover of a killed process can be told; it is removed
-/// when writing fails. The data is not forced to the disk: after a power cut a file may be
-/// missing or empty.
+/// when writing fails. The permissions are those of any new file. The data is not forced to the
+/// disk: after a power cut a file may be missing or empty. Where that matters there is
+/// [`write_durably`].
 ///
 /// # Errors
 /// [`Error::Write`], also when `path` names a folder, a device or a pipe: a rename would
 /// put a file in its place.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, false)
+}
+
+/// As [`write_atomically`]; and when it returns, the file is on the disk.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, true)
+}
+
+fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
         return Err(Error::write(path, "is not a regular file"));
     }
     let (temporary, mut file) = create_beside(path)?;
     let written = file.write_all(bytes).and_then(|()| {
+        if durable {
+            file.sync_all()?;
+        }
         // Closed before the rename; some file systems report a full disk only then.
         drop(file);
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        if durable { sync_folder(path) } else { Ok(()) }
     });
     written.map_err(|e| {
         // Nothing more can be done if this fails too; the first error is the one to report.
         let _ = fs::remove_file(&temporary);
         Error::write(path, e)
     })
+}
+
+/// Puts the new name of `path` on the disk.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A folder cannot be opened as a file here.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// A new file `.<name>.<process>-<count>.tmp` in `path`'s folder.
@@ -76,12 +106,37 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_and_nothing_else_is_left() {
+        for write in [write_atomically, write_durably] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.png");
+            write(&path, b"old").unwrap();
+            write(&path, b"new").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(names(folder.path()), ["out.png"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.png");
-        write_atomically(&path, b"old").unwrap();
-        write_atomically(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(names(folder.path()), ["out.png"]);
+        let [path, other] = ["out", "other"].map(|name| folder.path().join(name));
+        fs::write(&other, b"").unwrap();
+        write_durably(&path, b"new").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&other));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_stays_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|made| made.success()) {
+            assert_eq!(write_durably(&pipe, b"new").unwrap_err().exit_code(), 6);
+            assert!(!fs::metadata(&pipe).unwrap().is_file());
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod cli;
 
+use std::time::Instant;
+
 fn main() -> std::process::ExitCode {
-    cli::main()
+    cli::main(Instant::now())
 }

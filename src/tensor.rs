@@ -1,5 +1,7 @@
 //! Host arrays: contiguous `f32` in (N, C, H, W) order, and the shape of one image's share.
 
+use std::sync::Arc;
+
 /// Channels, height and width of one image's value; the batch dimension N is not part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -42,6 +44,14 @@ impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}x{}", self.c, self.h, self.w)
     }
+}
+
+/// `len` shared numbers, written by `fill`, which gets zeros: a `Vec` would be copied once more on
+/// its way into an `Arc`.
+pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Arc<[f32]> {
+    let mut numbers: Arc<[f32]> = std::iter::repeat_n(0.0, len).collect();
+    fill(Arc::get_mut(&mut numbers).expect("nobody else has it yet"));
+    numbers
 }
 
 /// A batch of values: `n` images of `shape`, contiguous, (N, C, H, W) order.

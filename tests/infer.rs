@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::path::Path;
 
 fn shapes(config: &Config) -> Shapes {
-    names::tensors(config).into_iter().collect()
+    names::tensors(config).unwrap().into_iter().collect()
 }
 
 fn golden() -> Vec<(String, Config)> {
@@ -25,7 +25,7 @@ fn every_golden_network_is_found_again_from_its_tensors() {
     for (name, config) in golden() {
         let found = infer(&shapes(&config)).unwrap_or_else(|e| panic!("{name}: {e:?}")).config;
         assert_eq!(names::tensors(&found), names::tensors(&config), "{name}");
-        let costs = |c| parts::parts(c).iter().map(|p| p.multiply_adds()).collect::<Vec<_>>();
+        let costs = |c| parts::parts(c).unwrap().iter().map(|p| p.multiply_adds()).collect::<Vec<_>>();
         assert_eq!(costs(&found), costs(&config), "{name}: {found:?}");
     }
 }

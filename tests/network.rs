@@ -203,9 +203,7 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
 fn the_default_network_says_what_the_article_s_code_says() {
     let path = repository("weights/msdnet_cifar10.safetensors");
     let weights = Weights::read(&path).unwrap();
-    let network =
-        Network::new(&weights.config, |name, dims| weights.get(name, dims).map(std::sync::Arc::from))
-            .unwrap();
+    let network = Network::new(&weights.config, |name, dims| weights.get(name, dims).cloned()).unwrap();
     let golden = Golden::load("default");
     let mut images = golden.tensor("input");
     let plane = images.shape.plane();

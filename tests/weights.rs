@@ -6,6 +6,7 @@ use msdcam::msdnet::inspect::inspect;
 use msdcam::msdnet::weights::Precision;
 use msdcam::msdnet::{Config, Weights, checkpoint::Checkpoint, names};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints").join(name)
@@ -37,6 +38,7 @@ fn small() -> Weights {
         ..Config::cifar10_anytime()
     };
     let tensors = names::tensors(&config)
+        .unwrap()
         .into_iter()
         .map(|(name, dims)| {
             let n = dims.iter().product::<usize>();
@@ -101,15 +103,20 @@ fn another_reader_finds_pytorchs_names_and_the_promised_formats() {
     assert_eq!(dtype("blocks.0.0.layers.0.1.running_var"), safetensors::Dtype::F32);
 }
 
+/// The numbers of a tensor, to change them.
+fn numbers<'a>(weights: &'a mut Weights, tensor: &str) -> &'a mut [f32] {
+    Arc::make_mut(&mut weights.tensors.get_mut(tensor).unwrap().1)
+}
+
 #[test]
 fn half_precision_counts_what_it_rounds_and_refuses_what_it_cannot_hold() {
     let mut weights = small();
     let conv = "blocks.0.0.layers.0.0.weight";
-    weights.tensors.get_mut(conv).unwrap().1[..3].copy_from_slice(&[0.1, -0.3, 65504.0]);
+    numbers(&mut weights, conv)[..3].copy_from_slice(&[0.1, -0.3, 65504.0]);
     // A bias stays f32 and is not counted.
-    weights.tensors.get_mut("classifier.0.linear.bias").unwrap().1[0] = 1e30;
+    numbers(&mut weights, "classifier.0.linear.bias")[0] = 1e30;
     assert_eq!(weights.to_bytes(Path::new("w"), Precision::F16).unwrap().1, 2);
-    weights.tensors.get_mut(conv).unwrap().1[0] = 65520.0;
+    numbers(&mut weights, conv)[0] = 65520.0;
     assert_eq!(
         weights.to_bytes(Path::new("w"), Precision::F16).unwrap_err().to_string(),
         format!("w: tensor '{conv}': 65520 is too large for f16, whose largest is 65504; use f32")
@@ -119,7 +126,7 @@ fn half_precision_counts_what_it_rounds_and_refuses_what_it_cannot_hold() {
 #[test]
 fn a_tensor_is_given_only_under_its_own_dimensions() {
     let weights = small();
-    assert_eq!(weights.get("classifier.0.linear.bias", &[2]).unwrap(), [0.0, 1.0 / 16.0]);
+    assert_eq!(weights.get("classifier.0.linear.bias", &[2]).unwrap()[..], [0.0, 1.0 / 16.0]);
     assert!(weights.get("classifier.0.linear.bias", &[2, 1]).unwrap_err().to_string().contains("[2]"));
     assert!(weights.get("classifier.1.linear.bias", &[2]).unwrap_err().to_string().contains("no tensor"));
 }
@@ -190,7 +197,7 @@ fn numbers_that_are_not_finite_and_negative_variances_are_refused() {
         ("blocks.0.0.layers.0.1.running_var", -0.5, "1 of 2 variances are negative"),
     ] {
         let mut weights = small();
-        weights.tensors.get_mut(tensor).unwrap().1[1] = number;
+        numbers(&mut weights, tensor)[1] = number;
         assert_eq!(refusal(&bytes(&weights)), format!("tensor '{tensor}': {said}"));
     }
 }
@@ -247,7 +254,7 @@ fn conversion_keeps_every_number_and_knows_the_usual_normalisation() {
         assert_eq!(weights.labels, ["0", "1", "2"]);
         assert_eq!((weights.mean, weights.std), (normalization.mean, normalization.std));
         for (name, tensor) in &source.tensors {
-            assert_eq!(weights.get(name, &tensor.dims).unwrap(), tensor.data, "{name}");
+            assert_eq!(weights.get(name, &tensor.dims).unwrap()[..], tensor.data, "{name}");
         }
     }
 }
@@ -325,7 +332,7 @@ fn an_inspection_tells_what_both_kinds_of_file_hold() {
 
 #[test]
 fn the_costs_of_the_articles_network_are_those_it_is_known_by() {
-    let exits = msdcam::msdnet::inspect::exits(&Config::cifar10_anytime());
+    let exits = msdcam::msdnet::inspect::exits(&Config::cifar10_anytime()).unwrap();
     assert_eq!(exits.iter().map(|e| e.parameters).sum::<u64>(), 5_440_864);
     assert_eq!(exits[9].total, 147_386_880);
     assert_eq!((exits[0].tap_channels, exits[9].tap_channels, exits[9].tap_size), (224, 300, 8));

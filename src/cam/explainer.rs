@@ -84,16 +84,24 @@ impl Explainer {
         self.runner.as_ref()
     }
 
-    /// Answers for a batch of normalised images, (N, 3, H, W). `target` is the class whose map is
-    /// wanted; `None`: each exit's own.
+    /// As [`Runner::device_ms`].
     ///
     /// # Errors
-    /// When the class does not exist, there are more images than [`Explainer::capacity`], or the
-    /// device fails.
+    /// As [`Runner::run`].
+    pub fn device_ms(&mut self, images: usize, repeats: usize) -> Result<Option<f64>> {
+        self.runner.device_ms(images, repeats)
+    }
+
+    /// Answers for normalised images, (N, 3, H, W), of any number N: they run in batches of
+    /// [`Explainer::capacity`]. `target` is the class whose map is wanted; `None`: each exit's own.
+    ///
+    /// # Errors
+    /// When the class does not exist, the numbers are not whole images, or the device fails.
     pub fn explain(&mut self, images: &[f32], target: Option<usize>) -> Result<Vec<Vec<ExitAnswer>>> {
-        let n = self.fill_inputs(images, target)?;
-        self.runner.run(&self.inputs, &mut self.outputs)?;
-        Ok((0..n).map(|image| self.answers(image, usize::MAX, target)).collect())
+        self.in_batches(images, target, |explainer, n| {
+            explainer.runner.run(&explainer.inputs, &mut explainer.outputs)?;
+            Ok(vec![usize::MAX; n])
+        })
     }
 
     /// As [`Explainer::explain`], but each image stops at the first exit whose highest probability
@@ -107,35 +115,46 @@ impl Explainer {
         target: Option<usize>,
         confidence: f32,
     ) -> Result<Vec<Vec<ExitAnswer>>> {
-        let n = self.fill_inputs(images, target)?;
-        let slots = &self.slots;
-        let mut unsure = |exit: usize, _image: usize, outputs: &[f32]| {
-            let Some(slot) = slots.iter().find(|s| s.exit == exit) else { return true };
-            let best = read(outputs, slot.probabilities).iter().copied().fold(0.0, f32::max);
-            best < confidence
-        };
-        let reached = self.runner.run_early_exit(&self.inputs, &mut self.outputs, &mut unsure)?;
-        Ok((0..n).map(|image| self.answers(image, reached[image], target)).collect())
+        self.in_batches(images, target, |explainer, _| {
+            let slots = &explainer.slots;
+            let mut unsure = |exit: usize, _image: usize, outputs: &[f32]| {
+                let Some(slot) = slots.iter().find(|s| s.exit == exit) else { return true };
+                let best = read(outputs, slot.probabilities).iter().copied().fold(0.0, f32::max);
+                best < confidence
+            };
+            explainer.runner.run_early_exit(&explainer.inputs, &mut explainer.outputs, &mut unsure)
+        })
     }
 
-    fn fill_inputs(&mut self, images: &[f32], target: Option<usize>) -> Result<usize> {
+    /// Runs batch after batch; `run` returns the last exit that each of its n images reached.
+    fn in_batches(
+        &mut self,
+        images: &[f32],
+        target: Option<usize>,
+        mut run: impl FnMut(&mut Self, usize) -> Result<Vec<usize>>,
+    ) -> Result<Vec<Vec<ExitAnswer>>> {
         let len = self.image.len();
-        let n = images.len() / len;
-        if images.len() != n * len || n == 0 || n > self.capacity() {
-            let capacity = self.capacity();
-            return Err(Error::usage(format!(
-                "{} numbers given: 1 to {capacity} images of {} have {len} each",
-                images.len(),
-                self.image
-            )));
+        if images.is_empty() || !images.len().is_multiple_of(len) {
+            let (given, image) = (images.len(), self.image);
+            return Err(Error::usage(format!("{given} numbers given: an image of {image} has {len}")));
         }
         if let Some(class) = target.filter(|&c| c >= self.classes) {
-            return Err(Error::usage(format!(
-                "class {class}: the network has classes 0 to {}",
-                self.classes - 1
-            )));
+            let last = self.classes - 1;
+            return Err(Error::usage(format!("class {class}: the network has classes 0 to {last}")));
         }
-        let plan = self.runner.plan();
+        let mut answers = Vec::with_capacity(images.len() / len);
+        for batch in images.chunks(len * self.capacity()) {
+            let n = batch.len() / len;
+            self.fill_inputs(batch, target);
+            let reached = run(self, n)?;
+            answers.extend((0..n).map(|image| self.answers(image, reached[image], target)));
+        }
+        Ok(answers)
+    }
+
+    fn fill_inputs(&mut self, images: &[f32], target: Option<usize>) {
+        let (plan, len) = (self.runner.plan(), self.image.len());
+        let n = images.len() / len;
         self.inputs.clear();
         self.inputs.resize(n * plan.input_len, 0.0);
         self.outputs.resize(n * plan.output_len, 0.0);
@@ -145,7 +164,6 @@ impl Explainer {
                 space[slot.offset] = target.map_or(-1.0, |class| class as f32);
             }
         }
-        Ok(n)
     }
 
     fn answers(&self, image: usize, last_exit: usize, target: Option<usize>) -> Vec<ExitAnswer> {

@@ -16,6 +16,7 @@ use super::output::{self, Output};
 use super::records::{self, ExitRecord};
 use super::select::Exits;
 use super::table;
+use super::timings::Timings;
 
 /// Say what each exit takes an image for, and how sure it is
 ///
@@ -61,7 +62,8 @@ struct Work {
 
 /// Classifies the images and prints a table or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
-    let model = args.model.load()?;
+    let timings = Timings::default();
+    let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits())?;
     let group = images::group_size(&model, args.images.len());
     let (order, batch) = if args.early_exit.is_some() { (Order::ByExit, 1) } else { (Order::Depth, group) };
@@ -69,12 +71,14 @@ pub fn run(args: Args) -> Result<Outcome> {
     let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
 
     model.announce();
+    model.announce_notes(&explainer);
     let bar = images::progress(&model, args.images.len());
     let input = model.network.graph.shape(model.network.input).len();
     let (mut output, mut tally) = (Output::default(), Tally::default());
     for paths in args.images.chunks(group) {
         let mut works = Vec::new();
-        let answered = images::answer_group(&model, paths, None, |inputs| match args.early_exit {
+        let photos = images::read_group(&model, paths, None, &timings);
+        let answered = images::answer_group(photos, |inputs| match args.early_exit {
             Some(confidence) => {
                 early_exit(&mut explainer, inputs.chunks_exact(input), confidence, &mut works)
             }

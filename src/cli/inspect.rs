@@ -4,8 +4,9 @@ use msdcam::error::printable;
 use msdcam::msdnet::config::{Config, Layout, Stem, StepMode};
 use msdcam::msdnet::inspect::{Inspection, inspect};
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use super::output::Output;
 
 /// Show what a checkpoint or a weights file holds
 #[derive(Debug, clap::Args)]
@@ -20,17 +21,12 @@ pub struct Args {
 /// Inspects the file and prints the result on standard output.
 pub fn run(args: Args) -> msdcam::Result<()> {
     let inspection = inspect(&args.file)?;
-    let failed = |e: &dyn std::fmt::Display| msdcam::Error::write(Path::new("standard output"), e);
     let text = if args.json {
-        serde_json::to_string_pretty(&inspection).map_err(|e| failed(&e))? + "\n"
+        serde_json::to_string_pretty(&inspection).expect("plain fields have a JSON form") + "\n"
     } else {
         table(&inspection)
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // A reader that closed the pipe has seen enough.
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(&e)),
-        _ => Ok(()),
-    }
+    Output::default().print(&text)
 }
 
 fn table(i: &Inspection) -> String {

@@ -13,8 +13,10 @@ mod parallel;
 mod records;
 mod select;
 mod table;
+mod timings;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 use outcome::Outcome;
@@ -40,14 +42,14 @@ enum Command {
     Inspect(inspect::Args),
 }
 
-/// Parses the arguments, runs the command and returns its exit code.
-pub fn main() -> ExitCode {
+/// Parses the arguments, runs the command and returns its exit code. The program began at `start`.
+pub fn main(start: Instant) -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(told) => return tell(&told),
     };
     let outcome = match command {
-        Command::Explain(args) => explain::run(args),
+        Command::Explain(args) => explain::run(args, start),
         Command::Classify(args) => classify::run(args),
         Command::Bench(args) => bench::run(args).map(|()| Outcome::AllDone),
         Command::Convert(args) => convert::run(args).map(|()| Outcome::AllDone),

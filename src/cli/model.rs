@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use msdcam::cam::Explainer;
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::error::printable;
 use msdcam::msdnet::{self, Network, Weights};
 
 use super::output;
+use super::timings::{Stage, Timings};
 
 /// Which network runs where.
 #[derive(Debug, clap::Args)]
@@ -17,7 +19,7 @@ pub struct ModelArgs {
     /// Where to compute: cpu, cuda or cuda:N; auto takes the first GPU if there is one, else the CPU
     #[arg(long, default_value = "auto", value_parser = device_choice)]
     device: DeviceChoice,
-    /// Threads on the CPU [default: one for each core]
+    /// Threads on the CPU, for each of reading, computing and drawing [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// No progress, no notes and, where the results are files, no table: only errors
@@ -38,7 +40,9 @@ pub struct Model {
     /// SHA-256 of the checkpoint that they come from.
     pub source_sha256: String,
     pub device: Device,
-    /// Threads for everything that runs on the CPU.
+    /// Why it is not the GPU, where there seems to be one.
+    reason: Option<msdcam::Error>,
+    /// Threads for each thing that runs on the CPU: reading, the network, drawing.
     pub threads: usize,
     pub quiet: bool,
 }
@@ -48,13 +52,17 @@ impl ModelArgs {
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
-    pub fn load(&self) -> msdcam::Result<Model> {
-        let weights = match &self.weights {
-            Some(file) => Weights::read(file)?,
-            None => msdnet::built_in_weights()?,
+    pub fn load(&self, timings: &Timings) -> msdcam::Result<Model> {
+        let weights = timings.time(Stage::Weights, || match &self.weights {
+            Some(file) => Weights::read(file),
+            None => msdnet::built_in_weights(),
+        })?;
+        let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
+        let threads = self.threads.map_or(0, usize::from);
+        let (device, reason) = match self.device {
+            DeviceChoice::Auto => Device::auto(threads)?,
+            choice => (Device::open(choice, threads)?, None),
         };
-        let network = msdnet::load(&weights)?;
-        let device = Device::open(self.device, self.threads.map_or(0, usize::from))?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Model {
             network,
@@ -64,6 +72,7 @@ impl ModelArgs {
             weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
             source_sha256: weights.source_sha256,
             device,
+            reason,
             threads: self.threads.map_or_else(cores, usize::from),
             quiet: self.quiet,
         })
@@ -74,7 +83,16 @@ impl Model {
     /// Says which device it is; once nothing stands against using it.
     pub fn announce(&self) {
         if !self.quiet {
-            output::note(&format!("device: {}", self.device.description()));
+            let reason =
+                self.reason.as_ref().map(|e| format!(", for want of a GPU: {e}")).unwrap_or_default();
+            output::note(&format!("device: {}{reason}", self.device.description()));
+        }
+    }
+
+    /// Passes on what a device had to do differently than asked, such as a smaller batch.
+    pub fn announce_notes(&self, explainer: &Explainer) {
+        for note in explainer.runner().notes().iter().filter(|_| !self.quiet) {
+            output::note(note);
         }
     }
 

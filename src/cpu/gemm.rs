@@ -76,8 +76,9 @@ macro_rules! kernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: [TileKernel; 3] = [
+static AVX512: [TileKernel; 4] = [
     kernel!(avx512_6x4, Avx512, 6, 4, "avx512f,avx512vl"),
+    kernel!(avx512_8x3, Avx512, 8, 3, "avx512f,avx512vl"),
     kernel!(avx512_12x2, Avx512, 12, 2, "avx512f,avx512vl"),
     kernel!(avx512_16x1, Avx512, 16, 1, "avx512f,avx512vl"),
 ];

@@ -1,1 +1,126 @@
-//! cuda
+//! The CUDA device: a plan's levels as launches of one kernel, replayed as a graph.
+//!
+//! Nothing of CUDA is needed to build it. libcuda comes with the driver and NVRTC with a toolkit
+//! or a Python package; both are found at run time.
+
+mod arguments;
+mod cache;
+mod compile;
+mod failure;
+mod library;
+mod memory;
+pub mod nvrtc;
+mod program;
+mod runner;
+mod source;
+mod steps;
+mod weights;
+
+use std::sync::Arc;
+
+use cudarc::driver::sys::CUdevice_attribute;
+use cudarc::driver::{CudaContext, CudaFunction, CudaStream};
+use cudarc::nvrtc::Ptx;
+
+pub use compile::options;
+pub use program::Tiling;
+pub use source::source;
+
+use crate::device::Runner;
+use crate::graph::plan::Plan;
+use crate::{Error, Result};
+use failure::driver;
+
+/// A GPU as a device.
+#[derive(Clone)]
+pub struct Cuda {
+    stream: Arc<CudaStream>,
+    level: CudaFunction,
+    name: String,
+    multiprocessors: usize,
+    tiling: Tiling,
+}
+
+impl std::fmt::Debug for Cuda {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.description())
+    }
+}
+
+impl Cuda {
+    /// The GPU with number `ordinal`, its kernels compiled (or taken from the cache on disk).
+    ///
+    /// # Errors
+    /// [`Error::Device`] in one line: no driver, no such GPU, no NVRTC, a kernel that does not
+    /// compile.
+    pub fn new(ordinal: usize) -> Result<Cuda> {
+        library::check()?;
+        library::without_panic(|| Cuda::open(ordinal))
+    }
+
+    fn open(ordinal: usize) -> Result<Cuda> {
+        let count = CudaContext::device_count().map_err(driver("cannot start"))?;
+        if usize::try_from(count).unwrap_or(0) <= ordinal {
+            let have = match count {
+                0 => "the driver sees none (CUDA_VISIBLE_DEVICES may hide them)".to_string(),
+                1 => "there is only GPU 0".to_string(),
+                n => format!("there are GPUs 0 to {}", n - 1),
+            };
+            return Err(Error::device(format!("cuda: no GPU {ordinal}: {have}")));
+        }
+        let context = CudaContext::new(ordinal).map_err(driver("cannot open the GPU"))?;
+        // SAFETY: everything here runs on one stream, which orders it.
+        unsafe { context.disable_event_tracking() };
+        let name = context.name().map_err(driver("name"))?;
+        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let multiprocessors = context.attribute(attribute).map_err(driver("multiprocessors"))?;
+        let level = load_kernel(&context)?;
+        let stream = context.new_stream().map_err(driver("stream"))?;
+        let multiprocessors = usize::try_from(multiprocessors).unwrap_or(1);
+        Ok(Cuda { stream, level, name, multiprocessors, tiling: Tiling::Auto })
+    }
+
+    /// Whether this machine has an NVIDIA driver, usable or not: without one, that there is no GPU
+    /// is nothing to wonder about.
+    pub fn has_driver() -> bool {
+        library::is_there()
+    }
+
+    /// The same GPU with convolutions cut in one way only.
+    pub fn with_tiling(self, tiling: Tiling) -> Cuda {
+        Cuda { tiling, ..self }
+    }
+
+    /// In words: `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
+    pub fn description(&self) -> String {
+        let ordinal = self.stream.context().ordinal();
+        format!("cuda:{ordinal} ({}, {} multiprocessors)", self.name, self.multiprocessors)
+    }
+
+    /// The GPU's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Prepares `plan` for batches of up to `batch` images; of fewer, where memory does not
+    /// suffice: [`Runner::capacity`] and [`Runner::notes`] tell.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when memory does not suffice even for one image.
+    pub fn load(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Runner>> {
+        Ok(Box::new(runner::CudaRunner::new(self, plan, batch)?))
+    }
+}
+
+/// The kernel on its device. An image from the cache that the driver refuses is made anew.
+fn load_kernel(context: &Arc<CudaContext>) -> Result<CudaFunction> {
+    let load = |image: Vec<u8>| {
+        let module = context.load_module(Ptx::from_binary(image)).map_err(driver("loading the kernels"))?;
+        module.load_function("level").map_err(driver("kernel 'level'"))
+    };
+    let (image, from_cache) = compile::image(context, true)?;
+    match load(image) {
+        Err(_) if from_cache => load(compile::image(context, false)?.0),
+        result => result,
+    }
+}

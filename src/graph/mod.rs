@@ -45,7 +45,8 @@ pub struct Param {
     pub name: String,
     /// Dimensions, outermost first.
     pub dims: Vec<usize>,
-    /// The numbers, row-major; shared between the graphs that use them.
+    /// The numbers, row-major; shared between the graphs that use them. None where the parameter
+    /// is only declared.
     pub data: Arc<[f32]>,
 }
 
@@ -124,6 +125,12 @@ impl Graph {
         let (name, data) = (name.into(), data.into());
         assert_eq!(data.len(), dims.iter().product::<usize>(), "parameter '{name}' of {dims:?}");
         self.params.push(Param { name, dims: dims.to_vec(), data });
+        ParamId(self.params.len() as u32 - 1)
+    }
+
+    /// Adds a constant array whose numbers are not known: for a graph that is looked at, not run.
+    pub fn declare_param(&mut self, name: impl Into<String>, dims: &[usize]) -> ParamId {
+        self.params.push(Param { name: name.into(), dims: dims.to_vec(), data: Arc::default() });
         ParamId(self.params.len() as u32 - 1)
     }
 

@@ -23,7 +23,10 @@ pub fn confirm(file: &Path, config: &Config, shapes: &Shapes) -> Result<()> {
 
 /// One phrase for each way in which the tensors do not match; none when they do.
 pub fn differences(config: &Config, shapes: &Shapes) -> Vec<String> {
-    let wanted: BTreeMap<String, Vec<usize>> = names::tensors(config).into_iter().collect();
+    let wanted: BTreeMap<String, Vec<usize>> = match names::tensors(config) {
+        Ok(tensors) => tensors.into_iter().collect(),
+        Err(error) => return vec![error.to_string()],
+    };
     let missing: Vec<_> = wanted.keys().filter(|name| !shapes.contains_key(*name)).cloned().collect();
     let extra: Vec<_> = shapes.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
     let reshaped: Vec<_> = wanted

@@ -132,7 +132,7 @@ pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
             "mean {mean:?} and standard deviation {std:?}: the usual for this network, the file does not tell"
         ));
     }
-    let tensors = checkpoint.tensors.into_iter().map(|(name, t)| (name, (t.dims, t.data))).collect();
+    let tensors = checkpoint.tensors.into_iter().map(|(name, t)| (name, (t.dims, t.data.into()))).collect();
     let weights = Weights { config, labels, mean, std, source_sha256: checkpoint.sha256, tensors };
     Ok((weights, assumed))
 }

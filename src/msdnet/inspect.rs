@@ -87,7 +87,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
             tensors: weights.tensors.len(),
             numbers: weights.tensors.values().map(|(_, data)| data.len()).sum(),
             stored: Vec::new(),
-            exits: exits(&weights.config),
+            exits: exits(&weights.config)?,
             architecture: Some(weights.config),
             assumed: Vec::new(),
             problems: Vec::new(),
@@ -115,7 +115,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         tensors: checkpoint.tensors.len(),
         numbers: checkpoint.tensors.values().map(|tensor| tensor.data.len()).sum(),
         stored,
-        exits: architecture.as_ref().map(exits).unwrap_or_default(),
+        exits: architecture.as_ref().map(exits).transpose()?.unwrap_or_default(),
         architecture,
         assumed,
         problems,
@@ -136,11 +136,14 @@ fn architecture(shapes: &Shapes) -> (Option<Config>, Vec<String>, Vec<String>) {
 }
 
 /// What each exit of a network costs.
-pub fn exits(config: &Config) -> Vec<Exit> {
-    let parts = parts(config);
+///
+/// # Errors
+/// When the configuration makes no network.
+pub fn exits(config: &Config) -> Result<Vec<Exit>> {
+    let parts = parts(config)?;
     let (mut layers, mut total) = (0, 0);
     let steps = config.layers_per_exit();
-    (0..config.exits)
+    let exits = (0..config.exits)
         .map(|exit| {
             let here = || parts.iter().filter(move |p| p.exit == exit);
             let cost = |head| here().filter(|p| p.head == head).map(|p| p.multiply_adds()).sum::<u64>();
@@ -158,5 +161,6 @@ pub fn exits(config: &Config) -> Vec<Exit> {
                 total,
             }
         })
-        .collect()
+        .collect();
+    Ok(exits)
 }

@@ -1,7 +1,5 @@
 //! From weights to a network.
 
-use std::sync::Arc;
-
 use super::{Network, Weights};
 use crate::Result;
 
@@ -11,5 +9,5 @@ use crate::Result;
 /// When a tensor is missing or has other dimensions than the architecture wants; never for
 /// weights that were read from a file.
 pub fn load(weights: &Weights) -> Result<Network> {
-    Network::new(&weights.config, |name, dims| weights.get(name, dims).map(Arc::from))
+    Network::new(&weights.config, |name, dims| weights.get(name, dims).cloned())
 }

@@ -2,6 +2,7 @@
 
 use super::config::{Config, Layout, Stem};
 use super::parts;
+use crate::Result;
 
 /// Name and dimensions of every tensor of a network of this `config`, in PyTorch's own order.
 ///
@@ -9,8 +10,11 @@ use super::parts;
 /// The counters `num_batches_tracked` are left out: inference does not read them.
 /// With shared global convolutions the right branch's tensors are listed too: the port stores
 /// them although it never reads them.
-pub fn tensors(config: &Config) -> Vec<(String, Vec<usize>)> {
-    parts::parts(config).iter().flat_map(|part| part.tensors()).collect()
+///
+/// # Errors
+/// When the configuration makes no network.
+pub fn tensors(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
+    Ok(parts::parts(config)?.iter().flat_map(|part| part.tensors()).collect())
 }
 
 /// A convolution and the batch norm behind it: the prefixes of their tensors.

@@ -45,9 +45,16 @@ impl Network {
     /// A configuration that makes no network, those of `tensor`, and an input too small for the
     /// network's scales.
     pub fn new(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Network> {
-        config.validate().map_err(|cause| Error::usage(format!("architecture: {cause}")))?;
-        let builder = Builder { config, names: Names::new(config), graph: Graph::new(), tensor: &tensor };
-        builder.build()
+        Builder::new(config, Some(&tensor))?.build()
+    }
+
+    /// The network of `config` without its numbers, to look at: every parameter is
+    /// [declared](Graph::declare_param).
+    ///
+    /// # Errors
+    /// A configuration that makes no network.
+    pub fn outline(config: &Config) -> Result<Network> {
+        Builder::new(config, None)?.build()
     }
 }
 
@@ -57,13 +64,19 @@ struct Builder<'a> {
     config: &'a Config,
     names: Names,
     graph: Graph,
-    tensor: TensorSource<'a>,
+    /// Nothing for an outline.
+    tensor: Option<TensorSource<'a>>,
 }
 
 /// The values of all scales, finest first; `None` once a scale is dropped.
 type Scales = Vec<Option<NodeId>>;
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(config: &'a Config, tensor: Option<TensorSource<'a>>) -> Result<Self> {
+        config.validate().map_err(|cause| Error::usage(format!("architecture: {cause}")))?;
+        Ok(Builder { config, names: Names::new(config), graph: Graph::new(), tensor })
+    }
+
     fn build(mut self) -> Result<Network> {
         let config = self.config;
         self.graph.set_stage(1);
@@ -265,16 +278,26 @@ impl Builder<'_> {
         let [kh, kw] = window.kernel;
         // The tensor as it is stored: transposed where `name` borrows another convolution's.
         let stored = if prefix == name { [out, channels, kh, kw] } else { [out, channels, kw, kh] };
-        let weight = (self.tensor)(&format!("{prefix}.weight"), &stored)?;
-        let weight = self.graph.add_param(format!("{name}.weight"), &[out, channels, kh, kw], weight);
+        let weight = self.stored_param(
+            (&format!("{prefix}.weight"), &stored),
+            format!("{name}.weight"),
+            &[out, channels, kh, kw],
+        )?;
         let bias = if biased { Some(self.param(prefix, "bias", &[out])?) } else { None };
         self.graph.push(Conv2d { weight, bias, out, channels, window, relu: false }, &[x])
     }
 
     fn param(&mut self, prefix: &str, suffix: &str, dims: &[usize]) -> Result<ParamId> {
         let name = format!("{prefix}.{suffix}");
-        let data = (self.tensor)(&name, dims)?;
-        Ok(self.graph.add_param(name, dims, data))
+        self.stored_param((&name, dims), name.clone(), dims)
+    }
+
+    /// A parameter with the numbers of the tensor `stored`.
+    fn stored_param(&mut self, stored: (&str, &[usize]), name: String, dims: &[usize]) -> Result<ParamId> {
+        Ok(match self.tensor {
+            Some(tensor) => self.graph.add_param(name, dims, tensor(stored.0, stored.1)?),
+            None => self.graph.declare_param(name, dims),
+        })
     }
 }
 

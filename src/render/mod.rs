@@ -1,5 +1,6 @@
 //! From maps to pictures. Nothing here writes a file.
 
+pub mod chart;
 pub mod colour;
 pub mod heat;
 pub mod overlay;

@@ -33,3 +33,18 @@ fn the_table_has_a_row_for_each_exit_and_one_for_all() {
     assert!(rows.iter().all(|row| row.len() == 9), "{run:?}");
     assert_eq!((rows[0][0], rows[9][0], rows[10][0]), ("1", "10", "all"));
 }
+
+#[test]
+fn the_picture_has_a_point_for_each_exit_on_both_lines() {
+    let place = Place::new();
+    let run = place.msdcam("bench --seconds 0.1 --device cpu --quiet --picture times.svg");
+    assert_eq!(run.code, 0, "{run:?}");
+    let svg = std::fs::read_to_string(place.path().join("times.svg")).unwrap();
+    assert_eq!((svg.matches("<polyline").count(), svg.matches("<circle").count()), (2, 20), "{svg}");
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_ends_with_6() {
+    let run = Place::new().msdcam("bench --seconds 0.1 --device cpu --quiet --picture /proc/none/times.svg");
+    assert_eq!(run.code, 6, "{run:?}");
+}

@@ -101,6 +101,56 @@ fn a_run_that_fails_leaves_no_manifest_not_even_an_earlier_one() {
     assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
 }
 
+/// More images than are read in one go.
+fn many(place: &Place) -> Vec<String> {
+    let names: Vec<String> = (1..=9).map(|i| format!("photo{i}.png")).collect();
+    for (i, name) in names.iter().enumerate() {
+        let source = ["chelsea", "noise", "ramp"][i % 3];
+        let folder = if i % 3 == 0 { "weights/samples" } else { "tests/golden/images" };
+        place.write(name, &std::fs::read(repository(&format!("{folder}/{source}.png"))).unwrap());
+    }
+    names
+}
+
+#[test]
+fn many_images_side_by_side_give_the_files_that_each_gives_alone() {
+    let place = Place::new();
+    let mut images = many(&place);
+    for image in &images {
+        let run = place.msdcam(&format!("explain {image} -o alone --size 64 --exits 2,10 --threads 1"));
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    place.write("bad.png", b"no image");
+    images.insert(6, "bad.png".into());
+    let run = place.msdcam(&format!(
+        "explain {} -o together --size 64 --exits 2,10 --threads 3 --json",
+        images.join(" ")
+    ));
+    run.refused(3, &["error: bad.png: "]);
+    let told: Vec<String> = run.json().iter().map(|i| i["image"].as_str().unwrap().into()).collect();
+    assert_eq!(told, images, "in the order of the arguments");
+
+    let names = place.names("together");
+    assert_eq!(names, place.names("alone"));
+    assert_eq!(names.len(), 9 * 4 + 2);
+    for name in names.iter().filter(|name| !["results.jsonl", "manifest.json"].contains(&name.as_str())) {
+        let [alone, together] = ["alone", "together"].map(|folder| place.read(&format!("{folder}/{name}")));
+        assert!(alone == together, "{name}");
+    }
+}
+
+#[test]
+fn a_run_of_many_images_ends_at_the_first_file_that_cannot_be_written() {
+    let place = Place::new();
+    let images = many(&place).join(" ");
+    std::fs::create_dir_all(place.path().join("out/photo6_strip.png")).unwrap();
+    let run = place.msdcam(&format!("explain {images} -o out --size 64 --exits 1"));
+    run.refused(6, &["photo6_strip.png: cannot write: "]);
+    let names = place.names("out");
+    assert!(!names.contains(&"manifest.json".into()), "{names:?}");
+    assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
+}
+
 #[test]
 fn images_of_the_same_name_do_not_overwrite_each_other() {
     let place = Place::new();

@@ -54,6 +54,23 @@ fn a_reader_that_leaves_early_is_no_error() {
     assert!(place.names("out").contains(&"manifest.json".into()), "explain writes its files all the same");
 }
 
+#[test]
+fn timings_go_to_standard_error_and_leave_the_answers_alone() {
+    let place = Place::new();
+    place.cat("cat.png");
+    let plain = place.msdcam("explain cat.png --exits 1 -o out --json --quiet");
+    let timed = place.msdcam("explain cat.png --exits 1 -o out --json --quiet --timings");
+    assert_eq!((timed.code, &timed.stdout), (0, &plain.stdout));
+    let all = timed.stderr.lines().find(|line| line.starts_with("all ")).unwrap();
+    let all: f64 = all.split_whitespace().last().unwrap().parse().unwrap();
+    for stage in ["read the weights", "plan, pack", "decode", "run the network", "draw", "encode", "write"] {
+        let row = timed.stderr.lines().find(|line| line.starts_with(stage)).unwrap();
+        let times: Vec<f64> = row.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [from, to, _] = times[..] else { panic!("{row:?}") };
+        assert!(0.0 <= from && from <= to && to <= all, "{row:?} of {all}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_behind_standard_output_is_exit_code_6() {

@@ -13,9 +13,11 @@ pub struct Golden {
     metadata: HashMap<String, String>,
 }
 
-/// The path of `name` in the repository.
+/// The path of `name` in the repository: where it is now, which `CARGO_MANIFEST_DIR` says, or
+/// where it was when this was built.
 pub fn repository(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    now.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).into()).join(name)
 }
 
 impl Golden {

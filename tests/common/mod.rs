@@ -3,6 +3,7 @@
 
 pub mod close;
 pub mod golden;
+pub mod gpu;
 pub mod nets;
 pub mod random;
 pub mod reference;

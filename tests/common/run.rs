@@ -4,15 +4,24 @@ use std::sync::Arc;
 
 use msdcam::Tensor;
 use msdcam::cpu::{Cpu, Isa};
+use msdcam::cuda::{Cuda, Tiling};
 use msdcam::device::Device;
 use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::{Order, Plan, Slot};
 use msdcam::graph::{Graph, NodeId};
 
 use super::close::assert_same_bits;
+use super::gpu;
 
-/// Every device that the tests run on: one line for each kind.
+/// Every device that the tests run on: one line for each kind. Where [`gpu::at_hand`]
+/// says so, the GPU instead, in every tiling.
 pub fn devices() -> Vec<Device> {
+    if gpu::at_hand() {
+        let gpu = Cuda::new(0).unwrap();
+        return [Tiling::Auto, Tiling::Split, Tiling::Whole]
+            .map(|tiling| Device::Cuda(gpu.clone().with_tiling(tiling)))
+            .into();
+    }
     let cpus = Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|threads| cpu(threads, isa)));
     cpus.collect()
 }

@@ -13,6 +13,7 @@ use msdcam::render::strip::{self, Cell, strip};
 use msdcam::render::{Colormap, HeatMap, Status};
 
 use crate::cli::images::Photo;
+use crate::cli::timings::{Stage, Timings};
 
 /// What the pictures of a run have in common.
 #[derive(Debug)]
@@ -78,21 +79,25 @@ impl Drawing<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, item: Item, folder: &Path) -> Result<()> {
-        let bytes = match item {
-            Item::Overlay(i) => {
-                let view = self.view();
-                let heat = self.heat(i, view.width);
-                encode_png(&match heat.status {
-                    Status::Ok => overlay(view, &heat, self.style.colormap, HEAT_ALPHA),
-                    // One even colour would look like an answer; this picture says why there is none.
-                    _ => strip::cell_picture(view, &heat, &strip::Options::default()),
-                })
-            }
-            Item::Strip => encode_png(&self.strip()),
-            Item::Arrays => self.arrays(),
-        };
-        write_atomically(&folder.join(self.name(item)), &bytes)
+    pub fn write(&self, item: Item, folder: &Path, timings: &Timings) -> Result<()> {
+        let picture = timings.time(Stage::Draw, || match item {
+            Item::Overlay(i) => Some(self.overlay(i)),
+            Item::Strip => Some(self.strip()),
+            Item::Arrays => None,
+        });
+        let bytes = timings.time(Stage::Encode, || picture.map_or_else(|| self.arrays(), |p| encode_png(&p)));
+        timings.time(Stage::Write, || write_atomically(&folder.join(self.name(item)), &bytes))
+    }
+
+    /// The heat map of the exit at position `i` over the photo.
+    fn overlay(&self, i: usize) -> Picture {
+        let view = self.view();
+        let heat = self.heat(i, view.width);
+        match heat.status {
+            Status::Ok => overlay(view, &heat, self.style.colormap, HEAT_ALPHA),
+            // One even colour would look like an answer; this picture says why there is none.
+            _ => strip::cell_picture(view, &heat, &strip::Options::default()),
+        }
     }
 
     /// The heat map of the exit at position `i`, `side` x `side`.

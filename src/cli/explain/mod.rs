@@ -5,7 +5,10 @@ mod folder;
 mod names;
 mod report;
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
 
 use draw::{Drawing, Item, Style};
 use folder::Folder;
@@ -21,6 +24,7 @@ use super::model::{Model, ModelArgs};
 use super::outcome::{Outcome, Tally};
 use super::output::{self, Output};
 use super::select::{Class, Exits};
+use super::timings::{Stage, Timings};
 use super::{parallel, records};
 
 /// Show where each exit looks: a heat map for every exit, drawn over the photo
@@ -58,26 +62,28 @@ pub struct Args {
     /// One JSON object an image on standard output instead of a table
     #[arg(long)]
     json: bool,
+    /// Say on standard error where the time went, from the program's start to the last file
+    #[arg(long)]
+    timings: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
 
-/// Explains the images; prints a table or JSON and writes the files.
-pub fn run(args: Args) -> Result<Outcome> {
-    let model = args.model.load()?;
+/// Explains the images; prints a table or JSON and writes the files. The program began at `start`.
+pub fn run(args: Args, start: Instant) -> Result<Outcome> {
+    let timings = Timings::since(start);
+    let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits())?;
     let target = args.class.resolve(&model.labels)?;
     let folder = Folder::open(&args.output)?;
     let question = Question { exits, maps: true, order: Order::Depth };
-    let group = images::group_size(&model, args.images.len());
-    let mut explainer = Explainer::new(&model.network, &question, &model.device, group)?;
     let about = about(&args, &model, &question.exits, target);
-
-    model.announce();
     let style = Style { labels: model.labels.clone(), target, colormap: args.colormap, input: model.input() };
-    let mut run = Run {
+    let run = Run {
         args: &args,
         model: &model,
+        timings: &timings,
+        style: &style,
         folder,
         names: Names::default(),
         bar: images::progress(&model, args.images.len()),
@@ -85,17 +91,14 @@ pub fn run(args: Args) -> Result<Outcome> {
         tally: Tally::default(),
         results: String::new(),
     };
-    for paths in args.images.chunks(group) {
-        let side = Some(usize::from(args.size));
-        let answered = images::answer_group(&model, paths, side, |inputs| explainer.explain(inputs, target))?;
-        let drawings = run.drawings(&style, paths, &answered);
-        run.draw(&drawings)?;
-        run.tell(paths, &drawings)?;
-    }
+    let run = run.all_images(&question, target)?;
     run.bar.finish_and_clear();
     run.folder.close(&run.results, about, &run.tally)?;
     if let Some(summary) = run.tally.summary() {
         output::note(&summary);
+    }
+    if args.timings {
+        output::note(&timings.table());
     }
     Ok(run.tally.outcome())
 }
@@ -116,10 +119,15 @@ fn about(args: &Args, model: &Model, exits: &[usize], target: Option<usize>) -> 
     })
 }
 
+/// Some images, and what each exit says about them.
+type Group<'a> = (&'a [PathBuf], Vec<Result<Answered>>);
+
 /// A run under way.
 struct Run<'a> {
     args: &'a Args,
     model: &'a Model,
+    timings: &'a Timings,
+    style: &'a Style,
     folder: Folder,
     names: Names,
     bar: ProgressBar,
@@ -129,14 +137,59 @@ struct Run<'a> {
     results: String,
 }
 
-impl Run<'_> {
+impl<'r> Run<'r> {
+    /// Reads, asks and draws side by side: while one group of images is drawn, the network has
+    /// the next and the one behind it is being read. No more than these three are in memory.
+    /// The first group is read beside the planning.
+    fn all_images(self, question: &Question, target: Option<usize>) -> Result<Self> {
+        let Run { args, model, timings, .. } = self;
+        let group = images::group_size(model, args.images.len());
+        std::thread::scope(|scope| {
+            // A stage that ends early drops its end of a channel, and its neighbours end too.
+            let (read, photos) = sync_channel(0);
+            scope.spawn(move || {
+                let side = Some(usize::from(args.size));
+                let mut groups = args.images.chunks(group);
+                groups
+                    .try_for_each(|paths| read.send((paths, images::read_group(model, paths, side, timings))))
+            });
+            let load = || Explainer::new(&model.network, question, &model.device, group);
+            let mut explainer = timings.time(Stage::Plan, load)?;
+            model.announce();
+            model.announce_notes(&explainer);
+            let (answer, answered) = sync_channel(0);
+            let drawn = scope.spawn(move || self.draw_all(answered));
+            for (paths, photos) in photos {
+                let ask = |inputs: &[f32]| timings.time(Stage::Run, || explainer.explain(inputs, target));
+                if answer.send((paths, images::answer_group(photos, ask)?)).is_err() {
+                    break;
+                }
+            }
+            drop(answer);
+            drawn.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// Draws and tells about every group, in the order in which they come.
+    fn draw_all(mut self, groups: Receiver<Group>) -> Result<Self> {
+        for (paths, answered) in groups {
+            let drawings = self.drawings(paths, &answered);
+            self.draw(&drawings)?;
+            self.tell(paths, &drawings)?;
+        }
+        Ok(self)
+    }
+
     /// How each image is to be drawn, or why it cannot be.
     fn drawings<'a>(
         &mut self,
-        style: &'a Style,
         paths: &[PathBuf],
         answered: &'a [Result<Answered>],
-    ) -> Vec<Result<Drawing<'a>>> {
+    ) -> Vec<Result<Drawing<'a>>>
+    where
+        'r: 'a,
+    {
+        let style = self.style;
         let drawing = |(path, answered): (&PathBuf, &'a Result<Answered>)| {
             let (photo, answers) = answered.as_ref().map_err(Clone::clone)?;
             let title = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -149,7 +202,8 @@ impl Run<'_> {
     fn draw(&self, drawings: &[Result<Drawing>]) -> Result<()> {
         let items = drawings.iter().flatten().flat_map(|d| d.items().map(move |item| (d, item)));
         let items: Vec<(&Drawing, Item)> = items.collect();
-        let write = |(drawing, item): &(&Drawing, Item)| drawing.write(*item, self.folder.path());
+        let write =
+            |(drawing, item): &(&Drawing, Item)| drawing.write(*item, self.folder.path(), self.timings);
         parallel::map(self.model.threads, &items, write).into_iter().collect()
     }
 

@@ -9,7 +9,7 @@ use crate::cpu::simd::Isa;
 use crate::graph::ops::Conv2d;
 
 /// Packed bands are kept below this many numbers, so that they stay in the second-level cache.
-const BAND_LEN: usize = 48 * 1024;
+const BAND_LEN: usize = 128 * 1024;
 
 /// A convolution with its weights packed for one kind of CPU.
 pub(in super::super) struct PackedConv2d {

@@ -40,7 +40,7 @@ impl BatchNorm {
     }
 
     pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
-        let channels = graph.param(self.weight).data.len();
+        let channels = graph.param(self.weight).dims[0];
         if channels != input.c {
             return Err(mismatch("batch_norm", format!("has {channels} channels, input has {}", input.c)));
         }

@@ -8,6 +8,7 @@ use super::super::ops::{BatchNorm, Conv2d, Conv2dGrad};
 use super::super::{Graph, NodeId, Op, ParamId};
 use super::rebuild;
 use crate::Result;
+use crate::tensor::filled;
 
 pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     let readers = graph.fan_out();
@@ -49,9 +50,13 @@ impl Folded {
         *self.weights.entry(key).or_insert_with(|| {
             let affine = norm.affine(graph.params());
             let old = graph.param(weight).clone();
-            let kernels = old.data.chunks_exact(old.data.len() / affine.len()).zip(&affine);
-            let data: Vec<f32> =
-                kernels.flat_map(|(w, &(s, _))| w.iter().map(move |&w| (s * f64::from(w)) as f32)).collect();
+            let kernel = old.data.len() / affine.len();
+            let data = filled(old.data.len(), |data| {
+                let kernels = data.chunks_exact_mut(kernel).zip(old.data.chunks_exact(kernel));
+                for ((folded, kernel), &(s, _)) in kernels.zip(&affine) {
+                    folded.iter_mut().zip(kernel).for_each(|(f, &w)| *f = (s * f64::from(w)) as f32);
+                }
+            });
             graph.add_param(format!("{} (folded)", old.name), &old.dims, data)
         })
     }

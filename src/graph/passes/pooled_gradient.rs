@@ -5,6 +5,7 @@ use super::super::ops::{BorderClasses, Conv2dGrad, PooledConv2dGrad};
 use super::super::{Graph, NodeId, Op, ParamId};
 use super::rebuild;
 use crate::Result;
+use crate::tensor::filled;
 
 pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     rebuild(graph, outputs, |new, _, node| {
@@ -28,16 +29,19 @@ fn kernel_sums(graph: &mut Graph, conv: &Conv2dGrad, classes: &BorderClasses) ->
     let [kernel_h, kernel_w] = conv.window.kernel;
     let (out, channels, area) = (conv.out, conv.input.c, conv.window.area());
     let pixels = conv.input.plane() as f64;
-    let mut sums = Vec::with_capacity(classes.count() * out * channels);
-    for &(top, bottom) in &classes.valid_rows {
-        for &(left, right) in &classes.valid_columns {
-            for kernel in weight.data.chunks_exact(area) {
-                let rows = kernel.chunks_exact(kernel_w).take(bottom).skip(top);
-                let sum: f64 = rows.flat_map(|row| &row[left..right]).map(|&w| f64::from(w)).sum();
-                sums.push((sum / pixels) as f32);
+    let rows = classes.valid_rows.iter();
+    let valid = rows.flat_map(|&rows| classes.valid_columns.iter().map(move |&columns| (rows, columns)));
+    let sums = filled(classes.count() * out * channels, |sums| {
+        for (sums, ((top, bottom), (left, right))) in sums.chunks_exact_mut(out * channels).zip(valid) {
+            for (sum, kernel) in sums.iter_mut().zip(weight.data.chunks_exact(area)) {
+                let mut taps = 0.0;
+                for row in kernel.chunks_exact(kernel_w).take(bottom).skip(top) {
+                    row[left..right].iter().for_each(|&w| taps += f64::from(w));
+                }
+                *sum = (taps / pixels) as f32;
             }
         }
-    }
+    });
     debug_assert_eq!(weight.data.len(), out * channels * kernel_h * kernel_w);
     graph.add_param(format!("{} (kernel sums)", weight.name), &[classes.count(), out, channels], sums)
 }

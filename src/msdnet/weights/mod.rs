@@ -15,6 +15,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Key of our JSON text in `__metadata__`.
 const KEY: &str = "msdcam";
@@ -34,8 +35,9 @@ pub struct Weights {
     pub std: [f32; 3],
     /// SHA-256 of the checkpoint that the weights come from, lower-case hexadecimal.
     pub source_sha256: String,
-    /// Dimensions and numbers (row-major) of every tensor of [`super::names::tensors`].
-    pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    /// Dimensions and numbers (row-major) of every tensor of [`super::names::tensors`]; shared with
+    /// the networks that are made of them.
+    pub tensors: BTreeMap<String, (Vec<usize>, Arc<[f32]>)>,
 }
 
 /// The JSON text in a weights file.
@@ -55,7 +57,7 @@ impl Weights {
     ///
     /// # Errors
     /// When there is no such tensor or its dimensions are not `dims`.
-    pub fn get(&self, name: &str, dims: &[usize]) -> Result<&[f32]> {
+    pub fn get(&self, name: &str, dims: &[usize]) -> Result<&Arc<[f32]>> {
         match self.tensors.get(name) {
             Some((found, data)) if found == dims => Ok(data),
             Some((found, _)) => Err(Error::usage(format!(

@@ -1,7 +1,7 @@
 //! From [`Weights`] to the bytes of a weights file, the same bytes every time.
 
 use super::{About, KEY, VERSION, Weights};
-use crate::msdnet::file;
+use crate::files::write_durably;
 use crate::{Error, Result};
 use half::f16;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ impl Weights {
     /// As [`Weights::to_bytes`], or when the file cannot be written.
     pub fn write(&self, path: &Path, precision: Precision) -> Result<usize> {
         let (bytes, rounded) = self.to_bytes(path, precision)?;
-        file::write(path, &bytes)?;
+        write_durably(path, &bytes)?;
         Ok(rounded)
     }
 

@@ -1,16 +1,21 @@
 //! `msdcam bench`: how long each exit takes on this device.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msdcam::Result;
 use msdcam::cam::{Explainer, Question};
 use msdcam::device::Device;
+use msdcam::files;
 use msdcam::graph::plan::Order;
 use serde::Serialize;
 
+mod picture;
+
 use super::model::{Model, ModelArgs};
 use super::output::Output;
+use super::timings::Timings;
 
 /// Measure how long each exit takes on this device, with and without Grad-CAM
 ///
@@ -28,12 +33,18 @@ pub struct Args {
     /// One JSON object on standard output instead of a table
     #[arg(long)]
     json: bool,
+    /// Also draw the times against the exits, as an SVG picture
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
 }
 
 /// Turns that each measurement gets.
 const ROUNDS: u32 = 10;
+
+/// About how long to run back to back between two events of the device's clock.
+const DEVICE_SECONDS: f64 = 0.1;
 
 /// Everything measured.
 #[derive(Debug, Serialize)]
@@ -68,11 +79,14 @@ struct Latency {
     p99_ms: f64,
     images_per_s: f64,
     samples: usize,
+    /// By the device's own clock, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_ms: Option<f64>,
 }
 
 /// Measures and prints a table or JSON.
 pub fn run(args: Args) -> Result<()> {
-    let model = args.model.load()?;
+    let model = args.model.load(&Timings::default())?;
     let batch = usize::from(args.batch);
     let questions = (1..=model.exits()).map(|exit| vec![exit]).chain([(1..=model.exits()).collect()]);
     let questions = questions.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));
@@ -80,10 +94,11 @@ pub fn run(args: Args) -> Result<()> {
         .map(|(exits, maps)| {
             let question = Question { exits, maps, order: Order::Depth };
             let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
-            Ok(Measurement { explainer, times: Vec::new() })
+            Ok(Measurement { explainer, times: Vec::new(), device_ms: None })
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
+    measurements.iter().for_each(|m| model.announce_notes(&m.explainer));
     let bar = progress(&model, &measurements);
     measure(
         &mut measurements,
@@ -91,6 +106,10 @@ pub fn run(args: Args) -> Result<()> {
         args.seconds,
         &bar,
     )?;
+    for measurement in &mut measurements {
+        let repeats = (DEVICE_SECONDS / quantile(&measurement.sorted(), 0.5)).clamp(1.0, 1000.0);
+        measurement.device_ms = measurement.explainer.device_ms(batch, repeats as usize)?;
+    }
 
     let mut times = measurements
         .chunks_exact(2)
@@ -99,6 +118,9 @@ pub fn run(args: Args) -> Result<()> {
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
     let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
+    if let Some(file) = &args.picture {
+        files::write_atomically(file, picture::draw(&report, &model.device.description()).as_bytes())?;
+    }
     let text = if args.json {
         serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n"
     } else {
@@ -112,6 +134,7 @@ struct Measurement {
     explainer: Explainer,
     /// Seconds.
     times: Vec<f64>,
+    device_ms: Option<f64>,
 }
 
 impl Measurement {
@@ -129,9 +152,15 @@ impl Measurement {
         }
     }
 
-    fn latency(&self, batch: usize) -> Latency {
+    /// The times, shortest first.
+    fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.times.clone();
         sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    fn latency(&self, batch: usize) -> Latency {
+        let sorted = self.sorted();
         // Nanoseconds are the clock's last digit.
         let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {
@@ -140,6 +169,7 @@ impl Measurement {
             p99_ms: ms(0.99),
             images_per_s: (batch * sorted.len()) as f64 / sorted.iter().sum::<f64>(),
             samples: sorted.len(),
+            device_ms: self.device_ms,
         }
     }
 }
@@ -199,6 +229,7 @@ fn device_name(model: &Model) -> String {
 fn threads(model: &Model) -> Option<usize> {
     match &model.device {
         Device::Cpu(cpu) => Some(cpu.threads()),
+        Device::Cuda(_) => None,
     }
 }
 
@@ -206,8 +237,14 @@ impl Report {
     fn table(&self, device: &str) -> String {
         let plural = if self.batch == 1 { "" } else { "s" };
         let mut text = format!("{device}, batches of {} image{plural}, times in ms\n\n", self.batch);
-        text += &format!("{:4}  {:<38}    {}\n", "", "forward", "forward and Grad-CAM");
-        let columns = format!("{:>8}{:>9}{:>9}{:>12}", "p50", "p90", "p99", "images/s");
+        let device = if self.all_exits.forward.device_ms.is_some() {
+            format!("{:>9}", "device")
+        } else {
+            String::new()
+        };
+        let columns = format!("{:>8}{:>9}{:>9}{:>12}{device}", "p50", "p90", "p99", "images/s");
+        let width = columns.len();
+        text += &format!("{:4}  {:<width$}    {}\n", "", "forward", "forward and Grad-CAM");
         text += &format!("exit  {columns}    {columns}\n");
         let mut row = |name: &str, times: &Times| {
             text += &format!("{name:>4}  {}    {}\n", times.forward.columns(), times.grad_cam.columns());
@@ -223,7 +260,8 @@ impl Report {
 impl Latency {
     fn columns(&self) -> String {
         let Latency { p50_ms, p90_ms, p99_ms, images_per_s, .. } = self;
-        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}")
+        let device = self.device_ms.map(|ms| format!("{ms:>9.3}")).unwrap_or_default();
+        format!("{p50_ms:>8.3}{p90_ms:>9.3}{p99_ms:>9.3}{images_per_s:>12.1}{device}")
     }
 }
 

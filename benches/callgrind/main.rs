@@ -1,0 +1,163 @@
+//! How many instructions one run takes: a number that does not depend on how busy the machine is.
+//!
+//!     cargo bench --bench callgrind               # compare with benches/callgrind/instructions.json
+//!     cargo bench --bench callgrind -- --update   # write it
+//!
+//! Counts all exits of the default network on the sample photo, one thread, AVX2 kernels
+//! (valgrind knows no AVX-512), with and without Grad-CAM. This program runs itself under
+//! callgrind, which counts only inside [`counted_run`]: neither start-up nor the first run, which
+//! allocates. The count depends on the compiler, so a file from another rustc is not compared, and
+//! the program says so. Exit codes: 0 alike, or not comparable; 1 changed.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use msdcam::cam::{Explainer, Question};
+use msdcam::cpu::Isa;
+use msdcam::device::{Device, DeviceChoice};
+use serde::{Deserialize, Serialize};
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Counts this far from the file's are a change.
+const TOLERANCE: f64 = 0.03;
+const MODES: [&str; 2] = ["forward", "grad_cam"];
+
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Counts {
+    /// Release and host of the compiler: counts of different ones are not compared.
+    rustc: String,
+    /// Instructions of one run, by mode.
+    instructions: BTreeMap<String, u64>,
+}
+
+/// Why a count could not be made here.
+struct Skipped(String);
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run", mode] => return run_network(mode),
+        [] => compare(),
+        ["--update"] => update(),
+        _ => {
+            eprintln!("usage: callgrind [--update]");
+            return ExitCode::from(2);
+        }
+    };
+    outcome.unwrap_or_else(|Skipped(reason)| {
+        println!("skipped: instruction counts: {reason}");
+        ExitCode::SUCCESS
+    })
+}
+
+/// What runs under callgrind.
+fn run_network(mode: &str) -> ExitCode {
+    let network = support::default_network();
+    let device = Device::open(DeviceChoice::Cpu, 1).expect("the CPU is there");
+    assert!(device.description().contains("avx2"), "kernels of another kind: {}", device.description());
+    let photo = msdcam::image::open(&support::repository("weights/samples/chelsea.png"));
+    let image = msdcam::image::prepare(&photo.expect("the photo is there"), 32, [0.0; 3], [1.0; 3]);
+    let question = Question { maps: mode == "grad_cam", ..Question::explain_all(&network) };
+    let mut explainer = Explainer::new(&network, &question, &device, 1).expect("the network loads");
+    explainer.explain(&image.tensor, None).expect("the CPU runs");
+    counted_run(&mut explainer, &image.tensor);
+    ExitCode::SUCCESS
+}
+
+/// callgrind knows it by its name.
+#[inline(never)]
+fn counted_run(explainer: &mut Explainer, image: &[f32]) {
+    black_box(explainer.explain(image, None).expect("the CPU runs"));
+}
+
+fn file() -> PathBuf {
+    support::repository("benches/callgrind/instructions.json")
+}
+
+fn compare() -> Result<ExitCode, Skipped> {
+    let path = file();
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let kept: Counts = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let rustc = rustc()?;
+    if kept.rustc != rustc {
+        return Err(Skipped(format!("the file is of {}, this is {rustc}", kept.rustc)));
+    }
+    let mut code = ExitCode::SUCCESS;
+    for (mode, now) in count_all()? {
+        let Some(&before) = kept.instructions.get(&mode) else {
+            println!("{mode}: {now} instructions, none in the file");
+            code = ExitCode::FAILURE;
+            continue;
+        };
+        let change = now as f64 / before as f64 - 1.0;
+        let verdict = if change > TOLERANCE {
+            "MORE: make it fewer, or accept it with --update"
+        } else if change < -TOLERANCE {
+            "FEWER: lower the number in the file with --update"
+        } else {
+            "as in the file"
+        };
+        println!("{mode}: {now} instructions, {before} in the file ({:+.2} %): {verdict}", change * 100.0);
+        if change.abs() > TOLERANCE {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+fn update() -> Result<ExitCode, Skipped> {
+    let counts = Counts { rustc: rustc()?, instructions: count_all()? };
+    let path = file();
+    let text = serde_json::to_string_pretty(&counts).expect("plain fields have a JSON form") + "\n";
+    std::fs::write(&path, &text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn count_all() -> Result<BTreeMap<String, u64>, Skipped> {
+    if !Isa::available().contains(&Isa::Avx2) {
+        return Err(Skipped("they are of AVX2 kernels, which this machine cannot run".into()));
+    }
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        return Err(Skipped("no valgrind".into()));
+    }
+    // Side by side: what is counted does not depend on speed.
+    let counts = std::thread::scope(|scope| {
+        MODES
+            .map(|mode| scope.spawn(move || count(mode)))
+            .map(|thread| thread.join().expect("valgrind counts"))
+    });
+    Ok(MODES.into_iter().map(String::from).zip(counts).collect())
+}
+
+/// Instructions of one run.
+fn count(mode: &str) -> u64 {
+    let myself = std::env::current_exe().expect("a program knows its path");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_run*"])
+        .arg(myself)
+        .args(["run", mode])
+        .env("MSDCAM_CPU", "avx2")
+        .output()
+        .expect("valgrind starts");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "valgrind failed:\n{log}");
+    let collected = log.lines().find_map(|line| line.split_once("Collected : "));
+    let total = collected.and_then(|(_, number)| number.trim().parse().ok());
+    total.filter(|&n| n > 0).unwrap_or_else(|| panic!("no count in what callgrind says:\n{log}"))
+}
+
+/// Release and host of the compiler at hand, which is the one that built this program.
+fn rustc() -> Result<String, Skipped> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("--version").arg("--verbose").output();
+    let text = String::from_utf8(output.map_err(|e| Skipped(format!("no rustc: {e}")))?.stdout);
+    let text = text.unwrap_or_default();
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).unwrap_or("?").trim().to_owned();
+    Ok(format!("rustc {} {}", field("release:"), field("host:")))
+}

@@ -1,0 +1,239 @@
+//! Every op of the CIFAR or ImageNet network on the shapes that the network has, on the CPU: time,
+//! rate, share of what this machine's multiply-add units can do, and bytes.
+//!
+//!     cargo bench --bench ops -- [cifar|imagenet] [avx512|avx2|portable] [threads]
+//!
+//! An op is timed as the difference between a plan with many independent copies of it and a plan
+//! with one, so that handing over numbers and waking threads cancel out. Each copy has its own
+//! weights and writes its own result, as in the network, where nothing is read twice in a row.
+//! Bytes are what the op has to touch at least: what it reads, its weights, its result, in f32.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use msdcam::cam::{Explainer, Question};
+use msdcam::cpu::{Cpu, Isa};
+use msdcam::device::{Device, Runner};
+use msdcam::graph::ops::Window;
+use msdcam::graph::passes::Passes;
+use msdcam::graph::plan::{Order, Plan, Step};
+use msdcam::graph::{Graph, Op, Param};
+use msdcam::msdnet::Config;
+use msdcam::{Result, Shape};
+use support::{median, noise, random_network};
+
+mod peak;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Turns of each measurement; the peak is measured anew in each.
+const ROUNDS: usize = 5;
+/// Seconds of one turn.
+const TURN: f64 = 0.004;
+/// Copies of an op, at most: fewer where their results or weights would fill this many numbers.
+const COPIES: usize = 16;
+const MOST_RESULTS: usize = 1 << 17;
+const MOST_WEIGHTS: usize = 1 << 23;
+
+/// Steps of one kind.
+struct Kind {
+    step: Step,
+    /// Steps of the network like this one.
+    count: usize,
+    weights: usize,
+    /// Microseconds, and multiply-add rate of the units beside it, in GFLOP/s.
+    time: f64,
+    peak: f64,
+}
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let given = |name: &str| args.iter().any(|a| a == name);
+    let config = if given("imagenet") { Config::imagenet(4) } else { Config::cifar10_anytime() };
+    let isa = Isa::available().into_iter().find(|isa| given(isa.name())).unwrap_or(Isa::detect());
+    let threads = args.iter().find_map(|a| a.parse().ok()).unwrap_or(1);
+    let device = Device::Cpu(Cpu::with_isa(threads, isa)?);
+
+    let network = random_network(&config);
+    let mut explainer = Explainer::new(&network, &Question::explain_all(&network), &device, 1)?;
+    let plan = explainer.runner().plan().clone();
+    let mut kinds = kinds(&plan);
+    for kind in &mut kinds {
+        measure(kind, &plan.params, &device, isa)?;
+    }
+    let images = noise(network.graph.shape(network.input).len(), &mut 7, 1.0);
+    let mut whole: Vec<f64> = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            explainer.explain(&images, None).map(|_| start.elapsed().as_secs_f64() * 1e6)
+        })
+        .collect::<Result<_>>()?;
+    print(&mut kinds, &device.description(), median(&mut whole), threads);
+    Ok(())
+}
+
+/// The kinds of steps of `plan`.
+fn kinds(plan: &Plan) -> Vec<Kind> {
+    let mut kinds = BTreeMap::new();
+    for step in plan.steps() {
+        let weights = params(&step.op).iter().map(|&id| plan.params[id].data.len()).sum();
+        let kind = Kind { step: step.clone(), count: 0, weights, time: 0.0, peak: 0.0 };
+        kinds.entry(name(step)).or_insert(kind).count += 1;
+    }
+    kinds.into_values().collect()
+}
+
+/// Numbers of the parameters that `op` reads.
+fn params(op: &Op) -> Vec<usize> {
+    match op {
+        Op::Conv2d(op) => [op.bias, Some(op.weight)].into_iter().flatten().map(|id| id.index()).collect(),
+        Op::Conv2dGrad(op) => vec![op.weight.index()],
+        Op::Linear(op) => vec![op.weight.index(), op.bias.index()],
+        Op::LinearGrad(op) => vec![op.weight.index()],
+        Op::PooledConv2dGrad(op) => vec![op.sums.index()],
+        Op::Cam(op) => vec![op.pooled.sums.index()],
+        _ => vec![],
+    }
+}
+
+/// The op and its window.
+fn family(step: &Step) -> String {
+    let window = match &step.op {
+        Op::Conv2d(op) => Some(op.window),
+        Op::Conv2dGrad(op) => Some(op.window),
+        Op::MaxPool(op) => Some(op.window),
+        Op::AvgPool(op) => Some(op.window),
+        _ => None,
+    };
+    let window = window.map_or(String::new(), |Window { kernel: [h, w], stride: [s, _], .. }| {
+        format!(" {h}x{w}{}", if s == 1 { String::new() } else { format!("/{s}") })
+    });
+    format!("{}{window}", step.op.name())
+}
+
+/// The op, its window and its shapes.
+fn name(step: &Step) -> String {
+    let inputs: Vec<String> = step.inputs.iter().map(|slot| slot.shape.to_string()).collect();
+    format!("{} {} -> {}", family(step), inputs.join(", "), step.output.shape)
+}
+
+/// A plan of `copies` independent copies of `step`'s op.
+fn plan_of(step: &Step, params: &[Param], copies: usize) -> Result<Plan> {
+    let mut graph = Graph::new();
+    for param in params {
+        graph.add_param(&*param.name, &param.dims, param.data.clone());
+    }
+    let inputs: Vec<_> =
+        step.inputs.iter().map(|slot| graph.push(Op::Input(slot.shape), &[])).collect::<Result<_>>()?;
+    let first = graph.push(step.op.clone(), &inputs)?;
+    for _ in 1..copies {
+        graph.push(step.op.clone(), &inputs)?;
+    }
+    Plan::new(&graph, &[first], Order::Depth, &Passes::NONE)
+}
+
+/// A loaded plan and what it is fed.
+struct Subject {
+    runner: Box<dyn Runner>,
+    inputs: Vec<f32>,
+    outputs: Vec<f32>,
+}
+
+impl Subject {
+    fn new(plan: Plan, device: &Device) -> Result<Self> {
+        let inputs = noise(plan.input_len, &mut 3, 1.0);
+        let outputs = vec![0.0; plan.output_len];
+        Ok(Subject { runner: device.load(Arc::new(plan), 1)?, inputs, outputs })
+    }
+
+    /// Microseconds of one run: the median over a turn.
+    fn turn(&mut self) -> Result<f64> {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        self.runner.run(&self.inputs, &mut self.outputs)?; // brings it into the caches
+        while times.is_empty() || start.elapsed().as_secs_f64() < TURN {
+            let begin = Instant::now();
+            self.runner.run(&self.inputs, &mut self.outputs)?;
+            times.push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+        Ok(median(&mut times))
+    }
+}
+
+fn measure(kind: &mut Kind, params: &[Param], device: &Device, isa: Isa) -> Result<()> {
+    let fit = |most: usize, len: usize| most / len.max(1);
+    let copies =
+        COPIES.min(fit(MOST_RESULTS, kind.step.output.shape.len())).min(fit(MOST_WEIGHTS, kind.weights));
+    let copies = copies.max(1);
+    let mut one = Subject::new(plan_of(&kind.step, params, 1)?, device)?;
+    let mut many = Subject::new(plan_of(&kind.step, params, 1 + copies)?, device)?;
+    let (mut times, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        peaks.push(peak::gflops(isa));
+        times.push((many.turn()? - one.turn()?) / copies as f64);
+    }
+    kind.time = median(&mut times).max(0.0);
+    kind.peak = median(&mut peaks);
+    Ok(())
+}
+
+fn print(kinds: &mut [Kind], device: &str, whole: f64, threads: usize) {
+    kinds.sort_by(|a, b| (b.time * b.count as f64).total_cmp(&(a.time * a.count as f64)));
+    let total: f64 = kinds.iter().map(|k| k.time * k.count as f64).sum();
+    let mut peaks: Vec<f64> = kinds.iter().map(|k| k.peak).collect();
+    let peak = median(&mut peaks);
+    println!("{device}, batch 1; one core's multiply-add units: {peak:.1} GFLOP/s (measured)\n");
+    println!(
+        "{:>5} {:>6} {:>9} {:>9} {:>8} {:>6} {:>9} {:>7}  op",
+        "steps", "share", "us each", "MMAC", "GFLOP/s", "peak", "KB", "GB/s"
+    );
+    let mut work = 0;
+    for kind in kinds.iter() {
+        let macs = kind.step.multiply_adds();
+        work += macs * kind.count as u64;
+        let numbers: usize = kind.step.inputs.iter().map(|slot| slot.shape).map(|s: Shape| s.len()).sum();
+        let bytes = 4 * (numbers + kind.weights + kind.step.output.shape.len());
+        let rate = 2e-3 * macs as f64 / kind.time;
+        println!(
+            "{:>5} {:>5.1}% {:>9.2} {:>9.3} {:>8.1} {:>5.0}% {:>9.1} {:>7.1}  {}",
+            kind.count,
+            100.0 * kind.time * kind.count as f64 / total,
+            kind.time,
+            macs as f64 * 1e-6,
+            rate,
+            100.0 * rate / kind.peak / threads as f64,
+            bytes as f64 / 1024.0,
+            1e-3 * bytes as f64 / kind.time,
+            name(&kind.step)
+        );
+    }
+    print_families(kinds, total, peak * threads as f64);
+    println!(
+        "\nall ops: {:.0} us, {:.1} MMAC, {:.0} % of peak; the network with Grad-CAM: {whole:.0} us",
+        total,
+        work as f64 * 1e-6,
+        2e-1 * work as f64 / total / peak / threads as f64,
+    );
+}
+
+/// The same by op and window, for all shapes together.
+fn print_families(kinds: &[Kind], total: f64, peak: f64) {
+    let mut families: BTreeMap<String, (usize, f64, u64)> = BTreeMap::new();
+    for kind in kinds {
+        let family = families.entry(family(&kind.step)).or_default();
+        family.0 += kind.count;
+        family.1 += kind.time * kind.count as f64;
+        family.2 += kind.step.multiply_adds() * kind.count as u64;
+    }
+    println!("\n{:>5} {:>6} {:>9} {:>9} {:>8} {:>6}", "steps", "share", "us", "MMAC", "GFLOP/s", "peak");
+    for (name, (count, time, macs)) in families {
+        let rate = 2e-3 * macs as f64 / time;
+        println!(
+            "{count:>5} {:>5.1}% {time:>9.1} {:>9.3} {rate:>8.1} {:>5.0}%  {name}",
+            100.0 * time / total,
+            macs as f64 * 1e-6,
+            100.0 * rate / peak
+        );
+    }
+}

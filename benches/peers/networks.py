@@ -1,0 +1,111 @@
+"""The networks that are measured, photos for them, and the right answers in f64."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/golden"))
+
+from gradcam import heat_map  # noqa: E402
+from msdnet import Config, MSDNet, Relu  # noqa: E402
+
+IMAGENET = Config(
+    layout="blocks", stem="imagenet", input=224, classes=1000, exits=5, step=4, growth=16,
+    scale_factor=[1, 2, 4, 4], bottleneck_factor=[1, 2, 4, 4],
+)  # fmt: skip
+
+
+def plain_relu(net):
+    """The golden network's ReLUs with a choice of gradient give way to PyTorch's own."""
+    for parent in list(net.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, Relu):
+                setattr(parent, name, nn.ReLU())
+    return net
+
+
+def stages(net):
+    """(block, head) of each exit, where a block maps the scales to the scales."""
+    return net.exits()
+
+
+def tap_of(net, scales):
+    """The map that an exit's classifier reads."""
+    return scales[net.config.scales - 1]
+
+
+class Weights:
+    """A weights file of msdcam: the network in it, and how its input is normalised."""
+
+    def __init__(self, path):
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["msdcam"])
+            self.state = {name: file.get_tensor(name).float() for name in file.keys()}
+        self.config = Config(**about["architecture"])
+        self.mean, self.std = about["mean"], about["std"]
+
+    def network(self):
+        net = plain_relu(MSDNet(self.config))
+        missing, left_over = net.load_state_dict(self.state, strict=False)
+        missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        assert not missing and not left_over, (missing, left_over)
+        return net.eval()
+
+    def images(self, count):
+        """(N, 3, S, S): square pieces of the sample photo, normalised; the first is its centre."""
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return (photos(count, self.config.input) - mean) / std
+
+
+def photos(count, size):
+    photo = Image.open(ROOT / "weights/samples/chelsea.png").convert("RGB")
+    rng, short = np.random.default_rng(1), min(photo.size)
+    pieces = []
+    for i in range(count):
+        side = short if i == 0 else rng.uniform(0.4, 1.0) * short
+        at = [(full - side) * (0.5 if i == 0 else rng.uniform()) for full in photo.size]
+        box = (at[0], at[1], at[0] + side, at[1] + side)
+        pieces.append(np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR, box=box)))
+    return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2).float() / 255
+
+
+def write_random_imagenet(path):
+    """A checkpoint of the five-exit ImageNet network: random convolutions (He et al. 2015), and
+    batch norms that have seen the sample photo, so that numbers keep their size from layer to layer."""
+    torch.manual_seed(1)
+    net = plain_relu(MSDNet(IMAGENET))
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))
+        elif isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches
+    with torch.no_grad():
+        net.train()(photos(8, IMAGENET.input) * 4 - 2)
+    torch.save(net.state_dict(), path)
+
+
+def right_answers(net, images):
+    """In f64: logits (N, exits, classes) and heat maps (N, exits, H, W)."""
+    net, x = net.double(), images.double()
+    logits, heats = [], []
+    for block, head in stages(net):
+        with torch.no_grad():
+            x = block(x)
+        tap = tap_of(net, x).detach().requires_grad_()
+        scores = head(tap)
+        (grad,) = torch.autograd.grad(scores.amax(1).sum(), tap)
+        cam = (grad.mean((2, 3), keepdim=True) * tap).sum(1).clamp(min=0)
+        logits.append(scores.detach())
+        heats.append(heat_map(cam, *images.shape[2:]).detach())
+    net.float()
+    return torch.stack(logits, 1).numpy(), torch.stack(heats, 1).numpy()

@@ -1,0 +1,122 @@
+"""Results as a table for people and as a picture for the README."""
+
+import math
+import re
+from html import escape
+
+NETWORKS = {
+    "cifar": "CIFAR-10 network: ten exits, 32 x 32, trained",
+    "imagenet": "ImageNet network: five exits, 224 x 224, random weights",
+}
+
+
+def slug(text):
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def plural(count, word):
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def label(row):
+    """Name and version; what a forward-only row leaves out is said where rows are compared."""
+    package = next(iter(row["versions"]), None)
+    return f"{row['name']} ({package} {row['versions'][package]})" if package else row["name"]
+
+
+def number(ms):
+    """Three digits that matter."""
+    return f"{ms:.{max(0, 2 - math.floor(math.log10(ms)))}f}"
+
+
+def table(results):
+    about, how = results["machine"], results["how"]
+    where = [about.get("gpu"), about["cpu"], plural(about["cpus"], "CPU"), about["system"], about["rustc"]]
+    changed = " with changes" if about["changed_files"] else ""
+    text = (
+        f"# msdcam beside its peers\n\n{', '.join(filter(None, where))}; {about['date']}, commit "
+        f"{about['commit']}{changed}. Milliseconds for one batch, median (p90), from images in host memory "
+        f"to answers in host memory, all exits; f32 everywhere. Peers took turns: {how['rounds']} rounds of "
+        f"{how['seconds_per_turn']:g} s each. Every row's answers agree with PyTorch in f64. \"Heat maps\" says "
+        "whether the row makes them: the others compute the forward pass alone.\n"
+    )
+    for network, title in NETWORKS.items():
+        settings = [s for s in results["settings"] if s["network"] == network]
+        if not settings:
+            continue
+        heads = [f"batch {s['batch']}, {plural(s['threads'], 'thread')}" for s in settings]
+        text += f"\n## {title}\n\n| | heat maps | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}\n"
+        for i, first in enumerate(settings[0]["rows"]):
+            cells = [cell(s["rows"][i]) for s in settings]
+            maps = "yes" if first["computes"] == "grad_cam" else "no"
+            name = f"**{label(first)}**" if first["name"].startswith("msdcam") else label(first)
+            text += f"| {name} | {maps} | {' | '.join(cells)} |\n"
+    return text
+
+
+def cell(row):
+    if "problem" in row:
+        return row["problem"].split(":")[0]
+    return f"{number(row['median_ms'])} ({number(row['p90_ms'])})"
+
+
+BAR, GAP, LEFT, WIDTH, RIGHT = 20, 8, 300, 470, 90
+STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #24292f }
+.title { font-weight: 600; font-size: 15px } .small { font-size: 11px; fill: #57606a }
+.ours { fill: #0969da } .ours-forward { fill: #54aeff } .maps { fill: #8c959f } .forward { fill: #d0d7de }
+.grid { stroke: #d0d7de }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 } .small { fill: #9198a1 }
+  .ours { fill: #4493f8 } .ours-forward { fill: #1f4f8f } .maps { fill: #656c76 } .forward { fill: #3d444d }
+  .grid { stroke: #3d444d }
+}
+"""
+
+
+def picture(results):
+    """Horizontal bars on a log scale, ours first: one image, the most threads, each network."""
+    parts, y = [], 10
+    for network, title in NETWORKS.items():
+        settings = [s for s in results["settings"] if s["network"] == network]
+        if not settings:
+            continue
+        chosen = min(settings, key=lambda s: (s["batch"], -s["threads"]))
+        y = panel(parts, y, title, chosen, results["how"]["device"])
+    about = results["machine"]
+    footer = f"{about.get('gpu') or about['cpu']}, {about['date'].split()[0]}. Pale bars: the forward pass alone, no heat maps."
+    parts.append(f'<text class="small" x="10" y="{y + 6}">{escape(footer)}</text>')
+    width, height = LEFT + WIDTH + RIGHT, y + 18
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'role="img" aria-label="Time of msdcam and its peers, milliseconds">\n<style>{STYLE}</style>\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )
+
+
+def panel(parts, y, title, setting, device):
+    rows = [row for row in setting["rows"] if "median_ms" in row]
+    times = [row["median_ms"] for row in rows]
+    low, high = min(times) / 2, max(times) * 1.1
+
+    def x(ms):
+        return LEFT + WIDTH * math.log(ms / low) / math.log(high / low)
+
+    what = plural(setting["batch"], "image")
+    if device == "cpu":
+        what += f", {plural(setting['threads'], 'thread')}"
+    parts.append(f'<text class="title" x="10" y="{y + 14}">{escape(title)}; {what}, ms</text>')
+    top, bottom = y + 26, y + 26 + len(rows) * (BAR + GAP)
+    for tick in (10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)):
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{bottom}"/>')
+        parts.append(f'<text class="small" x="{x(tick):.1f}" y="{bottom + 13}" text-anchor="middle">{tick:g}</text>')
+    for i, row in enumerate(rows):
+        kind = "maps" if row["computes"] == "grad_cam" else "forward"
+        if row["name"].startswith("msdcam"):
+            kind = "ours" if kind == "maps" else "ours-forward"
+        at, end = top + i * (BAR + GAP), x(row["median_ms"])
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 15}" text-anchor="end">{escape(row["name"])}</text>')
+        parts.append(f'<rect class="{kind}" x="{LEFT}" y="{at}" width="{max(end - LEFT, 2):.1f}" height="{BAR}" rx="2"/>')
+        parts.append(f'<text x="{max(end, LEFT + 2) + 6:.1f}" y="{at + 15}">{number(row["median_ms"])}</text>')
+    return bottom + 34

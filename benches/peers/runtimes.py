@@ -1,0 +1,67 @@
+"""Inference runtimes. They cannot differentiate: the forward pass to all exits' logits alone."""
+
+import copy
+import io
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Logits(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return tuple(self.net(x)[0])
+
+
+def onnx_bytes(net, images):
+    # A copy, in eval mode: the exporter moves the network and sets its mode.
+    model = Logits(copy.deepcopy(net)).cpu().eval()
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, (images,), buffer, dynamo=False, input_names=["images"])
+    return buffer.getvalue()
+
+
+class OnnxRuntime:
+    def __init__(self, net, images, threads, device):
+        import onnxruntime
+
+        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
+        if provider not in onnxruntime.get_available_providers():
+            raise NotImplementedError(f"this onnxruntime has no {provider}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(onnx_bytes(net, images), options, providers=[provider])
+        self.feed = {"images": images.numpy()}
+
+    def __call__(self):
+        return np.stack(self.session.run(None, self.feed), 1), None
+
+
+class OpenVino:
+    def __init__(self, net, images, threads, device):
+        import openvino
+
+        if device != "cpu":
+            raise NotImplementedError("OpenVINO has no CUDA device")
+        core = openvino.Core()
+        model = core.read_model(onnx_bytes(net, images), b"")
+        # f32: on some CPUs it would compute in bf16 unless told.
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self.request = core.compile_model(model, "CPU", settings).create_infer_request()
+        self.images = images.numpy()
+
+    def __call__(self):
+        answers = self.request.infer([self.images], share_inputs=True, share_outputs=True)
+        return np.stack(list(answers.values()), 1), None

@@ -1,0 +1,19 @@
+//! The picture of a benchmark: latency against exit.
+
+use msdcam::render::chart::{Chart, Series};
+
+use super::{Latency, Report, Times};
+
+/// The median times of each exit alone, as SVG.
+pub fn draw(report: &Report, device: &str) -> String {
+    let line = |pick: fn(&Times) -> &Latency| -> Vec<(f64, f64)> {
+        report.exits.iter().map(|exit| (exit.exit as f64, pick(&exit.times).p50_ms)).collect()
+    };
+    let (forward, grad_cam) = (line(|t| &t.forward), line(|t| &t.grad_cam));
+    let series = [
+        Series { name: "with Grad-CAM", points: &grad_cam },
+        Series { name: "forward alone", points: &forward },
+    ];
+    let title = format!("Latency up to each exit, batch {}: {device}", report.batch);
+    Chart { title: &title, x: "exit", y: "median, ms", series: &series }.svg()
+}

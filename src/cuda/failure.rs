@@ -1,0 +1,25 @@
+//! What the driver refuses, as one line.
+
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::CUresult;
+
+use crate::Error;
+
+/// Turns the driver's refusal of `what` into our error.
+pub(super) fn driver(what: &str) -> impl Fn(DriverError) -> Error + use<'_> {
+    move |error| Error::device(format!("cuda: {what}: {}", describe(error)))
+}
+
+/// True where memory was too little, so that asking for less can help.
+pub(super) fn is_out_of_memory(error: DriverError) -> bool {
+    error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY
+}
+
+/// The driver's own words and its name for them.
+pub(super) fn describe(error: DriverError) -> String {
+    let text = |text: Result<&std::ffi::CStr, _>| text.ok().map(|text| text.to_string_lossy().into_owned());
+    match (text(error.error_string()), text(error.error_name())) {
+        (Some(words), Some(name)) => format!("{words} ({name})"),
+        _ => format!("{:?}", error.0),
+    }
+}

@@ -1,0 +1,226 @@
+//! NVRTC, NVIDIA's run-time compiler: found, loaded and called.
+//!
+//! Loaded here and not through cudarc, which looks only on the loader's path and for the version
+//! that it was built for: ours may be any, and may lie in a CUDA toolkit or in the folder of the
+//! Python package `nvidia-cuda-nvrtc`.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
+
+use libloading::Library;
+
+use crate::{Error, Result};
+
+type Program = *mut c_void;
+
+/// A loaded NVRTC.
+pub struct Nvrtc {
+    library: Library,
+    /// Its built-in headers, which it asks the loader for by name alone.
+    _builtins: Vec<Library>,
+    /// Where it was found.
+    pub path: PathBuf,
+    /// (major, minor).
+    pub version: (i32, i32),
+}
+
+/// What a compilation gives.
+pub struct Compiled {
+    /// Machine code, or PTX text for a virtual architecture.
+    pub image: Vec<u8>,
+    /// What the compiler said.
+    pub log: String,
+}
+
+const NAMES: [&str; 4] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"];
+
+impl Nvrtc {
+    /// Loads NVRTC: from `MSDCAM_NVRTC` (the library or its folder) where that is set, else from
+    /// the loader's path, a CUDA toolkit, or a Python environment's `nvidia-cuda-nvrtc`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] that says where it was looked for.
+    pub fn find() -> Result<Nvrtc> {
+        if let Some(wanted) = std::env::var_os("MSDCAM_NVRTC") {
+            let wanted = std::path::absolute(&wanted).unwrap_or_else(|_| PathBuf::from(&wanted));
+            let candidates = if wanted.is_dir() { in_folder(&wanted) } else { vec![wanted.clone()] };
+            let found = candidates.iter().find_map(|path| Nvrtc::load(path).ok());
+            return found.ok_or_else(|| {
+                Error::device(format!(
+                    "cuda: MSDCAM_NVRTC is '{}': no NVRTC can be loaded there",
+                    wanted.display()
+                ))
+            });
+        }
+        let by_name = NAMES.iter().map(PathBuf::from);
+        let by_folder = folders().into_iter().flat_map(|folder| in_folder(&folder));
+        by_name.chain(by_folder).find_map(|path| Nvrtc::load(&path).ok()).ok_or_else(|| {
+            Error::device(
+                "cuda: no NVRTC: looked for libnvrtc.so (also .13, .12) on the loader's path, in CUDA_HOME, \
+                 /usr/local/cuda and Python's nvidia-cuda-nvrtc; MSDCAM_NVRTC can name its folder",
+            )
+        })
+    }
+
+    /// Loads NVRTC from a file, given by its whole path (or, by a bare name, from the loader's path).
+    ///
+    /// # Errors
+    /// [`Error::Device`] when it cannot be loaded, or is no NVRTC.
+    pub fn load(path: &Path) -> Result<Nvrtc> {
+        let failed = |e: libloading::Error| Error::device(format!("{}: {e}", path.display()));
+        // SAFETY: NVRTC's initialisers do nothing but set it up.
+        let library = unsafe { Library::new(path) }.map_err(failed)?;
+        let beside = path.parent().filter(|folder| folder.is_absolute());
+        let builtins = beside.into_iter().flat_map(children);
+        let builtins = builtins.filter(|path| name_starts(path, "libnvrtc-builtins.so"));
+        // SAFETY: as above; this library holds data only.
+        let builtins = builtins.filter_map(|path| unsafe { Library::new(path) }.ok()).collect();
+        let mut nvrtc = Nvrtc { library, _builtins: builtins, path: path.to_path_buf(), version: (0, 0) };
+        let (mut major, mut minor) = (0, 0);
+        let version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int =
+            nvrtc.function("nvrtcVersion")?;
+        // SAFETY: two places for two numbers.
+        nvrtc.check("nvrtcVersion", unsafe { version(&mut major, &mut minor) })?;
+        nvrtc.version = (major, minor);
+        Ok(nvrtc)
+    }
+
+    /// The function `name`, whose type the caller knows.
+    fn function<F: Copy>(&self, name: &str) -> Result<F> {
+        // SAFETY: NVRTC's C interface has kept these functions' types since CUDA 11.1.
+        let symbol = unsafe { self.library.get::<F>(name.as_bytes()) };
+        symbol
+            .map(|symbol| *symbol)
+            .map_err(|_| Error::device(format!("cuda: {} has no {name}", self.path.display())))
+    }
+
+    fn check(&self, what: &str, code: c_int) -> Result<()> {
+        if code == 0 {
+            return Ok(());
+        }
+        let text: unsafe extern "C" fn(c_int) -> *const c_char = self.function("nvrtcGetErrorString")?;
+        // SAFETY: a static string for every code.
+        let text = unsafe { CStr::from_ptr(text(code)) }.to_string_lossy().into_owned();
+        Err(Error::device(format!("cuda: {what}: {text}")))
+    }
+
+    /// The compute capabilities that it makes code for, as 90 for 9.0, ascending; empty where it
+    /// cannot say.
+    pub fn architectures(&self) -> Vec<u32> {
+        let ask = || -> Result<Vec<c_int>> {
+            let count: unsafe extern "C" fn(*mut c_int) -> c_int =
+                self.function("nvrtcGetNumSupportedArchs")?;
+            let list: unsafe extern "C" fn(*mut c_int) -> c_int = self.function("nvrtcGetSupportedArchs")?;
+            let mut n = 0;
+            // SAFETY: a place for one number.
+            self.check("nvrtcGetNumSupportedArchs", unsafe { count(&mut n) })?;
+            let mut numbers = vec![0; usize::try_from(n).unwrap_or(0)];
+            // SAFETY: places for as many numbers as it has just said.
+            self.check("nvrtcGetSupportedArchs", unsafe { list(numbers.as_mut_ptr()) })?;
+            Ok(numbers)
+        };
+        let mut numbers: Vec<u32> =
+            ask().unwrap_or_default().into_iter().filter_map(|n| n.try_into().ok()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Compiles `source`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the compiler's first error, which names file and line, and the options.
+    pub fn compile(&self, source: &str, options: &[String]) -> Result<Compiled> {
+        let create: unsafe extern "C" fn(
+            *mut Program,
+            *const c_char,
+            *const c_char,
+            c_int,
+            *const *const c_char,
+            *const *const c_char,
+        ) -> c_int = self.function("nvrtcCreateProgram")?;
+        let destroy: unsafe extern "C" fn(*mut Program) -> c_int = self.function("nvrtcDestroyProgram")?;
+        let compile: unsafe extern "C" fn(Program, c_int, *const *const c_char) -> c_int =
+            self.function("nvrtcCompileProgram")?;
+        let text = |text: &str| {
+            CString::new(text).map_err(|_| Error::device("cuda: a NUL in a kernel or in NVRTC's options"))
+        };
+        let (source, name) = (text(source)?, text("level.cu")?);
+        let list = options.iter().map(|o| text(o)).collect::<Result<Vec<CString>>>()?;
+        let pointers: Vec<*const c_char> = list.iter().map(|o| o.as_ptr()).collect();
+
+        let mut program: Program = std::ptr::null_mut();
+        let none = std::ptr::null();
+        // SAFETY: strings end in NUL and outlive the program; there are no headers.
+        let code = unsafe { create(&mut program, source.as_ptr(), name.as_ptr(), 0, none, none) };
+        self.check("nvrtcCreateProgram", code)?;
+        // SAFETY: the program has just been made; `pointers` are as many strings as are said.
+        let code = unsafe { compile(program, pointers.len() as c_int, pointers.as_ptr()) };
+        let log = self.text(program, "nvrtcGetProgramLogSize", "nvrtcGetProgramLog");
+        let result = self.check("nvrtcCompileProgram", code).map_err(|e| {
+            let log = log.as_deref().map(|log| String::from_utf8_lossy(log).into_owned()).unwrap_or_default();
+            let line = log.lines().find(|line| line.contains("error")).map_or(e.to_string(), str::to_string);
+            Error::device(format!("cuda: a kernel does not compile: {line} (options {})", options.join(" ")))
+        });
+        let real = options.iter().any(|o| o.contains("=sm_"));
+        let image = result.and_then(|()| match real {
+            true => self.text(program, "nvrtcGetCUBINSize", "nvrtcGetCUBIN"),
+            false => self.text(program, "nvrtcGetPTXSize", "nvrtcGetPTX"),
+        });
+        // SAFETY: made above, and not used after this.
+        let _ = unsafe { destroy(&mut program) };
+        let log = String::from_utf8_lossy(&log.unwrap_or_default()).trim_end_matches('\0').to_string();
+        Ok(Compiled { image: image?, log })
+    }
+
+    /// What a pair of "how long" and "give me" functions gives.
+    fn text(&self, program: Program, size_name: &str, get_name: &str) -> Result<Vec<u8>> {
+        let size: unsafe extern "C" fn(Program, *mut usize) -> c_int = self.function(size_name)?;
+        let get: unsafe extern "C" fn(Program, *mut c_char) -> c_int = self.function(get_name)?;
+        let mut len = 0;
+        // SAFETY: a place for one number.
+        self.check(size_name, unsafe { size(program, &mut len) })?;
+        let mut bytes = vec![0_u8; len];
+        // SAFETY: room for as many bytes as it has just said.
+        self.check(get_name, unsafe { get(program, bytes.as_mut_ptr().cast()) })?;
+        Ok(bytes)
+    }
+}
+
+/// The files in `folder` that may be NVRTC.
+pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
+    NAMES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+}
+
+/// Folders where toolkits and Python packages put NVRTC.
+fn folders() -> Vec<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let mut folders = Vec::new();
+    for toolkit in [variable("CUDA_HOME"), variable("CUDA_PATH"), Some("/usr/local/cuda".into())] {
+        folders.extend(toolkit.map(|path| path.join("lib64")));
+    }
+    let conda = variable("CONDA_PREFIX");
+    folders.extend(conda.clone().map(|path| path.join("lib")));
+    let home = variable("HOME").map(|home| home.join(".local"));
+    let system = ["/usr/local", "/usr"].map(|path| Some(PathBuf::from(path)));
+    for prefix in [variable("VIRTUAL_ENV"), conda, home].into_iter().chain(system).flatten() {
+        for python in children(&prefix.join("lib")).filter(|path| name_starts(path, "python3")) {
+            for packages in ["site-packages", "dist-packages"] {
+                let nvidia = python.join(packages).join("nvidia");
+                folders.extend(children(&nvidia).map(|package| package.join("lib")));
+            }
+        }
+    }
+    folders
+}
+
+fn name_starts(path: &Path, start: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start))
+}
+
+/// What lies in a folder, in order of names; nothing where it cannot be read.
+fn children(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.into_iter()
+}

@@ -1,0 +1,240 @@
+//! The CUDA device against the CPU device and PyTorch's stored answers: on a real GPU, or under
+//! the stand-in driver (see `common/gpu.rs`).
+
+mod common;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::process::Command;
+use std::sync::Arc;
+
+use common::close::{Tolerance, assert_close, assert_same_bits};
+use common::gpu::{self, on_gpu, on_standin};
+use common::nets::{asked, cam_graph, inputs, random_network};
+use common::random::Random;
+use common::run::{input_spaces, output, run};
+use msdcam::cuda::{Cuda, Tiling};
+use msdcam::device::{Device, DeviceChoice};
+use msdcam::graph::passes::Passes;
+use msdcam::graph::plan::{Order, Plan};
+use msdcam::msdnet::Config;
+use msdcam::{Shape, Tensor};
+
+const TOLERANCE: Tolerance = Tolerance(1e-4);
+
+fn cuda(tiling: Tiling) -> Device {
+    Device::Cuda(Cuda::new(0).unwrap().with_tiling(tiling))
+}
+
+fn cpu() -> Device {
+    Device::open(DeviceChoice::Cpu, 0).unwrap()
+}
+
+fn images(n: usize, size: usize) -> Tensor {
+    Tensor::new(n, Shape::new(3, size, size), Random::new(n as u64).numbers(n * 3 * size * size))
+}
+
+/// The default network's plan for everything that the program asks, and `n` images for it.
+fn default_case(n: usize, order: Order, passes: &Passes) -> (Arc<Plan>, Vec<Tensor>) {
+    let network = random_network(&Config::cifar10_anytime());
+    let (graph, exits) = cam_graph(&network);
+    let plan = Plan::new(&graph, &asked(&exits), order, passes).unwrap();
+    (Arc::new(plan), inputs(&images(n, network.config.input), exits.len()))
+}
+
+/// The output spaces of a batch.
+fn run_spaces(device: &Device, plan: &Arc<Plan>, spaces: &[f32]) -> Vec<f32> {
+    let n = spaces.len() / plan.input_len;
+    let mut out = vec![f32::NAN; n * plan.output_len];
+    device.load(Arc::clone(plan), n).unwrap().run(spaces, &mut out).unwrap();
+    out
+}
+
+/// The numbers of every output slot: what lies between them is nobody's.
+fn answers(plan: &Plan, spaces: &[f32]) -> Vec<f32> {
+    plan.outputs.iter().flat_map(|slot| output(plan, slot, spaces).data).collect()
+}
+
+#[test]
+fn every_exit_of_the_default_network_is_answered_as_on_the_cpu() {
+    on_gpu("every_exit_of_the_default_network_is_answered_as_on_the_cpu", || {
+        for (passes, n) in [(Passes::ALL, 3), (Passes::NONE, 1)] {
+            let network = random_network(&Config::cifar10_anytime());
+            let (graph, exits) = cam_graph(&network);
+            let inputs = inputs(&images(n, 32), exits.len());
+            let inputs: Vec<&Tensor> = inputs.iter().collect();
+            let outputs = asked(&exits);
+            let want = run(&cpu(), &graph, &outputs, Order::Depth, &passes, &inputs);
+            let got = run(&cuda(Tiling::Auto), &graph, &outputs, Order::Depth, &passes, &inputs);
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let op = graph.node(outputs[i]).op.name();
+                assert_close(&format!("exit {}: {op}", i / 6 + 1), &got.data, &want.data, TOLERANCE);
+            }
+        }
+    });
+}
+
+#[test]
+fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
+    on_gpu("any_batch_any_tiling_and_any_run_give_the_same_bits", || {
+        let (plan, inputs) = default_case(7, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let want = answers(&plan, &run_spaces(&cuda(Tiling::Split), &plan, &spaces));
+        let whole = answers(&plan, &run_spaces(&cuda(Tiling::Whole), &plan, &spaces));
+        assert_same_bits("large tiles", &whole, &want);
+        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 7).unwrap();
+        for batch in [1, 3, 7, 3, 1] {
+            let mut out = vec![f32::NAN; 7 * plan.output_len];
+            let batches = spaces.chunks(batch * plan.input_len).zip(out.chunks_mut(batch * plan.output_len));
+            for (inputs, outputs) in batches {
+                runner.run(inputs, outputs).unwrap();
+            }
+            assert_same_bits(&format!("batches of {batch}"), &answers(&plan, &out), &want);
+        }
+    });
+}
+
+#[test]
+fn a_run_that_stops_early_computes_less_and_answers_the_same() {
+    on_gpu("a_run_that_stops_early_computes_less_and_answers_the_same", || {
+        let (plan, inputs) = default_case(3, Order::ByExit, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let full = run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
+        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 3).unwrap();
+        let mut early = vec![f32::NAN; 3 * plan.output_len];
+        // Image 0 stops at exit 1, image 1 at exit 4, image 2 never.
+        let stops = [1, 4, 11];
+        let mut unsure = |exit: usize, image: usize, _: &[f32]| exit < stops[image];
+        let reached = runner.run_early_exit(&spaces, &mut early, &mut unsure).unwrap();
+        assert_eq!(reached, [1, 4, 10]);
+        assert!(runner.multiply_adds_done() < 2 * plan.multiply_adds());
+        for (image, &last) in reached.iter().enumerate() {
+            for slot in &plan.outputs[..6 * last] {
+                let [early, full] = [&early, &full].map(|spaces| output(&plan, slot, spaces));
+                assert_same_bits(&format!("image {image}: {slot}"), early.image(image), full.image(image));
+            }
+        }
+    });
+}
+
+#[test]
+fn the_tests_of_ops_networks_and_random_graphs_pass() {
+    let name = "the_tests_of_ops_networks_and_random_graphs_pass";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return; // on a real GPU those programs are run by themselves
+    }
+    let mut cargo = Command::new(gpu::repository("tests/standin/run"));
+    cargo.args(["cargo", "test", "--test", "ops", "--test", "network", "--test", "random_graphs"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = gpu::as_standin(&mut cargo).output().unwrap();
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("devices_and_reference_agree_on_random_graphs ... ok"), "{out}");
+}
+
+/// A program for the tests below: prints a hash of the default network's answers.
+#[test]
+#[ignore = "a program for other tests"]
+fn print_hash() {
+    if gpu::at_hand() {
+        let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let mut hash = DefaultHasher::new();
+        for tiling in [Tiling::Split, Tiling::Whole] {
+            let answers = answers(&plan, &run_spaces(&cuda(tiling), &plan, &spaces));
+            assert!(answers.iter().all(|x| x.is_finite()));
+            answers.iter().for_each(|x| x.to_bits().hash(&mut hash));
+        }
+        println!("hash: {:016x}", hash.finish());
+    }
+}
+
+fn hash_with(settings: &[(&str, &str)]) -> String {
+    let out = gpu::passed("print_hash", gpu::standin("print_hash", settings));
+    out[out.find("hash: ").expect("a hash")..].lines().next().unwrap().into()
+}
+
+#[test]
+fn threads_and_blocks_may_run_in_any_order() {
+    let name = "threads_and_blocks_may_run_in_any_order";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    let forward = hash_with(&[]);
+    for order in ["backward", "random:1", "random:2"] {
+        assert_eq!(hash_with(&[("STANDIN_ORDER", order)]), forward, "{order}");
+    }
+    assert_eq!(hash_with(&[("STANDIN_LAZY", "1")]), forward, "work as late as possible");
+}
+
+#[test]
+fn the_kernels_are_clean_under_sanitizers() {
+    let name = "the_kernels_are_clean_under_sanitizers";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    assert_eq!(hash_with(&[("STANDIN_SANITIZE", "address,undefined")]).len(), 22);
+}
+
+#[test]
+fn a_level_is_one_launch_and_a_run_one_copy_each_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("counts.json");
+    let settings = [("STANDIN_COUNT", file.to_str().unwrap())];
+    on_standin("a_level_is_one_launch_and_a_run_one_copy_each_way", &settings, || {
+        let (plan, inputs) = default_case(2, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
+        println!("levels: {}", plan.levels.len());
+    });
+    if let Ok(text) = std::fs::read_to_string(&file) {
+        let counts: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (plan, _) = default_case(2, Order::Depth, &Passes::ALL);
+        assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels.len() as u64), "{text}");
+    }
+}
+
+#[test]
+fn the_program_itself_runs_on_a_gpu() {
+    let name = "the_program_itself_runs_on_a_gpu";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    let explain = |device: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(gpu::repository("tests/standin/run"));
+        command
+            .arg(env!("CARGO_BIN_EXE_msdcam"))
+            .args(["explain", "--device", device, "-o"])
+            .arg(folder.path());
+        command.arg(gpu::repository("weights/samples/chelsea.png"));
+        let output = gpu::as_standin(&mut command).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+        let results = std::fs::read_to_string(folder.path().join("results.jsonl")).unwrap();
+        (said, serde_json::from_str::<serde_json::Value>(&results).unwrap())
+    };
+    let ((said, got), (_, want)) = (explain("auto"), explain("cpu"));
+    assert!(said.contains("cuda:0"), "{said}");
+    let classes = |results: &serde_json::Value| -> Vec<serde_json::Value> {
+        results["exits"].as_array().unwrap().iter().map(|exit| exit["class"].clone()).collect()
+    };
+    assert_eq!(classes(&got).len(), 10, "{got}");
+    assert_eq!(classes(&got), classes(&want));
+}
+
+#[test]
+fn the_device_says_how_long_a_run_takes() {
+    on_gpu("the_device_says_how_long_a_run_takes", || {
+        let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 1).unwrap();
+        let mut out = vec![0.0; plan.output_len];
+        runner.run(&spaces, &mut out).unwrap();
+        let ms = runner.device_ms(1, 2).unwrap().unwrap();
+        assert!(ms > 0.0 && ms.is_finite(), "{ms} ms");
+        assert_eq!(runner.device_ms(2, 1).unwrap(), None, "more images than the memory holds");
+    });
+}

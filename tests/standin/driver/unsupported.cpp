@@ -1,0 +1,18 @@
+// Every call of the bindings that is answered nowhere else. The list is made
+// from driver_symbols.txt by the run script; a real definition wins over
+// these weak ones.
+#include "cuda_abi.h"
+#include "settings.h"
+
+namespace {
+CUresult unsupported(const char* call) {
+    standin::say("%s is not supported by the stand-in", call);
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+}  // namespace
+
+#define STANDIN_SYMBOL(name)                                                              \
+    extern "C" __attribute__((weak, visibility("default"))) CUresult name() {             \
+        return unsupported(#name);                                                        \
+    }
+#include "driver_symbols.inc"
