@@ -6,13 +6,14 @@ use std::collections::HashMap;
 
 use common::close::{Tolerance, assert_close, assert_same_bits};
 use common::golden::Golden;
+use common::gpu::on_gpu;
 use common::nets::golden_network;
 use common::run;
 use msdcam::cam::{
     Examiner, Finding, Fusion, Integration, MapMethod, Method, Noise, PixelMethod, Score, Smoothing, Study,
     Taps, Target, difference, reaching_taps,
 };
-use msdcam::device::Device;
+use msdcam::device::{Device, DeviceChoice};
 use msdcam::graph::Graph;
 use msdcam::graph::grad::gradients;
 use msdcam::graph::ops::{AvgPool, Conv2d, Linear, Op, ReluRule, Window};
@@ -435,6 +436,33 @@ fn a_study_says_the_same_whatever_the_batch_and_the_memory() {
     assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
     // The second time there is something in every buffer.
     assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
+}
+
+#[test]
+fn every_method_finds_on_a_gpu_what_it_finds_on_the_cpu() {
+    on_gpu("every_method_finds_on_a_gpu_what_it_finds_on_the_cpu", || {
+        let (network, images) = network("blocks-transition-last");
+        let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
+        let study = Study {
+            target: Target::Top(2),
+            score: Score::Margin,
+            noise: Noise { samples: 2, ..Noise::default() },
+            integration: Integration { steps: 2, ..Integration::default() },
+            ..Study::of(&network, &all)
+        };
+        let cpu = Device::open(DeviceChoice::Cpu, 0).unwrap();
+        let want = examine(&network, &study, &cpu, &images);
+        let got = examine(&network, &study, &device(), &images);
+        for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+            assert_eq!((got.exit, got.rank, got.target), (want.exit, want.rank, want.target));
+            for (got, want) in got.maps.iter().zip(&want.maps) {
+                assert_close(got.method.name(), &got.signed, &want.signed, PARITY);
+            }
+            for (got, want) in got.pixels.iter().zip(&want.pixels) {
+                assert_close(got.method.name(), &got.values, &want.values, Tolerance(1e-3));
+            }
+        }
+    });
 }
 
 #[test]
