@@ -244,7 +244,7 @@ fn more_images_than_fit_at_once_are_answered_batch_after_batch() {
     let question = Question::explain_all(&network);
     let device = run::cpu(2, Isa::detect());
     let images = images(5);
-    let mut ask = |batch| {
+    let ask = |batch| {
         let mut explainer = Explainer::new(&network, &question, &device, batch).unwrap();
         explainer.explain(&images.data, None).unwrap()
     };

@@ -1,5 +1,6 @@
 //! What goes wrong with GPUs: each is one line, exit code 5 and no panic.
 
+#[macro_use]
 mod common;
 
 use std::path::Path;
@@ -57,7 +58,7 @@ fn without_a_driver_auto_takes_the_cpu_and_cuda_says_what_it_looked_for() {
             let device = Device::open(DeviceChoice::Auto, 1).unwrap();
             assert!(device.description().starts_with("cpu"), "{}", device.description());
         }
-        _ => println!("skipped: this machine has an NVIDIA driver"),
+        _ => skipped!("this machine has an NVIDIA driver"),
     }
 }
 
@@ -80,7 +81,7 @@ fn the_program_ends_with_code_5_and_one_line_where_there_is_no_gpu() {
 fn a_driver_that_lacks_functions_is_named_with_what_it_lacks() {
     let name = "a_driver_that_lacks_functions_is_named_with_what_it_lacks";
     if gpu::is_real() {
-        return println!("skipped: {name}: there is a real driver");
+        return skipped!("{name}: there is a real driver");
     }
     if gpu::at_hand() {
         assert_says(Cuda::new(0), &["libcuda.so", "lacks", "cuCtx"]);
@@ -95,7 +96,7 @@ fn a_driver_that_lacks_functions_is_named_with_what_it_lacks() {
     let stub = folder.path().join("libcuda.so.1");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&stub).arg(&source).status();
     if !built.is_ok_and(|status| status.success()) {
-        return println!("skipped: {name}: needs cc");
+        return skipped!("{name}: needs cc");
     }
     with_library_path(name, folder.path(), &[]);
 }
@@ -120,7 +121,7 @@ fn without_nvrtc_the_places_are_named() {
     let settings =
         [("STANDIN_NO_NVRTC", "1"), ("HOME", "/nonexistent"), ("VIRTUAL_ENV", ""), ("CUDA_HOME", "")];
     on_standin("without_nvrtc_the_places_are_named", &settings, || match Cuda::new(0) {
-        Ok(_) => println!("skipped: this machine has an NVRTC of its own"),
+        Ok(_) => skipped!("this machine has an NVRTC of its own"),
         error => assert_says(error, &["no NVRTC", "libnvrtc.so", "MSDCAM_NVRTC"]),
     });
 }

@@ -2,6 +2,10 @@
 //! costs. It needs no GPU, only the PyPI package `nvidia-cuda-nvrtc`, unpacked or installed under
 //! `.cache/` or in the folder that `MSDCAM_NVRTC_DIR` or `MSDCAM_NVRTC` names.
 
+#[macro_use]
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use std::path::{Path, PathBuf};
 
 use msdcam::cuda::nvrtc::{Nvrtc, in_folder};
@@ -57,7 +61,7 @@ fn every_chip_gets_kernels_without_spills_and_within_bounds() {
     let named = ["MSDCAM_NVRTC_DIR", "MSDCAM_NVRTC"].iter().find_map(std::env::var_os).map(PathBuf::from);
     let Some(path) = search(named.as_ref().unwrap_or(&cache), 7) else {
         assert!(named.is_none(), "no NVRTC under '{}'", named.unwrap().display());
-        println!("skipped: the real compilation of the kernels: no NVRTC under {}", cache.display());
+        skipped!("the real compilation of the kernels: no NVRTC under {}", cache.display());
         return;
     };
     let nvrtc = Nvrtc::load(&path).unwrap();

@@ -14,6 +14,7 @@ use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::Order;
 use msdcam::graph::{Graph, NodeId};
 use msdcam::msdnet::{Config, Network, Weights};
+use msdcam::render::HeatMap;
 use msdcam::{Shape, Tensor};
 
 /// A node and the golden tensor with its answers.
@@ -199,8 +200,8 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
     }
 }
 
-#[test]
-fn the_default_network_says_what_the_article_s_code_says() {
+/// The trained network, what the article's code says of it, and the images that it says it of.
+fn default_network() -> (Golden, Network, Tensor) {
     let path = repository("weights/msdnet_cifar10.safetensors");
     let weights = Weights::read(&path).unwrap();
     let network = Network::new(&weights.config, |name, dims| weights.get(name, dims).cloned()).unwrap();
@@ -211,6 +212,12 @@ fn the_default_network_says_what_the_article_s_code_says() {
         let channel = i / plane % 3;
         *x = (*x - weights.mean[channel]) / weights.std[channel];
     }
+    (golden, network, images)
+}
+
+#[test]
+fn the_default_network_says_what_the_article_s_code_says() {
+    let (golden, network, images) = default_network();
     let (graph, exits) = cam_graph(&network);
     let (outputs, answers) = production(&exits);
     let answers: Vec<&Answer> = answers.iter().filter(|(name, _)| !name.starts_with("weights")).collect();
@@ -227,6 +234,40 @@ fn the_default_network_says_what_the_article_s_code_says() {
             let what = format!("{}: default: {name}", device.description());
             // The article's code ran in f32 too.
             assert_close(&what, got, &golden.array(name).1, Tolerance(1e-4));
+        }
+    }
+}
+
+#[test]
+fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_code() {
+    let (golden, network, images) = default_network();
+    let (mut graph, exits) = cam_graph(&network);
+    let means: Vec<NodeId> =
+        network.exits.iter().map(|e| graph.push(Op::SpatialMean, &[e.tap]).unwrap()).collect();
+    let taps = network.exits.iter().map(|e| e.tap);
+    let maps = exits.iter().map(|e| e.cam);
+    let outputs: Vec<NodeId> = taps.chain(means).chain(maps).collect();
+    let inputs = inputs(&images, exits.len());
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    // The original's mask is 512 pixels wide; every eighth row and column of the cat's is stored.
+    let (wide, step) = (512, 8);
+    for device in run::devices() {
+        let all = run::run(&device, &graph, &outputs, Order::Depth, &Passes::ALL, &inputs);
+        let (taps, rest) = all.split_at(exits.len());
+        let (means, maps) = rest.split_at(exits.len());
+        let check = |name: String, got: &[f32]| {
+            let what = format!("{}: default: {name}", device.description());
+            assert_close(&what, got, &golden.array(&name).1, Tolerance(1e-4));
+        };
+        for (exit, k) in (1..=exits.len()).enumerate() {
+            check(format!("tap_mean.{k}"), &means[exit].data);
+            if golden.has(&format!("tap.{k}")) {
+                check(format!("tap.{k}"), taps[exit].image(0));
+            }
+            let heat = HeatMap::new(maps[exit].image(0), (8, 8), (wide, wide));
+            let rows = heat.values.chunks_exact(wide).step_by(step);
+            let thinned: Vec<f32> = rows.flat_map(|row| row.iter().copied().step_by(step)).collect();
+            check(format!("mask512.{k}"), &thinned);
         }
     }
 }

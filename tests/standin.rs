@@ -9,6 +9,10 @@ mod planted;
 #[path = "standin/probe.rs"]
 mod probe;
 
+#[macro_use]
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -62,7 +66,7 @@ fn can_build(test: &str) -> bool {
     let compiler = std::env::var("STANDIN_CXX").unwrap_or_else(|_| "g++".into());
     let found = Command::new(&compiler).arg("--version").output().is_ok_and(|o| o.status.success());
     if !found {
-        println!("skipped: {test}: no {compiler} here to build the stand-in driver with");
+        skipped!("{test}: no {compiler} here to build the stand-in driver with");
     }
     found
 }
@@ -345,12 +349,12 @@ fn a_machine_without_device_driver_or_compiler_library_can_be_told() {
     let outcome = probe("planted::missing_parts", &[("STANDIN_NO_NVRTC", "1")]).expect_success();
     assert_eq!(outcome.value("driver"), "ready");
     if outcome.value("nvrtc") != "panicked" {
-        println!("skipped: a missing NVRTC: this machine has one of its own");
+        skipped!("a missing NVRTC: this machine has one of its own");
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env_remove("LD_LIBRARY_PATH");
     let outcome = run_probe(command, "planted::missing_parts", &[]).expect_success();
     if outcome.value("driver") != "panicked" {
-        println!("skipped: a missing driver: this machine has one of its own");
+        skipped!("a missing driver: this machine has one of its own");
     }
 }

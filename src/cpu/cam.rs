@@ -52,16 +52,22 @@ pub(super) fn weighted_sum(kernels: &RowKernels, relu: bool, weights: &[f32], x:
     }
 }
 
-/// (minimum, maximum); NaN where a number is NaN.
+/// (minimum, maximum); NaN where a number is NaN. Side by side, so that the compiler can use vectors.
 pub(super) fn range(x: &[f32], out: &mut [f32]) {
-    let pick = |better: fn(f32, f32) -> bool| {
-        x.iter()
-            .copied()
-            .reduce(|best, x| if x.is_nan() || better(x, best) { x } else { best })
-            .unwrap_or(0.0)
+    const SIDE: usize = 16;
+    let (mut least, mut most, mut nan) = ([x[0]; SIDE], [x[0]; SIDE], [false; SIDE]);
+    for chunk in x.chunks(SIDE) {
+        for (i, &x) in chunk.iter().enumerate() {
+            least[i] = if x < least[i] { x } else { least[i] };
+            most[i] = if x > most[i] { x } else { most[i] };
+            nan[i] |= x.is_nan();
+        }
+    }
+    let any = |better: fn(f32, f32) -> f32, numbers: [f32; SIDE]| {
+        if nan.contains(&true) { f32::NAN } else { numbers.into_iter().reduce(better).unwrap_or(x[0]) }
     };
-    out[0] = pick(|x, best| x < best);
-    out[1] = pick(|x, best| x > best);
+    out[0] = any(f32::min, least);
+    out[1] = any(f32::max, most);
 }
 
 /// Resizes the map, subtracts its minimum and divides by its maximum.

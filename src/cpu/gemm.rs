@@ -36,20 +36,46 @@ pub(super) struct Tile {
     pub(super) relu: bool,
 }
 
-/// A compiled micro-kernel and its tile size.
+/// A compiled micro-kernel of M output channels, for each number of vectors up to its largest.
 #[derive(Clone, Copy)]
 pub(super) struct TileKernel {
     /// Output channels, M.
     pub(super) channels: usize,
-    /// Pixels: V vectors.
-    pub(super) pixels: usize,
     /// Pixels of a vector.
     pub(super) lanes: usize,
-    /// The kernel.
+    /// The kernel of v vectors, at v - 1.
     ///
     /// # Safety
     /// The CPU is of the kernel's kind and the tile's pointers are good for its sizes.
-    pub(super) run: unsafe fn(&Tile),
+    run: &'static [unsafe fn(&Tile)],
+}
+
+impl TileKernel {
+    /// Pixels of the largest tile.
+    pub(super) fn pixels(&self) -> usize {
+        self.run.len() * self.lanes
+    }
+
+    /// Computes a tile of any size up to the largest.
+    ///
+    /// # Safety
+    /// As the kernels themselves.
+    pub(super) unsafe fn run(&self, tile: &Tile) {
+        // SAFETY: the caller's promise.
+        unsafe { self.run[(tile.pixels - 1) / self.lanes](tile) }
+    }
+
+    /// What one term of the sum costs for `groups` groups of channels and `pixels` pixels, in
+    /// quarters of a cycle. A step's loads, one for each channel and each vector of pixels, go
+    /// only half unseen beside its multiply-adds.
+    pub(super) fn cost(&self, groups: usize, pixels: usize) -> usize {
+        let tile = |vectors: usize| match vectors {
+            0 => 0,
+            _ => 2 * self.channels * vectors + self.channels + vectors,
+        };
+        let (full, rest) = (pixels / self.pixels(), pixels % self.pixels());
+        groups * (full * tile(self.run.len()) + tile(rest.div_ceil(self.lanes)))
+    }
 }
 
 /// The kernels of one kind of CPU, widest first.
@@ -63,32 +89,46 @@ pub(super) fn kernels(isa: Isa) -> &'static [TileKernel] {
     }
 }
 
+/// The micro-kernel of M channels by V vectors, compiled for one kind of CPU.
 macro_rules! kernel {
-    ($name:ident, $simd:ty, $m:literal, $v:literal $(, $feature:literal)?) => {{
+    ($simd:ty, $m:literal x $v:literal $(, $feature:literal)?) => {{
         $(#[target_feature(enable = $feature)])?
-        unsafe fn $name(t: &Tile) {
+        unsafe fn compiled(t: &Tile) {
             // SAFETY: the caller's promise, passed on.
             unsafe { tile::<$simd, $m, $v>(t) }
         }
-        let lanes = <$simd as Simd>::LANES;
-        TileKernel { channels: $m, pixels: $v * lanes, lanes, run: $name }
+        compiled
     }};
 }
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: [TileKernel; 4] = [
-    kernel!(avx512_6x4, Avx512, 6, 4, "avx512f,avx512vl"),
-    kernel!(avx512_8x3, Avx512, 8, 3, "avx512f,avx512vl"),
-    kernel!(avx512_12x2, Avx512, 12, 2, "avx512f,avx512vl"),
-    kernel!(avx512_16x1, Avx512, 16, 1, "avx512f,avx512vl"),
-];
+macro_rules! avx512 {
+    ($m:literal x $($v:literal)*) => {
+        TileKernel {
+            channels: $m,
+            lanes: Avx512::LANES,
+            run: &[$(kernel!(Avx512, $m x $v, "avx512f,avx512vl")),*],
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
-static AVX2: [TileKernel; 2] =
-    [kernel!(avx2_6x2, Avx2, 6, 2, "avx2,fma"), kernel!(avx2_12x1, Avx2, 12, 1, "avx2,fma")];
-static PORTABLE: [TileKernel; 1] = [kernel!(portable_6x1, Portable, 6, 1)];
+macro_rules! avx2 {
+    ($m:literal x $($v:literal)*) => {
+        TileKernel { channels: $m, lanes: Avx2::LANES, run: &[$(kernel!(Avx2, $m x $v, "avx2,fma")),*] }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: [TileKernel; 4] =
+    [avx512!(6 x 1 2 3 4), avx512!(8 x 1 2 3), avx512!(12 x 1 2), avx512!(16 x 1)];
+#[cfg(target_arch = "x86_64")]
+static AVX2: [TileKernel; 2] = [avx2!(6 x 1 2), avx2!(12 x 1)];
+static PORTABLE: [TileKernel; 1] =
+    [TileKernel { channels: 6, lanes: Portable::LANES, run: &[kernel!(Portable, 6 x 1)] }];
 
 /// # Safety
-/// As [`TileKernel::run`].
+/// As [`TileKernel`]'s kernels.
 #[inline(always)]
 unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &Tile) {
     // SAFETY: `weight` has k * M numbers, `bias` M, `offsets` k; `x` may be read V vectors from

@@ -27,6 +27,10 @@ pub(super) struct Compiler<'a> {
 
 /// What a step costs beside its work, in multiply-adds.
 const STEP_COST: u64 = 5_000;
+/// What it costs to bring a weight that is used once, in multiply-adds.
+const WEIGHT_COST: u64 = 8;
+/// What a pixel of a heat map costs, in multiply-adds.
+const HEAT_COST: u64 = 60;
 
 /// What a step needs of the weights.
 enum Constants {
@@ -118,10 +122,21 @@ impl CompiledStep {
         self.step.multiply_adds()
     }
 
-    /// What the step costs, in multiply-adds: reading and writing count too.
+    /// What the step costs, in multiply-adds of a convolution at full speed. Where each weight
+    /// serves few pixels, bringing it from memory is what takes the time; other steps are as
+    /// long as what they read and write.
     pub(super) fn cost(&self) -> u64 {
-        let read: usize = self.step.inputs.iter().map(|slot| slot.shape.len()).sum();
-        STEP_COST + self.multiply_adds() + 2 * (read + self.step.output.shape.len()) as u64
+        let step = &self.step;
+        let work = match (&self.constants, &step.op) {
+            (Constants::FewPixelConv2d(_) | Constants::FewPixelConv2dGrad(_), _) => 2 * self.multiply_adds(),
+            // Of a one-hot gradient, one row counts.
+            (_, Op::LinearGrad(_)) => step.output.shape.len() as u64,
+            (Constants::Rows(..), _) => WEIGHT_COST * self.multiply_adds(),
+            (_, Op::Heat(_)) => HEAT_COST * step.output.shape.len() as u64,
+            _ => self.multiply_adds(),
+        };
+        let read: usize = step.inputs.iter().map(|slot| slot.shape.len()).sum();
+        STEP_COST + work + 2 * (read + step.output.shape.len()) as u64
     }
 
     /// Scratch numbers that the step needs.

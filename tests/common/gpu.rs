@@ -31,7 +31,7 @@ pub fn on_gpu(name: &str, body: impl FnOnce()) {
 /// As [`on_gpu`], with settings of the stand-in that a real driver does not have: skipped there.
 pub fn on_standin(name: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
     if is_real() {
-        println!("skipped: {name}: needs the stand-in driver");
+        skipped!("{name}: needs the stand-in driver");
     } else if at_hand() {
         body();
     } else if standin_works(name) {
@@ -67,7 +67,7 @@ pub fn passed(name: &str, output: Output) -> String {
 pub fn standin_works(name: &str) -> bool {
     let works = Command::new("g++").arg("--version").output().is_ok_and(|output| output.status.success());
     if !works {
-        println!("skipped: {name}: the stand-in driver needs g++");
+        skipped!("{name}: the stand-in driver needs g++");
     }
     works
 }

@@ -1,6 +1,9 @@
 //! What the engine's tests share.
 #![allow(dead_code)] // each test file uses a part of it
 
+#[macro_use]
+pub mod skipped;
+
 pub mod close;
 pub mod golden;
 pub mod gpu;

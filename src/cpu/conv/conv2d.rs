@@ -37,9 +37,10 @@ impl PackedConv2d {
         let (offsets, bands) = if op.window.is_pointwise() {
             ((0..k).map(|i| (i * input.plane()) as u32).collect(), None)
         } else {
-            let least = kernel.pixels.div_ceil(output.w).min(output.h);
+            let least = kernel.pixels().div_ceil(output.w).min(output.h);
             let fits = |&band: &usize| Layout::new(isa, op.window, input, output.w, band).len() <= BAND_LEN;
-            let band = (least..=output.h).rev().find(fits).unwrap_or(least);
+            let most = (least..=output.h).rev().find(fits).unwrap_or(least);
+            let band = output.h.div_ceil(output.h.div_ceil(most));
             let layout = Layout::new(isa, op.window, input, output.w, band);
             (layout.offsets(), Some((layout, pack::kernel(isa))))
         };
@@ -57,18 +58,24 @@ impl PackedConv2d {
         self.bands.as_ref().map_or(0, |(layout, _)| layout.len() + OVERREAD)
     }
 
-    /// At most `parts` parts that make up the whole.
+    /// At most `parts` parts that make up the whole: some pixels of all channels or all pixels
+    /// of some channels, whichever has the shorter longest part.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
-        let (pixels, groups) = (self.output.plane(), self.weight.groups());
-        let step = match &self.bands {
-            Some(_) => self.output.w * self.kernel.pixels.div_ceil(self.output.w),
-            None => self.kernel.pixels,
-        };
-        let by_pixels = cut(pixels, step, parts);
-        if by_pixels.len() == parts || groups <= by_pixels.len() {
-            return by_pixels.into_iter().map(|pixels| Part { groups: 0..groups, pixels }).collect();
-        }
-        cut(groups, 1, parts).into_iter().map(|groups| Part { groups, pixels: 0..pixels }).collect()
+        let Part { groups, pixels } = self.whole.clone();
+        let step = if self.bands.is_some() { self.output.w } else { self.kernel.lanes };
+        let by_pixels = cut(pixels.len(), step, parts).into_iter();
+        let by_pixels: Vec<Part> = by_pixels.map(|pixels| Part { groups: groups.clone(), pixels }).collect();
+        let by_groups = cut(groups.len(), 1, parts).into_iter();
+        let by_groups: Vec<Part> = by_groups.map(|groups| Part { groups, pixels: pixels.clone() }).collect();
+        let longest = |parts: &[Part]| parts.iter().map(|part| self.cost(part)).max();
+        if longest(&by_groups) < longest(&by_pixels) { by_groups } else { by_pixels }
+    }
+
+    /// What a part costs, in quarters of a cycle.
+    fn cost(&self, part: &Part) -> usize {
+        let rows = part.pixels.len().div_ceil(self.output.w);
+        let packing = self.bands.as_ref().map_or(0, |(layout, _)| layout.cost(rows));
+        packing + self.weight.k * self.kernel.cost(part.groups.len(), part.pixels.len())
     }
 
     /// Computes one part for one image.
@@ -104,7 +111,7 @@ impl PackedConv2d {
     /// Computes `part`, whose first pixel is at `x`.
     unsafe fn tiles(&self, part: &Part, x: *const f32, output: *mut f32) {
         let plane = self.output.plane();
-        for first in part.pixels.clone().step_by(self.kernel.pixels) {
+        for first in part.pixels.clone().step_by(self.kernel.pixels()) {
             for group in part.groups.clone() {
                 let (weight, bias, channels) = self.weight.group(group);
                 // SAFETY: the tile's channels and pixels lie in the output, its taps in the input.
@@ -118,10 +125,10 @@ impl PackedConv2d {
                         out: output.add(group * self.weight.group_channels() * plane + first),
                         out_stride: plane,
                         channels,
-                        pixels: self.kernel.pixels.min(part.pixels.end - first),
+                        pixels: self.kernel.pixels().min(part.pixels.end - first),
                         relu: self.relu,
                     };
-                    (self.kernel.run)(&tile);
+                    self.kernel.run(&tile);
                 }
             }
         }

@@ -74,7 +74,7 @@ impl PackedConv2dGrad {
         let plane = self.grad.plane();
         for group in first..end {
             let (weight, bias, channels) = self.weight.group(group);
-            for pixel in (0..plane).step_by(self.kernel.pixels) {
+            for pixel in (0..plane).step_by(self.kernel.pixels()) {
                 // SAFETY: the tile lies in the scratch, its terms in the gradient.
                 unsafe {
                     let tile = Tile {
@@ -86,10 +86,10 @@ impl PackedConv2dGrad {
                         out: scratch.add((group - first) * size * plane + pixel),
                         out_stride: plane,
                         channels,
-                        pixels: self.kernel.pixels.min(plane - pixel),
+                        pixels: self.kernel.pixels().min(plane - pixel),
                         relu: false,
                     };
-                    (self.kernel.run)(&tile);
+                    self.kernel.run(&tile);
                 }
             }
         }

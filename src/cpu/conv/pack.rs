@@ -80,6 +80,14 @@ impl Layout {
         self.window.kernel[1] * self.window.stride[0] * self.run_len()
     }
 
+    /// What packing the bands of `rows` output rows costs, in quarters of a cycle: about two
+    /// cycles for each vector.
+    pub(super) fn cost(&self, rows: usize) -> usize {
+        let [kh, kw] = self.window.kernel;
+        let packed = rows * self.window.stride[0] + (kh - 1) * rows.div_ceil(self.band);
+        8 * self.input.c * kw * packed * self.width.div_ceil(self.lanes)
+    }
+
     /// Numbers of a packed band.
     pub(super) fn len(&self) -> usize {
         self.input.c * self.channel_len()

@@ -60,14 +60,9 @@ impl PackedWeight {
     }
 }
 
-/// The kernel that is done first with `channels` output channels of `pixels` pixels. Padding
-/// counts as work; and a step's loads, one for each channel and each vector of pixels, go only
-/// half unseen beside its multiply-adds.
+/// The kernel that is done first with `channels` output channels of `pixels` pixels; padding
+/// counts as work.
 pub(super) fn choose_kernel(kernels: &'static [TileKernel], channels: usize, pixels: usize) -> TileKernel {
-    let cost = |k: &&TileKernel| {
-        let tiles = channels.div_ceil(k.channels) * pixels.div_ceil(k.pixels);
-        let vectors = k.pixels / k.lanes;
-        tiles * (2 * k.channels * vectors + k.channels + vectors)
-    };
+    let cost = |k: &&TileKernel| k.cost(channels.div_ceil(k.channels), pixels);
     *kernels.iter().min_by_key(cost).expect("every kind of CPU has a kernel")
 }
