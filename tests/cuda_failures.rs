@@ -110,6 +110,14 @@ fn a_driver_without_a_device_is_no_gpu() {
 }
 
 #[test]
+fn gpus_hidden_by_the_environment_are_no_gpus() {
+    let settings = [("CUDA_VISIBLE_DEVICES", "")];
+    on_standin("gpus_hidden_by_the_environment_are_no_gpus", &settings, || {
+        assert_says(Cuda::new(0), &["no CUDA-capable device"]);
+    });
+}
+
+#[test]
 fn a_gpu_that_is_not_there_is_answered_with_those_that_are() {
     on_standin("a_gpu_that_is_not_there_is_answered_with_those_that_are", &[], || {
         assert_says(Cuda::new(99), &["no GPU 99", "only GPU 0"]);

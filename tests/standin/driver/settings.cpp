@@ -54,6 +54,11 @@ Settings read() {
     s.poison_shared = number("STANDIN_POISON_SHARED", 1) != 0;
     s.lazy = number("STANDIN_LAZY", 0) != 0;
     s.devices = int(number("STANDIN_DEVICES", 1));
+    // As the real driver: an empty list hides every device.
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    if (visible && !*visible) {
+        s.devices = 0;
+    }
     s.multiprocessors = int(number("STANDIN_SMS", uint64_t(s.multiprocessors)));
     s.memory = number("STANDIN_MEMORY", s.memory);
     s.fault = number("STANDIN_FAULT", 0);
