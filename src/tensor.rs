@@ -85,3 +85,14 @@ impl Tensor {
         &self.data[i * self.shape.len()..][..self.shape.len()]
     }
 }
+
+/// The index of the largest number, the first where several are equal.
+pub(crate) fn argmax(numbers: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, &x) in numbers.iter().enumerate() {
+        if x > numbers[best] {
+            best = i;
+        }
+    }
+    best
+}

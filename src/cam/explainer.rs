@@ -7,6 +7,7 @@ use crate::device::{Device, Runner};
 use crate::graph::passes::Passes;
 use crate::graph::plan::{Plan, Slot};
 use crate::msdnet::Network;
+use crate::tensor::argmax;
 use crate::{Error, Result, Shape};
 
 /// What one exit says about one image.
@@ -216,15 +217,4 @@ fn plan(network: &Network, question: &Question, passes: &Passes) -> Result<(Plan
 
 fn read(outputs: &[f32], slot: Slot) -> &[f32] {
     &outputs[slot.offset..][..slot.shape.len()]
-}
-
-/// The index of the largest number, the first where several are equal.
-fn argmax(numbers: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, &x) in numbers.iter().enumerate() {
-        if x > numbers[best] {
-            best = i;
-        }
-    }
-    best
 }

@@ -1,5 +1,6 @@
 //! From the gradient of a head's first convolution to a heat map.
 
+use super::elementwise;
 use super::rows::{Matrix, RowKernels, RowList, Rows, Sums};
 use crate::Shape;
 use crate::graph::ops::{BorderClasses, Cam};
@@ -46,8 +47,7 @@ pub(super) fn weighted_sum(kernels: &RowKernels, relu: bool, weights: &[f32], x:
     }
     if relu {
         for out in out {
-            // Not `max`: NaN stays NaN.
-            *out = if *out < 0.0 { 0.0 } else { *out };
+            *out = elementwise::positive(*out);
         }
     }
 }

@@ -2,16 +2,21 @@
 
 use crate::graph::ops::ReluRule;
 
+/// max(x, 0), where NaN stays NaN.
+pub(super) fn positive(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 pub(super) fn relu(x: &[f32], out: &mut [f32]) {
     for (out, &x) in out.iter_mut().zip(x) {
-        // Not `max`: NaN stays NaN.
-        *out = if x < 0.0 { 0.0 } else { x };
+        *out = positive(x);
     }
 }
 
-pub(super) fn relu_grad(rule: ReluRule, grad: &[f32], result: &[f32], out: &mut [f32]) {
-    for ((out, &g), &y) in out.iter_mut().zip(grad).zip(result) {
-        *out = rule.apply(g, y);
+/// Lets through what `rule` lets through of a gradient, for the ReLU whose result is `result`.
+pub(super) fn relu_grad(rule: ReluRule, result: &[f32], grad: &mut [f32]) {
+    for (g, &y) in grad.iter_mut().zip(result) {
+        *g = rule.apply(*g, y);
     }
 }
 

@@ -11,7 +11,7 @@ use super::simd::{Isa, MAX_LANES, Portable, Simd};
 /// The most vectors that one call multiplies by.
 pub(super) const COLUMNS: usize = 4;
 
-/// A matrix of our own, its rows padded with zeros to whole vectors.
+/// A matrix whose rows are padded with zeros to whole vectors.
 #[derive(Clone)]
 pub(super) struct Rows {
     data: Arc<[f32]>,
@@ -25,10 +25,13 @@ pub(super) fn padded(columns: usize) -> usize {
 }
 
 impl Rows {
-    /// The matrix of `rows` rows in `data`.
-    pub(super) fn new(rows: usize, data: &[f32]) -> Self {
+    /// The matrix of `rows` rows in `data`, shared where its rows are whole vectors already.
+    pub(super) fn new(rows: usize, data: &Arc<[f32]>) -> Self {
         let columns = data.len() / rows;
         let stride = padded(columns);
+        if stride == columns {
+            return Rows { data: Arc::clone(data), rows, columns };
+        }
         let mut padded = vec![0.0; rows * stride];
         for (to, from) in padded.chunks_exact_mut(stride).zip(data.chunks_exact(columns)) {
             to[..columns].copy_from_slice(from);

@@ -1,5 +1,7 @@
 //! The end of a head, and the start of its gradient: softmax and seed.
 
+use crate::tensor::argmax;
+
 /// The sum is taken in double precision, so that the probabilities add up to one.
 pub(super) fn softmax(x: &[f32], out: &mut [f32]) {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -23,17 +25,7 @@ pub(super) fn softmax_grad(grad: &[f32], p: &[f32], out: &mut [f32]) {
 
 /// One-hot vector of `target`, or of the first largest logit where it is negative.
 pub(super) fn seed(logits: &[f32], target: f32, out: &mut [f32]) {
-    let class = if target >= 0.0 { target as usize } else { first_largest(logits) };
+    let class = if target >= 0.0 { target as usize } else { argmax(logits) };
     out.fill(0.0);
     out[class.min(logits.len() - 1)] = 1.0;
-}
-
-fn first_largest(x: &[f32]) -> usize {
-    let mut best = 0;
-    for i in 1..x.len() {
-        if x[i] > x[best] {
-            best = i;
-        }
-    }
-    best
 }

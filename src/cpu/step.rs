@@ -1,6 +1,7 @@
 //! One step of a plan made ready: its weights packed, its op bound to a function of this folder.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::conv::{FewPixelConv2d, FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, Part};
 use super::memory::Memory;
@@ -50,7 +51,7 @@ impl<'a> Compiler<'a> {
         Compiler { plan, isa, rows: HashMap::new() }
     }
 
-    fn data(&self, id: ParamId) -> &'a [f32] {
+    fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
         &self.plan.params[id.index()].data
     }
 
@@ -74,7 +75,7 @@ impl<'a> Compiler<'a> {
         match &step.op {
             Op::Conv2d(op) => {
                 let shapes = [step.inputs[0].shape, step.output.shape];
-                let bias = op.bias.map(|id| self.data(id));
+                let bias = op.bias.map(|id| &self.data(id)[..]);
                 if few(step.output.shape.plane()) {
                     let weight = self.rows(op.weight, op.out);
                     Constants::FewPixelConv2d(FewPixelConv2d::new(kernels, op, shapes, weight, bias))
@@ -226,7 +227,10 @@ impl CompiledStep {
                 elementwise::affine(affine, x(0), out);
             }
             (Op::Relu, _) => elementwise::relu(x(0), out),
-            (Op::ReluGrad(op), _) => elementwise::relu_grad(op.rule, x(0), x(1), out),
+            (Op::ReluGrad(op), _) => {
+                out.copy_from_slice(x(0));
+                elementwise::relu_grad(op.rule, x(1), out);
+            }
             (Op::MaxPool(op), _) => pool::max_pool(&op.window, [first, output.shape], x(0), out, scratch),
             (Op::MaxPoolGrad(op), _) => {
                 pool::max_pool_grad(&op.window, [output.shape, first], x(0), x(1), out);

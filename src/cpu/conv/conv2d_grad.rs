@@ -5,6 +5,7 @@
 use super::Part;
 use super::weight::{PackedWeight, choose_kernel};
 use crate::Shape;
+use crate::cpu::elementwise;
 use crate::cpu::gemm::{self, OVERREAD, Tile, TileKernel};
 use crate::cpu::simd::Isa;
 use crate::graph::ops::{Conv2dGrad, ReluRule, Window};
@@ -107,9 +108,7 @@ impl PackedConv2dGrad {
                 self.gather(taps, out);
                 if let (Some(rule), Some(gate)) = (self.relu, gate) {
                     let gate = std::slice::from_raw_parts(gate.add(channel * out.len()), out.len());
-                    for (g, &y) in out.iter_mut().zip(gate) {
-                        *g = rule.apply(*g, y);
-                    }
+                    elementwise::relu_grad(rule, gate, out);
                 }
             }
         }

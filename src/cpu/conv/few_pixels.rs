@@ -5,6 +5,7 @@
 
 use super::{Part, cut};
 use crate::Shape;
+use crate::cpu::elementwise;
 use crate::cpu::rows::{COLUMNS, Dots, RowKernels, RowList, Rows, Sums, padded};
 use crate::graph::ops::{Conv2d, Conv2dGrad, ReluRule, Window};
 
@@ -126,8 +127,7 @@ impl FewPixelConv2d {
             let out = unsafe { std::slice::from_raw_parts_mut(output.add(channel * plane), plane) };
             for x in out {
                 *x += self.bias[channel];
-                // Not `max`: NaN stays NaN.
-                *x = if self.relu && *x < 0.0 { 0.0 } else { *x };
+                *x = if self.relu { elementwise::positive(*x) } else { *x };
             }
         }
     }
@@ -229,9 +229,7 @@ impl FewPixelConv2dGrad {
                 }
                 if let (Some(rule), Some(gate)) = (self.relu, gate) {
                     let gate = std::slice::from_raw_parts(gate.add(channel * size), size);
-                    for (g, &y) in out.iter_mut().zip(gate) {
-                        *g = rule.apply(*g, y);
-                    }
+                    elementwise::relu_grad(rule, gate, out);
                 }
             }
         }
