@@ -1,7 +1,7 @@
 //! Where each exit of a Multi-Scale Dense Network looks when it classifies an image.
 //!
 //! Data flows one way:
-//! image → tensor → [`msdnet`] network → [`graph`] plan → device → maps ([`cam`]) → pictures ([`render`]).
+//! image → tensor → [`msdnet`] network → [`graph`] plan → device → maps ([`cam`], [`heat`]) → pictures ([`render`]).
 
 pub mod cam;
 pub mod cpu;
@@ -10,6 +10,7 @@ pub mod device;
 pub mod error;
 pub mod files;
 pub mod graph;
+pub mod heat;
 pub mod image;
 pub mod msdnet;
 pub mod npz;

@@ -1,8 +1,9 @@
 //! The film strip, by its pixels.
 
+use msdcam::heat::HeatMap;
 use msdcam::picture::Picture;
+use msdcam::render::Colormap;
 use msdcam::render::strip::{Cell, Options, strip};
-use msdcam::render::{Colormap, HeatMap};
 
 const CELL: usize = 112;
 const MARGIN: usize = 32;

@@ -17,8 +17,8 @@ use msdcam::device::{Device, DeviceChoice};
 use msdcam::graph::Graph;
 use msdcam::graph::grad::gradients;
 use msdcam::graph::ops::{AvgPool, Conv2d, Linear, Op, ReluRule, Window};
+use msdcam::heat::Status;
 use msdcam::msdnet::{Exit, Network, built_in_weights, load};
-use msdcam::render::Status;
 use msdcam::{Shape, Tensor};
 
 /// What the two tools' f64 answers and our f32 ones may differ by, as a share of the largest number.

@@ -13,8 +13,8 @@ use msdcam::graph::ops::{Op, ReluRule};
 use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::Order;
 use msdcam::graph::{Graph, NodeId};
+use msdcam::heat::HeatMap;
 use msdcam::msdnet::{Config, Network, Weights};
-use msdcam::render::HeatMap;
 use msdcam::{Shape, Tensor};
 
 /// A node and the golden tensor with its answers.

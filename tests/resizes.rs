@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use msdcam::heat::{HeatMap, Status};
 use msdcam::image::{self, Filter, Region, prepare, resample};
 use msdcam::picture::Picture;
-use msdcam::render::{HeatMap, Status};
 use msdcam::resize::bilinear;
 use safetensors::SafeTensors;
 

@@ -4,7 +4,7 @@
 
 use super::method::{MapMethod, PixelMethod};
 use crate::Shape;
-use crate::render::{HeatMap, Status};
+use crate::heat::{HeatMap, Status};
 use crate::resize::bilinear;
 
 /// What a study finds about one image, one exit and one class.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::answer::{FusedMap, MethodMap};
 use super::method::by_name;
-use crate::render::{HeatMap, Status};
+use crate::heat::{HeatMap, Status};
 use crate::resize::bilinear;
 use crate::{Error, Result};
 

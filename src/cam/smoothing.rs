@@ -3,7 +3,7 @@
 
 use super::answer::Finding;
 use crate::Shape;
-use crate::render::{HeatMap, Status};
+use crate::heat::{HeatMap, Status};
 
 /// One copy.
 #[derive(Debug, Clone, Copy, PartialEq)]

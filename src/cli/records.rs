@@ -5,7 +5,7 @@ use std::path::Path;
 
 use msdcam::Error;
 use msdcam::cam::ExitAnswer;
-use msdcam::render::Status;
+use msdcam::heat::Status;
 use serde::Serialize;
 
 /// An image and what was found, or why not.

@@ -23,7 +23,7 @@ pub fn exits(records: &[ExitRecord]) -> String {
             if map.target != record.class {
                 text += &format!("  for {}", shortened(&map.target_label));
             }
-            if map.status != msdcam::render::Status::Ok {
+            if map.status != msdcam::heat::Status::Ok {
                 text += &format!("  {}", map.status.name());
             }
         }

@@ -2,7 +2,6 @@
 
 pub mod chart;
 pub mod colour;
-pub mod heat;
 pub mod overlay;
 pub mod strip;
 
@@ -10,4 +9,3 @@ mod canvas;
 mod text;
 
 pub use colour::Colormap;
-pub use heat::{HeatMap, Status};

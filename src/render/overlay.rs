@@ -1,7 +1,7 @@
 //! A heat map over a photo.
 
 use super::colour::{Colormap, index};
-use super::heat::HeatMap;
+use crate::heat::HeatMap;
 use crate::picture::Picture;
 
 /// How much of an overlay is heat map unless told.

@@ -1,11 +1,10 @@
 //! The film strip: the photo, then every exit in order, with what each says.
 
-use super::HeatMap;
 use super::canvas::{Area, Rgb};
 use super::colour::Colormap;
-use super::heat::Status;
 use super::overlay::{HEAT_ALPHA, overlay};
 use super::text::Style;
+use crate::heat::{HeatMap, Status};
 use crate::image::{Filter, Region, resample};
 use crate::picture::Picture;
 use crate::resize::bilinear;

@@ -5,12 +5,13 @@ use std::path::Path;
 use msdcam::Result;
 use msdcam::cam::{ExitAnswer, MapAnswer};
 use msdcam::files::write_atomically;
+use msdcam::heat::{HeatMap, Status};
 use msdcam::image::encode_png;
 use msdcam::npz::{self, Array, Values};
 use msdcam::picture::Picture;
+use msdcam::render::Colormap;
 use msdcam::render::overlay::{HEAT_ALPHA, overlay};
 use msdcam::render::strip::{self, Cell, strip};
-use msdcam::render::{Colormap, HeatMap, Status};
 
 use crate::cli::images::Photo;
 use crate::cli::timings::{Stage, Timings};
