@@ -94,18 +94,73 @@ def write_random_imagenet(path):
     torch.save(net.state_dict(), path)
 
 
+# A ReLU whose input is nearer to zero than this (as a share of the root mean square of its layer) may
+# be open or shut in f32: sums of different order there differ by a few millionths.
+UNDECIDED = 3e-5
+
+
 def right_answers(net, images):
-    """In f64: logits (N, exits, classes) and heat maps (N, exits, H, W)."""
+    """In f64: logits (N, exits, classes), heat maps (N, exits, H, W), and where a ReLU of the head is
+    undecided also the maps {(image, exit): [(H, W), ...]} with the gradient let through otherwise."""
     net, x = net.double(), images.double()
-    logits, heats = [], []
-    for block, head in stages(net):
+    logits, heats, others = [], [], {}
+    for exit, (block, head) in enumerate(stages(net)):
         with torch.no_grad():
             x = block(x)
-        tap = tap_of(net, x).detach().requires_grad_()
-        scores = head(tap)
-        (grad,) = torch.autograd.grad(scores.amax(1).sum(), tap)
-        cam = (grad.mean((2, 3), keepdim=True) * tap).sum(1).clamp(min=0)
-        logits.append(scores.detach())
-        heats.append(heat_map(cam, *images.shape[2:]).detach())
+        gates = Gates(head)
+        scores, heat = explained(head, tap_of(net, x), images.shape[2:])
+        logits.append(scores)
+        heats.append(heat)
+        undecided = gates.undecided()
+        for choice in range(1, 2 ** max(map(len, undecided), default=0)):
+            gates.toggle(undecided, choice)
+            heat = explained(head, tap_of(net, x), images.shape[2:])[1]
+            for image in (i for i, places in enumerate(undecided) if choice < 2 ** len(places)):
+                others.setdefault((image, exit), []).append(heat[image].numpy())
+        gates.remove()
     net.float()
-    return torch.stack(logits, 1).numpy(), torch.stack(heats, 1).numpy()
+    return torch.stack(logits, 1).numpy(), torch.stack(heats, 1).numpy(), others
+
+
+def explained(head, tap, size):
+    """Logits, and the heat map of each image's highest one."""
+    tap = tap.detach().requires_grad_()
+    scores = head(tap)
+    (grad,) = torch.autograd.grad(scores.amax(1).sum(), tap)
+    cam = (grad.mean((2, 3), keepdim=True) * tap).sum(1).clamp(min=0)
+    return scores.detach(), heat_map(cam, *size).detach()
+
+
+class Gates:
+    """The ReLUs of a head: which of them are undecided, and the gradient with some of those toggled."""
+
+    def __init__(self, head):
+        relus = [module for module in head.modules() if isinstance(module, nn.ReLU)]
+        self.inputs, self.toggled = {}, {}
+        self.hooks = [relu.register_forward_hook(self.hook) for relu in relus]
+
+    def hook(self, relu, inputs, output):
+        (x,) = inputs
+        self.inputs.setdefault(relu, x.detach())
+        if relu in self.toggled:
+            return torch.where((x > 0) ^ self.toggled[relu], x, 0)
+
+    def undecided(self):
+        """For each image: (ReLU, place in its input)."""
+        images = next(iter(self.inputs.values())).shape[0]
+        found = [[] for _ in range(images)]
+        for relu, x in self.inputs.items():
+            for image, *place in (x.abs() < UNDECIDED * x.square().mean().sqrt()).nonzero().tolist():
+                found[image].append((relu, (image, *place)))
+        return found
+
+    def toggle(self, undecided, choice):
+        """Toggles number i of each image's where bit i of `choice` is set."""
+        self.toggled = {relu: torch.zeros_like(x, dtype=torch.bool) for relu, x in self.inputs.items()}
+        for places in undecided:
+            for i, (relu, place) in enumerate(places):
+                self.toggled[relu][place] = bool(choice >> i & 1)
+
+    def remove(self):
+        for hook in self.hooks:
+            hook.remove()

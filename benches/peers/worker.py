@@ -56,14 +56,23 @@ def peers(a, net, images, server):
     return [peer for peer in every if peer and wanted(peer[0])]
 
 
-def relative_error(found, right):
-    """The worst over images and exits; NaN counts as infinite, an empty map has to be empty."""
+def relative_errors(found, right):
+    """For each image and exit; NaN counts as infinite, an empty map has to be empty."""
     assert found.shape == right.shape, (found.shape, right.shape)
     axes = tuple(range(2, right.ndim))
     norm = np.sqrt((right**2).sum(axes))
     off = np.sqrt(((found.astype(np.float64) - right) ** 2).sum(axes))
     error = np.where(norm > 0, off / np.where(norm > 0, norm, 1), np.where(off > 0, np.inf, 0))
-    return float(np.nan_to_num(error, nan=np.inf).max())
+    return np.nan_to_num(error, nan=np.inf)
+
+
+def largest_error(found, right, others):
+    """The worst over images and exits; where several answers are right, the nearest of them counts."""
+    errors = relative_errors(found, right)
+    for (image, exit), maps in others.items():
+        of_maps = [relative_errors(found[None, image, exit, None], m[None, None]).item() for m in maps]
+        errors[image, exit] = min(errors[image, exit], *of_maps)
+    return float(errors.max())
 
 
 class Row:
@@ -74,7 +83,7 @@ class Row:
         self.errors, self.turns, self.problem, self.call = {}, [], None, None
         self.last = 0.0
 
-    def start(self, logits, heat):
+    def start(self, logits, heat, others):
         """Makes the peer and checks its answers; a peer that cannot run or is wrong says so in its row."""
         try:
             self.call = self.make()
@@ -85,9 +94,9 @@ class Row:
         except Exception as e:
             self.problem = f"failed: {type(e).__name__}: {str(e).strip().splitlines()[0][:200] if str(e) else ''}"
             return
-        for what, right in (("logits", logits), ("heat", heat)):
+        for what, right, more in (("logits", logits, {}), ("heat", heat, others)):
             if found[what] is not None:
-                self.errors[what] = relative_error(found[what], right)
+                self.errors[what] = largest_error(found[what], right, more)
         if not self.errors:
             self.problem = "wrong: no answers"
         for what, error in self.errors.items():
@@ -155,13 +164,13 @@ def main():
     torch.backends.cudnn.benchmark = True
     weights = networks.Weights(a.weights)
     net, images = weights.network(), weights.images(a.batch)
-    logits, heat = networks.right_answers(net, images)
+    right = networks.right_answers(net, images)
     net.to(a.device)
     server = ours.Server(a.server, a.weights, a.device, a.threads, images)
     rows = [Row(*peer) for peer in peers(a, net, images, server)]
     for row in rows:
         begin = time.perf_counter()
-        row.start(logits, heat)
+        row.start(*right)
         print(f"  {row.name}: {row.problem or 'right'} ({time.perf_counter() - begin:.1f} s)", file=sys.stderr, flush=True)
     measure([row for row in rows if not row.problem], a.rounds, a.seconds)
     server.close()
