@@ -152,7 +152,7 @@ fn files_of_another_kind_are_refused_by_their_kind() {
         ("torchscript.pt", "zip archive: a TorchScript program, not a checkpoint; save its state_dict()"),
         (
             "whole_model.pth",
-            "whole_model/data.pkl, offset 2: holds a whole model of class 'msdnet_torch.GlobalConv'; save its state_dict() instead",
+            "whole_model/data.pkl, offset 2: holds a whole model of class 'msdnet.GlobalConv'; save its state_dict() instead",
         ),
     ] {
         assert_eq!(refusal(&std::fs::read(golden(name)).unwrap()), said);

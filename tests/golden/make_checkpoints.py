@@ -1,6 +1,9 @@
 """Writes checkpoints/: small checkpoints in every container, and what PyTorch reads from them.
 
-    python make_checkpoints.py        # PyTorch 2.x; seed 20; CPU
+    python make_checkpoints.py [--check]        # PyTorch 2.x; seed 20; CPU
+
+With `--check` it writes into a scratch folder, and ends with status 1 if PyTorch reads other numbers
+from a file made now than from the stored one.
 
 expected.json holds the versions and, per file, the SHA-256 over all tensors of the network in
 the order of their names: a line `name dim dim ...`, then the numbers as little-endian f32.
@@ -16,18 +19,23 @@ import pickle
 import struct
 import sys
 import tarfile
+import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from msdnet_torch import Config, GlobalConv, MSDNet
+from msdnet import Config, GlobalConv, MSDNet
 
 HERE = Path(__file__).parent / "checkpoints"
+SEED = 20
+NO_CHECKPOINT = ("expected.json", "whole_model.pth", "torchscript.pt")
 TINY = dict(classes=3, exits=2, base=2, step=1, channels=4, growth=2)
 SUBNETS = Config(**TINY)
-BLOCKS = Config(layout="blocks", data="imagenet", scale_factor=[1, 2], bottleneck_factor=[1, 2], **TINY)
+BLOCKS = Config(layout="blocks", stem="imagenet", scale_factor=[1, 2], bottleneck_factor=[1, 2], **TINY)
+
+WITH_GLOBAL = Config(global_conv={"first": True, "all": False, "shared": False, "kernel": 3})
 
 
 def state(config: Config) -> OrderedDict:
@@ -122,28 +130,49 @@ def digest(path: Path) -> str:
     return h.hexdigest()
 
 
-def main() -> None:
-    torch.manual_seed(20)
-    HERE.mkdir(exist_ok=True)
+def write(folder: Path) -> dict:
+    """Every file into `folder`; what expected.json says about them."""
+    torch.manual_seed(SEED)
     subnets, blocks = state(SUBNETS), state(BLOCKS)
-    torch.save(article(subnets), HERE / "subnets_zip.pth.tar")
-    torch.save(article(subnets), HERE / "subnets_legacy.pth.tar", _use_new_zipfile_serialization=False)
-    torch.save(blocks, HERE / "blocks_zip.pt")
-    torch.save({"net": blocks, "acc": 71}, HERE / "blocks_legacy.pth", _use_new_zipfile_serialization=False)
-    torch.save(awkward(blocks), HERE / "awkward_zip.pth", pickle_protocol=4)
-    torch.save(awkward(blocks), HERE / "awkward_legacy.pth", _use_new_zipfile_serialization=False)
-    old_tar(blocks, HERE / "old_tar.pth")
+    torch.save(article(subnets), folder / "subnets_zip.pth.tar")
+    torch.save(article(subnets), folder / "subnets_legacy.pth.tar", _use_new_zipfile_serialization=False)
+    torch.save(blocks, folder / "blocks_zip.pt")
+    torch.save({"net": blocks, "acc": 71}, folder / "blocks_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.save(awkward(blocks), folder / "awkward_zip.pth", pickle_protocol=4)
+    torch.save(awkward(blocks), folder / "awkward_legacy.pth", _use_new_zipfile_serialization=False)
+    old_tar(blocks, folder / "old_tar.pth")
     torch.serialization.set_crc32_options(False)
-    torch.save(blocks, HERE / "without_crc.pth")
+    torch.save(blocks, folder / "without_crc.pth")
     torch.serialization.set_crc32_options(True)
-    torch.save(GlobalConv(1, 1, 3, 1, False), HERE / "whole_model.pth")
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), HERE / "torchscript.pt")
-    files = sorted(p.name for p in HERE.iterdir() if p.name not in ("expected.json", "whole_model.pth", "torchscript.pt"))
-    expected = {
-        "made with": {"torch": torch.__version__.split("+")[0], "python": sys.version.split()[0], "seed": 20},
-        "sha256": {name: digest(HERE / name) for name in files},
+    torch.save(GlobalConv(WITH_GLOBAL, 1, 1, 1), folder / "whole_model.pth")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), folder / "torchscript.pt")
+    checkpoints = sorted(p.name for p in folder.iterdir() if p.name not in NO_CHECKPOINT)
+    return {
+        "made with": {"torch": torch.__version__.split("+")[0], "python": sys.version.split()[0], "seed": SEED},
+        "sha256": {name: digest(folder / name) for name in checkpoints},
     }
-    (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def check() -> bool:
+    """The stored list is what PyTorch reads from the stored files, and from files made now."""
+    stored = json.loads((HERE / "expected.json").read_text())["sha256"]
+    with tempfile.TemporaryDirectory() as folder:
+        now = write(Path(folder))["sha256"]
+    ok = now.keys() == stored.keys()
+    for name, sha256 in stored.items():
+        same = sha256 == digest(HERE / name) == now.get(name)
+        print(f"{name}: {'agrees' if same else 'DIFFERS'}")
+        ok &= same
+    return ok
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    if parser.parse_args().check:
+        sys.exit(0 if check() else 1)
+    HERE.mkdir(exist_ok=True)
+    (HERE / "expected.json").write_text(json.dumps(write(HERE), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""MSD-Net in PyTorch, in the two published layouts, for the golden answers only.
+"""MSD-Net in PyTorch, in the two published layouts: for the golden answers, the peers and training.
 
 `Config` has the fields of `src/msdnet/config.rs`. `MSDNet(config)` has the tensor names of the
 port that `config.layout` names, so that its checkpoints load with `load_state_dict`:
@@ -72,11 +72,9 @@ class ReluByRule(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (y,) = ctx.saved_tensors
-        if ctx.rule in ("plain", "guided"):
+        if ctx.rule == "guided":
             grad = grad * (y > 0)
-        if ctx.rule in ("guided", "deconvnet"):
-            grad = grad.clamp(min=0)
-        return grad, None
+        return grad.clamp(min=0), None
 
 
 class Relu(nn.Module):
@@ -89,7 +87,7 @@ class Relu(nn.Module):
     rule = "plain"
 
     def forward(self, x):
-        return ReluByRule.apply(x, self.rule)
+        return x.relu() if self.rule == "plain" else ReluByRule.apply(x, self.rule)
 
 
 class Net(nn.Module):
@@ -259,13 +257,12 @@ class Head(nn.Module):
         def conv(cin):
             return normalised(nn.Conv2d(cin, inner, 3, stride=2, padding=1, bias=config.biased), inner)
 
-        linear = nn.Linear(inner, config.classes)
         if config.layout == "subnets":
             self.features = nn.Sequential(*conv(tap), *conv(inner), nn.AvgPool2d(2))
-            self.classifier = linear
+            self.classifier = nn.Linear(inner, config.classes)
         else:
             self.m = nn.Sequential(named(config, conv(tap)), named(config, conv(inner)), nn.AvgPool2d(2))
-            self.linear = linear
+            self.linear = nn.Linear(inner, config.classes)
 
     def forward(self, tap):
         features, linear = self.children()
