@@ -6,6 +6,7 @@
 pub mod cam;
 pub mod cpu;
 pub mod cuda;
+pub mod dataset;
 pub mod device;
 pub mod error;
 pub mod files;

@@ -25,6 +25,19 @@ pub struct ExitAnswer {
     pub map: Option<MapAnswer>,
 }
 
+impl ExitAnswer {
+    /// How many classes stand before class `label`: 0 where the exit says it, below 5 where it is
+    /// among the first five. Of equal scores the first class stands first; a score that is no
+    /// number stands before none and behind all.
+    pub fn rank(&self, label: usize) -> usize {
+        let mine = self.logits[label];
+        let before = |&(class, &score): &(usize, &f32)| {
+            class != label && !(score < mine || score == mine && class > label)
+        };
+        self.logits.iter().enumerate().filter(before).count()
+    }
+}
+
 /// Where one exit looks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MapAnswer {
@@ -217,4 +230,26 @@ fn plan(network: &Network, question: &Question, passes: &Passes) -> Result<(Plan
 
 fn read(outputs: &[f32], slot: Slot) -> &[f32] {
     &outputs[slot.offset..][..slot.shape.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rank_counts_the_classes_before() {
+        let ranks = |logits: &[f32]| {
+            let answer = ExitAnswer {
+                exit: 1,
+                logits: logits.to_vec(),
+                probabilities: vec![],
+                class: argmax(logits),
+                map: None,
+            };
+            (0..logits.len()).map(|label| answer.rank(label)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranks(&[1.0, 3.0, 2.0]), [2, 0, 1]);
+        assert_eq!(ranks(&[1.0, 1.0, 2.0, 1.0]), [1, 2, 0, 3]);
+        assert_eq!(ranks(&[0.0, f32::NAN, 2.0]), [2, 2, 1], "no number is right nowhere");
+    }
 }

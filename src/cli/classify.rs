@@ -1,7 +1,5 @@
 //! `msdcam classify`: what each exit says, without maps.
 
-use std::path::{Path, PathBuf};
-
 use msdcam::Result;
 use msdcam::cam::{ExitAnswer, Explainer, Question};
 use msdcam::error::printable;
@@ -9,6 +7,7 @@ use msdcam::graph::plan::Order;
 use msdcam::render::strip::percent;
 use serde::Serialize;
 
+use super::data::DataArgs;
 use super::images;
 use super::model::ModelArgs;
 use super::outcome::{Outcome, Tally};
@@ -25,9 +24,8 @@ use super::timings::Timings;
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
-    /// Photos to classify
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
     #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
     exits: Exits,
@@ -65,19 +63,19 @@ pub fn run(args: Args) -> Result<Outcome> {
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits())?;
-    let group = images::group_size(&model, args.images.len());
+    let dataset = args.data.open(&model.labels)?;
+    let group = images::group_size(&model, dataset.len());
     let (order, batch) = if args.early_exit.is_some() { (Order::ByExit, 1) } else { (Order::Depth, group) };
     let question = Question { exits, maps: false, order };
     let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
 
     model.announce();
     model.announce_notes(&explainer);
-    let bar = images::progress(&model, args.images.len());
+    let bar = images::progress(&model, dataset.len());
     let input = model.network.graph.shape(model.network.input).len();
     let (mut output, mut tally) = (Output::default(), Tally::default());
-    for paths in args.images.chunks(group) {
+    let mut ask = |(items, photos): images::Group| -> Result<bool> {
         let mut works = Vec::new();
-        let photos = images::read_group(&model, paths, None, &timings);
         let answered = images::answer_group(photos, |inputs| match args.early_exit {
             Some(confidence) => {
                 early_exit(&mut explainer, inputs.chunks_exact(input), confidence, &mut works)
@@ -85,13 +83,20 @@ pub fn run(args: Args) -> Result<Outcome> {
             None => explainer.explain(inputs, None),
         })?;
         let mut works = works.into_iter();
-        for (path, answered) in paths.iter().zip(answered) {
-            tally.count(path, &answered);
+        for (item, answered) in items.iter().zip(answered) {
+            tally.count(&item.id, &answered);
             let found = answered.map(|(_, answers)| Found {
-                exits: answers.iter().map(|answer| ExitRecord::new(answer, &model.labels)).collect(),
+                exits: answers
+                    .iter()
+                    .map(|answer| ExitRecord::new(answer, &model.labels, item.label))
+                    .collect(),
                 work: works.next(),
             });
-            let text = if args.json { records::line(path, &found) } else { for_people(path, &found) };
+            let text = if args.json {
+                records::line(item, &model.labels, &found)
+            } else {
+                for_people(&item.id, &found)
+            };
             bar.suspend(|| {
                 if let Err(error) = &found {
                     output::error(error);
@@ -100,10 +105,16 @@ pub fn run(args: Args) -> Result<Outcome> {
             })?;
             bar.inc(1);
         }
-        if output.is_closed() {
-            break;
+        Ok(output.is_closed())
+    };
+    std::thread::scope(|scope| {
+        for photos in images::groups(scope, &model, &dataset, group, None, &timings) {
+            if ask(photos)? {
+                break;
+            }
         }
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     if let Some(summary) = tally.summary() {
         output::note(&summary);
@@ -133,9 +144,9 @@ fn early_exit(
     images.map(&mut answer).collect()
 }
 
-fn for_people(path: &Path, found: &Result<Found>) -> String {
+fn for_people(id: &str, found: &Result<Found>) -> String {
     let Ok(found) = found else { return String::new() };
-    let mut text = format!("{}\n{}", printable(&path.to_string_lossy()), table::exits(&found.exits));
+    let mut text = format!("{}\n{}", printable(id), table::exits(&found.exits));
     if let Some(work) = &found.work {
         let end = match work.stopped_at {
             Some(exit) => format!("stopped at exit {exit}"),

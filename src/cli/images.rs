@@ -1,14 +1,14 @@
-//! Photos in groups: read side by side, asked about in one batch.
+//! Photos in groups: read side by side, ahead of the network, and asked about in one batch.
 
-use std::path::{Path, PathBuf};
+use std::thread::Scope;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msdcam::cam::ExitAnswer;
+use msdcam::dataset::{self, Dataset, Item};
 use msdcam::picture::Picture;
 use msdcam::{Result, image};
 
 use super::model::Model;
-use super::parallel;
 use super::timings::{Stage, Timings};
 
 /// A photo, ready for the network.
@@ -31,15 +31,30 @@ pub fn group_size(model: &Model, images: usize) -> usize {
     model.threads.clamp(4, 16).min(images.max(1))
 }
 
-/// Reads `paths`; an unreadable photo is an error in its own place only. `view` is the side of
-/// [`Photo::view`].
-pub fn read_group(
-    model: &Model,
-    paths: &[PathBuf],
+/// Photos of a data set, side by side with what they were read from.
+pub type Group = (Vec<Item>, Vec<Result<Photo>>);
+
+/// Reads the images of `dataset` on threads of `scope`, a little ahead of whoever takes them, and
+/// gives them in groups of `group`. An unreadable photo is an error in its own place only. `view`
+/// is the side of [`Photo::view`].
+pub fn groups<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    model: &'scope Model,
+    dataset: &'scope Dataset,
+    group: usize,
     view: Option<usize>,
-    timings: &Timings,
-) -> Vec<Result<Photo>> {
-    parallel::map(model.threads, paths, |path| read(model, path, view, timings))
+    timings: &'scope Timings,
+) -> impl Iterator<Item = Group> + Send + use<'scope> {
+    let read = move |item: Item| {
+        let photo = read(model, &item, view, timings);
+        (item, photo)
+    };
+    let threads = model.threads.min(dataset.len());
+    let mut photos = dataset::in_order(scope, threads, group, dataset.items(), read);
+    std::iter::from_fn(move || {
+        let group: Group = photos.by_ref().take(group).unzip();
+        (!group.0.is_empty()).then_some(group)
+    })
 }
 
 /// Asks about the photos that could be read: `ask` gets their inputs, one after another, and
@@ -57,8 +72,8 @@ pub fn answer_group(
     Ok(photos.into_iter().map(|photo| photo.map(&mut answered)).collect())
 }
 
-fn read(model: &Model, path: &Path, view: Option<usize>, timings: &Timings) -> Result<Photo> {
-    let picture = timings.time(Stage::Decode, || image::open(path))?;
+fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
+    let picture = timings.time(Stage::Decode, || item.read())?;
     Ok(timings.time(Stage::Resize, || {
         let prepared = image::prepare(&picture, model.input(), model.mean, model.std);
         Photo {

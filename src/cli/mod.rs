@@ -3,6 +3,7 @@
 mod bench;
 mod classify;
 mod convert;
+mod data;
 mod explain;
 mod images;
 mod inspect;

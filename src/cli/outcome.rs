@@ -1,7 +1,5 @@
 //! How a command about several images ended.
 
-use std::path::Path;
-
 use msdcam::Error;
 use msdcam::error::printable;
 
@@ -32,11 +30,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts an image.
-    pub fn count<T>(&mut self, image: &Path, result: &Result<T, Error>) {
+    /// Counts the image called `id`.
+    pub fn count<T>(&mut self, id: &str, result: &Result<T, Error>) {
         match result {
             Ok(_) => self.done += 1,
-            Err(_) => self.failed.push(printable(&image.to_string_lossy())),
+            Err(_) => self.failed.push(printable(id)),
         }
     }
 

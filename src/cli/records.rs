@@ -1,21 +1,33 @@
 //! What is said about an image in JSON: on standard output and in `results.jsonl`.
 
 use std::borrow::Borrow;
-use std::path::Path;
 
 use msdcam::Error;
 use msdcam::cam::ExitAnswer;
+use msdcam::dataset::Item;
 use msdcam::heat::Status;
 use serde::Serialize;
 
 /// An image and what was found, or why not.
 #[derive(Debug, Serialize)]
 pub struct ImageRecord<'a, T> {
-    /// The path as the user gave it.
-    pub image: String,
+    /// Which image: [`msdcam::dataset::Item::id`].
+    pub image: &'a str,
+    /// What it shows, where the data set says.
+    #[serde(flatten)]
+    pub label: Option<LabelRecord<'a>>,
     /// Either the answers or the error.
     #[serde(flatten)]
     pub content: Content<'a, T>,
+}
+
+/// An image's label.
+#[derive(Debug, Serialize)]
+pub struct LabelRecord<'a> {
+    /// The class, from 0.
+    pub label: usize,
+    /// The class's name.
+    pub label_name: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -25,13 +37,14 @@ pub enum Content<'a, T> {
     Error { error: String },
 }
 
-/// One line of JSON about `image`, with its line feed.
-pub fn line<T: Serialize>(image: &Path, result: &Result<T, impl Borrow<Error>>) -> String {
+/// One line of JSON about `item`, with its line feed; `labels` are the names of the classes.
+pub fn line<T: Serialize>(item: &Item, labels: &[String], result: &Result<T, impl Borrow<Error>>) -> String {
     let content = match result {
         Ok(answers) => Content::Answers(answers),
         Err(error) => Content::Error { error: error.borrow().to_string() },
     };
-    let record = ImageRecord { image: image.to_string_lossy().into_owned(), content };
+    let label = item.label.map(|label| LabelRecord { label, label_name: &labels[label] });
+    let record = ImageRecord { image: &item.id, label, content };
     serde_json::to_string(&record).expect("plain fields have a JSON form") + "\n"
 }
 
@@ -46,6 +59,9 @@ pub struct ExitRecord {
     pub label: String,
     /// How sure it is of it, 0 to 1.
     pub probability: f32,
+    /// [`ExitAnswer::rank`] of the image's label: 0 where the exit is right. Only with labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_rank: Option<usize>,
     /// Where it looks.
     #[serde(flatten)]
     pub map: Option<MapRecord>,
@@ -73,13 +89,14 @@ pub struct MapFiles {
 }
 
 impl ExitRecord {
-    /// The record of an answer, without a map.
-    pub fn new(answer: &ExitAnswer, labels: &[String]) -> Self {
+    /// The record of an answer about an image that shows class `label`, without a map.
+    pub fn new(answer: &ExitAnswer, labels: &[String], label: Option<usize>) -> Self {
         ExitRecord {
             exit: answer.exit,
             class: answer.class,
             label: labels[answer.class].clone(),
             probability: answer.probabilities[answer.class],
+            label_rank: label.map(|label| answer.rank(label)),
             map: None,
         }
     }

@@ -70,6 +70,7 @@ mod tests {
             class: 0,
             label: label.into(),
             probability,
+            label_rank: None,
             map: None,
         };
         let long = "x".repeat(100);

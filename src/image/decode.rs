@@ -46,10 +46,16 @@ pub fn open(path: &Path) -> Result<Picture> {
         return Err(too_large(about.len()));
     }
     let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let stamp = |file: &File| file.metadata().map(|about| (about.len(), about.modified().ok()));
+    let before = stamp(&file).map_err(unreadable)?;
     // The file may grow while it is read.
-    File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(too_large(bytes.len() as u64));
+    }
+    if stamp(&file).map_err(unreadable)? != before {
+        return Err(Error::refused(path, "file", "changed while it was read"));
     }
     decode(&bytes, path)
 }

@@ -12,3 +12,4 @@ pub use decode::{MAX_BYTES, MAX_PIXELS, decode, open};
 pub use png::encode_png;
 pub use prepare::{Prepared, prepare};
 pub use resample::{Filter, Region, resample};
+pub use sniff::is_image;

@@ -19,6 +19,11 @@ impl Format {
     }
 }
 
+/// Whether `bytes` begin as an image that [`super::decode`] knows.
+pub fn is_image(bytes: &[u8]) -> bool {
+    sniff(bytes).is_ok()
+}
+
 /// The format of `bytes`, or what they look like instead.
 pub(super) fn sniff(bytes: &[u8]) -> Result<Format, &'static str> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {

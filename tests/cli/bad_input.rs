@@ -78,7 +78,6 @@ fn a_bad_image_alone_is_refused_and_says_why() {
         ("page.png", "HTML"),
         ("huge.png", "20000x20000"),
         ("missing.png", "cannot read"),
-        (".", "folder"),
     ] {
         place.msdcam(&format!("explain {name} -o out")).refused(4, &[&format!("error: {name}: "), cause]);
         place.msdcam(&format!("classify {name}")).refused(4, &[&format!("error: {name}: "), cause]);

@@ -36,13 +36,15 @@ pub struct Drawing<'a> {
     pub stem: String,
     /// The strip's headline.
     pub title: String,
+    /// The class that the photo shows, where the data set says.
+    pub label: Option<usize>,
     pub photo: &'a Photo,
     pub answers: &'a [ExitAnswer],
 }
 
 /// One file of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item {
+pub enum File {
     /// The overlay of the exit at this position.
     Overlay(usize),
     Strip,
@@ -62,17 +64,17 @@ impl Style {
 
 impl Drawing<'_> {
     /// Every file, the slowest first.
-    pub fn items(&self) -> impl Iterator<Item = Item> + use<> {
-        [Item::Strip, Item::Arrays].into_iter().chain((0..self.answers.len()).map(Item::Overlay))
+    pub fn files(&self) -> impl Iterator<Item = File> + use<> {
+        [File::Strip, File::Arrays].into_iter().chain((0..self.answers.len()).map(File::Overlay))
     }
 
     /// The file's name.
-    pub fn name(&self, item: Item) -> String {
+    pub fn name(&self, file: File) -> String {
         let stem = &self.stem;
-        match item {
-            Item::Overlay(i) => format!("{stem}_exit{:02}_cam.png", self.answers[i].exit),
-            Item::Strip => format!("{stem}_strip.png"),
-            Item::Arrays => format!("{stem}.npz"),
+        match file {
+            File::Overlay(i) => format!("{stem}_exit{:02}_cam.png", self.answers[i].exit),
+            File::Strip => format!("{stem}_strip.png"),
+            File::Arrays => format!("{stem}.npz"),
         }
     }
 
@@ -80,14 +82,14 @@ impl Drawing<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, item: Item, folder: &Path, timings: &Timings) -> Result<()> {
-        let picture = timings.time(Stage::Draw, || match item {
-            Item::Overlay(i) => Some(self.overlay(i)),
-            Item::Strip => Some(self.strip()),
-            Item::Arrays => None,
+    pub fn write(&self, file: File, folder: &Path, timings: &Timings) -> Result<()> {
+        let picture = timings.time(Stage::Draw, || match file {
+            File::Overlay(i) => Some(self.overlay(i)),
+            File::Strip => Some(self.strip()),
+            File::Arrays => None,
         });
         let bytes = timings.time(Stage::Encode, || picture.map_or_else(|| self.arrays(), |p| encode_png(&p)));
-        timings.time(Stage::Write, || write_atomically(&folder.join(self.name(item)), &bytes))
+        timings.time(Stage::Write, || write_atomically(&folder.join(self.name(file)), &bytes))
     }
 
     /// The heat map of the exit at position `i` over the photo.

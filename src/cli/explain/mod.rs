@@ -6,19 +6,21 @@ mod names;
 mod report;
 
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use draw::{Drawing, Item, Style};
+use draw::{Drawing, Style};
 use folder::Folder;
 use indicatif::ProgressBar;
 use msdcam::Result;
 use msdcam::cam::{Explainer, Question};
+use msdcam::dataset::{Dataset, Item};
 use msdcam::graph::plan::Order;
 use msdcam::render::Colormap;
 use names::Names;
 
+use super::data::DataArgs;
 use super::images::{self, Answered};
 use super::model::{Model, ModelArgs};
 use super::outcome::{Outcome, Tally};
@@ -36,9 +38,8 @@ use super::{parallel, records};
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
-    /// Photos to explain
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Folder for the results; made if missing, files of the same name are replaced
     #[arg(short, long, value_name = "DIR", default_value = "msdcam-out")]
     output: PathBuf,
@@ -75,6 +76,7 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits())?;
     let target = args.class.resolve(&model.labels)?;
+    let dataset = args.data.open(&model.labels)?;
     let folder = Folder::open(&args.output)?;
     let question = Question { exits, maps: true, order: Order::Depth };
     let about = about(&args, &model, &question.exits, target);
@@ -82,11 +84,12 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let run = Run {
         args: &args,
         model: &model,
+        dataset: &dataset,
         timings: &timings,
         style: &style,
         folder,
         names: Names::default(),
-        bar: images::progress(&model, args.images.len()),
+        bar: images::progress(&model, dataset.len()),
         output: Output::default(),
         tally: Tally::default(),
         results: String::new(),
@@ -120,12 +123,13 @@ fn about(args: &Args, model: &Model, exits: &[usize], target: Option<usize>) -> 
 }
 
 /// Some images, and what each exit says about them.
-type Group<'a> = (&'a [PathBuf], Vec<Result<Answered>>);
+type Group = (Vec<Item>, Vec<Result<Answered>>);
 
 /// A run under way.
 struct Run<'a> {
     args: &'a Args,
     model: &'a Model,
+    dataset: &'a Dataset,
     timings: &'a Timings,
     style: &'a Style,
     folder: Folder,
@@ -142,26 +146,21 @@ impl<'r> Run<'r> {
     /// the next and the one behind it is being read. No more than these three are in memory.
     /// The first group is read beside the planning.
     fn all_images(self, question: &Question, target: Option<usize>) -> Result<Self> {
-        let Run { args, model, timings, .. } = self;
-        let group = images::group_size(model, args.images.len());
+        let Run { args, model, dataset, timings, .. } = self;
+        let group = images::group_size(model, dataset.len());
         std::thread::scope(|scope| {
             // A stage that ends early drops its end of a channel, and its neighbours end too.
-            let (read, photos) = sync_channel(0);
-            scope.spawn(move || {
-                let side = Some(usize::from(args.size));
-                let mut groups = args.images.chunks(group);
-                groups
-                    .try_for_each(|paths| read.send((paths, images::read_group(model, paths, side, timings))))
-            });
+            let view = Some(usize::from(args.size));
+            let photos = images::groups(scope, model, dataset, group, view, timings);
             let load = || Explainer::new(&model.network, question, &model.device, group);
             let mut explainer = timings.time(Stage::Plan, load)?;
             model.announce();
             model.announce_notes(&explainer);
             let (answer, answered) = sync_channel(0);
             let drawn = scope.spawn(move || self.draw_all(answered));
-            for (paths, photos) in photos {
+            for (items, photos) in photos {
                 let ask = |inputs: &[f32]| timings.time(Stage::Run, || explainer.explain(inputs, target));
-                if answer.send((paths, images::answer_group(photos, ask)?)).is_err() {
+                if answer.send((items, images::answer_group(photos, ask)?)).is_err() {
                     break;
                 }
             }
@@ -172,50 +171,48 @@ impl<'r> Run<'r> {
 
     /// Draws and tells about every group, in the order in which they come.
     fn draw_all(mut self, groups: Receiver<Group>) -> Result<Self> {
-        for (paths, answered) in groups {
-            let drawings = self.drawings(paths, &answered);
+        for (items, answered) in groups {
+            let drawings = self.drawings(&items, &answered);
             self.draw(&drawings)?;
-            self.tell(paths, &drawings)?;
+            self.tell(&items, &drawings)?;
         }
         Ok(self)
     }
 
     /// How each image is to be drawn, or why it cannot be.
-    fn drawings<'a>(
-        &mut self,
-        paths: &[PathBuf],
-        answered: &'a [Result<Answered>],
-    ) -> Vec<Result<Drawing<'a>>>
+    fn drawings<'a>(&mut self, items: &[Item], answered: &'a [Result<Answered>]) -> Vec<Result<Drawing<'a>>>
     where
         'r: 'a,
     {
         let style = self.style;
-        let drawing = |(path, answered): (&PathBuf, &'a Result<Answered>)| {
+        let drawing = |(item, answered): (&Item, &'a Result<Answered>)| {
             let (photo, answers) = answered.as_ref().map_err(Clone::clone)?;
+            let path = Path::new(&item.id);
             let title = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Drawing { style, stem: self.names.stem(path), title, photo, answers })
+            Ok(Drawing { style, stem: self.names.stem(path), title, label: item.label, photo, answers })
         };
-        paths.iter().zip(answered).map(drawing).collect()
+        items.iter().zip(answered).map(drawing).collect()
     }
 
     /// Writes all files of a group's images.
     fn draw(&self, drawings: &[Result<Drawing>]) -> Result<()> {
-        let items = drawings.iter().flatten().flat_map(|d| d.items().map(move |item| (d, item)));
-        let items: Vec<(&Drawing, Item)> = items.collect();
+        let files = drawings.iter().flatten().flat_map(|d| d.files().map(move |file| (d, file)));
+        let files: Vec<(&Drawing, draw::File)> = files.collect();
         let write =
-            |(drawing, item): &(&Drawing, Item)| drawing.write(*item, self.folder.path(), self.timings);
-        parallel::map(self.model.threads, &items, write).into_iter().collect()
+            |(drawing, file): &(&Drawing, draw::File)| drawing.write(*file, self.folder.path(), self.timings);
+        parallel::map(self.model.threads, &files, write).into_iter().collect()
     }
 
     /// Says what was found, on the terminal and for results.jsonl.
-    fn tell(&mut self, paths: &[PathBuf], drawings: &[Result<Drawing>]) -> Result<()> {
-        for (path, drawing) in paths.iter().zip(drawings) {
-            self.tally.count(path, drawing);
-            self.results += &records::line(path, &drawing.as_ref().map(|d| report::found(d, None)));
+    fn tell(&mut self, items: &[Item], drawings: &[Result<Drawing>]) -> Result<()> {
+        for (item, drawing) in items.iter().zip(drawings) {
+            self.tally.count(&item.id, drawing);
+            self.results +=
+                &records::line(item, &self.model.labels, &drawing.as_ref().map(|d| report::found(d, None)));
             let found = drawing.as_ref().map(|d| report::found(d, Some(self.folder.path())));
             let text = match &found {
-                _ if self.args.json => records::line(path, &found),
-                Ok(found) if !self.model.quiet => report::for_people(path, found),
+                _ if self.args.json => records::line(item, &self.model.labels, &found),
+                Ok(found) if !self.model.quiet => report::for_people(&item.id, found),
                 _ => String::new(),
             };
             let output = &mut self.output;

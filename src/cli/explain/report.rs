@@ -6,7 +6,7 @@ use msdcam::cam::ExitAnswer;
 use msdcam::error::printable;
 use serde::Serialize;
 
-use super::draw::{Drawing, Item};
+use super::draw::{Drawing, File};
 use crate::cli::records::{ExitRecord, MapFiles, MapRecord};
 use crate::cli::table;
 
@@ -29,8 +29,8 @@ struct Files {
 
 /// What was found; file names with the folder where `folder` is given.
 pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
-    let name = |item| {
-        let name = drawing.name(item);
+    let name = |file| {
+        let name = drawing.name(file);
         folder.map_or(name.clone(), |folder| folder.join(&name).to_string_lossy().into_owned())
     };
     let style = drawing.style;
@@ -43,22 +43,22 @@ pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
             status: heat.status,
             map_min: heat.min,
             map_max: heat.max,
-            files: MapFiles { cam: name(Item::Overlay(i)) },
+            files: MapFiles { cam: name(File::Overlay(i)) },
         };
-        ExitRecord { map: Some(map), ..ExitRecord::new(answer, &style.labels) }
+        ExitRecord { map: Some(map), ..ExitRecord::new(answer, &style.labels, drawing.label) }
     };
     Found {
         width: drawing.photo.width,
         height: drawing.photo.height,
         exits: drawing.answers.iter().enumerate().map(exit).collect(),
-        files: Files { strip: name(Item::Strip), arrays: name(Item::Arrays) },
+        files: Files { strip: name(File::Strip), arrays: name(File::Arrays) },
     }
 }
 
 /// The image's name, a line for each exit, and where to look next.
-pub fn for_people(image: &Path, found: &Found) -> String {
+pub fn for_people(id: &str, found: &Found) -> String {
     let Found { width, height, exits, files } = found;
-    let image = printable(&image.to_string_lossy());
+    let image = printable(id);
     let table = table::exits(exits);
     format!("{image} ({width} x {height})\n{table}  film strip: {}\n", printable(&files.strip))
 }

@@ -1,0 +1,57 @@
+//! A list of paths as text.
+
+use std::path::PathBuf;
+
+use crate::{Error, Result};
+
+/// The paths in `text`, one a line, or each ended by a NUL byte as `find -print0` writes them.
+/// Empty lines and a carriage return at a line's end do not count.
+///
+/// # Errors
+/// [`Error::Usage`] where a path is not valid here.
+pub fn paths(text: &[u8], ended_by_nul: bool) -> Result<Vec<PathBuf>> {
+    let end = if ended_by_nul { 0 } else { b'\n' };
+    let lines = text.split(|&byte| byte == end);
+    let lines = lines.map(|line| match line {
+        [start @ .., b'\r'] if !ended_by_nul => start,
+        line => line,
+    });
+    lines.filter(|line| !line.is_empty()).map(path).collect()
+}
+
+#[cfg(unix)]
+fn path(bytes: &[u8]) -> Result<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    if bytes.contains(&0) {
+        return Err(Error::usage("the list of paths: a NUL byte in a line; are they NUL-separated?"));
+    }
+    Ok(std::ffi::OsStr::from_bytes(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn path(bytes: &[u8]) -> Result<PathBuf> {
+    let text = std::str::from_utf8(bytes);
+    text.map(PathBuf::from).map_err(|e| Error::usage(format!("the list of paths: not UTF-8: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_end_at_lines_or_at_nul() {
+        let names = |text: &[u8], nul| {
+            paths(text, nul).map(|p| p.iter().map(|p| p.to_string_lossy().into_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(names(b"a.png\n\nb c.png\r\nd.png", false).unwrap(), ["a.png", "b c.png", "d.png"]);
+        assert_eq!(names(b"a\nb.png\0c.png\0", true).unwrap(), ["a\nb.png", "c.png"]);
+        assert!(names(b"", false).unwrap().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_nul_in_a_line_is_told() {
+        let error = paths(b"a.png\0b.png\0", false).unwrap_err().to_string();
+        assert!(error.contains("NUL-separated"), "{error}");
+    }
+}
