@@ -91,6 +91,24 @@ impl Style {
         }
     }
 
+    /// Draws `text` running upwards from (`x`, `y`), its baseline on the right.
+    pub fn draw_upwards(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+        // Beside the page first, so that letters are drawn in one way only.
+        let (width, height) = (self.width(text).ceil() as usize + 2, (self.size * 2.0).ceil() as usize);
+        let baseline = self.size * 1.4;
+        let mut cover = Picture::filled(width, height, [0; 3]);
+        Style { colour: [255; 3], ..*self }.draw(&mut cover, 1.0, baseline, text);
+        for row in 0..height {
+            for column in 0..width {
+                let (px, py) = (x - baseline + row as f32, y + 1.0 - column as f32);
+                if px >= 0.0 && py >= 0.0 {
+                    let opacity = f32::from(cover.pixel(column, row)[0]) / 255.0;
+                    on.blend(px as usize, py as usize, self.colour, opacity);
+                }
+            }
+        }
+    }
+
     /// As [`Style::draw`], with the text's end at `x`.
     pub fn draw_right(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
         self.draw(on, x - self.width(text), y, text);
@@ -138,6 +156,20 @@ mod tests {
         assert!(dark.len() > 20, "{dark:?}");
         // A capital stands on the baseline and is 0.73 em high.
         assert!(dark.iter().all(|&(x, y)| (10..24).contains(&x) && (8..=20).contains(&y)), "{dark:?}");
+    }
+
+    #[test]
+    fn text_that_runs_upwards_is_the_same_text_turned() {
+        let dark = |page: &Picture| page.rgb.chunks(3).filter(|pixel| pixel[0] < 128).count();
+        let [mut across, mut up] = [(); 2].map(|()| Picture::filled(60, 60, [255; 3]));
+        STYLE.draw(&mut across, 4.0, 30.0, "HLF");
+        STYLE.draw_upwards(&mut up, 30.0, 50.0, "HLF");
+        assert!(dark(&across) > 40);
+        assert!(dark(&up).abs_diff(dark(&across)) < dark(&across) / 8, "{} {}", dark(&up), dark(&across));
+        let rows = (0..60 * 60).filter(|i| up.rgb[i * 3] < 128).map(|i| (i % 60, i / 60));
+        // Letters stand left of the baseline and begin below.
+        assert!(rows.clone().all(|(x, y)| (17..=31).contains(&x) && (10..=51).contains(&y)));
+        assert!(rows.map(|(_, y)| y).max() > Some(45));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The picture of a benchmark: latency against exit.
 
-use msdcam::render::chart::{Chart, Series};
+use msdcam::render::chart::{From, Lines, Series, Size};
 
 use super::{Latency, Report, Times};
 
@@ -11,9 +11,10 @@ pub fn draw(report: &Report, device: &str) -> String {
     };
     let (forward, grad_cam) = (line(|t| &t.forward), line(|t| &t.grad_cam));
     let series = [
-        Series { name: "with Grad-CAM", points: &grad_cam },
-        Series { name: "forward alone", points: &forward },
+        Series { name: "with Grad-CAM", points: &grad_cam, intervals: &[] },
+        Series { name: "forward alone", points: &forward, intervals: &[] },
     ];
     let title = format!("Latency up to each exit, batch {}: {device}", report.batch);
-    Chart { title: &title, x: "exit", y: "median, ms", series: &series }.svg()
+    let chart = Lines { title: &title, x: "exit", y: "median, ms", from: From::Zero, series: &series };
+    chart.draw(Size::FILE).svg()
 }

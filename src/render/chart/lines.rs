@@ -1,0 +1,211 @@
+//! Lines over a common x axis, with an interval around each point where there is one.
+
+use super::axis::{Axis, number};
+use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
+use super::frame::{self, Room, Size};
+use crate::render::text::Style;
+
+/// One line of [`Lines`].
+#[derive(Debug, Clone, Copy)]
+pub struct Series<'a> {
+    /// What it is, written beside its last point.
+    pub name: &'a str,
+    /// (x, y), x ascending; points that are not finite are left out.
+    pub points: &'a [(f64, f64)],
+    /// The lower and the upper end around each point, such as of a 95 % interval; or none.
+    pub intervals: &'a [(f64, f64)],
+}
+
+/// Where the y axis begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At zero: lengths can be compared.
+    Zero,
+    /// At a round number under the data: small differences can be seen.
+    Data,
+}
+
+/// Lines over a common x axis.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    /// Heading.
+    pub title: &'a str,
+    /// Name of the x axis.
+    pub x: &'a str,
+    /// Name of the y axis, with its unit.
+    pub y: &'a str,
+    /// Where the y axis begins.
+    pub from: From,
+    /// The lines.
+    pub series: &'a [Series<'a>],
+}
+
+/// More different x than this get round ticks instead of their own.
+const OWN_TICKS: usize = 12;
+/// The least distance between two names at the lines' ends.
+const LINE: f64 = 16.0;
+
+impl Lines<'_> {
+    /// The chart, laid out.
+    pub fn draw(&self, size: Size) -> Drawing {
+        let (mut drawing, above) = frame::begin(size, self.title, self.y);
+        let ys = |ends| Axis::round(self.y_range(), 5, ends);
+        let names = Style { bold: true, size: SMALL as f32, colour: [0; 3] };
+        let longest = self.series.iter().map(|s| names.width(s.name)).fold(0.0, f32::max);
+        let room = Room {
+            left: frame::left_room(&ys((0.0, 1.0)).ticks, size.heading),
+            above,
+            right: 26.0 + f64::from(longest).min(size.width / 3.0),
+            below: 52.0,
+        };
+        let y = ys((size.height - room.below, room.above));
+        let x = self.x_axis((room.left + 8.0, size.width - room.right));
+        frame::grid(&mut drawing, &y, room);
+        frame::below(&mut drawing, &x, self.x, room);
+        for (i, series) in self.series.iter().enumerate() {
+            draw_interval(&mut drawing, series, Ink::Series(i), (&x, &y));
+        }
+        let mut ends = Vec::new();
+        for (i, series) in self.series.iter().enumerate() {
+            ends.extend(self.draw_line(&mut drawing, series, Ink::Series(i), (&x, &y)).map(|end| (end, i)));
+        }
+        self.draw_names(&mut drawing, ends);
+        drawing
+    }
+
+    fn points(&self) -> impl Iterator<Item = Point> {
+        self.series.iter().flat_map(finite)
+    }
+
+    fn y_range(&self) -> (f64, f64) {
+        let ends = self.series.iter().flat_map(|s| s.intervals).flat_map(|&(low, high)| [low, high]);
+        let ys = self.points().map(|(_, y)| y).chain(ends.filter(|y| y.is_finite()));
+        let start = if self.from == From::Zero { (0.0, 0.0) } else { (f64::MAX, f64::MIN) };
+        let (low, high) = ys.fold(start, |(low, high), y| (low.min(y), high.max(y)));
+        if low <= high { (low, high) } else { (0.0, 1.0) }
+    }
+
+    fn x_axis(&self, ends: (f64, f64)) -> Axis {
+        let mut ticks: Vec<f64> = self.points().map(|(x, _)| x).collect();
+        ticks.sort_by(f64::total_cmp);
+        ticks.dedup();
+        match ticks[..] {
+            [first, .., last] if ticks.len() > OWN_TICKS || ticks.iter().any(|t| t.fract() != 0.0) => {
+                Axis::round((first, last), 5, ends)
+            }
+            _ => Axis::exact(ticks, ends),
+        }
+    }
+
+    /// The line and its points; where it ends.
+    fn draw_line(
+        &self,
+        drawing: &mut Drawing,
+        series: &Series,
+        ink: Ink,
+        (x, y): (&Axis, &Axis),
+    ) -> Option<Point> {
+        let at: Vec<Point> = finite(series).map(|(px, py)| (x.at(px), y.at(py))).collect();
+        drawing.line(ink, 2.5, at.clone());
+        for ((px, py), (cx, cy)) in finite(series).zip(&at) {
+            let tip = format!("{}: {} at {} {}", series.name, number(round(py)), self.x, number(round(px)));
+            drawing.add(ink, Shape::Circle { x: *cx, y: *cy, r: 3.5 }).tip(tip);
+        }
+        at.last().copied()
+    }
+
+    /// The names beside the lines' ends, moved apart where they would cover each other.
+    fn draw_names(&self, drawing: &mut Drawing, mut ends: Vec<(Point, usize)>) {
+        ends.sort_by(|((_, a), _), ((_, b), _)| a.total_cmp(b));
+        let mut lowest = f64::MIN;
+        for ((x, y), i) in ends {
+            let y = y.max(lowest + LINE);
+            lowest = y;
+            let name = self.series[i].name;
+            drawing.text(Ink::Series(i), (x + 11.0, y + 4.0), Anchor::Start, name).bold = true;
+        }
+    }
+}
+
+fn finite<'a>(series: &Series<'a>) -> impl Iterator<Item = Point> + use<'a> {
+    series.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite())
+}
+
+/// The band between the ends of the intervals.
+fn draw_interval(drawing: &mut Drawing, series: &Series, ink: Ink, (x, y): (&Axis, &Axis)) {
+    let ends = series.points.iter().zip(series.intervals);
+    let ends = ends.filter(|((x, y), (low, high))| [x, y, low, high].iter().all(|v| v.is_finite()));
+    let (low, high): (Vec<Point>, Vec<Point>) =
+        ends.map(|(&(px, _), &(low, high))| ((x.at(px), y.at(low)), (x.at(px), y.at(high)))).unzip();
+    match low[..] {
+        [] => {}
+        // One point has no width; its interval is a line.
+        [only] => {
+            drawing.line(ink, 2.0, vec![only, high[0]]).opacity(0.4);
+        }
+        _ => {
+            let points = low.into_iter().chain(high.into_iter().rev()).collect();
+            drawing.add(ink, Shape::Area { points }).opacity(0.15);
+        }
+    }
+}
+
+/// Four significant digits are enough to read.
+fn round(x: f64) -> f64 {
+    let digits = 3 - x.abs().max(1e-9).log10().floor() as i32;
+    let scale = 10.0_f64.powi(digits.clamp(0, 9));
+    (x * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(series: &[Series]) -> String {
+        Lines { title: "T", x: "exit", y: "ms", from: From::Zero, series }.draw(Size::FILE).svg()
+    }
+
+    #[test]
+    fn a_line_goes_through_its_points_and_ends_at_its_name() {
+        let series = Series { name: "a & b", points: &[(1.0, 0.0), (3.0, 10.0)], intervals: &[] };
+        let svg = chart(&[series]);
+        // From the left end of the floor to the upper right corner of the data.
+        assert!(svg.contains("points=\"51.2,368 "), "{svg}");
+        assert!(svg.contains(",68\""), "{svg}");
+        assert!(svg.contains(">a &amp; b<"), "{svg}");
+    }
+
+    #[test]
+    fn names_do_not_cover_each_other() {
+        let at = |y| [(1.0, 1.0), (2.0, y)];
+        let (a, b) = (at(10.0), at(10.1));
+        let series = [("a", &a), ("b", &b)];
+        let series = series.map(|(name, points)| Series { name, points, intervals: &[] });
+        let drawing = Lines { title: "", x: "", y: "", from: From::Zero, series: &series }.draw(Size::PAGE);
+        let name = |wanted: &str| {
+            let mut texts = drawing.marks.iter().filter_map(|mark| match &mark.shape {
+                Shape::Text(text) if text.text == wanted => Some(text.y),
+                _ => None,
+            });
+            texts.next_back().unwrap()
+        };
+        assert!(name("a") - name("b") >= LINE, "{} {}", name("a"), name("b"));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_left_out() {
+        let points = [(1.0, 1.0), (2.0, f64::NAN), (3.0, f64::INFINITY), (f64::NAN, 2.0)];
+        let intervals = [(f64::NAN, 2.0); 4];
+        let svg = chart(&[Series { name: "a", points: &points, intervals: &intervals }]);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 1);
+        assert!(!chart(&[]).contains("NaN"));
+    }
+
+    #[test]
+    fn an_interval_is_a_band() {
+        let series =
+            Series { name: "a", points: &[(1.0, 5.0), (2.0, 6.0)], intervals: &[(4.0, 6.0), (5.0, 7.0)] };
+        assert_eq!(chart(&[series]).matches("<polygon").count(), 1);
+    }
+}
