@@ -53,32 +53,57 @@ impl HeatMap {
     /// # Panics
     /// When `raw` is empty or does not hold `h * w` numbers, or the target is empty.
     pub fn new(raw: &[f32], (h, w): (usize, usize), (height, width): (usize, usize)) -> Self {
+        HeatMap::scaled(raw, (h, w), (height, width), None)
+    }
+
+    /// As [`HeatMap::new`], but 0 and 1 stand for the two ends of `scale`, which several maps may
+    /// share: see [`common_scale`]. What lies beyond is cut off.
+    ///
+    /// # Panics
+    /// As [`HeatMap::new`].
+    pub fn on_scale(raw: &[f32], from: (usize, usize), to: (usize, usize), scale: (f32, f32)) -> Self {
+        HeatMap::scaled(raw, from, to, Some(scale))
+    }
+
+    fn scaled(
+        raw: &[f32],
+        from: (usize, usize),
+        (height, width): (usize, usize),
+        scale: Option<(f32, f32)>,
+    ) -> Self {
         let (min, max) = range(raw);
-        let mut values = bilinear(raw, (h, w), (height, width));
-        let status = scale(&mut values, min, max);
-        if status != Status::Ok {
+        let mut values = bilinear(raw, from, (height, width));
+        let own = range(&values);
+        let status = status((min, max), own);
+        if status == Status::Ok {
+            let (low, high) = scale.unwrap_or(own);
+            let spread = high - low;
+            values.iter_mut().for_each(|v| *v = ((*v - low) / spread).clamp(0.0, 1.0));
+        } else {
             values.fill(0.0);
         }
         HeatMap { width, height, values, status, min, max }
     }
 }
 
-/// Scales `values` in place, unless the status says that it makes no sense.
-fn scale(values: &mut [f32], raw_min: f32, raw_max: f32) -> Status {
-    let (low, high) = range(values);
-    let spread = high - low;
-    if !(raw_max - raw_min).is_finite() || !spread.is_finite() {
+/// What can be said of a map with these smallest and largest values, before and after its resize.
+fn status((raw_min, raw_max): (f32, f32), (low, high): (f32, f32)) -> Status {
+    if !(raw_max - raw_min).is_finite() || !(high - low).is_finite() {
         return Status::Nonfinite;
     }
     if raw_min == raw_max {
         return if raw_min == 0.0 { Status::Empty } else { Status::Constant };
     }
     // A raw map may vary and its resized one not: a downscale can skip what differs.
-    if spread == 0.0 {
-        return Status::Constant;
-    }
-    values.iter_mut().for_each(|v| *v = (*v - low) / spread);
-    Status::Ok
+    if low == high { Status::Constant } else { Status::Ok }
+}
+
+/// The smallest and the largest number of several raw maps, those apart that are not finite:
+/// one scale on which all can be compared. `None` where there is none or no two numbers differ.
+pub fn common_scale<'a>(maps: impl IntoIterator<Item = &'a [f32]>) -> Option<(f32, f32)> {
+    let ranges = maps.into_iter().map(range).filter(|(low, high)| (high - low).is_finite());
+    let (low, high) = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    (low < high && (high - low).is_finite()).then_some((low, high))
 }
 
 /// Smallest and largest; both NaN if one of `values` is.
@@ -126,6 +151,19 @@ mod tests {
         }
         let heat = HeatMap::new(&[0.0, tiny], (1, 2), (1, 2));
         assert_eq!((heat.values, heat.status), (vec![0.0, 1.0], Status::Ok));
+    }
+
+    #[test]
+    fn maps_on_one_scale_keep_their_order() {
+        let maps: [&[f32]; 4] = [&[0.0, 2.0], &[1.0, 5.0], &[f32::NAN, 900.0], &[3.0, 3.0]];
+        let scale = common_scale(maps).unwrap();
+        assert_eq!(scale, (0.0, 5.0));
+        let [small, large, nan, flat] = maps.map(|map| HeatMap::on_scale(map, (1, 2), (1, 2), scale));
+        assert_eq!((small.values, large.values), (vec![0.0, 0.4], vec![0.2, 1.0]));
+        assert_eq!((nan.status, nan.values), (Status::Nonfinite, vec![0.0; 2]));
+        assert_eq!((flat.status, flat.values), (Status::Constant, vec![0.0; 2]));
+        assert_eq!(HeatMap::on_scale(maps[1], (1, 2), (1, 2), (2.0, 3.0)).values, [0.0, 1.0]);
+        assert_eq!(common_scale([[0.0; 2].as_slice(), &[f32::INFINITY, 0.0]]), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Where each exit of a Multi-Scale Dense Network looks when it classifies an image.
 //!
 //! Data flows one way:
-//! image → tensor → [`msdnet`] network → [`graph`] plan → device → maps ([`cam`], [`heat`]) → pictures ([`render`]).
+//! image → tensor → [`msdnet`] network → [`graph`] plan → device → maps ([`cam`], [`heat`], [`boxes`]) → pictures ([`render`]).
 
+pub mod boxes;
 pub mod cam;
 pub mod cpu;
 pub mod cuda;

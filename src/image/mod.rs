@@ -2,14 +2,14 @@
 
 mod complete;
 mod decode;
+mod encode;
 mod jpeg;
-mod png;
 mod prepare;
 mod resample;
 mod sniff;
 
 pub use decode::{MAX_BYTES, MAX_PIXELS, decode, open};
-pub use png::encode_png;
+pub use encode::{encode_jpeg, encode_png};
 pub use prepare::{Prepared, prepare};
-pub use resample::{Filter, Region, resample};
+pub use resample::{Filter, Region, resample, resample_map};
 pub use sniff::is_image;

@@ -76,8 +76,8 @@ pub(super) fn resample_window(
     window: (Range<usize>, Range<usize>),
     filter: Filter,
 ) -> Picture {
-    let columns = Taps::new(from.width, part.left, part.right, width, window.0, filter);
-    let rows = Taps::new(from.height, part.top, part.bottom, height, window.1, filter);
+    let columns = Taps::fixed(Taps::new(from.width, part.left, part.right, width, window.0, filter));
+    let rows = Taps::fixed(Taps::new(from.height, part.top, part.bottom, height, window.1, filter));
     // Only the input rows that some output row reads take part in the first pass.
     let first = rows.spans.iter().map(|s| s.start).min().unwrap_or(0);
     let last = rows.spans.iter().map(|s| s.end).max().unwrap_or(0);
@@ -85,13 +85,39 @@ pub(super) fn resample_window(
     rows.vertical(&narrow, first)
 }
 
-/// For each output position the input positions under the filter, and their weights.
-struct Taps {
-    spans: Vec<Range<usize>>,
-    weights: Vec<Vec<i32>>,
+/// A `map` of (h, w) numbers resized to (H, W): Pillow's answer for images of mode F.
+///
+/// # Panics
+/// When `map` is empty or does not hold h * w numbers, or the target is empty.
+pub fn resample_map(
+    map: &[f32],
+    (h, w): (usize, usize),
+    (height, width): (usize, usize),
+    filter: Filter,
+) -> Vec<f32> {
+    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} numbers", map.len());
+    let columns = Taps::new(w, 0.0, w as f32, width, 0..width, filter);
+    let rows = Taps::new(h, 0.0, h as f32, height, 0..height, filter);
+    let narrow: Vec<f32> = map.chunks_exact(w).flat_map(|row| columns.along(|i| row[i])).collect();
+    let wide = (0..width).map(|x| rows.along(|y| narrow[y * width + x]).collect::<Vec<f32>>());
+    let wide: Vec<Vec<f32>> = wide.collect();
+    (0..height).flat_map(|y| wide.iter().map(move |column| column[y])).collect()
 }
 
-impl Taps {
+/// For each output position the input positions under the filter, and their weights.
+struct Taps<W> {
+    spans: Vec<Range<usize>>,
+    weights: Vec<Vec<W>>,
+}
+
+impl Taps<f64> {
+    /// The output positions of one row or column.
+    fn along(&self, input: impl Fn(usize) -> f32) -> impl Iterator<Item = f32> {
+        self.spans.iter().zip(&self.weights).map(move |(span, weights)| {
+            span.clone().zip(weights).map(|(i, w)| f64::from(input(i)) * w).sum::<f64>() as f32
+        })
+    }
+
     fn new(input: usize, from: f32, to: f32, output: usize, window: Range<usize>, filter: Filter) -> Self {
         assert!(from >= 0.0 && to > from && to <= input as f32, "part {from}..{to} of {input} pixels");
         assert!(output > 0 && window.end <= output, "window {window:?} of {output} pixels");
@@ -107,10 +133,18 @@ impl Taps {
                 (start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / widening))).collect();
             let sum: f64 = exact.iter().sum();
             let sum = if sum == 0.0 { 1.0 } else { sum };
-            weights.push(exact.iter().map(|w| fixed_point(w / sum)).collect());
+            weights.push(exact.iter().map(|w| w / sum).collect());
             spans.push(start..end);
         }
         Taps { spans, weights }
+    }
+}
+
+impl Taps<i32> {
+    /// The same, for 8-bit images.
+    fn fixed(exact: Taps<f64>) -> Self {
+        let weights = exact.weights.iter().map(|weights| weights.iter().copied().map(fixed_point).collect());
+        Taps { spans: exact.spans, weights: weights.collect() }
     }
 
     /// The rows of `from`, each resized.

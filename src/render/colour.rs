@@ -73,7 +73,8 @@ pub fn index(v: f32) -> usize {
     (v * 255.0).clamp(0.0, 255.0) as usize
 }
 
-fn table(bytes: &'static [u8; 768]) -> &'static [[u8; 3]; 256] {
+/// The colours of a table's file.
+pub(super) fn table(bytes: &'static [u8; 768]) -> &'static [[u8; 3]; 256] {
     bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colours")
 }
 

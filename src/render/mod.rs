@@ -2,8 +2,11 @@
 
 pub mod chart;
 pub mod colour;
+pub mod contour;
+pub mod lines;
 pub mod overlay;
 pub mod strip;
+pub mod styles;
 
 mod canvas;
 mod text;

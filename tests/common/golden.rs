@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use msdcam::picture::Picture;
 use msdcam::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors};
 
@@ -66,6 +67,13 @@ impl Golden {
         let (_, dtype, data) = self.raw(name);
         assert_eq!(dtype, Dtype::I64, "{}: {name}", self.name);
         data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize).collect()
+    }
+
+    /// Tensor `name`, (H, W, 3) bytes, as a picture.
+    pub fn picture(&self, name: &str) -> Picture {
+        let (dims, dtype, data) = self.raw(name);
+        assert_eq!((dtype, dims.len(), dims[2]), (Dtype::U8, 3, 3), "{}: {name}", self.name);
+        Picture::new(dims[1], dims[0], data.to_vec())
     }
 
     fn raw(&self, name: &str) -> (Vec<usize>, Dtype, &[u8]) {

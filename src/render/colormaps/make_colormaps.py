@@ -18,3 +18,10 @@ for name in ["viridis", "turbo", "inferno", "magma", "cividis", "RdBu_r"]:
 
 jet = cv2.applyColorMap(steps.reshape(1, 256), cv2.COLORMAP_JET)[0, :, ::-1]
 (here / "jet.rgb").write_bytes(np.ascontiguousarray(jet).tobytes())
+
+# As captum and torchcam see them by way of matplotlib; its grey is not quite 0, 1, 2 ...
+red_white_green = matplotlib.colors.LinearSegmentedColormap.from_list("RdWhGn", ["red", "white", "green"])
+tables = {"jet_matplotlib": "jet", "grey_matplotlib": "gray", "greens": "Greens", "red_white_green": red_white_green}
+for name, colours in tables.items():
+    table = matplotlib.colormaps.get_cmap(colours)(steps.astype(int), bytes=True)[:, :3]
+    (here / f"{name}.rgb").write_bytes(table.astype(np.uint8).tobytes())

@@ -1,0 +1,85 @@
+//! The article's pictures: `dog_100_5_cam.jpg`, `_gb`, `_cam_gb` and `dog_100_input.jpg`.
+//!
+//! What its tool does, and we repeat: the photo is the network's own input, resized without
+//! antialiasing; jet is added to it and the sum divided by its maximum, which darkens and shifts
+//! colours; the file has the photo's red and blue exchanged, for an array whose first channel is
+//! red is written as if it were blue; `_gb` replaces no ReLU and runs backward twice, so that it
+//! is twice the plain gradient, its negative half cut off.
+
+use super::unit;
+use crate::heat::HeatMap;
+use crate::picture::Picture;
+use crate::render::colour::{Colormap, index};
+use crate::resize::bilinear;
+
+/// Width and height of the pictures.
+pub const SIDE: usize = 512;
+
+/// `_cam`: the heat map in jet, added to `seen`, the network's input. At the heat map's size.
+///
+/// # Panics
+/// When one of them is empty.
+pub fn cam(seen: &Picture, heat: &HeatMap) -> Picture {
+    let [red, green, blue] = resized(&planes(seen), (seen.height, seen.width), (heat.height, heat.width));
+    let colours = Colormap::Jet.table().map(|colour| colour.map(|v| f32::from(v) / 255.0));
+    let mut sum = Vec::with_capacity(heat.values.len() * 3);
+    for (i, &v) in heat.values.iter().enumerate() {
+        let colour = colours[index(v)];
+        sum.extend([colour[0] + blue[i], colour[1] + green[i], colour[2] + red[i]]);
+    }
+    let most = sum.iter().copied().fold(0.0, f32::max);
+    let rgb = sum.iter().map(|v| (255.0 * (v / most)) as u8).collect();
+    Picture::new(heat.width, heat.height, rgb)
+}
+
+/// `_gb`: twice the `gradient` (3, h, w) at the network's input, `height` x `width`.
+///
+/// # Panics
+/// When `gradient` does not hold 3 x h x w numbers.
+pub fn gb(gradient: &[f32], from: (usize, usize), to: (usize, usize)) -> Picture {
+    saved(&resized(&doubled(gradient), from, to), to)
+}
+
+/// `_cam_gb`: the same, weighed by the heat map, at the heat map's size.
+///
+/// # Panics
+/// As [`gb`].
+pub fn cam_gb(gradient: &[f32], from: (usize, usize), heat: &HeatMap) -> Picture {
+    let to = (heat.height, heat.width);
+    let mut channels = resized(&doubled(gradient), from, to);
+    for channel in &mut channels {
+        channel.iter_mut().zip(&heat.values).for_each(|(g, &v)| *g *= v);
+    }
+    saved(&channels, to)
+}
+
+/// `_input`: the network's input, resized.
+///
+/// # Panics
+/// When it is empty.
+pub fn input(seen: &Picture, to: (usize, usize)) -> Picture {
+    saved(&resized(&planes(seen), (seen.height, seen.width), to), to)
+}
+
+/// Red, green and blue, (3, h, w), in [0, 1].
+fn planes(photo: &Picture) -> Vec<f32> {
+    let values: Vec<f32> = unit(photo).collect();
+    (0..3).flat_map(|c| values[c..].iter().step_by(3)).copied().collect()
+}
+
+fn doubled(gradient: &[f32]) -> Vec<f32> {
+    gradient.iter().map(|g| g + g).collect()
+}
+
+fn resized(planes: &[f32], from: (usize, usize), to: (usize, usize)) -> [Vec<f32>; 3] {
+    assert_eq!(planes.len(), 3 * from.0 * from.1, "three planes of {from:?}");
+    let plane = from.0 * from.1;
+    [0, 1, 2].map(|c| bilinear(&planes[c * plane..][..plane], from, to))
+}
+
+/// As torchvision's `save_image` makes bytes of [0, 1]: rounded, the rest cut off.
+fn saved([red, green, blue]: &[Vec<f32>; 3], (height, width): (usize, usize)) -> Picture {
+    let byte = |v: f32| (v * 255.0 + 0.5) as u8;
+    let pixels = red.iter().zip(green).zip(blue);
+    Picture::new(width, height, pixels.flat_map(|((&r, &g), &b)| [r, g, b].map(byte)).collect())
+}

@@ -1,0 +1,106 @@
+//! captum's pictures of its `LayerGradCam`: `LayerAttribution.interpolate`, then
+//! `visualize_image_attr`, both with their defaults, drawn by matplotlib.
+
+use super::matplotlib_index;
+use crate::picture::Picture;
+use crate::render::colour::table;
+
+/// The share of the whole evidence that may lie above the scale's end.
+const OUTLIERS: f32 = 2.0;
+
+/// `blended_heat_map`, sign `positive`: `map` (h, w) in greens, half transparent, over the photo
+/// in grey, stretched from black to white. The map is not smoothed: its places stay squares.
+///
+/// # Panics
+/// When the map or the photo is empty.
+pub fn blended(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
+    let map: Vec<f32> = map.iter().map(|&v| v.max(0.0)).collect();
+    let values = normalised(&nearest(&map, from, (photo.height, photo.width)));
+    let greens = table(include_bytes!("../colormaps/greens.rgb"));
+    let mut rgb = Vec::with_capacity(photo.rgb.len());
+    for (grey, v) in stretched_grey(photo).into_iter().zip(values) {
+        rgb.extend(greens[matplotlib_index(v)].map(|colour| half_over(grey, colour)));
+    }
+    Picture::new(photo.width, photo.height, rgb)
+}
+
+/// `heat_map`, sign `all`: `signed` (h, w), before its ReLU, from red by white to green, alone.
+///
+/// # Panics
+/// When the map or the size is empty.
+pub fn signed(signed: &[f32], from: (usize, usize), (height, width): (usize, usize)) -> Picture {
+    let values = normalised(&nearest(signed, from, (height, width)));
+    let colours = table(include_bytes!("../colormaps/red_white_green.rgb"));
+    let rgb = values.iter().flat_map(|v| colours[matplotlib_index((v + 1.0) / 2.0)]).collect();
+    Picture::new(width, height, rgb)
+}
+
+/// Each place of the map as a block of pixels: PyTorch's `interpolate`, `nearest`.
+fn nearest(map: &[f32], (h, w): (usize, usize), (height, width): (usize, usize)) -> Vec<f32> {
+    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} numbers", map.len());
+    let at =
+        |i: usize, from: usize, to: usize| ((i as f32 * (from as f32 / to as f32)) as usize).min(from - 1);
+    let columns: Vec<usize> = (0..width).map(|x| at(x, w, width)).collect();
+    (0..height).flat_map(|y| columns.iter().map(move |&x| map[at(y, h, height) * w + x])).collect()
+}
+
+/// Divided by the number under which lie all but [`OUTLIERS`] percent of the sum of magnitudes,
+/// and cut off at 1. Zero where all is zero.
+fn normalised(values: &[f32]) -> Vec<f32> {
+    let mut sorted: Vec<f32> = values.iter().map(|v| v.abs()).collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let running = |values: &[f32]| {
+        let mut sum = 0.0_f32;
+        values
+            .iter()
+            .map(|v| {
+                sum += v;
+                sum
+            })
+            .collect::<Vec<f32>>()
+    };
+    let sums = running(&sorted);
+    let enough = sums.last().expect("a map has places") * 0.01 * (100.0 - OUTLIERS);
+    let end = sorted[sums.partition_point(|&sum| sum < enough).min(sorted.len() - 1)];
+    if end == 0.0 {
+        return vec![0.0; values.len()];
+    }
+    values.iter().map(|v| (v / end).clamp(-1.0, 1.0)).collect()
+}
+
+/// The photo's mean channel, stretched from its darkest to its brightest, in matplotlib's grey.
+fn stretched_grey(photo: &Picture) -> Vec<u8> {
+    let means: Vec<f64> =
+        photo.rgb.chunks_exact(3).map(|p| p.iter().map(|&v| f64::from(v)).sum::<f64>() / 3.0).collect();
+    let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+    let spread = if high > low { high - low } else { 1.0 };
+    let greys = table(include_bytes!("../colormaps/grey_matplotlib.rgb"));
+    means.iter().map(|v| greys[(((v - low) / spread) * 256.0).min(255.0) as usize][0]).collect()
+}
+
+/// One channel of matplotlib's blend of a colour that is half transparent (127 of 255) over an
+/// opaque grey: Agg's rule for plain alpha, in integers.
+fn half_over(below: u8, above: u8) -> u8 {
+    const ALPHA: i32 = 127;
+    let below = i32::from(below) * 255;
+    let opaque = ((ALPHA + 255) << 8) - ALPHA * 255;
+    ((((i32::from(above) << 8) - below) * ALPHA + (below << 8)) / opaque) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_percent_of_the_evidence_lie_beyond_the_scale() {
+        // The sum is 100; the first 98 are reached at the number 8.
+        let values = [50.0, 40.0, 8.0, 1.0, 1.0].map(|v: f32| -v);
+        assert_eq!(normalised(&values)[..3], [-1.0, -0.8, -0.16]);
+        assert_eq!(normalised(&[0.0; 3]), [0.0; 3]);
+    }
+
+    #[test]
+    fn places_stay_squares() {
+        assert_eq!(nearest(&[1.0, 2.0, 3.0], (1, 3), (2, 5)), [1.0, 1.0, 2.0, 2.0, 3.0].repeat(2));
+    }
+}

@@ -1,0 +1,34 @@
+//! pytorch-grad-cam's picture: `show_cam_on_image` with its defaults.
+
+use super::{range, unit};
+use crate::picture::Picture;
+use crate::render::colour::{Colormap, index};
+use crate::resize::bilinear;
+
+/// `map` (h, w) after its ReLU, in jet over `photo`: half of each, divided by the brightest
+/// number of the picture. The map is scaled at its own size, resized, and scaled again.
+///
+/// # Panics
+/// When the map or the photo is empty.
+pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
+    let mut mask = map.to_vec();
+    scale(&mut mask);
+    mask = bilinear(&mask, from, (photo.height, photo.width));
+    scale(&mut mask);
+    let colours = Colormap::Jet.table().map(|colour| colour.map(|v| 0.5 * (f32::from(v) / 255.0)));
+    let photo_half: Vec<f32> = unit(photo).map(|v| 0.5 * v).collect();
+    let mut sum = Vec::with_capacity(photo.rgb.len());
+    for (pixel, &v) in photo_half.chunks_exact(3).zip(&mask) {
+        let colour = colours[index(v)];
+        sum.extend([colour[0] + pixel[0], colour[1] + pixel[1], colour[2] + pixel[2]]);
+    }
+    let most = sum.iter().copied().fold(0.0, f32::max);
+    Picture::new(photo.width, photo.height, sum.iter().map(|v| (255.0 * (v / most)) as u8).collect())
+}
+
+/// Minimum subtracted, divided by the maximum and a little.
+fn scale(values: &mut [f32]) {
+    let (low, high) = range(values);
+    let divisor = 1e-7 + (high - low);
+    values.iter_mut().for_each(|v| *v = (*v - low) / divisor);
+}
