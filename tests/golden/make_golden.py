@@ -2,6 +2,7 @@
 
     python make_golden.py ops nets                       make them anew
     python make_golden.py default --answers FILE         select from the article's answers
+    python make_golden.py default --checkpoint CKPT      of other weights, by our own definition, in f64
     python make_golden.py ops nets --check               compute again, compare with the files
     python make_golden.py default --check --checkpoint CKPT
 """
@@ -113,8 +114,13 @@ def do_default(args):
         if args.answers:
             ok &= compare(path, load_file(path), trained.select(load_file(args.answers)), SAME_SEED_TOLERANCE)
         return ok
-    source = "the article's own code, unmodified; PyTorch 2.11, CPU; network cifar10_anytime, default weights"
-    save(path, trained.select(load_file(args.answers)), {"source": source, "images": json.dumps(trained.IMAGES)})
+    if args.answers:
+        source = "the article's own code, unmodified; PyTorch 2.11, CPU; network cifar10_anytime, default weights"
+        answers = trained.select(load_file(args.answers))
+    else:
+        source = "msdnet.py and gradcam.py in f64; network cifar10_anytime, default weights"
+        answers = trained.recompute(args.checkpoint, HERE / "images")
+    save(path, answers, {"source": source, "images": json.dumps(trained.IMAGES)})
     return True
 
 
@@ -122,11 +128,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="+", choices=["ops", "nets", "default"])
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    parser.add_argument("--checkpoint", help="the default network's PyTorch checkpoint, to check `default`")
+    parser.add_argument("--checkpoint", help="the default network's PyTorch checkpoint, to make or check `default`")
     parser.add_argument("--answers", help="the article's answers, to make or check `default`")
     args = parser.parse_args()
-    if "default" in args.what and not (args.answers or (args.check and args.checkpoint)):
-        parser.error("default needs --answers FILE, or --check and --checkpoint CKPT")
+    if "default" in args.what and not (args.answers or args.checkpoint):
+        parser.error("default needs --answers FILE or --checkpoint CKPT")
     todo = {"ops": do_ops, "nets": do_nets, "default": do_default}
     results = [todo[what](args) for what in args.what]
     sys.exit(0 if all(results) else 1)
