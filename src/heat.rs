@@ -84,6 +84,15 @@ impl HeatMap {
         }
         HeatMap { width, height, values, status, min, max }
     }
+
+    /// The same at another size.
+    ///
+    /// # Panics
+    /// When one of the sizes is empty.
+    pub fn resized(&self, height: usize, width: usize) -> HeatMap {
+        let values = bilinear(&self.values, (self.height, self.width), (height, width));
+        HeatMap { width, height, values, ..*self }
+    }
 }
 
 /// What can be said of a map with these smallest and largest values, before and after its resize.

@@ -12,6 +12,8 @@ pub enum Values<'a> {
     F32(&'a [f32]),
     /// `int64`.
     I64(&'a [i64]),
+    /// Text, `<U` and the longest one's number of letters.
+    Text(&'a [&'a str]),
 }
 
 /// One array of an archive.
@@ -47,9 +49,14 @@ pub fn encode(arrays: &[Array]) -> Vec<u8> {
 /// The .npy format, version 1.0: magic, header length, a Python dictionary, the numbers.
 /// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
 fn npy(array: &Array) -> Vec<u8> {
+    let letters = match array.values {
+        Values::Text(v) => v.iter().map(|text| text.chars().count()).fold(1, usize::max),
+        _ => 0,
+    };
     let (kind, len) = match array.values {
-        Values::F32(v) => ("<f4", v.len()),
-        Values::I64(v) => ("<i8", v.len()),
+        Values::F32(v) => ("<f4".into(), v.len()),
+        Values::I64(v) => ("<i8".into(), v.len()),
+        Values::Text(v) => (format!("<U{letters}"), v.len()),
     };
     assert_eq!(
         array.shape.iter().product::<usize>(),
@@ -76,6 +83,11 @@ fn npy(array: &Array) -> Vec<u8> {
     match array.values {
         Values::F32(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Values::I64(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+        // UTF-32, filled up with zeros.
+        Values::Text(v) => bytes.extend(v.iter().flat_map(|text| {
+            let letters = text.chars().chain(std::iter::repeat('\0')).take(letters);
+            letters.flat_map(|letter| u32::from(letter).to_le_bytes())
+        })),
     }
     bytes
 }
@@ -104,6 +116,10 @@ mod tests {
             (
                 Array { name: "none", shape: &[0, 8, 8], values: Values::F32(&[]) },
                 include_bytes!("../tests/golden/npy/none.npy"),
+            ),
+            (
+                Array { name: "tap", shape: &[2, 1], values: Values::Text(&["exit1", "\u{e4}\u{1f408}"]) },
+                include_bytes!("../tests/golden/npy/tap.npy"),
             ),
         ] {
             assert!(npy(&array) == expected, "{}: {:?}", array.name, String::from_utf8_lossy(&npy(&array)));

@@ -3,7 +3,7 @@
 use msdcam::heat::HeatMap;
 use msdcam::picture::Picture;
 use msdcam::render::Colormap;
-use msdcam::render::strip::{Cell, Options, strip};
+use msdcam::render::strip::{Cell, Options, Shown, strip};
 
 const CELL: usize = 112;
 const MARGIN: usize = 32;
@@ -28,8 +28,10 @@ fn ramp() -> HeatMap {
 }
 
 fn drawn(labels: &[&str], heat: &HeatMap) -> Picture {
-    let cells: Vec<Cell> =
-        (1..).zip(labels).map(|(exit, label)| Cell { exit, label, probability: 0.5, heat }).collect();
+    let cells: Vec<Cell> = (1..)
+        .zip(labels)
+        .map(|(exit, label)| Cell { exit, label, probability: 0.5, shown: Shown::Heat(heat) })
+        .collect();
     strip(&Picture::filled(40, 40, [200, 30, 60]), &cells, &options())
 }
 
@@ -98,7 +100,7 @@ fn any_text_and_any_number_can_be_drawn() {
         exit: 999,
         label: &label,
         probability,
-        heat: &heat,
+        shown: Shown::Heat(&heat),
     });
     let options = Options { title: label.clone(), subtitle: label.clone(), ..options() };
     let page = strip(&Picture::filled(1, 1, [0; 3]), &cells, &options);

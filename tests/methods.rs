@@ -403,7 +403,7 @@ fn a_margin_s_map_is_the_class_s_minus_the_runner_up_s() {
                 let (own, other) = (&two[0].maps[i].signed, &two[1].maps[i].signed);
                 let want: Vec<f32> = own.iter().zip(other).map(|(a, b)| a - b).collect();
                 assert_close("margin", &map.signed, &want, Tolerance(1e-4));
-                let diverging = map.diverging();
+                let diverging = map.diverging(images.shape.h, images.shape.w);
                 assert!(diverging.iter().all(|v| (-1.0..=1.0).contains(v)));
             }
         }

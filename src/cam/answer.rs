@@ -2,7 +2,10 @@
 //! not be computed is zero and its status says so. Where a score is not finite, nothing that was
 //! made of it is trusted, though the numbers may happen to be.
 
+use super::explainer::ExitAnswer;
 use super::method::{MapMethod, PixelMethod};
+use super::taps::exit_name;
+use super::target::{Score, class_rank};
 use crate::Shape;
 use crate::heat::{HeatMap, Status};
 use crate::resize::bilinear;
@@ -33,6 +36,43 @@ pub struct Finding {
     pub pixels: Vec<PixelMap>,
 }
 
+impl Finding {
+    /// What an [`super::Explainer`] answers, in this form: Grad-CAM at the exit's own tap, without
+    /// signs, resized to `image` (H, W).
+    pub fn of(answer: ExitAnswer, image: (usize, usize)) -> Finding {
+        let ExitAnswer { exit, logits, probabilities, class, map } = answer;
+        let target = map.as_ref().map_or(class, |map| map.target);
+        let score = Score::Logit.of(&logits, target) as f32;
+        let map = map.map(|map| {
+            let size = (map.shape.h, map.shape.w);
+            let tap = exit_name(exit);
+            let mut found = MethodMap::new(MapMethod::GradCam, &tap, size, (map.weights, map.map), image);
+            found.signed.clear();
+            if !score.is_finite() {
+                found.empty_out();
+            }
+            found
+        });
+        Finding {
+            exit,
+            rank: 0,
+            target,
+            score,
+            class,
+            logits,
+            probabilities,
+            maps: map.into_iter().collect(),
+            fused: Vec::new(),
+            pixels: Vec::new(),
+        }
+    }
+
+    /// As [`ExitAnswer::rank`].
+    pub fn class_rank(&self, class: usize) -> usize {
+        class_rank(&self.logits, class)
+    }
+}
+
 /// A method's map at one tap.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MethodMap {
@@ -44,7 +84,8 @@ pub struct MethodMap {
     pub shape: Shape,
     /// The weight of each of the tap's channels, where the method has such weights; else empty.
     pub weights: Vec<f32>,
-    /// h x w numbers before the ReLU: what speaks against the class is negative.
+    /// h x w numbers before the ReLU: what speaks against the class is negative. Empty in
+    /// [`Finding::of`] an answer, which does not have them.
     pub signed: Vec<f32>,
     /// h x w numbers after the ReLU.
     pub map: Vec<f32>,
@@ -87,12 +128,14 @@ impl MethodMap {
         self.heat = HeatMap { status: Status::Nonfinite, min: 0.0, max: 0.0, ..self.heat.clone() };
     }
 
-    /// The signed map at the image's size, divided by its largest magnitude: [-1, 1], for a
+    /// The signed map at another size, (H, W), divided by its largest magnitude: [-1, 1], for a
     /// diverging colour map. Under [`super::Score::Margin`] it shows why this class, and where
     /// rather the next one. Zero where the map is.
-    pub fn diverging(&self) -> Vec<f32> {
-        let (from, to) = ((self.shape.h, self.shape.w), (self.heat.height, self.heat.width));
-        let mut values = bilinear(&self.signed, from, to);
+    ///
+    /// # Panics
+    /// When there is no signed map, or the size is empty.
+    pub fn diverging(&self, height: usize, width: usize) -> Vec<f32> {
+        let mut values = bilinear(&self.signed, (self.shape.h, self.shape.w), (height, width));
         let largest = values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         if largest > 0.0 {
             values.iter_mut().for_each(|v| *v /= largest);
@@ -181,7 +224,7 @@ mod tests {
         let found = map(&[-1.0, -3.0]);
         assert_eq!((found.heat.status, found.map.as_slice()), (Status::Empty, [0.0, 0.0].as_slice()));
         assert_eq!(found.signed, [-1.0, -3.0]);
-        assert_eq!(found.diverging(), [-1.0 / 3.0, -1.0]);
+        assert_eq!(found.diverging(1, 2), [-1.0 / 3.0, -1.0]);
     }
 
     #[test]

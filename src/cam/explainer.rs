@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::grad_cam::{ExitNodes, Question, question_graph};
+use super::target::{check_class, class_rank};
 use crate::device::{Device, Runner};
 use crate::graph::passes::Passes;
 use crate::graph::plan::{Plan, Slot};
@@ -30,11 +31,7 @@ impl ExitAnswer {
     /// among the first five. Of equal scores the first class stands first; a score that is no
     /// number stands before none and behind all.
     pub fn rank(&self, label: usize) -> usize {
-        let mine = self.logits[label];
-        let before = |&(class, &score): &(usize, &f32)| {
-            class != label && !(score < mine || score == mine && class > label)
-        };
-        self.logits.iter().enumerate().filter(before).count()
+        class_rank(&self.logits, label)
     }
 }
 
@@ -112,10 +109,24 @@ impl Explainer {
     /// # Errors
     /// When the class does not exist, the numbers are not whole images, or the device fails.
     pub fn explain(&mut self, images: &[f32], target: Option<usize>) -> Result<Vec<Vec<ExitAnswer>>> {
-        self.in_batches(images, target, |explainer, n| {
-            explainer.runner.run(&explainer.inputs, &mut explainer.outputs)?;
-            Ok(vec![usize::MAX; n])
-        })
+        self.in_batches(images, target.as_slice(), Explainer::run_all)
+    }
+
+    /// As [`Explainer::explain`], with a class for each image.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain`], and when there are more or fewer classes than images.
+    pub fn explain_each(&mut self, images: &[f32], targets: &[usize]) -> Result<Vec<Vec<ExitAnswer>>> {
+        let n = images.len() / self.image.len();
+        if targets.len() != n {
+            return Err(Error::usage(format!("{} classes for {n} images", targets.len())));
+        }
+        self.in_batches(images, targets, Explainer::run_all)
+    }
+
+    fn run_all(&mut self, n: usize) -> Result<Vec<usize>> {
+        self.runner.run(&self.inputs, &mut self.outputs)?;
+        Ok(vec![usize::MAX; n])
     }
 
     /// As [`Explainer::explain`], but each image stops at the first exit whose highest probability
@@ -129,7 +140,7 @@ impl Explainer {
         target: Option<usize>,
         confidence: f32,
     ) -> Result<Vec<Vec<ExitAnswer>>> {
-        self.in_batches(images, target, |explainer, _| {
+        self.in_batches(images, target.as_slice(), |explainer, _| {
             let slots = &explainer.slots;
             let mut unsure = |exit: usize, _image: usize, outputs: &[f32]| {
                 let Some(slot) = slots.iter().find(|s| s.exit == exit) else { return true };
@@ -141,10 +152,11 @@ impl Explainer {
     }
 
     /// Runs batch after batch; `run` returns the last exit that each of its n images reached.
+    /// `targets` holds a class for each image, one for all, or none.
     fn in_batches(
         &mut self,
         images: &[f32],
-        target: Option<usize>,
+        targets: &[usize],
         mut run: impl FnMut(&mut Self, usize) -> Result<Vec<usize>>,
     ) -> Result<Vec<Vec<ExitAnswer>>> {
         let len = self.image.len();
@@ -152,30 +164,33 @@ impl Explainer {
             let (given, image) = (images.len(), self.image);
             return Err(Error::usage(format!("{given} numbers given: an image of {image} has {len}")));
         }
-        if let Some(class) = target.filter(|&c| c >= self.classes) {
-            let last = self.classes - 1;
-            return Err(Error::usage(format!("class {class}: the network has classes 0 to {last}")));
-        }
+        targets.iter().try_for_each(|&class| check_class(class, self.classes))?;
+        let capacity = self.capacity();
         let mut answers = Vec::with_capacity(images.len() / len);
-        for batch in images.chunks(len * self.capacity()) {
+        for (i, batch) in images.chunks(len * capacity).enumerate() {
             let n = batch.len() / len;
+            let target = |image: usize| match targets {
+                [] | [_] => targets.first().copied(),
+                each => Some(each[i * capacity + image]),
+            };
             self.fill_inputs(batch, target);
             let reached = run(self, n)?;
-            answers.extend((0..n).map(|image| self.answers(image, reached[image], target)));
+            answers.extend((0..n).map(|image| self.answers(image, reached[image], target(image))));
         }
         Ok(answers)
     }
 
-    fn fill_inputs(&mut self, images: &[f32], target: Option<usize>) {
+    fn fill_inputs(&mut self, images: &[f32], target: impl Fn(usize) -> Option<usize>) {
         let (plan, len) = (self.runner.plan(), self.image.len());
         let n = images.len() / len;
         self.inputs.clear();
         self.inputs.resize(n * plan.input_len, 0.0);
         self.outputs.resize(n * plan.output_len, 0.0);
-        for (space, image) in self.inputs.chunks_exact_mut(plan.input_len).zip(images.chunks_exact(len)) {
+        let spaces = self.inputs.chunks_exact_mut(plan.input_len);
+        for (i, (space, image)) in spaces.zip(images.chunks_exact(len)).enumerate() {
             space[plan.inputs[0].offset..][..len].copy_from_slice(image);
             for slot in &plan.inputs[1..] {
-                space[slot.offset] = target.map_or(-1.0, |class| class as f32);
+                space[slot.offset] = target(i).map_or(-1.0, |class| class as f32);
             }
         }
     }

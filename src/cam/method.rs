@@ -65,6 +65,23 @@ impl MapMethod {
         }
     }
 
+    /// As its authors write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            MapMethod::GradCam => "Grad-CAM",
+            MapMethod::GradCamPlusPlus => "Grad-CAM++",
+            MapMethod::HiResCam => "HiResCAM",
+            MapMethod::XGradCam => "XGrad-CAM",
+            MapMethod::LayerCam => "LayerCAM",
+            MapMethod::GradCamElementwise => "Element-wise Grad-CAM",
+            MapMethod::EigenCam => "Eigen-CAM",
+            MapMethod::EigenGradCam => "Eigen-Grad-CAM",
+            MapMethod::ScoreCam => "Score-CAM",
+            MapMethod::AblationCam => "Ablation-CAM",
+            MapMethod::Cam => "CAM",
+        }
+    }
+
     /// Whether it reads the gradient at the tap.
     pub fn needs_gradient(self) -> bool {
         !matches!(self, MapMethod::EigenCam | MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam)
@@ -118,6 +135,18 @@ impl PixelMethod {
             PixelMethod::GradientTimesInput => "gradient-x-input",
             PixelMethod::SmoothGrad => "smooth-grad",
             PixelMethod::IntegratedGradients => "integrated-gradients",
+        }
+    }
+
+    /// As its authors write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            PixelMethod::InputGradient => "Input gradient",
+            PixelMethod::GuidedBackprop => "Guided backpropagation",
+            PixelMethod::GuidedGradCam => "Guided Grad-CAM",
+            PixelMethod::GradientTimesInput => "Gradient x input",
+            PixelMethod::SmoothGrad => "SmoothGrad",
+            PixelMethod::IntegratedGradients => "Integrated gradients",
         }
     }
 

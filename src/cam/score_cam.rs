@@ -35,17 +35,18 @@ impl MaskedRuns {
         activations: &[f32],
     ) -> Result<Vec<Vec<f32>>> {
         let size = (self.image.shape.h, self.image.shape.w);
-        let masks: Vec<Vec<f32>> =
-            activations.chunks_exact(shape.plane()).map(|a| mask(a, (shape.h, shape.w), size)).collect();
         let slot = self.logits.iter().find(|(e, _)| *e == exit).expect("an exit of the study").1;
         let offset = self.image.offset;
-        let mut logits = Vec::with_capacity(masks.len());
-        for masks in masks.chunks(self.loaded.runner().capacity()) {
-            self.loaded.run_until(exit, masks.len(), |i, space| {
-                let numbers = image.iter().zip(masks[i].iter().cycle());
+        let channels: Vec<&[f32]> = activations.chunks_exact(shape.plane()).collect();
+        let mut logits = Vec::with_capacity(channels.len());
+        for channels in channels.chunks(self.loaded.runner().capacity()) {
+            self.loaded.run_until(exit, channels.len(), |i, space| {
+                // One mask at a time: those of ten thousand channels would not fit in memory.
+                let mask = mask(channels[i], (shape.h, shape.w), size);
+                let numbers = image.iter().zip(mask.iter().cycle());
                 space[offset..].iter_mut().zip(numbers).for_each(|(to, (x, m))| *to = x * m);
             })?;
-            logits.extend((0..masks.len()).map(|i| self.loaded.read(i, slot).to_vec()));
+            logits.extend((0..channels.len()).map(|i| self.loaded.read(i, slot).to_vec()));
         }
         Ok(logits)
     }

@@ -143,8 +143,12 @@ impl Study {
         }
     }
 
-    /// Checks everything but the taps, which the graph's builder looks up.
-    pub(super) fn check(&self, network: &Network) -> Result<()> {
+    /// Whether `network` can be asked this.
+    ///
+    /// # Errors
+    /// When it lacks an exit, a class or a tap, a tap does not reach a score, a method does not
+    /// suit the network, or settings are out of range.
+    pub fn check(&self, network: &Network) -> Result<()> {
         Question { exits: self.exits.clone(), maps: false, order: Order::Depth }.check(network)?;
         self.target.check(network.config.classes)?;
         if self.maps.is_empty() && self.pixels.is_empty() {
@@ -156,13 +160,18 @@ impl Study {
         if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
             return Err(Error::usage(format!("method '{}' is asked for twice", two[0])));
         }
+        if let Taps::Named(taps) = &self.taps
+            && let Some(tap) = taps.iter().find(|tap| taps.iter().filter(|other| other == tap).count() > 1)
+        {
+            return Err(Error::usage(format!("tap '{tap}' is asked for twice")));
+        }
         if self.fusion.is_some() && self.maps.is_empty() {
             return Err(Error::usage("maps are to be fused, but no method that makes maps is asked for"));
         }
         self.check_pixel_settings()?;
-        if self.maps.contains(&MapMethod::Cam) {
-            for &exit in &self.exits {
-                for tap in self.taps_of(network, exit)? {
+        for &exit in &self.exits {
+            for tap in self.taps_of(network, exit)? {
+                if self.maps.contains(&MapMethod::Cam) {
                     class_weights(network, exit, &tap)?;
                 }
             }
@@ -192,8 +201,11 @@ impl Study {
         self.pixels.contains(&method)
     }
 
-    /// The taps of exit `exit`, in the order asked for.
-    pub(super) fn taps_of(&self, network: &Network, exit: usize) -> Result<Vec<Tap>> {
+    /// The taps of exit `exit`, in the order asked for; none where no method makes maps.
+    ///
+    /// # Errors
+    /// When there is no tap of a name, or it does not reach the score: names those that do.
+    pub fn taps_of(&self, network: &Network, exit: usize) -> Result<Vec<Tap>> {
         if self.maps.is_empty() {
             return Ok(Vec::new());
         }

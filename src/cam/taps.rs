@@ -60,11 +60,29 @@ pub fn reaching_taps(network: &Network, exit: usize) -> Vec<Tap> {
     all_taps(network).into_iter().filter(|tap| needed[tap.node.index()]).collect()
 }
 
-fn exit_name(exit: usize) -> String {
+pub(super) fn exit_name(exit: usize) -> String {
     format!("exit{exit}")
 }
 
 impl Taps {
+    /// What `tap`, one of these, is called whatever the exit: `own`, its name, or its scale.
+    pub fn column<'t>(&self, tap: &'t str) -> &'t str {
+        match self {
+            Taps::Exit => "own",
+            Taps::Named(_) => tap,
+            Taps::AllScales => tap.rsplit_once('.').map_or(tap, |(_, scale)| scale),
+        }
+    }
+
+    /// What [`Taps::from_str`] reads.
+    pub fn name(&self) -> String {
+        match self {
+            Taps::Exit => "own".into(),
+            Taps::Named(names) => names.join(","),
+            Taps::AllScales => "all-scales".into(),
+        }
+    }
+
     /// The taps of exit `exit`; `need_path` where each has to reach the exit's score.
     ///
     /// # Errors

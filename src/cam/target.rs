@@ -25,41 +25,45 @@ pub enum Target {
 
 impl Target {
     /// The target that `text` names: `predicted`, `label`, `final`, `top3` for the three likeliest,
-    /// a class's name among `labels`, or its number. A name that is one of the words or a number
-    /// is that word or number.
+    /// a class's name among `labels` in any case, or its number. The words come first, then the
+    /// names, then the numbers.
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When it is none of these: names some classes.
     ///
     /// ```
     /// use msdcam::cam::Target;
     ///
     /// let labels = ["cat".to_string(), "dog".to_string()];
-    /// assert_eq!(Target::parse("dog", &labels), Ok(Target::Class(1)));
+    /// assert_eq!(Target::parse("Dog", &labels), Ok(Target::Class(1)));
     /// assert_eq!(Target::parse("top2", &labels), Ok(Target::Top(2)));
     /// assert!(Target::parse("cow", &labels).is_err());
     /// ```
     pub fn parse(text: &str, labels: &[String]) -> Result<Target> {
         let top = text.strip_prefix("top").and_then(|n| n.parse().ok());
-        match (text, top, text.parse()) {
-            ("predicted", ..) => Ok(Target::Predicted),
-            ("label", ..) => Ok(Target::Label),
-            ("final", ..) => Ok(Target::Final),
-            (_, Some(n), _) => Ok(Target::Top(n)),
-            (_, _, Ok(class)) => Ok(Target::Class(class)),
-            _ => labels.iter().position(|label| label == text).map(Target::Class).ok_or_else(|| {
-                Error::usage(format!(
-                    "class '{text}': there are predicted, label, final, top<number>, the numbers and names of \
-                     the {} classes",
-                    labels.len()
-                ))
-            }),
+        match (text, top) {
+            ("predicted", _) => Ok(Target::Predicted),
+            ("label", _) => Ok(Target::Label),
+            ("final", _) => Ok(Target::Final),
+            (_, Some(n)) => Ok(Target::Top(n)),
+            _ => class_of(text, labels).map(Target::Class),
         }
     }
 
     /// Answers for each exit: one, or the n of [`Target::Top`].
     pub fn ranks(self) -> usize {
         if let Target::Top(n) = self { n } else { 1 }
+    }
+
+    /// What [`Target::parse`] reads.
+    pub fn name(self, labels: &[String]) -> String {
+        match self {
+            Target::Predicted => "predicted".into(),
+            Target::Label => "label".into(),
+            Target::Final => "final".into(),
+            Target::Top(n) => format!("top{n}"),
+            Target::Class(class) => labels.get(class).cloned().unwrap_or_else(|| class.to_string()),
+        }
     }
 
     pub(super) fn check(self, classes: usize) -> Result<()> {
@@ -71,6 +75,23 @@ impl Target {
             _ => Ok(()),
         }
     }
+}
+
+/// The class called `text` among `labels`, exactly or but for its case, or with that number.
+fn class_of(text: &str, labels: &[String]) -> Result<usize> {
+    const SHOWN: usize = 10;
+    let exact = labels.iter().position(|label| label == text);
+    let any_case = || labels.iter().position(|label| label.to_lowercase() == text.to_lowercase());
+    let number = || text.parse().ok().filter(|&n: &usize| n < labels.len());
+    exact.or_else(any_case).or_else(number).ok_or_else(|| {
+        let more = if labels.len() > SHOWN { ", ..." } else { "" };
+        Error::usage(format!(
+            "class '{text}': the network has {}{more}, or by number 0 to {}; and there are predicted, label, \
+             final, top<number>",
+            labels[..labels.len().min(SHOWN)].join(", "),
+            labels.len().saturating_sub(1)
+        ))
+    })
 }
 
 /// # Errors
@@ -146,6 +167,15 @@ pub(super) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
         best.push(rest.remove(first));
     }
     best
+}
+
+/// How many classes stand before `class`; see [`super::ExitAnswer::rank`].
+pub(super) fn class_rank(logits: &[f32], class: usize) -> usize {
+    let mine = logits[class];
+    let before = |&(other, &score): &(usize, &f32)| {
+        other != class && !(score < mine || score == mine && other > class)
+    };
+    logits.iter().enumerate().filter(before).count()
 }
 
 /// Far below any logit, and far from overflow.
@@ -225,21 +255,29 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_a_word_a_number_or_a_name() {
-        let labels = ["cat", "label", "topaz", "7"].map(String::from);
+    fn a_target_is_a_word_then_a_name_then_a_number() {
+        let labels = ["cat", "label", "Topaz", "3", "cow"].map(String::from);
         for (text, target) in [
             ("predicted", Target::Predicted),
             ("label", Target::Label),
             ("final", Target::Final),
             ("top3", Target::Top(3)),
             ("topaz", Target::Class(2)),
-            ("7", Target::Class(7)),
-            ("cat", Target::Class(0)),
+            ("3", Target::Class(3)),
+            ("4", Target::Class(4)),
+            ("Cat", Target::Class(0)),
         ] {
             assert_eq!(Target::parse(text, &labels), Ok(target), "{text}");
         }
-        for text in ["", "Cat", "-1", "top", "top-1", "1e3"] {
+        for text in ["", "5", "-1", "top", "top-1", "1e3"] {
             assert!(Target::parse(text, &labels).is_err(), "{text}");
+        }
+        let error = Target::parse("5", &labels).unwrap_err().to_string();
+        assert!(
+            error.starts_with("class '5': the network has cat, label, Topaz, 3, cow, or by number 0 to 4;")
+        );
+        for target in [Target::Predicted, Target::Top(2), Target::Class(2)] {
+            assert_eq!(Target::parse(&target.name(&labels), &labels), Ok(target));
         }
     }
 

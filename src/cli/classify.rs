@@ -70,13 +70,13 @@ pub fn run(args: Args) -> Result<Outcome> {
     let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
 
     model.announce();
-    model.announce_notes(&explainer);
+    model.announce_notes(explainer.runner().notes());
     let bar = images::progress(&model, dataset.len());
     let input = model.network.graph.shape(model.network.input).len();
     let (mut output, mut tally) = (Output::default(), Tally::default());
     let mut ask = |(items, photos): images::Group| -> Result<bool> {
         let mut works = Vec::new();
-        let answered = images::answer_group(photos, |inputs| match args.early_exit {
+        let answered = images::answer_group(photos, |inputs, _| match args.early_exit {
             Some(confidence) => {
                 early_exit(&mut explainer, inputs.chunks_exact(input), confidence, &mut works)
             }

@@ -3,7 +3,6 @@
 use std::thread::Scope;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msdcam::cam::ExitAnswer;
 use msdcam::dataset::{self, Dataset, Item};
 use msdcam::picture::Picture;
 use msdcam::{Result, image};
@@ -20,11 +19,13 @@ pub struct Photo {
     pub height: usize,
     /// The part that the network sees, in the size asked for.
     pub view: Option<Picture>,
+    /// The class that it shows, where the data set says.
+    pub label: Option<usize>,
     tensor: Vec<f32>,
 }
 
 /// A photo and what each exit says about it.
-pub type Answered = (Photo, Vec<ExitAnswer>);
+pub type Answered<A> = (Photo, Vec<A>);
 
 /// How many photos make a group.
 pub fn group_size(model: &Model, images: usize) -> usize {
@@ -57,17 +58,19 @@ pub fn groups<'scope>(
     })
 }
 
-/// Asks about the photos that could be read: `ask` gets their inputs, one after another, and
-/// answers for each.
+/// Asks about the photos that could be read: `ask` gets their inputs, one after another, with their
+/// labels, and answers for each.
 ///
 /// # Errors
 /// Those of `ask`.
-pub fn answer_group(
+pub fn answer_group<A>(
     photos: Vec<Result<Photo>>,
-    ask: impl FnOnce(&[f32]) -> Result<Vec<Vec<ExitAnswer>>>,
-) -> Result<Vec<Result<Answered>>> {
-    let inputs: Vec<f32> = photos.iter().flatten().flat_map(|photo| &photo.tensor).copied().collect();
-    let mut answers = if inputs.is_empty() { Vec::new() } else { ask(&inputs)? }.into_iter();
+    ask: impl FnOnce(&[f32], &[Option<usize>]) -> Result<Vec<Vec<A>>>,
+) -> Result<Vec<Result<Answered<A>>>> {
+    let usable = || photos.iter().flatten();
+    let inputs: Vec<f32> = usable().flat_map(|photo| &photo.tensor).copied().collect();
+    let labels: Vec<Option<usize>> = usable().map(|photo| photo.label).collect();
+    let mut answers = if inputs.is_empty() { Vec::new() } else { ask(&inputs, &labels)? }.into_iter();
     let mut answered = |photo| (photo, answers.next().expect("one answer for each input"));
     Ok(photos.into_iter().map(|photo| photo.map(&mut answered)).collect())
 }
@@ -80,6 +83,7 @@ fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> R
             width: picture.width,
             height: picture.height,
             view: view.map(|size| prepared.view(&picture, size)),
+            label: item.label,
             tensor: prepared.tensor,
         }
     }))

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod ask;
 mod bench;
 mod classify;
 mod convert;
@@ -13,6 +14,7 @@ mod output;
 mod parallel;
 mod records;
 mod select;
+mod study;
 mod table;
 mod timings;
 

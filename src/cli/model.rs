@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use msdcam::cam::Explainer;
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::error::printable;
 use msdcam::msdnet::{self, Network, Weights};
@@ -90,8 +89,8 @@ impl Model {
     }
 
     /// Passes on what a device had to do differently than asked, such as a smaller batch.
-    pub fn announce_notes(&self, explainer: &Explainer) {
-        for note in explainer.runner().notes().iter().filter(|_| !self.quiet) {
+    pub fn announce_notes(&self, notes: &[String]) {
+        for note in notes.iter().filter(|_| !self.quiet) {
             output::note(note);
         }
     }

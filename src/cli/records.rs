@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use msdcam::Error;
-use msdcam::cam::ExitAnswer;
+use msdcam::cam::{ExitAnswer, Finding};
 use msdcam::dataset::Item;
 use msdcam::heat::Status;
 use serde::Serialize;
@@ -62,9 +62,12 @@ pub struct ExitRecord {
     /// [`ExitAnswer::rank`] of the image's label: 0 where the exit is right. Only with labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_rank: Option<usize>,
-    /// Where it looks.
+    /// Where it looks: the first heat map.
     #[serde(flatten)]
     pub map: Option<MapRecord>,
+    /// Everything that was made of it, where that is more than one heat map.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<LayerRecord>,
 }
 
 /// About one heat map.
@@ -73,6 +76,8 @@ pub struct MapRecord {
     /// The class that the map is about: the predicted one unless told.
     pub target: usize,
     pub target_label: String,
+    /// The number of the class that is explained.
+    pub score: f32,
     /// Whether the heat map means anything.
     pub status: Status,
     /// Range of the raw map, which the heat map's scaling hides.
@@ -88,16 +93,54 @@ pub struct MapFiles {
     pub cam: String,
 }
 
+/// About one of an exit's pictures.
+#[derive(Debug, Serialize)]
+pub struct LayerRecord {
+    /// The method's name.
+    pub method: &'static str,
+    /// The tap or, of a fused map, all taps; none for what is made at the pixels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taps: Vec<String>,
+    /// The class's place among the exit's likeliest, from 1, where several are explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    pub target: usize,
+    pub target_label: String,
+    pub score: f32,
+    /// What is taken away from it, if it is a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minus: Option<String>,
+    pub status: Status,
+    /// Range of the raw map, or of the pixels' array.
+    pub min: f32,
+    pub max: f32,
+    /// The picture.
+    pub file: String,
+}
+
 impl ExitRecord {
     /// The record of an answer about an image that shows class `label`, without a map.
     pub fn new(answer: &ExitAnswer, labels: &[String], label: Option<usize>) -> Self {
-        ExitRecord {
-            exit: answer.exit,
-            class: answer.class,
-            label: labels[answer.class].clone(),
-            probability: answer.probabilities[answer.class],
-            label_rank: label.map(|label| answer.rank(label)),
-            map: None,
-        }
+        let ExitAnswer { exit, class, ref probabilities, .. } = *answer;
+        let label_rank = label.map(|label| answer.rank(label));
+        ExitRecord::about(exit, class, probabilities, labels, label_rank)
+    }
+
+    /// The same of a finding, without its maps.
+    pub fn of(finding: &Finding, labels: &[String], label: Option<usize>) -> Self {
+        let Finding { exit, class, ref probabilities, .. } = *finding;
+        let label_rank = label.map(|label| finding.class_rank(label));
+        ExitRecord::about(exit, class, probabilities, labels, label_rank)
+    }
+
+    fn about(
+        exit: usize,
+        class: usize,
+        probabilities: &[f32],
+        labels: &[String],
+        label_rank: Option<usize>,
+    ) -> Self {
+        let (label, probability) = (labels[class].clone(), probabilities[class]);
+        ExitRecord { exit, class, label, probability, label_rank, map: None, maps: Vec::new() }
     }
 }

@@ -1,8 +1,7 @@
-//! Which exits and which class: `--exits` and `--class`.
+//! Which exits: `--exits`.
 
 use std::str::FromStr;
 
-use msdcam::error::printable;
 use msdcam::{Error, Result};
 
 /// `all`, or numbers and ranges with both ends included: `1,3,10` or `2..5`.
@@ -51,45 +50,6 @@ impl Exits {
     }
 }
 
-/// The class that a map is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Class {
-    /// The one that the exit predicts.
-    Predicted,
-    /// A name, or a number from 0.
-    Named(String),
-}
-
-impl From<&str> for Class {
-    fn from(text: &str) -> Self {
-        if text == "predicted" { Class::Predicted } else { Class::Named(text.into()) }
-    }
-}
-
-impl Class {
-    /// The class's number; `None` for each exit's own. A name is taken before a number, and its
-    /// case does not matter.
-    ///
-    /// # Errors
-    /// When no class is called so: names some that there are.
-    pub fn resolve(&self, labels: &[String]) -> Result<Option<usize>> {
-        let Class::Named(name) = self else { return Ok(None) };
-        let exact = labels.iter().position(|label| label == name);
-        let any_case = || labels.iter().position(|label| label.to_lowercase() == name.to_lowercase());
-        let number = || name.parse().ok().filter(|&n: &usize| n < labels.len());
-        exact.or_else(any_case).or_else(number).map(Some).ok_or_else(|| {
-            const SHOWN: usize = 10;
-            let some: Vec<String> = labels.iter().take(SHOWN).map(|label| printable(label)).collect();
-            let more = if labels.len() > SHOWN { ", ..." } else { "" };
-            Error::usage(format!(
-                "class '{name}': the network has {}{more}, or by number 0 to {}",
-                some.join(", "),
-                labels.len() - 1
-            ))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,17 +76,5 @@ mod tests {
         {
             assert!(exits(text).unwrap_err().starts_with(cause), "{text}");
         }
-    }
-
-    #[test]
-    fn a_class_is_a_name_then_a_number() {
-        let labels = ["cat", "Dog", "0"].map(String::from);
-        let class = |text: &str| Class::from(text).resolve(&labels);
-        assert_eq!(class("predicted"), Ok(None));
-        assert_eq!(class("dog"), Ok(Some(1)));
-        assert_eq!(class("1"), Ok(Some(1)));
-        assert_eq!(class("0"), Ok(Some(2)));
-        let error = class("3").unwrap_err().to_string();
-        assert_eq!(error, "class '3': the network has cat, Dog, 0, or by number 0 to 2");
     }
 }

@@ -72,6 +72,7 @@ mod tests {
             probability,
             label_rank: None,
             map: None,
+            maps: Vec::new(),
         };
         let long = "x".repeat(100);
         let records = [record(1, "\u{e4}", 0.5), record(10, &long, 0.99999), record(11, "a\nb", f32::NAN)];

@@ -5,6 +5,7 @@ pub mod colour;
 pub mod contour;
 pub mod lines;
 pub mod overlay;
+pub mod pixels;
 pub mod strip;
 pub mod styles;
 

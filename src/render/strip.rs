@@ -7,7 +7,6 @@ use super::text::Style;
 use crate::heat::{HeatMap, Status};
 use crate::image::{Filter, Region, resample};
 use crate::picture::Picture;
-use crate::resize::bilinear;
 
 /// What one exit says.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +17,34 @@ pub struct Cell<'a> {
     pub label: &'a str,
     /// How sure it is, in [0, 1].
     pub probability: f32,
-    /// Where it looks.
-    pub heat: &'a HeatMap,
+    /// What its picture is.
+    pub shown: Shown<'a>,
+}
+
+/// The picture of a cell.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// A heat map over the photo.
+    Heat(&'a HeatMap),
+    /// A square picture of the cell's size.
+    Picture(&'a Picture),
+    /// The pale photo with two lines that say why there is nothing.
+    Nothing([&'static str; 2]),
+}
+
+/// What the colours mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Legend {
+    /// The two ends of the colour map; none where it is not one.
+    pub ends: Option<[String; 2]>,
+    /// The line below.
+    pub note: String,
+}
+
+impl Default for Legend {
+    fn default() -> Self {
+        Legend { ends: Some(["least".into(), "most".into()]), note: "each exit on its own scale".into() }
+    }
 }
 
 /// How the strip looks.
@@ -35,6 +60,8 @@ pub struct Options {
     pub heat_alpha: f32,
     /// Width and height of one picture in the strip, at least 112 pixels.
     pub cell: usize,
+    /// What stands on the right of the headline.
+    pub legend: Legend,
 }
 
 impl Default for Options {
@@ -45,6 +72,7 @@ impl Default for Options {
             colormap: Colormap::default(),
             heat_alpha: HEAT_ALPHA,
             cell: 176,
+            legend: Legend::default(),
         }
     }
 }
@@ -112,7 +140,11 @@ pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
     let colours = label_colours(cells);
     for (i, cell) in cells.iter().enumerate() {
         let (x, y) = position(i + 1);
-        page.place(x, y, &cell_picture(&photo, cell.heat, options));
+        match cell.shown {
+            Shown::Heat(heat) => page.place(x, y, &cell_picture(&photo, heat, options)),
+            Shown::Picture(picture) => page.place(x, y, picture),
+            Shown::Nothing(why) => page.place(x, y, &reason_picture(&photo, why)),
+        }
         let same = i > 0 && cells[i - 1].label == cell.label;
         let starts_row = (i + 1) % columns == 0;
         // Where the label stays, its bar reaches back over the gap.
@@ -129,26 +161,31 @@ pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
 
 /// Title and subtitle on the left; on the right, if there is room, what the colours mean.
 fn header(page: &mut Picture, options: &Options) {
-    const LEGEND: usize = 150;
+    const BAR_WIDTH: usize = 150;
     const LEAST: usize = 560;
+    const SPACE: usize = 8;
     let inner = page.width - 2 * MARGIN;
-    let room = if inner >= LEAST { inner - LEGEND - 100 } else { inner };
+    let Legend { ends, note } = &options.legend;
+    let width = |text: &str| SMALL.width(text).ceil() as usize;
+    let bar = ends.as_ref().map_or(0, |[low, high]| width(low) + width(high) + BAR_WIDTH + 2 * SPACE);
+    let legend = bar.max(width(note)) + 2 * SPACE;
+    let room = if inner >= LEAST { inner.saturating_sub(legend) } else { inner };
     let left = MARGIN as f32;
     TITLE.draw(page, left, (MARGIN + 18) as f32, &TITLE.fit(&options.title, room as f32));
     SMALL.draw(page, left, (MARGIN + 40) as f32, &SMALL.fit(&options.subtitle, room as f32));
     if inner < LEAST {
         return;
     }
-    let high = "most";
     let right = page.width - MARGIN;
-    let end = right - SMALL.width(high).ceil() as usize - 8;
-    for i in 0..LEGEND {
-        let colour = options.colormap.table()[i * 255 / (LEGEND - 1)];
-        page.fill(Area { x: end - LEGEND + i, y: MARGIN + 7, width: 1, height: 12 }, colour);
+    SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, note);
+    let Some([low, high]) = ends else { return };
+    let end = right - width(high) - SPACE;
+    for i in 0..BAR_WIDTH {
+        let colour = options.colormap.table()[i * 255 / (BAR_WIDTH - 1)];
+        page.fill(Area { x: end - BAR_WIDTH + i, y: MARGIN + 7, width: 1, height: 12 }, colour);
     }
-    SMALL.draw(page, (end + 8) as f32, (MARGIN + 18) as f32, high);
-    SMALL.draw_right(page, (end - LEGEND - 8) as f32, (MARGIN + 18) as f32, "least");
-    SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, "each exit on its own scale");
+    SMALL.draw(page, (end + SPACE) as f32, (MARGIN + 18) as f32, high);
+    SMALL.draw_right(page, (end - BAR_WIDTH - SPACE) as f32, (MARGIN + 18) as f32, low);
 }
 
 /// One colour for each label, in the order in which labels appear.
@@ -165,17 +202,28 @@ fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
 
 /// The heat map over a square photo, or the pale photo with the reason why there is none.
 pub fn cell_picture(photo: &Picture, heat: &HeatMap, options: &Options) -> Picture {
-    let size = photo.width;
-    let lines = match heat.status {
+    match heat.status {
         Status::Ok => {
-            let values = bilinear(&heat.values, (heat.height, heat.width), (size, size));
-            let heat = HeatMap { width: size, height: size, values, ..heat.clone() };
-            return overlay(photo, &heat, options.colormap, options.heat_alpha);
+            let heat = heat.resized(photo.height, photo.width);
+            overlay(photo, &heat, options.colormap, options.heat_alpha)
         }
+        status => reason_picture(photo, reason(status)),
+    }
+}
+
+/// Two lines that say why a heat map shows nothing.
+pub fn reason(status: Status) -> [&'static str; 2] {
+    match status {
+        Status::Ok => ["", ""],
         Status::Empty => ["no positive", "evidence"],
         Status::Constant => ["the same", "everywhere"],
         Status::Nonfinite => ["not a finite", "number"],
-    };
+    }
+}
+
+/// The pale photo with two lines that say why there is nothing to see.
+pub fn reason_picture(photo: &Picture, lines: [&str; 2]) -> Picture {
+    let size = photo.width;
     let mut pale = photo.clone();
     for pixel in pale.rgb.chunks_exact_mut(3) {
         // Rec. 601 brightness, brought close to white.

@@ -26,6 +26,9 @@ pub fn arrays(npz: &[u8]) -> HashMap<String, Array> {
         let shape = header.split(['(', ')']).nth(1).unwrap().split(',');
         let shape: Vec<usize> = shape.filter_map(|n| n.trim().parse().ok()).collect();
         let bytes = &bytes[data..];
+        if header.contains("'<U") {
+            continue; // text
+        }
         let numbers: Vec<f64> = if header.contains("'<f4'") {
             bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()
         } else {

@@ -10,3 +10,4 @@ np.save(here / "logits.npy", np.array([[0.5, -1.25, largest], [1e-40, 0.0, -0.0]
 np.save(here / "class.npy", np.array([3, -1, 2**63 - 1], np.int64))
 np.save(here / "one.npy", np.array(2.0, np.float32))
 np.save(here / "none.npy", np.zeros((0, 8, 8), np.float32))
+np.save(here / "tap.npy", np.array([["exit1"], ["\u00e4\U0001f408"]]))

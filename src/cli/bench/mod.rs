@@ -98,7 +98,7 @@ pub fn run(args: Args) -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
-    measurements.iter().for_each(|m| model.announce_notes(&m.explainer));
+    measurements.iter().for_each(|m| model.announce_notes(m.explainer.runner().notes()));
     let bar = progress(&model, &measurements);
     measure(
         &mut measurements,

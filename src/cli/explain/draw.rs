@@ -1,18 +1,22 @@
-//! The files of one image: overlays, film strip, arrays.
+//! The files of one image: pictures of every layer, film strips, arrays.
 
 use std::path::Path;
 
 use msdcam::Result;
-use msdcam::cam::{ExitAnswer, MapAnswer};
+use msdcam::cam::PixelMethod;
 use msdcam::files::write_atomically;
 use msdcam::heat::{HeatMap, Status};
 use msdcam::image::encode_png;
-use msdcam::npz::{self, Array, Values};
 use msdcam::picture::Picture;
 use msdcam::render::Colormap;
 use msdcam::render::overlay::{HEAT_ALPHA, overlay};
-use msdcam::render::strip::{self, Cell, strip};
+use msdcam::render::pixels::{PixelView, enlarged, pixel_picture};
+use msdcam::render::strip::{self, Cell, Legend, Shown, strip};
 
+use super::arrays;
+use super::layers::{Kind, Layer, Layers};
+use super::minus::Minus;
+use super::view::{Findings, View};
 use crate::cli::images::Photo;
 use crate::cli::timings::{Stage, Timings};
 
@@ -21,8 +25,9 @@ use crate::cli::timings::{Stage, Timings};
 pub struct Style {
     /// Class names.
     pub labels: Vec<String>,
-    /// The class that all maps are about, unless it is each exit's own.
-    pub target: Option<usize>,
+    pub layers: Layers,
+    /// The pixel methods, which layers count.
+    pub pixels: Vec<PixelMethod>,
     pub colormap: Colormap,
     /// Side of the network's input, to which the arrays' heat maps belong.
     pub input: usize,
@@ -36,44 +41,46 @@ pub struct Drawing<'a> {
     pub stem: String,
     /// The strip's headline.
     pub title: String,
-    /// The class that the photo shows, where the data set says.
-    pub label: Option<usize>,
+    /// The photo, with the class that it shows where the data set says.
     pub photo: &'a Photo,
-    pub answers: &'a [ExitAnswer],
+    pub findings: Findings<'a>,
 }
 
-/// One file of an image.
+/// One file of an image; layers and exits by their position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum File {
-    /// The overlay of the exit at this position.
-    Overlay(usize),
-    Strip,
+    /// What a layer shows of an exit.
+    Picture {
+        layer: usize,
+        exit: usize,
+    },
+    /// What a layer shows of all exits.
+    Strip {
+        layer: usize,
+    },
     Arrays,
-}
-
-impl Style {
-    /// The strip's second line.
-    fn subtitle(&self) -> String {
-        let class = match self.target {
-            None => "the class that each exit predicts",
-            Some(class) => &format!("the class {}", self.labels[class]),
-        };
-        format!("Grad-CAM of {class}; the network sees {0} x {0} pixels", self.input)
-    }
 }
 
 impl Drawing<'_> {
     /// Every file, the slowest first.
     pub fn files(&self) -> impl Iterator<Item = File> + use<> {
-        [File::Strip, File::Arrays].into_iter().chain((0..self.answers.len()).map(File::Overlay))
+        let layers = &self.style.layers.all;
+        let exits = self.findings.exits();
+        let strips = (0..layers.len()).map(|layer| File::Strip { layer });
+        let pictures = (0..layers.len())
+            .flat_map(move |layer| (0..exits).map(move |exit| File::Picture { layer, exit }));
+        strips.chain([File::Arrays]).chain(pictures)
     }
 
     /// The file's name.
     pub fn name(&self, file: File) -> String {
         let stem = &self.stem;
+        let layers = &self.style.layers.all;
         match file {
-            File::Overlay(i) => format!("{stem}_exit{:02}_cam.png", self.answers[i].exit),
-            File::Strip => format!("{stem}_strip.png"),
+            File::Picture { layer, exit } => {
+                format!("{stem}_exit{:02}_{}", self.findings.at(exit, 0).exit, layers[layer].picture)
+            }
+            File::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
             File::Arrays => format!("{stem}.npz"),
         }
     }
@@ -83,91 +90,133 @@ impl Drawing<'_> {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, file: File, folder: &Path, timings: &Timings) -> Result<()> {
+        let layers = &self.style.layers.all;
         let picture = timings.time(Stage::Draw, || match file {
-            File::Overlay(i) => Some(self.overlay(i)),
-            File::Strip => Some(self.strip()),
+            File::Picture { layer, exit } => Some(self.picture(&layers[layer], exit)),
+            File::Strip { layer } => Some(self.strip(&layers[layer])),
             File::Arrays => None,
         });
-        let bytes = timings.time(Stage::Encode, || picture.map_or_else(|| self.arrays(), |p| encode_png(&p)));
+        let bytes = timings.time(Stage::Encode, || match picture {
+            Some(picture) => encode_png(&picture),
+            None => arrays::encode(self.findings, self.style.input),
+        });
         timings.time(Stage::Write, || write_atomically(&folder.join(self.name(file)), &bytes))
     }
 
-    /// The heat map of the exit at position `i` over the photo.
-    fn overlay(&self, i: usize) -> Picture {
-        let view = self.view();
-        let heat = self.heat(i, view.width);
-        match heat.status {
-            Status::Ok => overlay(view, &heat, self.style.colormap, HEAT_ALPHA),
-            // One even colour would look like an answer; this picture says why there is none.
-            _ => strip::cell_picture(view, &heat, &strip::Options::default()),
+    /// What `layer` shows of the exit at position `i`.
+    fn picture(&self, layer: &Layer, i: usize) -> Picture {
+        let photo = self.photo();
+        match self.shown(layer, i, photo.width) {
+            Drawn::Picture(picture) => picture,
+            Drawn::Heat(heat) => overlay(photo, &heat, self.colormap(layer), HEAT_ALPHA),
+            Drawn::Nothing(why) => strip::reason_picture(photo, why),
         }
     }
 
-    /// The heat map of the exit at position `i`, `side` x `side`.
-    pub fn heat(&self, i: usize, side: usize) -> HeatMap {
-        let map = self.map(i);
-        HeatMap::new(&map.map, (map.shape.h, map.shape.w), (side, side))
+    /// The same, `side` x `side`, before it is laid over the photo.
+    fn shown(&self, layer: &Layer, i: usize, side: usize) -> Drawn {
+        // One even colour would look like an answer; words say why there is none.
+        let why = match (self.findings.status(layer, i), layer) {
+            (Status::Ok, _) => None,
+            (Status::Empty, Layer { minus: Some(_), .. }) => Some(["no", "difference"]),
+            (Status::Empty, Layer { kind: Kind::Pixels { .. }, .. }) => Some(["zero", "everywhere"]),
+            (status, _) => Some(strip::reason(status)),
+        };
+        if let Some(why) = why {
+            return Drawn::Nothing(why);
+        }
+        match self.findings.view(layer, i, side) {
+            View::Heat(heat) => Drawn::Heat(heat),
+            View::Signed(mut heat) => {
+                heat.values.iter_mut().for_each(|v| *v = 0.5 + 0.5 * *v);
+                Drawn::Heat(heat)
+            }
+            View::Pixels(pixels) => {
+                let size = (pixels.shape.h, pixels.shape.w);
+                let picture = pixel_picture(&pixels.values, size, pixel_view(pixels.method));
+                Drawn::Picture(enlarged(&picture, side))
+            }
+        }
     }
 
     /// The part of the photo that the network saw.
-    fn view(&self) -> &Picture {
+    fn photo(&self) -> &Picture {
         self.photo.view.as_ref().expect("explain asks for a view")
     }
 
-    fn map(&self, i: usize) -> &MapAnswer {
-        self.answers[i].map.as_ref().expect("explain asks for maps")
+    fn colormap(&self, layer: &Layer) -> Colormap {
+        match (layer.kind, layer.minus) {
+            (_, Some(_)) => Colormap::RdBuR,
+            (Kind::Pixels { method }, _) => match pixel_view(self.style.pixels[method]) {
+                PixelView::Signed => Colormap::RdBuR,
+                PixelView::Colour | PixelView::Magnitude => Colormap::Grey,
+            },
+            _ => self.style.colormap,
+        }
     }
 
-    fn strip(&self) -> Picture {
+    fn strip(&self, layer: &Layer) -> Picture {
+        let input = self.style.input;
         let options = strip::Options {
             title: self.title.clone(),
-            subtitle: self.style.subtitle(),
-            colormap: self.style.colormap,
+            subtitle: format!("{}; the network sees {input} x {input} pixels", layer.subtitle),
+            colormap: self.colormap(layer),
+            legend: self.legend(layer),
             ..strip::Options::default()
         };
-        let heats: Vec<HeatMap> = (0..self.answers.len()).map(|i| self.heat(i, options.cell)).collect();
-        let cells = self.answers.iter().zip(&heats).map(|(answer, heat)| Cell {
-            exit: answer.exit,
-            label: &self.style.labels[answer.class],
-            probability: answer.probabilities[answer.class],
-            heat,
+        let drawn: Vec<Drawn> =
+            (0..self.findings.exits()).map(|i| self.shown(layer, i, options.cell)).collect();
+        let cells = drawn.iter().enumerate().map(|(i, drawn)| {
+            let finding = self.findings.at(i, layer.rank);
+            Cell {
+                exit: finding.exit,
+                label: &self.style.labels[finding.class],
+                probability: finding.probabilities[finding.class],
+                shown: match drawn {
+                    Drawn::Heat(heat) => Shown::Heat(heat),
+                    Drawn::Picture(picture) => Shown::Picture(picture),
+                    Drawn::Nothing(why) => Shown::Nothing(*why),
+                },
+            }
         });
-        let cells: Vec<Cell> = cells.collect();
-        strip(self.view(), &cells, &options)
+        strip(self.photo(), &cells.collect::<Vec<_>>(), &options)
     }
 
-    /// `logits (E, classes)`, `class (E)`, `cam (E, h, w)` and `heatmap (E, H, W)`, and for which
-    /// exits and about which classes: `exit (E)`, `target (E)`.
-    fn arrays(&self) -> Vec<u8> {
-        let exits = self.answers.len();
-        let answers = || self.answers.iter();
-        let maps = || (0..exits).map(|i| self.map(i));
-        let integers =
-            |values: &mut dyn Iterator<Item = usize>| values.map(|v| v as i64).collect::<Vec<i64>>();
-        let logits: Vec<f32> = answers().flat_map(|a| &a.logits).copied().collect();
-        let cam: Vec<f32> = maps().flat_map(|m| &m.map).copied().collect();
-        let side = self.style.input;
-        let heat: Vec<f32> = (0..exits).flat_map(|i| self.heat(i, side).values).collect();
-        let (h, w) = (self.map(0).shape.h, self.map(0).shape.w);
-        npz::encode(&[
-            Array { name: "logits", shape: &[exits, logits.len() / exits], values: Values::F32(&logits) },
-            Array {
-                name: "class",
-                shape: &[exits],
-                values: Values::I64(&integers(&mut answers().map(|a| a.class))),
+    fn legend(&self, layer: &Layer) -> Legend {
+        let signed = |low: &str, high: &str| Some([low.to_string(), high.to_string()]);
+        let own = "each exit on its own scale";
+        match (layer.kind, layer.minus) {
+            (_, Some(Minus::Exit(exit))) => Legend {
+                ends: signed(&format!("exit {exit}"), "this exit"),
+                note: "each map on its own scale before".into(),
             },
-            Array { name: "cam", shape: &[exits, h, w], values: Values::F32(&cam) },
-            Array { name: "heatmap", shape: &[exits, side, side], values: Values::F32(&heat) },
-            Array {
-                name: "exit",
-                shape: &[exits],
-                values: Values::I64(&integers(&mut answers().map(|a| a.exit))),
+            (_, Some(Minus::RunnerUp)) => {
+                Legend { ends: signed("next class", "this class"), note: own.into() }
+            }
+            (Kind::Pixels { method }, _) => match pixel_view(self.style.pixels[method]) {
+                PixelView::Signed => Legend { ends: signed("against", "for"), note: own.into() },
+                PixelView::Magnitude => Legend::default(),
+                PixelView::Colour => Legend { ends: None, note: format!("grey: nothing; {own}") },
             },
-            Array {
-                name: "target",
-                shape: &[exits],
-                values: Values::I64(&integers(&mut maps().map(|m| m.target))),
-            },
-        ])
+            _ => Legend::default(),
+        }
+    }
+}
+
+/// What is drawn of an exit.
+enum Drawn {
+    Heat(HeatMap),
+    Picture(Picture),
+    Nothing([&'static str; 2]),
+}
+
+/// How a method's array is drawn: guided backpropagation in colours, as its paper has it; what is
+/// a share of the score by its sign; gradients, whose sign depends on what the network takes for
+/// dark, by their magnitude.
+fn pixel_view(method: PixelMethod) -> PixelView {
+    match method {
+        PixelMethod::GuidedBackprop | PixelMethod::GuidedGradCam => PixelView::Colour,
+        PixelMethod::GradientTimesInput | PixelMethod::IntegratedGradients => PixelView::Signed,
+        PixelMethod::InputGradient | PixelMethod::SmoothGrad => PixelView::Magnitude,
     }
 }

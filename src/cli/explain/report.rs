@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use msdcam::cam::ExitAnswer;
+use msdcam::cam::PixelMap;
 use msdcam::error::printable;
 use serde::Serialize;
 
 use super::draw::{Drawing, File};
-use crate::cli::records::{ExitRecord, MapFiles, MapRecord};
+use super::layers::{Kind, Layer};
+use crate::cli::records::{ExitRecord, LayerRecord, MapFiles, MapRecord};
 use crate::cli::table;
 
 /// What was found in an image.
@@ -24,41 +25,120 @@ pub struct Found {
 #[derive(Debug, Serialize)]
 struct Files {
     strip: String,
+    /// Every layer's, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strips: Vec<String>,
     arrays: String,
 }
 
 /// What was found; file names with the folder where `folder` is given.
 pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
-    let name = |file| {
-        let name = drawing.name(file);
-        folder.map_or(name.clone(), |folder| folder.join(&name).to_string_lossy().into_owned())
-    };
-    let style = drawing.style;
-    let exit = |(i, answer): (usize, &ExitAnswer)| {
-        let heat = drawing.heat(i, style.input);
-        let target = style.target.unwrap_or(answer.class);
-        let map = MapRecord {
-            target,
-            target_label: style.labels[target].clone(),
-            status: heat.status,
-            map_min: heat.min,
-            map_max: heat.max,
-            files: MapFiles { cam: name(File::Overlay(i)) },
-        };
-        ExitRecord { map: Some(map), ..ExitRecord::new(answer, &style.labels, drawing.label) }
-    };
+    let report = Report { drawing, folder };
+    let layers = drawing.style.layers.all.len();
+    let strips: Vec<String> = (0..layers).map(|layer| report.name(File::Strip { layer })).collect();
     Found {
         width: drawing.photo.width,
         height: drawing.photo.height,
-        exits: drawing.answers.iter().enumerate().map(exit).collect(),
-        files: Files { strip: name(File::Strip), arrays: name(File::Arrays) },
+        exits: (0..drawing.findings.exits()).map(|i| report.exit(i)).collect(),
+        files: Files {
+            strip: strips[0].clone(),
+            strips: if layers > 1 { strips } else { Vec::new() },
+            arrays: report.name(File::Arrays),
+        },
     }
+}
+
+struct Report<'a> {
+    drawing: &'a Drawing<'a>,
+    folder: Option<&'a Path>,
+}
+
+impl Report<'_> {
+    fn name(&self, file: File) -> String {
+        let name = self.drawing.name(file);
+        self.folder.map_or(name.clone(), |folder| folder.join(&name).to_string_lossy().into_owned())
+    }
+
+    /// The record of the exit at position `i`.
+    fn exit(&self, i: usize) -> ExitRecord {
+        let style = self.drawing.style;
+        let layers = &style.layers.all;
+        let map = match layers[0].kind {
+            Kind::Pixels { .. } => None,
+            kind => Some(self.map(i, kind)),
+        };
+        let several = layers.len() > 1 || map.is_none();
+        let maps = layers.iter().enumerate().filter(|_| several);
+        let maps = maps.map(|(number, layer)| self.layer(i, number, layer)).collect();
+        ExitRecord {
+            map,
+            maps,
+            ..ExitRecord::of(self.drawing.findings.at(i, 0), &style.labels, self.drawing.photo.label)
+        }
+    }
+
+    /// The record of the first layer, a heat map.
+    fn map(&self, i: usize, kind: Kind) -> MapRecord {
+        let Drawing { style, findings, .. } = self.drawing;
+        let finding = findings.at(i, 0);
+        let heat = findings.own_heat(kind, finding);
+        MapRecord {
+            target: finding.target,
+            target_label: style.labels[finding.target].clone(),
+            score: finding.score,
+            status: heat.status,
+            map_min: heat.min,
+            map_max: heat.max,
+            files: MapFiles { cam: self.name(File::Picture { layer: 0, exit: i }) },
+        }
+    }
+
+    fn layer(&self, i: usize, number: usize, layer: &Layer) -> LayerRecord {
+        let Drawing { style, findings, .. } = self.drawing;
+        let finding = findings.at(i, layer.rank);
+        let (method, taps, (min, max)) = match layer.kind {
+            Kind::Map { method, tap } => {
+                let map = findings.map(finding, method, tap);
+                (map.method.name(), vec![map.tap.clone()], (map.heat.min, map.heat.max))
+            }
+            Kind::Fused { method } => {
+                let fused = &finding.fused[method];
+                (fused.method.name(), fused.taps.clone(), (fused.heat.min, fused.heat.max))
+            }
+            Kind::Pixels { method } => {
+                let pixels = &finding.pixels[method];
+                (pixels.method.name(), Vec::new(), range(pixels))
+            }
+        };
+        LayerRecord {
+            method,
+            taps,
+            rank: (style.layers.ranks > 1).then_some(layer.rank + 1),
+            target: finding.target,
+            target_label: style.labels[finding.target].clone(),
+            score: finding.score,
+            minus: layer.minus.map(|minus| minus.name()),
+            status: findings.status(layer, i),
+            min,
+            max,
+            file: self.name(File::Picture { layer: number, exit: i }),
+        }
+    }
+}
+
+fn range(pixels: &PixelMap) -> (f32, f32) {
+    let values = pixels.values.iter().copied();
+    values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }
 
 /// The image's name, a line for each exit, and where to look next.
 pub fn for_people(id: &str, found: &Found) -> String {
     let Found { width, height, exits, files } = found;
     let image = printable(id);
-    let table = table::exits(exits);
-    format!("{image} ({width} x {height})\n{table}  film strip: {}\n", printable(&files.strip))
+    let mut text = format!("{image} ({width} x {height})\n{}", table::exits(exits));
+    text += &format!("  film strip: {}\n", printable(&files.strip));
+    for strip in files.strips.iter().skip(1) {
+        text += &format!("              {}\n", printable(strip));
+    }
+    text
 }

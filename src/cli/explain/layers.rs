@@ -1,0 +1,177 @@
+//! What a run shows of each exit: one layer for each method, tap and class, and its names in files,
+//! arrays and headlines.
+
+use msdcam::cam::{MapMethod, Smoothing, Study, Target};
+use msdcam::msdnet::Network;
+use msdcam::{Error, Result};
+
+use super::minus::Minus;
+
+/// Where in a finding a layer's numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The map of this method of the study at this one of its taps.
+    Map { method: usize, tap: usize },
+    /// The map of all taps together.
+    Fused { method: usize },
+    /// The array of this pixel method of the study.
+    Pixels { method: usize },
+}
+
+/// The same thing at every exit: what fills one film strip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    pub kind: Kind,
+    /// Which of an exit's findings it is of, from 0.
+    pub rank: usize,
+    /// What is taken away from it, if this is a difference.
+    pub minus: Option<Minus>,
+    /// What its picture is called behind `photo_exit01_`.
+    pub picture: String,
+    /// What its film strip is called behind `photo_`.
+    pub strip: String,
+    /// The film strip's second line.
+    pub subtitle: String,
+}
+
+/// A run's layers, the one first that tables and results show.
+#[derive(Debug, Clone)]
+pub struct Layers {
+    pub all: Vec<Layer>,
+    /// What each of the study's taps is called, whatever the exit; as `--tap` has it.
+    pub taps: Vec<String>,
+    /// Findings for each exit.
+    pub ranks: usize,
+}
+
+impl Layers {
+    /// The layers of `study`, and of its differences from `minus`.
+    ///
+    /// # Errors
+    /// When there is nothing from which `minus` could be taken away, or no such exit.
+    pub fn new(study: &Study, minus: Option<Minus>, network: &Network, labels: &[String]) -> Result<Layers> {
+        check(study, minus)?;
+        let taps = study.taps_of(network, study.exits[0])?;
+        let taps: Vec<String> = taps.iter().map(|tap| study.taps.column(&tap.name).into()).collect();
+        let maps = (0..study.maps.len()).flat_map(|method| {
+            let fused = study.fusion.map(|_| Kind::Fused { method });
+            fused.into_iter().chain((0..taps.len()).map(move |tap| Kind::Map { method, tap }))
+        });
+        let maps: Vec<Kind> = maps.collect();
+        let with_difference = |kind: &Kind| match minus {
+            Some(Minus::RunnerUp) => matches!(kind, Kind::Map { .. }),
+            Some(Minus::Exit(_)) => true,
+            None => false,
+        };
+        let differences = maps.iter().filter(|kind| with_difference(kind)).map(|&kind| (kind, minus));
+        let pixels = (0..study.pixels.len()).map(|method| (Kind::Pixels { method }, None));
+        let kinds: Vec<_> = maps.iter().map(|&kind| (kind, None)).chain(differences).chain(pixels).collect();
+
+        let ranks = study.target.ranks();
+        let words = Words { study, taps: &taps, labels };
+        let layer = |kind: Kind, rank: usize, minus: Option<Minus>| {
+            let parts = words.parts(kind, rank, minus);
+            let strip = ["strip"].into_iter().chain(parts.iter().map(String::as_str).filter(|&p| p != "cam"));
+            let strip = strip.collect::<Vec<_>>().join("_") + ".png";
+            let subtitle = words.subtitle(kind, rank, minus);
+            Layer { kind, rank, minus, picture: parts.join("_") + ".png", strip, subtitle }
+        };
+        let all = kinds.iter().flat_map(|&(kind, minus)| (0..ranks).map(move |rank| (kind, rank, minus)));
+        let all = all.map(|(kind, rank, minus)| layer(kind, rank, minus)).collect();
+        Ok(Layers { all, taps, ranks })
+    }
+}
+
+fn check(study: &Study, minus: Option<Minus>) -> Result<()> {
+    let Some(minus) = minus else { return Ok(()) };
+    if study.maps.is_empty() {
+        return Err(Error::usage(format!(
+            "minus {}: no method that makes heat maps is asked for",
+            minus.name()
+        )));
+    }
+    match minus {
+        Minus::Exit(exit) if !study.exits.contains(&exit) => {
+            let exits: Vec<String> = study.exits.iter().map(usize::to_string).collect();
+            Err(Error::usage(format!("minus exit{exit}: the exits asked for are {}", exits.join(", "))))
+        }
+        Minus::RunnerUp if study.smoothing != Smoothing::None => {
+            let smoothing = study.smoothing.name();
+            Err(Error::usage(format!("minus runner-up: --smooth {smoothing} has no signs to subtract")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes names.
+struct Words<'a> {
+    study: &'a Study,
+    taps: &'a [String],
+    labels: &'a [String],
+}
+
+impl Words<'_> {
+    /// The parts of a picture's name. The first map method is `cam`, as if it were alone.
+    fn parts(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> Vec<String> {
+        let map = |method: usize| match method {
+            0 => "cam".to_string(),
+            _ => self.study.maps[method].name().into(),
+        };
+        let mut parts = match kind {
+            Kind::Map { method, tap } if self.taps.len() > 1 => vec![map(method), self.taps[tap].clone()],
+            Kind::Map { method, .. } => vec![map(method)],
+            Kind::Fused { method: 0 } => vec!["fused".into()],
+            Kind::Fused { method } => vec![map(method), "fused".into()],
+            Kind::Pixels { method } => vec![self.study.pixels[method].name().into()],
+        };
+        if self.study.target.ranks() > 1 {
+            parts.push(format!("top{}", rank + 1));
+        }
+        match minus {
+            Some(Minus::Exit(exit)) => parts.push(format!("minus_exit{exit:02}")),
+            Some(Minus::RunnerUp) => parts.push("minus_runner-up".into()),
+            None => {}
+        }
+        parts
+    }
+
+    fn subtitle(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> String {
+        let Study { maps, pixels, taps, fusion, score, smoothing, .. } = self.study;
+        let (title, map) = match kind {
+            Kind::Map { method, .. } | Kind::Fused { method } => (maps[method].title(), Some(maps[method])),
+            Kind::Pixels { method } => (pixels[method].title(), None),
+        };
+        let at = match (kind, fusion) {
+            (Kind::Map { tap, .. }, _) if *taps != Default::default() => format!(" at {}", self.taps[tap]),
+            (Kind::Fused { .. }, Some(fusion)) => format!(" of {} taps, {}", self.taps.len(), fusion.name()),
+            _ => String::new(),
+        };
+        let class = match map {
+            Some(MapMethod::EigenCam) => " whatever the class".to_string(),
+            _ => format!(" of {}", self.class(rank)),
+        };
+        let against = match minus {
+            Some(Minus::Exit(exit)) => format!(" minus exit {exit}'s"),
+            Some(Minus::RunnerUp) => " minus the next likeliest".into(),
+            None if *score != Default::default() => format!(", {}", score.name()),
+            None => String::new(),
+        };
+        let smooth = if map.is_some() && *smoothing != Default::default() {
+            format!(", smoothed by {}", smoothing.name())
+        } else {
+            String::new()
+        };
+        format!("{title}{at}{class}{against}{smooth}")
+    }
+
+    fn class(&self, rank: usize) -> String {
+        match self.study.target {
+            Target::Predicted => "the class that each exit predicts".into(),
+            Target::Final => "the class that the last exit predicts".into(),
+            Target::Label => "the image's label".into(),
+            Target::Class(class) => format!("the class {}", self.labels[class]),
+            Target::Top(_) if rank == 0 => "each exit's likeliest class".into(),
+            Target::Top(_) => format!("each exit's class number {}", rank + 1),
+        }
+    }
+}
