@@ -10,6 +10,7 @@ pub mod cuda;
 pub mod dataset;
 pub mod device;
 pub mod error;
+pub mod evaluation;
 pub mod files;
 pub mod graph;
 pub mod heat;

@@ -1,0 +1,73 @@
+//! Whether an exit is as sure as it is right (Guo et al. 2017, arXiv 1706.04599).
+
+use serde::{Deserialize, Serialize};
+
+use super::Outcome;
+
+/// Equal bins of the probability of the predicted class, the usual number.
+pub const BINS: usize = 15;
+
+/// How sure an exit is, and how often it is right then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Expected calibration error, 0 to 1: the mean over images of |accuracy - confidence| of
+    /// their bin.
+    pub ece: f64,
+    /// The bins of the reliability diagram.
+    pub reliability: Vec<Bin>,
+}
+
+/// The images about which an exit is so sure: above `from`, at most `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// Lower bound of the probability, not in the bin.
+    pub from: f64,
+    /// Upper bound, in the bin.
+    pub to: f64,
+    /// How many images.
+    pub images: u64,
+    /// Their mean probability; `None` without images.
+    pub confidence: Option<f64>,
+    /// The share of them that is right, 0 to 1.
+    pub accuracy: Option<f64>,
+}
+
+impl Calibration {
+    /// That of the exit at position `exit`.
+    pub(super) fn new(outcomes: &[Outcome], exit: usize) -> Calibration {
+        let mut sums = [(0_u64, 0.0, 0_u64); BINS];
+        for outcome in outcomes.iter().map(|outcome| &outcome.exits[exit]) {
+            let (images, confidence, right) = &mut sums[bin(outcome.probability)];
+            *images += 1;
+            *confidence += f64::from(outcome.probability);
+            *right += u64::from(outcome.is_right());
+        }
+        let bound = |i: usize| i as f64 / BINS as f64;
+        let bin = |(i, &(images, confidence, right)): (usize, &(u64, f64, u64))| {
+            let mean = |sum: f64| (images > 0).then(|| sum / images as f64);
+            let (confidence, accuracy) = (mean(confidence), mean(right as f64));
+            Bin { from: bound(i), to: bound(i + 1), images, confidence, accuracy }
+        };
+        let reliability: Vec<Bin> = sums.iter().enumerate().map(bin).collect();
+        let error = |bin: &Bin| Some(bin.images as f64 * (bin.accuracy? - bin.confidence?).abs());
+        let ece = reliability.iter().filter_map(error).sum::<f64>() / outcomes.len() as f64;
+        Calibration { ece, reliability }
+    }
+}
+
+/// The bin of a probability. One that is no number counts as unsure.
+fn bin(probability: f32) -> usize {
+    let above = (f64::from(probability) * BINS as f64).ceil();
+    (above as usize).clamp(1, BINS) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_has_its_upper_bound() {
+        assert_eq!([1e-9, 0.2, 0.200001, 0.999, 1.0].map(bin), [0, 3, 3, 14, 14]);
+        assert_eq!([0.0, f32::NAN].map(bin), [0, 0]);
+    }
+}
