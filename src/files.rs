@@ -1,8 +1,8 @@
 //! Writing a file whole or not at all.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -32,24 +32,76 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
-    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
-        return Err(Error::write(path, "is not a regular file"));
-    }
-    let (temporary, mut file) = create_beside(path)?;
-    let written = file.write_all(bytes).and_then(|()| {
-        if durable {
-            file.sync_all()?;
+    let mut replacement = Replacement::create(path)?;
+    replacement.write_all(bytes).map_err(|e| Error::write(path, e))?;
+    replacement.commit(durable)
+}
+
+/// A file that is written piece by piece and takes its name when all is there, as with
+/// [`write_atomically`]. Dropped before that, nothing of it remains.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    temporary: PathBuf,
+    /// `None` once it is closed.
+    file: Option<BufWriter<File>>,
+    committed: bool,
+}
+
+impl Replacement {
+    /// Begins a file that will be `path`.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn create(path: &Path) -> Result<Replacement> {
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            return Err(Error::write(path, "is not a regular file"));
         }
-        // Closed before the rename; some file systems report a full disk only then.
-        drop(file);
-        fs::rename(&temporary, path)?;
-        if durable { sync_folder(path) } else { Ok(()) }
-    });
-    written.map_err(|e| {
-        // Nothing more can be done if this fails too; the first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        Error::write(path, e)
-    })
+        let (temporary, file) = create_beside(path)?;
+        Ok(Replacement { path: path.into(), temporary, file: Some(BufWriter::new(file)), committed: false })
+    }
+
+    /// Gives the file its name; where `durable`, it is on the disk then.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn commit(mut self, durable: bool) -> Result<()> {
+        let renamed = self.writer().flush().and_then(|()| {
+            if durable {
+                self.writer().get_ref().sync_all()?;
+            }
+            // Closed before the rename: other programs may forbid that of an open file.
+            self.file = None;
+            fs::rename(&self.temporary, &self.path)?;
+            self.committed = true;
+            if durable { sync_folder(&self.path) } else { Ok(()) }
+        });
+        renamed.map_err(|e| Error::write(&self.path, e))
+    }
+
+    fn writer(&mut self) -> &mut BufWriter<File> {
+        self.file.as_mut().expect("open until it is committed")
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer().flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.file = None;
+            // Nothing more can be done if this fails too; the first error is the one to report.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// Puts the new name of `path` on the disk.
@@ -84,11 +136,20 @@ fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
     }
 }
 
+/// The name that the temporary file `name` would have got; `None` if it is none of these functions'. Of
+/// a very long name it is the beginning.
+pub fn temporary_for(name: &OsStr) -> Option<&OsStr> {
+    let (of, unique) = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (process, count) = unique.split_once('-')?;
+    (is_number(process) && is_number(count)).then_some(OsStr::new(of))
+}
+
 /// The longest file name that common file systems take, in bytes.
 const NAME_MAX: usize = 255;
 
 /// The start of `name`, at most `limit` bytes of it.
-fn shortened(name: &std::ffi::OsStr, limit: usize) -> OsString {
+fn shortened(name: &OsStr, limit: usize) -> OsString {
     if name.len() <= limit {
         return name.to_owned();
     }
@@ -126,6 +187,35 @@ mod tests {
         write_durably(&path, b"new").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&path), mode(&other));
+    }
+
+    #[test]
+    fn a_file_in_pieces_is_there_when_it_is_committed_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        for (end, expected) in [(false, None), (true, Some("one\ntwo\n"))] {
+            let mut file = Replacement::create(&path).unwrap();
+            file.write_all(b"one\n").and_then(|()| file.write_all(b"two\n")).unwrap();
+            assert!(!path.exists());
+            if end {
+                file.commit(false).unwrap()
+            } else {
+                drop(file)
+            }
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected);
+            assert_eq!(names(folder.path()).len(), usize::from(end));
+        }
+    }
+
+    #[test]
+    fn a_temporary_file_tells_what_it_would_have_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let _unfinished = Replacement::create(&folder.path().join("a.b.png")).unwrap();
+        let [name] = &names(folder.path())[..] else { panic!() };
+        assert_eq!(temporary_for(name), Some(OsStr::new("a.b.png")));
+        for name in ["a.b.png", ".a.tmp", ".a.1.tmp", ".a.1-x.tmp", ".a.-1.tmp", "a.1-2.tmp", ".a.1-2.png"] {
+            assert_eq!(temporary_for(OsStr::new(name)), None, "{name}");
+        }
     }
 
     #[cfg(unix)]

@@ -20,6 +20,7 @@ pub mod npz;
 pub mod picture;
 pub mod render;
 pub mod resize;
+pub mod run;
 pub mod tensor;
 
 pub use error::{Error, Result};

@@ -12,7 +12,6 @@ mod draw;
 mod folder;
 mod layers;
 mod minus;
-mod names;
 mod report;
 mod run;
 mod statuses;

@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use indicatif::ProgressBar;
 use msdcam::cam::{Finding, Smoothing, Study, Target};
 use msdcam::dataset::{Dataset, Item};
+use msdcam::run::FlatNames;
 use msdcam::{Error, Result};
 
 use super::Args;
 use super::draw::{Drawing, File, Style};
 use super::folder::Folder;
-use super::names::Names;
 use super::report;
 use super::statuses::Statuses;
 use super::view::Findings;
@@ -95,7 +95,7 @@ fn with_labels(target: Target, items: &[Item], photos: Vec<Result<Photo>>) -> Ve
 /// Draws and tells about what was found.
 struct Drawer<'a> {
     setting: Setting<'a>,
-    names: Names,
+    names: FlatNames,
     bar: ProgressBar,
     output: Output,
     done: Done,
@@ -107,7 +107,7 @@ impl<'r> Drawer<'r> {
         let folder = Folder::open(&args.output)?;
         Ok(Drawer {
             setting,
-            names: Names::default(),
+            names: FlatNames::default(),
             bar: images::progress(model, dataset.len()),
             output: Output::default(),
             done: Done {
@@ -149,7 +149,13 @@ impl<'r> Drawer<'r> {
                 layers: &style.layers,
                 smoothed: study.smoothing != Smoothing::None,
             };
-            Ok(Drawing { style, stem: self.names.stem(path), title, photo, findings })
+            Ok(Drawing {
+                style,
+                stem: self.names.stem(&path.file_stem().unwrap_or_default().to_string_lossy()),
+                title,
+                photo,
+                findings,
+            })
         };
         items.iter().zip(answered).map(drawing).collect()
     }

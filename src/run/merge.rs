@@ -1,0 +1,173 @@
+//! One run of all its shards.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::journal::{Entry, Journal};
+use super::settings::differences;
+use super::sweep::sweep;
+use super::under_way::{Summary, check_others};
+use super::{Disk, Lock, Shard, end, names, parts};
+use crate::{Error, Result};
+
+/// A finished shard.
+struct Source {
+    folder: PathBuf,
+    shard: Shard,
+    journal: Journal,
+}
+
+/// Makes a run in `out` of the shards in `folders`: the files, byte for byte, of a run that was never
+/// divided. Pictures become links to the shards' where the file system has links. `out` may be one of the
+/// folders: its pictures stay where they are, and the shards' journals go. Cut off, it is just repeated.
+///
+/// # Errors
+/// [`Error::Refused`] when shards are missing, not finished, there twice, of different runs, or have lost
+/// files; [`Error::Usage`] when `out` has another run; [`Error::Write`].
+pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary> {
+    let in_place = |folder: &Path| same(folder, out);
+    if folders.iter().any(|folder| in_place(folder))
+        && let Some((_, summary)) = end::read_manifest(out, Shard::WHOLE)?
+    {
+        forget_shards(disk, out)?;
+        return Ok(summary);
+    }
+    let sources = sources(folders)?;
+    let header = sources[0].journal.header().clone();
+    disk.make_folder(out)?;
+    let _lock = Lock::take(out, &out.join(parts::lock(Shard::WHOLE)))?;
+    if !folders.iter().any(|folder| in_place(folder)) {
+        check_others(out, Shard::WHOLE)?;
+    }
+    if let Some((manifest, _)) = end::read_manifest(out, Shard::WHOLE)? {
+        end::compare(out, &manifest, &header.settings, &header.remarks)?;
+    }
+    sweep(disk, out, Shard::WHOLE, 0..header.images)?;
+    for source in &sources {
+        if !in_place(&source.folder) {
+            source.link(disk, out)?;
+        }
+        end::sync(disk, out, &source.journal)?;
+    }
+    let count = |of: fn(&Journal) -> usize| sources.iter().map(|source| of(&source.journal)).sum::<usize>();
+    let failed = count(Journal::failed);
+    let summary = Summary { images: count(Journal::done) + failed, failed };
+    let entries = || sources.iter().flat_map(|source| source.journal.entries());
+    end::write(disk, out, &header, summary, entries)?;
+    if folders.iter().any(|folder| in_place(folder)) {
+        drop(sources);
+        forget_shards(disk, out)?;
+    }
+    Ok(summary)
+}
+
+/// Removes what tells of shards from a folder that has become the whole.
+fn forget_shards(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    for shard in parts::found(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
+        disk.remove(&folder.join(parts::manifest(shard)))?;
+        disk.remove(&folder.join(parts::journal(shard)))?;
+    }
+    Ok(())
+}
+
+/// The shards in `folders`, all of one set, in its order.
+fn sources(folders: &[PathBuf]) -> Result<Vec<Source>> {
+    let mut all: BTreeMap<Shard, Source> = BTreeMap::new();
+    for folder in folders {
+        for source in in_folder(folder)? {
+            if let Some(first) = all.values().next() {
+                source.check_like(first)?;
+            }
+            if let Some(other) = all.get(&source.shard) {
+                return Err(source.refused(format!("is in {} too", other.folder.display())));
+            }
+            all.insert(source.shard, source);
+        }
+    }
+    let Some(first) = all.values().next() else { return Err(Error::usage("no shards are given")) };
+    let of = (1..=first.shard.count()).filter_map(|index| Shard::new(index, first.shard.count()));
+    let missing: Vec<String> = of.filter(|s| !all.contains_key(s)).map(|s| s.to_string()).collect();
+    if !missing.is_empty() {
+        let (shards, are) = if missing.len() == 1 { ("shard", "is") } else { ("shards", "are") };
+        let cause = format!("{shards} {} {are} missing", missing.join(", "));
+        return Err(Error::refused(&first.folder, format!("beside shard {}", first.shard), cause));
+    }
+    Ok(all.into_values().collect())
+}
+
+/// The finished shards in a folder.
+fn in_folder(folder: &Path) -> Result<Vec<Source>> {
+    let shards = parts::found(folder)?;
+    if shards.iter().all(|&shard| shard == Shard::WHOLE) {
+        let cause = if shards.is_empty() { "no shard is in it" } else { "holds a whole run, not a shard" };
+        return Err(Error::refused(folder, "folder", cause));
+    }
+    shards.into_iter().filter(|&shard| shard != Shard::WHOLE).map(|shard| open(folder, shard)).collect()
+}
+
+fn open(folder: &Path, shard: Shard) -> Result<Source> {
+    let path = folder.join(parts::journal(shard));
+    let file = File::open(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;
+    let journal = Journal::read(&path, file, |header| {
+        if header.shard != shard.to_string() {
+            return Err(Error::refused(&path, "line 1", format!("is about shard {}", header.shard)));
+        }
+        Ok(shard.range(header.images))
+    })?;
+    let (done, all) = (journal.done() + journal.failed(), shard.range(journal.header().images).len());
+    let source = Source { folder: folder.into(), shard, journal };
+    if done < all || !folder.join(parts::manifest(shard)).exists() {
+        return Err(source.refused(format!("is not finished: {done} of {all} images")));
+    }
+    Ok(source)
+}
+
+impl Source {
+    fn refused(&self, cause: String) -> Error {
+        Error::refused(&self.folder, format!("shard {}", self.shard), cause)
+    }
+
+    /// Refuses a shard of another run.
+    fn check_like(&self, first: &Source) -> Result<()> {
+        let theirs = format!("shard {} in {} has", first.shard, first.folder.display());
+        if self.shard.count() != first.shard.count() {
+            return Err(self.refused(format!("{theirs} {} beside it", first.shard.count() - 1)));
+        }
+        let [ours, other] = [self, first].map(|source| {
+            let header = source.journal.header();
+            json!({"settings": header.settings, "images": header.images})
+        });
+        let told = differences("it has", &ours, &theirs, &other, &json!({}));
+        told.map_or(Ok(()), |told| Err(self.refused(told.replace("settings.", ""))))
+    }
+
+    /// Makes the pictures appear in `out`.
+    fn link(&self, disk: &dyn Disk, out: &Path) -> Result<()> {
+        for entry in self.journal.entries() {
+            let Entry { image, files, .. } = entry?;
+            if !files.is_empty() {
+                disk.make_folder(&out.join(names::folder(image)))?;
+            }
+            for file in files {
+                let from = self.folder.join(&file.name);
+                let bytes = std::fs::metadata(&from).map(|about| about.len());
+                if bytes.as_ref().ok() != Some(&file.bytes) {
+                    let is = bytes.map_or("is missing".into(), |bytes| format!("has {bytes} bytes"));
+                    return Err(
+                        self.refused(format!("{} {is}; it was written with {}", file.name, file.bytes))
+                    );
+                }
+                disk.link(&from, &out.join(&file.name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether both are one folder.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

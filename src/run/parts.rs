@@ -1,0 +1,91 @@
+//! The files about a run besides its pictures, by name.
+
+use std::path::{Path, PathBuf};
+
+use super::Shard;
+use crate::{Error, Result};
+
+pub const RESULTS: &str = "results.jsonl";
+pub const FAILED: &str = "failed.jsonl";
+
+/// `journal.jsonl`, or a shard's `journal-2-of-4.jsonl`.
+pub fn journal(shard: Shard) -> String {
+    named("journal", shard, ".jsonl")
+}
+
+/// `manifest.json`, or a shard's `manifest-2-of-4.json`.
+pub fn manifest(shard: Shard) -> String {
+    named("manifest", shard, ".json")
+}
+
+/// `lock`, or a shard's `lock-2-of-4`.
+pub fn lock(shard: Shard) -> String {
+    named("lock", shard, "")
+}
+
+fn named(kind: &str, shard: Shard, ending: &str) -> String {
+    if shard == Shard::WHOLE {
+        return format!("{kind}{ending}");
+    }
+    format!("{kind}-{}-of-{}{ending}", shard.index(), shard.count())
+}
+
+/// The shards of which `folder` holds a journal or a manifest, [`Shard::WHOLE`] among them; ascending,
+/// each once.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn found(folder: &Path) -> Result<Vec<Shard>> {
+    let refused = |e: std::io::Error| Error::refused(folder, "folder", e.to_string());
+    let mut shards = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(refused)? {
+        let name = entry.map_err(refused)?.file_name();
+        shards.extend(name.to_str().and_then(shard_of));
+    }
+    shards.sort_unstable();
+    shards.dedup();
+    Ok(shards)
+}
+
+fn shard_of(name: &str) -> Option<Shard> {
+    if name == journal(Shard::WHOLE) || name == manifest(Shard::WHOLE) {
+        return Some(Shard::WHOLE);
+    }
+    let journal = name.strip_prefix("journal-").and_then(|rest| rest.strip_suffix(".jsonl"));
+    let manifest = || name.strip_prefix("manifest-").and_then(|rest| rest.strip_suffix(".json"));
+    let (index, count) = journal.or_else(manifest)?.split_once("-of-")?;
+    Shard::new(index.parse().ok()?, count.parse().ok()?)
+}
+
+/// An existing file of JSON, parsed; `None` where there is no file.
+///
+/// # Errors
+/// When it cannot be read or is no JSON.
+pub fn read_json(path: &PathBuf) -> Result<Option<serde_json::Value>> {
+    let bytes = match std::fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|e| Error::refused(path, "file", e.to_string()))?,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::refused(path, "JSON", e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_found_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            ["journal-2-of-3.jsonl", "manifest-2-of-3.json", "journal.jsonl", "manifest-4-of-3.json", "x"]
+        {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let expected = [Shard::WHOLE, Shard::new(2, 3).unwrap()];
+        assert_eq!(found(folder.path()).unwrap(), expected);
+        for shard in expected {
+            assert_eq!(shard_of(&journal(shard)), Some(shard));
+            assert_eq!(shard_of(&manifest(shard)), Some(shard));
+        }
+    }
+}
