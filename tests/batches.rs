@@ -151,7 +151,7 @@ fn the_explainer_stops_at_the_first_exit_that_is_sure_enough() {
     sure.sort_by(f32::total_cmp);
     let mut lengths = std::collections::HashSet::new();
     for confidence in [0.0, sure[4], sure[7], sure[11], 1.1] {
-        let early = explainer.explain_early_exit(&images.data, None, confidence).unwrap();
+        let early = explainer.explain_early_exit(&images.data, None, &[Some(confidence); 3]).unwrap();
         for (early, all) in early.iter().zip(&all) {
             let stop = all.iter().position(|a| best(a) >= confidence).map_or(all.len(), |i| i + 1);
             assert_eq!(early[..], all[..stop], "confidence {confidence}");

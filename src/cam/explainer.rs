@@ -90,6 +90,11 @@ impl Explainer {
         self.runner.capacity()
     }
 
+    /// (C, H, W) of an image.
+    pub fn image(&self) -> Shape {
+        self.image
+    }
+
     /// The plan on its device.
     pub fn runner(&self) -> &dyn Runner {
         self.runner.as_ref()
@@ -130,25 +135,36 @@ impl Explainer {
     }
 
     /// As [`Explainer::explain`], but each image stops at the first exit whose highest probability
-    /// reaches `confidence`: its later exits are not computed and not in the answer.
+    /// reaches the exit's threshold: its later exits are not computed and not in the answer.
+    /// `thresholds` has one for each exit of the question; `None` where no image stops.
     ///
     /// # Errors
-    /// As [`Explainer::explain`].
+    /// As [`Explainer::explain`]; and when there are more or fewer thresholds than exits.
     pub fn explain_early_exit(
         &mut self,
         images: &[f32],
         target: Option<usize>,
-        confidence: f32,
+        thresholds: &[Option<f32>],
     ) -> Result<Vec<Vec<ExitAnswer>>> {
+        let (given, exits) = (thresholds.len(), self.slots.len());
+        if given != exits {
+            return Err(Error::usage(format!("{given} thresholds for {exits} exits")));
+        }
         self.in_batches(images, target.as_slice(), |explainer, _| {
             let slots = &explainer.slots;
             let mut unsure = |exit: usize, _image: usize, outputs: &[f32]| {
-                let Some(slot) = slots.iter().find(|s| s.exit == exit) else { return true };
-                let best = read(outputs, slot.probabilities).iter().copied().fold(0.0, f32::max);
-                best < confidence
+                let Some(i) = slots.iter().position(|s| s.exit == exit) else { return true };
+                let best = read(outputs, slots[i].probabilities).iter().copied().fold(0.0, f32::max);
+                thresholds[i].is_none_or(|threshold| best < threshold)
             };
             explainer.runner.run_early_exit(&explainer.inputs, &mut explainer.outputs, &mut unsure)
         })
+    }
+
+    /// Multiply-adds of an image that stops at each exit of the question, if it is ordered by exit.
+    pub fn multiply_adds(&self) -> Vec<u64> {
+        let plan = self.runner.plan();
+        self.slots.iter().map(|slots| plan.multiply_adds_until(slots.exit)).collect()
     }
 
     /// Runs batch after batch; `run` returns the last exit that each of its n images reached.

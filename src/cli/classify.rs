@@ -108,7 +108,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         Ok(output.is_closed())
     };
     std::thread::scope(|scope| {
-        for photos in images::groups(scope, &model, &dataset, group, None, &timings) {
+        for photos in images::groups(scope, &model, dataset.items(), group, None, &timings) {
             if ask(photos)? {
                 break;
             }
@@ -130,9 +130,10 @@ fn early_exit(
     works: &mut Vec<Work>,
 ) -> Result<Vec<Vec<ExitAnswer>>> {
     let all = explainer.runner().plan().multiply_adds();
+    let thresholds = vec![Some(confidence); explainer.multiply_adds().len()];
     let mut answer = |image| {
         let before = explainer.runner().multiply_adds_done();
-        let answers = explainer.explain_early_exit(image, None, confidence)?.remove(0);
+        let answers = explainer.explain_early_exit(image, None, &thresholds)?.remove(0);
         let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
         works.push(Work {
             stopped_at: stop.map(|last| last.exit),
@@ -159,7 +160,7 @@ fn for_people(id: &str, found: &Result<Found>) -> String {
     text
 }
 
-fn probability(text: &str) -> Result<f32, String> {
+pub(super) fn probability(text: &str) -> Result<f32, String> {
     let p: f32 = text.parse().map_err(|_| "expected a number above 0 and at most 1".to_string())?;
     // Not a number is in no range.
     if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected a number above 0 and at most 1".into()) }

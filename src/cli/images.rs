@@ -3,7 +3,7 @@
 use std::thread::Scope;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msdcam::dataset::{self, Dataset, Item};
+use msdcam::dataset::{self, Item};
 use msdcam::picture::Picture;
 use msdcam::{Result, image};
 
@@ -35,23 +35,23 @@ pub fn group_size(model: &Model, images: usize) -> usize {
 /// Photos of a data set, side by side with what they were read from.
 pub type Group = (Vec<Item>, Vec<Result<Photo>>);
 
-/// Reads the images of `dataset` on threads of `scope`, a little ahead of whoever takes them, and
+/// Reads `items` on threads of `scope`, a little ahead of whoever takes them, and
 /// gives them in groups of `group`. An unreadable photo is an error in its own place only. `view`
 /// is the side of [`Photo::view`].
 pub fn groups<'scope>(
     scope: &'scope Scope<'scope, '_>,
     model: &'scope Model,
-    dataset: &'scope Dataset,
+    items: impl Iterator<Item = Item> + Send + 'scope,
     group: usize,
     view: Option<usize>,
     timings: &'scope Timings,
-) -> impl Iterator<Item = Group> + Send + use<'scope> {
+) -> impl Iterator<Item = Group> + Send {
     let read = move |item: Item| {
         let photo = read(model, &item, view, timings);
         (item, photo)
     };
-    let threads = model.threads.min(dataset.len());
-    let mut photos = dataset::in_order(scope, threads, group, dataset.items(), read);
+    let threads = model.threads.min(items.size_hint().1.unwrap_or(usize::MAX));
+    let mut photos = dataset::in_order(scope, threads, group, items, read);
     std::iter::from_fn(move || {
         let group: Group = photos.by_ref().take(group).unzip();
         (!group.0.is_empty()).then_some(group)

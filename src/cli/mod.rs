@@ -5,6 +5,7 @@ mod bench;
 mod classify;
 mod convert;
 mod data;
+mod evaluate;
 mod explain;
 mod images;
 mod inspect;
@@ -40,6 +41,7 @@ or the weights are not), 5 device, 6 cannot write";
 enum Command {
     Explain(explain::Args),
     Classify(classify::Args),
+    Evaluate(evaluate::Args),
     Bench(bench::Args),
     Convert(convert::Args),
     Inspect(inspect::Args),
@@ -54,6 +56,7 @@ pub fn main(start: Instant) -> ExitCode {
     let outcome = match command {
         Command::Explain(args) => explain::run(args, start),
         Command::Classify(args) => classify::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Bench(args) => bench::run(args).map(|()| Outcome::AllDone),
         Command::Convert(args) => convert::run(args).map(|()| Outcome::AllDone),
         Command::Inspect(args) => inspect::run(args).map(|()| Outcome::AllDone),

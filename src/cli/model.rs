@@ -13,7 +13,7 @@ use super::timings::{Stage, Timings};
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
     /// Weights made by `msdcam convert` [default: the built-in ten-exit CIFAR-10 network]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "evaluate-from")]
     weights: Option<PathBuf>,
     /// Where to compute: cpu, cuda or cuda:N; auto takes the first GPU if there is one, else the CPU
     #[arg(long, default_value = "auto", value_parser = device_choice)]

@@ -164,7 +164,7 @@ impl Dataset {
     }
 
     /// Every image, in order.
-    pub fn items(&self) -> impl Iterator<Item = Item> + '_ {
+    pub fn items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
         (0..self.len).map(|i| self.item(i))
     }
 

@@ -32,7 +32,11 @@ pub struct ClassAccuracy {
 
 impl Accuracy {
     /// That of the exit at position `exit`.
-    pub(super) fn new(outcomes: &[Outcome], exit: usize) -> Accuracy {
+    ///
+    /// # Panics
+    /// When there is no outcome, or one lacks the exit.
+    pub fn new(outcomes: &[Outcome], exit: usize) -> Accuracy {
+        assert!(!outcomes.is_empty(), "accuracy on no image");
         let within = |first| outcomes.iter().filter(|o| o.exits[exit].label_rank < first).count() as u64;
         let (top1, top5, all) = (within(1), within(5), outcomes.len() as u64);
         Accuracy {

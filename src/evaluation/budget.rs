@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
 use super::accuracy::percent;
+use super::{Milliseconds, Outcome};
 
 /// The authors' budgets: p of [`leaving_shares`].
 pub const BUDGETS: std::ops::RangeInclusive<u16> = 1..=39;
@@ -35,8 +35,8 @@ pub struct Budget {
     pub top1: f64,
     /// Mean multiply-adds of an image of the second part.
     pub multiply_adds: f64,
-    /// Mean milliseconds of one, where they were measured: the network's, in batches, with images
-    /// that really leave.
+    /// Mean milliseconds of one, where they were measured: those of the exits at which the images
+    /// leave, in batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub milliseconds: Option<f64>,
     /// How many images of the second part leave at each exit.
@@ -195,6 +195,16 @@ impl Budgeted {
             validation_images: part(0).count(),
             images: part(1).count(),
             budgets: BUDGETS.map(budget).collect(),
+        }
+    }
+}
+
+impl Budgeted {
+    /// Sets each budget's milliseconds from those of the exits.
+    pub fn set_milliseconds(&mut self, exits: &[Milliseconds]) {
+        for budget in &mut self.budgets {
+            let sum: f64 = budget.left.iter().zip(exits).map(|(&n, ms)| n as f64 * ms.in_batch).sum();
+            budget.milliseconds = Some(sum / self.images as f64);
         }
     }
 }

@@ -34,6 +34,12 @@ pub struct ExitOutcome {
 }
 
 impl ExitOutcome {
+    /// A probability that is no number counts as 0.
+    pub fn new(class: usize, probability: f32, label_rank: usize) -> ExitOutcome {
+        let probability = if probability.is_nan() { 0.0 } else { probability };
+        ExitOutcome { class: class as u32, probability, label_rank: label_rank as u32 }
+    }
+
     /// Whether it predicts the label.
     pub fn is_right(&self) -> bool {
         self.label_rank == 0

@@ -60,7 +60,7 @@ pub fn all_images(setting: Setting) -> Result<Done> {
     std::thread::scope(|scope| {
         // A stage that ends early drops its end of a channel, and its neighbours end too.
         let view = Some(usize::from(args.size));
-        let photos = images::groups(scope, model, dataset, group, view, timings);
+        let photos = images::groups(scope, model, dataset.items(), group, view, timings);
         let mut asker = timings.time(Stage::Plan, || Asker::new(model, study, group))?;
         let drawer = Drawer::new(setting)?;
         model.announce();

@@ -152,6 +152,15 @@ impl Plan {
     pub fn multiply_adds(&self) -> u64 {
         self.steps().map(Step::multiply_adds).sum()
     }
+
+    /// Multiply-adds for an image that stops at `exit`, from 1.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn multiply_adds_until(&self, exit: usize) -> u64 {
+        let levels = &self.levels[..self.exits[exit - 1]];
+        levels.iter().flat_map(|level| &level.jobs).flat_map(|job| &job.steps).map(Step::multiply_adds).sum()
+    }
 }
 
 impl std::fmt::Display for Plan {

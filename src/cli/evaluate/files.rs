@@ -1,0 +1,67 @@
+//! The files of an evaluation.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use msdcam::dataset::Dataset;
+use msdcam::evaluation::{Outcome, csv_field, dynamic_txt, hardness_csv};
+use msdcam::files::write_atomically;
+use msdcam::{Error, Result};
+use serde_json::json;
+
+use super::Report;
+use super::pass::Passed;
+
+/// Makes the folder if it is missing.
+///
+/// # Errors
+/// When it is a file, or cannot be made.
+pub fn make(folder: &Path) -> Result<()> {
+    match std::fs::metadata(folder) {
+        Ok(about) if !about.is_dir() => Err(Error::write(folder, "is a file, expected a folder")),
+        _ => std::fs::create_dir_all(folder).map_err(|e| Error::write(folder, e)),
+    }
+}
+
+/// Writes all files, `evaluation.json` last.
+///
+/// # Errors
+/// When one cannot be written.
+pub fn write(folder: &Path, report: &Report, dataset: &Dataset, passed: &Passed) -> Result<()> {
+    let evaluation = &report.evaluation;
+    let exits: Vec<usize> = evaluation.exits.iter().map(|exit| exit.exit).collect();
+    let rows: Vec<(String, &Outcome)> = passed.rows(dataset).collect();
+    let named = rows.iter().map(|(id, outcome)| (id.as_str(), *outcome));
+    let images: Vec<_> = named.clone().map(|(id, o)| hardness_json(id, o, &evaluation.classes)).collect();
+    let write = |name: &str, text: &str| write_atomically(&folder.join(name), text.as_bytes());
+    write("hardness.csv", &hardness_csv(named, &exits, &evaluation.classes))?;
+    write("hardness.json", &(json!({ "exits": exits, "images": images }).to_string() + "\n"))?;
+    write("confusion.csv", &confusion_csv(report))?;
+    if let Some(budgeted) = &evaluation.budgeted {
+        write("dynamic.txt", &dynamic_txt(&budgeted.budgets))?;
+    }
+    let text = serde_json::to_string_pretty(report).expect("plain fields have a JSON form");
+    write("evaluation.json", &(text + "\n"))
+}
+
+/// Which exits are right about an image.
+pub fn hardness_json(id: &str, outcome: &Outcome, classes: &[String]) -> serde_json::Value {
+    let right: Vec<u8> = outcome.exits.iter().map(|exit| u8::from(exit.is_right())).collect();
+    json!({ "image": id, "label": outcome.label, "label_name": classes[outcome.label], "right": right })
+}
+
+/// What each exit takes each class for; pairs that never happen have no line.
+fn confusion_csv(report: &Report) -> String {
+    let names: Vec<String> = report.evaluation.classes.iter().map(|class| csv_field(class)).collect();
+    let mut csv = String::from("exit,label,label_name,predicted,predicted_name,images\n");
+    for exit in &report.evaluation.exits {
+        for (label, row) in exit.confusion.iter().enumerate() {
+            for (predicted, images) in row.iter().enumerate().filter(|&(_, &images)| images > 0) {
+                let (from, to) = (&names[label], &names[predicted]);
+                // Writing to a String cannot fail.
+                let _ = writeln!(csv, "{},{label},{from},{predicted},{to},{images}", exit.exit);
+            }
+        }
+    }
+    csv
+}

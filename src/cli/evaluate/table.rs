@@ -1,0 +1,149 @@
+//! An evaluation in tables for people.
+
+use std::fmt::Write as _;
+
+use msdcam::error::printable;
+use msdcam::evaluation::{Budget, Budgeted, ExitEvaluation, Hardness};
+
+use super::early::EarlyExit;
+use super::{EvalMode, Report};
+
+/// More classes than this are not shown one by one.
+const MOST_CLASSES: usize = 20;
+/// Budgets that are shown where not all are asked for.
+const FEW_BUDGETS: [u16; 8] = [1, 5, 10, 15, 20, 25, 30, 39];
+
+/// What is asked for by `mode`, or everything. Writing to a String cannot fail.
+pub fn report(report: &Report, mode: Option<EvalMode>) -> String {
+    let evaluation = &report.evaluation;
+    let mut text = format!("{} images, {} classes\n", evaluation.images, evaluation.classes.len());
+    if mode != Some(EvalMode::Dynamic) {
+        exits(&mut text, &evaluation.exits);
+    }
+    if mode.is_none() {
+        if evaluation.classes.len() <= MOST_CLASSES {
+            classes(&mut text, &evaluation.exits);
+        }
+        hardness(&mut text, &evaluation.hardness, &evaluation.exits);
+    }
+    if let Some(budgeted) = evaluation.budgeted.as_ref().filter(|_| mode != Some(EvalMode::Anytime)) {
+        budgets(&mut text, budgeted, mode == Some(EvalMode::Dynamic));
+    }
+    if let Some(early) = &report.early_exit {
+        early_exit(&mut text, early, &evaluation.exits);
+    }
+    text
+}
+
+fn exits(text: &mut String, exits: &[ExitEvaluation]) {
+    let batch = exits.iter().find_map(|exit| exit.milliseconds).map_or(1, |ms| ms.batch);
+    let _ = writeln!(
+        text,
+        "\nexit   top-1 %  95 % interval   top-5 %    ECE  million m.-adds  ms alone  ms in {batch}"
+    );
+    for exit in exits {
+        let accuracy = &exit.accuracy;
+        let [low, high] = accuracy.top1_interval;
+        let _ = write!(
+            text,
+            "{:>4}  {:>8.2}  {low:>5.2} .. {high:>5.2}  {:>8.2}  {:>5.3}",
+            exit.exit, accuracy.top1, accuracy.top5, exit.calibration.ece
+        );
+        if let (Some(work), Some(ms)) = (exit.multiply_adds, exit.milliseconds) {
+            let _ = write!(text, "  {:>15.1}  {:>8.3}  {:>8.3}", work as f64 / 1e6, ms.alone, ms.in_batch);
+        }
+        text.push('\n');
+    }
+}
+
+/// The article's Table 1.
+fn classes(text: &mut String, exits: &[ExitEvaluation]) {
+    let Some(first) = exits.first() else { return };
+    let names: Vec<String> = first.classes.iter().map(|class| printable(&class.class)).collect();
+    let width = names.iter().map(|name| name.chars().count()).fold("top-1 % at exit".len(), usize::max);
+    let _ = write!(text, "\n{:width$}", "top-1 % at exit");
+    for exit in exits {
+        let _ = write!(text, "  {:>5}", exit.exit);
+    }
+    text.push('\n');
+    for (i, name) in names.iter().enumerate() {
+        let _ = write!(text, "{name:width$}");
+        for exit in exits {
+            let top1 = exit.classes[i].top1.map_or("-".into(), |top1| format!("{top1:.1}"));
+            let _ = write!(text, "  {top1:>5}");
+        }
+        text.push('\n');
+    }
+}
+
+fn hardness(text: &mut String, hardness: &Hardness, exits: &[ExitEvaluation]) {
+    let _ = write!(text, "\n{:<22}", "exits that are right");
+    for count in 0..hardness.right_exits.len() {
+        let _ = write!(text, "  {count:>5}");
+    }
+    let _ = write!(text, "\n{:<22}", "images");
+    for images in &hardness.right_exits {
+        let _ = write!(text, "  {images:>5}");
+    }
+    let _ = write!(text, "\n{:<22}  never", "first exit that is right");
+    for exit in exits {
+        let _ = write!(text, "  {:>5}", exit.exit);
+    }
+    let _ = write!(text, "\n{:<22}  {:>5}", "images", hardness.never_right);
+    for images in &hardness.first_right {
+        let _ = write!(text, "  {images:>5}");
+    }
+    text.push('\n');
+}
+
+fn budgets(text: &mut String, budgeted: &Budgeted, all: bool) {
+    let _ = writeln!(
+        text,
+        "\nBudgets: thresholds found on {} images, applied to {}\n   p   top-1 %  million m.-adds  ms in batches",
+        budgeted.validation_images, budgeted.images
+    );
+    for Budget { p, top1, multiply_adds, milliseconds, .. } in
+        budgeted.budgets.iter().filter(|budget| all || FEW_BUDGETS.contains(&budget.p))
+    {
+        let ms = milliseconds.map_or("-".into(), |ms| format!("{ms:.3}"));
+        let _ = writeln!(text, "{p:>4}  {top1:>8.2}  {:>15.1}  {ms:>13}", multiply_adds / 1e6);
+    }
+}
+
+fn early_exit(text: &mut String, early: &EarlyExit, exits: &[ExitEvaluation]) {
+    let _ = write!(text, "\nEarly exit of {} images\n{:<22}", early.images, "exit");
+    for exit in exits {
+        let _ = write!(text, "  {:>5}", exit.exit);
+    }
+    let _ = write!(text, "\n{:<22}", "sure enough from");
+    for (i, threshold) in early.thresholds.0.iter().enumerate() {
+        let shown = match threshold {
+            _ if i + 1 == exits.len() => "0".into(),
+            Some(threshold) => format!("{threshold:.3}"),
+            None => "-".into(),
+        };
+        let _ = write!(text, "  {shown:>5}");
+    }
+    let _ = write!(text, "\n{:<22}", "images that leave");
+    for left in &early.left {
+        let _ = write!(text, "  {left:>5}");
+    }
+    let share = |part: f64, all: f64| format!("{:.1} %", 100.0 * part / all);
+    let all = early.multiply_adds_all as f64;
+    let [low, high] = early.accuracy.top1_interval;
+    let predictions = if early.same_predictions { "the same" } else { "NOT THE SAME" };
+    let _ = write!(
+        text,
+        "\ntop-1 %                 {:.2} ({low:.2} .. {high:.2})\n\
+         million m.-adds         {:.1} of {:.1}, {}\n\
+         ms in batches           {:.3} of {:.3}, {}\n\
+         predictions             {predictions} as without early exit\n",
+        early.accuracy.top1,
+        early.multiply_adds / 1e6,
+        all / 1e6,
+        share(early.multiply_adds, all),
+        early.milliseconds,
+        early.milliseconds_all,
+        share(early.milliseconds, early.milliseconds_all),
+    );
+}
