@@ -17,6 +17,7 @@ pub mod heat;
 pub mod image;
 pub mod msdnet;
 pub mod npz;
+pub mod parallel;
 pub mod picture;
 pub mod render;
 pub mod resize;

@@ -1,28 +1,20 @@
 //! The runs of Score-CAM: the image seen through each channel of a tap, in batches.
 
-use super::loaded::{Loaded, batch_within};
+use super::exit_runs::ExitRuns;
 use super::study::Study;
 use crate::device::Device;
-use crate::graph::passes::Passes;
-use crate::graph::plan::{Order, Plan, Slot};
 use crate::msdnet::Network;
 use crate::{Result, Shape};
 
-/// The forward pass alone, which stops at the exit that is asked about.
+/// Runs of images seen through masks.
 pub(super) struct MaskedRuns {
-    loaded: Loaded,
-    image: Slot,
-    /// Each exit and where its logits lie.
-    logits: Vec<(usize, Slot)>,
+    runs: ExitRuns,
 }
 
 impl MaskedRuns {
     pub(super) fn new(network: &Network, study: &Study, device: &Device) -> Result<MaskedRuns> {
-        let outputs: Vec<_> = study.exits.iter().map(|&exit| network.exits[exit - 1].logits).collect();
-        let plan = Plan::new(&network.graph, &outputs, Order::ByExit, &Passes::ALL)?;
-        let logits = study.exits.iter().copied().zip(plan.outputs.iter().copied()).collect();
-        let (image, batch) = (plan.inputs[0], batch_within(&plan, study.max_memory, "score-cam")?);
-        Ok(MaskedRuns { loaded: Loaded::new(plan, device, batch)?, image, logits })
+        let runs = ExitRuns::new(network, &study.exits, device, study.max_memory, "score-cam")?;
+        Ok(MaskedRuns { runs })
     }
 
     /// The logits of exit `exit` for `image` (3, H, W) times the mask of each channel of
@@ -34,21 +26,14 @@ impl MaskedRuns {
         shape: Shape,
         activations: &[f32],
     ) -> Result<Vec<Vec<f32>>> {
-        let size = (self.image.shape.h, self.image.shape.w);
-        let slot = self.logits.iter().find(|(e, _)| *e == exit).expect("an exit of the study").1;
-        let offset = self.image.offset;
+        let size = (self.runs.image().h, self.runs.image().w);
         let channels: Vec<&[f32]> = activations.chunks_exact(shape.plane()).collect();
-        let mut logits = Vec::with_capacity(channels.len());
-        for channels in channels.chunks(self.loaded.runner().capacity()) {
-            self.loaded.run_until(exit, channels.len(), |i, space| {
-                // One mask at a time: those of ten thousand channels would not fit in memory.
-                let mask = mask(channels[i], (shape.h, shape.w), size);
-                let numbers = image.iter().zip(mask.iter().cycle());
-                space[offset..].iter_mut().zip(numbers).for_each(|(to, (x, m))| *to = x * m);
-            })?;
-            logits.extend((0..channels.len()).map(|i| self.loaded.read(i, slot).to_vec()));
-        }
-        Ok(logits)
+        self.runs.logits(exit, channels.len(), |i, input| {
+            // One mask at a time: those of ten thousand channels would not fit in memory.
+            let mask = mask(channels[i], (shape.h, shape.w), size);
+            let numbers = image.iter().zip(mask.iter().cycle());
+            input.iter_mut().zip(numbers).for_each(|(to, (x, m))| *to = x * m);
+        })
     }
 }
 

@@ -12,7 +12,6 @@ mod inspect;
 mod model;
 mod outcome;
 mod output;
-mod parallel;
 mod records;
 mod select;
 mod study;
@@ -23,6 +22,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use msdcam::parallel;
 use outcome::Outcome;
 
 /// See where each exit of a Multi-Scale Dense Network looks

@@ -1,0 +1,51 @@
+//! How faithful a map is: metrics, one a file, and what measures them.
+//!
+//! Everywhere f is a class's softmax probability, M the heat map at the image's size in [0, 1].
+//! Where public tools disagree, the default is the paper's definition:
+//!
+//! - the drop is relative, as in Grad-CAM++'s paper and torchcam; pytorch-grad-cam's is absolute;
+//! - an image is masked as a photo, so that what is hidden is black; torchcam and pytorch-grad-cam
+//!   mask the normalised input, so that it is the data set's mean ([`Settings::zero`] 0). The two
+//!   are one for a network without normalisation;
+//! - [`ssim()`] has the Gaussian window of its paper, scikit-image's default is a flat one.
+//!
+//! An [`Assessor`] makes maps and measures them, a [`Measurer`] measures those of anyone.
+
+pub mod adcc;
+mod assessment;
+mod assessor;
+pub mod average_drop;
+pub mod average_gain;
+mod baseline;
+pub mod centre_of_mass;
+pub mod coherency;
+pub mod complexity;
+pub mod curve;
+pub mod energy_pointing;
+pub mod imputation;
+pub mod increase;
+mod measurer;
+pub mod overlap;
+pub mod pearson;
+pub mod pointing_game;
+mod ranking;
+pub mod road;
+mod saliency;
+mod settings;
+pub mod spearman;
+pub mod ssim;
+
+pub use assessment::{Agreement, Assessment, Measures, RoadPoint};
+pub use assessor::Assessor;
+pub use baseline::{Baseline, blur};
+pub use coherency::coherency;
+pub use complexity::complexity;
+pub use curve::Curve;
+pub use measurer::{Measurer, Subject};
+pub use overlap::overlap;
+pub use pearson::pearson;
+pub use ranking::{Ties, most_important_first};
+pub use saliency::Saliency;
+pub use settings::{CurveSettings, RoadSettings, Settings};
+pub use spearman::spearman;
+pub use ssim::ssim;
