@@ -2,7 +2,7 @@
 
 use super::answer::{Finding, MethodMap, PixelMap};
 use super::gradient_free::{Asked, GradientFree, Runs};
-use super::loaded::Loaded;
+use super::loaded::{Loaded, bytes_an_image};
 use super::method::PixelMethod;
 use super::methods;
 use super::pixels::{self, ManyGradients};
@@ -66,6 +66,7 @@ impl Examiner {
         let plans = GradientFree::plans(study, &cells) + usize::from(many);
         let shared = Study { max_memory: study.max_memory / plans.max(1), ..study.clone() };
         let free = GradientFree::new(network, &shared, &cells, device)?;
+        let batch = batch.min(study.max_memory / bytes_an_image(&plan)).max(1);
         Ok(Examiner {
             study: study.clone(),
             image: network.graph.shape(network.input),

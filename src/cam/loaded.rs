@@ -14,15 +14,20 @@ const LARGEST_BATCH: usize = 256;
 /// # Errors
 /// When one image takes more: says for which method.
 pub(super) fn batch_within(plan: &Plan, max_memory: usize, method: &str) -> Result<usize> {
-    // Inputs and outputs are on the host and on the device.
-    let numbers = 2 * plan.input_len + 2 * plan.output_len + plan.work_len;
-    let image = numbers * size_of::<f32>();
-    match max_memory / image.max(1) {
+    let image = bytes_an_image(plan);
+    match max_memory / image {
         0 => Err(Error::usage(format!(
             "{method}: one image takes {image} bytes, the memory limit leaves {max_memory}"
         ))),
         images => Ok(images.min(LARGEST_BATCH)),
     }
+}
+
+/// What a batch of `plan` takes for each image, on the host and on the device together.
+pub(super) fn bytes_an_image(plan: &Plan) -> usize {
+    // Inputs and outputs are on both.
+    let numbers = 2 * plan.input_len + 2 * plan.output_len + plan.work_len;
+    (numbers * size_of::<f32>()).max(1)
 }
 
 /// See the module's documentation.

@@ -34,5 +34,5 @@ pub use fusion::Fusion;
 pub use grad_cam::Question;
 pub use method::{MapMethod, Method, PixelMethod};
 pub use study::{Integration, Noise, Smoothing, Study};
-pub use taps::{Tap, Taps, all_taps, reaching_taps};
+pub use taps::{Tap, TapSize, Taps, all_taps, reaching_taps, tap_sizes};
 pub use target::{Score, Target};

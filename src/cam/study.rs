@@ -54,7 +54,8 @@ pub struct Study {
     /// The way of [`PixelMethod::IntegratedGradients`].
     pub integration: Integration,
     /// Bytes that the batches of all methods with many runs may take together, on the host and on
-    /// the device; the weights are not counted.
+    /// the device; the weights are not counted. The study's own batch takes no more either, unless
+    /// one image does.
     pub max_memory: usize,
 }
 

@@ -51,6 +51,34 @@ pub fn all_taps(network: &Network) -> Vec<Tap> {
     exits.chain(layers).collect()
 }
 
+/// What can be said of a tap.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TapSize {
+    /// `exit3`, `layer12.scale2`.
+    pub name: String,
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// The exits whose score it reaches, from 1: those that can be explained there.
+    pub exits: Vec<usize>,
+}
+
+/// [`all_taps`] with their sizes and the exits that they reach.
+pub fn tap_sizes(network: &Network) -> Vec<TapSize> {
+    let needed: Vec<Vec<bool>> =
+        network.exits.iter().map(|exit| network.graph.ancestors(&[exit.logits])).collect();
+    let size = |tap: Tap| {
+        let shape = network.graph.shape(tap.node);
+        let reached = (1..).zip(&needed).filter(|(_, needed)| needed[tap.node.index()]);
+        let exits = reached.map(|(exit, _)| exit).collect();
+        TapSize { name: tap.name, channels: shape.c, height: shape.h, width: shape.w, exits }
+    };
+    all_taps(network).into_iter().map(size).collect()
+}
+
 /// The taps that reach the score of exit `exit` (from 1).
 ///
 /// # Panics
@@ -111,8 +139,16 @@ fn named(network: &Network, exit: usize, name: &str, need_path: bool) -> Result<
     let reaching = reaching_taps(network, exit);
     if need_path && !reaching.contains(&tap) {
         let names = list(reaching);
+        let others: Vec<String> = (1..=network.exits.len())
+            .filter(|&other| reaching_taps(network, other).contains(&tap))
+            .map(|exit| exit.to_string())
+            .collect();
+        let only = match others.as_slice() {
+            [] => "nor any other's".into(),
+            _ => format!("but of exits {}", others.join(", ")),
+        };
         return Err(Error::usage(format!(
-            "tap '{name}' does not reach the score of exit {exit}; these do: {names}"
+            "tap '{name}' does not reach the score of exit {exit}, {only}; these do: {names}"
         )));
     }
     Ok(tap)

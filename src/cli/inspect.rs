@@ -1,12 +1,16 @@
 //! `msdcam inspect`: what a model file holds.
 
+use msdcam::cam::{TapSize, tap_sizes};
 use msdcam::error::printable;
+use msdcam::msdnet::Network;
 use msdcam::msdnet::config::{Config, Layout, Stem, StepMode};
 use msdcam::msdnet::inspect::{Inspection, inspect};
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::output::Output;
+use super::select::ranges;
 
 /// Show what a checkpoint or a weights file holds
 #[derive(Debug, clap::Args)]
@@ -18,13 +22,23 @@ pub struct Args {
     json: bool,
 }
 
+/// A file and the places in its network that `msdcam explain --tap` takes.
+#[derive(Debug, Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    file: Inspection,
+    taps: Vec<TapSize>,
+}
+
 /// Inspects the file and prints the result on standard output.
 pub fn run(args: Args) -> msdcam::Result<()> {
-    let inspection = inspect(&args.file)?;
+    let file = inspect(&args.file)?;
+    let network = file.architecture.as_ref().map(Network::outline).transpose()?;
+    let taps = network.as_ref().map(tap_sizes).unwrap_or_default();
     let text = if args.json {
-        serde_json::to_string_pretty(&inspection).expect("plain fields have a JSON form") + "\n"
+        serde_json::to_string_pretty(&Inspected { file, taps }).expect("plain fields have a JSON form") + "\n"
     } else {
-        table(&inspection)
+        table(&file) + &tap_table(&taps)
     };
     Output::default().print(&text)
 }
@@ -73,6 +87,22 @@ fn table(i: &Inspection) -> String {
         }
         let parameters: u64 = i.exits.iter().map(|e| e.parameters).sum();
         let _ = writeln!(text, "{:>4}  {:>6}  {:<13} {parameters:>11}", "all", "", "");
+    }
+    text
+}
+
+/// A row for each tap: its size, and the exits that can be explained there.
+fn tap_table(taps: &[TapSize]) -> String {
+    if taps.is_empty() {
+        return String::new();
+    }
+    let width = taps.iter().map(|tap| tap.name.len()).fold("tap".len(), usize::max);
+    let mut text =
+        format!("\n{:width$}  {:>8}  {:<9}  reaches the score of exits\n", "tap", "channels", "size");
+    for tap in taps {
+        let size = format!("{} x {}", tap.height, tap.width);
+        let (name, channels, exits) = (&tap.name, tap.channels, ranges(&tap.exits));
+        let _ = writeln!(text, "{name:width$}  {channels:>8}  {size:<9}  {exits}");
     }
     text
 }

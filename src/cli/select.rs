@@ -50,6 +50,17 @@ impl Exits {
     }
 }
 
+/// Ascending exits as [`Exits`] reads them: `1,3..5`.
+pub fn ranges(exits: &[usize]) -> String {
+    let runs = exits.chunk_by(|a, b| a + 1 == *b);
+    let runs = runs.map(|run| match run {
+        [one] => one.to_string(),
+        [first, .., last] => format!("{first}..{last}"),
+        [] => String::new(),
+    });
+    runs.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +75,14 @@ mod tests {
         assert_eq!(exits("10,3,1,3").unwrap(), [1, 3, 10]);
         assert_eq!(exits("2..5, 4..6").unwrap(), [2, 3, 4, 5, 6]);
         assert_eq!(exits("7..7").unwrap(), [7]);
+    }
+
+    #[test]
+    fn ranges_are_read_back() {
+        for (list, text) in [(&[][..], ""), (&[3], "3"), (&[1, 2, 3, 5, 9, 10], "1..3,5,9..10")] {
+            assert_eq!(ranges(list), text);
+            assert!(list.is_empty() || exits(text).unwrap() == list);
+        }
     }
 
     #[test]

@@ -79,11 +79,11 @@ impl Default for Options {
 
 const INK: Rgb = [0x1c, 0x1e, 0x21];
 const GREY: Rgb = [0x5f, 0x66, 0x6d];
-const WHITE: Rgb = [0xff; 3];
+pub(super) const WHITE: Rgb = [0xff; 3];
 
 const TITLE: Style = Style { bold: true, size: 20.0, colour: INK };
 const SMALL: Style = Style { bold: false, size: 13.0, colour: GREY };
-const LABEL: Style = Style { bold: true, size: 17.0, colour: INK };
+pub(super) const LABEL: Style = Style { bold: true, size: 17.0, colour: INK };
 
 /// Okabe and Ito's colours, which colour-blind readers can tell apart.
 const LABEL_COLOURS: [Rgb; 7] = [
@@ -96,16 +96,16 @@ const LABEL_COLOURS: [Rgb; 7] = [
     [0xf0, 0xe4, 0x42], // yellow
 ];
 
-const MARGIN: usize = 32;
-const GAP: usize = 14;
-const HEADER: usize = 68;
+pub(super) const MARGIN: usize = 32;
+pub(super) const GAP: usize = 14;
+pub(super) const HEADER: usize = 68;
 /// From a picture's lower edge: the label's bar, and the caption's two baselines.
 const BAR_AT: usize = 10;
 const BAR: usize = 8;
 const FIRST_LINE: usize = 38;
 const SECOND_LINE: usize = 60;
-const CAPTION: usize = 68;
-const ROW_GAP: usize = 28;
+pub(super) const CAPTION: usize = 68;
+pub(super) const ROW_GAP: usize = 28;
 /// More cells than this go to a second row.
 const COLUMNS: usize = 12;
 
@@ -131,26 +131,16 @@ pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
     let mut page = Picture::filled(width, height, WHITE);
 
     header(&mut page, options);
-    let photo = resample(photo, Region::all(photo), size, size, Filter::Bicubic);
-    let (x, y) = position(0);
-    page.place(x, y, &photo);
-    SMALL.draw(&mut page, x as f32, (y + size + FIRST_LINE) as f32, "photo");
-    SMALL.draw(&mut page, x as f32, (y + size + SECOND_LINE) as f32, "what the network sees");
-
+    let photo = place_photo(&mut page, photo, position(0), size);
     let colours = label_colours(cells);
     for (i, cell) in cells.iter().enumerate() {
         let (x, y) = position(i + 1);
-        match cell.shown {
-            Shown::Heat(heat) => page.place(x, y, &cell_picture(&photo, heat, options)),
-            Shown::Picture(picture) => page.place(x, y, picture),
-            Shown::Nothing(why) => page.place(x, y, &reason_picture(&photo, why)),
-        }
+        place_cell(&mut page, (x, y), cell, &photo, options);
         let same = i > 0 && cells[i - 1].label == cell.label;
         let starts_row = (i + 1) % columns == 0;
         // Where the label stays, its bar reaches back over the gap.
         let reach = if same && !starts_row { GAP } else { 0 };
-        let bar = Area { x: x - reach, y: y + size + BAR_AT, width: size + reach, height: BAR };
-        page.fill(bar, colours[i]);
+        label_bar(&mut page, (x - reach, y + size), size + reach, colours[i]);
         if i > 0 && !same {
             change_mark(&mut page, x - GAP / 2, y, size + CAPTION);
         }
@@ -159,8 +149,37 @@ pub fn strip(photo: &Picture, cells: &[Cell], options: &Options) -> Picture {
     page
 }
 
+/// The photo at the size of a cell, which it returns, with its caption.
+pub(super) fn place_photo(
+    page: &mut Picture,
+    photo: &Picture,
+    (x, y): (usize, usize),
+    size: usize,
+) -> Picture {
+    let photo = resample(photo, Region::all(photo), size, size, Filter::Bicubic);
+    page.place(x, y, &photo);
+    SMALL.draw(page, x as f32, (y + size + FIRST_LINE) as f32, "photo");
+    SMALL.draw(page, x as f32, (y + size + SECOND_LINE) as f32, "what the network sees");
+    photo
+}
+
+/// A cell's picture; `photo` has its size.
+pub(super) fn place_cell(
+    page: &mut Picture,
+    (x, y): (usize, usize),
+    cell: &Cell,
+    photo: &Picture,
+    options: &Options,
+) {
+    match cell.shown {
+        Shown::Heat(heat) => page.place(x, y, &cell_picture(photo, heat, options)),
+        Shown::Picture(picture) => page.place(x, y, picture),
+        Shown::Nothing(why) => page.place(x, y, &reason_picture(photo, why)),
+    }
+}
+
 /// Title and subtitle on the left; on the right, if there is room, what the colours mean.
-fn header(page: &mut Picture, options: &Options) {
+pub(super) fn header(page: &mut Picture, options: &Options) {
     const BAR_WIDTH: usize = 150;
     const LEAST: usize = 560;
     const SPACE: usize = 8;
@@ -189,7 +208,7 @@ fn header(page: &mut Picture, options: &Options) {
 }
 
 /// One colour for each label, in the order in which labels appear.
-fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
+pub(super) fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
     let mut seen: Vec<&str> = Vec::new();
     let mut number = |label| {
         seen.iter().position(|&s| s == label).unwrap_or_else(|| {
@@ -237,11 +256,16 @@ pub fn reason_picture(photo: &Picture, lines: [&str; 2]) -> Picture {
     pale
 }
 
+/// The bar of a label below a picture whose lower left corner is `corner`.
+pub(super) fn label_bar(page: &mut Picture, (x, y): (usize, usize), width: usize, colour: Rgb) {
+    page.fill(Area { x, y: y + BAR_AT, width, height: BAR }, colour);
+}
+
 fn change_mark(page: &mut Picture, x: usize, top: usize, height: usize) {
     page.fill(Area { x: x - 1, y: top, width: 2, height }, INK);
 }
 
-fn caption(page: &mut Picture, cell: &Cell, x: usize, below: usize, size: usize) {
+pub(super) fn caption(page: &mut Picture, cell: &Cell, x: usize, below: usize, size: usize) {
     let line = (below + FIRST_LINE) as f32;
     SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
     let sure = Style { colour: INK, ..SMALL };

@@ -8,13 +8,14 @@ use msdcam::files::write_atomically;
 use msdcam::heat::{HeatMap, Status};
 use msdcam::image::encode_png;
 use msdcam::picture::Picture;
-use msdcam::render::Colormap;
+use msdcam::render::grid::Row;
 use msdcam::render::overlay::{HEAT_ALPHA, overlay};
 use msdcam::render::pixels::{PixelView, enlarged, pixel_picture};
 use msdcam::render::strip::{self, Cell, Legend, Shown, strip};
+use msdcam::render::{self, Colormap};
 
 use super::arrays;
-use super::layers::{Kind, Layer, Layers};
+use super::layers::{Grid, Kind, Layer, Layers};
 use super::minus::Minus;
 use super::view::{Findings, View};
 use crate::cli::images::Photo;
@@ -58,6 +59,10 @@ pub enum File {
     Strip {
         layer: usize,
     },
+    /// Several layers of a method.
+    Grid {
+        grid: usize,
+    },
     Arrays,
 }
 
@@ -69,7 +74,8 @@ impl Drawing<'_> {
         let strips = (0..layers.len()).map(|layer| File::Strip { layer });
         let pictures = (0..layers.len())
             .flat_map(move |layer| (0..exits).map(move |exit| File::Picture { layer, exit }));
-        strips.chain([File::Arrays]).chain(pictures)
+        let grids = (0..self.style.layers.grids.len()).map(|grid| File::Grid { grid });
+        grids.chain(strips).chain([File::Arrays]).chain(pictures)
     }
 
     /// The file's name.
@@ -81,6 +87,7 @@ impl Drawing<'_> {
                 format!("{stem}_exit{:02}_{}", self.findings.at(exit, 0).exit, layers[layer].picture)
             }
             File::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
+            File::Grid { grid } => format!("{stem}_{}", self.style.layers.grids[grid].name),
             File::Arrays => format!("{stem}.npz"),
         }
     }
@@ -94,6 +101,7 @@ impl Drawing<'_> {
         let picture = timings.time(Stage::Draw, || match file {
             File::Picture { layer, exit } => Some(self.picture(&layers[layer], exit)),
             File::Strip { layer } => Some(self.strip(&layers[layer])),
+            File::Grid { grid } => Some(self.grid(&self.style.layers.grids[grid])),
             File::Arrays => None,
         });
         let bytes = timings.time(Stage::Encode, || match picture {
@@ -156,30 +164,56 @@ impl Drawing<'_> {
     }
 
     fn strip(&self, layer: &Layer) -> Picture {
+        let options = self.page(layer, &layer.subtitle);
+        let drawn = self.all_exits(layer, options.cell);
+        strip(self.photo(), &self.cells(layer, &drawn), &options)
+    }
+
+    fn grid(&self, grid: &Grid) -> Picture {
+        let layers: Vec<&Layer> = grid.layers.iter().map(|&layer| &self.style.layers.all[layer]).collect();
+        let mut options = self.page(layers[0], &grid.subtitle);
+        options.legend.note = options.legend.note.replace("each exit", "each map");
+        let drawn: Vec<Vec<Drawn>> = layers.iter().map(|layer| self.all_exits(layer, options.cell)).collect();
+        let rows = layers
+            .iter()
+            .zip(&drawn)
+            .map(|(layer, drawn)| Row { title: layer.row.clone(), cells: self.cells(layer, drawn) });
+        render::grid::grid(self.photo(), &rows.collect::<Vec<_>>(), &options)
+    }
+
+    fn page(&self, layer: &Layer, subtitle: &str) -> strip::Options {
         let input = self.style.input;
-        let options = strip::Options {
+        strip::Options {
             title: self.title.clone(),
-            subtitle: format!("{}; the network sees {input} x {input} pixels", layer.subtitle),
+            subtitle: format!("{subtitle}; the network sees {input} x {input} pixels"),
             colormap: self.colormap(layer),
             legend: self.legend(layer),
             ..strip::Options::default()
-        };
-        let drawn: Vec<Drawn> =
-            (0..self.findings.exits()).map(|i| self.shown(layer, i, options.cell)).collect();
-        let cells = drawn.iter().enumerate().map(|(i, drawn)| {
+        }
+    }
+
+    fn all_exits(&self, layer: &Layer, side: usize) -> Vec<Drawn> {
+        (0..self.findings.exits()).map(|i| self.shown(layer, i, side)).collect()
+    }
+
+    /// A cell for each exit, which says what the exit predicts; where it explains several classes,
+    /// which one it is and how likely.
+    fn cells<'a>(&'a self, layer: &Layer, drawn: &'a [Drawn]) -> Vec<Cell<'a>> {
+        let cell = |(i, drawn): (usize, &'a Drawn)| {
             let finding = self.findings.at(i, layer.rank);
+            let class = if self.style.layers.ranks > 1 { finding.target } else { finding.class };
             Cell {
                 exit: finding.exit,
-                label: &self.style.labels[finding.class],
-                probability: finding.probabilities[finding.class],
+                label: &self.style.labels[class],
+                probability: finding.probabilities[class],
                 shown: match drawn {
                     Drawn::Heat(heat) => Shown::Heat(heat),
                     Drawn::Picture(picture) => Shown::Picture(picture),
                     Drawn::Nothing(why) => Shown::Nothing(*why),
                 },
             }
-        });
-        strip(self.photo(), &cells.collect::<Vec<_>>(), &options)
+        };
+        drawn.iter().enumerate().map(cell).collect()
     }
 
     fn legend(&self, layer: &Layer) -> Legend {

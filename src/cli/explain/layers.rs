@@ -32,12 +32,26 @@ pub struct Layer {
     pub strip: String,
     /// The film strip's second line.
     pub subtitle: String,
+    /// What tells it from the method's other layers: its tap and its class.
+    pub row: String,
+}
+
+/// Layers of one method that are shown together, a row each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grid {
+    /// What its picture is called behind `photo_`.
+    pub name: String,
+    /// Positions of the layers.
+    pub layers: Vec<usize>,
+    /// The second line.
+    pub subtitle: String,
 }
 
 /// A run's layers, the one first that tables and results show.
 #[derive(Debug, Clone)]
 pub struct Layers {
     pub all: Vec<Layer>,
+    pub grids: Vec<Grid>,
     /// What each of the study's taps is called, whatever the exit; as `--tap` has it.
     pub taps: Vec<String>,
     /// Findings for each exit.
@@ -74,11 +88,13 @@ impl Layers {
             let strip = ["strip"].into_iter().chain(parts.iter().map(String::as_str).filter(|&p| p != "cam"));
             let strip = strip.collect::<Vec<_>>().join("_") + ".png";
             let subtitle = words.subtitle(kind, rank, minus);
-            Layer { kind, rank, minus, picture: parts.join("_") + ".png", strip, subtitle }
+            let row = words.row(kind, rank);
+            Layer { kind, rank, minus, picture: parts.join("_") + ".png", strip, subtitle, row }
         };
         let all = kinds.iter().flat_map(|&(kind, minus)| (0..ranks).map(move |rank| (kind, rank, minus)));
-        let all = all.map(|(kind, rank, minus)| layer(kind, rank, minus)).collect();
-        Ok(Layers { all, taps, ranks })
+        let all: Vec<Layer> = all.map(|(kind, rank, minus)| layer(kind, rank, minus)).collect();
+        let grids = words.grids(&all);
+        Ok(Layers { all, grids, taps, ranks })
     }
 }
 
@@ -111,18 +127,40 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// The parts of a picture's name. The first map method is `cam`, as if it were alone.
-    fn parts(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> Vec<String> {
-        let map = |method: usize| match method {
-            0 => "cam".to_string(),
-            _ => self.study.maps[method].name().into(),
+    /// What a method is called in files. The first map method is `cam`, as if it were alone.
+    fn method(&self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Map { method: 0, .. } | Kind::Fused { method: 0 } => "cam",
+            Kind::Map { method, .. } | Kind::Fused { method } => self.study.maps[method].name(),
+            Kind::Pixels { method } => self.study.pixels[method].name(),
+        }
+    }
+
+    /// A grid for each method that has several layers; differences have their strips.
+    fn grids(&self, layers: &[Layer]) -> Vec<Grid> {
+        let shown: Vec<usize> = (0..layers.len()).filter(|&i| layers[i].minus.is_none()).collect();
+        let same = |a: &usize, b: &usize| self.method(layers[*a].kind) == self.method(layers[*b].kind);
+        let several = shown.chunk_by(same).filter(|group| group.len() > 1);
+        let grid = |group: &[usize]| {
+            let kind = layers[group[0]].kind;
+            let method = match self.method(kind) {
+                "cam" => String::new(),
+                method => format!("_{method}"),
+            };
+            let subtitle = format!("{}{}", self.title(kind), self.of_class(kind, None));
+            Grid { name: format!("grid{method}.png"), layers: group.to_vec(), subtitle }
         };
+        several.map(grid).collect()
+    }
+
+    /// The parts of a picture's name.
+    fn parts(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> Vec<String> {
+        let method = self.method(kind).to_string();
         let mut parts = match kind {
-            Kind::Map { method, tap } if self.taps.len() > 1 => vec![map(method), self.taps[tap].clone()],
-            Kind::Map { method, .. } => vec![map(method)],
+            Kind::Map { tap, .. } if self.taps.len() > 1 => vec![method, self.taps[tap].clone()],
             Kind::Fused { method: 0 } => vec!["fused".into()],
-            Kind::Fused { method } => vec![map(method), "fused".into()],
-            Kind::Pixels { method } => vec![self.study.pixels[method].name().into()],
+            Kind::Fused { .. } => vec![method, "fused".into()],
+            Kind::Map { .. } | Kind::Pixels { .. } => vec![method],
         };
         if self.study.target.ranks() > 1 {
             parts.push(format!("top{}", rank + 1));
@@ -135,28 +173,52 @@ impl Words<'_> {
         parts
     }
 
-    fn subtitle(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> String {
-        let Study { maps, pixels, taps, fusion, score, smoothing, .. } = self.study;
-        let (title, map) = match kind {
-            Kind::Map { method, .. } | Kind::Fused { method } => (maps[method].title(), Some(maps[method])),
-            Kind::Pixels { method } => (pixels[method].title(), None),
+    /// The row's name in a grid.
+    fn row(&self, kind: Kind, rank: usize) -> String {
+        let tap = match (kind, self.study.fusion) {
+            (Kind::Map { tap, .. }, _) if self.taps.len() > 1 => Some(self.taps[tap].clone()),
+            (Kind::Fused { .. }, Some(fusion)) => Some(format!("all, {}", fusion.name())),
+            _ => None,
         };
+        let class = (self.study.target.ranks() > 1).then(|| format!("top {}", rank + 1));
+        tap.into_iter().chain(class).collect::<Vec<_>>().join(", ")
+    }
+
+    fn title(&self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Map { method, .. } | Kind::Fused { method } => self.study.maps[method].title(),
+            Kind::Pixels { method } => self.study.pixels[method].title(),
+        }
+    }
+
+    /// Whose map it is; `rank` where it is one class's.
+    fn of_class(&self, kind: Kind, rank: Option<usize>) -> String {
+        match kind {
+            Kind::Map { method, .. } | Kind::Fused { method }
+                if self.study.maps[method] == MapMethod::EigenCam =>
+            {
+                " whatever the class".into()
+            }
+            _ => format!(" of {}", self.class(rank)),
+        }
+    }
+
+    fn subtitle(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> String {
+        let Study { taps, fusion, score, smoothing, .. } = self.study;
         let at = match (kind, fusion) {
             (Kind::Map { tap, .. }, _) if *taps != Default::default() => format!(" at {}", self.taps[tap]),
             (Kind::Fused { .. }, Some(fusion)) => format!(" of {} taps, {}", self.taps.len(), fusion.name()),
             _ => String::new(),
         };
-        let class = match map {
-            Some(MapMethod::EigenCam) => " whatever the class".to_string(),
-            _ => format!(" of {}", self.class(rank)),
-        };
+        let (title, class) = (self.title(kind), self.of_class(kind, Some(rank)));
+        let is_map = !matches!(kind, Kind::Pixels { .. });
         let against = match minus {
             Some(Minus::Exit(exit)) => format!(" minus exit {exit}'s"),
             Some(Minus::RunnerUp) => " minus the next likeliest".into(),
             None if *score != Default::default() => format!(", {}", score.name()),
             None => String::new(),
         };
-        let smooth = if map.is_some() && *smoothing != Default::default() {
+        let smooth = if is_map && *smoothing != Default::default() {
             format!(", smoothed by {}", smoothing.name())
         } else {
             String::new()
@@ -164,14 +226,17 @@ impl Words<'_> {
         format!("{title}{at}{class}{against}{smooth}")
     }
 
-    fn class(&self, rank: usize) -> String {
+    fn class(&self, rank: Option<usize>) -> String {
         match self.study.target {
             Target::Predicted => "the class that each exit predicts".into(),
             Target::Final => "the class that the last exit predicts".into(),
             Target::Label => "the image's label".into(),
             Target::Class(class) => format!("the class {}", self.labels[class]),
-            Target::Top(_) if rank == 0 => "each exit's likeliest class".into(),
-            Target::Top(_) => format!("each exit's class number {}", rank + 1),
+            Target::Top(n) => match rank {
+                None => format!("each exit's {n} likeliest classes"),
+                Some(0) => "each exit's likeliest class".into(),
+                Some(rank) => format!("each exit's class number {}", rank + 1),
+            },
         }
     }
 }

@@ -28,6 +28,9 @@ struct Files {
     /// Every layer's, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strips: Vec<String>,
+    /// Pictures of several strips, by method.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grids: Vec<String>,
     arrays: String,
 }
 
@@ -43,6 +46,9 @@ pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
         files: Files {
             strip: strips[0].clone(),
             strips: if layers > 1 { strips } else { Vec::new() },
+            grids: (0..drawing.style.layers.grids.len())
+                .map(|grid| report.name(File::Grid { grid }))
+                .collect(),
             arrays: report.name(File::Arrays),
         },
     }
@@ -136,6 +142,9 @@ pub fn for_people(id: &str, found: &Found) -> String {
     let Found { width, height, exits, files } = found;
     let image = printable(id);
     let mut text = format!("{image} ({width} x {height})\n{}", table::exits(exits));
+    for (i, grid) in files.grids.iter().enumerate() {
+        text += &format!("  {:11} {}\n", if i == 0 { "grid:" } else { "" }, printable(grid));
+    }
     text += &format!("  film strip: {}\n", printable(&files.strip));
     for strip in files.strips.iter().skip(1) {
         text += &format!("              {}\n", printable(strip));

@@ -1,0 +1,99 @@
+//! Several film strips in one picture: a row for each scale, layer or class, a column for each exit.
+
+use super::strip::{
+    CAPTION, Cell, GAP, HEADER, LABEL, MARGIN, Options, ROW_GAP, WHITE, caption, header, label_bar,
+    label_colours, place_cell, place_photo,
+};
+use crate::picture::Picture;
+
+/// One row.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// What it shows, written above it.
+    pub title: String,
+    /// A cell for each exit, the same exits in every row.
+    pub cells: Vec<Cell<'a>>,
+}
+
+/// Room above a row for its title.
+const TITLE: usize = 30;
+
+/// Draws `photo`, the part that the network saw, and `rows`. Captions stand below each row, or below
+/// the last one alone where all rows say the same of an exit.
+///
+/// # Panics
+/// When `photo` is empty, rows differ in length or `options` leave their ranges.
+pub fn grid(photo: &Picture, rows: &[Row], options: &Options) -> Picture {
+    assert!(options.cell >= 112, "cells of {} pixels", options.cell);
+    let size = options.cell;
+    let columns = rows.first().map_or(0, |row| row.cells.len());
+    let said = |row: &Row| row.cells.iter().map(|c| (c.label.to_string(), c.probability)).collect::<Vec<_>>();
+    let alike = rows.windows(2).all(|two| said(&two[0]) == said(&two[1]));
+    let captioned = |row: usize| !alike || row + 1 == rows.len();
+    let below = |row: usize| if captioned(row) { CAPTION + ROW_GAP } else { GAP };
+    let mut tops = Vec::with_capacity(rows.len());
+    let mut y = MARGIN + HEADER;
+    for row in 0..rows.len() {
+        tops.push(y + TITLE);
+        y += TITLE + size + below(row);
+    }
+    let height = (y + MARGIN - ROW_GAP).max(2 * MARGIN + HEADER + TITLE + size + CAPTION);
+    let mut page = Picture::filled(2 * MARGIN + (columns + 1) * (size + GAP) - GAP, height, WHITE);
+
+    header(&mut page, options);
+    let photo = place_photo(&mut page, photo, (MARGIN, MARGIN + HEADER + TITLE), size);
+    let room = (page.width - 2 * MARGIN) as f32;
+    let cells: Vec<Cell> = rows.iter().flat_map(|row| &row.cells).copied().collect();
+    let colours = label_colours(&cells);
+    for (number, (row, &top)) in rows.iter().zip(&tops).enumerate() {
+        assert_eq!(row.cells.len(), columns, "cells of row '{}'", row.title);
+        let left = MARGIN + size + GAP;
+        LABEL.draw(&mut page, left as f32, (top - 10) as f32, &LABEL.fit(&row.title, room - left as f32));
+        for (i, cell) in row.cells.iter().enumerate() {
+            let x = left + i * (size + GAP);
+            place_cell(&mut page, (x, top), cell, &photo, options);
+            if captioned(number) {
+                label_bar(&mut page, (x, top + size), size, colours[number * columns + i]);
+                caption(&mut page, cell, x, top + size, size);
+            }
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::strip::Shown;
+    use super::*;
+
+    /// Two rows of two exits, in red and in green.
+    fn drawn(labels: [&str; 2]) -> Picture {
+        let pictures = [[255, 0, 0], [0, 128, 0]].map(|colour| Picture::filled(112, 112, colour));
+        let cell = |exit: usize, row: usize| Cell {
+            exit,
+            label: labels[row],
+            probability: 0.5,
+            shown: Shown::Picture(&pictures[row]),
+        };
+        let row = |row: usize| Row { title: format!("scale{row}"), cells: vec![cell(1, row), cell(2, row)] };
+        let options = Options { cell: 112, ..Options::default() };
+        grid(&Picture::filled(8, 8, [9, 9, 9]), &[row(0), row(1)], &options)
+    }
+
+    #[test]
+    fn rows_stand_one_above_the_other_with_the_photo_on_their_left() {
+        let page = drawn(["cat", "cat"]);
+        let (left, top) = (MARGIN + 112 + GAP, MARGIN + HEADER + TITLE);
+        assert_eq!(page.pixel(MARGIN, top), [9, 9, 9]);
+        for x in [left, left + 112 + GAP] {
+            assert_eq!(page.pixel(x, top), [255, 0, 0]);
+            assert_eq!(page.pixel(x + 111, top + 112 + GAP + TITLE), [0, 128, 0]);
+        }
+        assert_eq!(page.width, 2 * MARGIN + 3 * 112 + 2 * GAP);
+    }
+
+    #[test]
+    fn rows_that_say_different_things_have_captions_of_their_own() {
+        assert_eq!(drawn(["cat", "dog"]).height, drawn(["cat", "cat"]).height + CAPTION + ROW_GAP - GAP);
+    }
+}
