@@ -226,6 +226,43 @@ fn the_program_itself_runs_on_a_gpu() {
 }
 
 #[test]
+fn the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked() {
+    let name = "the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked";
+    if gpu::at_hand() || !gpu::standin_works(name) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(gpu::repository("tests/standin/run"));
+        command.arg(env!("CARGO_BIN_EXE_msdcam")).args(args).current_dir(folder.path());
+        let output = gpu::as_standin(&mut command).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+    };
+    let checkpoint = gpu::repository("tests/golden/nets/blocks-transition-last.pth");
+    run(&["convert", checkpoint.to_str().unwrap(), "-o", "w.safetensors"]);
+    let photo = gpu::repository("tests/golden/images/noise.png");
+    let ranges = |device: &str| {
+        let methods = "grad-cam,layer-cam,score-cam,ablation-cam,eigen-cam,guided-grad-cam,smooth-grad";
+        let asked = ["--method", methods, "--class", "top2", "--tap", "all-scales", "--minus", "runner-up"];
+        let rest =
+            ["--samples", "2", "--size", "32", "--weights", "w.safetensors", "--device", device, "-o", "out"];
+        run(&[&["explain", photo.to_str().unwrap()], &asked[..], &rest[..]].concat());
+        let results = std::fs::read_to_string(folder.path().join("out/results.jsonl")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&results).unwrap();
+        let maps =
+            record["exits"].as_array().unwrap().iter().flat_map(|e| e["maps"].as_array().unwrap().clone());
+        let number = |map: &serde_json::Value, key: &str| map[key].as_f64().unwrap();
+        maps.map(|map| [number(&map, "score"), number(&map, "max")]).collect::<Vec<_>>()
+    };
+    let (got, want) = (ranges("cuda"), ranges("cpu"));
+    assert!(want.len() > 50 && got.len() == want.len(), "{} maps", got.len());
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert_close(&format!("score and maximum of map {i}"), got, want, Tolerance(1e-3));
+    }
+}
+
+#[test]
 fn the_device_says_how_long_a_run_takes() {
     on_gpu("the_device_says_how_long_a_run_takes", || {
         let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::program::{Place, repository};
 
 /// An array of an .npz file: dimensions and numbers.
-type Array = (Vec<usize>, Vec<f64>);
+pub type Array = (Vec<usize>, Vec<f64>);
 
 /// Reads what `numpy.savez` would have written: .npy files of version 1 in a zip.
 pub fn arrays(npz: &[u8]) -> HashMap<String, Array> {
@@ -42,7 +42,7 @@ pub fn arrays(npz: &[u8]) -> HashMap<String, Array> {
 }
 
 /// The numbers of row `image` of a golden tensor.
-fn golden(file: &SafeTensors, name: &str, image: usize) -> Vec<f64> {
+pub fn golden(file: &SafeTensors, name: &str, image: usize) -> Vec<f64> {
     let tensor = file.tensor(name).unwrap();
     let numbers = tensor.data().as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)));
     let row = tensor.shape()[1..].iter().product();
@@ -51,7 +51,7 @@ fn golden(file: &SafeTensors, name: &str, image: usize) -> Vec<f64> {
 
 /// Panics unless all numbers lie within `tolerance` times the largest expected one.
 #[track_caller]
-fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
     assert!(scale > 0.0, "{what}: nothing to compare with");
