@@ -42,6 +42,11 @@ use super::timings::Timings;
 /// shows them all, and NAME.npz with the numbers; then results.jsonl about all images, and
 /// manifest.json last. Images are PNG, JPEG or WebP, of any size. One that cannot be used fails
 /// alone: the others are done, and the exit code is 3.
+///
+/// NAME.npz holds, with E exits: exit, class (E); logits (E, classes); target, score (E); cam
+/// (E, h, w), the maps after their ReLU; heatmap, fused (E, H, W) in [0, 1]; difference (E, H, W)
+/// in [-1, 1]; pixels.METHOD (E, 3, H, W); tap (E, taps). With several map methods or taps their
+/// names follow (cam.layer-cam.scale2); with top3 a dimension of 3 follows E.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
