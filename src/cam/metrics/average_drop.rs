@@ -20,7 +20,7 @@ mod tests {
 
     #[test]
     fn a_drop_is_a_share_of_what_there_was() {
-        assert_eq!([drop(0.8, 0.2), drop(0.2, 0.8), drop(0.5, 0.0)], [0.75, 0.0, 1.0]);
+        assert_eq!([drop(0.8, 0.4), drop(0.2, 0.8), drop(0.5, 0.0)], [0.5, 0.0, 1.0]);
         assert_eq!([drop(0.0, 0.5), drop(0.0, 0.0)], [0.0, 0.0]);
         assert_eq!([absolute_drop(0.75, 0.25), absolute_drop(0.25, 0.75)], [0.5, 0.0]);
     }

@@ -15,7 +15,7 @@ mod tests {
 
     #[test]
     fn the_same_map_is_coherent_and_its_opposite_is_not() {
-        let map = [0.0, 0.25, 1.0];
+        let map = [0.0, 0.5, 1.0];
         assert_eq!(coherency(&map, &map.map(|x| x / 2.0)), Some(1.0));
         assert_eq!(coherency(&map, &map.map(|x| 1.0 - x)), Some(0.0));
         assert_eq!(coherency(&map, &[0.0; 3]), None);

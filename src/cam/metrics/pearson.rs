@@ -18,7 +18,7 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
         let (a, b) = (a - mx, b - my);
         (xy, xx, yy) = (xy + a * b, xx + a * a, yy + b * b);
     }
-    let correlation = xy / (xx.sqrt() * yy.sqrt());
+    let correlation = xy / (xx * yy).sqrt();
     correlation.is_finite().then(|| correlation.clamp(-1.0, 1.0))
 }
 
