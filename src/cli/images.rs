@@ -27,6 +27,9 @@ pub struct Photo {
 /// A photo and what each exit says about it.
 pub type Answered<A> = (Photo, Vec<A>);
 
+/// The most threads that read: each has a file open, and a process may open few.
+const MOST_READERS: usize = 16;
+
 /// How many photos make a group.
 pub fn group_size(model: &Model, images: usize) -> usize {
     model.threads.clamp(4, 16).min(images.max(1))
@@ -50,7 +53,7 @@ pub fn groups<'scope>(
         let photo = read(model, &item, view, timings);
         (item, photo)
     };
-    let threads = model.threads.min(items.size_hint().1.unwrap_or(usize::MAX));
+    let threads = model.threads.min(MOST_READERS).min(items.size_hint().1.unwrap_or(usize::MAX));
     let mut photos = dataset::in_order(scope, threads, group, items, read);
     std::iter::from_fn(move || {
         let group: Group = photos.by_ref().take(group).unzip();

@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod classify;
+mod data_sets;
+mod evaluate;
 mod explain;
 mod explain_methods;
 mod explain_questions;
