@@ -72,7 +72,7 @@ mod limits {
         for i in 0..1000 {
             place.write(&format!("photos/{i:03}.png"), if i == 500 { b"no image" } else { &good });
         }
-        let line = "ulimit -n 64; exec \"$0\" classify photos --json --exits 1 --threads 100";
+        let line = "ulimit -n 64; exec \"$0\" classify photos --json --exits 1 --threads 2";
         let run: Run = shell(&place, line).output().unwrap().into();
         run.refused(3, &["photos/500.png: file: not a PNG"]);
         assert!(run.stderr.ends_with("1 of 1000 images failed: 500.png\n"), "{}", run.stderr);
