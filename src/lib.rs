@@ -20,6 +20,7 @@ pub mod npz;
 pub mod parallel;
 pub mod picture;
 pub mod render;
+pub mod report;
 pub mod resize;
 pub mod run;
 pub mod tensor;

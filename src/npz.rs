@@ -1,9 +1,13 @@
 //! Arrays for NumPy: an uncompressed zip of .npy files.
 
+mod read;
+
 use std::io::{Cursor, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
+
+pub use read::{Archive, Floats};
 
 /// The numbers of an array, the last dimension running fastest.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use msdcam::heat::HeatMap;
 use msdcam::picture::Picture;
 use msdcam::render::Colormap;
-use msdcam::render::strip::{Cell, Options, Shown, strip};
+use msdcam::render::strip::{self, Cell, Options, Shown, strip};
 
 const CELL: usize = 112;
 const MARGIN: usize = 32;
@@ -107,4 +107,18 @@ fn any_text_and_any_number_can_be_drawn() {
     // Nothing reaches into the margins.
     let margin = |i: &usize| i % page.width < MARGIN - 2 || i % page.width >= page.width - MARGIN + 2;
     assert!((0..page.width * page.height).filter(margin).all(|i| page.rgb[i * 3..i * 3 + 3] == WHITE));
+}
+
+#[test]
+fn the_photo_is_found_again_in_a_strip_of_any_length() {
+    let photo = Picture::new(176, 176, (0..176 * 176 * 3).map(|i| (i * 7919 % 251) as u8).collect());
+    for exits in [0, 1, 2, 10, 11, 12, 13, 30] {
+        let heat = ramp();
+        let cell = |exit| Cell { exit, label: "cat", probability: 0.5, shown: Shown::Heat(&heat) };
+        let cells: Vec<Cell> = (1..=exits).map(cell).collect();
+        let page = strip(&photo, &cells, &Options { cell: 176, ..options() });
+        assert_eq!(strip::photo(&page, exits), Some(photo.clone()), "{exits} exits");
+    }
+    assert_eq!(strip::photo(&Picture::filled(10, 10, [0; 3]), 3), None);
+    assert_eq!(strip::photo(&Picture::filled(2000, 50, [0; 3]), 3), None);
 }

@@ -13,6 +13,7 @@ mod model;
 mod outcome;
 mod output;
 mod records;
+mod report;
 mod select;
 mod study;
 mod table;
@@ -45,6 +46,7 @@ enum Command {
     Bench(bench::Args),
     Convert(convert::Args),
     Inspect(inspect::Args),
+    Report(report::Args),
 }
 
 /// Parses the arguments, runs the command and returns its exit code. The program began at `start`.
@@ -60,6 +62,7 @@ pub fn main(start: Instant) -> ExitCode {
         Command::Bench(args) => bench::run(args).map(|()| Outcome::AllDone),
         Command::Convert(args) => convert::run(args).map(|()| Outcome::AllDone),
         Command::Inspect(args) => inspect::run(args).map(|()| Outcome::AllDone),
+        Command::Report(args) => report::run(args).map(|()| Outcome::AllDone),
     };
     match outcome {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),

@@ -178,6 +178,20 @@ pub(super) fn place_cell(
     }
 }
 
+/// The photo in a `strip` of so many `cells`: the reverse of drawing it. `None` where the picture
+/// cannot be such a strip.
+pub fn photo(strip: &Picture, cells: usize) -> Option<Picture> {
+    let columns = (cells + 1).div_ceil((cells + 1).div_ceil(COLUMNS));
+    let row = (strip.width + GAP).checked_sub(2 * MARGIN)?;
+    let size = (row / columns).checked_sub(GAP)?;
+    let (left, top) = (MARGIN, MARGIN + HEADER);
+    if row % columns != 0 || size == 0 || top + size > strip.height {
+        return None;
+    }
+    let rows = (top..top + size).flat_map(|y| &strip.rgb[3 * (y * strip.width + left)..][..3 * size]);
+    Some(Picture::new(size, size, rows.copied().collect()))
+}
+
 /// Title and subtitle on the left; on the right, if there is room, what the colours mean.
 pub(super) fn header(page: &mut Picture, options: &Options) {
     const BAR_WIDTH: usize = 150;

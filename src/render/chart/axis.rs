@@ -47,20 +47,25 @@ fn round_step(least: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|f| f * power).find(|&s| s >= least * (1.0 - 1e-9)).unwrap_or(power)
 }
 
-/// A number without trailing zeros; a long one with its thousands apart.
+/// A number without trailing zeros, its thousands apart.
 pub(super) fn number(x: f64) -> String {
     let text = format!("{x:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (whole, fraction) = text.split_once('.').map_or((text, None), |(w, f)| (w, Some(f)));
-    let mut out = sign.to_string();
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && whole.len() > 4 && (whole.len() - i) % 3 == 0 {
-            out.push('\u{202f}'); // a narrow space
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    format!("{sign}{}{fraction}", thousands(whole))
+}
+
+/// Digits with their thousands apart: `12,345`.
+pub(crate) fn thousands(digits: &str) -> String {
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
         }
         out.push(digit);
     }
-    fraction.map_or(out.clone(), |fraction| format!("{out}.{fraction}"))
+    out
 }
 
 #[cfg(test)]
@@ -86,6 +91,6 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let shown = [0.0, 0.05, 12.0, 1234.5, 12345.0, -0.25].map(number);
-        assert_eq!(shown, ["0", "0.05", "12", "1234.5", "12\u{202f}345", "-0.25"]);
+        assert_eq!(shown, ["0", "0.05", "12", "1,234.5", "12,345", "-0.25"]);
     }
 }

@@ -34,7 +34,7 @@ pub struct Bars<'a> {
 }
 
 impl Bars<'_> {
-    /// The chart, laid out. Labels that are wider than their bars run upwards.
+    /// The chart, laid out. Labels that would touch each other run upwards.
     pub fn draw(&self, size: Size) -> Drawing {
         let (mut drawing, above) = frame::begin(size, self.title, self.y);
         let ends = self.bars.iter().flat_map(|b| b.interval).flat_map(|(low, high)| [low, high]);
@@ -45,8 +45,9 @@ impl Bars<'_> {
         let right = if size.heading { 24.0 } else { 8.0 };
         let slot = (size.width - left - right) / self.bars.len().max(1) as f64;
         let letters = Style { bold: false, size: SMALL as f32, colour: [0; 3] };
-        let widest = self.bars.iter().map(|b| f64::from(letters.width(b.label))).fold(0.0, f64::max);
-        let turned = widest > slot - 4.0;
+        let widths: Vec<f64> = self.bars.iter().map(|b| f64::from(letters.width(b.label))).collect();
+        let widest = widths.iter().copied().fold(0.0, f64::max);
+        let turned = widths.windows(2).any(|pair| (pair[0] + pair[1]) / 2.0 + 5.0 > slot);
         let labels = if turned { widest.min(size.height / 3.0) } else { 14.0 };
         let room = Room { left, above: above + 14.0, right, below: labels + 38.0 };
         let y = ys((size.height - room.below, room.above));

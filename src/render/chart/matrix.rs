@@ -89,7 +89,7 @@ impl Matrix<'_> {
         let area = Shape::Rect { x: x + 1.0, y: y + 1.0, width: width - 2.0, height: height - 2.0 };
         drawing.add(Ink::Series(0), area).opacity(0.04 + 0.9 * shade).tip(tip);
         if width >= LEGIBLE && height >= 16.0 {
-            let ink = if shade > 0.5 { Ink::Paper } else { Ink::Text };
+            let ink = if shade > 0.75 { Ink::Paper } else { Ink::Text };
             let at = (x + width / 2.0, y + height / 2.0 + 4.5);
             drawing.text(ink, at, Anchor::Middle, &(self.text)(value));
         }

@@ -10,6 +10,7 @@ mod raster;
 mod reliability;
 mod svg;
 
+pub(crate) use axis::thousands;
 pub use bars::{Bar, Bars};
 pub use drawing::Drawing;
 pub use frame::Size;
