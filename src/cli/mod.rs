@@ -7,6 +7,7 @@ mod convert;
 mod data;
 mod evaluate;
 mod explain;
+mod faithfulness;
 mod images;
 mod inspect;
 mod model;
@@ -43,6 +44,7 @@ enum Command {
     Explain(explain::Args),
     Classify(classify::Args),
     Evaluate(evaluate::Args),
+    Faithfulness(Box<faithfulness::Args>),
     Bench(bench::Args),
     Convert(convert::Args),
     Inspect(inspect::Args),
@@ -59,6 +61,7 @@ pub fn main(start: Instant) -> ExitCode {
         Command::Explain(args) => explain::run(args, start),
         Command::Classify(args) => classify::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Faithfulness(args) => faithfulness::run(*args),
         Command::Bench(args) => bench::run(args).map(|()| Outcome::AllDone),
         Command::Convert(args) => convert::run(args).map(|()| Outcome::AllDone),
         Command::Inspect(args) => inspect::run(args).map(|()| Outcome::AllDone),

@@ -147,7 +147,7 @@ impl Baseline {
 }
 
 /// `1000`, `64K`, `512M`, `2G`: powers of 1024.
-fn bytes(text: &str) -> Result<usize, String> {
+pub fn bytes(text: &str) -> Result<usize, String> {
     let unknown = || "expected a number of bytes such as 1000000, 512M or 2G".to_string();
     let (number, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),

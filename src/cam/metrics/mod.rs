@@ -34,6 +34,7 @@ mod saliency;
 mod settings;
 pub mod spearman;
 pub mod ssim;
+mod summary;
 
 pub use assessment::{Agreement, Assessment, Measures, RoadPoint};
 pub use assessor::Assessor;
@@ -49,3 +50,4 @@ pub use saliency::Saliency;
 pub use settings::{CurveSettings, RoadSettings, Settings};
 pub use spearman::spearman;
 pub use ssim::ssim;
+pub use summary::{AgreementSummary, MeanCurve, Pointing, PointingSummary, RoadMean, Summary, Tally};

@@ -59,7 +59,9 @@ impl Settings {
         }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// # Errors
+    /// When a setting makes no sense.
+    pub fn check(&self) -> Result<()> {
         if self.curves.is_some_and(|curves| curves.steps == 0) {
             return Err(Error::usage("deletion and insertion in 0 steps"));
         }

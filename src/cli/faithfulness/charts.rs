@@ -1,0 +1,84 @@
+//! The charts of a run.
+
+use msdcam::cam::metrics::{MeanCurve, Summary};
+use msdcam::render::chart::{Drawing, From, Lines, Series, Size};
+
+use super::report::Report;
+
+/// A line's name and points.
+type Line = (String, Vec<(f64, f64)>);
+
+/// Every chart, by its file's name.
+pub fn all(report: &Report) -> Vec<(String, Drawing)> {
+    let mut charts = Vec::new();
+    for &exit in &report.about.exits {
+        let rows = || report.rows.iter().filter(move |row| row.exit == exit);
+        let lines: Vec<Line> = rows().flat_map(curves).collect();
+        if !lines.is_empty() {
+            let title = format!("Deletion and insertion at exit {exit}");
+            let chart = draw(&title, "share of the pixels, %", "probability of the class", &lines);
+            charts.push((format!("curves_exit{exit:02}"), chart));
+        }
+        let lines: Vec<Line> = rows().flat_map(road).collect();
+        if !lines.is_empty() {
+            let title = format!("ROAD at exit {exit}");
+            let chart = draw(&title, "pixels that stay, %", "probability of the class", &lines);
+            charts.push((format!("road_exit{exit:02}"), chart));
+        }
+    }
+    if report.about.exits.len() > 1 {
+        charts.extend(BY_EXIT.iter().filter_map(|metric| by_exit(report, metric)));
+    }
+    charts
+}
+
+/// File, heading, unit and number of what is drawn against the exits.
+type Metric = (&'static str, &'static str, &'static str, fn(&Summary) -> Option<f64>);
+
+const BY_EXIT: [Metric; 6] = [
+    ("drop", "Average drop by exit", "%, low is good", |s| s.average_drop.map(|drop| drop * 100.0)),
+    ("deletion", "Deletion by exit", "area, low is good", |s| s.deletion),
+    ("insertion", "Insertion by exit", "area, high is good", |s| s.insertion),
+    ("road", "ROAD by exit", "(LeRF - MoRF) / 2, high is good", |s| s.road),
+    ("adcc", "ADCC by exit", "high is good", |s| s.adcc),
+    ("agreement", "Agreement with the last exit's map", "Spearman", |s| s.agreement.spearman),
+];
+
+fn by_exit(report: &Report, (file, title, unit, of): &Metric) -> Option<(String, Drawing)> {
+    let line = |method: &&'static str| -> Line {
+        let rows = report.rows.iter().filter(|row| row.method == *method);
+        let points = rows.filter_map(|row| of(row).map(|number| (row.exit as f64, number)));
+        (method.to_string(), points.collect())
+    };
+    let lines: Vec<Line> = report.about.methods.iter().map(line).collect();
+    let any = lines.iter().any(|(_, points)| !points.is_empty());
+    any.then(|| (format!("by_exit_{file}"), draw(title, "exit", unit, &lines)))
+}
+
+fn curves(row: &Summary) -> Vec<Line> {
+    let line = |what: &str, curve: &Option<MeanCurve>| -> Option<Line> {
+        let MeanCurve { fractions, scores } = curve.as_ref()?;
+        let points = fractions.iter().map(|x| x * 100.0).zip(scores.iter().copied());
+        Some((format!("{}, {what}", row.method), points.collect()))
+    };
+    [line("deletion", &row.deletion_curve), line("insertion", &row.insertion_curve)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn road(row: &Summary) -> Vec<Line> {
+    let line = |what: &str, of: fn(&msdcam::cam::metrics::RoadMean) -> f64| -> Line {
+        let mut points: Vec<(f64, f64)> = row.road_curve.iter().map(|p| (p.percentile, of(p))).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        (format!("{}, {what}", row.method), points)
+    };
+    let lines = vec![line("MoRF", |p| p.morf), line("LeRF", |p| p.lerf)];
+    lines.into_iter().filter(|(_, points)| !points.is_empty()).collect()
+}
+
+fn draw(title: &str, x: &str, y: &str, lines: &[Line]) -> Drawing {
+    let series: Vec<Series> =
+        lines.iter().map(|(name, points)| Series { name, points, intervals: &[] }).collect();
+    Lines { title, x, y, from: From::Zero, series: &series }.draw(Size::FILE)
+}

@@ -1,0 +1,92 @@
+//! `msdcam faithfulness`: how much the maps have to do with what the network does.
+
+mod charts;
+mod files;
+mod report;
+mod run;
+mod settings;
+mod table;
+
+use std::path::PathBuf;
+
+use msdcam::cam::Method;
+use msdcam::{Error, Result};
+use report::Report;
+use settings::SettingArgs;
+
+use super::data::DataArgs;
+use super::model::ModelArgs;
+use super::outcome::Outcome;
+use super::output::{self, Output};
+use super::select::Exits;
+use super::timings::Timings;
+
+/// Measure how faithful heat maps are: does the network need what they show?
+///
+/// For each method and exit: average drop, increase and gain; complexity, coherency and ADCC;
+/// insertion and deletion curves; ROAD; and agreement with the last exit's maps. A map that is
+/// empty, constant or not finite says nothing about any pixel: its image is counted and left out of
+/// that row. An image that cannot be used fails alone: the others are done, and the exit code is 3.
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Only the first N images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Folder for faithfulness.csv, curves.csv, road.csv, the charts and, last, manifest.json
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
+    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
+    exits: Exits,
+    /// Methods, with commas between them: those of `msdcam explain`
+    #[arg(long = "method", value_name = "LIST", default_value = "grad-cam", value_delimiter = ',')]
+    methods: Vec<Method>,
+    /// The class that is explained, and whose probability is watched: predicted (by each exit
+    /// itself), final (predicted by the last exit), label (the image's own), or one by name or
+    /// number
+    #[arg(
+        long,
+        value_name = "predicted|final|label|NAME|INDEX",
+        default_value = "predicted",
+        allow_hyphen_values = true
+    )]
+    class: String,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// One JSON object on standard output instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Measures; prints a table or JSON, and writes files.
+pub fn run(args: Args) -> Result<Outcome> {
+    let model = args.model.load(&Timings::default())?;
+    let study = settings::study(&args, &model)?;
+    let settings = args.settings.settings(&model)?;
+    let dataset = args.data.open(&model.labels)?;
+    let measured = run::all_images(&args, &model, &dataset, &study, &settings)?;
+    if let Some(summary) = measured.tally.summary() {
+        output::note(&summary);
+    }
+    let outcome = measured.tally.outcome();
+    if outcome == Outcome::NoneDone {
+        return Ok(outcome);
+    }
+    let report = Report::new(&args, &model, &study, &settings, measured);
+    if let Some(folder) = &args.output {
+        files::write(folder, &report)?;
+    }
+    let text = if args.json { report.json() + "\n" } else { table::report(&report) };
+    Output::default().print(&text)?;
+    Ok(outcome)
+}
+
+/// Reports an image that could not be used.
+fn report_failure(error: &Error) {
+    output::error(error);
+}
