@@ -9,6 +9,7 @@ mod explain;
 mod explain_methods;
 mod explain_questions;
 mod explain_refusals;
+mod faithfulness;
 mod files;
 mod program;
 mod streams;
