@@ -63,6 +63,14 @@ impl Device {
         }
     }
 
+    /// What determines the bits of its answers, in words: `cpu (AVX-512)`, `cuda (NVIDIA H200)`.
+    pub fn kind(&self) -> String {
+        match self {
+            Device::Cpu(cpu) => format!("cpu ({})", cpu.isa().name()),
+            Device::Cuda(cuda) => format!("cuda ({})", cuda.name()),
+        }
+    }
+
     /// Prepares `plan` for batches of up to `batch` images.
     ///
     /// # Errors

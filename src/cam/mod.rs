@@ -35,4 +35,4 @@ pub use grad_cam::Question;
 pub use method::{MapMethod, Method, PixelMethod};
 pub use study::{Integration, Noise, Smoothing, Study};
 pub use taps::{Tap, TapSize, Taps, all_taps, reaching_taps, tap_sizes};
-pub use target::{Score, Target};
+pub use target::{Score, Target, class_of};

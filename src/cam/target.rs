@@ -78,7 +78,10 @@ impl Target {
 }
 
 /// The class called `text` among `labels`, exactly or but for its case, or with that number.
-fn class_of(text: &str, labels: &[String]) -> Result<usize> {
+///
+/// # Errors
+/// [`Error::Usage`] when there is none: names some that there are.
+pub fn class_of(text: &str, labels: &[String]) -> Result<usize> {
     const SHOWN: usize = 10;
     let exact = labels.iter().position(|label| label == text);
     let any_case = || labels.iter().position(|label| label.to_lowercase() == text.to_lowercase());

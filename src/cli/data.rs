@@ -50,6 +50,11 @@ impl DataArgs {
         Ok(dataset)
     }
 
+    /// Whether the images are a set, and not a handful of photos that are given by name.
+    pub fn is_set(&self, dataset: &Dataset) -> bool {
+        self.places.iter().any(|place| place == Path::new("-")) || !dataset.is_of_photos()
+    }
+
     /// The places, with the paths on standard input where `-` stands.
     fn places(&self) -> Result<Vec<PathBuf>> {
         let stdin = Path::new("-");

@@ -10,11 +10,13 @@ mod explain;
 mod faithfulness;
 mod images;
 mod inspect;
+mod merge;
 mod model;
 mod outcome;
 mod output;
 mod records;
 mod report;
+mod run;
 mod select;
 mod study;
 mod table;
@@ -37,11 +39,12 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 all done, 2 usage, 3 some of several images failed, 4 input refused (no image was usable, \
-or the weights are not), 5 device, 6 cannot write";
+or the weights are not), 5 device, 6 cannot write, 130 stopped by Ctrl-C (143: by SIGTERM)";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
+    Merge(merge::Args),
     Classify(classify::Args),
     Evaluate(evaluate::Args),
     Faithfulness(Box<faithfulness::Args>),
@@ -58,7 +61,8 @@ pub fn main(start: Instant) -> ExitCode {
         Err(told) => return tell(&told),
     };
     let outcome = match command {
-        Command::Explain(args) => explain::run(args, start),
+        Command::Explain(args) => explain::run(*args, start),
+        Command::Merge(args) => merge::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Faithfulness(args) => faithfulness::run(*args),

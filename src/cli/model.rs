@@ -36,6 +36,7 @@ pub struct Model {
     pub std: [f32; 3],
     /// The weights' file, printable, or `built-in`.
     pub weights: String,
+    file: Option<PathBuf>,
     /// SHA-256 of the checkpoint that they come from.
     pub source_sha256: String,
     pub device: Device,
@@ -47,6 +48,11 @@ pub struct Model {
 }
 
 impl ModelArgs {
+    /// Whether only errors are to be said.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Reads the weights and opens the device.
     ///
     /// # Errors
@@ -69,6 +75,7 @@ impl ModelArgs {
             mean: weights.mean,
             std: weights.std,
             weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
+            file: self.weights.clone(),
             source_sha256: weights.source_sha256,
             device,
             reason,
@@ -92,6 +99,17 @@ impl Model {
     pub fn announce_notes(&self, notes: &[String]) {
         for note in notes.iter().filter(|_| !self.quiet) {
             output::note(note);
+        }
+    }
+
+    /// SHA-256 of the weights file.
+    ///
+    /// # Errors
+    /// When it cannot be read any more.
+    pub fn weights_sha256(&self) -> msdcam::Result<String> {
+        match &self.file {
+            Some(file) => Ok(msdnet::file::sha256(&msdnet::file::read(file)?.0)),
+            None => Ok(msdnet::built_in_sha256()),
         }
     }
 

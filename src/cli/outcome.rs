@@ -3,21 +3,33 @@
 use msdcam::Error;
 use msdcam::error::printable;
 
-/// Whether all images, some or none could be used.
+/// Whether all images, some or none could be used, or a signal ended the command before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     AllDone,
     SomeFailed,
     NoneDone,
+    /// With this exit code.
+    Stopped(u8),
 }
 
 impl Outcome {
+    /// The outcome for `images` images, of which `failed` failed.
+    pub fn of(images: usize, failed: usize) -> Outcome {
+        match failed {
+            0 => Outcome::AllDone,
+            _ if failed < images => Outcome::SomeFailed,
+            _ => Outcome::NoneDone,
+        }
+    }
+
     /// The process exit code.
     pub fn exit_code(self) -> u8 {
         match self {
             Outcome::AllDone => 0,
             Outcome::SomeFailed => 3,
             Outcome::NoneDone => 4,
+            Outcome::Stopped(code) => code,
         }
     }
 }
@@ -50,11 +62,7 @@ impl Tally {
 
     /// The end of the command.
     pub fn outcome(&self) -> Outcome {
-        match (self.done, self.failed.len()) {
-            (_, 0) => Outcome::AllDone,
-            (0, _) => Outcome::NoneDone,
-            _ => Outcome::SomeFailed,
-        }
+        Outcome::of(self.images(), self.failed.len())
     }
 
     /// `2 of 7 images failed: a.png, b.png`; nothing if none failed or there was only one image.

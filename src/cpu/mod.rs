@@ -58,6 +58,11 @@ impl Cpu {
         format!("cpu ({} thread{plural}, {})", self.threads, self.isa.name())
     }
 
+    /// Which kind of kernel it runs.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// Threads.
     pub fn threads(&self) -> usize {
         self.threads

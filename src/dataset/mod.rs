@@ -2,6 +2,7 @@
 //! photos, photos by name. What is in them is listed at once; pixels are read one image at a time.
 
 pub mod cifar;
+mod digest;
 mod files;
 mod labelling;
 mod list;
@@ -64,6 +65,8 @@ enum Images {
 /// One image of a [`Dataset`].
 #[derive(Debug, Clone)]
 pub struct Item {
+    /// Its position in the set, from 0.
+    pub index: usize,
     /// Names it within its set, always the same: a path below the folder, the path as given, or
     /// `test_batch/00042` for image 42 (from 0) of a CIFAR file.
     pub id: String,
@@ -155,7 +158,7 @@ impl Dataset {
         if let Some(time) = self.repeated.get(&i) {
             id += &format!(" ({time})");
         }
-        Item { id, label: self.label(i), source }
+        Item { index: i, id, label: self.label(i), source }
     }
 
     /// The label of the image at position `i`; see [`Item::label`].
@@ -166,6 +169,15 @@ impl Dataset {
     /// Every image, in order.
     pub fn items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
         (0..self.len).map(|i| self.item(i))
+    }
+
+    /// Whether it is a number of photos, each opened by its own name.
+    pub fn is_of_photos(&self) -> bool {
+        let is_photo = |part: &Part| match &part.images {
+            Images::Files { folder, .. } => folder.as_os_str().is_empty(),
+            Images::Cifar(_) => false,
+        };
+        self.parts.iter().all(is_photo)
     }
 
     fn part(&self, i: usize) -> &Part {

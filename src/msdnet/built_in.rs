@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Weights;
+use super::{Weights, file};
 use crate::Result;
 
 static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
@@ -13,4 +13,9 @@ static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
 /// Only if the program was built from a damaged file.
 pub fn built_in_weights() -> Result<Weights> {
     Weights::from_bytes(Path::new("built-in weights"), FILE)
+}
+
+/// SHA-256 of the file that they come from, in lower-case hexadecimal.
+pub fn built_in_sha256() -> String {
+    file::sha256(FILE)
 }

@@ -16,7 +16,7 @@ pub mod weights;
 mod built_in;
 mod load;
 
-pub use built_in::built_in_weights;
+pub use built_in::{built_in_sha256, built_in_weights};
 pub use config::Config;
 pub use confirm::confirm;
 pub use load::load;

@@ -15,6 +15,7 @@
 //! journal-2-of-4.jsonl, manifest-2-of-4.json   a shard, until it is merged
 //! ```
 
+mod claim;
 mod disk;
 mod end;
 mod journal;
@@ -28,6 +29,7 @@ mod shard;
 mod sweep;
 mod under_way;
 
+pub use claim::claim;
 pub use disk::{Disk, Fill, RealDisk};
 pub use journal::{Entry, Written};
 pub use lock::Lock;

@@ -1,5 +1,9 @@
 //! The built program from outside: what it prints, what it writes and how it ends.
 
+#[macro_use]
+#[path = "../common/skipped.rs"]
+mod skipped;
+
 mod bad_input;
 mod bench;
 mod classify;
@@ -12,4 +16,9 @@ mod explain_refusals;
 mod faithfulness;
 mod files;
 mod program;
+mod run;
+mod run_refused;
+mod run_select;
+mod run_shards;
+mod run_stopped;
 mod streams;

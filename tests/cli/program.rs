@@ -50,6 +50,11 @@ impl Place {
         Place(tempfile::tempdir().unwrap())
     }
 
+    /// One in memory where that is easy, for tests with very many files.
+    pub fn in_memory() -> Place {
+        Place(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -1,10 +1,6 @@
 //! The files of one image: pictures of every layer, film strips, arrays.
 
-use std::path::Path;
-
-use msdcam::Result;
 use msdcam::cam::PixelMethod;
-use msdcam::files::write_atomically;
 use msdcam::heat::{HeatMap, Status};
 use msdcam::image::encode_png;
 use msdcam::picture::Picture;
@@ -92,11 +88,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// Writes one file into `folder`.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write(&self, file: File, folder: &Path, timings: &Timings) -> Result<()> {
+    /// The bytes of one file.
+    pub fn bytes(&self, file: File, timings: &Timings) -> Vec<u8> {
         let layers = &self.style.layers.all;
         let picture = timings.time(Stage::Draw, || match file {
             File::Picture { layer, exit } => Some(self.picture(&layers[layer], exit)),
@@ -104,11 +97,10 @@ impl Drawing<'_> {
             File::Grid { grid } => Some(self.grid(&self.style.layers.grids[grid])),
             File::Arrays => None,
         });
-        let bytes = timings.time(Stage::Encode, || match picture {
+        timings.time(Stage::Encode, || match picture {
             Some(picture) => encode_png(&picture),
             None => arrays::encode(self.findings, self.style.input),
-        });
-        timings.time(Stage::Write, || write_atomically(&folder.join(self.name(file)), &bytes))
+        })
     }
 
     /// What `layer` shows of the exit at position `i`.

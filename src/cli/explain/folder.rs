@@ -1,9 +1,10 @@
-//! The folder that a run writes: complete once it has a manifest.
+//! The folder for photos that are given by name: each start replaces what an earlier one said.
 
-use std::io::ErrorKind;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use msdcam::files::write_atomically;
+use msdcam::files::{Replacement, write_atomically};
+use msdcam::run::{self, Disk, Lock, RealDisk, Written};
 use msdcam::{Error, Result};
 
 use crate::cli::outcome::Tally;
@@ -12,30 +13,27 @@ use crate::cli::outcome::Tally;
 const RESULTS: &str = "results.jsonl";
 const MANIFEST: &str = "manifest.json";
 
-/// A folder that results go to.
+/// A folder that results go to: complete once it has a manifest.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    results: Replacement,
+    _lock: Lock,
 }
 
 impl Folder {
-    /// Makes the folder if it is missing. An earlier run's manifest goes: from now on it would lie.
+    /// Makes the folder if it is missing. Results and manifest of earlier photos go: from now on they
+    /// would lie.
     ///
     /// # Errors
-    /// When it is a file, or cannot be made or changed.
+    /// When it is a file, in use, or cannot be made or changed, and when it has the run of a data set.
     pub fn open(path: &Path) -> Result<Folder> {
-        match std::fs::metadata(path) {
-            Ok(about) if !about.is_dir() => return Err(Error::write(path, "is a file, expected a folder")),
-            _ => std::fs::create_dir_all(path).map_err(|e| Error::write(path, e))?,
-        }
+        let lock = run::claim(&RealDisk, path, |manifest| manifest.get("dataset").is_some())?;
         for name in [MANIFEST, RESULTS] {
-            let old = path.join(name);
-            match std::fs::remove_file(&old) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::write(&old, e)),
-                _ => {}
-            }
+            RealDisk.remove(&path.join(name))?;
         }
-        Ok(Folder { path: path.into() })
+        let results = Replacement::create(&path.join(RESULTS))?;
+        Ok(Folder { path: path.into(), results, _lock: lock })
     }
 
     /// Where it is.
@@ -43,12 +41,30 @@ impl Folder {
         &self.path
     }
 
-    /// Writes the results, then the manifest: how they were made, and that all are there.
+    /// Writes a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: String, bytes: &[u8]) -> Result<Written> {
+        write_atomically(&self.path.join(&name), bytes)?;
+        Ok(Written { name, bytes: bytes.len() as u64 })
+    }
+
+    /// Adds a line to the results.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn record(&mut self, line: &str) -> Result<()> {
+        let written = self.results.write_all(line.as_bytes());
+        written.map_err(|e| Error::write(&self.path.join(RESULTS), e))
+    }
+
+    /// Puts the results in their place, then the manifest: how they were made, and that all are there.
     ///
     /// # Errors
     /// When one cannot be written.
-    pub fn close(&self, results: &str, mut about: serde_json::Value, tally: &Tally) -> Result<()> {
-        write_atomically(&self.path.join(RESULTS), results.as_bytes())?;
+    pub fn close(self, mut about: serde_json::Value, tally: &Tally) -> Result<()> {
+        self.results.commit(false)?;
         about["images"] = tally.images().into();
         about["failed"] = tally.failed().into();
         about["results"] = RESULTS.into();

@@ -8,13 +8,16 @@
 //! [`Photo::label`]: crate::cli::images::Photo
 
 mod arrays;
+mod choosing;
 mod draw;
+mod drawer;
 mod folder;
 mod layers;
 mod minus;
 mod report;
 mod run;
 mod statuses;
+mod store;
 mod view;
 
 use std::path::PathBuf;
@@ -24,14 +27,18 @@ use draw::Style;
 use layers::Layers;
 use minus::Minus;
 use msdcam::cam::{Score, Study};
+use msdcam::dataset::Dataset;
 use msdcam::render::Colormap;
+use msdcam::run::Summary;
 use msdcam::{Error, Result};
-use run::{Setting, all_images};
+use run::{Done, Ended, Setting, all_images};
+use store::End;
 
 use super::data::DataArgs;
 use super::model::{Model, ModelArgs};
 use super::outcome::Outcome;
-use super::output;
+use super::output::{self, Output};
+use super::run::{Chooser, RunArgs, told};
 use super::select::Exits;
 use super::study::StudyArgs;
 use super::timings::Timings;
@@ -47,12 +54,18 @@ use super::timings::Timings;
 /// (E, h, w), the maps after their ReLU; heatmap, fused (E, H, W) in [0, 1]; difference (E, H, W)
 /// in [-1, 1]; pixels.METHOD (E, 3, H, W); tap (E, taps). With several map methods or taps their
 /// names follow (cam.layer-cam.scale2); with top3 a dimension of 3 follows E.
+///
+/// A data set, which is a folder, a CIFAR file or a list on standard input, makes a run: stopped in
+/// any way and started again with the same words, it goes on where it was, and a finished one is left
+/// as it is. Its pictures lie in images/, a folder for each hundred, numbered in the order of the set;
+/// failed.jsonl lists what failed. Another request for the same folder is refused. For photos that are
+/// given by name, files of the same name are replaced.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     data: DataArgs,
-    /// Folder for the results; made if missing, files of the same name are replaced
+    /// Folder for the results; made if missing
     #[arg(short, long, value_name = "DIR", default_value = "msdcam-out")]
     output: PathBuf,
     /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
@@ -71,6 +84,8 @@ pub struct Args {
     #[arg(long)]
     timings: bool,
     #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
     study: StudyArgs,
     /// Show differences too, in blue and red: from the same map at another exit (exit3), or from the
     /// next likeliest class (runner-up; the score is then the margin)
@@ -86,6 +101,8 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let model = args.model.load(&timings)?;
     let study = study(&args, &model)?;
     let dataset = args.data.open(&model.labels)?;
+    let is_set = args.data.is_set(&dataset);
+    let chooser = chooser(&args, is_set, &model, &dataset, &study)?;
     let style = Style {
         labels: model.labels.clone(),
         layers: Layers::new(&study, args.minus, &model.network, &model.labels)?,
@@ -97,18 +114,67 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
         args: &args,
         model: &model,
         dataset: &dataset,
+        is_set,
         study: &study,
         style: &style,
         timings: &timings,
     };
-    let done = all_images(setting)?;
-    done.folder.close(&done.results, about(&args, &model, &study), &done.tally)?;
-    let notes = done.statuses.summary().into_iter().filter(|_| !model.quiet);
-    notes.chain(done.tally.summary()).for_each(|note| output::note(&note));
+    let outcome = match all_images(setting, chooser)? {
+        Ended::Before(summary) => of_set(&args, summary)?,
+        Ended::Now(done) => end(*done, setting)?,
+    };
     if args.timings {
         output::note(&timings.table());
     }
-    Ok(done.tally.outcome())
+    Ok(outcome)
+}
+
+/// What decides for which images of a set there are pictures.
+fn chooser<'a>(
+    args: &'a Args,
+    is_set: bool,
+    model: &Model,
+    dataset: &Dataset,
+    study: &'a Study,
+) -> Result<Option<Chooser<'a>>> {
+    if let Some(option) = args.run.any().filter(|_| !is_set) {
+        let expected = "a folder of images, a CIFAR file or a list on standard input";
+        return Err(Error::usage(format!("{option} is about data sets: {expected}")));
+    }
+    let Some(selection) = &args.run.select else { return Ok(None) };
+    if dataset.classes().is_none() {
+        let name = dataset.name().to_string_lossy();
+        return Err(Error::usage(format!("--select needs labels, and {name} has none")));
+    }
+    selection.resolve(&model.labels, &study.exits).map(Some)
+}
+
+/// Writes and says what comes at the end.
+fn end(done: Done, setting: Setting) -> Result<Outcome> {
+    let Setting { args, model, .. } = setting;
+    let end = done.store.close(setting, &done.tally)?;
+    let notes = done.statuses.summary().into_iter().filter(|_| !model.quiet);
+    notes.chain(done.tally.summary()).for_each(|note| output::note(&note));
+    match (end, done.stopped) {
+        (End::Photos(outcome), _) => Ok(outcome),
+        (End::Set(summary), _) => of_set(args, summary),
+        (End::Cut(summary), code) => {
+            let images = setting.dataset.len();
+            output::note(&format!(
+                "stopped after {} of {images} images; the same command goes on from there",
+                summary.images
+            ));
+            Ok(code.map_or(Outcome::AllDone, Outcome::Stopped))
+        }
+    }
+}
+
+/// Says what a finished run has.
+fn of_set(args: &Args, summary: Summary) -> Result<Outcome> {
+    if !args.json && !args.model.is_quiet() {
+        Output::default().print(&told(&summary, &args.output))?;
+    }
+    Ok(Outcome::of(summary.images, summary.failed))
 }
 
 /// What is asked of the network.

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use msdcam::cam::PixelMap;
+use msdcam::cam::{ExitAnswer, PixelMap};
 use msdcam::error::printable;
 use serde::Serialize;
 
 use super::draw::{Drawing, File};
 use super::layers::{Kind, Layer};
+use crate::cli::images::Photo;
 use crate::cli::records::{ExitRecord, LayerRecord, MapFiles, MapRecord};
 use crate::cli::table;
 
@@ -18,7 +19,9 @@ pub struct Found {
     width: usize,
     height: usize,
     exits: Vec<ExitRecord>,
-    files: Files,
+    /// None for an image that was not selected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Files>,
 }
 
 /// The files about all exits together.
@@ -43,14 +46,24 @@ pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
         width: drawing.photo.width,
         height: drawing.photo.height,
         exits: (0..drawing.findings.exits()).map(|i| report.exit(i)).collect(),
-        files: Files {
+        files: Some(Files {
             strip: strips[0].clone(),
             strips: if layers > 1 { strips } else { Vec::new() },
             grids: (0..drawing.style.layers.grids.len())
                 .map(|grid| report.name(File::Grid { grid }))
                 .collect(),
             arrays: report.name(File::Arrays),
-        },
+        }),
+    }
+}
+
+/// What was found in a photo that was not selected.
+pub fn passed_over(photo: &Photo, answers: &[ExitAnswer], labels: &[String]) -> Found {
+    Found {
+        width: photo.width,
+        height: photo.height,
+        exits: answers.iter().map(|answer| ExitRecord::new(answer, labels, photo.label)).collect(),
+        files: None,
     }
 }
 
@@ -142,12 +155,14 @@ pub fn for_people(id: &str, found: &Found) -> String {
     let Found { width, height, exits, files } = found;
     let image = printable(id);
     let mut text = format!("{image} ({width} x {height})\n{}", table::exits(exits));
-    for (i, grid) in files.grids.iter().enumerate() {
-        text += &format!("  {:11} {}\n", if i == 0 { "grid:" } else { "" }, printable(grid));
-    }
-    text += &format!("  film strip: {}\n", printable(&files.strip));
-    for strip in files.strips.iter().skip(1) {
-        text += &format!("              {}\n", printable(strip));
+    if let Some(files) = files {
+        for (i, grid) in files.grids.iter().enumerate() {
+            text += &format!("  {:11} {}\n", if i == 0 { "grid:" } else { "" }, printable(grid));
+        }
+        text += &format!("  film strip: {}\n", printable(&files.strip));
+        for strip in files.strips.iter().skip(1) {
+            text += &format!("              {}\n", printable(strip));
+        }
     }
     text
 }

@@ -1,0 +1,87 @@
+//! Runs over data sets: what [`msdcam::run`] needs to know from the command line.
+
+mod interrupt;
+mod selection;
+mod shard;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use interrupt::Interrupt;
+use msdcam::Result;
+use msdcam::dataset::Dataset;
+use msdcam::error::printable;
+use msdcam::run::{Opened, Plan, RealDisk, Run, Shard, Summary};
+pub use selection::{Chooser, Selection};
+use serde_json::{Value, json};
+use shard::ShardArg;
+
+use super::model::Model;
+
+/// How a run over a data set is done.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Data sets")]
+pub struct RunArgs {
+    /// Pictures only of images for which all of this holds, by what the exits say: right@K,
+    /// wrong@K, class=NAME, hardness<=N (so many exits are right), first<=K (the first exit that is
+    /// right); < = > >= too, and | between alternatives, as in "wrong@1 right@10 | hardness=0".
+    /// Needs labels; the results have all images
+    #[arg(long, value_name = "TERMS")]
+    pub select: Option<Selection>,
+    /// Try the images again that failed before
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Do only part i of n, from 1, for `msdcam merge`; all parts may go to one folder. auto takes i
+    /// and n from a Slurm array or step, torchrun, or an indexed Kubernetes job (auto/N or
+    /// MSDCAM_SHARDS says how many)
+    #[arg(long, value_name = "i/n|auto")]
+    shard: Option<ShardArg>,
+}
+
+/// What a finished run has, in a line.
+pub fn told(summary: &Summary, folder: &Path) -> String {
+    let folder = printable(&folder.to_string_lossy());
+    let Summary { images, failed } = *summary;
+    let images = if images == 1 { "1 image".into() } else { format!("{images} images") };
+    match failed {
+        0 => format!("{folder}: {images}, all done\n"),
+        _ => format!("{folder}: {images}, {failed} failed, see failed.jsonl; --retry-failed tries again\n"),
+    }
+}
+
+impl RunArgs {
+    /// The first of these options that says something about data sets, for photos by name.
+    pub fn any(&self) -> Option<&'static str> {
+        let given = [
+            ("--select", self.select.is_some()),
+            ("--retry-failed", self.retry_failed),
+            ("--shard", self.shard.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+
+    /// Opens the run in `folder`. `about` is what the manifest says of the request, as far as it
+    /// determines the results.
+    ///
+    /// # Errors
+    /// As [`Run::open`], or when a shard or the weights cannot be told.
+    pub fn open(&self, folder: &Path, about: Value, model: &Model, dataset: &Dataset) -> Result<Opened> {
+        let mut settings = about;
+        if let Some(selection) = &self.select {
+            settings["select"] = selection.text().into();
+        }
+        settings["device"] = model.device.kind().into();
+        settings["weights"] = json!({ "sha256": model.weights_sha256()? });
+        settings["dataset"] = json!({ "images": dataset.len(), "sha256": dataset.digest()? });
+        // The weights determine them; a difference need not be told twice.
+        settings.as_object_mut().map(|settings| settings.remove("labels"));
+        let remarks = json!({
+            "weights": { "file": model.weights, "source_sha256": model.source_sha256 },
+            "dataset": { "name": dataset.name().to_string_lossy() },
+            "labels": model.labels,
+        });
+        let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
+        let plan = Plan { settings, remarks, images: dataset.len(), shard };
+        Run::open(Arc::new(RealDisk), folder, plan, self.retry_failed)
+    }
+}

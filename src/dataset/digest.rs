@@ -1,0 +1,95 @@
+//! What tells one data set from another.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{Dataset, Images};
+use crate::msdnet::file::hex;
+use crate::{Error, Result};
+
+impl Dataset {
+    /// SHA-256, in lower-case hexadecimal, of every image's id and label, and of the content of CIFAR
+    /// files. Photos are not read: one that is mended leaves the set the same, and so does the place
+    /// where the set lies.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when a CIFAR file cannot be read.
+    pub fn digest(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for part in &self.parts {
+            if let Images::Cifar(batch) = &part.images {
+                hash.update(content(batch.file())?);
+            }
+        }
+        for item in self.items() {
+            // The length before each keeps their ends apart.
+            hash.update((item.id.len() as u64).to_le_bytes());
+            hash.update(&item.id);
+            hash.update(item.label.map_or(u64::MAX, |label| label as u64).to_le_bytes());
+        }
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+/// SHA-256 of a file.
+fn content(path: &Path) -> Result<[u8; 32]> {
+    let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece).map_err(unreadable)? {
+            0 => break,
+            len => hash.update(&piece[..len]),
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::dataset::{Format, open};
+
+    #[test]
+    fn a_set_is_told_by_names_and_labels_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let digest =
+            |name: &str, format| open(&[folder.path().join(name)], format).unwrap().digest().unwrap();
+        for set in ["a", "elsewhere/b"] {
+            write(&format!("{set}/cat/1.png"), b"123");
+            write(&format!("{set}/dog/2.png"), b"12");
+        }
+        let first = digest("a", Format::Auto);
+        assert_eq!(first.len(), 64);
+        assert_eq!(digest("elsewhere/b", Format::Auto), first);
+        assert_ne!(digest("a", Format::Flat), first);
+        write("a/cat/1.png", b"mended");
+        assert_eq!(digest("a", Format::Auto), first);
+        write("a/cat/3.png", b"");
+        assert_ne!(digest("a", Format::Auto), first);
+    }
+
+    #[test]
+    fn a_cifar_file_is_told_by_its_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.bin");
+        let mut digests = Vec::new();
+        for last in [0, 1] {
+            let mut bytes = vec![0; 2 * 3073];
+            *bytes.last_mut().unwrap() = last;
+            fs::write(&file, bytes).unwrap();
+            digests.push(open(std::slice::from_ref(&file), Format::Cifar10).unwrap().digest().unwrap());
+        }
+        assert_ne!(digests[0], digests[1]);
+    }
+}
