@@ -47,7 +47,8 @@ fn an_image_s_label_can_be_explained_where_it_has_one() {
         place.write(name, &cat);
     }
     for method in ["grad-cam", "hires-cam"] {
-        let line = format!("explain set --class label --exits 1,2 --method {method} --size 32 -o out --json");
+        let line =
+            format!("explain set --class label --exits 1,2 --method {method} --size 32 -o {method} --json");
         let run = place.msdcam(&line);
         assert_eq!(run.code, 0, "{run:?}");
         for (image, label) in run.json().iter().zip(["dog", "ship"]) {
