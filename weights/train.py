@@ -3,7 +3,7 @@
     python train.py --train TRAIN --test TEST --out RUN              the article's ten exits on CIFAR-10
     python train.py ... --data cifar100 --layout blocks              the authors' seven exits on CIFAR-100
     python train.py ... --minutes 8 --piece-mb 15                    stop after 8 minutes; the same words go on
-    python train.py --eval CKPT --test TEST [--predictions P.npy]    accuracy per exit
+    python train.py --eval CKPT --test TEST [--against JSONL]        accuracy per exit, beside msdcam's
 
 TRAIN and TEST: a folder or a .tar.gz with the official binary files or a folder of images per
 class, or one binary file. Everything is decoded once and then lives on the device.
@@ -281,6 +281,8 @@ def piece_key(path):
 
 def read_pieces(path):
     """A file's content, or that of its pieces, put together; None where one is missing."""
+    if path.exists():
+        return path.read_bytes()
     pieces = sorted((p for p in path.parent.glob(f"{glob.escape(path.name)}*") if piece_key(p)[0] == path.name), key=piece_key)
     numbers = [piece_key(p)[1:] for p in pieces]
     if not pieces or numbers != [(i, len(pieces)) for i in range(1, len(pieces) + 1)]:
@@ -384,7 +386,7 @@ class Run:
 
     def settings(self):
         """What must be the same when a run goes on."""
-        free = ("out", "train", "test", "eval", "predictions", "minutes", "piece_mb", "device", "compile", "threads")
+        free = ("out", "train", "test", "eval", "predictions", "against", "minutes", "piece_mb", "device", "compile", "threads")
         facts = {key: value for key, value in vars(self.args).items() if key not in free}
         return facts | {"images": len(self.labels)}
 
@@ -435,7 +437,8 @@ class Run:
         row |= {"loss": loss, "train": train, "test": percent_right(predicted, self.test_labels)}
         self.rows.append(row)
         write_log(self.args, self.rows)
-        print(f"epoch {row['epoch']} of {self.args.epochs}, {seconds:.0f} s:", *(f"{x:.2f}" for x in row["test"]), flush=True)
+        name = "rounded to f16" if row["rounded"] else f"epoch {row['epoch']} of {self.args.epochs}"
+        print(f"{name}, {seconds:.0f} s:", *(f"{x:.2f}" for x in row["test"]), flush=True)
 
     def finish(self, seconds):
         """The rounded weights, measured in f32, in the article's format."""
@@ -500,11 +503,28 @@ def evaluate(args, device):
     test = thinned(*load_data(args.test, args.data, "test"), args.test_images)
     images, labels = (t.to(device) for t in test)
     predicted = predictions(net, images, Pixels(args, device), args)
-    print("| exit | right | of | top-1, % |\n|---|---|---|---|")
-    for k, right in enumerate((predicted == labels[:, None]).sum(0).tolist(), start=1):
-        print(f"| {k} | {right} | {len(labels)} | {100 * right / len(labels):.2f} |")
+    columns = {"PyTorch": predicted}
+    if args.against:
+        columns["msdcam"] = theirs = answers(args.against, predicted.shape).to(device)
+    print(f"| exit | {' | '.join(f'{name}, right of {len(labels)} | %' for name in columns)} |")
+    print("|---" * (1 + 2 * len(columns)) + "|")
+    for k in range(args.exits):
+        rights = [int((column[:, k] == labels).sum()) for column in columns.values()]
+        print(f"| {k + 1} |", *(f"{right} | {100 * right / len(labels):.2f} |" for right in rights))
     if args.predictions:
         np.save(args.predictions, predicted.to(torch.uint8).cpu().numpy())
+    if args.against and (differ := int((predicted != theirs).sum())):
+        image, exit = (predicted != theirs).nonzero()[0].tolist()
+        sys.exit(f"{differ} of {predicted.numel()} predictions differ, the first for image {image} at exit {exit + 1}")
+
+
+def answers(path, shape):
+    """The classes (N, E) in the lines of `msdcam classify --json`."""
+    with path.open() as lines:
+        classes = torch.tensor([[exit["class"] for exit in json.loads(line)["exits"]] for line in lines])
+    if classes.shape != shape:
+        sys.exit(f"{path}: images and exits {list(classes.shape)}, not {list(shape)}")
+    return classes
 
 
 def arguments(argv=None):
@@ -516,6 +536,7 @@ def arguments(argv=None):
     add("--out", type=Path, help="the run's folder")
     add("--eval", type=Path, metavar="CKPT", help="measure a checkpoint instead of training")
     add("--predictions", type=Path, metavar="FILE.npy", help="with --eval: the class of each image at each exit")
+    add("--against", type=Path, metavar="JSONL", help="with --eval: demand the answers of msdcam classify --json, image by image")
     network = parser.add_argument_group("network (defaults: the layout's published one)")
     network.add_argument("--layout", choices=NETWORKS, default="subnets", help="the article's or the authors' port")
     for key, kind in [("exits", int), ("base", int), ("step", int), ("step-mode", str), ("channels", int), ("growth", int)]:
