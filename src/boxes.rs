@@ -172,15 +172,19 @@ impl FromStr for Threshold {
         if text == "otsu" {
             return Ok(Threshold::Otsu);
         }
-        let share = match text.strip_suffix('%') {
-            Some(percent) => percent.parse().map(|percent: f32| percent / 100.0),
-            None => text.parse(),
-        };
-        match share {
-            Ok(share) if share > 0.0 && share <= 1.0 => Ok(Threshold::Share(share)),
-            Ok(share) => Err(Error::usage(format!("a threshold of {share} is not above 0 and at most 1"))),
-            Err(_) => Err(Error::usage(format!("no threshold '{text}'; there are 15%, 0.15 and otsu"))),
+        match share(text) {
+            Some(share) if share > 0.0 && share <= 1.0 => Ok(Threshold::Share(share)),
+            Some(share) => Err(Error::usage(format!("a threshold of {share} is not above 0 and at most 1"))),
+            None => Err(Error::usage(format!("no threshold '{text}'; there are 15%, 0.15 and otsu"))),
         }
+    }
+}
+
+/// The number in `0.15` or, as a percentage, in `15%`.
+pub fn share(text: &str) -> Option<f32> {
+    match text.strip_suffix('%') {
+        Some(percent) => percent.parse().ok().map(|percent: f32| percent / 100.0),
+        None => text.parse().ok(),
     }
 }
 

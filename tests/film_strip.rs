@@ -1,9 +1,9 @@
 //! The film strip, by its pixels.
 
-use msdcam::heat::HeatMap;
 use msdcam::picture::Picture;
-use msdcam::render::Colormap;
-use msdcam::render::strip::{self, Cell, Options, Shown, strip};
+use msdcam::render::page::{Cell, Legend, Options};
+use msdcam::render::reason::reason_picture;
+use msdcam::render::strip::{self, strip};
 
 const CELL: usize = 112;
 const MARGIN: usize = 32;
@@ -14,43 +14,39 @@ const BAR: usize = TOP + CELL + 14;
 const WHITE: [u8; 3] = [255; 3];
 
 fn options() -> Options {
-    Options {
-        title: "photo".into(),
-        cell: CELL,
-        colormap: Colormap::Grey,
-        heat_alpha: 1.0,
-        ..Options::default()
-    }
+    Options { title: "photo".into(), cell: CELL, ..Options::default() }
 }
 
-fn ramp() -> HeatMap {
-    HeatMap::new(&[0.0, 1.0, 2.0, 3.0], (2, 2), (64, 64))
+const PHOTO: [u8; 3] = [200, 30, 60];
+
+/// A page with a cell of this picture for each label.
+fn drawn(labels: &[&str], picture: &Picture, options: &Options) -> Picture {
+    let cells: Vec<Cell> =
+        (1..).zip(labels).map(|(exit, label)| Cell { exit, label, probability: 0.5, picture }).collect();
+    strip(&Picture::filled(40, 40, PHOTO), &Picture::filled(8, 8, [1, 2, 3]), &cells, options)
 }
 
-fn drawn(labels: &[&str], heat: &HeatMap) -> Picture {
-    let cells: Vec<Cell> = (1..)
-        .zip(labels)
-        .map(|(exit, label)| Cell { exit, label, probability: 0.5, shown: Shown::Heat(heat) })
-        .collect();
-    strip(&Picture::filled(40, 40, [200, 30, 60]), &cells, &options())
+fn plain(labels: &[&str]) -> Picture {
+    drawn(labels, &Picture::filled(CELL, CELL, [9, 9, 9]), &options())
 }
 
 #[test]
 fn the_photo_comes_first_then_the_exits() {
-    let page = drawn(&["cat", "cat"], &ramp());
+    let mut picture = Picture::filled(CELL, CELL, [9, 9, 9]);
+    picture.rgb[..3].fill(250);
+    let page = drawn(&["cat", "cat"], &picture, &options());
     assert_eq!(page.width, 2 * MARGIN + 2 * STEP + CELL);
-    assert_eq!(page.pixel(MARGIN + 5, TOP + 5), [200, 30, 60]);
+    assert_eq!(page.pixel(MARGIN + 5, TOP + 5), PHOTO);
     for exit in 1..=2 {
-        // The heat map alone, in grey: dark upper left, bright lower right.
         let left = MARGIN + exit * STEP;
-        assert_eq!(page.pixel(left, TOP), [0; 3]);
-        assert_eq!(page.pixel(left + CELL - 1, TOP + CELL - 1), [255; 3]);
+        assert_eq!(page.pixel(left, TOP), [250; 3]);
+        assert_eq!(page.pixel(left + CELL - 1, TOP + CELL - 1), [9; 3]);
     }
 }
 
 #[test]
 fn a_label_keeps_its_colour_and_its_bar_breaks_only_where_the_label_changes() {
-    let page = drawn(&["cat", "dog", "cat", "cat"], &ramp());
+    let page = plain(&["cat", "dog", "cat", "cat"]);
     let bar = |exit: usize| page.pixel(MARGIN + exit * STEP + CELL / 2, BAR);
     assert_eq!(bar(1), bar(3));
     assert_eq!(bar(3), bar(4));
@@ -70,40 +66,68 @@ fn a_label_keeps_its_colour_and_its_bar_breaks_only_where_the_label_changes() {
 }
 
 #[test]
-fn an_exit_without_evidence_shows_no_heat_and_says_so() {
-    let empty = HeatMap::new(&[0.0; 4], (2, 2), (8, 8));
-    let page = drawn(&["cat"], &empty);
-    let cell = |x: usize, y: usize| page.pixel(MARGIN + STEP + x, TOP + y);
+fn an_exit_without_evidence_shows_a_pale_photo_and_says_so() {
+    let picture = reason_picture(&Picture::filled(CELL, CELL, PHOTO), ["no positive", "evidence"]);
     // The photo's brightness, pale: 178 + 0.28 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60).
-    assert_eq!(cell(1, 1), [201; 3]);
-    let dark = (0..CELL * CELL).filter(|i| cell(i % CELL, i / CELL)[0] < 100).count();
+    assert_eq!(picture.pixel(1, 1), [201; 3]);
+    let dark = picture.rgb.chunks_exact(3).filter(|pixel| pixel[0] < 100).count();
     assert!(dark > 50, "{dark} dark pixels of words");
 }
 
 #[test]
 fn many_exits_take_several_rows_and_none_is_lost() {
-    for (exits, rows, columns) in [(0, 1, 1), (1, 1, 2), (11, 1, 12), (12, 2, 7), (30, 3, 11)] {
-        let page = drawn(&vec!["cat"; exits], &ramp());
+    for (exits, rows, columns) in [(0, 1, 1), (1, 1, 2), (6, 1, 7), (7, 2, 5), (10, 2, 6), (30, 5, 7)] {
+        let page = plain(&vec!["cat"; exits]);
         assert_eq!(page.width, 2 * MARGIN + columns * STEP - 14, "{exits} exits");
         assert_eq!(page.height, TOP + MARGIN + rows * (CELL + 68 + 28) - 28, "{exits} exits");
-        let (row, column) = (exits / columns, exits % columns);
-        let last = page.pixel(MARGIN + column * STEP + CELL / 2, BAR + row * (CELL + 68 + 28));
-        assert_eq!(last == WHITE, exits == 0, "{exits} exits");
+        let last = exits.max(1) - 1;
+        let (row, column) = (last / (columns - 1).max(1), last % (columns - 1).max(1));
+        let bar = BAR + row * (CELL + 68 + 28);
+        if exits > 0 {
+            assert_ne!(page.pixel(MARGIN + (column + 1) * STEP + CELL / 2, bar), WHITE, "{exits} exits");
+        }
+        // The network's input has its place where there is one.
+        if rows > 1 {
+            assert_eq!(page.pixel(MARGIN + 5, TOP + CELL + 68 + 28 + 5), [1, 2, 3]);
+        }
     }
 }
 
 #[test]
+fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
+    let picture = Picture::filled(CELL, CELL, [9, 9, 9]);
+    let low = plain(&["cat"; 4]);
+    let [subtitle, remark] = ["Grad-CAM", "Lines at 50 %"].map(String::from);
+    let remark = Options { subtitle, remark, ..options() };
+    let high = drawn(&["cat"; 4], &picture, &remark);
+    assert_eq!(high.height, low.height + 20);
+    assert_eq!(high.pixel(MARGIN + 5, TOP + 20 + 5), PHOTO);
+    let long = Options { subtitle: "Grad-CAM of the class that each exit predicts ".repeat(3), ..options() };
+    assert_eq!(drawn(&["cat"; 4], &picture, &long).height, low.height + 20);
+    let words = |page: &Picture| {
+        let bar = |i: &usize| page.pixel(i % page.width, i / page.width);
+        let coloured = |[r, g, b]: [u8; 3]| r.abs_diff(g).max(g.abs_diff(b)) > 60;
+        (0..page.width * (MARGIN + 30)).filter(|i| coloured(bar(i))).count()
+    };
+    let without = Options { legend: Legend { bar: None, note: "grey: nothing".into() }, ..options() };
+    assert!(words(&low) > 1000);
+    assert_eq!(words(&drawn(&["cat"; 4], &picture, &without)), 0);
+}
+
+#[test]
 fn any_text_and_any_number_can_be_drawn() {
-    let heat = ramp();
+    let picture = Picture::filled(CELL, CELL, [9; 3]);
     let label = "\u{1f408}\n\u{202e}\0".repeat(5000);
     let cells = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-30, 0.99999, 1.0].map(|probability| Cell {
         exit: 999,
         label: &label,
         probability,
-        shown: Shown::Heat(&heat),
+        picture: &picture,
     });
-    let options = Options { title: label.clone(), subtitle: label.clone(), ..options() };
-    let page = strip(&Picture::filled(1, 1, [0; 3]), &cells, &options);
+    let [title, subtitle, remark] = [0; 3].map(|_| label.clone());
+    let options = Options { title, subtitle, remark, ..options() };
+    let one = Picture::filled(1, 1, [0; 3]);
+    let page = strip(&one, &one, &cells, &options);
     // Nothing reaches into the margins.
     let margin = |i: &usize| i % page.width < MARGIN - 2 || i % page.width >= page.width - MARGIN + 2;
     assert!((0..page.width * page.height).filter(margin).all(|i| page.rgb[i * 3..i * 3 + 3] == WHITE));
@@ -112,12 +136,14 @@ fn any_text_and_any_number_can_be_drawn() {
 #[test]
 fn the_photo_is_found_again_in_a_strip_of_any_length() {
     let photo = Picture::new(176, 176, (0..176 * 176 * 3).map(|i| (i * 7919 % 251) as u8).collect());
-    for exits in [0, 1, 2, 10, 11, 12, 13, 30] {
-        let heat = ramp();
-        let cell = |exit| Cell { exit, label: "cat", probability: 0.5, shown: Shown::Heat(&heat) };
-        let cells: Vec<Cell> = (1..=exits).map(cell).collect();
-        let page = strip(&photo, &cells, &Options { cell: 176, ..options() });
-        assert_eq!(strip::photo(&page, exits), Some(photo.clone()), "{exits} exits");
+    for exits in [0, 1, 2, 6, 7, 10, 12, 13, 30] {
+        for remark in ["", "Lines at 50 %"] {
+            let cell = |exit| Cell { exit, label: "cat", probability: 0.5, picture: &photo };
+            let cells: Vec<Cell> = (1..=exits).map(cell).collect();
+            let [subtitle, remark] = ["Grad-CAM", remark].map(String::from);
+            let page = strip(&photo, &photo, &cells, &Options { cell: 176, subtitle, remark, ..options() });
+            assert_eq!(strip::photo(&page, exits), Some(photo.clone()), "{exits} exits");
+        }
     }
     assert_eq!(strip::photo(&Picture::filled(10, 10, [0; 3]), 3), None);
     assert_eq!(strip::photo(&Picture::filled(2000, 50, [0; 3]), 3), None);

@@ -4,7 +4,7 @@ use msdcam::Result;
 use msdcam::cam::{ExitAnswer, Explainer, Question};
 use msdcam::error::printable;
 use msdcam::graph::plan::Order;
-use msdcam::render::strip::percent;
+use msdcam::render::page::percent;
 use serde::Serialize;
 
 use super::data::DataArgs;

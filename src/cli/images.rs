@@ -4,6 +4,7 @@ use std::thread::Scope;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msdcam::dataset::{self, Item};
+use msdcam::image::Region;
 use msdcam::picture::Picture;
 use msdcam::{Result, image};
 
@@ -19,6 +20,10 @@ pub struct Photo {
     pub height: usize,
     /// The part that the network sees, in the size asked for.
     pub view: Option<Picture>,
+    /// What the network sees, as pixels.
+    pub seen: Picture,
+    /// The part of the photo that it sees.
+    pub crop: Region,
     /// The class that it shows, where the data set says.
     pub label: Option<usize>,
     tensor: Vec<f32>,
@@ -86,6 +91,8 @@ fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> R
             width: picture.width,
             height: picture.height,
             view: view.map(|size| prepared.view(&picture, size)),
+            seen: prepared.seen,
+            crop: prepared.crop,
             label: item.label,
             tensor: prepared.tensor,
         }

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 
 use msdcam::Error;
+use msdcam::boxes::HeatBox;
 use msdcam::cam::{ExitAnswer, Finding};
 use msdcam::dataset::Item;
 use msdcam::heat::Status;
@@ -83,7 +84,31 @@ pub struct MapRecord {
     /// Range of the raw map, which the heat map's scaling hides.
     pub map_min: f32,
     pub map_max: f32,
+    /// The box around its largest part; null where there is none.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    pub found: Option<Option<BoxRecord>>,
     pub files: MapFiles,
+}
+
+/// A box, in the photo's pixels.
+#[derive(Debug, Serialize)]
+pub struct BoxRecord {
+    pub x: usize,
+    pub y: usize,
+    pub width: usize,
+    pub height: usize,
+    /// The same four, as COCO has them.
+    pub bbox: [usize; 4],
+    /// Share of the heat that lies in it.
+    pub heat: f32,
+    /// The share of the heat map's maximum from which on a place counts.
+    pub threshold: f32,
+}
+
+impl From<HeatBox> for BoxRecord {
+    fn from(HeatBox { x, y, width, height, heat, threshold }: HeatBox) -> Self {
+        BoxRecord { x, y, width, height, bbox: [x, y, width, height], heat, threshold }
+    }
 }
 
 /// The pictures of one exit.
@@ -91,6 +116,11 @@ pub struct MapRecord {
 pub struct MapFiles {
     /// The heat map over the photo.
     pub cam: String,
+    /// In the article's style, the gradient weighed by the heat map, and the network's input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cam_gb: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
 }
 
 /// About one of an exit's pictures.
@@ -114,6 +144,9 @@ pub struct LayerRecord {
     /// Range of the raw map, or of the pixels' array.
     pub min: f32,
     pub max: f32,
+    /// As [`MapRecord::found`].
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    pub found: Option<Option<BoxRecord>>,
     /// The picture.
     pub file: String,
 }

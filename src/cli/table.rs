@@ -1,7 +1,7 @@
 //! Tables for people.
 
 use msdcam::error::printable;
-use msdcam::render::strip::percent;
+use msdcam::render::page::percent;
 
 use super::records::ExitRecord;
 

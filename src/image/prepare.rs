@@ -8,6 +8,8 @@ use crate::picture::Picture;
 pub struct Prepared {
     /// (3, S, S): red, green, blue, each `(x / 255 - mean) / std`.
     pub tensor: Vec<f32>,
+    /// The same as pixels, S x S.
+    pub seen: Picture,
     /// The part of the photo that the network sees, in the photo's pixels.
     pub crop: Region,
 }
@@ -33,7 +35,7 @@ pub fn prepare(photo: &Picture, size: usize, mean: [f32; 3], std: [f32; 3]) -> P
     for c in 0..3 {
         tensor.extend(seen.rgb[c..].iter().step_by(3).map(|&v| (f32::from(v) / 255.0 - mean[c]) / std[c]));
     }
-    Prepared { tensor, crop }
+    Prepared { tensor, seen, crop }
 }
 
 /// The `size` x `size` pixels that the network sees, and where they come from.

@@ -1,9 +1,10 @@
 //! Several film strips in one picture: a row for each scale, layer or class, a column for each exit.
 
-use super::strip::{
-    CAPTION, Cell, GAP, HEADER, LABEL, MARGIN, Options, ROW_GAP, WHITE, caption, header, label_bar,
-    label_colours, place_cell, place_photo,
+use super::page::{
+    CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, WHITE, caption, framed, label_bar,
+    label_colours, with_lines,
 };
+use crate::image::{Filter, Region, resample};
 use crate::picture::Picture;
 
 /// One row.
@@ -18,12 +19,12 @@ pub struct Row<'a> {
 /// Room above a row for its title.
 const TITLE: usize = 30;
 
-/// Draws `photo`, the part that the network saw, and `rows`. Captions stand below each row, or below
+/// Draws `photo`, the part that the network saw as `seen`, and `rows`. Captions stand below each row, or below
 /// the last one alone where all rows say the same of an exit.
 ///
 /// # Panics
 /// When `photo` is empty, rows differ in length or `options` leave their ranges.
-pub fn grid(photo: &Picture, rows: &[Row], options: &Options) -> Picture {
+pub fn grid(photo: &Picture, seen: &Picture, rows: &[Row], options: &Options) -> Picture {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
     let columns = rows.first().map_or(0, |row| row.cells.len());
@@ -31,18 +32,22 @@ pub fn grid(photo: &Picture, rows: &[Row], options: &Options) -> Picture {
     let alike = rows.windows(2).all(|two| said(&two[0]) == said(&two[1]));
     let captioned = |row: usize| !alike || row + 1 == rows.len();
     let below = |row: usize| if captioned(row) { CAPTION + ROW_GAP } else { GAP };
+    let width = (columns + 1) * (size + GAP) - GAP;
+    let header = Header::new(options, width);
+    let top = MARGIN + header.height();
     let mut tops = Vec::with_capacity(rows.len());
-    let mut y = MARGIN + HEADER;
+    let mut y = top;
     for row in 0..rows.len() {
         tops.push(y + TITLE);
         y += TITLE + size + below(row);
     }
-    let height = (y + MARGIN - ROW_GAP).max(2 * MARGIN + HEADER + TITLE + size + CAPTION);
-    let mut page = Picture::filled(2 * MARGIN + (columns + 1) * (size + GAP) - GAP, height, WHITE);
-
-    header(&mut page, options);
-    let photo = place_photo(&mut page, photo, (MARGIN, MARGIN + HEADER + TITLE), size);
-    let room = (page.width - 2 * MARGIN) as f32;
+    let height = (y + MARGIN - ROW_GAP).max(top + TITLE + size + CAPTION + MARGIN);
+    let mut page = Picture::filled(2 * MARGIN + width, height, WHITE);
+    header.draw(&mut page, options);
+    let photo = resample(photo, Region::all(photo), size, size, Filter::Bicubic);
+    let pixels = format!("seen as {} x {} pixels", seen.width, seen.height);
+    with_lines(&mut page, (MARGIN, top + TITLE), &photo, ["photo", &pixels]);
+    let room = width as f32;
     let cells: Vec<Cell> = rows.iter().flat_map(|row| &row.cells).copied().collect();
     let colours = label_colours(&cells);
     for (number, (row, &top)) in rows.iter().zip(&tops).enumerate() {
@@ -51,7 +56,8 @@ pub fn grid(photo: &Picture, rows: &[Row], options: &Options) -> Picture {
         LABEL.draw(&mut page, left as f32, (top - 10) as f32, &LABEL.fit(&row.title, room - left as f32));
         for (i, cell) in row.cells.iter().enumerate() {
             let x = left + i * (size + GAP);
-            place_cell(&mut page, (x, top), cell, &photo, options);
+            assert_eq!((cell.picture.width, cell.picture.height), (size, size), "exit {}", cell.exit);
+            framed(&mut page, (x, top), cell.picture);
             if captioned(number) {
                 label_bar(&mut page, (x, top + size), size, colours[number * columns + i]);
                 caption(&mut page, cell, x, top + size, size);
@@ -63,7 +69,7 @@ pub fn grid(photo: &Picture, rows: &[Row], options: &Options) -> Picture {
 
 #[cfg(test)]
 mod tests {
-    use super::super::strip::Shown;
+    use super::super::page::HEADER;
     use super::*;
 
     /// Two rows of two exits, in red and in green.
@@ -73,11 +79,12 @@ mod tests {
             exit,
             label: labels[row],
             probability: 0.5,
-            shown: Shown::Picture(&pictures[row]),
+            picture: &pictures[row],
         };
         let row = |row: usize| Row { title: format!("scale{row}"), cells: vec![cell(1, row), cell(2, row)] };
         let options = Options { cell: 112, ..Options::default() };
-        grid(&Picture::filled(8, 8, [9, 9, 9]), &[row(0), row(1)], &options)
+        let photo = Picture::filled(8, 8, [9, 9, 9]);
+        grid(&photo, &photo, &[row(0), row(1)], &options)
     }
 
     #[test]

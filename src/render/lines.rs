@@ -21,10 +21,10 @@ pub fn draw_contours(on: &mut Picture, heat: &HeatMap, levels: &[f32]) {
     let mut lines = Lines::new(on);
     for &level in levels {
         for piece in contour(heat, level) {
-            lines.add(piece, scale * (0.3 + 0.5 * level));
+            lines.add(piece, scale * (0.5 + 0.4 * level));
         }
     }
-    lines.draw(on, scale);
+    lines.draw(on, 0.8 * scale);
 }
 
 /// Draws the outline of `found`, a box in a heat map of `rows` and `columns` over the picture.
@@ -48,7 +48,7 @@ pub fn draw_box(on: &mut Picture, found: HeatBox, (rows, columns): (usize, usize
 
 /// Pixels that stand for one: lines grow with the picture, but slower.
 fn line_scale(on: &Picture) -> f32 {
-    (on.width.min(on.height) as f32 / 176.0).sqrt().clamp(0.75, 4.0)
+    (on.width.min(on.height) as f32 / 176.0).sqrt().clamp(0.9, 4.0)
 }
 
 /// How far from each pixel's middle the nearest line's edge is; negative inside of it.

@@ -5,8 +5,11 @@ pub mod colour;
 pub mod contour;
 pub mod grid;
 pub mod lines;
+pub mod look;
 pub mod overlay;
+pub mod page;
 pub mod pixels;
+pub mod reason;
 pub mod strip;
 pub mod styles;
 
@@ -14,3 +17,4 @@ mod canvas;
 mod text;
 
 pub use colour::Colormap;
+pub use look::Look;

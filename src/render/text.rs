@@ -73,6 +73,24 @@ impl Style {
         Cow::Owned(shortened(&letters[..most.saturating_sub(1)]))
     }
 
+    /// `text` in lines, broken between words: the first at most `first` pixels wide, the others at
+    /// most `room`. No more than `most` lines; the last is shortened where that is not enough.
+    pub fn wrap(&self, text: &str, first: f32, room: f32, most: usize) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            let room = if lines.is_empty() { first } else { room };
+            let ends = rest.match_indices(' ').map(|(at, _)| at).chain([rest.len()]);
+            let fitting = ends.take_while(|&end| self.width(&rest[..end]) <= room).last();
+            // A word that is too long for a line is shortened in it.
+            let end = fitting.unwrap_or_else(|| rest.find(' ').unwrap_or(rest.len()));
+            let end = if lines.len() + 1 == most { rest.len() } else { end };
+            lines.push(self.fit(&rest[..end], room).into_owned());
+            rest = rest[end..].trim_start();
+        }
+        lines
+    }
+
     /// Draws `text` with its start at `x` and its baseline at `y`.
     pub fn draw(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
         let (font, scale) = (self.font(), self.scale());
@@ -141,6 +159,18 @@ mod tests {
         assert!(STYLE.width(&fitted) <= 140.0);
         // An x takes 0.592 em, the ellipsis one: 2 x 9.5 + 16 pixels fit into 40, 3 x 9.5 + 16 do not.
         assert_eq!(STYLE.fit(&"x".repeat(1_000_000), 40.0), "xx\u{2026}");
+    }
+
+    #[test]
+    fn lines_break_between_words_and_the_last_is_shortened() {
+        let width = STYLE.width("the quick brown");
+        assert_eq!(STYLE.wrap("the quick brown fox", width, width, 3), ["the quick brown", "fox"]);
+        assert_eq!(STYLE.wrap("the quick brown fox", width, width, 1).len(), 1);
+        assert_eq!(STYLE.wrap("the quick brown", STYLE.width("the q"), width, 3), ["the", "quick brown"]);
+        let long = STYLE.wrap(&format!("a {} b", "x".repeat(1_000_000)), 90.0, 90.0, 3);
+        assert_eq!((long.len(), long[2].as_str()), (3, "b"));
+        assert!(long.iter().all(|line| STYLE.width(line) <= 90.0), "{long:?}");
+        assert!(STYLE.wrap(" ", 9.0, 9.0, 3).is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::words::name;
 use super::{Report, json};
 use crate::heat::Status;
 use crate::render::Colormap;
-use crate::render::strip::percent;
+use crate::render::page::percent;
 
 /// An image to look at.
 #[derive(Debug)]

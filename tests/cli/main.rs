@@ -15,6 +15,7 @@ mod explain_questions;
 mod explain_refusals;
 mod faithfulness;
 mod files;
+mod pictures;
 mod program;
 mod run;
 mod run_refused;

@@ -1,19 +1,13 @@
-//! The files of one image: pictures of every layer, film strips, arrays.
+//! The files of one image: their names, and what is written into each.
 
 use msdcam::cam::PixelMethod;
-use msdcam::heat::{HeatMap, Status};
-use msdcam::image::encode_png;
-use msdcam::picture::Picture;
-use msdcam::render::grid::Row;
-use msdcam::render::overlay::{HEAT_ALPHA, overlay};
-use msdcam::render::pixels::{PixelView, enlarged, pixel_picture};
-use msdcam::render::strip::{self, Cell, Legend, Shown, strip};
-use msdcam::render::{self, Colormap};
+use msdcam::image::{encode_jpeg, encode_png};
+use msdcam::render::styles::Style as Tool;
 
-use super::arrays;
-use super::layers::{Grid, Kind, Layer, Layers};
-use super::minus::Minus;
-use super::view::{Findings, View};
+use super::layers::{Kind, Layers};
+use super::look::Looks;
+use super::view::Findings;
+use super::{arrays, article};
 use crate::cli::images::Photo;
 use crate::cli::timings::{Stage, Timings};
 
@@ -25,7 +19,7 @@ pub struct Style {
     pub layers: Layers,
     /// The pixel methods, which layers count.
     pub pixels: Vec<PixelMethod>,
-    pub colormap: Colormap,
+    pub looks: Looks,
     /// Side of the network's input, to which the arrays' heat maps belong.
     pub input: usize,
 }
@@ -55,6 +49,16 @@ pub enum File {
     Strip {
         layer: usize,
     },
+    /// In the article's style: the gradient weighed by the first heat map.
+    CamGb {
+        exit: usize,
+        rank: usize,
+    },
+    /// In the article's style: the network's input, in the name of the class explained there.
+    Input {
+        exit: usize,
+        rank: usize,
+    },
     /// Several layers of a method.
     Grid {
         grid: usize,
@@ -64,14 +68,40 @@ pub enum File {
 
 impl Drawing<'_> {
     /// Every file, the slowest first.
-    pub fn files(&self) -> impl Iterator<Item = File> + use<> {
-        let layers = &self.style.layers.all;
-        let exits = self.findings.exits();
-        let strips = (0..layers.len()).map(|layer| File::Strip { layer });
-        let pictures = (0..layers.len())
-            .flat_map(move |layer| (0..exits).map(move |exit| File::Picture { layer, exit }));
+    pub fn files(&self) -> Vec<File> {
+        let (layers, exits) = (self.style.layers.all.len(), self.findings.exits());
+        let strips = (0..layers).map(|layer| File::Strip { layer });
+        let pictures =
+            (0..layers).flat_map(|layer| (0..exits).map(move |exit| File::Picture { layer, exit }));
         let grids = (0..self.style.layers.grids.len()).map(|grid| File::Grid { grid });
-        grids.chain(strips).chain([File::Arrays]).chain(pictures)
+        let mut files: Vec<File> = grids.chain(strips).chain([File::Arrays]).chain(pictures).collect();
+        if self.is_articles() {
+            let each =
+                || (0..exits).flat_map(|exit| (0..self.style.layers.ranks).map(move |rank| (exit, rank)));
+            if self.has_cam_gb() {
+                files.extend(each().map(|(exit, rank)| File::CamGb { exit, rank }));
+            }
+            let mut named = Vec::new();
+            for (exit, rank) in each() {
+                let target = self.findings.at(exit, rank).target;
+                if !named.contains(&target) {
+                    named.push(target);
+                    files.push(File::Input { exit, rank });
+                }
+            }
+        }
+        files
+    }
+
+    /// Whether pictures and names are the article's.
+    pub fn is_articles(&self) -> bool {
+        self.style.looks.look.style == Some(Tool::Article)
+    }
+
+    /// Whether there is a heat map by which the gradient can be weighed.
+    pub fn has_cam_gb(&self) -> bool {
+        let is = |kind: Kind| matches!(kind, Kind::Map { .. } | Kind::Fused { .. });
+        self.is_articles() && is(self.style.layers.all[0].kind)
     }
 
     /// The file's name.
@@ -79,170 +109,49 @@ impl Drawing<'_> {
         let stem = &self.stem;
         let layers = &self.style.layers.all;
         match file {
+            File::Picture { layer, exit } if self.is_articles() => {
+                let layer = &layers[layer];
+                let what = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
+                self.articles_name(exit, layer.rank, &format!("_{}_{what}", self.findings.at(exit, 0).exit))
+            }
             File::Picture { layer, exit } => {
                 format!("{stem}_exit{:02}_{}", self.findings.at(exit, 0).exit, layers[layer].picture)
             }
             File::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
             File::Grid { grid } => format!("{stem}_{}", self.style.layers.grids[grid].name),
+            File::CamGb { exit, rank } => {
+                let top =
+                    if self.style.layers.ranks > 1 { format!("_top{}", rank + 1) } else { String::new() };
+                let number = self.findings.at(exit, 0).exit;
+                self.articles_name(exit, rank, &format!("_{number}_cam_gb{top}"))
+            }
+            File::Input { exit, rank } => self.articles_name(exit, rank, "_input"),
             File::Arrays => format!("{stem}.npz"),
         }
+    }
+
+    /// The article's name for a picture about the class that the exit's finding explains.
+    fn articles_name(&self, exit: usize, rank: usize, what: &str) -> String {
+        let target = self.findings.at(exit, rank).target;
+        article::name(&self.style.labels[target], &self.stem, what)
     }
 
     /// The bytes of one file.
     pub fn bytes(&self, file: File, timings: &Timings) -> Vec<u8> {
         let layers = &self.style.layers.all;
         let picture = timings.time(Stage::Draw, || match file {
-            File::Picture { layer, exit } => Some(self.picture(&layers[layer], exit)),
+            File::Picture { layer, exit } => Some(self.picture(&layers[layer], exit, self.view())),
             File::Strip { layer } => Some(self.strip(&layers[layer])),
             File::Grid { grid } => Some(self.grid(&self.style.layers.grids[grid])),
+            File::CamGb { exit, rank } => Some(self.cam_gb(exit, rank)),
+            File::Input { .. } => Some(self.input()),
             File::Arrays => None,
         });
-        timings.time(Stage::Encode, || match picture {
-            Some(picture) => encode_png(&picture),
-            None => arrays::encode(self.findings, self.style.input),
+        timings.time(Stage::Encode, || match (picture, file) {
+            (None, _) => arrays::encode(self.findings, self.style.input),
+            (Some(picture), File::Strip { .. } | File::Grid { .. }) => encode_png(&picture),
+            (Some(picture), _) if self.is_articles() => encode_jpeg(&picture, 95),
+            (Some(picture), _) => encode_png(&picture),
         })
-    }
-
-    /// What `layer` shows of the exit at position `i`.
-    fn picture(&self, layer: &Layer, i: usize) -> Picture {
-        let photo = self.photo();
-        match self.shown(layer, i, photo.width) {
-            Drawn::Picture(picture) => picture,
-            Drawn::Heat(heat) => overlay(photo, &heat, self.colormap(layer), HEAT_ALPHA),
-            Drawn::Nothing(why) => strip::reason_picture(photo, why),
-        }
-    }
-
-    /// The same, `side` x `side`, before it is laid over the photo.
-    fn shown(&self, layer: &Layer, i: usize, side: usize) -> Drawn {
-        // One even colour would look like an answer; words say why there is none.
-        let why = match (self.findings.status(layer, i), layer) {
-            (Status::Ok, _) => None,
-            (Status::Empty, Layer { minus: Some(_), .. }) => Some(["no", "difference"]),
-            (Status::Empty, Layer { kind: Kind::Pixels { .. }, .. }) => Some(["zero", "everywhere"]),
-            (status, _) => Some(strip::reason(status)),
-        };
-        if let Some(why) = why {
-            return Drawn::Nothing(why);
-        }
-        match self.findings.view(layer, i, side) {
-            View::Heat(heat) => Drawn::Heat(heat),
-            View::Signed(mut heat) => {
-                heat.values.iter_mut().for_each(|v| *v = 0.5 + 0.5 * *v);
-                Drawn::Heat(heat)
-            }
-            View::Pixels(pixels) => {
-                let size = (pixels.shape.h, pixels.shape.w);
-                let picture = pixel_picture(&pixels.values, size, pixel_view(pixels.method));
-                Drawn::Picture(enlarged(&picture, side))
-            }
-        }
-    }
-
-    /// The part of the photo that the network saw.
-    fn photo(&self) -> &Picture {
-        self.photo.view.as_ref().expect("explain asks for a view")
-    }
-
-    fn colormap(&self, layer: &Layer) -> Colormap {
-        match (layer.kind, layer.minus) {
-            (_, Some(_)) => Colormap::RdBuR,
-            (Kind::Pixels { method }, _) => match pixel_view(self.style.pixels[method]) {
-                PixelView::Signed => Colormap::RdBuR,
-                PixelView::Colour | PixelView::Magnitude => Colormap::Grey,
-            },
-            _ => self.style.colormap,
-        }
-    }
-
-    fn strip(&self, layer: &Layer) -> Picture {
-        let options = self.page(layer, &layer.subtitle);
-        let drawn = self.all_exits(layer, options.cell);
-        strip(self.photo(), &self.cells(layer, &drawn), &options)
-    }
-
-    fn grid(&self, grid: &Grid) -> Picture {
-        let layers: Vec<&Layer> = grid.layers.iter().map(|&layer| &self.style.layers.all[layer]).collect();
-        let mut options = self.page(layers[0], &grid.subtitle);
-        options.legend.note = options.legend.note.replace("each exit", "each map");
-        let drawn: Vec<Vec<Drawn>> = layers.iter().map(|layer| self.all_exits(layer, options.cell)).collect();
-        let rows = layers
-            .iter()
-            .zip(&drawn)
-            .map(|(layer, drawn)| Row { title: layer.row.clone(), cells: self.cells(layer, drawn) });
-        render::grid::grid(self.photo(), &rows.collect::<Vec<_>>(), &options)
-    }
-
-    fn page(&self, layer: &Layer, subtitle: &str) -> strip::Options {
-        let input = self.style.input;
-        strip::Options {
-            title: self.title.clone(),
-            subtitle: format!("{subtitle}; the network sees {input} x {input} pixels"),
-            colormap: self.colormap(layer),
-            legend: self.legend(layer),
-            ..strip::Options::default()
-        }
-    }
-
-    fn all_exits(&self, layer: &Layer, side: usize) -> Vec<Drawn> {
-        (0..self.findings.exits()).map(|i| self.shown(layer, i, side)).collect()
-    }
-
-    /// A cell for each exit, which says what the exit predicts; where it explains several classes,
-    /// which one it is and how likely.
-    fn cells<'a>(&'a self, layer: &Layer, drawn: &'a [Drawn]) -> Vec<Cell<'a>> {
-        let cell = |(i, drawn): (usize, &'a Drawn)| {
-            let finding = self.findings.at(i, layer.rank);
-            let class = if self.style.layers.ranks > 1 { finding.target } else { finding.class };
-            Cell {
-                exit: finding.exit,
-                label: &self.style.labels[class],
-                probability: finding.probabilities[class],
-                shown: match drawn {
-                    Drawn::Heat(heat) => Shown::Heat(heat),
-                    Drawn::Picture(picture) => Shown::Picture(picture),
-                    Drawn::Nothing(why) => Shown::Nothing(*why),
-                },
-            }
-        };
-        drawn.iter().enumerate().map(cell).collect()
-    }
-
-    fn legend(&self, layer: &Layer) -> Legend {
-        let signed = |low: &str, high: &str| Some([low.to_string(), high.to_string()]);
-        let own = "each exit on its own scale";
-        match (layer.kind, layer.minus) {
-            (_, Some(Minus::Exit(exit))) => Legend {
-                ends: signed(&format!("exit {exit}"), "this exit"),
-                note: "each map on its own scale before".into(),
-            },
-            (_, Some(Minus::RunnerUp)) => {
-                Legend { ends: signed("next class", "this class"), note: own.into() }
-            }
-            (Kind::Pixels { method }, _) => match pixel_view(self.style.pixels[method]) {
-                PixelView::Signed => Legend { ends: signed("against", "for"), note: own.into() },
-                PixelView::Magnitude => Legend::default(),
-                PixelView::Colour => Legend { ends: None, note: format!("grey: nothing; {own}") },
-            },
-            _ => Legend::default(),
-        }
-    }
-}
-
-/// What is drawn of an exit.
-enum Drawn {
-    Heat(HeatMap),
-    Picture(Picture),
-    Nothing([&'static str; 2]),
-}
-
-/// How a method's array is drawn: guided backpropagation in colours, as its paper has it; what is
-/// a share of the score by its sign; gradients, whose sign depends on what the network takes for
-/// dark, by their magnitude.
-fn pixel_view(method: PixelMethod) -> PixelView {
-    match method {
-        PixelMethod::GuidedBackprop | PixelMethod::GuidedGradCam => PixelView::Colour,
-        PixelMethod::GradientTimesInput | PixelMethod::IntegratedGradients => PixelView::Signed,
-        PixelMethod::InputGradient | PixelMethod::SmoothGrad => PixelView::Magnitude,
     }
 }

@@ -92,7 +92,7 @@ impl<'r> Drawer<'r> {
                 _ => None,
             })
         };
-        let files = drawings().flatten().flat_map(|d| d.files().map(move |file| (d, file)));
+        let files = drawings().flatten().flat_map(|d| d.files().into_iter().map(move |file| (d, file)));
         let files: Vec<(&Drawing, File)> = files.collect();
         let (store, timings) = (&self.done.store, self.setting.timings);
         let write = |(drawing, file): &(&Drawing, File)| {
@@ -100,7 +100,7 @@ impl<'r> Drawer<'r> {
             timings.time(Stage::Write, || store.write(drawing.name(*file), &bytes))
         };
         let mut written = parallel::map(self.setting.model.threads, &files, write).into_iter();
-        let files_of = |drawing: Option<&Drawing>| drawing.map_or(0, |drawing| drawing.files().count());
+        let files_of = |drawing: Option<&Drawing>| drawing.map_or(0, |drawing| drawing.files().len());
         // All of them, also after an error: each image has its own.
         let take = |count| written.by_ref().take(count).collect::<Vec<_>>().into_iter().collect();
         drawings().map(files_of).map(take).collect()

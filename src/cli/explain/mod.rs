@@ -1,23 +1,28 @@
 //! `msdcam explain`: where each exit looks, in pictures and numbers.
 //!
 //! Images become findings ([`crate::cli::ask`]), findings become layers ([`layers`]: one for each
-//! method, tap and class), and each layer becomes files ([`draw`], [`arrays`]) and records
+//! method, tap and class), and each layer becomes files ([`draw`]: pictures by [`paint`] and [`strips`],
+//! numbers by [`arrays`]) and records
 //! ([`report`]). An image's label, where one is known, is [`Photo::label`]: `--class label` asks for
 //! it, and an image without one fails alone.
 //!
 //! [`Photo::label`]: crate::cli::images::Photo
 
 mod arrays;
+mod article;
 mod choosing;
 mod draw;
 mod drawer;
 mod folder;
 mod layers;
+mod look;
 mod minus;
+mod paint;
 mod report;
 mod run;
 mod statuses;
 mod store;
+mod strips;
 mod view;
 
 use std::path::PathBuf;
@@ -25,10 +30,11 @@ use std::time::Instant;
 
 use draw::Style;
 use layers::Layers;
+use look::{LookArgs, Looks};
 use minus::Minus;
-use msdcam::cam::{Score, Study};
+use msdcam::cam::{PixelMethod, Score, Smoothing, Study};
 use msdcam::dataset::Dataset;
-use msdcam::render::Colormap;
+use msdcam::render::styles;
 use msdcam::run::Summary;
 use msdcam::{Error, Result};
 use run::{Done, Ended, Setting, all_images};
@@ -71,12 +77,6 @@ pub struct Args {
     /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
     #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
     exits: Exits,
-    /// Long side of the overlays, pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = clap::value_parser!(u16).range(16..=4096))]
-    size: u16,
-    /// Colours of the heat maps: jet, viridis, turbo, inferno, magma, cividis, grey or rdbu_r
-    #[arg(long, value_name = "NAME", default_value_t)]
-    colormap: Colormap,
     /// One JSON object an image on standard output instead of a table
     #[arg(long)]
     json: bool,
@@ -92,6 +92,8 @@ pub struct Args {
     #[arg(long, value_name = "exitN|runner-up", help_heading = "What is explained, and how")]
     minus: Option<Minus>,
     #[command(flatten)]
+    look: LookArgs,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -99,7 +101,13 @@ pub struct Args {
 pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let timings = Timings::since(start);
     let model = args.model.load(&timings)?;
-    let study = study(&args, &model)?;
+    let mut study = study(&args, &model)?;
+    let magnitudes = study.fusion.is_none() && study.smoothing == Smoothing::None;
+    let looks = args.look.looks(magnitudes)?;
+    if looks.look.style == Some(styles::Style::Article) && !study.pixels.contains(&PixelMethod::InputGradient)
+    {
+        study.pixels.push(PixelMethod::InputGradient);
+    }
     let dataset = args.data.open(&model.labels)?;
     let is_set = args.data.is_set(&dataset);
     let chooser = chooser(&args, is_set, &model, &dataset, &study)?;
@@ -107,7 +115,7 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
         labels: model.labels.clone(),
         layers: Layers::new(&study, args.minus, &model.network, &model.labels)?,
         pixels: study.pixels.clone(),
-        colormap: args.colormap,
+        looks,
         input: model.input(),
     };
     let setting = Setting {
@@ -192,15 +200,14 @@ fn study(args: &Args, model: &Model) -> Result<Study> {
 }
 
 /// How the results are made, for the manifest.
-fn about(args: &Args, model: &Model, study: &Study) -> serde_json::Value {
+fn about(args: &Args, model: &Model, study: &Study, looks: &Looks) -> serde_json::Value {
     let mut about = args.study.about(study, &model.labels);
     about["program"] = "msdcam".into();
     about["version"] = env!("CARGO_PKG_VERSION").into();
     if let Some(minus) = args.minus {
         about["minus"] = minus.name().into();
     }
-    about["size"] = args.size.into();
-    about["colormap"] = args.colormap.name().into();
+    looks.about(&mut about);
     about["device"] = model.device.description().into();
     about["weights"] = serde_json::json!({ "file": model.weights, "source_sha256": model.source_sha256 });
     about["labels"] = model.labels.clone().into();

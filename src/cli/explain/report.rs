@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::draw::{Drawing, File};
 use super::layers::{Kind, Layer};
 use crate::cli::images::Photo;
-use crate::cli::records::{ExitRecord, LayerRecord, MapFiles, MapRecord};
+use crate::cli::records::{BoxRecord, ExitRecord, LayerRecord, MapFiles, MapRecord};
 use crate::cli::table;
 
 /// What was found in an image.
@@ -96,6 +96,14 @@ impl Report<'_> {
         }
     }
 
+    /// The box in what `layer` shows of the exit at position `i`, if boxes were asked for.
+    fn found(&self, layer: &Layer, i: usize) -> Option<Option<BoxRecord>> {
+        let asked = self.drawing.style.looks.boxes.is_some() && layer.minus.is_none();
+        let crop = self.drawing.photo.crop;
+        let found = || self.drawing.found(layer, i).map(|(found, grid)| found.in_photo(crop, grid).into());
+        asked.then(found)
+    }
+
     /// The record of the first layer, a heat map.
     fn map(&self, i: usize, kind: Kind) -> MapRecord {
         let Drawing { style, findings, .. } = self.drawing;
@@ -108,7 +116,12 @@ impl Report<'_> {
             status: heat.status,
             map_min: heat.min,
             map_max: heat.max,
-            files: MapFiles { cam: self.name(File::Picture { layer: 0, exit: i }) },
+            found: self.found(&style.layers.all[0], i),
+            files: MapFiles {
+                cam: self.name(File::Picture { layer: 0, exit: i }),
+                cam_gb: self.drawing.has_cam_gb().then(|| self.name(File::CamGb { exit: i, rank: 0 })),
+                input: self.drawing.is_articles().then(|| self.name(File::Input { exit: i, rank: 0 })),
+            },
         }
     }
 
@@ -140,6 +153,7 @@ impl Report<'_> {
             status: findings.status(layer, i),
             min,
             max,
+            found: self.found(layer, i).filter(|_| !matches!(layer.kind, Kind::Pixels { .. })),
             file: self.name(File::Picture { layer: number, exit: i }),
         }
     }

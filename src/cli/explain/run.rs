@@ -62,13 +62,13 @@ pub enum Ended {
 /// When the network cannot be asked, the device fails or a file cannot be written. A bad image is
 /// an error of its own, in the results.
 pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
-    let Setting { args, model, dataset, study, timings, .. } = setting;
+    let Setting { model, dataset, study, timings, .. } = setting;
     let group = images::group_size(model, dataset.len());
     std::thread::scope(|scope| {
         // A stage that ends early drops its end of a channel, and its neighbours end too.
         let read = |numbers: Vec<usize>| {
             let items = numbers.into_iter().map(|number| dataset.item(number));
-            images::groups(scope, model, items, group, Some(usize::from(args.size)), timings)
+            images::groups(scope, model, items, group, Some(setting.style.looks.side), timings)
         };
         let early = (!setting.is_set).then(|| read((0..dataset.len()).collect()));
         let mut asker = timings.time(Stage::Plan, || Asker::new(model, study, group))?;

@@ -42,6 +42,19 @@ impl<'a> Findings<'a> {
         &finding.maps[method * self.layers.taps.len() + tap]
     }
 
+    /// The numbers of which the heat map of `kind` is made, and their rows and columns: the map after
+    /// its ReLU, or the heat map itself where it was put together from several.
+    pub fn raw(&self, kind: Kind, finding: &'a Finding) -> (&'a [f32], (usize, usize)) {
+        let own = self.own_heat(kind, finding);
+        match kind {
+            Kind::Map { method, tap } if !self.smoothed && own.status == Status::Ok => {
+                let map = self.map(finding, method, tap);
+                (&map.map, (map.shape.h, map.shape.w))
+            }
+            _ => (&own.values, (own.height, own.width)),
+        }
+    }
+
     /// What `layer` shows of the exit at position `i`, `side` x `side` where it is a heat map.
     pub fn view(&self, layer: &Layer, i: usize, side: usize) -> View<'a> {
         let finding = self.at(i, layer.rank);
@@ -76,13 +89,11 @@ impl<'a> Findings<'a> {
 
     fn heat(&self, kind: Kind, finding: &Finding, side: usize) -> HeatMap {
         let own = self.own_heat(kind, finding);
-        match kind {
-            _ if (own.height, own.width) == (side, side) => own.clone(),
-            Kind::Map { method, tap } if !self.smoothed && own.status == Status::Ok => {
-                let map = self.map(finding, method, tap);
-                HeatMap::new(&map.map, (map.shape.h, map.shape.w), (side, side))
-            }
-            _ => own.resized(side, side),
+        let (raw, size) = self.raw(kind, finding);
+        match (own.height, own.width) {
+            own_size if own_size == (side, side) => own.clone(),
+            own_size if own_size == size => own.resized(side, side),
+            _ => HeatMap::new(raw, size, (side, side)),
         }
     }
 

@@ -16,10 +16,9 @@ const OUTLIERS: f32 = 2.0;
 pub fn blended(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
     let map: Vec<f32> = map.iter().map(|&v| v.max(0.0)).collect();
     let values = normalised(&nearest(&map, from, (photo.height, photo.width)));
-    let greens = table(include_bytes!("../colormaps/greens.rgb"));
     let mut rgb = Vec::with_capacity(photo.rgb.len());
     for (grey, v) in stretched_grey(photo).into_iter().zip(values) {
-        rgb.extend(greens[matplotlib_index(v)].map(|colour| half_over(grey, colour)));
+        rgb.extend(colours()[matplotlib_index(v)].map(|colour| half_over(grey, colour)));
     }
     Picture::new(photo.width, photo.height, rgb)
 }
@@ -33,6 +32,11 @@ pub fn signed(signed: &[f32], from: (usize, usize), (height, width): (usize, usi
     let colours = table(include_bytes!("../colormaps/red_white_green.rgb"));
     let rgb = values.iter().flat_map(|v| colours[matplotlib_index((v + 1.0) / 2.0)]).collect();
     Picture::new(width, height, rgb)
+}
+
+/// The greens of [`blended`].
+pub fn colours() -> &'static [[u8; 3]; 256] {
+    table(include_bytes!("../colormaps/greens.rgb"))
 }
 
 /// Each place of the map as a block of pixels: PyTorch's `interpolate`, `nearest`.

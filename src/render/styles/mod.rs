@@ -39,6 +39,14 @@ impl Style {
             Style::Captum => "captum",
         }
     }
+
+    /// The name in a sentence.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Style::Article => "the article's tool",
+            _ => self.name(),
+        }
+    }
 }
 
 impl std::fmt::Display for Style {

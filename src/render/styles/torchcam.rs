@@ -16,10 +16,9 @@ pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
     let divisor = (high - low) + 1e-8;
     let mask: Vec<f32> = map.iter().map(|v| (v - low) / divisor).collect();
     let mask = resample_map(&mask, from, (photo.height, photo.width), Filter::Bicubic);
-    let jet = table(include_bytes!("../colormaps/jet_matplotlib.rgb"));
     let mut rgb = Vec::with_capacity(photo.rgb.len());
     for (pixel, v) in photo.rgb.chunks_exact(3).zip(mask) {
-        let colour = jet[matplotlib_index(v * v)];
+        let colour = colours()[matplotlib_index(v * v)];
         // Pillow's blend: cut off, not rounded.
         let blend = |c: usize| {
             let (above, below) = (f32::from(colour[c]), f32::from(pixel[c]));
@@ -28,4 +27,9 @@ pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
         rgb.extend([0, 1, 2].map(blend));
     }
     Picture::new(photo.width, photo.height, rgb)
+}
+
+/// matplotlib's jet.
+pub fn colours() -> &'static [[u8; 3]; 256] {
+    table(include_bytes!("../colormaps/jet_matplotlib.rgb"))
 }
