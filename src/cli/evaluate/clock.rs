@@ -1,18 +1,20 @@
 //! How long an image takes that leaves at each exit.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use msdcam::Result;
 use msdcam::cam::Explainer;
 use msdcam::evaluation::Milliseconds;
 
-/// Runs of each batch; the median counts.
-const RUNS: usize = 5;
+/// Rounds of measuring; the median counts.
+const ROUNDS: usize = 7;
+/// After so long no further round begins.
+const ENOUGH: Duration = Duration::from_secs(5);
 /// Images that are timed alone.
 const ALONE: usize = 8;
 
 /// For each exit the time of an image that leaves there, measured on `sample`: the inputs of one
-/// batch.
+/// batch. All exits take their turn in every round, so that what else the machine does meets all.
 ///
 /// # Errors
 /// When the device fails.
@@ -20,22 +22,25 @@ pub fn milliseconds(explainer: &mut Explainer, sample: &[f32]) -> Result<Vec<Mil
     let image = explainer.image().len();
     let batch = sample.len() / image;
     let exits = explainer.multiply_adds().len();
-    let measure = |exit: usize| {
-        let mut leave = vec![None; exits];
-        leave[exit] = Some(0.0);
-        let mut time = |inputs: &[f32]| {
-            let mut runs = Vec::with_capacity(RUNS);
-            for _ in 0..RUNS {
+    let mut times = vec![(Vec::new(), Vec::new()); exits];
+    let begin = Instant::now();
+    for _ in (0..ROUNDS).take_while(|&round| round == 0 || begin.elapsed() < ENOUGH) {
+        for (exit, (alone, in_batch)) in times.iter_mut().enumerate() {
+            let mut leave = vec![None; exits];
+            leave[exit] = Some(0.0);
+            let mut time = |inputs: &[f32]| -> Result<f64> {
                 let start = Instant::now();
                 explainer.explain_early_exit(inputs, None, &leave)?;
-                runs.push(start.elapsed().as_secs_f64() * 1e3);
+                Ok(start.elapsed().as_secs_f64() * 1e3)
+            };
+            in_batch.push(time(sample)? / batch as f64);
+            for image in sample.chunks_exact(image).take(ALONE) {
+                alone.push(time(image)?);
             }
-            Ok(median(runs))
-        };
-        let alone = sample.chunks_exact(image).take(ALONE).map(&mut time).collect::<Result<Vec<f64>>>()?;
-        Ok(Milliseconds { alone: median(alone), in_batch: time(sample)? / batch as f64, batch })
-    };
-    (0..exits).map(measure).collect()
+        }
+    }
+    let exit = |(alone, in_batch)| Milliseconds { alone: median(alone), in_batch: median(in_batch), batch };
+    Ok(times.into_iter().map(exit).collect())
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

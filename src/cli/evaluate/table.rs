@@ -39,7 +39,7 @@ fn exits(text: &mut String, exits: &[ExitEvaluation]) {
     let batch = exits.iter().find_map(|exit| exit.milliseconds).map_or(1, |ms| ms.batch);
     let _ = writeln!(
         text,
-        "\nexit   top-1 %  95 % interval   top-5 %    ECE  million m.-adds  ms alone  ms in {batch}"
+        "\nexit   top-1 %  95 % interval   top-5 %    ECE  M multiply-adds  ms alone  ms in {batch}"
     );
     for exit in exits {
         let accuracy = &exit.accuracy;
@@ -99,7 +99,7 @@ fn hardness(text: &mut String, hardness: &Hardness, exits: &[ExitEvaluation]) {
 fn budgets(text: &mut String, budgeted: &Budgeted, all: bool) {
     let _ = writeln!(
         text,
-        "\nBudgets: thresholds found on {} images, applied to {}\n   p   top-1 %  million m.-adds  ms in batches",
+        "\nBudgets: thresholds found on {} images, applied to {}\n   p   top-1 %  M multiply-adds  ms in batches",
         budgeted.validation_images, budgeted.images
     );
     for Budget { p, top1, multiply_adds, milliseconds, .. } in
@@ -135,7 +135,7 @@ fn early_exit(text: &mut String, early: &EarlyExit, exits: &[ExitEvaluation]) {
     let _ = write!(
         text,
         "\ntop-1 %                 {:.2} ({low:.2} .. {high:.2})\n\
-         million m.-adds         {:.1} of {:.1}, {}\n\
+         M multiply-adds         {:.1} of {:.1}, {}\n\
          ms in batches           {:.3} of {:.3}, {}\n\
          predictions             {predictions} as without early exit\n",
         early.accuracy.top1,
