@@ -53,15 +53,23 @@ impl ModelArgs {
         self.quiet
     }
 
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn weights(&self) -> msdcam::Result<Weights> {
+        match &self.weights {
+            Some(file) => Weights::read(file),
+            None => msdnet::built_in_weights(),
+        }
+    }
+
     /// Reads the weights and opens the device.
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
     pub fn load(&self, timings: &Timings) -> msdcam::Result<Model> {
-        let weights = timings.time(Stage::Weights, || match &self.weights {
-            Some(file) => Weights::read(file),
-            None => msdnet::built_in_weights(),
-        })?;
+        let weights = timings.time(Stage::Weights, || self.weights())?;
         let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
         let threads = self.threads.map_or(0, usize::from);
         let (device, reason) = match self.device {

@@ -151,3 +151,66 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         "{run:?}"
     );
 }
+
+#[test]
+fn the_randomisation_check_has_a_line_for_each_stage() {
+    let place = photos();
+    let options = format!("{QUICK} --exits 1,2 --skip curves,road,coherency --method grad-cam,eigen-cam");
+    let run = place.msdcam(&format!("faithfulness photos {options} --randomise 3 -o out"));
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains("nothing of what the network learned"), "{run:?}");
+    let csv = String::from_utf8(place.read("out/randomisation.csv")).unwrap();
+    let stages: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').take(5).collect()).collect();
+    // Heads, then blocks: two stages at exit 1, three at exit 2, of two methods each.
+    assert_eq!(stages.len(), 10, "{csv}");
+    assert_eq!(stages[4], ["2", "1", "head 2", "grad-cam", "3"], "{csv}");
+    assert!(!csv.contains("NaN"), "{csv}");
+    assert!(place.read("out/randomisation_exit02.svg").starts_with(b"<svg"));
+}
+
+#[test]
+fn boxes_and_masks_say_where_the_objects_are() {
+    let place = photos();
+    let boxes = r#"{"noise.png": [{"box": [0, 0, 32, 32]}], "chelsea_32.png": [{"box": [0, 0, 16, 32],
+        "class": "cat"}], "ramp.png": [{"box": [0, 0, 9, 9], "class": "zebra"}], "gone.png": []}"#;
+    place.write("boxes.json", boxes.as_bytes());
+    let options = format!("{QUICK} --exits 10 --skip curves,road,coherency --json");
+    let run = place.msdcam(&format!("faithfulness photos {options} --boxes boxes.json"));
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("boxes of an image that was not measured: gone.png"), "{run:?}");
+    let pointing = run.json()[0]["rows"][0]["pointing"].clone();
+    // The noise's object is everywhere and the cat's on the left; two have none of their class.
+    assert_eq!((&pointing["images"], &pointing["without_object"]), (&Value::from(2), &Value::from(2)));
+    assert_eq!(pointing["object_share"], 0.75);
+    let energy = pointing["energy"].as_f64().unwrap();
+    assert!(energy > 0.5 && energy < 1.0, "{pointing}");
+
+    // A mask of the left half, drawn as a photo, says the same as the box.
+    let masked = |name: &str| {
+        let run = place.msdcam(&format!("faithfulness photos/{name} {options} --masks masks"));
+        (run.code, run)
+    };
+    let mut picture = msdcam::picture::Picture::filled(32, 32, [0; 3]);
+    for pixel in picture.rgb.chunks_exact_mut(3).enumerate().filter(|(i, _)| i % 32 < 16).map(|(_, p)| p) {
+        pixel.fill(255);
+    }
+    place.write("masks/photos/chelsea_32.png", &msdcam::image::encode_png(&picture));
+    let (code, run) = masked("chelsea_32.png");
+    assert_eq!(code, 0, "{run:?}");
+    let of_mask = run.json()[0]["rows"][0]["pointing"].clone();
+    assert!(
+        (of_mask["energy"].as_f64().unwrap() - (2.0 * energy - 1.0)).abs() < 1e-9,
+        "{of_mask} {pointing}"
+    );
+    assert_eq!(of_mask["object_share"], 0.5);
+
+    let small = msdcam::picture::Picture::filled(31, 32, [9; 3]);
+    place.write("masks/photos/noise.png", &msdcam::image::encode_png(&small));
+    let (code, run) = masked("noise.png");
+    assert!(code == 4 && run.stderr.contains("31 x 32 pixels, the image has 32 x 32"), "{run:?}");
+    let (_, run) = masked("ramp.png");
+    let without = &run.json()[0]["rows"][0]["pointing"];
+    assert!(without["energy"].is_null() && without["without_object"] == 1, "{run:?}");
+    place.msdcam("faithfulness photos --boxes none.json").refused(4, &["none.json", "cannot read"]);
+    place.msdcam("faithfulness photos --masks none").refused(4, &["none", "no folder"]);
+}

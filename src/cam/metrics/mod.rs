@@ -9,7 +9,8 @@
 //!   are one for a network without normalisation;
 //! - [`ssim()`] has the Gaussian window of its paper, scikit-image's default is a flat one.
 //!
-//! An [`Assessor`] makes maps and measures them, a [`Measurer`] measures those of anyone.
+//! An [`Assessor`] makes maps and measures them, a [`Measurer`] measures those of anyone; a
+//! [`Cascade`] asks whether maps change when the network's weights do.
 
 pub mod adcc;
 mod assessment;
@@ -28,6 +29,8 @@ mod measurer;
 pub mod overlap;
 pub mod pearson;
 pub mod pointing_game;
+mod random_weights;
+mod randomisation;
 mod ranking;
 pub mod road;
 mod saliency;
@@ -45,6 +48,8 @@ pub use curve::Curve;
 pub use measurer::{Measurer, Subject};
 pub use overlap::overlap;
 pub use pearson::pearson;
+pub use random_weights::{Stage, redraw};
+pub use randomisation::{Cascade, Similarity};
 pub use ranking::{Ties, most_important_first};
 pub use saliency::Saliency;
 pub use settings::{CurveSettings, RoadSettings, Settings};

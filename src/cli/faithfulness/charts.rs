@@ -26,6 +26,7 @@ pub fn all(report: &Report) -> Vec<(String, Drawing)> {
             charts.push((format!("road_exit{exit:02}"), chart));
         }
     }
+    charts.extend(report.about.exits.iter().filter_map(|&exit| randomisation(report, exit)));
     if report.about.exits.len() > 1 {
         charts.extend(BY_EXIT.iter().filter_map(|metric| by_exit(report, metric)));
     }
@@ -53,6 +54,21 @@ fn by_exit(report: &Report, (file, title, unit, of): &Metric) -> Option<(String,
     let lines: Vec<Line> = report.about.methods.iter().map(line).collect();
     let any = lines.iter().any(|(_, points)| !points.is_empty());
     any.then(|| (format!("by_exit_{file}"), draw(title, "exit", unit, &lines)))
+}
+
+/// How alike each method's maps stay while the network forgets.
+fn randomisation(report: &Report, exit: usize) -> Option<(String, Drawing)> {
+    let line = |method: &&'static str| -> Line {
+        let rows = report.randomisation.iter().filter(|row| row.exit == exit && row.method == *method);
+        let points = rows.filter_map(|row| Some((row.drawn as f64, row.spearman_absolute?)));
+        (method.to_string(), points.collect())
+    };
+    let lines: Vec<Line> = report.about.methods.iter().map(line).collect();
+    let any = lines.iter().any(|(_, points)| !points.is_empty());
+    let title = format!("Randomisation at exit {exit}: near 1, a map ignores the weights");
+    let x = format!("parts drawn anew: 1 the head, 2 block {exit} as well, then the blocks before it");
+    let y = "Spearman with the trained network's map, magnitudes";
+    any.then(|| (format!("randomisation_exit{exit:02}"), draw(&title, &x, y, &lines)))
 }
 
 fn curves(row: &Summary) -> Vec<Line> {

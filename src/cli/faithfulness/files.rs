@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use msdcam::cam::metrics::Summary;
+use msdcam::cam::metrics::{Similarity, Summary};
 use msdcam::files::write_atomically;
 use msdcam::image::encode_png;
 use msdcam::render::chart::{Drawing, Theme};
@@ -47,6 +47,9 @@ pub fn write(folder: &Path, report: &Report) -> Result<()> {
     let mut tables = vec![("faithfulness.csv", summary_csv(&report.rows))];
     tables.extend(curves_csv(&report.rows).map(|csv| ("curves.csv", csv)));
     tables.extend(road_csv(&report.rows).map(|csv| ("road.csv", csv)));
+    if !report.randomisation.is_empty() {
+        tables.push(("randomisation.csv", randomisation_csv(&report.randomisation)));
+    }
     for (name, text) in tables {
         write(name.into(), text.as_bytes())?;
     }
@@ -134,4 +137,18 @@ fn road_csv(rows: &[Summary]) -> Option<String> {
         }
     }
     rows.iter().any(|row| !row.road_curve.is_empty()).then_some(csv)
+}
+
+/// A line for each exit, stage and method.
+fn randomisation_csv(rows: &[Similarity]) -> String {
+    let mut csv = String::from(
+        "exit,drawn,stage,method,images,left_out,spearman_signed,spearman_absolute,ssim_signed,ssim_absolute\n",
+    );
+    for row in rows {
+        let numbers = [row.spearman_signed, row.spearman_absolute, row.ssim_signed, row.ssim_absolute];
+        let numbers: Vec<String> = numbers.into_iter().map(cell).collect();
+        let Similarity { exit, drawn, stage, method, images, left_out, .. } = row;
+        let _ = writeln!(csv, "{exit},{drawn},{stage},{method},{images},{left_out},{}", numbers.join(","));
+    }
+    csv
 }

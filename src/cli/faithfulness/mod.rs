@@ -1,7 +1,10 @@
 //! `msdcam faithfulness`: how much the maps have to do with what the network does.
 
+mod boxes;
 mod charts;
 mod files;
+mod objects;
+mod randomise;
 mod report;
 mod run;
 mod settings;
@@ -11,6 +14,7 @@ use std::path::PathBuf;
 
 use msdcam::cam::Method;
 use msdcam::{Error, Result};
+use objects::ObjectArgs;
 use report::Report;
 use settings::SettingArgs;
 
@@ -35,7 +39,8 @@ pub struct Args {
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Folder for faithfulness.csv, curves.csv, road.csv, the charts and, last, manifest.json
+    /// Folder for faithfulness.csv, curves.csv, road.csv, randomisation.csv, charts and, last,
+    /// manifest.json
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
@@ -54,8 +59,22 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     class: String,
+    /// Also the cascading randomisation check, on the first N images [default: 50]: the weights of
+    /// the exit's head, then of one block after another, are drawn anew; a map that stays alike says
+    /// nothing about what the network learned
+    #[arg(
+        long,
+        visible_alias = "randomize",
+        value_name = "N",
+        num_args = 0..=1,
+        default_missing_value = "50",
+        value_parser = clap::value_parser!(u16).range(1..=4096)
+    )]
+    randomise: Option<u16>,
     #[command(flatten)]
     settings: SettingArgs,
+    #[command(flatten)]
+    objects: ObjectArgs,
     /// One JSON object on standard output instead of a table
     #[arg(long)]
     json: bool,
@@ -69,7 +88,11 @@ pub fn run(args: Args) -> Result<Outcome> {
     let study = settings::study(&args, &model)?;
     let settings = args.settings.settings(&model)?;
     let dataset = args.data.open(&model.labels)?;
-    let measured = run::all_images(&args, &model, &dataset, &study, &settings)?;
+    let mut objects = args.objects.open(&model)?;
+    let measured = run::all_images(&args, &model, &dataset, &study, &settings, objects.as_mut())?;
+    if let Some(unknown) = objects.as_ref().and_then(|objects| objects.unknown()) {
+        output::note(&unknown);
+    }
     if let Some(summary) = measured.tally.summary() {
         output::note(&summary);
     }
@@ -77,7 +100,8 @@ pub fn run(args: Args) -> Result<Outcome> {
     if outcome == Outcome::NoneDone {
         return Ok(outcome);
     }
-    let report = Report::new(&args, &model, &study, &settings, measured);
+    let randomisation = randomise::check(&args, &model, &study, &settings, &measured)?;
+    let report = Report::new(&args, &model, &study, &settings, objects, measured, randomisation);
     if let Some(folder) = &args.output {
         files::write(folder, &report)?;
     }

@@ -1,10 +1,11 @@
 //! Everything that was measured, with what it depends on.
 
 use msdcam::cam::Study;
-use msdcam::cam::metrics::{Settings, Summary};
+use msdcam::cam::metrics::{Settings, Similarity, Summary};
 use serde::Serialize;
 
 use super::Args;
+use super::objects::Objects;
 use super::run::Measured;
 use crate::cli::model::Model;
 
@@ -14,6 +15,9 @@ pub struct Report {
     pub about: About,
     /// For each exit, each method's numbers.
     pub rows: Vec<Summary>,
+    /// For each exit, stage and method, how alike the maps are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub randomisation: Vec<Similarity>,
 }
 
 /// How the numbers were made.
@@ -37,8 +41,20 @@ pub struct About {
 
 impl Report {
     /// The report of a run.
-    pub fn new(args: &Args, model: &Model, study: &Study, settings: &Settings, measured: Measured) -> Report {
-        let Measured { tally, rows } = measured;
+    pub fn new(
+        args: &Args,
+        model: &Model,
+        study: &Study,
+        settings: &Settings,
+        objects: Option<Objects>,
+        measured: Measured,
+        randomisation: Vec<Similarity>,
+    ) -> Report {
+        let Measured { tally, rows, .. } = measured;
+        let mut about = args.settings.about(settings);
+        if let Some(objects) = objects {
+            about["pointing"] = objects.about();
+        }
         Report {
             about: About {
                 program: "msdcam",
@@ -49,11 +65,12 @@ impl Report {
                 exits: study.exits.clone(),
                 class: study.target.name(&model.labels),
                 score: study.score.name(),
-                settings: args.settings.about(settings),
+                settings: about,
                 weights: model.weights.clone(),
                 source_sha256: model.source_sha256.clone(),
                 device: model.device.description(),
             },
+            randomisation,
             rows: rows.iter().map(|(exit, method, tally)| tally.summary(method, *exit)).collect(),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use msdcam::cam::metrics::{self, Assessment, Assessor, Settings};
+use msdcam::cam::metrics::{self, Assessment, Assessor, Pointing, Settings};
 use msdcam::cam::{Study, Target};
 use msdcam::dataset::{Dataset, Item};
 use msdcam::{Error, Result};
 
+use super::objects::Objects;
 use super::{Args, report_failure};
 use crate::cli::images::{self, Photo};
 use crate::cli::model::Model;
@@ -19,6 +20,9 @@ pub struct Measured {
     pub tally: Tally,
     /// For each exit and method in turn, its numbers.
     pub rows: Vec<(usize, &'static str, metrics::Tally)>,
+    /// The first images, for the randomisation check: their inputs and, where they are to be
+    /// explained, their labels.
+    pub sample: (Vec<f32>, Vec<usize>),
 }
 
 /// Measures all images.
@@ -31,6 +35,7 @@ pub fn all_images(
     dataset: &Dataset,
     study: &Study,
     settings: &Settings,
+    mut objects: Option<&mut Objects>,
 ) -> Result<Measured> {
     let count = args.limit.map_or(dataset.len(), |limit| dataset.len().min(limit as usize));
     let group = images::group_size(model, count);
@@ -42,7 +47,7 @@ pub fn all_images(
     model.announce_notes(assessor.runner().notes());
     let timings = Timings::default();
     let bar = images::progress(model, count);
-    let mut measured = Measured { tally: Tally::default(), rows: Vec::new() };
+    let mut measured = Measured { tally: Tally::default(), rows: Vec::new(), sample: Default::default() };
     std::thread::scope(|scope| {
         let items = dataset.items().take(count);
         for (items, photos) in images::groups(scope, model, items, group, None, &timings) {
@@ -53,12 +58,20 @@ pub fn all_images(
                 (first as u64..).zip(&photos).filter(|(_, p)| p.is_ok()).map(|(number, _)| number).collect();
             let assessed = images::answer_group(photos, |inputs, labels| {
                 let labels: Vec<usize> = labels.iter().flatten().copied().collect();
+                measured.keep(args, inputs, &labels, numbers.len());
                 assessor.assess(inputs, &labels, &numbers)
             })?;
             for (item, assessed) in items.iter().zip(assessed) {
-                measured.tally.count(&item.id, &assessed);
-                match assessed {
-                    Ok((_, assessments)) => measured.add(&assessments),
+                let pointed = assessed.and_then(|(photo, assessments)| {
+                    let points = match &mut objects {
+                        Some(objects) => objects.point(item, &photo, &assessments)?,
+                        None => vec![None; assessments.len()],
+                    };
+                    Ok((assessments, points))
+                });
+                measured.tally.count(&item.id, &pointed);
+                match pointed {
+                    Ok((assessments, points)) => measured.add(&assessments, &points),
                     Err(error) => bar.suspend(|| report_failure(&error)),
                 }
                 bar.inc(1);
@@ -83,14 +96,26 @@ fn checked(target: Target, item: &Item, photo: Result<Photo>) -> Result<Photo> {
 }
 
 impl Measured {
-    /// Adds an image.
-    fn add(&mut self, assessments: &[Assessment]) {
+    /// Keeps as many of `images` as the randomisation check still wants.
+    fn keep(&mut self, args: &Args, inputs: &[f32], labels: &[usize], images: usize) {
+        let (kept, kept_labels) = &mut self.sample;
+        let len = inputs.len() / images;
+        let wanted = args.randomise.map_or(0, usize::from).saturating_sub(kept.len() / len).min(images);
+        kept.extend(&inputs[..wanted * len]);
+        kept_labels.extend(labels.iter().take(wanted));
+    }
+
+    /// Adds an image, and how its maps point.
+    fn add(&mut self, assessments: &[Assessment], points: &[Option<Option<Pointing>>]) {
         if self.rows.is_empty() {
             let row = |a: &Assessment| (a.exit, a.method.name(), metrics::Tally::default());
             self.rows = assessments.iter().map(row).collect();
         }
-        for ((_, _, tally), assessment) in self.rows.iter_mut().zip(assessments) {
+        for (((_, _, tally), assessment), pointing) in self.rows.iter_mut().zip(assessments).zip(points) {
             tally.add(assessment);
+            if let Some(pointing) = pointing {
+                tally.add_pointing(assessment.target, *pointing);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The settings that the numbers depend on.
 
+use msdcam::cam::metrics::overlap::BRIGHT;
 use msdcam::cam::metrics::{Baseline, CurveSettings, RoadSettings, Settings, Ties};
 use msdcam::cam::{Score, Study, Target};
 use msdcam::{Error, Result};
@@ -94,7 +95,7 @@ impl SettingArgs {
     /// When one makes no sense.
     pub fn settings(&self, model: &Model) -> Result<Settings> {
         let zero = match self.mask_space {
-            MaskSpace::Image => std::array::from_fn(|c| -model.mean[c] / model.std[c]),
+            MaskSpace::Image => std::array::from_fn(|c| 0.0 - model.mean[c] / model.std[c]),
             MaskSpace::Input => [0.0; 3],
         };
         let wanted = |part: Part| !self.skip.contains(&part);
@@ -136,7 +137,7 @@ impl SettingArgs {
             })),
             "drop": "relative",
             "probability": "softmax",
-            "agreement_threshold": msdcam::cam::metrics::overlap::BRIGHT,
+            "agreement_threshold": (f64::from(BRIGHT) * 1e6).round() / 1e6,
         })
     }
 }

@@ -1,13 +1,13 @@
 //! The numbers as tables for people.
 
-use msdcam::cam::metrics::Summary;
+use msdcam::cam::metrics::{Similarity, Summary};
 
 use super::report::Report;
 
 /// A column: its head, its numbers, and digits behind the point.
 type Column = (&'static str, fn(&Summary) -> Option<f64>, usize);
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 17] = [
     ("drop %", |s| percent(s.average_drop), 1),
     ("incr %", |s| percent(s.increase), 1),
     ("gain %", |s| percent(s.average_gain), 1),
@@ -22,11 +22,18 @@ const COLUMNS: [Column; 14] = [
     ("rank", |s| s.agreement.spearman, 3),
     ("IoU", |s| s.agreement.iou, 3),
     ("shift", |s| s.agreement.shift, 2),
+    ("point %", |s| percent(s.pointing.as_ref()?.pointing_game), 1),
+    ("energy", |s| s.pointing.as_ref()?.energy, 3),
+    ("area", |s| s.pointing.as_ref()?.object_share, 3),
 ];
 
 const LEGEND: &str = "\
 drop, delet, MoRF, compl: low is good; incr, gain, insert, LeRF, ROAD, coher, ADCC: high is good
 rank, IoU, shift: beside the last exit's map (Spearman, over 15 % of the maximum, pixels)
+";
+
+const POINTING_LEGEND: &str = "\
+point, energy: of the objects, high is good; area: the share that the objects cover, a flat map's energy
 ";
 
 /// All tables.
@@ -49,10 +56,47 @@ pub fn report(report: &Report) -> String {
             };
         }
         text += &left_out(row);
+        if let Some(pointing) = row.pointing.as_ref().filter(|pointing| pointing.without_object > 0) {
+            text += &format!("  without an object: {}", pointing.without_object);
+        }
         text.push('\n');
     }
     text.push('\n');
     text += LEGEND;
+    if report.rows.iter().any(|row| row.pointing.is_some()) {
+        text += POINTING_LEGEND;
+    }
+    if !report.randomisation.is_empty() {
+        text += &randomisation(report, "of the magnitudes", |row| row.spearman_absolute);
+        text += &randomisation(report, "with signs", |row| row.spearman_signed);
+        text += RANDOMISATION_LEGEND;
+    }
+    text
+}
+
+const RANDOMISATION_LEGEND: &str = "
+1: the map stays as it is though the weights are drawn anew; it says nothing of what the network learned
+0: nothing of the trained network's map is left
+";
+
+/// A line for each exit and method, a column for each stage of the cascade.
+fn randomisation(report: &Report, what: &str, of: fn(&Similarity) -> Option<f64>) -> String {
+    let rows = &report.randomisation;
+    let width = rows.iter().map(|row| row.method.len()).fold("method".len(), usize::max);
+    let stages = rows.iter().map(|row| row.drawn).max().unwrap_or(0);
+    let mut text = format!("\nSpearman with the trained network's maps, {what}, after drawing anew\n");
+    text += &format!("exit  {:width$}  images{:>8}", "method", "head");
+    (1..stages).for_each(|blocks| text += &format!("{:>8}", format!("+{blocks}")));
+    text += if stages > 1 { "  blocks\n" } else { "\n" };
+    for (exit, method) in report.rows.iter().map(|row| (row.exit, row.method)) {
+        let cells = || rows.iter().filter(move |row| row.exit == exit && row.method == method);
+        let images = cells().map(|row| row.images).min().unwrap_or(0);
+        text += &format!("{exit:>4}  {method:width$}  {images:>6}");
+        for row in cells() {
+            text += &of(row).map_or(format!("{:>8}", "-"), |number| format!("{number:>8.3}"));
+        }
+        text.push('\n');
+    }
     text
 }
 
