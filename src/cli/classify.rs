@@ -65,24 +65,23 @@ pub fn run(args: Args) -> Result<Outcome> {
     let exits = args.exits.resolve(model.exits())?;
     let dataset = args.data.open(&model.labels)?;
     let group = images::group_size(&model, dataset.len());
-    let (order, batch) = if args.early_exit.is_some() { (Order::ByExit, 1) } else { (Order::Depth, group) };
+    let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
     let question = Question { exits, maps: false, order };
-    let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+    let mut explainer = Explainer::new(&model.network, &question, &model.device, group)?;
+    let costs = explainer.multiply_adds();
 
     model.announce();
     model.announce_notes(explainer.runner().notes());
     let bar = images::progress(&model, dataset.len());
-    let input = model.network.graph.shape(model.network.input).len();
     let (mut output, mut tally) = (Output::default(), Tally::default());
     let mut ask = |(items, photos): images::Group| -> Result<bool> {
-        let mut works = Vec::new();
         let answered = images::answer_group(photos, |inputs, _| match args.early_exit {
             Some(confidence) => {
-                early_exit(&mut explainer, inputs.chunks_exact(input), confidence, &mut works)
+                let thresholds = vec![Some(confidence); question.exits.len()];
+                explainer.explain_early_exit(inputs, None, &thresholds)
             }
             None => explainer.explain(inputs, None),
         })?;
-        let mut works = works.into_iter();
         for (item, answered) in items.iter().zip(answered) {
             tally.count(&item.id, &answered);
             let found = answered.map(|(_, answers)| Found {
@@ -90,7 +89,7 @@ pub fn run(args: Args) -> Result<Outcome> {
                     .iter()
                     .map(|answer| ExitRecord::new(answer, &model.labels, item.label))
                     .collect(),
-                work: works.next(),
+                work: args.early_exit.map(|confidence| Work::new(&answers, confidence, &costs)),
             });
             let text = if args.json {
                 records::line(item, &model.labels, &found)
@@ -122,27 +121,17 @@ pub fn run(args: Args) -> Result<Outcome> {
     Ok(tally.outcome())
 }
 
-/// Asks about one image after another, so that each one's work can be counted.
-fn early_exit(
-    explainer: &mut Explainer,
-    images: std::slice::ChunksExact<f32>,
-    confidence: f32,
-    works: &mut Vec<Work>,
-) -> Result<Vec<Vec<ExitAnswer>>> {
-    let all = explainer.runner().plan().multiply_adds();
-    let thresholds = vec![Some(confidence); explainer.multiply_adds().len()];
-    let mut answer = |image| {
-        let before = explainer.runner().multiply_adds_done();
-        let answers = explainer.explain_early_exit(image, None, &thresholds)?.remove(0);
+impl Work {
+    /// What was done for an image to which the exits up to the one that it left at gave `answers`;
+    /// `costs` are the multiply-adds up to each exit.
+    fn new(answers: &[ExitAnswer], confidence: f32, costs: &[u64]) -> Work {
         let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
-        works.push(Work {
+        Work {
             stopped_at: stop.map(|last| last.exit),
-            multiply_adds: explainer.runner().multiply_adds_done() - before,
-            multiply_adds_all: all,
-        });
-        Ok(answers)
-    };
-    images.map(&mut answer).collect()
+            multiply_adds: costs[answers.len() - 1],
+            multiply_adds_all: costs[costs.len() - 1],
+        }
+    }
 }
 
 fn for_people(id: &str, found: &Result<Found>) -> String {
