@@ -9,6 +9,7 @@ tap's own size. A map without positive evidence has no likeness to another and i
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,15 @@ def read(run):
     right, predicted, cam, heat = [], [], [], []
     for line in (run / "results.jsonl").open():
         record = json.loads(line)
-        if "error" in record or "label" not in record:
+        if "label" not in record or "files" not in record:  # not labelled, failed, or not selected
             continue
-        exits = record["exits"]
-        stem = exits[0]["files"]["cam"].removesuffix("_exit01_cam.png")
-        with np.load(run / f"{stem}.npz") as arrays:
+        with np.load(run / record["files"]["arrays"]) as arrays:
             cam.append(arrays["cam"])
             heat.append(arrays["heatmap"])
-        predicted.append([e["class"] for e in exits])
-        right.append([e["class"] == record["label"] for e in exits])
+        predicted.append([e["class"] for e in record["exits"]])
+        right.append([e["class"] == record["label"] for e in record["exits"]])
+    if not right:
+        sys.exit(f"{run}: no image with a label and a map")
     return np.array(right), np.array(predicted), np.array(cam), np.array(heat)
 
 
@@ -170,6 +171,7 @@ def main():
     always, never = right.all(1), ~right.any(1)
     groups = {"all": np.ones(len(right), bool), "easy: right at every exit": always,
               "hard: right at some exits": ~always & ~never, "never right": never}
+    groups = {name: chosen for name, chosen in groups.items() if chosen.any()}
     print(f"{len(right)} images; " + ", ".join(f"{name}: {chosen.sum()}" for name, chosen in groups.items()))
     empty = (cam.max((2, 3)) <= 0).sum(0)
     print(f"maps without positive evidence at exits 1 to {len(empty)}: {empty.tolist()}\n")
