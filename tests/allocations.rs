@@ -1,32 +1,45 @@
-//! A runner makes all its memory when it is made: a run allocates nothing.
+//! Memory: a runner makes all of it when it is made, and methods with many runs keep to their limit.
 
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::nets::{asked, cam_graph, golden_network, inputs};
 use common::run::{self, input_spaces};
-use msdcam::Tensor;
+use msdcam::cam::{Examiner, MapMethod, Method, Study};
 use msdcam::cpu::Isa;
+use msdcam::device::{Device, DeviceChoice};
+use msdcam::graph::Graph;
+use msdcam::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::{Order, Plan};
+use msdcam::msdnet::{Exit, Network};
+use msdcam::{Shape, Tensor};
 
 /// The system's allocator, counting.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Bytes in use, and the most that ever were.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// One test at a time: another one beside it would be counted too.
+static TURN: Mutex<()> = Mutex::new(());
 
 // SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(live, Ordering::Relaxed);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(block, layout) }
     }
@@ -35,9 +48,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// One test in this file: another one beside it would be counted too.
 #[test]
 fn a_run_allocates_nothing_after_the_first() {
+    let _turn = TURN.lock().unwrap();
     let (golden, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
     let plan = Arc::new(Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap());
@@ -60,4 +73,47 @@ fn a_run_allocates_nothing_after_the_first() {
         }
     }
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > 100, "the counter counts");
+}
+
+/// A network that reads 10,000 channels of 4 x 4, made of 3 x 64 x 64 pixels.
+fn wide_network() -> Network {
+    const CHANNELS: usize = 10_000;
+    let (_, like) = golden_network("subnets-even");
+    let mut graph = Graph::new();
+    graph.set_stage(1);
+    let input = graph.push(Op::Input(Shape::new(3, 64, 64)), &[]).unwrap();
+    let weights = |n: usize| (0..n).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect::<Vec<f32>>();
+    let weight = graph.add_param("conv", &[CHANNELS, 3, 1, 1], weights(3 * CHANNELS));
+    let conv = Conv2d::new(&graph, weight, None, [16, 16], [0, 0]);
+    let conv = graph.push(conv, &[input]).unwrap();
+    let tap = graph.push(Op::Relu, &[conv]).unwrap();
+    let pooled = graph.push(AvgPool { window: Window::square(4, 4, 0) }, &[tap]).unwrap();
+    let weight = graph.add_param("linear", &[2, CHANNELS], weights(2 * CHANNELS));
+    let bias = graph.add_param("bias", &[2], vec![0.0; 2]);
+    let logits = graph.push(Linear { weight, bias }, &[pooled]).unwrap();
+    let mut config = like.config.clone();
+    (config.classes, config.input) = (2, 64);
+    Network { config, graph, input, exits: vec![Exit { tap, logits }], layers: Vec::new() }
+}
+
+#[test]
+fn score_cam_of_ten_thousand_channels_keeps_to_its_memory() {
+    let _turn = TURN.lock().unwrap();
+    let network = wide_network();
+    let images = vec![0.5; 3 * 64 * 64];
+    let device = Device::open(DeviceChoice::Cpu, 1).unwrap();
+    const MIB: usize = 1 << 20;
+    let most = |max_memory: usize| {
+        let study = Study { max_memory, ..Study::of(&network, &[Method::Map(MapMethod::ScoreCam)]) };
+        let before = LIVE.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let mut examiner = Examiner::new(&network, &study, &device, 1).unwrap();
+        let findings = examiner.examine(&images, &[]).unwrap();
+        assert_eq!(findings[0][0].maps[0].weights.len(), 10_000);
+        (PEAK.load(Ordering::Relaxed) - before) / MIB
+    };
+    // The masks of all channels at once would be 156 MiB.
+    let [little, much] = [8, 256].map(|limit| most(limit * MIB));
+    assert!(little <= 8, "{little} MiB where 8 are allowed");
+    assert!(much > little && much < 100, "{much} MiB where 256 are allowed, {little} where 8 are");
 }

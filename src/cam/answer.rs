@@ -4,8 +4,9 @@
 
 use super::explainer::ExitAnswer;
 use super::method::{MapMethod, PixelMethod};
+use super::score::Score;
 use super::taps::exit_name;
-use super::target::{Score, class_rank};
+use super::target::class_rank;
 use crate::Shape;
 use crate::heat::{HeatMap, Status};
 use crate::resize::bilinear;

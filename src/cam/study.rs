@@ -6,8 +6,9 @@ use super::fusion::Fusion;
 use super::grad_cam::Question;
 use super::method::{MapMethod, Method, PixelMethod, by_name};
 use super::plain_cam::class_weights;
+use super::score::Score;
 use super::taps::{Tap, Taps, own_tap};
-use super::target::{Score, Target};
+use super::target::{Target, check_class};
 use crate::graph::plan::Order;
 use crate::msdnet::Network;
 use crate::{Error, Result};
@@ -152,6 +153,9 @@ impl Study {
     pub fn check(&self, network: &Network) -> Result<()> {
         Question { exits: self.exits.clone(), maps: false, order: Order::Depth }.check(network)?;
         self.target.check(network.config.classes)?;
+        if let Score::Over(class) = self.score {
+            check_class(class, network.config.classes)?;
+        }
         if self.maps.is_empty() && self.pixels.is_empty() {
             return Err(Error::usage("no method asked for"));
         }

@@ -2,9 +2,11 @@
 
 use super::loaded::Loaded;
 use super::methods::TapValues;
+use super::score::Score;
+use super::score_graph::{ClassNodes, choose, start};
 use super::study::Study;
 use super::taps::Tap;
-use super::target::{ClassNodes, Score, Target, choose, start};
+use super::target::Target;
 use crate::graph::grad::gradients;
 use crate::graph::ops::{Op, ReluRule};
 use crate::graph::passes::Passes;
@@ -111,7 +113,7 @@ pub(super) fn study_plan(network: &Network, study: &Study, purpose: Purpose) -> 
 fn cells(graph: &mut Graph, network: &Network, study: &Study, purpose: Purpose) -> Result<Vec<CellNodes>> {
     let predicted = match study.score {
         Score::Margin => Some(graph.push(Op::Input(Shape::vector(1)), &[])?),
-        Score::Logit | Score::Probability => None,
+        Score::Logit | Score::Probability | Score::Over(_) => None,
     };
     let mut cells = Vec::new();
     for &exit in &study.exits {

@@ -54,8 +54,8 @@ pub struct StudyArgs {
     /// integrated-gradients: steps on the way from the baseline to the image
     #[arg(long, value_name = "N", default_value_t = Integration::default().steps)]
     steps: usize,
-    /// integrated-gradients: where the way begins: zero (the training images' mean colour), black
-    /// or white
+    /// integrated-gradients: where the way begins: zero in the normalised input, as captum has it,
+    /// black or white
     #[arg(long, value_name = "zero|black|white", default_value = "zero")]
     baseline: Baseline,
     /// Memory for the batches of score-cam, ablation-cam, smooth-grad and integrated-gradients
@@ -73,16 +73,25 @@ enum Baseline {
 }
 
 impl StudyArgs {
-    /// The study of `exits`; the network can be asked it. `score` where none is asked for.
+    /// The study of `exits`; the network can be asked it. `implied` is the score that something
+    /// else asks for.
     ///
     /// # Errors
-    /// When the network lacks a class or a tap, or cannot be asked this.
-    pub fn study(&self, model: &Model, exits: Vec<usize>, score: Score) -> Result<Study> {
+    /// When the network lacks a class or a tap, or cannot be asked this; when two scores are asked
+    /// for.
+    pub fn study(&self, model: &Model, exits: Vec<usize>, implied: Option<Score>) -> Result<Study> {
+        let score = match (self.score, implied) {
+            (Some(asked), Some(implied)) if asked != implied => {
+                let name = asked.name();
+                return Err(Error::usage(format!("score {name}: --minus with a class explains two logits")));
+            }
+            (asked, implied) => asked.or(implied).unwrap_or_default(),
+        };
         let study = Study {
             exits,
             taps: self.tap.clone(),
             target: Target::parse(&self.class, &model.labels)?,
-            score: self.score.unwrap_or(score),
+            score,
             fusion: self.fuse,
             smoothing: self.smooth,
             noise: Noise { samples: self.samples, share: self.noise, seed: self.seed },

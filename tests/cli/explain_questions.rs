@@ -121,6 +121,30 @@ fn a_difference_from_the_runner_up_is_the_margin_s_signed_map() {
 }
 
 #[test]
+fn a_difference_from_a_class_is_that_of_the_two_classes_maps() {
+    let place = with_small();
+    let signed = |line: &str| {
+        let found = found(&place, &format!("--exits 1,2 --method hires-cam {line}"));
+        (found["difference"].1.clone(), found["cam"].1.clone())
+    };
+    let (cat_dog, cat_over_dog) = signed("--class cat --minus Dog");
+    let (dog_cat, dog_over_cat) = signed("--class dog --minus 3");
+    let turned: Vec<f64> = dog_cat.iter().map(|v| -v).collect();
+    close("cat minus dog", &cat_dog, &turned, 1e-4);
+    // Where one of the two has evidence the other has none.
+    let places = cat_over_dog.iter().zip(&dog_over_cat);
+    assert!(places.clone().all(|(a, b)| *a == 0.0 || *b == 0.0));
+    assert!(places.filter(|(a, b)| **a > 0.0 || **b > 0.0).count() > 120);
+    // Exit 2 has no runner-up but the cat: the margin is the same difference.
+    let runner_up = found(&place, "--exits 2 --method hires-cam --minus runner-up");
+    close("the margin at exit 2", &dog_cat[1024..], &runner_up["difference"].1, 1e-4);
+    assert!(place.names("out").contains(&"chelsea_32_strip_minus_class3.png".to_string()));
+
+    let nothing = found(&place, "--exits 1 --class cat --minus cat");
+    assert!(nothing["difference"].1.iter().chain(&nothing["cam"].1).all(|&v| v == 0.0));
+}
+
+#[test]
 fn taps_that_inspect_lists_can_be_explained_where_they_reach() {
     let place = with_small();
     let weights = repository("weights/msdnet_cifar10.safetensors");

@@ -1,7 +1,7 @@
 //! What a run shows of each exit: one layer for each method, tap and class, and its names in files,
 //! arrays and headlines.
 
-use msdcam::cam::{MapMethod, Smoothing, Study, Target};
+use msdcam::cam::{MapMethod, Score, Smoothing, Study, Target};
 use msdcam::msdnet::Network;
 use msdcam::{Error, Result};
 
@@ -64,7 +64,7 @@ impl Layers {
     /// # Errors
     /// When there is nothing from which `minus` could be taken away, or no such exit.
     pub fn new(study: &Study, minus: Option<Minus>, network: &Network, labels: &[String]) -> Result<Layers> {
-        check(study, minus)?;
+        check(study, minus, labels)?;
         let taps = study.taps_of(network, study.exits[0])?;
         let taps: Vec<String> = taps.iter().map(|tap| study.taps.column(&tap.name).into()).collect();
         let maps = (0..study.maps.len()).flat_map(|method| {
@@ -73,7 +73,7 @@ impl Layers {
         });
         let maps: Vec<Kind> = maps.collect();
         let with_difference = |kind: &Kind| match minus {
-            Some(Minus::RunnerUp) => matches!(kind, Kind::Map { .. }),
+            Some(Minus::RunnerUp | Minus::Class(_)) => matches!(kind, Kind::Map { .. }),
             Some(Minus::Exit(_)) => true,
             None => false,
         };
@@ -98,22 +98,20 @@ impl Layers {
     }
 }
 
-fn check(study: &Study, minus: Option<Minus>) -> Result<()> {
+fn check(study: &Study, minus: Option<Minus>, labels: &[String]) -> Result<()> {
     let Some(minus) = minus else { return Ok(()) };
+    let name = minus.name(labels);
     if study.maps.is_empty() {
-        return Err(Error::usage(format!(
-            "minus {}: no method that makes heat maps is asked for",
-            minus.name()
-        )));
+        return Err(Error::usage(format!("minus {name}: no method that makes heat maps is asked for")));
     }
     match minus {
         Minus::Exit(exit) if !study.exits.contains(&exit) => {
             let exits: Vec<String> = study.exits.iter().map(usize::to_string).collect();
             Err(Error::usage(format!("minus exit{exit}: the exits asked for are {}", exits.join(", "))))
         }
-        Minus::RunnerUp if study.smoothing != Smoothing::None => {
+        Minus::RunnerUp | Minus::Class(_) if study.smoothing != Smoothing::None => {
             let smoothing = study.smoothing.name();
-            Err(Error::usage(format!("minus runner-up: --smooth {smoothing} has no signs to subtract")))
+            Err(Error::usage(format!("minus {name}: --smooth {smoothing} has no signs to subtract")))
         }
         _ => Ok(()),
     }
@@ -165,11 +163,7 @@ impl Words<'_> {
         if self.study.target.ranks() > 1 {
             parts.push(format!("top{}", rank + 1));
         }
-        match minus {
-            Some(Minus::Exit(exit)) => parts.push(format!("minus_exit{exit:02}")),
-            Some(Minus::RunnerUp) => parts.push("minus_runner-up".into()),
-            None => {}
-        }
+        parts.extend(minus.map(Minus::file));
         parts
     }
 
@@ -215,6 +209,8 @@ impl Words<'_> {
         let against = match minus {
             Some(Minus::Exit(exit)) => format!(" minus exit {exit}'s"),
             Some(Minus::RunnerUp) => " minus the next likeliest".into(),
+            Some(Minus::Class(class)) => format!(" minus {}", self.labels[class]),
+            None if matches!(score, Score::Over(_)) => ", its logit less another's".into(),
             None if *score != Default::default() => format!(", {}", score.name()),
             None => String::new(),
         };

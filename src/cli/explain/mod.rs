@@ -30,9 +30,9 @@ use std::time::Instant;
 
 use draw::Style;
 use layers::Layers;
-use look::{LookArgs, Looks};
+use look::LookArgs;
 use minus::Minus;
-use msdcam::cam::{PixelMethod, Score, Smoothing, Study};
+use msdcam::cam::{PixelMethod, Smoothing, Study};
 use msdcam::dataset::Dataset;
 use msdcam::render::styles;
 use msdcam::run::Summary;
@@ -87,10 +87,16 @@ pub struct Args {
     run: RunArgs,
     #[command(flatten)]
     study: StudyArgs,
-    /// Show differences too, in blue and red: from the same map at another exit (exit3), or from the
-    /// next likeliest class (runner-up; the score is then the margin)
-    #[arg(long, value_name = "exitN|runner-up", help_heading = "What is explained, and how")]
-    minus: Option<Minus>,
+    /// Show differences too, in blue and red: from the same map at another exit (exit3), of the next
+    /// likeliest class (runner-up) or of a class by its name or number; what is explained is then the
+    /// difference of the two classes' logits
+    #[arg(
+        long,
+        value_name = "exitN|runner-up|NAME|INDEX",
+        allow_hyphen_values = true,
+        help_heading = "What is explained, and how"
+    )]
+    minus: Option<String>,
     #[command(flatten)]
     look: LookArgs,
     #[command(flatten)]
@@ -101,7 +107,9 @@ pub struct Args {
 pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let timings = Timings::since(start);
     let model = args.model.load(&timings)?;
-    let mut study = study(&args, &model)?;
+    let minus = args.minus.as_ref().map(|text| Minus::parse(text, &model.labels)).transpose()?;
+    let exits = args.exits.resolve(model.exits())?;
+    let mut study = args.study.study(&model, exits, minus.and_then(Minus::score))?;
     let magnitudes = study.fusion.is_none() && study.smoothing == Smoothing::None;
     let looks = args.look.looks(magnitudes)?;
     if looks.look.style == Some(styles::Style::Article) && !study.pixels.contains(&PixelMethod::InputGradient)
@@ -113,7 +121,7 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let chooser = chooser(&args, is_set, &model, &dataset, &study)?;
     let style = Style {
         labels: model.labels.clone(),
-        layers: Layers::new(&study, args.minus, &model.network, &model.labels)?,
+        layers: Layers::new(&study, minus, &model.network, &model.labels)?,
         pixels: study.pixels.clone(),
         looks,
         input: model.input(),
@@ -124,6 +132,7 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
         dataset: &dataset,
         is_set,
         study: &study,
+        minus,
         style: &style,
         timings: &timings,
     };
@@ -185,29 +194,16 @@ fn of_set(args: &Args, summary: Summary) -> Result<Outcome> {
     Ok(Outcome::of(summary.images, summary.failed))
 }
 
-/// What is asked of the network.
-fn study(args: &Args, model: &Model) -> Result<Study> {
-    let exits = args.exits.resolve(model.exits())?;
-    if args.minus != Some(Minus::RunnerUp) {
-        return args.study.study(model, exits, Score::Logit);
-    }
-    let study = args.study.study(model, exits, Score::Margin)?;
-    if study.score != Score::Margin {
-        let score = study.score.name();
-        return Err(Error::usage(format!("minus runner-up: the score is then the margin, not the {score}")));
-    }
-    Ok(study)
-}
-
 /// How the results are made, for the manifest.
-fn about(args: &Args, model: &Model, study: &Study, looks: &Looks) -> serde_json::Value {
+fn about(setting: Setting) -> serde_json::Value {
+    let Setting { args, model, study, minus, .. } = setting;
     let mut about = args.study.about(study, &model.labels);
     about["program"] = "msdcam".into();
     about["version"] = env!("CARGO_PKG_VERSION").into();
-    if let Some(minus) = args.minus {
-        about["minus"] = minus.name().into();
+    if let Some(minus) = minus {
+        about["minus"] = minus.name(&model.labels).into();
     }
-    looks.about(&mut about);
+    setting.style.looks.about(&mut about);
     about["device"] = model.device.description().into();
     about["weights"] = serde_json::json!({ "file": model.weights, "source_sha256": model.source_sha256 });
     about["labels"] = model.labels.clone().into();

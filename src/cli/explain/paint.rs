@@ -27,6 +27,8 @@ impl Drawing<'_> {
             return reason_picture(photo, why);
         }
         match self.findings.view(layer, i, photo.width) {
+            // A picture smaller than the map may skip what differs.
+            View::Heat(heat) if heat.status != Status::Ok => reason_picture(photo, reason(heat.status)),
             View::Heat(heat) => self.heat_picture(layer, i, photo, &heat),
             View::Signed(mut heat) => {
                 heat.values.iter_mut().for_each(|v| *v = 0.5 + 0.5 * *v);

@@ -149,7 +149,7 @@ impl Report<'_> {
             target: finding.target,
             target_label: style.labels[finding.target].clone(),
             score: finding.score,
-            minus: layer.minus.map(|minus| minus.name()),
+            minus: layer.minus.map(|minus| minus.name(&style.labels)),
             status: findings.status(layer, i),
             min,
             max,

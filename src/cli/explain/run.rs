@@ -13,6 +13,7 @@ use super::Args;
 use super::choosing::{Choosing, Seen};
 use super::draw::Style;
 use super::drawer::Drawer;
+use super::minus::Minus;
 use super::statuses::Statuses;
 use super::store::{Store, Work};
 use crate::cli::ask::Asker;
@@ -34,6 +35,8 @@ pub struct Setting<'a> {
     /// Whether it is a set, and not photos by name.
     pub is_set: bool,
     pub study: &'a Study,
+    /// What is taken away from its maps, if there are to be differences.
+    pub minus: Option<Minus>,
     pub style: &'a Style,
     pub timings: &'a Timings,
 }

@@ -32,13 +32,13 @@ impl Store {
     /// # Errors
     /// When it cannot be written, or has something else.
     pub fn open(setting: Setting) -> Result<Work> {
-        let Setting { args, model, dataset, study, style, .. } = setting;
+        let Setting { args, model, dataset, .. } = setting;
         if !setting.is_set {
             let folder = Box::new(Folder::open(&args.output)?);
             let store = Store::Photos { folder, names: FlatNames::default() };
             return Ok(Work::Pending((0..dataset.len()).collect(), store));
         }
-        match args.run.open(&args.output, about(args, model, study, &style.looks), model, dataset)? {
+        match args.run.open(&args.output, about(setting), model, dataset)? {
             Opened::Finished(summary) => Ok(Work::Finished(summary)),
             Opened::UnderWay(run) => Ok(Work::Pending(run.pending().collect(), Store::Set(run))),
         }
@@ -93,10 +93,9 @@ impl Store {
     /// # Errors
     /// When that cannot be written.
     pub fn close(self, setting: Setting, tally: &Tally) -> Result<End> {
-        let Setting { args, model, study, style, .. } = setting;
         match self {
             Store::Photos { folder, .. } => {
-                folder.close(about(args, model, study, &style.looks), tally)?;
+                folder.close(about(setting), tally)?;
                 Ok(End::Photos(tally.outcome()))
             }
             Store::Set(run) if run.pending().next().is_some() => Ok(End::Cut(run.so_far())),

@@ -93,6 +93,7 @@ impl Drawing<'_> {
                 signed(&format!("exit {exit}"), "this exit", "each map on its own scale before")
             }
             (_, Some(Minus::RunnerUp)) => signed("next class", "this class", own),
+            (_, Some(Minus::Class(class))) => signed(&self.style.labels[class], "this class", own),
             (Kind::Pixels { method }, _) => self.pixels_legend(self.style.pixels[method], signed, own),
             _ => self.heat_legend(layer),
         }

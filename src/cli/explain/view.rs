@@ -107,10 +107,10 @@ impl<'a> Findings<'a> {
                 let finite = heats.iter().all(|heat| heat.status != Status::Nonfinite);
                 (difference(&heats[0], &heats[1]).expect("of one size"), finite)
             }
-            (Minus::RunnerUp, Kind::Map { method, tap }) => {
+            (Minus::RunnerUp | Minus::Class(_), Kind::Map { method, tap }) => {
                 (self.map(finding, method, tap).diverging(side, side), own.status != Status::Nonfinite)
             }
-            (Minus::RunnerUp, _) => unreachable!("only maps have signs"),
+            (Minus::RunnerUp | Minus::Class(_), _) => unreachable!("only maps have signs"),
         };
         let largest = values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         let status = match () {

@@ -143,7 +143,7 @@ impl Selection {
             }
         }
         let class = |term: &Term| match term {
-            Term::Class(name) => class_of(name, labels).map(Some),
+            Term::Class(name) => class_of(name, labels, &[]).map(Some),
             _ => Ok(None),
         };
         let classes = self.alternatives.iter().map(|terms| terms.iter().map(class).collect::<Result<_>>());
