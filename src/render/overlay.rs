@@ -27,6 +27,24 @@ pub fn overlay(photo: &Picture, heat: &HeatMap, colormap: Colormap, heat_alpha: 
     Picture::new(photo.width, photo.height, rgb)
 }
 
+/// Numbers in [-1, 1] over `photo`, in a diverging colour map: the photo alone where they are 0, and
+/// the more colour the farther they are from it, up to half as much again as `heat_alpha`.
+///
+/// # Panics
+/// As [`overlay`].
+pub fn diverging(photo: &Picture, signed: &HeatMap, heat_alpha: f32) -> Picture {
+    assert_eq!((photo.width, photo.height), (signed.width, signed.height), "photo and heat map");
+    assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
+    let most = (1.5 * heat_alpha).min(1.0);
+    let colours = Colormap::RdBuR.table();
+    let mut picture = photo.clone();
+    for (i, &v) in signed.values.iter().enumerate() {
+        let (x, y) = (i % photo.width, i / photo.width);
+        picture.blend(x, y, colours[index(0.5 + 0.5 * v)], most * v.abs().sqrt().min(1.0));
+    }
+    picture
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +62,17 @@ mod tests {
         assert_eq!(at(1.0), [0, 0, 128, 128, 0, 0]);
         // (10 + 0) / 2, (20 + 0) / 2, (255 + 128) / 2 = 191.5, rounded up.
         assert_eq!(at(0.5), [5, 10, 192, 64, 50, 100]);
+    }
+
+    #[test]
+    fn where_nothing_differs_there_is_only_the_photo() {
+        let photo = Picture::filled(3, 1, [100, 150, 200]);
+        let mut signed = heat(&[0.0, 1.0, 2.0]);
+        signed.values = vec![0.0, 1.0, -1.0];
+        let picture = diverging(&photo, &signed, 0.5);
+        assert_eq!(picture.pixel(0, 0), [100, 150, 200]);
+        // Three quarters of the ends, 103, 0, 31 and 5, 48, 97, with a quarter of the photo.
+        assert_eq!((picture.pixel(1, 0), picture.pixel(2, 0)), ([102, 38, 73], [29, 74, 123]));
+        assert_eq!(diverging(&photo, &signed, 0.0), photo);
     }
 }

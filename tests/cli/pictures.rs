@@ -76,6 +76,18 @@ fn the_articles_style_has_the_articles_pictures_and_names() {
 }
 
 #[test]
+fn an_image_of_a_data_set_is_called_by_its_number_in_the_articles_style() {
+    let place = Place::new();
+    small_cat(&place, "set/cat.png");
+    small_cat(&place, "set/dog.png");
+    explain(&place, "set -o out --style article --exits 5 --format flat --quiet");
+    let names = place.names("out/images/0000");
+    for name in ["cat_0_5_cam.jpg", "cat_0_5_gb.jpg", "cat_1_5_cam_gb.jpg", "cat_1_input.jpg"] {
+        assert!(names.contains(&name.into()), "{name}: {names:?}");
+    }
+}
+
+#[test]
 fn each_style_draws_its_own_picture_at_the_size_asked_for() {
     let place = Place::new();
     small_cat(&place, "cat.png");

@@ -4,9 +4,8 @@ use msdcam::boxes::HeatBox;
 use msdcam::cam::{PixelMap, PixelMethod};
 use msdcam::heat::{HeatMap, Status, common_scale};
 use msdcam::picture::Picture;
-use msdcam::render::Colormap;
 use msdcam::render::look::Subject;
-use msdcam::render::overlay::overlay;
+use msdcam::render::overlay::diverging;
 use msdcam::render::pixels::{PixelView, enlarged, pixel_picture};
 use msdcam::render::reason::{reason, reason_picture};
 use msdcam::render::styles::article;
@@ -30,10 +29,7 @@ impl Drawing<'_> {
             // A picture smaller than the map may skip what differs.
             View::Heat(heat) if heat.status != Status::Ok => reason_picture(photo, reason(heat.status)),
             View::Heat(heat) => self.heat_picture(layer, i, photo, &heat),
-            View::Signed(mut heat) => {
-                heat.values.iter_mut().for_each(|v| *v = 0.5 + 0.5 * *v);
-                overlay(photo, &heat, Colormap::RdBuR, self.style.looks.look.heat_alpha)
-            }
+            View::Signed(heat) => diverging(photo, &heat, self.style.looks.look.heat_alpha),
             View::Pixels(pixels) => self.pixels_picture(pixels, photo.width),
         }
     }

@@ -122,6 +122,8 @@ impl Drawing<'_> {
             (Some(style), _) => {
                 Legend { note: format!("as {} draws it; {}", style.title(), legend.note), ..legend }
             }
+            // The photo alone: no colour stands for anything.
+            (None, _) if look.heat_alpha == 0.0 => Legend { bar: None, ..legend },
             (None, Some((low, high))) => {
                 let ends = [low, high].map(significant);
                 Legend { bar: Some((self.colours(), ends)), note: "one scale for all exits".into() }
