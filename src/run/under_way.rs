@@ -131,7 +131,7 @@ impl Run {
         self.lock.is_enforced()
     }
 
-    /// Writes a file of an image, called [`names::in_set`] and an ending. It counts when it is in the
+    /// Writes a file of an image, called [`super::in_set`] and an ending. It counts when it is in the
     /// image's [`Entry`].
     ///
     /// # Errors
