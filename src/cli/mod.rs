@@ -8,6 +8,7 @@ mod data;
 mod evaluate;
 mod explain;
 mod faithfulness;
+mod figure;
 mod images;
 mod inspect;
 mod merge;
@@ -52,6 +53,7 @@ enum Command {
     Convert(convert::Args),
     Inspect(inspect::Args),
     Report(report::Args),
+    Figure(figure::Args),
 }
 
 /// Parses the arguments, runs the command and returns its exit code. The program began at `start`.
@@ -70,6 +72,7 @@ pub fn main(start: Instant) -> ExitCode {
         Command::Convert(args) => convert::run(args).map(|()| Outcome::AllDone),
         Command::Inspect(args) => inspect::run(args).map(|()| Outcome::AllDone),
         Command::Report(args) => report::run(args).map(|()| Outcome::AllDone),
+        Command::Figure(args) => figure::run(args).map(|()| Outcome::AllDone),
     };
     match outcome {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),

@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod colour;
 pub mod contour;
+pub mod figure;
 pub mod grid;
 pub mod lines;
 pub mod look;

@@ -75,7 +75,7 @@ const GREY: Rgb = [0x5f, 0x66, 0x6d];
 pub(super) const WHITE: Rgb = [0xff; 3];
 
 const TITLE: Style = Style { bold: true, size: 20.0, colour: INK };
-const SMALL: Style = Style { bold: false, size: 13.0, colour: GREY };
+pub(super) const SMALL: Style = Style { bold: false, size: 13.0, colour: GREY };
 pub(super) const LABEL: Style = Style { bold: true, size: 17.0, colour: INK };
 
 /// A hairline around pictures: one of a white wall would have no edge.

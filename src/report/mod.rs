@@ -32,6 +32,8 @@ pub struct Report<'a> {
     pub evaluation: Option<&'a Evaluation>,
     /// How many images the run has, with those that failed.
     pub images: usize,
+    /// How many of them could be shown.
+    pub shown: usize,
     /// The images to look at, each with every exit of [`Report::exits`].
     pub tiles: &'a [Tile<'a>],
     /// The images that failed.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::gallery::{self, Markup};
 use super::sections::{self, Figure, Section};
-use super::words::{count, name};
+use super::words::{count, name, thousands};
 use super::{Fact, Report};
 use crate::render::Colormap;
 use crate::render::chart::Theme;
@@ -99,9 +99,8 @@ fn lead(report: &Report) -> String {
 
 fn gallery_text(report: &Report) -> String {
     let shown = report.tiles.len();
-    let answered = report.images - report.failed.len();
-    let some = if shown < answered {
-        format!("{} of {}, evenly chosen. ", count(shown, "image", "images"), answered)
+    let some = if shown < report.shown {
+        format!("{} of {}, evenly chosen. ", thousands(shown as u64), count(report.shown, "image", "images"))
     } else {
         String::new()
     };

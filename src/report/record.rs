@@ -24,6 +24,13 @@ pub struct Record {
     pub files: Files,
 }
 
+impl Record {
+    /// Whether it has a film strip or arrays.
+    pub fn has_pictures(&self) -> bool {
+        self.files.strip.is_some() || self.files.arrays.is_some()
+    }
+}
+
 /// What one exit says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ExitRecord {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::plots::{self, MOST_CLASSES};
-use super::words::{count, percent, share, thousands};
+use super::words::{count, name, percent, share, thousands};
 use crate::evaluation::{Evaluation, ExitEvaluation};
 use crate::render::chart::{Drawing, Size};
 
@@ -175,7 +175,7 @@ fn classes(evaluation: &Evaluation) -> Option<Section> {
     let top1 = |class: usize| evaluation.exits.iter().filter_map(move |e| e.classes[class].top1);
     let least = shown.iter().flat_map(|&class| top1(class)).fold(100.0, f64::min);
     let row = |&class: &usize| Row {
-        name: evaluation.classes[class].clone(),
+        name: name(&evaluation.classes[class]),
         cells: top1(class)
             .map(|v| shaded(format!("{v:.1}"), (v - least) / (100.0 - least).max(1e-9)))
             .collect(),
@@ -213,7 +213,7 @@ fn widest_gain(evaluation: &Evaluation, shown: &[usize]) -> Option<String> {
     gains.sort_by(|a, b| b.0.total_cmp(&a.0));
     let ([(most, a), ..], [.., (least, b)]) = (&gains[..], &gains[..]) else { return None };
     let points = |gain: f64| format!("{gain:+.1} points").replace('-', "\u{2212}");
-    let name = |class: usize| &evaluation.classes[class];
+    let name = |class: usize| name(&evaluation.classes[class]);
     (a != b).then(|| {
         format!(
             "From exit {} to exit {}, {} gains most ({}), {} least ({}).",
@@ -310,10 +310,10 @@ fn confidence(evaluation: &Evaluation) -> Section {
 }
 
 fn confusion(evaluation: &Evaluation) -> Section {
-    let names = &evaluation.classes;
+    let names: Vec<String> = evaluation.classes.iter().map(|class| name(class)).collect();
     let small = names.len() <= MOST_CLASSES;
     let part = |e: &ExitEvaluation| {
-        let table = if small { confusion_table(e, names) } else { confused_pairs(e, names) };
+        let table = if small { confusion_table(e, &names) } else { confused_pairs(e, &names) };
         Part { chart: None, table: Some(table) }
     };
     Section {

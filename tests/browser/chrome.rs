@@ -72,6 +72,11 @@ impl Chrome {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             self.call(&format!("{domain}.enable"), json!({}));
         }
+        self.look(look);
+    }
+
+    /// Looks at pages in another way from now on.
+    pub fn look(&mut self, look: &Look) {
         let Look { width, height, dark, scripts } = look;
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": *width < 600 });

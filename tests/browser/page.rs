@@ -6,9 +6,10 @@ use crate::runs::{IMAGES, LABELLED};
 
 #[test]
 fn the_page_looks_as_it_should_at_every_size_in_light_and_dark() {
+    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
     for (width, height) in [(1280, 900), (390, 844)] {
         for dark in [false, true] {
-            let Some(mut chrome) = browser(&Look { width, height, dark, scripts: true }) else { return };
+            chrome.look(&Look { width, height, dark, scripts: true });
             chrome.open(&LABELLED.page());
             let name = format!("{width}-{}", if dark { "dark" } else { "light" });
             for section in ["accuracy", "classes", "hardness", "confidence", "confusion", "gallery"] {

@@ -17,6 +17,7 @@ mod faithfulness;
 mod files;
 mod pictures;
 mod program;
+mod report;
 mod run;
 mod run_refused;
 mod run_select;

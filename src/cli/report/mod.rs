@@ -1,7 +1,7 @@
 //! `msdcam report`: a run as one HTML page, and its charts as files.
 
-mod run;
-mod tiles;
+pub(super) mod run;
+pub(super) mod tiles;
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub fn run(args: Args) -> Result<()> {
     let run = Run::open(&args.run)?;
     let records = run.records(args.images)?;
     let folder = args.output.as_deref().unwrap_or(&args.run);
-    let read = tiles::read(&args.run, &records, run.exits.len());
+    let read = tiles::read(&args.run, &records);
     read.problems.iter().for_each(output::error);
     let evaluation = run.evaluation.as_ref();
     let report = Report {
@@ -54,6 +54,7 @@ pub fn run(args: Args) -> Result<()> {
         exits: &run.exits,
         evaluation,
         images: run.images,
+        shown: run.shown,
         tiles: &read.tiles,
         failed: &run.failed,
         colormap: args.colormap.or(run.colormap()).unwrap_or_default(),

@@ -2,13 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use msdcam::npz::Archive;
+use msdcam::npz::{Archive, Floats};
 use msdcam::picture::Picture;
 use msdcam::render::strip;
 use msdcam::report::{Maps, Photo, Record, Tile};
-use msdcam::{Error, Result, image};
-
-use crate::cli::parallel;
+use msdcam::{Error, Result, image, parallel};
 
 /// Images to show, and why some have no photo or no maps.
 #[derive(Debug)]
@@ -18,33 +16,28 @@ pub struct Tiles<'a> {
     pub problems: Vec<Error>,
 }
 
-/// Reads what `records` name, below `folder`; each has so many `exits`.
-pub fn read<'a>(folder: &Path, records: &'a [Record], exits: usize) -> Tiles<'a> {
+/// Reads what `records` name, below `folder`.
+pub fn read<'a>(folder: &Path, records: &'a [Record]) -> Tiles<'a> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let read = |record: &'a Record| {
-        let photo = record.files.strip.as_ref().map(|strip| photo(folder, strip, exits));
-        let maps = record.files.arrays.as_ref().map(|arrays| maps(folder, arrays));
-        (record, photo.transpose(), maps.transpose())
-    };
     let records: Vec<&Record> = records.iter().collect();
+    let read = parallel::map(threads, &records, |&record| {
+        let maps = |cam: Floats| Maps::new(&cam.shape, &cam.values);
+        let photo = photo(folder, record).map(|photo| photo.map(|photo| encoded(&photo)));
+        (record, photo, cam(folder, record).map(|cam| cam.and_then(maps)))
+    });
     let (mut tiles, mut photos, mut arrays) = (Vec::new(), None, None);
-    for (record, photo, maps) in parallel::map(threads, &records, |record| read(record)) {
-        let photo = kept(photo, &mut photos);
-        let maps = kept(maps, &mut arrays);
-        tiles.push(Tile { record, photo, maps });
+    for (record, photo, maps) in read {
+        tiles.push(Tile { record, photo: kept(photo, &mut photos), maps: kept(maps, &mut arrays) });
     }
     Tiles { tiles, problems: photos.into_iter().chain(arrays).collect() }
 }
 
 /// What was read; the first failure goes to `problem`.
-fn kept<T>(read: Result<Option<Option<T>>>, problem: &mut Option<Error>) -> Option<T> {
-    match read {
-        Ok(read) => read.flatten(),
-        Err(error) => {
-            problem.get_or_insert(error);
-            None
-        }
-    }
+fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        problem.get_or_insert(error);
+        None
+    })
 }
 
 /// A file that a run names, which must lie below it.
@@ -53,31 +46,29 @@ fn below(folder: &Path, name: &str) -> Result<PathBuf> {
     if path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Ok(folder.join(path));
     }
-    Err(Error::refused(folder, "results.jsonl", format!("the file {name} is not below the run")))
+    Err(Error::refused(folder, "results", format!("the file {name} is not below the run")))
 }
 
-/// The photo of a film strip.
-fn photo(folder: &Path, strip: &str, exits: usize) -> Result<Option<Photo>> {
+/// The photo, out of the film strip.
+pub fn photo(folder: &Path, record: &Record) -> Result<Option<Picture>> {
+    let Some(strip) = &record.files.strip else { return Ok(None) };
     let picture = image::open(&below(folder, strip)?)?;
-    Ok(strip::photo(&picture, exits).map(|photo| encoded(&photo)))
+    Ok(strip::photo(&picture, record.exits.len()))
 }
 
 fn encoded(photo: &Picture) -> Photo {
-    /// A sixth of PNG's size, and no difference to be seen at this.
+    /// A sixth of PNG's size, and no difference to be seen where it is small.
     const QUALITY: u8 = 85;
     Photo { mime: "image/jpeg", bytes: image::encode_jpeg(photo, QUALITY) }
 }
 
-/// The maps of an archive.
-fn maps(folder: &Path, arrays: &str) -> Result<Option<Maps>> {
+/// The maps, exits first; with several methods or layers the first one's.
+pub fn cam(folder: &Path, record: &Record) -> Result<Option<Floats>> {
+    let Some(arrays) = &record.files.arrays else { return Ok(None) };
     let path = below(folder, arrays)?;
     let bytes = std::fs::read(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;
     let mut archive = Archive::open(&path, &bytes)?;
     let names = archive.names();
-    // With several methods the first one's.
-    let Some(name) = names.iter().find(|name| *name == "cam" || name.starts_with("cam.")) else {
-        return Ok(None);
-    };
-    let cam = archive.floats(name)?;
-    Ok(Maps::new(&cam.shape, &cam.values))
+    let first = names.iter().find(|name| *name == "cam" || name.starts_with("cam."));
+    first.map(|name| archive.floats(name)).transpose()
 }

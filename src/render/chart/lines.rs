@@ -42,6 +42,8 @@ pub struct Lines<'a> {
 
 /// More different x than this get round ticks instead of their own.
 const OWN_TICKS: usize = 12;
+/// A line of more points than this has small ones.
+const MANY: usize = 25;
 /// The least distance between two names at the lines' ends.
 const LINE: f64 = 16.0;
 
@@ -107,9 +109,10 @@ impl Lines<'_> {
     ) -> Option<Point> {
         let at: Vec<Point> = finite(series).map(|(px, py)| (x.at(px), y.at(py))).collect();
         drawing.line(ink, 2.5, at.clone());
+        let r = if at.len() > MANY { 2.0 } else { 3.5 };
         for ((px, py), (cx, cy)) in finite(series).zip(&at) {
             let tip = format!("{}: {} at {} {}", series.name, number(round(py)), self.x, number(round(px)));
-            drawing.add(ink, Shape::Circle { x: *cx, y: *cy, r: 3.5 }).tip(tip);
+            drawing.add(ink, Shape::Circle { x: *cx, y: *cy, r }).tip(tip);
         }
         at.last().copied()
     }

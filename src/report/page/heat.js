@@ -43,20 +43,32 @@ function enlarge(map, height, width, side) {
   return out;
 }
 
+function ends(numbers) {
+  let low = Infinity, high = -Infinity;
+  for (const v of numbers) { if (v < low) low = v; if (v > high) high = v; }
+  return [low, high];
+}
+
+/** The smallest and the largest number of all exits' maps that mean anything. */
+function sharedEnds(image) {
+  if (!image.ends) {
+    const maps = mapsOf(image), size = data.height * data.width;
+    const each = image.max.map((max, k) => ends(maps.subarray(k * size, (k + 1) * size)).map(v => v * max / 255));
+    const sound = each.filter((_, k) => image.status[k] !== "nonfinite");
+    image.ends = [Math.min(...sound.map(e => e[0])), Math.max(...sound.map(e => e[1]))];
+  }
+  return image.ends;
+}
+
 /** Draws exit `k` of an image on a canvas; the canvas's own opacity lays it over the photo. */
 function drawHeat(canvas, image, k, setting) {
   const maps = mapsOf(image), context = canvas.getContext("2d"), side = canvas.width;
   if (!maps || image.status[k] !== "ok") return context.clearRect(0, 0, side, side);
   const { height, width } = data, size = height * width;
   const heat = enlarge(maps.subarray(k * size, (k + 1) * size), height, width, side);
-  let low = 0, spread = 255;
-  if (setting.scale === "shared") {
-    spread = 255 * Math.max(...image.max) / image.max[k];
-  } else {
-    low = Infinity; spread = -Infinity;
-    for (const v of heat) { if (v < low) low = v; if (v > spread) spread = v; }
-    spread = spread - low || 1;
-  }
+  let [low, high] = ends(heat);
+  if (setting.scale === "shared") [low, high] = sharedEnds(image).map(end => 255 * end / image.max[k]);
+  const spread = high - low || 1;
   const picture = context.createImageData(side, side), pixels = picture.data, table = tables[setting.colours];
   for (let i = 0, at = 0; i < heat.length; i++, at += 4) {
     const index = 3 * Math.min(255, Math.max(0, Math.floor(255 * (heat[i] - low) / spread)));

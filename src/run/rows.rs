@@ -1,0 +1,117 @@
+//! What a run has found so far, whether it is finished or not.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::journal::Journal;
+use super::settings::merged;
+use super::{Shard, parts};
+use crate::{Error, Result};
+
+/// How far a run is, and what its manifest says or will say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// How it is made: of a finished run the manifest, of one under way what its journal knows. Null
+    /// where results stand alone.
+    pub about: Value,
+    /// Whether it is finished.
+    pub finished: bool,
+    /// How many images the set has, where that is known.
+    pub images: Option<usize>,
+}
+
+/// Calls `each` with every line of results in `folder`, in the order of the set: of results.jsonl or,
+/// while the run is under way, of the journals of all its shards. Nothing is locked or changed. `None`
+/// where no run is.
+///
+/// # Errors
+/// Those of `each`, or when a file cannot be read.
+pub fn rows(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<Option<Found>> {
+    if let Some(found) = finished(folder, &mut each)? {
+        return Ok(Some(found));
+    }
+    let mut found = None;
+    for shard in parts::found(folder)? {
+        let path = folder.join(parts::journal(shard));
+        let file = match File::open(&path) {
+            // A finished shard that has been merged has a manifest only.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            file => file.map_err(|e| Error::refused(&path, "file", e.to_string()))?,
+        };
+        let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
+        for entry in journal.entries() {
+            each(entry?.row.get())?;
+        }
+        let header = journal.header();
+        let about = merged(&header.settings, &header.remarks);
+        found = Some(Found { about, finished: false, images: Some(header.images) });
+    }
+    Ok(found)
+}
+
+/// The lines of results.jsonl, if there is one.
+fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<Option<Found>> {
+    let path = folder.join(parts::RESULTS);
+    let file = match File::open(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|e| Error::refused(&path, "file", e.to_string()))?,
+    };
+    for (i, line) in BufReader::new(file).lines().enumerate() {
+        each(&line.map_err(|e| Error::refused(&path, format!("line {}", i + 1), e.to_string()))?)?;
+    }
+    let manifest = parts::read_json(&folder.join(parts::manifest(Shard::WHOLE)))?;
+    let images = manifest.as_ref().and_then(|m| m["images"].as_u64()).map(|n| n as usize);
+    Ok(Some(Found { finished: manifest.is_some(), about: manifest.unwrap_or_default(), images }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Header;
+    use super::super::{Disk, Entry, RealDisk};
+    use super::*;
+
+    fn read(folder: &Path) -> (Vec<String>, Option<Found>) {
+        let mut lines = Vec::new();
+        let found = rows(folder, |line| {
+            lines.push(line.to_string());
+            Ok(())
+        });
+        (lines, found.unwrap())
+    }
+
+    #[test]
+    fn a_run_under_way_shows_what_all_its_shards_have_in_the_order_of_the_set() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()), (vec![], None));
+        let disk: &dyn Disk = &RealDisk;
+        for index in [2, 1] {
+            let shard = Shard::new(index, 2).unwrap();
+            let header = Header::new(shard, 10, serde_json::json!({ "exits": [1] }), Value::Null);
+            let path = folder.path().join(parts::journal(shard));
+            let mut journal = Journal::create(disk, &path, &header, shard.range(10)).unwrap();
+            let last = shard.range(10).last().unwrap();
+            for image in [last, last - 1] {
+                let row = serde_json::value::to_raw_value(&image).unwrap();
+                journal.add(disk, &Entry { image, failed: false, files: vec![], row }).unwrap();
+            }
+        }
+        let (lines, found) = read(folder.path());
+        let found = found.unwrap();
+        assert_eq!((found.finished, found.images), (false, Some(10)));
+        assert_eq!(found.about["exits"][0], 1);
+        assert_eq!(lines, ["3", "4", "8", "9"]);
+    }
+
+    #[test]
+    fn results_count_more_than_journals() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("results.jsonl"), "1\n2\n").unwrap();
+        let (lines, found) = read(folder.path());
+        assert_eq!((lines.len(), found.unwrap().finished), (2, false));
+        std::fs::write(folder.path().join("manifest.json"), r#"{"images": 2}"#).unwrap();
+        assert_eq!(read(folder.path()).1.unwrap().images, Some(2));
+    }
+}
