@@ -31,6 +31,28 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, true)
 }
 
+/// Makes `folder`, and those that it is in, where they are missing.
+///
+/// # Errors
+/// [`Error::Write`] when it is a file, or cannot be made.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    match fs::metadata(folder) {
+        Ok(about) if !about.is_dir() => Err(Error::write(folder, "is a file, expected a folder")),
+        _ => fs::create_dir_all(folder).map_err(|e| Error::write(folder, e)),
+    }
+}
+
+/// Removes the file `path`, if there is one.
+///
+/// # Errors
+/// [`Error::Write`] when it cannot be removed.
+pub fn remove_old(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(path, e)),
+        _ => Ok(()),
+    }
+}
+
 fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let mut replacement = Replacement::create(path)?;
     replacement.write_all(bytes).map_err(|e| Error::write(path, e))?;

@@ -3,31 +3,24 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use msdcam::Result;
 use msdcam::dataset::Dataset;
 use msdcam::evaluation::{Outcome, csv_field, dynamic_txt, hardness_csv};
-use msdcam::files::write_atomically;
-use msdcam::{Error, Result};
+use msdcam::files::{remove_old, write_atomically};
 use serde_json::json;
 
 use super::Report;
 use super::pass::Passed;
 
-/// Makes the folder if it is missing.
-///
-/// # Errors
-/// When it is a file, or cannot be made.
-pub fn make(folder: &Path) -> Result<()> {
-    match std::fs::metadata(folder) {
-        Ok(about) if !about.is_dir() => Err(Error::write(folder, "is a file, expected a folder")),
-        _ => std::fs::create_dir_all(folder).map_err(|e| Error::write(folder, e)),
-    }
-}
+/// Written last: while it is there, it speaks of the files beside it.
+const EVALUATION: &str = "evaluation.json";
 
 /// Writes all files, `evaluation.json` last.
 ///
 /// # Errors
 /// When one cannot be written.
 pub fn write(folder: &Path, report: &Report, dataset: &Dataset, passed: &Passed) -> Result<()> {
+    remove_old(&folder.join(EVALUATION))?;
     let evaluation = &report.evaluation;
     let exits: Vec<usize> = evaluation.exits.iter().map(|exit| exit.exit).collect();
     let rows: Vec<(String, &Outcome)> = passed.rows(dataset).collect();
@@ -41,7 +34,7 @@ pub fn write(folder: &Path, report: &Report, dataset: &Dataset, passed: &Passed)
         write("dynamic.txt", &dynamic_txt(&budgeted.budgets))?;
     }
     let text = serde_json::to_string_pretty(report).expect("plain fields have a JSON form");
-    write("evaluation.json", &(text + "\n"))
+    write(EVALUATION, &(text + "\n"))
 }
 
 /// Which exits are right about an image.

@@ -12,6 +12,7 @@ use early::{EarlyExit, Rule};
 use msdcam::cam::{Explainer, Question, Target};
 use msdcam::dataset::Dataset;
 use msdcam::evaluation::{Evaluation, list_line};
+use msdcam::files::make_folder;
 use msdcam::graph::plan::Order;
 use msdcam::{Error, Result};
 use pass::Passed;
@@ -112,7 +113,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
     let rule = early::rule(args.early_exit.as_deref(), args.budget, &explainer.multiply_adds())?;
     if let Some(folder) = &args.output {
-        files::make(folder)?;
+        make_folder(folder)?;
     }
     model.announce();
     model.announce_notes(explainer.runner().notes());

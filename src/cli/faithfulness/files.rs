@@ -1,11 +1,10 @@
 //! The files of a run: tables, charts and, last, the manifest.
 
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use msdcam::cam::metrics::{Similarity, Summary};
-use msdcam::files::write_atomically;
+use msdcam::files::{make_folder, remove_old, write_atomically};
 use msdcam::image::encode_png;
 use msdcam::render::chart::{Drawing, Theme};
 use msdcam::{Error, Result};
@@ -22,15 +21,8 @@ const SCALE: f64 = 2.0;
 /// # Errors
 /// When it is a file, or cannot be made or changed.
 pub fn open(folder: &Path) -> Result<()> {
-    match std::fs::metadata(folder) {
-        Ok(about) if !about.is_dir() => return Err(Error::write(folder, "is a file, expected a folder")),
-        _ => std::fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?,
-    }
-    let old = folder.join(MANIFEST);
-    match std::fs::remove_file(&old) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::write(&old, e)),
-        _ => Ok(()),
-    }
+    make_folder(folder)?;
+    remove_old(&folder.join(MANIFEST))
 }
 
 /// Writes all files, the manifest last.
