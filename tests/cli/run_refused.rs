@@ -120,3 +120,21 @@ fn a_full_disk_ends_a_run_that_goes_on_when_there_is_room() {
     assert!(errors[0].contains("cannot write: No space left on device"), "{output:?}");
     crate::run::assert_same(&place.path().join("room"), &place.path().join("whole"), "after a full disk");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_size_limit_ends_a_run_in_good_order() {
+    let place = Place::in_memory();
+    place.write("set.bin", &cifar(4));
+    let words = "explain set.bin --exits 1,10 --size 64";
+    assert_eq!(place.msdcam(&format!("{words} -o whole")).code, 0);
+    // In blocks of 512 or 1024 bytes: a strip is longer.
+    let script = format!("ulimit -f 40; \"$0\" {words} -o run");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_msdcam")]).current_dir(place.path());
+    let run: crate::program::Run = shell.output().unwrap().into();
+    run.refused(6, &["run/images/0000/", "cannot write: File too large"]);
+    assert!(place.names("run/images/0000").iter().all(|name| !name.ends_with(".tmp")));
+    assert_eq!(place.msdcam(&format!("{words} -o run")).code, 0);
+    crate::run::assert_same(&place.path().join("run"), &place.path().join("whole"), "after a limit");
+}

@@ -30,6 +30,7 @@ impl Interrupt {
                 .and_then(|_| flag::register_usize(signal, Arc::clone(&interrupt.signal), usize::from(code)))
                 .map_err(|e| Error::write(Path::new("signal handler"), e))?;
         }
+        watch_file_size()?;
         Ok(interrupt)
     }
 
@@ -37,6 +38,19 @@ impl Interrupt {
     pub fn code(&self) -> Option<u8> {
         u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&code| code != 0)
     }
+}
+
+/// A file that outgrows its limit (`ulimit -f`) is an error like a full disk, not the end at once.
+#[cfg(unix)]
+fn watch_file_size() -> Result<()> {
+    let caught = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+    caught.map(drop).map_err(|e| Error::write(Path::new("signal handler"), e))
+}
+
+/// There is no such limit here.
+#[cfg(not(unix))]
+fn watch_file_size() -> Result<()> {
+    Ok(())
 }
 
 /// As shells report a process that a signal ended.

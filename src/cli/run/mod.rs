@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use shard::ShardArg;
 
 use super::model::Model;
+use super::output;
 
 /// How a run over a data set is done.
 #[derive(Debug, clap::Args)]
@@ -38,14 +39,28 @@ pub struct RunArgs {
     shard: Option<ShardArg>,
 }
 
-/// What a finished run has, in a line.
+/// What a finished run, or a shard of one, has, in a line.
 pub fn told(summary: &Summary, folder: &Path) -> String {
     let folder = printable(&folder.to_string_lossy());
     let Summary { images, failed } = *summary;
     let images = if images == 1 { "1 image".into() } else { format!("{images} images") };
     match failed {
         0 => format!("{folder}: {images}, all done\n"),
-        _ => format!("{folder}: {images}, {failed} failed, see failed.jsonl; --retry-failed tries again\n"),
+        _ => format!("{folder}: {images}, {failed} failed; --retry-failed tries again\n"),
+    }
+}
+
+/// Says what is special about a run that begins.
+fn announce(run: &Run) {
+    if !run.is_locked() {
+        output::note("this file system has no locks: start no second process in this folder");
+    }
+    if run.lost() > 0 {
+        output::note(&format!("{} images are done again: their files are gone or cut", run.lost()));
+    }
+    let (before, left) = (run.so_far().images, run.pending().count());
+    if before > 0 {
+        output::note(&format!("{before} images were done before, {left} are left"));
     }
 }
 
@@ -82,6 +97,12 @@ impl RunArgs {
         });
         let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
         let plan = Plan { settings, remarks, images: dataset.len(), shard };
-        Run::open(Arc::new(RealDisk), folder, plan, self.retry_failed)
+        let opened = Run::open(Arc::new(RealDisk), folder, plan, self.retry_failed)?;
+        if let Opened::UnderWay(run) = &opened
+            && !model.quiet
+        {
+            announce(run);
+        }
+        Ok(opened)
     }
 }
