@@ -12,12 +12,13 @@ use msdcam::render::figure::{Row, figure};
 use msdcam::render::overlay::{HEAT_ALPHA, overlay};
 use msdcam::render::page::{Cell, Legend, Options};
 use msdcam::render::reason::{reason, reason_picture};
-use msdcam::report::Record;
+use msdcam::report::{Record, outcomes};
 use msdcam::{Error, Result, files, image};
 
 use super::output::Output;
 use super::report::run::Run;
 use super::report::tiles;
+use super::run::Selection;
 use super::select::Exits;
 
 /// Draw images by exits: the photo and how hard it is, then where each exit looks
@@ -31,8 +32,14 @@ pub struct Args {
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// Images from top to bottom, by their names in results.jsonl or the end of one: dog/7.png or 7.png
-    #[arg(long, value_name = "IMAGE", required = true, value_delimiter = ',', num_args = 1..)]
+    #[arg(long, value_name = "IMAGE", required_unless_present = "select", value_delimiter = ',', num_args = 1..)]
     rows: Vec<String>,
+    /// Instead, the first images for which all of this holds, as for `msdcam explain`
+    #[arg(long, value_name = "TERMS", conflicts_with = "rows")]
+    select: Option<Selection>,
+    /// How many images --select takes
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
+    most: u16,
     /// Columns: all, or numbers and ranges such as 1,3,5,10
     #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
     exits: Exits,
@@ -77,8 +84,33 @@ pub fn run(args: Args) -> Result<()> {
     Output::default().print(&format!("{}\n", printable(&args.output.to_string_lossy())))
 }
 
-/// The records of the images asked for, in the order asked for.
+/// The records of the images asked for.
 fn chosen(run: &Run, args: &Args) -> Result<Vec<Record>> {
+    match &args.select {
+        Some(selection) => selected(run, args, selection),
+        None => named(run, args),
+    }
+}
+
+/// The first images that are selected.
+fn selected(run: &Run, args: &Args, selection: &Selection) -> Result<Vec<Record>> {
+    let chooser = selection.resolve(&run.classes, &run.exits)?;
+    let mut left = args.most;
+    let records = run.records_that(|record| {
+        let outcomes = outcomes(std::slice::from_ref(record), &run.exits);
+        let takes = left > 0 && outcomes.iter().any(|outcome| chooser.takes(outcome));
+        left -= u16::from(takes);
+        takes
+    })?;
+    if records.is_empty() {
+        let cause = format!("no image with a label and pictures is {}", selection.text());
+        return Err(Error::refused(&args.run, "--select", cause));
+    }
+    Ok(records)
+}
+
+/// The images of `--rows`, in the order asked for.
+fn named(run: &Run, args: &Args) -> Result<Vec<Record>> {
     let found = run.records_that(|record| args.rows.iter().any(|name| is_called(record, name)))?;
     let row = |name: &String| {
         let exact = found.iter().find(|record| record.image == *name);

@@ -192,6 +192,24 @@ fn a_figure_has_the_images_asked_for_by_the_exits_asked_for() {
 }
 
 #[test]
+fn a_figure_takes_the_images_whose_story_changes() {
+    let place = labelled();
+    // Exit 1 takes the small cat for a cat, exit 2 for a dog.
+    let figure = |line: &[&str]| {
+        let run = place.run(&[&["figure", "run", "--exits", "1,2"], line].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+        place.read("figure.png")
+    };
+    let changed = figure(&["--select", "right@1 wrong@2 class=cat"]);
+    assert!(changed == figure(&["--rows", "chelsea_32.png"]));
+    let [all, two] = ["4", "2"].map(|most| figure(&["--select", "hardness>=0", "--most", most]).len());
+    assert!(all > two, "{all} {two}");
+    let run = place.run(&["figure", "run", "--select", "class=frog"]);
+    run.refused(4, &["class=frog"]);
+    assert_eq!(place.run(&["figure", "run"]).code, 2);
+}
+
+#[test]
 fn a_figure_of_what_is_not_there_is_refused() {
     let place = labelled();
     place.msdcam("figure run --rows lion.png").refused(4, &["lion.png"]);
