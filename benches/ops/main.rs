@@ -91,8 +91,8 @@ fn params(op: &Op) -> Vec<usize> {
         Op::Conv2dGrad(op) => vec![op.weight.index()],
         Op::Linear(op) => vec![op.weight.index(), op.bias.index()],
         Op::LinearGrad(op) => vec![op.weight.index()],
-        Op::PooledConv2dGrad(op) => vec![op.sums.index()],
-        Op::Cam(op) => vec![op.pooled.sums.index()],
+        Op::PooledConv2dGrad(op) => vec![op.weight.index()],
+        Op::Cam(op) => vec![op.pooled.weight.index()],
         _ => vec![],
     }
 }

@@ -1,48 +1,162 @@
 //! From the gradient of a head's first convolution to a heat map.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::conv::{PackedWeight, Part};
 use super::elementwise;
-use super::rows::{Matrix, RowKernels, RowList, Rows, Sums};
+use super::gemm::{TransposedKernels, transposed_kernels};
+use super::rows::{RowSum, RowSumKernel};
+use super::simd::Isa;
 use crate::Shape;
-use crate::graph::ops::{BorderClasses, Cam};
+use crate::graph::ops::{BorderClasses, PooledConv2dGrad};
 use crate::resize::bilinear_into;
 
-/// weights[i] = sum over classes b and channels o of S[b, o] * sums[b, o, i], where S sums `grad`
-/// over a class's positions.
-pub(super) fn pooled_conv2d_grad(
-    kernels: &RowKernels,
-    classes: &BorderClasses,
-    sums: &Rows,
-    grad: &[f32],
-    out: &mut [f32],
-    scratch: &mut [f32],
-) {
-    let (positions, width) = (classes.rows.len() * classes.columns.len(), classes.columns.len());
-    let channels = grad.len() / positions;
-    let (class_sums, scratch) = scratch.split_at_mut(sums.rows());
-    class_sums.fill(0.0);
-    for (channel, grad) in grad.chunks_exact(positions).enumerate() {
-        for (i, &g) in grad.iter().enumerate() {
-            class_sums[classes.class(i / width, i % width) * channels + channel] += g;
+/// The pooled gradient, summed tap by tap: weights[i] = sum over taps (u, v) and channels o of
+/// T[u, v, o] * weight[o, i, u, v], where T sums the gradient over the positions at which the tap is
+/// valid. That reads the weights as the forward convolution has packed them.
+pub(super) struct PooledGrad {
+    kernels: TransposedKernels,
+    weight: Arc<PackedWeight>,
+    classes: BorderClasses,
+    /// Rows and columns of the window.
+    window: [usize; 2],
+    /// 1 / (H W).
+    share: f32,
+}
+
+impl PooledGrad {
+    /// Prepares `op`, whose weight has dimensions `dims` and is packed as `weight`.
+    pub(super) fn new(isa: Isa, op: &PooledConv2dGrad, dims: &[usize], weight: Arc<PackedWeight>) -> Self {
+        PooledGrad {
+            kernels: transposed_kernels(isa),
+            weight,
+            classes: op.classes.clone(),
+            window: [dims[2], dims[3]],
+            share: 1.0 / op.pixels as f32,
         }
     }
-    sums.sum(kernels, class_sums, out, scratch);
+
+    /// Channels of the tap.
+    fn channels(&self) -> usize {
+        self.weight.k / self.area()
+    }
+
+    fn area(&self) -> usize {
+        self.window[0] * self.window[1]
+    }
+
+    /// Scratch numbers that [`PooledGrad::run`] needs.
+    pub(super) fn scratch_len(&self) -> usize {
+        (self.area() + self.classes.count()) * self.weight.padded_channels()
+    }
+
+    /// At most `parts` parts that make up the whole; their groups are channels of the tap.
+    pub(super) fn parts(&self, parts: usize) -> Vec<Part> {
+        Part::by_channel(Shape::vector(self.channels()), parts)
+    }
+
+    /// The weights of the tap's channels in `part`, or of all.
+    pub(super) fn run(&self, part: Option<&Part>, grad: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+        let channels = part.map_or(0..self.channels(), |part| part.groups.clone());
+        let (taps, classes) = scratch.split_at_mut(self.area() * self.weight.padded_channels());
+        self.tap_sums(grad, taps, classes);
+        assert!(out.len() == channels.len() && channels.end <= self.channels());
+        let call = self.weight.transposed(self.area(), channels, taps.as_ptr(), out.as_mut_ptr());
+        // SAFETY: sizes were checked, and the weight is packed for kernels of this kind.
+        unsafe { (self.kernels.one)(&call) };
+        out.iter_mut().for_each(|weight| *weight *= self.share);
+    }
+
+    /// T of each tap, by way of the sums over each class of positions.
+    fn tap_sums(&self, grad: &[f32], taps: &mut [f32], class_sums: &mut [f32]) {
+        let (row, classes) = (self.weight.padded_channels(), &self.classes);
+        let class_sums = &mut class_sums[..classes.count() * row];
+        let (positions, width) = (classes.rows.len() * classes.columns.len(), classes.columns.len());
+        class_sums.fill(0.0);
+        for position in 0..positions {
+            let class = classes.class(position / width, position % width);
+            let sums = &mut class_sums[class * row..][..row];
+            for (sum, grad) in sums.iter_mut().zip(grad.chunks_exact(positions)) {
+                *sum += grad[position];
+            }
+        }
+        taps.fill(0.0);
+        let valid = |(first, end): (usize, usize), tap: usize| (first..end).contains(&tap);
+        for (tap, taps) in taps.chunks_exact_mut(row).enumerate() {
+            let (u, v) = (tap / self.window[1], tap % self.window[1]);
+            for (class, sums) in class_sums.chunks_exact(row).enumerate() {
+                let (r, c) = (class / classes.valid_columns.len(), class % classes.valid_columns.len());
+                if valid(classes.valid_rows[r], u) && valid(classes.valid_columns[c], v) {
+                    taps.iter_mut().zip(sums).for_each(|(tap, sum)| *tap += sum);
+                }
+            }
+        }
+    }
+}
+
+/// Pooled gradient, weighted sum and range in one step. Threads share the channels; the last to
+/// end makes the map.
+pub(super) struct CamStep {
+    pub(super) pooled: PooledGrad,
+    row_sum: RowSumKernel,
+    relu: bool,
+    tap: Shape,
+    /// Channels whose weights the parts of a run have made.
+    done: AtomicUsize,
+}
+
+impl CamStep {
+    /// The step for a tap of shape `tap`; see [`super::rows`] for the kernel.
+    pub(super) fn new(pooled: PooledGrad, row_sum: RowSumKernel, relu: bool, tap: Shape) -> Self {
+        CamStep { pooled, row_sum, relu, tap, done: AtomicUsize::new(0) }
+    }
+
+    /// Computes one part, or all: channel weights, map and range, one after another in `record`.
+    ///
+    /// # Safety
+    /// `grad` is the gradient; `tap` the tap, readable a vector beyond its end; `record` the step's
+    /// result. The parts of one run make up the whole, and no part of another begins before they end.
+    pub(super) unsafe fn run(
+        &self,
+        part: Option<&Part>,
+        grad: &[f32],
+        tap: &[f32],
+        record: *mut f32,
+        scratch: &mut [f32],
+    ) {
+        let Shape { c: channels, .. } = self.tap;
+        let own = part.map_or(0..channels, |part| part.groups.clone());
+        // SAFETY: nobody else writes these weights.
+        let weights = unsafe { std::slice::from_raw_parts_mut(record.add(own.start), own.len()) };
+        self.pooled.run(part, grad, weights, scratch);
+        if part.is_some() {
+            let done = self.done.fetch_add(own.len(), Ordering::AcqRel) + own.len();
+            if done < channels {
+                return;
+            }
+            self.done.store(0, Ordering::Relaxed);
+        }
+        // SAFETY: every part has ended, so that the whole record is this thread's.
+        let record = unsafe { std::slice::from_raw_parts_mut(record, channels + self.tap.plane() + 2) };
+        let (weights, rest) = record.split_at_mut(channels);
+        let (map, limits) = rest.split_at_mut(self.tap.plane());
+        weighted_sum(self.row_sum, self.relu, weights, tap, map);
+        range(map, limits);
+    }
 }
 
 /// Sum of the channels of `x`, each times its weight.
-pub(super) fn weighted_sum(kernels: &RowKernels, relu: bool, weights: &[f32], x: &[f32], out: &mut [f32]) {
+pub(super) fn weighted_sum(kernel: RowSumKernel, relu: bool, weights: &[f32], x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), weights.len() * out.len());
     // SAFETY: sizes were checked; a step's input may be read beyond its end.
     unsafe {
-        (kernels.sums)(&Sums {
-            matrix: Matrix { start: x.as_ptr(), stride: out.len() },
-            rows: RowList::All(weights.len()),
+        kernel(&RowSum {
+            matrix: x.as_ptr(),
+            rows: weights.len(),
+            columns: out.len(),
             scales: weights.as_ptr(),
-            scale_stride: 1,
-            first: 0,
-            end: out.len(),
-            vectors: 1,
             out: out.as_mut_ptr(),
-            out_stride: 0,
         });
     }
     if relu {
@@ -81,21 +195,4 @@ pub(super) fn heat(from: Shape, to: Shape, map: &[f32], out: &mut [f32], scratch
     for x in out {
         *x = (*x - min) / range;
     }
-}
-
-/// Channel weights, map and range, one after another in `out`; inputs: gradient, tap.
-pub(super) fn cam(
-    kernels: &RowKernels,
-    op: &Cam,
-    tap: Shape,
-    sums: &Rows,
-    [grad, x]: [&[f32]; 2],
-    out: &mut [f32],
-    scratch: &mut [f32],
-) {
-    let (weights, rest) = out.split_at_mut(tap.c);
-    let (map, limits) = rest.split_at_mut(tap.plane());
-    pooled_conv2d_grad(kernels, &op.pooled.classes, sums, grad, weights, scratch);
-    weighted_sum(kernels, op.sum.relu, weights, x, map);
-    range(map, limits);
 }

@@ -4,6 +4,7 @@ mod cam;
 mod conv;
 mod elementwise;
 mod gemm;
+mod linear;
 mod memory;
 mod pool;
 mod program;

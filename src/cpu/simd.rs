@@ -66,14 +66,15 @@ pub(super) trait Simd: Copy {
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
     /// a * b + c.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `b` where either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// The sum of the numbers, in a fixed order.
-    unsafe fn sum(v: Self::V) -> f32;
     /// The numbers whose bit of `mask` is set, zero elsewhere.
     unsafe fn keep(v: Self::V, mask: u32) -> Self::V;
     /// Number `index[i]` of `v` at each place i whose bit of `mask` is set, zero elsewhere.
     unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V;
+    /// Number j of vector i becomes number i of vector j, of the first LANES vectors.
+    unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
     /// Every second of the 2 * LANES numbers from `p`.
     unsafe fn load_even(p: *const f32) -> Self::V;
 }
@@ -112,9 +113,8 @@ impl Simd for Portable {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
-    unsafe fn sum(v: Self::V) -> f32 {
-        let [a, b, c, d, e, f, g, h] = v;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
     unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
@@ -123,6 +123,13 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
         std::array::from_fn(|i| if mask >> i & 1 == 1 { v[index[i] as usize % 8] } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
+        let old = *rows;
+        for (i, row) in rows.iter_mut().enumerate().take(8) {
+            *row = std::array::from_fn(|j| old[j][i]);
+        }
     }
     #[inline(always)]
     unsafe fn load_even(p: *const f32) -> Self::V {
@@ -171,12 +178,8 @@ mod x86 {
             unsafe { _mm256_max_ps(a, b) }
         }
         #[inline(always)]
-        unsafe fn sum(v: Self::V) -> f32 {
-            unsafe {
-                let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-                _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
-            }
+        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm256_add_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
@@ -191,6 +194,28 @@ mod x86 {
             unsafe {
                 let index = _mm256_loadu_si256(index.as_ptr().cast());
                 Self::keep(_mm256_permutevar8x32_ps(v, index), mask)
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
+            unsafe {
+                let mut pairs = *rows;
+                for i in [0, 2, 4, 6] {
+                    pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+                    pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+                }
+                let mut fours = pairs;
+                for i in [0, 4] {
+                    for j in 0..2 {
+                        fours[i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(pairs[i + j], pairs[i + j + 2]);
+                        fours[i + 2 * j + 1] =
+                            _mm256_shuffle_ps::<0b11_10_11_10>(pairs[i + j], pairs[i + j + 2]);
+                    }
+                }
+                for i in 0..4 {
+                    rows[i] = _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
+                    rows[i + 4] = _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
+                }
             }
         }
         #[inline(always)]
@@ -236,8 +261,8 @@ mod x86 {
             unsafe { _mm512_max_ps(a, b) }
         }
         #[inline(always)]
-        unsafe fn sum(v: Self::V) -> f32 {
-            unsafe { _mm512_reduce_add_ps(v) }
+        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm512_add_ps(a, b) }
         }
         #[inline(always)]
         unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
@@ -248,6 +273,35 @@ mod x86 {
             unsafe {
                 let index = _mm512_loadu_si512(index.as_ptr().cast());
                 _mm512_maskz_permutexvar_ps(mask as __mmask16, index, v)
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
+            unsafe {
+                let mut pairs = *rows;
+                for i in [0, 2, 4, 6, 8, 10, 12, 14] {
+                    pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+                    pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+                }
+                // fours[4 q + c]: numbers c, c + 4, c + 8, c + 12 of vectors 4 q to 4 q + 3.
+                let mut fours = pairs;
+                for i in [0, 4, 8, 12] {
+                    for j in 0..2 {
+                        fours[i + 2 * j] = _mm512_shuffle_ps::<0b01_00_01_00>(pairs[i + j], pairs[i + j + 2]);
+                        fours[i + 2 * j + 1] =
+                            _mm512_shuffle_ps::<0b11_10_11_10>(pairs[i + j], pairs[i + j + 2]);
+                    }
+                }
+                for c in 0..4 {
+                    let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(fours[c], fours[4 + c]);
+                    let odd = _mm512_shuffle_f32x4::<0b11_01_11_01>(fours[c], fours[4 + c]);
+                    let low2 = _mm512_shuffle_f32x4::<0b10_00_10_00>(fours[8 + c], fours[12 + c]);
+                    let odd2 = _mm512_shuffle_f32x4::<0b11_01_11_01>(fours[8 + c], fours[12 + c]);
+                    rows[c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low, low2);
+                    rows[8 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low, low2);
+                    rows[4 + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(odd, odd2);
+                    rows[12 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(odd, odd2);
+                }
             }
         }
         #[inline(always)]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::conv::{FewPixelConv2d, FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, Part};
+use super::cam::{self, CamStep, PooledGrad};
+use super::conv::{FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, PackedWeight, Part};
 use super::memory::Memory;
-use super::rows::{self, RowKernels, Rows};
 use super::simd::Isa;
-use super::{cam, elementwise, pool, scores};
+use super::{elementwise, gemm, linear, pool, rows, scores};
 use crate::Shape;
+use crate::graph::ops::PooledConv2dGrad;
 use crate::graph::plan::{Plan, Step};
 use crate::graph::{Op, ParamId};
 
@@ -16,20 +17,21 @@ use crate::graph::{Op, ParamId};
 pub(super) struct CompiledStep {
     step: Step,
     constants: Constants,
-    kernels: RowKernels,
+    isa: Isa,
 }
 
 /// Makes steps ready for one kind of CPU; steps that read the same weight share it.
 pub(super) struct Compiler<'a> {
     plan: &'a Plan,
     isa: Isa,
-    rows: HashMap<ParamId, Rows>,
+    packed: HashMap<ParamId, Arc<PackedWeight>>,
 }
 
 /// What a step costs beside its work, in multiply-adds.
 const STEP_COST: u64 = 5_000;
-/// What it costs to bring a weight that is used once, in multiply-adds.
-const WEIGHT_COST: u64 = 8;
+/// What it costs to bring a weight from memory, and again while the caches hold it, in multiply-adds.
+const WEIGHT_COST: u64 = 11;
+const WEIGHT_AGAIN_COST: u64 = 5;
 /// What a pixel of a heat map costs, in multiply-adds.
 const HEAT_COST: u64 = 60;
 
@@ -38,36 +40,45 @@ enum Constants {
     Nothing,
     Conv2d(PackedConv2d),
     Conv2dGrad(PackedConv2dGrad),
-    FewPixelConv2d(FewPixelConv2d),
     FewPixelConv2dGrad(FewPixelConv2dGrad),
+    PooledGrad(PooledGrad),
+    Cam(CamStep),
     /// Scale and shift of each channel.
     Affine(Vec<(f32, f32)>),
-    /// A weight as a matrix, and a bias where there is one.
-    Rows(Rows, Vec<f32>),
+    /// The weight of a linear layer.
+    Matrix(Arc<[f32]>),
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(plan: &'a Plan, isa: Isa) -> Self {
-        Compiler { plan, isa, rows: HashMap::new() }
+        Compiler { plan, isa, packed: HashMap::new() }
     }
 
     fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
         &self.plan.params[id.index()].data
     }
 
-    /// A parameter as a matrix of `rows` rows.
-    fn rows(&mut self, id: ParamId, rows: usize) -> Rows {
-        let data = self.data(id);
-        self.rows.entry(id).or_insert_with(|| Rows::new(rows, data)).clone()
+    /// A convolution's weight as the forward pass has packed it, or packed anew where that is of no use.
+    fn packed(&mut self, id: ParamId) -> Arc<PackedWeight> {
+        let (isa, param) = (self.isa, &self.plan.params[id.index()]);
+        let usable = self.packed.get(&id).filter(|packed| packed.is_transposable(isa)).cloned();
+        let packed = usable.unwrap_or_else(|| PackedWeight::for_transposed(isa, param.dims[0], &param.data));
+        self.packed.insert(id, Arc::clone(&packed));
+        packed
+    }
+
+    fn pooled(&mut self, op: &PooledConv2dGrad) -> PooledGrad {
+        let dims = &self.plan.params[op.weight.index()].dims;
+        PooledGrad::new(self.isa, op, dims, self.packed(op.weight))
     }
 
     /// Makes one step ready.
     pub(super) fn compile(&mut self, step: &Step) -> CompiledStep {
-        CompiledStep { step: step.clone(), constants: self.constants(step), kernels: rows::kernels(self.isa) }
+        CompiledStep { step: step.clone(), constants: self.constants(step), isa: self.isa }
     }
 
     fn constants(&mut self, step: &Step) -> Constants {
-        let (isa, kernels) = (self.isa, rows::kernels(self.isa));
+        let isa = self.isa;
         // With fewer pixels than half a vector, vectors of pixels would be mostly empty.
         let few = |plane: usize| 2 * plane <= isa.lanes();
         let narrow =
@@ -76,17 +87,20 @@ impl<'a> Compiler<'a> {
             Op::Conv2d(op) => {
                 let shapes = [step.inputs[0].shape, step.output.shape];
                 let bias = op.bias.map(|id| &self.data(id)[..]);
-                if few(step.output.shape.plane()) {
-                    let weight = self.rows(op.weight, op.out);
-                    Constants::FewPixelConv2d(FewPixelConv2d::new(kernels, op, shapes, weight, bias))
-                } else {
-                    Constants::Conv2d(PackedConv2d::new(isa, op, shapes, self.data(op.weight), bias))
-                }
+                let conv = PackedConv2d::new(isa, op, shapes, self.data(op.weight), bias);
+                self.packed.insert(op.weight, Arc::clone(conv.weight()));
+                Constants::Conv2d(conv)
+            }
+            Op::Linear(op) => {
+                let shapes = [&step.inputs[0], &step.output].map(|slot| Shape::vector(slot.shape.len()));
+                let conv = linear::as_conv2d(op, shapes);
+                let bias = Some(&self.data(op.bias)[..]);
+                Constants::Conv2d(PackedConv2d::new(isa, &conv, shapes, self.data(op.weight), bias))
             }
             Op::Conv2dGrad(op) => {
                 let grad = step.inputs[0].shape;
                 if few(grad.plane()) {
-                    let weight = self.rows(op.weight, op.out);
+                    let (kernels, weight) = (gemm::transposed_kernels(isa), self.packed(op.weight));
                     Constants::FewPixelConv2dGrad(FewPixelConv2dGrad::new(kernels, op, grad, weight))
                 } else {
                     Constants::Conv2dGrad(PackedConv2dGrad::new(isa, op, grad, self.data(op.weight)))
@@ -97,20 +111,11 @@ impl<'a> Compiler<'a> {
                 let affine = op.forward.affine(&self.plan.params);
                 Constants::Affine(narrow(affine.into_iter().map(|(scale, _)| (scale, 0.0)).collect()))
             }
-            Op::Linear(op) => {
-                let rows = self.rows(op.weight, step.output.shape.len());
-                Constants::Rows(rows, self.data(op.bias).to_vec())
-            }
-            Op::LinearGrad(op) => {
-                Constants::Rows(self.rows(op.weight, step.inputs[0].shape.len()), Vec::new())
-            }
-            Op::PooledConv2dGrad(op) => {
-                let rows = op.classes.count() * step.inputs[0].shape.c;
-                Constants::Rows(self.rows(op.sums, rows), Vec::new())
-            }
+            Op::LinearGrad(op) => Constants::Matrix(Arc::clone(self.data(op.weight))),
+            Op::PooledConv2dGrad(op) => Constants::PooledGrad(self.pooled(op)),
             Op::Cam(op) => {
-                let rows = op.pooled.classes.count() * step.inputs[0].shape.c;
-                Constants::Rows(self.rows(op.pooled.sums, rows), Vec::new())
+                let (pooled, tap) = (self.pooled(&op.pooled), step.inputs[1].shape);
+                Constants::Cam(CamStep::new(pooled, rows::kernel(isa), op.sum.relu, tap))
             }
             _ => Constants::Nothing,
         }
@@ -129,10 +134,14 @@ impl CompiledStep {
     pub(super) fn cost(&self) -> u64 {
         let step = &self.step;
         let work = match (&self.constants, &step.op) {
-            (Constants::FewPixelConv2d(_) | Constants::FewPixelConv2dGrad(_), _) => 2 * self.multiply_adds(),
+            (Constants::Conv2d(conv), _) => {
+                self.multiply_adds().max(WEIGHT_COST * (conv.weight().k * conv.weight().channels) as u64)
+            }
+            // Four pixels for each weight.
+            (Constants::FewPixelConv2dGrad(_), _) => WEIGHT_AGAIN_COST * self.multiply_adds() / 4,
             // Of a one-hot gradient, one row counts.
             (_, Op::LinearGrad(_)) => step.output.shape.len() as u64,
-            (Constants::Rows(..), _) => WEIGHT_COST * self.multiply_adds(),
+            (Constants::PooledGrad(_) | Constants::Cam(_), _) => WEIGHT_AGAIN_COST * self.multiply_adds(),
             (_, Op::Heat(_)) => HEAT_COST * step.output.shape.len() as u64,
             _ => self.multiply_adds(),
         };
@@ -145,15 +154,15 @@ impl CompiledStep {
         match &self.constants {
             Constants::Conv2d(conv) => conv.scratch_len(),
             Constants::Conv2dGrad(conv) => conv.scratch_len(),
-            Constants::FewPixelConv2d(conv) => conv.scratch_len(),
             Constants::FewPixelConv2dGrad(conv) => conv.scratch_len(),
-            Constants::Rows(rows, _) => rows.scratch_len() + self.step.inputs[0].shape.len(),
+            Constants::PooledGrad(pooled) => pooled.scratch_len(),
+            Constants::Cam(cam) => cam.pooled.scratch_len(),
             Constants::Nothing => match self.step.op {
                 Op::MaxPool(_) => self.step.inputs[0].shape.w,
                 Op::Heat(_) => self.step.inputs[0].shape.h * self.step.output.shape.w,
                 _ => 0,
             },
-            Constants::Affine(_) => 0,
+            Constants::Affine(_) | Constants::Matrix(_) => 0,
         }
     }
 
@@ -162,8 +171,9 @@ impl CompiledStep {
         match &self.constants {
             Constants::Conv2d(conv) => conv.parts(parts),
             Constants::Conv2dGrad(conv) => conv.parts(parts),
-            Constants::FewPixelConv2d(conv) => conv.parts(parts),
             Constants::FewPixelConv2dGrad(conv) => conv.parts(parts),
+            Constants::PooledGrad(pooled) => pooled.parts(parts),
+            Constants::Cam(cam) => cam.pooled.parts(parts),
             _ if matches!(self.step.op, Op::MaxPool(_)) => Part::by_channel(self.step.output.shape, parts),
             _ => Vec::new(),
         }
@@ -182,10 +192,6 @@ impl CompiledStep {
                 // SAFETY: the caller's promise.
                 unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), output, scratch) };
             }
-            Constants::FewPixelConv2d(conv) => {
-                // SAFETY: the caller's promise.
-                unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), output, scratch) };
-            }
             Constants::FewPixelConv2dGrad(conv) => {
                 let gate = (step.inputs.len() > 1).then(|| input(1));
                 // SAFETY: the caller's promise.
@@ -195,6 +201,24 @@ impl CompiledStep {
                 let gate = (step.inputs.len() > 1).then(|| input(1));
                 // SAFETY: the caller's promise.
                 unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), gate, output, scratch) };
+            }
+            Constants::Cam(cam) => {
+                // SAFETY: slots hold their shape's numbers; the scratch is this thread's, and as long
+                // as the step said; the caller's promise.
+                unsafe {
+                    let x = |i: usize| std::slice::from_raw_parts(input(i), step.inputs[i].shape.len());
+                    let scratch = std::slice::from_raw_parts_mut(scratch, self.scratch_len());
+                    cam.run(part, x(0), x(1), output, scratch);
+                }
+            }
+            Constants::PooledGrad(pooled) => {
+                let own = part.map_or(0..step.output.shape.len(), |part| part.groups.clone());
+                // SAFETY: as above; parts of the result lie apart from each other.
+                unsafe {
+                    let grad = std::slice::from_raw_parts(input(0), step.inputs[0].shape.len());
+                    let out = std::slice::from_raw_parts_mut(output.add(own.start), own.len());
+                    pooled.run(part, grad, out, std::slice::from_raw_parts_mut(scratch, self.scratch_len()));
+                }
             }
             _ => {
                 // Only a pooling has parts here: some of its channels.
@@ -217,10 +241,10 @@ impl CompiledStep {
         }
     }
 
-    /// Every op but the convolutions; `x(i)` is input number i.
+    /// Every op that has no file of its own under `conv` or `cam`; `x(i)` is input number i.
     fn run_small<'a>(&self, x: impl Fn(usize) -> &'a [f32], out: &mut [f32], scratch: &mut [f32]) {
         let Step { op, inputs, output } = &self.step;
-        let (first, kernels) = (inputs[0].shape, &self.kernels);
+        let first = inputs[0].shape;
         match (op, &self.constants) {
             (Op::Copy, _) => out.copy_from_slice(x(0)),
             (Op::BatchNorm(_) | Op::BatchNormGrad(_), Constants::Affine(affine)) => {
@@ -237,11 +261,7 @@ impl CompiledStep {
             }
             (Op::AvgPool(op), _) => pool::avg_pool(&op.window, [first, output.shape], x(0), out),
             (Op::AvgPoolGrad(op), _) => pool::avg_pool_grad(&op.window, [output.shape, first], x(0), out),
-            (Op::Linear(_), Constants::Rows(weight, bias)) => {
-                weight.times(kernels, x(0), out, scratch);
-                elementwise::add(bias, out);
-            }
-            (Op::LinearGrad(_), Constants::Rows(weight, _)) => weight.sum(kernels, x(0), out, scratch),
+            (Op::LinearGrad(_), Constants::Matrix(weight)) => linear::linear_grad(weight, x(0), out),
             (Op::Add, _) => {
                 out.copy_from_slice(x(0));
                 (1..inputs.len()).for_each(|i| elementwise::add(x(i), out));
@@ -250,15 +270,11 @@ impl CompiledStep {
             (Op::SoftmaxGrad, _) => scores::softmax_grad(x(0), x(1), out),
             (Op::Seed, _) => scores::seed(x(0), x(1)[0], out),
             (Op::SpatialMean, _) => pool::spatial_mean(first.plane(), x(0), out),
-            (Op::PooledConv2dGrad(op), Constants::Rows(sums, _)) => {
-                cam::pooled_conv2d_grad(kernels, &op.classes, sums, x(0), out, scratch);
+            (Op::WeightedSum(op), _) => {
+                cam::weighted_sum(rows::kernel(self.isa), op.relu, x(0), x(1), out);
             }
-            (Op::WeightedSum(op), _) => cam::weighted_sum(kernels, op.relu, x(0), x(1), out),
             (Op::Range, _) => cam::range(x(0), out),
             (Op::Heat(_), _) => cam::heat(first, output.shape, x(0), out, scratch),
-            (Op::Cam(op), Constants::Rows(sums, _)) => {
-                cam::cam(kernels, op, inputs[1].shape, sums, [x(0), x(1)], out, scratch);
-            }
             _ => unreachable!("{} is no small step, or lacks its constants", op.name()),
         }
     }

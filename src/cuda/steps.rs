@@ -107,7 +107,7 @@ impl Tables {
                 "cuda: {classes} border classes, the kernels know {CAM_SUMS}"
             )));
         }
-        let weight = place(self.weights.add(params[op.sums.index()].data.iter().copied()))?;
+        let weight = place(self.weights.add(op.kernel_sums(params).iter().copied()))?;
         let class_table = place(self.add_classes(&op.classes))?;
         Ok(Row { op: code as u32, weight, classes: classes as i32, class_table, ..row })
     }

@@ -1,7 +1,7 @@
 //! The specification: every op in f64, in plain loops that read like its formula; graphs and
 //! plans run with it. No speed, no tricks, nothing shared with `src` but the ops' parameters.
 
-use msdcam::graph::ops::{BatchNorm, BorderClasses, Heat, Op, ReluRule, Window};
+use msdcam::graph::ops::{BatchNorm, Heat, Op, PooledConv2dGrad, ReluRule, Window};
 use msdcam::graph::plan::{Plan, Slot, Space};
 use msdcam::graph::{Graph, NodeId, Param, ParamId};
 use msdcam::{Shape, Tensor};
@@ -167,12 +167,12 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
         Op::SpatialMean => {
             x[0].data.chunks(x[0].shape.plane()).map(|c| c.iter().sum::<f64>() / c.len() as f64).collect()
         }
-        Op::PooledConv2dGrad(op) => pooled_conv2d_grad(&op.classes, param(op.sums), x[0], shape.len()),
+        Op::PooledConv2dGrad(op) => pooled_conv2d_grad(op, &params[op.weight.index()], x[0]),
         Op::WeightedSum(op) => weighted_sum(op.relu, x[0].data, x[1]),
         Op::Range => range(x[0].data).to_vec(),
         Op::Heat(op) => heat(op, x[0]),
         Op::Cam(op) => {
-            let weights = pooled_conv2d_grad(&op.pooled.classes, param(op.pooled.sums), x[0], x[1].shape.c);
+            let weights = pooled_conv2d_grad(&op.pooled, &params[op.pooled.weight.index()], x[0]);
             let map = weighted_sum(op.sum.relu, &weights, x[1]);
             let range = range(&map);
             [&weights[..], &map, &range].concat()
@@ -351,15 +351,22 @@ fn seed(logits: &[f64], target: f64) -> Vec<f64> {
     (0..logits.len()).map(|i| f64::from(u8::from(i == class))).collect()
 }
 
-/// out[i] = sum over o, p, q of g[o, p, q] * sums[class of (p, q), o, i].
-fn pooled_conv2d_grad(classes: &BorderClasses, sums: &[f32], g: Value, len: usize) -> Vec<f64> {
-    let mut out = vec![0.0; len];
+/// out[i] = sum over o, p, q of g[o, p, q] * weight[o, i, u, v] / pixels, over the taps (u, v) that are
+/// valid in the class of (p, q).
+fn pooled_conv2d_grad(op: &PooledConv2dGrad, weight: &Param, g: Value) -> Vec<f64> {
+    let [_, channels, kh, kw] = weight.dims[..] else { panic!("{:?}", weight.dims) };
+    let classes = &op.classes;
+    let mut out = vec![0.0; channels];
     for o in 0..g.shape.c {
         for p in 0..g.shape.h {
             for q in 0..g.shape.w {
-                let class = classes.rows[p] * classes.valid_columns.len() + classes.columns[q];
+                let (top, bottom) = classes.valid_rows[classes.rows[p]];
+                let (left, right) = classes.valid_columns[classes.columns[q]];
                 for (i, out) in out.iter_mut().enumerate() {
-                    *out += g.at(o, p, q) * f64::from(sums[(class * g.shape.c + o) * len + i]);
+                    for tap in (top..bottom).flat_map(|u| (left..right).map(move |v| u * kw + v)) {
+                        let w = weight.data[(o * channels + i) * kh * kw + tap];
+                        *out += g.at(o, p, q) * f64::from(w) / op.pixels as f64;
+                    }
                 }
             }
         }

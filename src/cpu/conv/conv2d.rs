@@ -1,5 +1,7 @@
 //! Forward convolution. 1x1 windows read the input where it is; others through packed bands.
 
+use std::sync::Arc;
+
 use super::pack::{self, Layout, PackKernel};
 use super::weight::{PackedWeight, choose_kernel};
 use super::{Part, cut};
@@ -13,7 +15,7 @@ const BAND_LEN: usize = 128 * 1024;
 
 /// A convolution with its weights packed for one kind of CPU.
 pub(in super::super) struct PackedConv2d {
-    weight: PackedWeight,
+    weight: Arc<PackedWeight>,
     kernel: TileKernel,
     offsets: Vec<u32>,
     bands: Option<(Layout, PackKernel)>,
@@ -31,9 +33,10 @@ impl PackedConv2d {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        let kernel = choose_kernel(gemm::kernels(isa), op.out, output.plane());
+        let kernel =
+            choose_kernel(gemm::kernels(isa), op.channels * op.window.area(), op.out, output.plane());
         let k = op.channels * op.window.area();
-        let weight = PackedWeight::new(&kernel, op.out, k, |o, i| weight[o * k + i], bias);
+        let weight = Arc::new(PackedWeight::new(&kernel, op.out, k, |o, i| weight[o * k + i], bias));
         let (offsets, bands) = if op.window.is_pointwise() {
             ((0..k).map(|i| (i * input.plane()) as u32).collect(), None)
         } else {
@@ -46,6 +49,11 @@ impl PackedConv2d {
         };
         let whole = Part { groups: 0..weight.groups(), pixels: 0..output.plane() };
         PackedConv2d { weight, kernel, offsets, bands, output, relu: op.relu, whole }
+    }
+
+    /// The packed weight, to be shared with the gradient.
+    pub(in super::super) fn weight(&self) -> &Arc<PackedWeight> {
+        &self.weight
     }
 
     /// The one part that is everything.
@@ -62,7 +70,7 @@ impl PackedConv2d {
     /// of some channels, whichever has the shorter longest part.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
         let Part { groups, pixels } = self.whole.clone();
-        let step = if self.bands.is_some() { self.output.w } else { self.kernel.lanes };
+        let step = if self.bands.is_some() { self.output.w } else { self.kernel.step };
         let by_pixels = cut(pixels.len(), step, parts).into_iter();
         let by_pixels: Vec<Part> = by_pixels.map(|pixels| Part { groups: groups.clone(), pixels }).collect();
         let by_groups = cut(groups.len(), 1, parts).into_iter();
@@ -75,7 +83,7 @@ impl PackedConv2d {
     fn cost(&self, part: &Part) -> usize {
         let rows = part.pixels.len().div_ceil(self.output.w);
         let packing = self.bands.as_ref().map_or(0, |(layout, _)| layout.cost(rows));
-        packing + self.weight.k * self.kernel.cost(part.groups.len(), part.pixels.len())
+        packing + self.kernel.cost(self.weight.k, part.groups.len(), part.pixels.len())
     }
 
     /// Computes one part for one image.

@@ -26,7 +26,7 @@ impl PackedConv2dGrad {
     /// Packs `op`, which reads a gradient of shape `grad`.
     pub(in super::super) fn new(isa: Isa, op: &Conv2dGrad, grad: Shape, weight: &[f32]) -> Self {
         let taps = op.input.c * op.window.area();
-        let kernel = choose_kernel(gemm::kernels(isa), taps, grad.plane());
+        let kernel = choose_kernel(gemm::kernels(isa), op.out, taps, grad.plane());
         PackedConv2dGrad {
             weight: PackedWeight::new(&kernel, taps, op.out, |tap, o| weight[o * taps + tap], None),
             kernel,

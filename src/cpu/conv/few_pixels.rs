@@ -1,13 +1,14 @@
-//! Convolutions whose output has only a few pixels, fewer than a vector: there the vectors run
-//! along the weights. Forward, each output is a dot product of a weight row with the taps of its
-//! pixel; backward, the taps of each pixel are a sum of weight rows. Both read the weights as
-//! they are stored, so they share one copy.
+//! Gradient of a convolution whose result has only a few pixels, fewer than a vector: there vectors
+//! of pixels would be mostly empty. The transposed product gives the taps of each pixel from the
+//! weights as the forward convolution has packed them.
 
-use super::{Part, cut};
+use std::sync::Arc;
+
+use super::{PackedWeight, Part};
 use crate::Shape;
 use crate::cpu::elementwise;
-use crate::cpu::rows::{COLUMNS, Dots, RowKernels, RowList, Rows, Sums, padded};
-use crate::graph::ops::{Conv2d, Conv2dGrad, ReluRule, Window};
+use crate::cpu::gemm::{COLUMNS, TransposedKernels};
+use crate::graph::ops::{Conv2dGrad, ReluRule, Window};
 
 /// For one output pixel: which tap of the window lies on which input pixel.
 type Taps = Vec<(u32, u32)>;
@@ -26,117 +27,10 @@ fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
     (0..output.plane()).map(pixel).collect()
 }
 
-/// Forward; see the module's documentation.
-pub(in super::super) struct FewPixelConv2d {
-    kernels: RowKernels,
-    weight: Rows,
-    bias: Vec<f32>,
-    taps: Vec<Taps>,
-    area: usize,
-    input: Shape,
-    relu: bool,
-    whole: Part,
-}
-
-impl FewPixelConv2d {
-    /// Prepares `op`, whose weight is `weight`: a row for each output channel.
-    pub(in super::super) fn new(
-        kernels: RowKernels,
-        op: &Conv2d,
-        [input, output]: [Shape; 2],
-        weight: Rows,
-        bias: Option<&[f32]>,
-    ) -> Self {
-        FewPixelConv2d {
-            kernels,
-            weight,
-            bias: bias.map_or_else(|| vec![0.0; op.out], <[f32]>::to_vec),
-            taps: taps(&op.window, input, output),
-            area: op.window.area(),
-            input,
-            relu: op.relu,
-            whole: Part { groups: 0..op.out, pixels: 0..output.plane() },
-        }
-    }
-
-    /// The one part that is everything.
-    pub(in super::super) fn whole(&self) -> &Part {
-        &self.whole
-    }
-
-    /// Scratch numbers that [`FewPixelConv2d::run`] needs.
-    pub(in super::super) fn scratch_len(&self) -> usize {
-        self.taps.len() * padded(self.weight.columns())
-    }
-
-    /// At most `parts` parts that make up the whole.
-    pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
-        let pixels = self.whole.pixels.clone();
-        cut(self.weight.rows(), 1, parts)
-            .into_iter()
-            .map(|groups| Part { groups, pixels: pixels.clone() })
-            .collect()
-    }
-
-    /// Computes one part for one image.
-    ///
-    /// # Safety
-    /// `input` and `output` are the step's slots; `scratch` has `scratch_len()` numbers; nobody
-    /// else writes the part.
-    pub(in super::super) unsafe fn run(
-        &self,
-        part: &Part,
-        input: *const f32,
-        output: *mut f32,
-        scratch: *mut f32,
-    ) {
-        let stride = padded(self.weight.columns());
-        // SAFETY: sizes as promised.
-        let input = unsafe { std::slice::from_raw_parts(input, self.input.len()) };
-        // SAFETY: as above.
-        let gathered = unsafe { std::slice::from_raw_parts_mut(scratch, self.scratch_len()) };
-        gathered.fill(0.0);
-        for (row, taps) in gathered.chunks_exact_mut(stride).zip(&self.taps) {
-            let channels = row.chunks_exact_mut(self.area).zip(input.chunks_exact(self.input.plane()));
-            for (row, plane) in channels {
-                for &(tap, pixel) in taps {
-                    row[tap as usize] = plane[pixel as usize];
-                }
-            }
-        }
-        let plane = self.taps.len();
-        for first in (0..plane).step_by(COLUMNS) {
-            // SAFETY: a row of taps for each pixel; the part's channels lie in the output.
-            unsafe {
-                (self.kernels.dots)(&Dots {
-                    matrix: self.weight.matrix(),
-                    columns: self.weight.columns(),
-                    first: part.groups.start,
-                    end: part.groups.end,
-                    x: scratch.add(first * stride),
-                    x_stride: stride,
-                    vectors: COLUMNS.min(plane - first),
-                    out: output.add(first),
-                    out_row: plane,
-                    out_column: 1,
-                });
-            }
-        }
-        for channel in part.groups.clone() {
-            // SAFETY: a channel of the part.
-            let out = unsafe { std::slice::from_raw_parts_mut(output.add(channel * plane), plane) };
-            for x in out {
-                *x += self.bias[channel];
-                *x = if self.relu { elementwise::positive(*x) } else { *x };
-            }
-        }
-    }
-}
-
-/// Backward; see the module's documentation.
+/// See the module's documentation.
 pub(in super::super) struct FewPixelConv2dGrad {
-    kernels: RowKernels,
-    weight: Rows,
+    kernels: TransposedKernels,
+    weight: Arc<PackedWeight>,
     taps: Vec<Taps>,
     area: usize,
     input: Shape,
@@ -145,8 +39,13 @@ pub(in super::super) struct FewPixelConv2dGrad {
 }
 
 impl FewPixelConv2dGrad {
-    /// Prepares `op`, which reads a gradient of shape `grad`; `weight` has a row for each of its channels.
-    pub(in super::super) fn new(kernels: RowKernels, op: &Conv2dGrad, grad: Shape, weight: Rows) -> Self {
+    /// Prepares `op`, which reads a gradient of shape `grad` and whose weight is `weight`.
+    pub(in super::super) fn new(
+        kernels: TransposedKernels,
+        op: &Conv2dGrad,
+        grad: Shape,
+        weight: Arc<PackedWeight>,
+    ) -> Self {
         FewPixelConv2dGrad {
             kernels,
             weight,
@@ -163,10 +62,10 @@ impl FewPixelConv2dGrad {
         &self.whole
     }
 
-    /// Scratch numbers that [`FewPixelConv2dGrad::run`] needs: the taps of each pixel, and the
-    /// list of rows that count.
+    /// Scratch numbers that [`FewPixelConv2dGrad::run`] needs: some pixels' gradients side by side,
+    /// and the taps of those pixels.
     pub(in super::super) fn scratch_len(&self) -> usize {
-        self.taps.len() * padded(self.weight.columns()) + self.weight.rows()
+        COLUMNS * (self.weight.padded_channels() + self.weight.k)
     }
 
     /// At most `parts` parts that make up the whole; their groups are input channels.
@@ -177,7 +76,8 @@ impl FewPixelConv2dGrad {
     /// Computes one part for one image; `gate` is the value whose ReLU gates the result.
     ///
     /// # Safety
-    /// As [`FewPixelConv2d::run`]; the gradient is readable [`COLUMNS`] numbers beyond its end.
+    /// `grad`, `gate` and `output` are the step's slots; `scratch` has `scratch_len()` numbers; nobody
+    /// else writes the part.
     pub(in super::super) unsafe fn run(
         &self,
         part: &Part,
@@ -186,51 +86,40 @@ impl FewPixelConv2dGrad {
         output: *mut f32,
         scratch: *mut f32,
     ) {
-        let (plane, stride) = (self.taps.len(), padded(self.weight.columns()));
-        // SAFETY: the scratch ends with one number for each row; any bits are a u32.
-        let rows = unsafe {
-            std::slice::from_raw_parts_mut(scratch.add(plane * stride).cast::<u32>(), self.weight.rows())
-        };
-        // SAFETY: the gradient has `plane` numbers a row.
-        let grads = unsafe { std::slice::from_raw_parts(grad, rows.len() * plane) };
-        // A ReLU lets little through: many rows count for nothing.
-        let mut count = 0;
-        for (row, grad) in grads.chunks_exact(plane).enumerate() {
-            rows[count] = row as u32;
-            count += usize::from(grad.iter().any(|&g| g != 0.0));
-        }
-        for first in (0..plane).step_by(COLUMNS) {
-            // SAFETY: the part's columns of each pixel's taps lie in the scratch.
-            unsafe {
-                (self.kernels.sums)(&Sums {
-                    matrix: self.weight.matrix(),
-                    rows: RowList::Some(&rows[..count]),
-                    scales: grad.add(first),
-                    scale_stride: plane,
-                    first: part.groups.start * self.area / 16 * 16,
-                    end: part.groups.end * self.area,
-                    vectors: COLUMNS.min(plane - first),
-                    out: scratch.add(first * stride),
-                    out_stride: stride,
-                });
-            }
-        }
-        for channel in part.groups.clone() {
-            // SAFETY: a channel of the part, its gate, and its taps of each pixel.
-            unsafe {
-                let size = self.input.plane();
-                let out = std::slice::from_raw_parts_mut(output.add(channel * size), size);
-                out.fill(0.0);
-                for (pixel, taps) in self.taps.iter().enumerate() {
-                    let from = scratch.add(pixel * stride + channel * self.area);
-                    for &(tap, to) in taps {
-                        out[to as usize] += *from.add(tap as usize);
+        let (plane, size) = (self.taps.len(), self.input.plane());
+        let channels = part.groups.clone();
+        // SAFETY: the scratch is as long as said; the gradient has `plane` numbers for each output
+        // channel; the output and its gate have the part's channels.
+        unsafe {
+            let (right_len, taps_len) = (COLUMNS * self.weight.padded_channels(), COLUMNS * self.weight.k);
+            let right = std::slice::from_raw_parts_mut(scratch, right_len);
+            let products = std::slice::from_raw_parts_mut(scratch.add(right_len), taps_len);
+            let grad = std::slice::from_raw_parts(grad, self.weight.channels * plane);
+            let first = output.add(channels.start * size);
+            let out = std::slice::from_raw_parts_mut(first, channels.len() * size);
+            out.fill(0.0);
+            for (first, taps) in (0..plane).step_by(COLUMNS).zip(self.taps.chunks(COLUMNS)) {
+                right.fill(0.0);
+                for (p, row) in right.chunks_exact_mut(right_len / COLUMNS).enumerate().take(taps.len()) {
+                    for (to, from) in row.iter_mut().zip(grad.chunks_exact(plane)) {
+                        *to = from[first + p];
                     }
                 }
-                if let (Some(rule), Some(gate)) = (self.relu, gate) {
-                    let gate = std::slice::from_raw_parts(gate.add(channel * size), size);
-                    elementwise::relu_grad(rule, gate, out);
+                let units = channels.start * self.area..channels.end * self.area;
+                let call = self.weight.transposed(1, units, right.as_ptr(), products.as_mut_ptr());
+                (self.kernels.four)(&call);
+                let products = products.chunks_exact(COLUMNS * self.area);
+                for (out, products) in out.chunks_exact_mut(size).zip(products) {
+                    for (p, taps) in taps.iter().enumerate() {
+                        for &(tap, to) in taps {
+                            out[to as usize] += products[tap as usize * COLUMNS + p];
+                        }
+                    }
                 }
+            }
+            if let (Some(rule), Some(gate)) = (self.relu, gate) {
+                let gate = std::slice::from_raw_parts(gate.add(channels.start * size), out.len());
+                elementwise::relu_grad(rule, gate, out);
             }
         }
     }

@@ -8,7 +8,8 @@ mod weight;
 
 pub(super) use conv2d::PackedConv2d;
 pub(super) use conv2d_grad::PackedConv2dGrad;
-pub(super) use few_pixels::{FewPixelConv2d, FewPixelConv2dGrad};
+pub(super) use few_pixels::FewPixelConv2dGrad;
+pub(super) use weight::PackedWeight;
 
 use std::ops::Range;
 

@@ -1,18 +1,22 @@
 //! Weights in the order in which the micro-kernel reads them.
 
-use crate::cpu::gemm::TileKernel;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::cpu::gemm::{self, TileKernel, Transposed};
+use crate::cpu::simd::Isa;
 
 /// Weights in groups of the kernel's M output channels: for each group, (k, M) numbers, with
 /// zeros where the last group has fewer channels.
-pub(super) struct PackedWeight {
+pub(in super::super) struct PackedWeight {
     /// (groups, k, M).
     weight: Vec<f32>,
     /// (groups, M).
     bias: Vec<f32>,
     /// Terms of each sum.
-    pub(super) k: usize,
+    pub(in super::super) k: usize,
     /// Output channels.
-    pub(super) channels: usize,
+    pub(in super::super) channels: usize,
     group: usize,
 }
 
@@ -39,6 +43,18 @@ impl PackedWeight {
         PackedWeight { weight: packed, bias: padded_bias, k, channels, group }
     }
 
+    /// The weight (O, k) of a convolution, packed for its transposed product alone.
+    pub(in super::super) fn for_transposed(isa: Isa, channels: usize, weight: &[f32]) -> Arc<PackedWeight> {
+        let k = weight.len() / channels;
+        let kernel = gemm::transposable(isa);
+        Arc::new(PackedWeight::new(kernel, channels, k, |o, i| weight[o * k + i], None))
+    }
+
+    /// Whether [`PackedWeight::transposed`] can read it: groups are whole vectors.
+    pub(in super::super) fn is_transposable(&self, isa: Isa) -> bool {
+        self.group.is_multiple_of(isa.lanes())
+    }
+
     /// Number of groups.
     pub(super) fn groups(&self) -> usize {
         self.channels.div_ceil(self.group)
@@ -54,6 +70,32 @@ impl PackedWeight {
         )
     }
 
+    /// The transposed product with these weights; see [`Transposed`].
+    pub(in super::super) fn transposed(
+        &self,
+        terms: usize,
+        units: Range<usize>,
+        right: *const f32,
+        out: *mut f32,
+    ) -> Transposed {
+        Transposed {
+            weight: self.weight.as_ptr(),
+            groups: self.groups(),
+            group_len: self.group * self.k,
+            group_channels: self.group,
+            terms,
+            first: units.start,
+            end: units.end,
+            right,
+            out,
+        }
+    }
+
+    /// Output channels with those that fill the last group.
+    pub(in super::super) fn padded_channels(&self) -> usize {
+        self.groups() * self.group
+    }
+
     /// Output channels of a group.
     pub(super) fn group_channels(&self) -> usize {
         self.group
@@ -62,7 +104,12 @@ impl PackedWeight {
 
 /// The kernel that is done first with `channels` output channels of `pixels` pixels; padding
 /// counts as work.
-pub(super) fn choose_kernel(kernels: &'static [TileKernel], channels: usize, pixels: usize) -> TileKernel {
-    let cost = |k: &&TileKernel| k.cost(channels.div_ceil(k.channels), pixels);
+pub(super) fn choose_kernel(
+    kernels: &'static [TileKernel],
+    k: usize,
+    channels: usize,
+    pixels: usize,
+) -> TileKernel {
+    let cost = |kernel: &&TileKernel| kernel.cost(k, channels.div_ceil(kernel.channels), pixels);
     *kernels.iter().min_by_key(cost).expect("every kind of CPU has a kernel")
 }

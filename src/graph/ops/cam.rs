@@ -9,10 +9,13 @@
 //! positions fall into few classes: 4 for an 8x8 tap under a 3x3 window of stride 2, 9 for 7x7.
 //! Hence mean[i] = 1 / (H W) * sum over classes b, o of S[b, o] * K[b, o, i], where S sums g over
 //! a class's positions and K sums the kernel over its valid taps. It is exact, and the gradient
-//! map is never made.
+//! map is never made. A device whose caches still hold the kernel may sum the other way round:
+//! mean[i] = 1 / (H W) * sum over o, u, v of T[o, u, v] * weight[o, i, u, v], where T sums S over the
+//! classes in which (u, v) is valid.
 
-use super::super::{Graph, ParamId, mismatch};
+use super::super::{Graph, Param, ParamId, mismatch};
 use super::Window;
+use crate::tensor::filled;
 use crate::{Result, Shape};
 
 /// The border classes of a window's positions: rows and columns apart.
@@ -68,23 +71,44 @@ impl BorderClasses {
 /// Parameters of [`super::Op::PooledConv2dGrad`]; input: the gradient g of the convolution's result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PooledConv2dGrad {
-    /// K / (H W): the kernel sums of each class, (classes, O, I).
-    pub sums: ParamId,
-    /// The classes.
+    /// The convolution's weight (O, I, KH, KW).
+    pub weight: ParamId,
+    /// The classes of its window over the tap.
     pub classes: BorderClasses,
+    /// H W of the tap.
+    pub pixels: usize,
 }
 
 impl PooledConv2dGrad {
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
-        let dims = &graph.param(self.sums).dims;
-        let expected = Shape::new(dims[1], self.classes.rows.len(), self.classes.columns.len());
+        let dims = &graph.param(self.weight).dims;
+        let expected = Shape::new(dims[0], self.classes.rows.len(), self.classes.columns.len());
         if grad != expected {
             return Err(mismatch(
                 "pooled_conv2d_grad",
                 format!("gradient of {expected} expected, is {grad}"),
             ));
         }
-        Ok(Shape::vector(dims[2]))
+        Ok(Shape::vector(dims[1]))
+    }
+
+    /// K / (H W): for each class (O, I) sums of the kernel over the class's valid taps.
+    pub fn kernel_sums(&self, params: &[Param]) -> std::sync::Arc<[f32]> {
+        let Param { dims, data, .. } = &params[self.weight.index()];
+        let (kernels, width, area) = (dims[0] * dims[1], dims[3], dims[2] * dims[3]);
+        let columns = &self.classes.valid_columns;
+        let valid = self.classes.valid_rows.iter().flat_map(|&r| columns.iter().map(move |&c| (r, c)));
+        filled(self.classes.count() * kernels, |sums| {
+            for (sums, ((top, bottom), (left, right))) in sums.chunks_exact_mut(kernels).zip(valid) {
+                for (sum, kernel) in sums.iter_mut().zip(data.chunks_exact(area)) {
+                    let mut taps = 0.0;
+                    for row in kernel.chunks_exact(width).take(bottom).skip(top) {
+                        row[left..right].iter().for_each(|&w| taps += f64::from(w));
+                    }
+                    *sum = (taps / self.pixels as f64) as f32;
+                }
+            }
+        })
     }
 }
 
