@@ -61,6 +61,8 @@ pub(super) trait Simd: Copy {
     const LANES: usize;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
+    /// Asks for the cache line of `p`, which may be any address, to be brought near.
+    unsafe fn prefetch(p: *const f32);
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Stores the first `n` numbers, n <= LANES.
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
@@ -94,6 +96,8 @@ impl Simd for Portable {
     unsafe fn load(p: *const f32) -> Self::V {
         unsafe { p.cast::<[f32; 8]>().read_unaligned() }
     }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
         unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
@@ -156,6 +160,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(p: *const f32) -> Self::V {
             unsafe { _mm256_loadu_ps(p) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: Self::V) {
@@ -242,6 +250,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(p: *const f32) -> Self::V {
             unsafe { _mm512_loadu_ps(p) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: Self::V) {

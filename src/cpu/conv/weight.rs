@@ -6,11 +6,16 @@ use std::sync::Arc;
 use crate::cpu::gemm::{self, TileKernel, Transposed};
 use crate::cpu::simd::Isa;
 
+/// Numbers in a cache line.
+const LINE: usize = 16;
+
 /// Weights in groups of the kernel's M output channels: for each group, (k, M) numbers, with
 /// zeros where the last group has fewer channels.
 pub(in super::super) struct PackedWeight {
-    /// (groups, k, M).
+    /// (groups, k, M) from number `start`.
     weight: Vec<f32>,
+    /// Where the first cache line begins: vectors that lie across two lines take twice as long to load.
+    start: usize,
     /// (groups, M).
     bias: Vec<f32>,
     /// Terms of each sum.
@@ -21,26 +26,28 @@ pub(in super::super) struct PackedWeight {
 }
 
 impl PackedWeight {
-    /// Packs `channels` x `k` weights, given by `weight(channel, k)`.
+    /// Packs `channels` x `k` weights, given by `at(channel, k)`.
     pub(super) fn new(
         kernel: &TileKernel,
         channels: usize,
         k: usize,
-        weight: impl Fn(usize, usize) -> f32,
+        at: impl Fn(usize, usize) -> f32,
         bias: Option<&[f32]>,
     ) -> Self {
         let group = kernel.channels;
         let padded = channels.next_multiple_of(group);
-        let mut packed = vec![0.0; padded * k];
+        let mut weight = vec![0.0; padded * k + LINE];
+        let first = weight.as_ptr().align_offset(4 * LINE);
+        let packed = &mut weight[first..];
         for channel in 0..channels {
             let start = channel / group * group * k + channel % group;
             for i in 0..k {
-                packed[start + i * group] = weight(channel, i);
+                packed[start + i * group] = at(channel, i);
             }
         }
         let mut padded_bias = bias.map_or(Vec::new(), <[f32]>::to_vec);
         padded_bias.resize(padded, 0.0);
-        PackedWeight { weight: packed, bias: padded_bias, k, channels, group }
+        PackedWeight { weight, start: first, bias: padded_bias, k, channels, group }
     }
 
     /// The weight (O, k) of a convolution, packed for its transposed product alone.
@@ -64,7 +71,7 @@ impl PackedWeight {
     pub(super) fn group(&self, group: usize) -> (&[f32], &[f32], usize) {
         let first = group * self.group;
         (
-            &self.weight[first * self.k..][..self.group * self.k],
+            &self.weight[self.start + first * self.k..][..self.group * self.k],
             &self.bias[first..][..self.group],
             self.group.min(self.channels - first),
         )
@@ -79,7 +86,7 @@ impl PackedWeight {
         out: *mut f32,
     ) -> Transposed {
         Transposed {
-            weight: self.weight.as_ptr(),
+            weight: self.weight[self.start..].as_ptr(),
             groups: self.groups(),
             group_len: self.group * self.k,
             group_channels: self.group,

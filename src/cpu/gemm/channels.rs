@@ -1,7 +1,7 @@
 //! The tile whose vectors run along the output channels: P pixels by V vectors. No pixel is wasted
 //! where a map is no multiple of a vector, and the weights are read in one stream.
 
-use super::Tile;
+use super::{AHEAD, Tile};
 use crate::cpu::simd::{MAX_LANES, Simd};
 
 /// # Safety
@@ -22,6 +22,7 @@ pub(super) unsafe fn tile<S: Simd, const V: usize, const P: usize>(t: &Tile) {
             let mut w = [S::splat(0.0); V];
             for (v, w) in w.iter_mut().enumerate() {
                 *w = S::load(weight.add(v * S::LANES));
+                S::prefetch(weight.wrapping_add(v * S::LANES + AHEAD));
             }
             for (p, sums) in acc.iter_mut().enumerate() {
                 let x = S::splat(*x.add(p));

@@ -18,6 +18,12 @@ use super::simd::{Isa, Portable, Simd};
 /// How far a kernel may read behind the last number that it needs, in numbers.
 pub(super) const OVERREAD: usize = 64;
 
+/// Weights that the second-level cache holds beside all else, in numbers.
+const SECOND_LEVEL: usize = 256 * 1024;
+
+/// How far ahead the weights that serve few pixels are asked for, in numbers.
+const AHEAD: usize = 1024;
+
 /// One call of the micro-kernel.
 pub(super) struct Tile {
     /// (k, M) numbers.
@@ -75,12 +81,14 @@ impl TileKernel {
 
     /// What `groups` groups of channels of `pixels` pixels cost, in quarters of a cycle, for sums of
     /// `k` terms. A step broadcasts some numbers and loads some vectors, most of which go half unseen
-    /// beside its multiply-adds; but vectors of weights come from the second-level cache.
+    /// beside its multiply-adds. Each tile along the channels reads its group's weights anew, from
+    /// wherever they fit.
     pub(super) fn cost(&self, k: usize, groups: usize, pixels: usize) -> usize {
+        let load = if groups * self.channels * k > SECOND_LEVEL { 9 } else { 3 };
         let tile = |steps: usize| {
             let (broadcasts, vectors, load, store) = match self.along_channels() {
-                true => (steps * self.step, self.channels / self.lanes, 9, 22),
-                false => (self.channels * steps.min(1), steps, 1, 6),
+                true => (steps * self.step, self.channels / self.lanes, load, 22),
+                false => (self.channels * steps.min(1), steps, 3, 6),
             };
             let sums = broadcasts * vectors;
             if sums == 0 { 0 } else { k * (2 * sums + broadcasts + load * vectors) + store * sums }

@@ -5,6 +5,7 @@
 //! unit's terms t and the output channels o of weight[o, unit * terms + t] * right[t, p, o]. Every unit
 //! has one order of summing, whatever the call's range.
 
+use super::AHEAD;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Avx2, Avx512};
 use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
@@ -92,6 +93,7 @@ unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
                         let right = call.right.add(term * P * row + group * call.group_channels);
                         for v in 0..vectors {
                             let w = S::load(weight);
+                            S::prefetch(weight.wrapping_add(AHEAD));
                             weight = weight.add(S::LANES);
                             for (p, sum) in acc.iter_mut().enumerate() {
                                 *sum = S::fma(w, S::load(right.add(p * row + v * S::LANES)), *sum);
