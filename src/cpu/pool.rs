@@ -62,9 +62,26 @@ pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut
                     *most = larger(*most, x);
                 }
             }
-            for (q, out) in out.iter_mut().enumerate() {
-                let (left, right) = span(q, kernel[1], stride[1], padding[1], input.w);
-                *out = tallest[left + 1..right].iter().fold(tallest[left], |most, &x| larger(most, x));
+            out.fill(f32::NEG_INFINITY);
+            for column in 0..kernel[1] {
+                let first = padding[1].saturating_sub(column).div_ceil(stride[1]).min(out.len());
+                let from = (first * stride[1] + column).saturating_sub(padding[1]).min(input.w);
+                // Whole strides have a constant length, so that the compiler can use vectors.
+                let out = &mut out[first..];
+                match stride[1] {
+                    1 => out.iter_mut().zip(&tallest[from..]).for_each(|(most, &x)| *most = larger(*most, x)),
+                    2 => {
+                        let (pairs, rest) = tallest[from..].as_chunks::<2>();
+                        out.iter_mut().zip(pairs).for_each(|(most, pair)| *most = larger(*most, pair[0]));
+                        if let (Some(most), Some(&x)) = (out.get_mut(pairs.len()), rest.first()) {
+                            *most = larger(*most, x);
+                        }
+                    }
+                    step => {
+                        let pixels = tallest[from..].iter().step_by(step);
+                        out.iter_mut().zip(pixels).for_each(|(most, &x)| *most = larger(*most, x));
+                    }
+                }
             }
         }
     }

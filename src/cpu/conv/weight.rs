@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cpu::gemm::{self, TileKernel, Transposed};
+use crate::cpu::memory::wish_for_huge_pages;
 use crate::cpu::simd::Isa;
 
 /// Numbers in a cache line.
@@ -37,6 +38,7 @@ impl PackedWeight {
         let group = kernel.channels;
         let padded = channels.next_multiple_of(group);
         let mut weight = vec![0.0; padded * k + LINE];
+        wish_for_huge_pages(&mut weight);
         let first = weight.as_ptr().align_offset(4 * LINE);
         let packed = &mut weight[first..];
         for channel in 0..channels {
