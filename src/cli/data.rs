@@ -1,4 +1,4 @@
-//! The images of a command: `IMAGE...`, `--format`, `--null`.
+//! The images of a command: `IMAGE...`, `--format`, `--null`, `--limit`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ pub struct DataArgs {
     /// The paths on standard input end in NUL, as `find -print0` writes them
     #[arg(short = '0', long)]
     null: bool,
+    /// Only the first N images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
 }
 
 /// As [`dataset::Format`].
@@ -46,8 +49,22 @@ impl DataArgs {
             Format::Flat => dataset::Format::Flat,
         };
         let mut dataset = dataset::open(&self.places()?, format)?;
-        dataset.fit_labels(labels)?;
+        dataset.fit_labels(labels).map_err(|error| self.with_hint(error))?;
+        if let Some(limit) = self.limit {
+            dataset.truncate(limit as usize);
+        }
         Ok(dataset)
+    }
+
+    /// A refusal of labels that were read off folders says how to do without.
+    fn with_hint(&self, error: Error) -> Error {
+        match error {
+            Error::Refused { file, place, cause } if self.places.iter().any(|place| place.is_dir()) => {
+                let cause = format!("{cause}; --format flat takes the folders' images without labels");
+                Error::Refused { file, place, cause }
+            }
+            other => other,
+        }
     }
 
     /// Whether the images are a set, and not a handful of photos that are given by name.

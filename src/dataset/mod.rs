@@ -117,6 +117,11 @@ impl Dataset {
         self.len == 0
     }
 
+    /// Leaves out all but the first `images` images; at least one stays.
+    pub fn truncate(&mut self, images: usize) {
+        self.len = self.len.min(images.max(1));
+    }
+
     /// What it was opened from: the first place.
     pub fn name(&self) -> &Path {
         &self.name

@@ -116,23 +116,28 @@ fn best(evaluation: &Evaluation) -> Option<&ExitEvaluation> {
     evaluation.exits.iter().rev().max_by(|a, b| a.accuracy.top1.total_cmp(&b.accuracy.top1))
 }
 
-fn accuracy(evaluation: &Evaluation) -> Section {
+/// Whether running on to the last exit pays.
+fn best_and_last(evaluation: &Evaluation) -> Option<String> {
     let n = evaluation.images;
+    let (best, last) = (best(evaluation)?, evaluation.exits.last()?);
+    let [most, at_last] = [best, last].map(|e| percent(e.accuracy.top1, n));
+    Some(if best.exit == last.exit {
+        format!("The last exit is the best: {most} of {}.", images(n))
+    } else if best.accuracy.top1 == last.accuracy.top1 {
+        format!("Exit {} is as good as the last: both are right on {most} of {}.", best.exit, images(n))
+    } else {
+        format!(
+            "The best exit is not the last: exit {} is right on {most} of {}, exit {} on {at_last}.",
+            best.exit,
+            images(n),
+            last.exit
+        )
+    })
+}
+
+fn accuracy(evaluation: &Evaluation) -> Section {
     let mut texts = Vec::new();
-    if let (Some(best), Some(last)) = (best(evaluation), evaluation.exits.last()) {
-        texts.push(if best.exit == last.exit {
-            format!("The last exit is the best: {} of {}.", percent(best.accuracy.top1, n), images(n))
-        } else {
-            format!(
-                "The best exit is not the last: exit {} is right on {} of {}, exit {} on {}.",
-                best.exit,
-                percent(best.accuracy.top1, n),
-                images(n),
-                last.exit,
-                percent(last.accuracy.top1, n)
-            )
-        });
-    }
+    texts.extend(best_and_last(evaluation));
     texts.push("The band is the 95 % score interval of each exit alone (Wilson).".into());
     let work =
         |e: &ExitEvaluation| e.multiply_adds.map_or(String::new(), |w| format!("{:.1}", w as f64 / 1e6));
@@ -394,4 +399,35 @@ fn plain(text: String) -> Cell {
 
 fn shaded(text: String, shade: f64) -> Cell {
     Cell { text, shade: Some(format!("{:.3}", shade.clamp(0.0, 1.0))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::{ExitOutcome, Outcome};
+
+    /// Ten images of two classes, of which the exits get so many right.
+    fn said(right: &[usize]) -> String {
+        let outcome = |image: usize| Outcome {
+            label: 0,
+            exits: right
+                .iter()
+                .map(|&n| {
+                    let wrong = usize::from(image >= n);
+                    ExitOutcome::new(wrong, 0.9, wrong)
+                })
+                .collect(),
+        };
+        let outcomes: Vec<Outcome> = (0..10).map(outcome).collect();
+        let exits: Vec<usize> = (1..=right.len()).collect();
+        let classes = ["cat", "dog"].map(String::from);
+        best_and_last(&Evaluation::new(&outcomes, &exits, &classes, None)).unwrap()
+    }
+
+    #[test]
+    fn an_exit_that_ties_with_the_last_is_not_called_better() {
+        assert!(said(&[7, 8]).starts_with("The last exit is the best: 80"));
+        assert!(said(&[8, 7]).starts_with("The best exit is not the last: exit 1 is right on 80"));
+        assert!(said(&[7, 8, 8]).starts_with("Exit 2 is as good as the last: both are right on 80"));
+    }
 }

@@ -53,6 +53,25 @@ fn folders_go_through_explain_and_classify_with_their_labels() {
     }
 }
 
+#[test]
+fn a_limit_keeps_the_first_images() {
+    let place = Place::new();
+    for name in ["noise.png", "ramp.png", "blocks.png"] {
+        place.small(name);
+        place.write(&format!("photos/{name}"), &place.read(name));
+    }
+    let images = |line: &str| -> Vec<String> {
+        let run = place.msdcam(line);
+        assert_eq!(run.code, 0, "{run:?}");
+        run.json().iter().map(|image| image["image"].as_str().unwrap().into()).collect()
+    };
+    assert_eq!(images("classify photos --json --exits 1 --limit 2"), ["blocks.png", "noise.png"]);
+    assert_eq!(images("explain photos --json --exits 1 --size 32 -o out --limit 1"), ["blocks.png"]);
+    assert_eq!(images("classify photos --json --exits 1 --limit 9").len(), 3);
+    place.msdcam("explain photos --exits 1 --size 32 -o out --limit 2").refused(2, &["out"]);
+    place.msdcam("classify photos --limit 0").refused(2, &["--limit"]);
+}
+
 #[cfg(target_os = "linux")]
 mod limits {
     use super::*;

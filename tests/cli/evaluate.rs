@@ -174,7 +174,7 @@ fn what_cannot_be_evaluated_is_refused_in_one_line() {
         ("evaluate empty", 4, &["empty: folder: no image in it"]),
         ("evaluate missing", 4, &["missing: labels"]),
         ("evaluate cut.bin", 4, &["cut.bin: length: 3072 bytes"]),
-        ("evaluate people", 4, &["people: labels: 1 classes (ann)", "10 (airplane, "]),
+        ("evaluate people", 4, &["people: labels: 1 classes (ann)", "10 (airplane, ", "--format flat"]),
         ("evaluate mixed", 4, &["mixed: labels: no class of the network is called cow"]),
         ("evaluate mixed --class cow", 2, &["class 'cow'"]),
         ("evaluate mixed --class predicted", 2, &["class 'predicted'"]),

@@ -36,9 +36,6 @@ use super::timings::Timings;
 pub struct Args {
     #[command(flatten)]
     data: DataArgs,
-    /// Only the first N images
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    limit: Option<u32>,
     /// Folder for faithfulness.csv, curves.csv, road.csv, randomisation.csv, charts and, last,
     /// manifest.json
     #[arg(short, long, value_name = "DIR")]

@@ -37,7 +37,7 @@ pub fn all_images(
     settings: &Settings,
     mut objects: Option<&mut Objects>,
 ) -> Result<Measured> {
-    let count = args.limit.map_or(dataset.len(), |limit| dataset.len().min(limit as usize));
+    let count = dataset.len();
     let group = images::group_size(model, count);
     let mut assessor = Assessor::new(&model.network, study, settings, &model.device, (group, model.threads))?;
     if let Some(folder) = &args.output {
@@ -49,8 +49,7 @@ pub fn all_images(
     let bar = images::progress(model, count);
     let mut measured = Measured { tally: Tally::default(), rows: Vec::new(), sample: Default::default() };
     std::thread::scope(|scope| {
-        let items = dataset.items().take(count);
-        for (items, photos) in images::groups(scope, model, items, group, None, &timings) {
+        for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings) {
             let photos: Vec<Result<Photo>> =
                 items.iter().zip(photos).map(|(item, photo)| checked(study.target, item, photo)).collect();
             let first = measured.tally.images();
