@@ -68,8 +68,11 @@ struct Image {
 /// Reads the run, draws the figure, says where it is.
 pub fn run(args: Args) -> Result<()> {
     let run = Run::open(&args.run)?;
-    let last = run.exits.last().copied().unwrap_or(0);
-    let exits = args.exits.resolve(last)?;
+    let exits = match &args.exits {
+        // Those of the run, which need not be all of the network's.
+        Exits::All => run.exits.clone(),
+        ranges => ranges.resolve(run.exits.last().copied().unwrap_or(0))?,
+    };
     if let Some(missing) = exits.iter().find(|exit| !run.exits.contains(exit)) {
         return Err(Error::usage(format!("exit {missing}: the run has exits {}", list(&run.exits))));
     }

@@ -192,6 +192,21 @@ fn a_figure_has_the_images_asked_for_by_the_exits_asked_for() {
 }
 
 #[test]
+fn a_figure_has_all_exits_of_a_run_with_some() {
+    let place = labelled();
+    assert_eq!(place.msdcam("explain set --format folders -o some --exits 1,10 --size 64 --quiet").code, 0);
+    let figure = |exits: &str| {
+        let run = place.msdcam(&format!("figure some --select hardness>=0{exits}"));
+        assert_eq!(run.code, 0, "{run:?}");
+        place.read("figure.png")
+    };
+    assert!(figure("") == figure(" --exits 1,10"));
+    place
+        .msdcam("figure some --select hardness>=0 --exits 1..10")
+        .refused(2, &["exit 2: the run has exits 1, 10"]);
+}
+
+#[test]
 fn a_figure_takes_the_images_whose_story_changes() {
     let place = labelled();
     // Exit 1 takes the small cat for a cat, exit 2 for a dog.
