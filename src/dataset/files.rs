@@ -121,6 +121,9 @@ impl Walk<'_> {
         for name in names {
             // Follows symbolic links; one that leads nowhere is read as a file, and fails.
             if fs::metadata(folder.join(&name)).is_ok_and(|about| about.is_dir()) {
+                if has_results(&folder.join(&name)) {
+                    continue;
+                }
                 folders.push(below.join(&name));
             } else if is_image_name(&name) {
                 self.found.push(File::photo(&below.join(&name)));
@@ -138,6 +141,18 @@ impl Walk<'_> {
         self.found.push(File { path: below.into(), problem: Some(problem.into()) });
         Ok(())
     }
+}
+
+/// Whether a run was begun in `folder`: its pictures are no photos, and a run that goes into a folder of
+/// the set itself finds the same set when it is started again.
+fn has_results(folder: &Path) -> bool {
+    let is_there = |name: &str| folder.join(name).is_file();
+    let shard = |name: &str| name.starts_with("journal-") && name.ends_with(".jsonl");
+    let begun = || {
+        let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|entry| entry.file_name().to_str().is_some_and(shard))
+    };
+    is_there("results.jsonl") && is_there("manifest.json") || is_there("journal.jsonl") || begun()
 }
 
 /// The names in `folder`, sorted, without hidden ones.

@@ -54,6 +54,26 @@ fn folders_go_through_explain_and_classify_with_their_labels() {
 }
 
 #[test]
+fn results_in_a_folder_of_the_set_are_no_part_of_it() {
+    let place = Place::new();
+    for name in ["cat/x.png", "dog/x.png"] {
+        place.write(name, &std::fs::read(repository("tests/golden/images/noise.png")).unwrap());
+    }
+    let explain = "explain . --exits 1 --size 16";
+    for line in [
+        explain.into(),
+        explain.into(),
+        format!("{explain} -o other"),
+        format!("{explain} --shard 1/2 -o half"),
+        format!("{explain} --shard 2/2 -o half"),
+    ] {
+        assert_eq!(place.msdcam(&line).code, 0, "{line}");
+    }
+    let run = place.msdcam("classify . --exits 1 --json");
+    assert_eq!((run.code, run.json().len()), (0, 2), "{run:?}");
+}
+
+#[test]
 fn a_limit_keeps_the_first_images() {
     let place = Place::new();
     for name in ["noise.png", "ramp.png", "blocks.png"] {
