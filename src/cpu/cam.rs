@@ -9,46 +9,61 @@ use super::gemm::{TransposedKernels, transposed_kernels};
 use super::rows::{RowSum, RowSumKernel};
 use super::simd::Isa;
 use crate::Shape;
+use crate::graph::Param;
 use crate::graph::ops::{BorderClasses, PooledConv2dGrad};
 use crate::resize::bilinear_into;
 
-/// The pooled gradient, summed tap by tap: weights[i] = sum over taps (u, v) and channels o of
-/// T[u, v, o] * weight[o, i, u, v], where T sums the gradient over the positions at which the tap is
-/// valid. That reads the weights as the forward convolution has packed them.
+/// The pooled gradient: weights[i] = sum over terms t and channels o of right[t, o] * weight[o, i, t].
+///
+/// Where the positions fall into fewer classes than the window has taps, a term is a class: the sums of
+/// the kernel over its valid taps times the gradient's over its positions. Else a term is a tap, and
+/// the weights are the kernel as the forward convolution has packed it: no copy, and often still in a
+/// cache.
 pub(super) struct PooledGrad {
     kernels: TransposedKernels,
     weight: Arc<PackedWeight>,
     classes: BorderClasses,
-    /// Rows and columns of the window.
-    window: [usize; 2],
-    /// 1 / (H W).
+    /// Rows and columns of the window where terms are taps.
+    taps: Option<[usize; 2]>,
+    /// By what the sums are multiplied: 1 / (H W), unless the kernel's sums have it.
     share: f32,
 }
 
 impl PooledGrad {
-    /// Prepares `op`, whose weight has dimensions `dims` and is packed as `weight`.
-    pub(super) fn new(isa: Isa, op: &PooledConv2dGrad, dims: &[usize], weight: Arc<PackedWeight>) -> Self {
-        PooledGrad {
-            kernels: transposed_kernels(isa),
-            weight,
-            classes: op.classes.clone(),
-            window: [dims[2], dims[3]],
-            share: 1.0 / op.pixels as f32,
+    /// Prepares `op`; `packed` is its weight as the forward pass has packed it.
+    pub(super) fn new(
+        isa: Isa,
+        op: &PooledConv2dGrad,
+        params: &[Param],
+        packed: impl FnOnce() -> Arc<PackedWeight>,
+    ) -> Self {
+        let [outputs, inputs, rows, columns] = params[op.weight.index()].dims[..] else {
+            unreachable!("a convolution's weight has four dimensions")
+        };
+        let (kernels, classes) = (transposed_kernels(isa), op.classes.clone());
+        let count = classes.count();
+        if count < rows * columns {
+            let sums = op.kernel_sums(params);
+            let at = |o: usize, i: usize| sums[(i % count * outputs + o) * inputs + i / count];
+            let weight = PackedWeight::for_transposed(isa, outputs, inputs * count, at);
+            return PooledGrad { kernels, weight, classes, taps: None, share: 1.0 };
         }
+        let share = 1.0 / op.pixels as f32;
+        PooledGrad { kernels, weight: packed(), classes, taps: Some([rows, columns]), share }
     }
 
     /// Channels of the tap.
     fn channels(&self) -> usize {
-        self.weight.k / self.area()
+        self.weight.k / self.terms()
     }
 
-    fn area(&self) -> usize {
-        self.window[0] * self.window[1]
+    fn terms(&self) -> usize {
+        self.taps.map_or(self.classes.count(), |[rows, columns]| rows * columns)
     }
 
     /// Scratch numbers that [`PooledGrad::run`] needs.
     pub(super) fn scratch_len(&self) -> usize {
-        (self.area() + self.classes.count()) * self.weight.padded_channels()
+        (self.terms() + self.classes.count()) * self.weight.padded_channels()
     }
 
     /// At most `parts` parts that make up the whole; their groups are channels of the tap.
@@ -59,19 +74,26 @@ impl PooledGrad {
     /// The weights of the tap's channels in `part`, or of all.
     pub(super) fn run(&self, part: Option<&Part>, grad: &[f32], out: &mut [f32], scratch: &mut [f32]) {
         let channels = part.map_or(0..self.channels(), |part| part.groups.clone());
-        let (taps, classes) = scratch.split_at_mut(self.area() * self.weight.padded_channels());
-        self.tap_sums(grad, taps, classes);
+        let (class_sums, tap_sums) =
+            scratch.split_at_mut(self.classes.count() * self.weight.padded_channels());
+        self.class_sums(grad, class_sums);
+        let right = match self.taps {
+            Some(window) => {
+                self.tap_sums(window, class_sums, tap_sums);
+                tap_sums
+            }
+            None => class_sums,
+        };
         assert!(out.len() == channels.len() && channels.end <= self.channels());
-        let call = self.weight.transposed(self.area(), channels, taps.as_ptr(), out.as_mut_ptr());
+        let call = self.weight.transposed(self.terms(), channels, right.as_ptr(), out.as_mut_ptr());
         // SAFETY: sizes were checked, and the weight is packed for kernels of this kind.
         unsafe { (self.kernels.one)(&call) };
         out.iter_mut().for_each(|weight| *weight *= self.share);
     }
 
-    /// T of each tap, by way of the sums over each class of positions.
-    fn tap_sums(&self, grad: &[f32], taps: &mut [f32], class_sums: &mut [f32]) {
+    /// (classes, O): the gradient summed over each class's positions.
+    fn class_sums(&self, grad: &[f32], class_sums: &mut [f32]) {
         let (row, classes) = (self.weight.padded_channels(), &self.classes);
-        let class_sums = &mut class_sums[..classes.count() * row];
         let (positions, width) = (classes.rows.len() * classes.columns.len(), classes.columns.len());
         class_sums.fill(0.0);
         for position in 0..positions {
@@ -81,10 +103,16 @@ impl PooledGrad {
                 *sum += grad[position];
             }
         }
-        taps.fill(0.0);
+    }
+
+    /// (taps, O): the gradient summed over the positions at which each tap is valid.
+    fn tap_sums(&self, window: [usize; 2], class_sums: &[f32], tap_sums: &mut [f32]) {
+        let (row, classes) = (self.weight.padded_channels(), &self.classes);
+        let tap_sums = &mut tap_sums[..self.terms() * row];
+        tap_sums.fill(0.0);
         let valid = |(first, end): (usize, usize), tap: usize| (first..end).contains(&tap);
-        for (tap, taps) in taps.chunks_exact_mut(row).enumerate() {
-            let (u, v) = (tap / self.window[1], tap % self.window[1]);
+        for (tap, taps) in tap_sums.chunks_exact_mut(row).enumerate() {
+            let (u, v) = (tap / window[1], tap % window[1]);
             for (class, sums) in class_sums.chunks_exact(row).enumerate() {
                 let (r, c) = (class / classes.valid_columns.len(), class % classes.valid_columns.len());
                 if valid(classes.valid_rows[r], u) && valid(classes.valid_columns[c], v) {

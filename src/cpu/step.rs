@@ -62,14 +62,18 @@ impl<'a> Compiler<'a> {
     fn packed(&mut self, id: ParamId) -> Arc<PackedWeight> {
         let (isa, param) = (self.isa, &self.plan.params[id.index()]);
         let usable = self.packed.get(&id).filter(|packed| packed.is_transposable(isa)).cloned();
-        let packed = usable.unwrap_or_else(|| PackedWeight::for_transposed(isa, param.dims[0], &param.data));
+        let pack = || {
+            let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
+            PackedWeight::for_transposed(isa, channels, k, |o, i| param.data[o * k + i])
+        };
+        let packed = usable.unwrap_or_else(pack);
         self.packed.insert(id, Arc::clone(&packed));
         packed
     }
 
     fn pooled(&mut self, op: &PooledConv2dGrad) -> PooledGrad {
-        let dims = &self.plan.params[op.weight.index()].dims;
-        PooledGrad::new(self.isa, op, dims, self.packed(op.weight))
+        let (isa, plan) = (self.isa, self.plan);
+        PooledGrad::new(isa, op, &plan.params, || self.packed(op.weight))
     }
 
     /// Makes one step ready.

@@ -52,11 +52,14 @@ impl PackedWeight {
         PackedWeight { weight, start: first, bias: padded_bias, k, channels, group }
     }
 
-    /// The weight (O, k) of a convolution, packed for its transposed product alone.
-    pub(in super::super) fn for_transposed(isa: Isa, channels: usize, weight: &[f32]) -> Arc<PackedWeight> {
-        let k = weight.len() / channels;
-        let kernel = gemm::transposable(isa);
-        Arc::new(PackedWeight::new(kernel, channels, k, |o, i| weight[o * k + i], None))
+    /// `channels` x `k` weights, given by `at(channel, k)`, packed for their transposed product alone.
+    pub(in super::super) fn for_transposed(
+        isa: Isa,
+        channels: usize,
+        k: usize,
+        at: impl Fn(usize, usize) -> f32,
+    ) -> Arc<PackedWeight> {
+        Arc::new(PackedWeight::new(gemm::transposable(isa), channels, k, at, None))
     }
 
     /// Whether [`PackedWeight::transposed`] can read it: groups are whole vectors.
