@@ -1,5 +1,5 @@
-//! The metrics of maps against public tools: pytorch-grad-cam, torchcam, scipy, scikit-image and
-//! OpenCV; see `golden/README.md`.
+//! The metrics of maps against public tools: pytorch-grad-cam, torchcam, Xplique, TorchRay, Quantus,
+//! scipy, scikit-image, scikit-learn and OpenCV; see `golden/README.md`.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::nets::golden_network;
 use msdcam::Shape;
 use msdcam::cam::metrics::{
     self, Assessment, Assessor, Baseline, CurveSettings, Measurer, Measures, RoadSettings, Settings, Subject,
-    Ties, road,
+    Ties, centre_of_mass, energy_pointing, overlap, pointing_game, road,
 };
 use msdcam::cam::{MapMethod, Method, PixelMethod, Study, Target};
 use msdcam::device::{Device, DeviceChoice};
@@ -23,7 +23,7 @@ fn percentiles(golden: &Golden) -> Vec<f64> {
 }
 
 #[test]
-fn metrics_without_a_network_are_those_of_scipy_scikit_image_and_opencv() {
+fn metrics_without_a_network_are_those_of_scipy_scikit_and_opencv() {
     let golden = Golden::load("metrics");
     let array = |name: &str| golden.array(&format!("arrays/{name}"));
     let ((dims, x), (_, y)) = (array("x"), array("y"));
@@ -39,6 +39,17 @@ fn metrics_without_a_network_are_those_of_scipy_scikit_image_and_opencv() {
     for (name, found) in found {
         assert_close(name, &[found.unwrap()], &array(name).1, Tolerance(1e-6));
     }
+    let share = golden.json("bright");
+    assert_eq!(share, overlap::BRIGHT);
+    assert_close(
+        "overlap",
+        &[metrics::overlap(&x, &y, share).unwrap()],
+        &array("overlap").1,
+        Tolerance(1e-6),
+    );
+    let centres = [&x, &y].map(|v| centre_of_mass::centre_of_mass(v, size.1).unwrap());
+    let centres = centres.map(<[f64; 2]>::from);
+    assert_close("centre_of_mass", centres.as_flattened(), &array("centre_of_mass").1, Tolerance(1e-6));
     let complexities = [metrics::complexity(&x), metrics::complexity(&y)];
     assert_close("complexity", &complexities, &array("complexity").1, Tolerance(1e-6));
     let (image, shape) = (array("image").1, Shape::new(3, size.0, size.1));
@@ -66,6 +77,34 @@ fn road_imputes_what_pytorch_grad_cam_imputes() {
             assert!(changed(&filled) == changed(want), "{name} at {p}: other pixels");
         }
     }
+}
+
+#[test]
+fn the_pointing_games_are_those_of_torchray_and_quantus() {
+    let golden = Golden::load("metrics");
+    let array = |name: &str| golden.array(&format!("pointing/{name}"));
+    let ((dims, maps), (_, objects)) = (array("maps"), array("objects"));
+    let (plane, width) = (dims[1] * dims[2], dims[2]);
+    let objects: Vec<Vec<bool>> =
+        objects.chunks_exact(plane).map(|object| object.iter().map(|&on| on == 1.0).collect()).collect();
+    let tolerances: Vec<f64> = golden.json("tolerances");
+    assert_eq!(tolerances.last(), Some(&pointing_game::TOLERANCE_AT_224));
+    let (mut torchray, mut any_maximum, mut energies) = (Vec::new(), Vec::new(), Vec::new());
+    for map in maps.chunks_exact(plane) {
+        let maxima: Vec<usize> = (0..plane).filter(|&at| map[at] == 1.0).collect();
+        for object in &objects {
+            let hits = |map: &[f32], tolerance| pointing_game::hits(map, object, width, tolerance);
+            torchray.extend(tolerances.iter().map(|&tolerance| f32::from(hits(map, tolerance))));
+            // Quantus asks of every maximum what we ask of the first.
+            let alone = |&at: &usize| (0..plane).map(|i| f32::from(i == at)).collect::<Vec<_>>();
+            any_maximum.push(f32::from(maxima.iter().any(|at| hits(&alone(at), 0.0))));
+            energies.push(energy_pointing::energy(map, object).unwrap());
+        }
+    }
+    assert_close("torchray", &torchray, &array("torchray").1, Tolerance(0.0));
+    assert_close("quantus_game", &any_maximum, &array("quantus_game").1, Tolerance(0.0));
+    assert_close("quantus_mass", &energies, &array("quantus_mass").1, Tolerance(1e-6));
+    assert_close("quantus_localisation", &energies, &array("quantus_localisation").1, Tolerance(1e-6));
 }
 
 /// A network, and what PyTorch says about its images.
@@ -98,7 +137,7 @@ fn column(table: &[Vec<Assessment>], of: impl Fn(&Measures) -> f64) -> Vec<f64> 
 }
 
 #[test]
-fn measured_maps_have_the_numbers_of_pytorch_grad_cam_and_torchcam() {
+fn measured_maps_have_the_numbers_of_pytorch_grad_cam_torchcam_and_xplique() {
     let golden = Golden::load("metrics");
     let nets: std::collections::BTreeMap<String, Vec<usize>> = golden.json("nets");
     assert_eq!(nets.len(), 3);
@@ -131,6 +170,10 @@ fn measured_maps_have_the_numbers_of_pytorch_grad_cam_and_torchcam() {
                 check("drop", &Measures::drop);
                 check("increase", &|m| f64::from(u8::from(m.increased())));
                 check("increase_torchcam", &|m| f64::from(u8::from(m.increased())));
+                // Divided by what the confidence lacks, and so is its error.
+                let gains: Vec<f64> = found.iter().map(Measures::gain).collect();
+                let name = format!("{net}/{exit}/gain");
+                assert_close(&name, &gains, &golden.array(&name).1, Tolerance(1e-4));
                 check("complexity", &|m| m.complexity);
                 let area = |curve: &Option<metrics::Curve>| curve.as_ref().unwrap().area();
                 check(&format!("deletion_{}", baseline.name()), &|m| area(&m.deletion));

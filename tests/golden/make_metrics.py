@@ -25,17 +25,23 @@ from pytorch_grad_cam.metrics.road import (
 )
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from safetensors.torch import load_file
+from scipy.ndimage import center_of_mass
 from scipy.stats import pearsonr, spearmanr
 from skimage.metrics import structural_similarity
+from sklearn.metrics import jaccard_score
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
+from xplique.metrics import AverageGainMetric
 
+import pointing
 from make_golden import HERE, SAME_SEED_TOLERANCE, SEED, compare, save
 from make_methods import ExitModel, default, small
 
 NETS = {"subnets-lin_grow": [1, 3], "blocks-transition-last": [3], "default": [2, 10]}
 PERCENTILES = [10, 20, 30, 40, 50, 60, 70, 80, 90]
 STEPS = 20
-TOOLS = ["grad-cam", "torchcam", "scipy", "scikit-image", "opencv-python-headless"]
+BRIGHT = 0.15  # of the maximum
+TOOLS = ["grad-cam", "torchcam", "torchray", "quantus", "xplique", "tensorflow-cpu"]
+TOOLS += ["scipy", "scikit-image", "scikit-learn", "opencv-python-headless"]
 
 
 def arrays(random):
@@ -53,6 +59,8 @@ def arrays(random):
     out["ssim_signed"] = [
         structural_similarity(2.0 * x - 1, 2.0 * y - 1, data_range=2.0, **paper),
     ]
+    out["centre_of_mass"] = [center_of_mass(x.astype(np.float64)), center_of_mass(y.astype(np.float64))]
+    out["overlap"] = [jaccard_score(*[(v >= BRIGHT * v.max()).ravel() for v in (x, y)])]
     out["complexity"] = Complexity()(np.stack([x, y]))
     out["blur"] = np.stack([cv2.GaussianBlur(c.astype(np.float64), (11, 11), 5) for c in image])
     # Which pixels stay, and what the imputed ones become; x has no ties.
@@ -90,6 +98,18 @@ def each(metric, extractor, image, classes, **options):
     return {key: torch.tensor([f[key] for f in found], dtype=torch.float64) for key in found[0]}
 
 
+def gain(model, image, maps, classes):
+    """Xplique's average gain for each image: it takes images as (N, H, W, C), and gives f32."""
+
+    def probabilities(batch):
+        with torch.no_grad():
+            return softmax(model(torch.from_numpy(batch).permute(0, 3, 1, 2).double())).numpy()
+
+    inputs = image.permute(0, 2, 3, 1).float().numpy()
+    one_hot = np.eye(model(image[:1]).shape[1], dtype=np.float32)[classes]
+    return AverageGainMetric(probabilities, inputs, one_hot).detailed_evaluate(inputs, one_hot, maps)
+
+
 def softmax(logits):
     return logits.softmax(-1)
 
@@ -113,6 +133,7 @@ def exit_metrics(net, exit, image, answers):
         "increase": ask(IncreaseInConfidence()),
         "drop": each(ClassificationMetric, torchcam, image, classes)["avg_drop"],
         "increase_torchcam": each(ClassificationMetric, torchcam, image, classes)["conf_increase"],
+        "gain": torch.as_tensor(gain(model, image, maps, classes)).double(),
         "complexity": torch.as_tensor(Complexity()(maps)),
     }
     for name, baseline in {"zero": None, "mean": lambda x: x.mean((2, 3), keepdim=True), "blur": blurred}.items():
@@ -153,6 +174,7 @@ def blurred(image):
 
 def make():
     tensors = {f"arrays/{k}": v for k, v in arrays(np.random.default_rng(SEED)).items()}
+    tensors |= {f"pointing/{k}": v for k, v in pointing.make(np.random.default_rng(SEED)).items()}
     for name, exits in NETS.items():
         if name == "default":
             net, answers = default()[0], load_file(HERE / "default.safetensors")
@@ -174,6 +196,7 @@ def main():
     if args.check:
         sys.exit(0 if compare(path, load_file(path), tensors, SAME_SEED_TOLERANCE) else 1)
     facts = {"steps": STEPS, "percentiles": PERCENTILES, "nets": NETS}
+    facts |= {"bright": BRIGHT, "tolerances": pointing.TOLERANCES}
     facts |= {tool: version(tool) for tool in TOOLS}
     save(path, tensors, {key: json.dumps(value) for key, value in facts.items()})
 

@@ -4,6 +4,9 @@
 /// 1910.01279, section 4.3), in [0, 1]; `None` where the map is zero. A flat map scores the share
 /// of the image that the object covers: see [`object_share`].
 ///
+/// Quantus' `RelevanceMassAccuracy` and, but for its 1e-9 in the divisor, `AttributionLocalisation`
+/// are the same of a map that is nowhere negative; of a zero map they are NaN and 0.
+///
 /// # Panics
 /// When the two have different lengths.
 pub fn energy(map: &[f32], object: &[bool]) -> Option<f64> {

@@ -7,6 +7,9 @@ pub const TOLERANCE_AT_224: f64 = 15.0;
 /// or less than `tolerance` pixels from it (Zhang et al. 2018, doi 10.1007/s11263-017-1059-x, as
 /// TorchRay plays it). The mean over the classes of the share of hits is the game's result.
 ///
+/// A `tolerance` of 0 asks for the peak itself, as TorchRay's 1 does, whose 0 never hits; Quantus'
+/// `PointingGame` knows no tolerance, and hits where any of several equal peaks is on the object.
+///
 /// # Panics
 /// When the two have different lengths or are empty.
 pub fn hits(map: &[f32], object: &[bool], w: usize, tolerance: f64) -> bool {
