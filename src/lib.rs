@@ -5,6 +5,7 @@
 
 pub mod boxes;
 pub mod cam;
+pub mod checksum;
 pub mod cpu;
 pub mod cuda;
 pub mod dataset;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use msdcam::dataset::{self, Dataset, Format, cifar};
-use msdcam::msdnet::weights::{CIFAR10, numbered};
+use msdcam::msdnet::weights::numbered;
 use msdcam::{Error, Result};
 use tempfile::TempDir;
 
@@ -75,7 +75,7 @@ fn a_cifar_10_file_is_known_by_its_length() {
     let set = dataset::open(&[folder.path().join("test_batch")], Format::Auto).unwrap();
     assert_eq!(ids(&set), ["test_batch/00000", "test_batch/00001", "test_batch/00002"]);
     assert_eq!(labels(&set), [Some(3), Some(9), Some(0)]);
-    assert_eq!(set.classes().unwrap(), CIFAR10);
+    assert_eq!(set.classes().unwrap(), cifar::CIFAR10);
     let picture = set.item(2).read().unwrap();
     assert_eq!((picture.width, picture.height), (32, 32));
     assert_eq!((picture.pixel(0, 0), picture.pixel(31, 31)), ([2, 80, 160], [0, 80, 160]));
@@ -99,7 +99,7 @@ fn cifar_100_has_fine_and_coarse_labels_and_the_network_decides() {
         assert_eq!(set.classes().unwrap(), classes);
     }
     refused(
-        open().fit_labels(&strings(&CIFAR10)),
+        open().fit_labels(&strings(&cifar::CIFAR10)),
         &["test.bin: labels: 100 classes", "the network's 10", "airplane"],
     );
 }
@@ -153,7 +153,7 @@ fn folders_of_classes_are_sorted_and_searched_to_the_bottom() {
     assert_eq!(ids(&set), ["cat/d.webp", "cat/deep/er/c.jpeg", "dog/a.png", "dog/b.PNG"]);
     assert_eq!(set.classes().unwrap(), ["bird", "cat", "dog"], "a class without images is one too");
     assert_eq!(labels(&set), [1, 1, 2, 2].map(Some));
-    set.fit_labels(&strings(&CIFAR10)).unwrap();
+    set.fit_labels(&strings(&cifar::CIFAR10)).unwrap();
     assert_eq!(labels(&set), [3, 3, 5, 5].map(Some), "by name");
     let mut set = folder.auto();
     set.fit_labels(&strings(&["Vogel", "Katze", "Hund"])).unwrap();

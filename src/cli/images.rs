@@ -1,12 +1,14 @@
 //! Photos in groups: read side by side, ahead of the network, and asked about in one batch.
 
+use std::path::Path;
 use std::thread::Scope;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use msdcam::cam::Target;
 use msdcam::dataset::{self, Item};
 use msdcam::image::Region;
 use msdcam::picture::Picture;
-use msdcam::{Result, image};
+use msdcam::{Error, Result, image};
 
 use super::model::Model;
 use super::timings::{Stage, Timings};
@@ -64,6 +66,19 @@ pub fn groups<'scope>(
         let group: Group = photos.by_ref().take(group).unzip();
         (!group.0.is_empty()).then_some(group)
     })
+}
+
+/// A photo whose label is to be explained and that has none is an error of its own.
+pub fn with_labels(target: Target, items: &[Item], photos: Vec<Result<Photo>>) -> Vec<Result<Photo>> {
+    let checked = |(item, photo): (&Item, Result<Photo>)| match photo {
+        Ok(photo) if target == Target::Label && photo.label.is_none() => Err(Error::refused(
+            Path::new(&item.id),
+            "label",
+            "none is known, and it is to be explained (--class label)",
+        )),
+        photo => photo,
+    };
+    items.iter().zip(photos).map(checked).collect()
 }
 
 /// Asks about the photos that could be read: `ask` gets their inputs, one after another, with their

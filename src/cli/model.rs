@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use msdcam::checksum;
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::error::printable;
 use msdcam::msdnet::{self, Network, Weights};
@@ -116,7 +117,7 @@ impl Model {
     /// When it cannot be read any more.
     pub fn weights_sha256(&self) -> msdcam::Result<String> {
         match &self.file {
-            Some(file) => Ok(msdnet::file::sha256(&msdnet::file::read(file)?.0)),
+            Some(file) => Ok(checksum::sha256(&msdnet::file::read(file)?.0)),
             None => Ok(msdnet::built_in_sha256()),
         }
     }

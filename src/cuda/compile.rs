@@ -8,7 +8,7 @@ use super::cache;
 use super::failure::driver;
 use super::nvrtc::Nvrtc;
 use super::source::source;
-use crate::Result;
+use crate::{Result, checksum};
 
 /// NVRTC's options for compute capability `capability` (90 for 9.0), given those that it can make
 /// machine code for. A chip newer than NVRTC gets PTX, which its driver translates.
@@ -55,7 +55,7 @@ fn key(source: &str, options: &[String], capability: u32, version: (i32, i32)) -
     hash.update(facts.as_bytes());
     hash.update([0]);
     hash.update(source.as_bytes());
-    cache::hex(&hash.finalize())
+    checksum::hex(&hash.finalize())
 }
 
 #[cfg(test)]

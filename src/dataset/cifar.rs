@@ -8,13 +8,12 @@ use std::time::SystemTime;
 
 use super::labelling::Labelling;
 use super::{Format, files};
-use crate::msdnet::weights::CIFAR10;
 use crate::picture::Picture;
 use crate::{Error, Result, image};
 
 mod names;
 
-pub use names::{COARSE, FINE};
+pub use names::{CIFAR10, COARSE, FINE};
 
 /// Side of an image.
 const SIDE: usize = 32;

@@ -7,7 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, Images};
-use crate::msdnet::file::hex;
+use crate::checksum::hex;
 use crate::{Error, Result};
 
 impl Dataset {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{Weights, file};
-use crate::Result;
+use super::Weights;
+use crate::{Result, checksum};
 
 static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
 
@@ -17,5 +17,5 @@ pub fn built_in_weights() -> Result<Weights> {
 
 /// SHA-256 of the file that they come from, in lower-case hexadecimal.
 pub fn built_in_sha256() -> String {
-    file::sha256(FILE)
+    checksum::sha256(FILE)
 }

@@ -3,8 +3,9 @@
 use super::checkpoint::Checkpoint;
 use super::config::{Config, Layout, Stem};
 use super::infer::{Assumed, Shapes, infer};
-use super::weights::{CIFAR10, Precision, Weights, numbered};
+use super::weights::{Precision, Weights, numbered};
 use super::{confirm, file};
+use crate::dataset::cifar;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -122,7 +123,7 @@ pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
     let (config, mut assumed) = architecture(input, &checkpoint.shapes(), options)?;
     let labels = match &options.labels {
         Some(path) => read_labels(path, config.classes)?,
-        None if config.classes == 10 && config.stem == Stem::Cifar => CIFAR10.map(String::from).into(),
+        None if config.classes == 10 && config.stem == Stem::Cifar => cifar::CIFAR10.map(String::from).into(),
         None => numbered(config.classes),
     };
     let usual = Normalization::usual(&config);

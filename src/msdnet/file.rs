@@ -1,7 +1,6 @@
 //! Reading a model file whole, and telling whether it is still the same.
 
 use crate::{Error, Result};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::path::Path;
@@ -71,16 +70,6 @@ impl Stamp {
             _ => Err(Error::refused(path, "file", "the file changed while it was read")),
         }
     }
-}
-
-/// SHA-256 of `bytes` in lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Bytes in lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether both paths lead to one existing file, through links or not.

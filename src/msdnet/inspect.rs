@@ -8,7 +8,7 @@ use super::file;
 use super::infer::{Shapes, infer};
 use super::parts::parts;
 use super::weights::Weights;
-use crate::Result;
+use crate::{Result, checksum};
 use serde::Serialize;
 use std::path::Path;
 
@@ -75,7 +75,7 @@ pub struct Exit {
 /// an error here but a line in [`Inspection::problems`].
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let (bytes, _) = file::read(path)?;
-    let (size, sha256) = (bytes.len(), file::sha256(&bytes));
+    let (size, sha256) = (bytes.len(), checksum::sha256(&bytes));
     if is_safetensors(&bytes) {
         let weights = Weights::from_bytes(path, &bytes)?;
         return Ok(Inspection {

@@ -4,10 +4,12 @@
 //! the words and tables around them, `gallery` the images. Nothing here reads or writes a file.
 
 mod gallery;
+mod headline;
 mod json;
 mod page;
 pub mod plots;
 mod record;
+mod section;
 mod sections;
 mod words;
 

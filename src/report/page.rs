@@ -5,8 +5,10 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use super::gallery::{self, Markup};
-use super::sections::{self, Figure, Section};
-use super::words::{count, name, thousands};
+use super::headline::{self, Figure};
+use super::section::Section;
+use super::sections;
+use super::words::{count, images, name, thousands};
 use super::{Fact, Report};
 use crate::render::Colormap;
 use crate::render::chart::Theme;
@@ -57,7 +59,7 @@ pub fn html(report: &Report) -> String {
         headline: headline(report),
         lead: lead(report),
         notices: &report.notices,
-        figures: report.evaluation.map_or(Vec::new(), sections::figures),
+        figures: report.evaluation.map_or(Vec::new(), headline::figures),
         style: style(&sections),
         sections,
         gallery_text: gallery_text(report),
@@ -76,16 +78,16 @@ pub fn html(report: &Report) -> String {
 
 fn headline(report: &Report) -> String {
     match report.evaluation {
-        Some(evaluation) => sections::headline(evaluation),
+        Some(evaluation) => headline::headline(evaluation),
         None => {
             let exits = count(report.exits.len(), "exit", "exits");
-            format!("What {exits} of the network see in {}", count(report.images, "image", "images"))
+            format!("What {exits} of the network see in {}", images(report.images))
         }
     }
 }
 
 fn lead(report: &Report) -> String {
-    let mut lead = count(report.images, "image", "images");
+    let mut lead = images(report.images);
     if let Some(evaluation) = report.evaluation {
         lead += &format!(" of {}", count(evaluation.classes.len(), "class", "classes"));
         if evaluation.images < report.images {
@@ -100,7 +102,7 @@ fn lead(report: &Report) -> String {
 fn gallery_text(report: &Report) -> String {
     let shown = report.tiles.len();
     let some = if shown < report.shown {
-        format!("{} of {}, evenly chosen. ", thousands(shown as u64), count(report.shown, "image", "images"))
+        format!("{} of {}, evenly chosen. ", thousands(shown as u64), images(report.shown))
     } else {
         String::new()
     };

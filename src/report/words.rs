@@ -3,9 +3,14 @@
 use crate::error::printable;
 use crate::render::chart;
 
-/// `1,234 images`, `1 image`.
+/// So many of something: `count(2, "photo", "photos")` is `2 photos`.
 pub fn count(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n as u64), if n == 1 { one } else { many })
+}
+
+/// `1,234 images`, `1 image`.
+pub fn images(n: usize) -> String {
+    count(n, "image", "images")
 }
 
 /// `12,345`.

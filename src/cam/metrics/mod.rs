@@ -38,6 +38,7 @@ mod settings;
 pub mod spearman;
 pub mod ssim;
 mod summary;
+mod tally;
 
 pub use assessment::{Agreement, Assessment, Measures, RoadPoint};
 pub use assessor::Assessor;
@@ -55,4 +56,5 @@ pub use saliency::Saliency;
 pub use settings::{CurveSettings, RoadSettings, Settings};
 pub use spearman::spearman;
 pub use ssim::ssim;
-pub use summary::{AgreementSummary, MeanCurve, Pointing, PointingSummary, RoadMean, Summary, Tally};
+pub use summary::{AgreementSummary, MeanCurve, PointingSummary, RoadMean, Summary};
+pub use tally::{Pointing, Tally};

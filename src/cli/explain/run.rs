@@ -1,13 +1,12 @@
 //! A run under way: images are read, asked about, drawn and told about, side by side.
 
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-use msdcam::cam::{Study, Target};
+use msdcam::Result;
+use msdcam::cam::Study;
 use msdcam::dataset::{Dataset, Item};
 use msdcam::run::Summary;
-use msdcam::{Error, Result};
 
 use super::Args;
 use super::choosing::{Choosing, Seen};
@@ -92,7 +91,7 @@ pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
             if interrupt.code().is_some() {
                 break;
             }
-            let photos = with_labels(study.target, &items, photos);
+            let photos = images::with_labels(study.target, &items, photos);
             let seen = timings.time(Stage::Run, || match &mut choosing {
                 Some(choosing) => choosing.ask(photos, &mut asker),
                 None => explained(photos, &mut asker),
@@ -112,17 +111,4 @@ fn explained(photos: Vec<Result<Photo>>, asker: &mut Asker) -> Result<Vec<Result
     let answered = images::answer_group(photos, |inputs, labels| asker.ask(inputs, labels))?;
     let explained = |(photo, findings)| (photo, Seen::Explained(findings));
     Ok(answered.into_iter().map(|answered| answered.map(explained)).collect())
-}
-
-/// A photo whose label is to be explained and that has none is an error of its own.
-fn with_labels(target: Target, items: &[Item], photos: Vec<Result<Photo>>) -> Vec<Result<Photo>> {
-    let checked = |(item, photo): (&Item, Result<Photo>)| match photo {
-        Ok(photo) if target == Target::Label && photo.label.is_none() => Err(Error::refused(
-            Path::new(&item.id),
-            "label",
-            "none is known, and it is to be explained (--class label)",
-        )),
-        photo => photo,
-    };
-    items.iter().zip(photos).map(checked).collect()
 }

@@ -1,15 +1,13 @@
 //! Every image measured, in groups, with constant memory.
 
-use std::path::Path;
-
+use msdcam::cam::Study;
 use msdcam::cam::metrics::{self, Assessment, Assessor, Pointing, Settings};
-use msdcam::cam::{Study, Target};
-use msdcam::dataset::{Dataset, Item};
+use msdcam::dataset::Dataset;
 use msdcam::{Error, Result};
 
 use super::objects::Objects;
 use super::{Args, report_failure};
-use crate::cli::images::{self, Photo};
+use crate::cli::images;
 use crate::cli::model::Model;
 use crate::cli::outcome::Tally;
 use crate::cli::timings::Timings;
@@ -50,8 +48,7 @@ pub fn all_images(
     let mut measured = Measured { tally: Tally::default(), rows: Vec::new(), sample: Default::default() };
     std::thread::scope(|scope| {
         for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings) {
-            let photos: Vec<Result<Photo>> =
-                items.iter().zip(photos).map(|(item, photo)| checked(study.target, item, photo)).collect();
+            let photos = images::with_labels(study.target, &items, photos);
             let first = measured.tally.images();
             let numbers: Vec<u64> =
                 (first as u64..).zip(&photos).filter(|(_, p)| p.is_ok()).map(|(number, _)| number).collect();
@@ -80,18 +77,6 @@ pub fn all_images(
     })?;
     bar.finish_and_clear();
     Ok(measured)
-}
-
-/// A photo whose label is to be explained and that has none is an error of its own.
-fn checked(target: Target, item: &Item, photo: Result<Photo>) -> Result<Photo> {
-    match photo {
-        Ok(photo) if target == Target::Label && photo.label.is_none() => Err(Error::refused(
-            Path::new(&item.id),
-            "label",
-            "none is known, and it is to be explained (--class label)",
-        )),
-        photo => photo,
-    }
 }
 
 impl Measured {

@@ -1,6 +1,10 @@
-//! CIFAR-100's class names, in the order of its labels.
+//! Class names of CIFAR-10 and CIFAR-100, in the order of their labels.
 
-/// The 20 superclasses.
+/// The 10 classes of CIFAR-10.
+pub const CIFAR10: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// The 20 superclasses of CIFAR-100.
 pub const COARSE: [&str; 20] = [
     "aquatic_mammals",
     "fish",

@@ -17,7 +17,7 @@ pub use container::{Container, is_safetensors, sniff};
 pub use values::check as check_numbers;
 
 use crate::msdnet::file;
-use crate::{Error, Result};
+use crate::{Error, Result, checksum};
 use pytorch_reader::{PytorchError, PytorchReader};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,7 +80,7 @@ impl Checkpoint {
             Container::Tar => tar_archive::check(&bytes),
         }
         .map_err(at)?;
-        let (sha256, size) = (file::sha256(&bytes), bytes.len() as u64);
+        let (sha256, size) = (checksum::sha256(&bytes), bytes.len() as u64);
         drop(bytes); // the reader opens the file itself; both at once would double the memory
 
         let unreadable = |e: PytorchError| Error::refused(path, "checkpoint", e.to_string());

@@ -99,10 +99,6 @@ impl Weights {
     }
 }
 
-/// Class names of CIFAR-10, in the order of its labels.
-pub const CIFAR10: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-
 /// `0` to `n - 1` as class names.
 pub fn numbered(n: usize) -> Vec<String> {
     (0..n).map(|i| i.to_string()).collect()
