@@ -63,7 +63,8 @@ impl PooledGrad {
 
     /// Scratch numbers that [`PooledGrad::run`] needs.
     pub(super) fn scratch_len(&self) -> usize {
-        (self.terms() + self.classes.count()) * self.weight.padded_channels()
+        let tap_sums = self.taps.map_or(0, |[rows, columns]| rows * columns);
+        (self.classes.count() + tap_sums) * self.weight.padded_channels()
     }
 
     /// At most `parts` parts that make up the whole; their groups are channels of the tap.
