@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::conv::{PackedWeight, Part};
 use super::elementwise;
 use super::gemm::{TransposedKernels, transposed_kernels};
+use super::pages::Arena;
 use super::rows::{RowSum, RowSumKernel};
 use super::simd::Isa;
 use crate::Shape;
@@ -32,10 +33,11 @@ pub(super) struct PooledGrad {
 impl PooledGrad {
     /// Prepares `op`; `packed` is its weight as the forward pass has packed it.
     pub(super) fn new(
+        arena: &mut Arena,
         isa: Isa,
         op: &PooledConv2dGrad,
         params: &[Param],
-        packed: impl FnOnce() -> Arc<PackedWeight>,
+        packed: impl FnOnce(&mut Arena) -> Arc<PackedWeight>,
     ) -> Self {
         let [outputs, inputs, rows, columns] = params[op.weight.index()].dims[..] else {
             unreachable!("a convolution's weight has four dimensions")
@@ -45,11 +47,11 @@ impl PooledGrad {
         if count < rows * columns {
             let sums = op.kernel_sums(params);
             let at = |o: usize, i: usize| sums[(i % count * outputs + o) * inputs + i / count];
-            let weight = PackedWeight::for_transposed(isa, outputs, inputs * count, at);
+            let weight = PackedWeight::for_transposed(arena, isa, outputs, inputs * count, at);
             return PooledGrad { kernels, weight, classes, taps: None, share: 1.0 };
         }
         let share = 1.0 / op.pixels as f32;
-        PooledGrad { kernels, weight: packed(), classes, taps: Some([rows, columns]), share }
+        PooledGrad { kernels, weight: packed(arena), classes, taps: Some([rows, columns]), share }
     }
 
     /// Channels of the tap.

@@ -6,6 +6,7 @@ mod elementwise;
 mod gemm;
 mod linear;
 mod memory;
+mod pages;
 mod pool;
 mod program;
 mod rows;

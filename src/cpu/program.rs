@@ -33,37 +33,67 @@ pub(super) struct Program {
     pub(super) scratch_len: usize,
 }
 
-/// Below this cost, in multiply-adds, cutting a step takes more than it brings.
-const WORTH_CUTTING: u64 = 50_000;
-
 impl Program {
     pub(super) fn new(plan: &Plan, threads: usize, isa: Isa) -> Program {
         let mut program = Program { steps: Vec::new(), levels: Vec::new(), scratch_len: 0 };
         let mut compiler = Compiler::new(plan, isa);
         for level in &plan.levels {
             let mut whole = Vec::new();
-            let mut units: Vec<(u64, Unit)> = Vec::new();
             let mut multiply_adds = 0;
             for job in &level.jobs {
                 let first = program.steps.len();
                 program.steps.extend(job.steps.iter().map(|step| compiler.compile(step)));
                 let steps = &program.steps[first..];
                 multiply_adds += steps.iter().map(CompiledStep::multiply_adds).sum::<u64>();
-                let cost: u64 = steps.iter().map(CompiledStep::cost).sum();
                 whole.push(Unit::Job(first, program.steps.len()));
-                let parts =
-                    if cost >= WORTH_CUTTING && steps.len() == 1 { steps[0].parts(threads) } else { vec![] };
-                if parts.len() > 1 {
-                    let each = cost / parts.len() as u64;
-                    units.extend(parts.into_iter().map(|part| (each, Unit::Part(first, part))));
-                } else {
-                    units.push((cost, Unit::Job(first, program.steps.len())));
-                }
             }
-            program.levels.push(Level { whole, dealt: deal(units, threads), multiply_adds });
+            let dealt = program.share(&whole, threads);
+            program.levels.push(Level { whole, dealt, multiply_adds });
         }
         program.scratch_len = program.steps.iter().map(CompiledStep::scratch_len).max().unwrap_or(0);
         program
+    }
+
+    /// The units of a level cut and dealt out to the threads: as few are cut as make the longest share
+    /// shortest, for the parts of a step together do more than the step.
+    fn share(&self, whole: &[Unit], threads: usize) -> Vec<Vec<Unit>> {
+        let mut units: Vec<(usize, &Unit)> = whole.iter().map(|unit| (self.cost(unit), unit)).collect();
+        units.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
+        let cut_first = |count: usize| {
+            let (cut, left) = units.split_at(count);
+            let parts = cut.iter().flat_map(|&(_, unit)| self.parts(unit, threads));
+            let mut shares =
+                deal(parts.chain(left.iter().map(|&(cost, unit)| (cost, unit.clone()))), threads);
+            // The dearest often wait for memory, which threads share: beside them, others had better compute.
+            shares.iter_mut().skip(1).step_by(2).for_each(|share| share.units.reverse());
+            shares
+        };
+        let longest = |shares: &[Share]| shares.iter().map(|share| share.cost).max();
+        let ways = (0..=if threads > 1 { units.len() } else { 0 }).map(cut_first);
+        let shares = ways.min_by_key(|shares| longest(shares)).expect("cutting nothing is a way");
+        shares.into_iter().map(|share| share.units).collect()
+    }
+
+    /// What `unit` costs, in quarters of a cycle.
+    fn cost(&self, unit: &Unit) -> usize {
+        match unit {
+            Unit::Job(first, end) => self.steps[*first..*end].iter().map(|step| step.cost(None)).sum(),
+            Unit::Part(step, part) => self.steps[*step].cost(Some(part)),
+        }
+    }
+
+    /// At most `parts` units that make up `unit`, with their costs.
+    fn parts(&self, unit: &Unit, parts: usize) -> Vec<(usize, Unit)> {
+        let parts = match *unit {
+            Unit::Job(first, end) if first + 1 == end => self.steps[first].parts(parts),
+            _ => vec![],
+        };
+        if parts.len() < 2 {
+            return vec![(self.cost(unit), unit.clone())];
+        }
+        let Unit::Job(step, _) = *unit else { unreachable!("only whole jobs are cut") };
+        let units = parts.into_iter().map(|part| Unit::Part(step, part));
+        units.map(|unit| (self.cost(&unit), unit)).collect()
     }
 
     /// Runs `unit` for `image`.
@@ -85,15 +115,22 @@ impl Program {
     }
 }
 
-/// Longest unit first, each to the thread with the least work so far.
-fn deal(mut units: Vec<(u64, Unit)>, threads: usize) -> Vec<Vec<Unit>> {
+/// What one thread does in a level.
+#[derive(Clone, Default)]
+struct Share {
+    cost: usize,
+    units: Vec<Unit>,
+}
+
+/// Dearest unit first, each to the thread with the least work so far.
+fn deal(units: impl Iterator<Item = (usize, Unit)>, threads: usize) -> Vec<Share> {
+    let mut units: Vec<(usize, Unit)> = units.collect();
     units.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
-    let mut dealt = vec![Vec::new(); threads];
-    let mut load = vec![0; threads];
+    let mut shares = vec![Share::default(); threads];
     for (cost, unit) in units {
-        let thread = (0..threads).min_by_key(|&t| load[t]).expect("at least one thread");
-        load[thread] += cost;
-        dealt[thread].push(unit);
+        let share = shares.iter_mut().min_by_key(|share| share.cost).expect("at least one thread");
+        share.cost += cost;
+        share.units.push(unit);
     }
-    dealt
+    shares
 }

@@ -58,25 +58,36 @@ pub(super) const MAX_LANES: usize = 16;
 /// the numbers that they touch.
 pub(super) trait Simd: Copy {
     type V: Copy;
+    /// Where each number of a permutation comes from.
+    type Index: Copy;
     const LANES: usize;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
-    /// Asks for the cache line of `p`, which may be any address, to be brought near.
+    /// Asks for the cache line of `p`, which may be any address, to be brought into the second-level cache.
     unsafe fn prefetch(p: *const f32);
+    /// The same into the first-level cache.
+    unsafe fn prefetch_near(p: *const f32);
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Stores the first `n` numbers, n <= LANES.
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
+    /// Stores the first `n` numbers, n <= LANES, and perhaps more up to LANES: the shorter a store, the
+    /// rarer it lies across two cache lines.
+    unsafe fn store_at_least(p: *mut f32, v: Self::V, n: usize);
     /// a * b + c.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each pair; `b` where either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// The numbers whose bit of `mask` is set, zero elsewhere.
     unsafe fn keep(v: Self::V, mask: u32) -> Self::V;
-    /// Number `index[i]` of `v` at each place i whose bit of `mask` is set, zero elsewhere.
-    unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V;
+    /// Number `index[i]` at each place i whose bit of `mask` is set, zero elsewhere.
+    unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index;
+    unsafe fn permute(v: Self::V, index: Self::Index) -> Self::V;
     /// Number j of vector i becomes number i of vector j, of the first LANES vectors.
     unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
+    /// The numbers of `a` and `b` in turn: the first half of the result, and the second.
+    unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2];
     /// Every second of the 2 * LANES numbers from `p`.
     unsafe fn load_even(p: *const f32) -> Self::V;
 }
@@ -87,6 +98,7 @@ pub(super) struct Portable;
 
 impl Simd for Portable {
     type V = [f32; 8];
+    type Index = ([u32; MAX_LANES], u32);
     const LANES: usize = 8;
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
@@ -99,6 +111,8 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
     #[inline(always)]
+    unsafe fn prefetch_near(_: *const f32) {}
+    #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
         unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
     }
@@ -107,6 +121,10 @@ impl Simd for Portable {
         for (i, x) in v.into_iter().enumerate().take(n) {
             unsafe { p.add(i).write(x) }
         }
+    }
+    #[inline(always)]
+    unsafe fn store_at_least(p: *mut f32, v: Self::V, _: usize) {
+        unsafe { Self::store(p, v) }
     }
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -121,11 +139,19 @@ impl Simd for Portable {
         std::array::from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
     unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
         std::array::from_fn(|i| if mask >> i & 1 == 1 { v[i] } else { 0.0 })
     }
     #[inline(always)]
-    unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
+    unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index {
+        (*index, mask)
+    }
+    #[inline(always)]
+    unsafe fn permute(v: Self::V, (index, mask): Self::Index) -> Self::V {
         std::array::from_fn(|i| if mask >> i & 1 == 1 { v[index[i] as usize % 8] } else { 0.0 })
     }
     #[inline(always)]
@@ -134,6 +160,11 @@ impl Simd for Portable {
         for (i, row) in rows.iter_mut().enumerate().take(8) {
             *row = std::array::from_fn(|j| old[j][i]);
         }
+    }
+    #[inline(always)]
+    unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2] {
+        let number = |i: usize| [a, b][i % 2][i / 2];
+        [std::array::from_fn(number), std::array::from_fn(|i| number(8 + i))]
     }
     #[inline(always)]
     unsafe fn load_even(p: *const f32) -> Self::V {
@@ -152,6 +183,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = __m256;
+        type Index = (__m256i, __m256);
         const LANES: usize = 8;
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self::V {
@@ -166,6 +198,10 @@ mod x86 {
             unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
         #[inline(always)]
+        unsafe fn prefetch_near(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+        #[inline(always)]
         unsafe fn store(p: *mut f32, v: Self::V) {
             unsafe { _mm256_storeu_ps(p, v) }
         }
@@ -175,6 +211,15 @@ mod x86 {
                 let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
                 let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane);
                 _mm256_maskstore_ps(p, mask, v)
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_at_least(p: *mut f32, v: Self::V, n: usize) {
+            unsafe {
+                match n {
+                    0..=4 => _mm_storeu_ps(p, _mm256_castps256_ps128(v)),
+                    _ => _mm256_storeu_ps(p, v),
+                }
             }
         }
         #[inline(always)]
@@ -190,6 +235,10 @@ mod x86 {
             unsafe { _mm256_add_ps(a, b) }
         }
         #[inline(always)]
+        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm256_sub_ps(a, b) }
+        }
+        #[inline(always)]
         unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
             unsafe {
                 let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
@@ -198,11 +247,15 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
+        unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index {
             unsafe {
-                let index = _mm256_loadu_si256(index.as_ptr().cast());
-                Self::keep(_mm256_permutevar8x32_ps(v, index), mask)
+                let all = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+                (_mm256_loadu_si256(index.as_ptr().cast()), Self::keep(all, mask))
             }
+        }
+        #[inline(always)]
+        unsafe fn permute(v: Self::V, (index, kept): Self::Index) -> Self::V {
+            unsafe { _mm256_and_ps(_mm256_permutevar8x32_ps(v, index), kept) }
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
@@ -227,6 +280,13 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2] {
+            unsafe {
+                let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+            }
+        }
+        #[inline(always)]
         unsafe fn load_even(p: *const f32) -> Self::V {
             unsafe {
                 let (a, b) = (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)));
@@ -242,6 +302,7 @@ mod x86 {
 
     impl Simd for Avx512 {
         type V = __m512;
+        type Index = (__m512i, __mmask16);
         const LANES: usize = 16;
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self::V {
@@ -256,6 +317,10 @@ mod x86 {
             unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         }
         #[inline(always)]
+        unsafe fn prefetch_near(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+        #[inline(always)]
         unsafe fn store(p: *mut f32, v: Self::V) {
             unsafe { _mm512_storeu_ps(p, v) }
         }
@@ -263,6 +328,16 @@ mod x86 {
         unsafe fn store_first(p: *mut f32, v: Self::V, n: usize) {
             let mask = ((1_u32 << n) - 1) as __mmask16;
             unsafe { _mm512_mask_storeu_ps(p, mask, v) }
+        }
+        #[inline(always)]
+        unsafe fn store_at_least(p: *mut f32, v: Self::V, n: usize) {
+            unsafe {
+                match n {
+                    0..=4 => _mm_storeu_ps(p, _mm512_castps512_ps128(v)),
+                    5..=8 => _mm256_storeu_ps(p, _mm512_castps512_ps256(v)),
+                    _ => _mm512_storeu_ps(p, v),
+                }
+            }
         }
         #[inline(always)]
         unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -277,15 +352,20 @@ mod x86 {
             unsafe { _mm512_add_ps(a, b) }
         }
         #[inline(always)]
+        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+        #[inline(always)]
         unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
             unsafe { _mm512_maskz_mov_ps(mask as __mmask16, v) }
         }
         #[inline(always)]
-        unsafe fn permute(v: Self::V, index: &[u32; MAX_LANES], mask: u32) -> Self::V {
-            unsafe {
-                let index = _mm512_loadu_si512(index.as_ptr().cast());
-                _mm512_maskz_permutexvar_ps(mask as __mmask16, index, v)
-            }
+        unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index {
+            unsafe { (_mm512_loadu_si512(index.as_ptr().cast()), mask as __mmask16) }
+        }
+        #[inline(always)]
+        unsafe fn permute(v: Self::V, (index, mask): Self::Index) -> Self::V {
+            unsafe { _mm512_maskz_permutexvar_ps(mask, index, v) }
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
@@ -314,6 +394,14 @@ mod x86 {
                     rows[4 + c] = _mm512_shuffle_f32x4::<0b10_00_10_00>(odd, odd2);
                     rows[12 + c] = _mm512_shuffle_f32x4::<0b11_01_11_01>(odd, odd2);
                 }
+            }
+        }
+        #[inline(always)]
+        unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2] {
+            unsafe {
+                let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+                [_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b)]
             }
         }
         #[inline(always)]

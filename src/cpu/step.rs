@@ -4,8 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cam::{self, CamStep, PooledGrad};
-use super::conv::{FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, PackedWeight, Part};
+use super::conv::{
+    Conv2dTiles, FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, PackedWeight, Part, WinogradConv2d,
+    WinogradTiles,
+};
 use super::memory::Memory;
+use super::pages::Arena;
 use super::simd::Isa;
 use super::{elementwise, gemm, linear, pool, rows, scores};
 use crate::Shape;
@@ -24,21 +28,41 @@ pub(super) struct CompiledStep {
 pub(super) struct Compiler<'a> {
     plan: &'a Plan,
     isa: Isa,
-    packed: HashMap<ParamId, Arc<PackedWeight>>,
+    arena: Arena,
+    packed: Packed,
 }
 
-/// What a step costs beside its work, in multiply-adds.
-const STEP_COST: u64 = 5_000;
-/// What it costs to bring a weight from memory, and again while the caches hold it, in multiply-adds.
-const WEIGHT_COST: u64 = 11;
-const WEIGHT_AGAIN_COST: u64 = 5;
-/// What a pixel of a heat map costs, in multiply-adds.
-const HEAT_COST: u64 = 60;
+/// Weights that are packed already.
+#[derive(Default)]
+struct Packed(HashMap<ParamId, Arc<PackedWeight>>);
+
+impl Packed {
+    /// A convolution's weight as the forward pass has packed it, or packed anew where that is of no use.
+    fn get(&mut self, arena: &mut Arena, isa: Isa, id: ParamId, plan: &Plan) -> Arc<PackedWeight> {
+        let param = &plan.params[id.index()];
+        let usable = self.0.get(&id).filter(|packed| packed.is_transposable(isa)).cloned();
+        let pack = || {
+            let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
+            PackedWeight::for_transposed(arena, isa, channels, k, |o, i| param.data[o * k + i])
+        };
+        let packed = usable.unwrap_or_else(pack);
+        self.0.insert(id, Arc::clone(&packed));
+        packed
+    }
+}
+
+/// What a step costs beside its work, in quarters of a cycle.
+const STEP_COST: usize = 600;
+/// What it costs to bring a weight again while the third-level cache holds it, in quarters of a cycle.
+const WEIGHT_AGAIN_COST: usize = 1;
+/// What a pixel of a heat map costs, in quarters of a cycle.
+const HEAT_COST: usize = 8;
 
 /// What a step needs of the weights.
 enum Constants {
     Nothing,
     Conv2d(PackedConv2d),
+    WinogradConv2d(WinogradConv2d),
     Conv2dGrad(PackedConv2dGrad),
     FewPixelConv2dGrad(FewPixelConv2dGrad),
     PooledGrad(PooledGrad),
@@ -51,29 +75,18 @@ enum Constants {
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(plan: &'a Plan, isa: Isa) -> Self {
-        Compiler { plan, isa, packed: HashMap::new() }
+        let weights: usize = plan.params.iter().map(|param| param.data.len()).sum();
+        Compiler { plan, isa, arena: Arena::new(weights), packed: Packed::default() }
     }
 
     fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
         &self.plan.params[id.index()].data
     }
 
-    /// A convolution's weight as the forward pass has packed it, or packed anew where that is of no use.
-    fn packed(&mut self, id: ParamId) -> Arc<PackedWeight> {
-        let (isa, param) = (self.isa, &self.plan.params[id.index()]);
-        let usable = self.packed.get(&id).filter(|packed| packed.is_transposable(isa)).cloned();
-        let pack = || {
-            let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
-            PackedWeight::for_transposed(isa, channels, k, |o, i| param.data[o * k + i])
-        };
-        let packed = usable.unwrap_or_else(pack);
-        self.packed.insert(id, Arc::clone(&packed));
-        packed
-    }
-
     fn pooled(&mut self, op: &PooledConv2dGrad) -> PooledGrad {
-        let (isa, plan) = (self.isa, self.plan);
-        PooledGrad::new(isa, op, &plan.params, || self.packed(op.weight))
+        let Compiler { plan, isa, arena, packed } = self;
+        let weight = |arena: &mut Arena| packed.get(arena, *isa, op.weight, plan);
+        PooledGrad::new(arena, *isa, op, &plan.params, weight)
     }
 
     /// Makes one step ready.
@@ -90,24 +103,33 @@ impl<'a> Compiler<'a> {
         match &step.op {
             Op::Conv2d(op) => {
                 let shapes = [step.inputs[0].shape, step.output.shape];
-                let bias = op.bias.map(|id| &self.data(id)[..]);
-                let conv = PackedConv2d::new(isa, op, shapes, self.data(op.weight), bias);
-                self.packed.insert(op.weight, Arc::clone(conv.weight()));
+                let (weight, bias) = (self.data(op.weight), op.bias.map(|id| &self.data(id)[..]));
+                let tiles = Conv2dTiles::new(isa, op, shapes);
+                let wins = |other: &WinogradTiles| other.cost(other.whole()) < tiles.cost(tiles.whole());
+                if let Some(tiles) = WinogradTiles::new(isa, op, shapes).filter(wins) {
+                    let conv = WinogradConv2d::new(&mut self.arena, isa, op, tiles, weight, bias);
+                    return Constants::WinogradConv2d(conv);
+                }
+                let conv = PackedConv2d::new(&mut self.arena, op, tiles, weight, bias);
+                self.packed.0.insert(op.weight, Arc::clone(conv.weight()));
                 Constants::Conv2d(conv)
             }
             Op::Linear(op) => {
                 let shapes = [&step.inputs[0], &step.output].map(|slot| Shape::vector(slot.shape.len()));
                 let conv = linear::as_conv2d(op, shapes);
-                let bias = Some(&self.data(op.bias)[..]);
-                Constants::Conv2d(PackedConv2d::new(isa, &conv, shapes, self.data(op.weight), bias))
+                let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
+                let tiles = Conv2dTiles::new(isa, &conv, shapes);
+                Constants::Conv2d(PackedConv2d::new(&mut self.arena, &conv, tiles, weight, bias))
             }
             Op::Conv2dGrad(op) => {
                 let grad = step.inputs[0].shape;
                 if few(grad.plane()) {
-                    let (kernels, weight) = (gemm::transposed_kernels(isa), self.packed(op.weight));
+                    let weight = self.packed.get(&mut self.arena, isa, op.weight, self.plan);
+                    let kernels = gemm::transposed_kernels(isa);
                     Constants::FewPixelConv2dGrad(FewPixelConv2dGrad::new(kernels, op, grad, weight))
                 } else {
-                    Constants::Conv2dGrad(PackedConv2dGrad::new(isa, op, grad, self.data(op.weight)))
+                    let weight = self.data(op.weight);
+                    Constants::Conv2dGrad(PackedConv2dGrad::new(&mut self.arena, isa, op, grad, weight))
                 }
             }
             Op::BatchNorm(op) => Constants::Affine(narrow(op.affine(&self.plan.params))),
@@ -132,31 +154,46 @@ impl CompiledStep {
         self.step.multiply_adds()
     }
 
-    /// What the step costs, in multiply-adds of a convolution at full speed. Where each weight
-    /// serves few pixels, bringing it from memory is what takes the time; other steps are as
-    /// long as what they read and write.
-    pub(super) fn cost(&self) -> u64 {
+    /// What the step costs, or one part of it, in quarters of a cycle. Where each weight serves few pixels,
+    /// bringing it from memory is what takes the time; steps without weights are as long as what they
+    /// read and write.
+    pub(super) fn cost(&self, part: Option<&Part>) -> usize {
         let step = &self.step;
+        let weights = self.multiply_adds() as usize;
+        // A part's share of channels.
+        let shared = |cost: usize, whole: &Part| match part {
+            Some(part) => cost * part.groups.len() / whole.groups.len(),
+            None => cost,
+        };
+        let channels = |c: usize| Part { groups: 0..c, pixels: 0..0 };
         let work = match (&self.constants, &step.op) {
-            (Constants::Conv2d(conv), _) => {
-                self.multiply_adds().max(WEIGHT_COST * (conv.weight().k * conv.weight().channels) as u64)
-            }
+            (Constants::Conv2d(conv), _) => conv.tiles.cost(part.unwrap_or(conv.tiles.whole())),
+            (Constants::WinogradConv2d(conv), _) => conv.tiles.cost(part.unwrap_or(conv.tiles.whole())),
             // Four pixels for each weight.
-            (Constants::FewPixelConv2dGrad(_), _) => WEIGHT_AGAIN_COST * self.multiply_adds() / 4,
+            (Constants::FewPixelConv2dGrad(conv), _) => shared(WEIGHT_AGAIN_COST * weights / 4, conv.whole()),
+            (Constants::Conv2dGrad(conv), _) => shared(weights / 8, conv.whole()),
             // Of a one-hot gradient, one row counts.
-            (_, Op::LinearGrad(_)) => step.output.shape.len() as u64,
-            (Constants::PooledGrad(_) | Constants::Cam(_), _) => WEIGHT_AGAIN_COST * self.multiply_adds(),
-            (_, Op::Heat(_)) => HEAT_COST * step.output.shape.len() as u64,
-            _ => self.multiply_adds(),
+            (_, Op::LinearGrad(_)) => step.output.shape.len() / 8,
+            (Constants::PooledGrad(_), _) => {
+                shared(WEIGHT_AGAIN_COST * weights, &channels(step.output.shape.len()))
+            }
+            (Constants::Cam(_), _) => shared(WEIGHT_AGAIN_COST * weights, &channels(step.inputs[1].shape.c)),
+            (_, Op::Heat(_)) => HEAT_COST * step.output.shape.len(),
+            (_, Op::MaxPool(_)) => {
+                let windows = step.inputs[0].shape.len() + step.output.shape.len();
+                shared(windows, &channels(step.output.shape.c))
+            }
+            _ => weights / 8,
         };
         let read: usize = step.inputs.iter().map(|slot| slot.shape.len()).sum();
-        STEP_COST + work + 2 * (read + step.output.shape.len()) as u64
+        STEP_COST + work + (read + step.output.shape.len()) / 4
     }
 
     /// Scratch numbers that the step needs.
     pub(super) fn scratch_len(&self) -> usize {
         match &self.constants {
-            Constants::Conv2d(conv) => conv.scratch_len(),
+            Constants::Conv2d(conv) => conv.tiles.scratch_len(),
+            Constants::WinogradConv2d(conv) => conv.tiles.scratch_len(),
             Constants::Conv2dGrad(conv) => conv.scratch_len(),
             Constants::FewPixelConv2dGrad(conv) => conv.scratch_len(),
             Constants::PooledGrad(pooled) => pooled.scratch_len(),
@@ -173,7 +210,8 @@ impl CompiledStep {
     /// The step cut into at most `parts`; empty where it cannot be cut.
     pub(super) fn parts(&self, parts: usize) -> Vec<Part> {
         match &self.constants {
-            Constants::Conv2d(conv) => conv.parts(parts),
+            Constants::Conv2d(conv) => conv.tiles.parts(parts),
+            Constants::WinogradConv2d(conv) => conv.tiles.parts(parts),
             Constants::Conv2dGrad(conv) => conv.parts(parts),
             Constants::FewPixelConv2dGrad(conv) => conv.parts(parts),
             Constants::PooledGrad(pooled) => pooled.parts(parts),
@@ -194,7 +232,11 @@ impl CompiledStep {
         match &self.constants {
             Constants::Conv2d(conv) => {
                 // SAFETY: the caller's promise.
-                unsafe { conv.run(part.unwrap_or(conv.whole()), input(0), output, scratch) };
+                unsafe { conv.run(part.unwrap_or(conv.tiles.whole()), input(0), output, scratch) };
+            }
+            Constants::WinogradConv2d(conv) => {
+                // SAFETY: the caller's promise.
+                unsafe { conv.run(part.unwrap_or(conv.tiles.whole()), input(0), output, scratch) };
             }
             Constants::FewPixelConv2dGrad(conv) => {
                 let gate = (step.inputs.len() > 1).then(|| input(1));

@@ -2,41 +2,34 @@
 
 use std::sync::Arc;
 
+use super::Part;
 use super::pack::{self, Layout, PackKernel};
-use super::weight::{PackedWeight, choose_kernel};
-use super::{Part, cut};
+use super::weight::{PackedWeight, choose_kernel, weight_cost};
 use crate::Shape;
 use crate::cpu::gemm::{self, OVERREAD, Tile, TileKernel};
+use crate::cpu::pages::Arena;
 use crate::cpu::simd::Isa;
 use crate::graph::ops::Conv2d;
 
 /// Packed bands are kept below this many numbers, so that they stay in the second-level cache.
 const BAND_LEN: usize = 128 * 1024;
 
-/// A convolution with its weights packed for one kind of CPU.
-pub(in super::super) struct PackedConv2d {
-    weight: Arc<PackedWeight>,
+/// How a convolution is cut into tiles on one kind of CPU: everything but its weights.
+pub(in super::super) struct Conv2dTiles {
     kernel: TileKernel,
+    /// Terms of each sum.
+    k: usize,
     offsets: Vec<u32>,
     bands: Option<(Layout, PackKernel)>,
     output: Shape,
-    relu: bool,
     whole: Part,
 }
 
-impl PackedConv2d {
-    /// Packs `op`, which reads `input` and writes `output`.
-    pub(in super::super) fn new(
-        isa: Isa,
-        op: &Conv2d,
-        [input, output]: [Shape; 2],
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Self {
-        let kernel =
-            choose_kernel(gemm::kernels(isa), op.channels * op.window.area(), op.out, output.plane());
+impl Conv2dTiles {
+    /// Tiles for `op`, which reads `input` and writes `output`.
+    pub(in super::super) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Self {
         let k = op.channels * op.window.area();
-        let weight = Arc::new(PackedWeight::new(&kernel, op.out, k, |o, i| weight[o * k + i], bias));
+        let kernel = choose_kernel(gemm::kernels(isa), k, op.out, output.plane());
         let (offsets, bands) = if op.window.is_pointwise() {
             ((0..k).map(|i| (i * input.plane()) as u32).collect(), None)
         } else {
@@ -47,13 +40,8 @@ impl PackedConv2d {
             let layout = Layout::new(isa, op.window, input, output.w, band);
             (layout.offsets(), Some((layout, pack::kernel(isa))))
         };
-        let whole = Part { groups: 0..weight.groups(), pixels: 0..output.plane() };
-        PackedConv2d { weight, kernel, offsets, bands, output, relu: op.relu, whole }
-    }
-
-    /// The packed weight, to be shared with the gradient.
-    pub(in super::super) fn weight(&self) -> &Arc<PackedWeight> {
-        &self.weight
+        let whole = Part { groups: 0..op.out.div_ceil(kernel.channels), pixels: 0..output.plane() };
+        Conv2dTiles { kernel, k, offsets, bands, output, whole }
     }
 
     /// The one part that is everything.
@@ -61,7 +49,7 @@ impl PackedConv2d {
         &self.whole
     }
 
-    /// Scratch numbers that [`PackedConv2d::run`] needs.
+    /// Scratch numbers that a run needs.
     pub(in super::super) fn scratch_len(&self) -> usize {
         self.bands.as_ref().map_or(0, |(layout, _)| layout.len() + OVERREAD)
     }
@@ -69,28 +57,50 @@ impl PackedConv2d {
     /// At most `parts` parts that make up the whole: some pixels of all channels or all pixels
     /// of some channels, whichever has the shorter longest part.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
-        let Part { groups, pixels } = self.whole.clone();
-        let step = if self.bands.is_some() { self.output.w } else { self.kernel.step };
-        let by_pixels = cut(pixels.len(), step, parts).into_iter();
-        let by_pixels: Vec<Part> = by_pixels.map(|pixels| Part { groups: groups.clone(), pixels }).collect();
-        let by_groups = cut(groups.len(), 1, parts).into_iter();
-        let by_groups: Vec<Part> = by_groups.map(|groups| Part { groups, pixels: pixels.clone() }).collect();
-        let longest = |parts: &[Part]| parts.iter().map(|part| self.cost(part)).max();
-        if longest(&by_groups) < longest(&by_pixels) { by_groups } else { by_pixels }
+        let rows = if self.bands.is_some() { self.output.w } else { self.kernel.step };
+        self.whole.cut(rows, parts, |part| self.cost(part))
     }
 
     /// What a part costs, in quarters of a cycle.
-    fn cost(&self, part: &Part) -> usize {
+    pub(in super::super) fn cost(&self, part: &Part) -> usize {
         let rows = part.pixels.len().div_ceil(self.output.w);
         let packing = self.bands.as_ref().map_or(0, |(layout, _)| layout.cost(rows));
-        packing + self.kernel.cost(self.weight.k, part.groups.len(), part.pixels.len())
+        let sums = self.kernel.cost(self.k, part.groups.len(), part.pixels.len());
+        packing + sums.max(weight_cost(part.groups.len() * self.kernel.channels * self.k))
+    }
+}
+
+/// A convolution with its weights packed for one kind of CPU.
+pub(in super::super) struct PackedConv2d {
+    pub(in super::super) tiles: Conv2dTiles,
+    weight: Arc<PackedWeight>,
+    relu: bool,
+}
+
+impl PackedConv2d {
+    /// Packs the weights of `op` for its tiles.
+    pub(in super::super) fn new(
+        arena: &mut Arena,
+        op: &Conv2d,
+        tiles: Conv2dTiles,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        let at = |o: usize, i: usize| weight[o * tiles.k + i];
+        let weight = Arc::new(PackedWeight::new(arena, &tiles.kernel, op.out, tiles.k, at, bias));
+        PackedConv2d { tiles, weight, relu: op.relu }
+    }
+
+    /// The packed weight, to be shared with the gradient.
+    pub(in super::super) fn weight(&self) -> &Arc<PackedWeight> {
+        &self.weight
     }
 
     /// Computes one part for one image.
     ///
     /// # Safety
     /// `input` and `output` are the step's slots, with [`OVERREAD`] readable numbers around the
-    /// input; `scratch` has `scratch_len()` numbers; nobody else writes the part.
+    /// input; `scratch` has the tiles' `scratch_len()` numbers; nobody else writes the part.
     pub(in super::super) unsafe fn run(
         &self,
         part: &Part,
@@ -98,28 +108,29 @@ impl PackedConv2d {
         output: *mut f32,
         scratch: *mut f32,
     ) {
-        let Some((layout, pack)) = &self.bands else {
+        let Some((layout, pack)) = &self.tiles.bands else {
             // SAFETY: every pixel of every channel lies in the input.
-            unsafe { self.tiles(part, input.add(part.pixels.start), output) };
+            unsafe { self.band(part, input.add(part.pixels.start), output) };
             return;
         };
-        let width = self.output.w;
+        let width = self.tiles.output.w;
         let (first, end) = (part.pixels.start / width, part.pixels.end / width);
         for row in (first..end).step_by(layout.band()) {
             let rows = row..(row + layout.band()).min(end);
             let band = Part { groups: part.groups.clone(), pixels: rows.start * width..rows.end * width };
             // SAFETY: the scratch holds a packed band.
             unsafe {
-                pack(layout, input, row, scratch);
-                self.tiles(&band, scratch, output);
+                pack(layout, layout.channels(), input, row, scratch);
+                self.band(&band, scratch, output);
             }
         }
     }
 
     /// Computes `part`, whose first pixel is at `x`.
-    unsafe fn tiles(&self, part: &Part, x: *const f32, output: *mut f32) {
-        let plane = self.output.plane();
-        for first in part.pixels.clone().step_by(self.kernel.pixels()) {
+    unsafe fn band(&self, part: &Part, x: *const f32, output: *mut f32) {
+        let Conv2dTiles { kernel, offsets, .. } = &self.tiles;
+        let plane = self.tiles.output.plane();
+        for first in part.pixels.clone().step_by(kernel.pixels()) {
             for group in part.groups.clone() {
                 let (weight, bias, channels) = self.weight.group(group);
                 // SAFETY: the tile's channels and pixels lie in the output, its taps in the input.
@@ -127,16 +138,16 @@ impl PackedConv2d {
                     let tile = Tile {
                         weight: weight.as_ptr(),
                         x: x.add(first - part.pixels.start),
-                        offsets: self.offsets.as_ptr(),
+                        offsets: offsets.as_ptr(),
                         k: self.weight.k,
                         bias: bias.as_ptr(),
                         out: output.add(group * self.weight.group_channels() * plane + first),
                         out_stride: plane,
                         channels,
-                        pixels: self.kernel.pixels().min(part.pixels.end - first),
+                        pixels: kernel.pixels().min(part.pixels.end - first),
                         relu: self.relu,
                     };
-                    self.kernel.run(&tile);
+                    kernel.run(&tile);
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::weight::{PackedWeight, choose_kernel};
 use crate::Shape;
 use crate::cpu::elementwise;
 use crate::cpu::gemm::{self, OVERREAD, Tile, TileKernel};
+use crate::cpu::pages::Arena;
 use crate::cpu::simd::Isa;
 use crate::graph::ops::{Conv2dGrad, ReluRule, Window};
 
@@ -24,11 +25,17 @@ pub(in super::super) struct PackedConv2dGrad {
 
 impl PackedConv2dGrad {
     /// Packs `op`, which reads a gradient of shape `grad`.
-    pub(in super::super) fn new(isa: Isa, op: &Conv2dGrad, grad: Shape, weight: &[f32]) -> Self {
+    pub(in super::super) fn new(
+        arena: &mut Arena,
+        isa: Isa,
+        op: &Conv2dGrad,
+        grad: Shape,
+        weight: &[f32],
+    ) -> Self {
         let taps = op.input.c * op.window.area();
         let kernel = choose_kernel(gemm::kernels(isa), op.out, taps, grad.plane());
         PackedConv2dGrad {
-            weight: PackedWeight::new(&kernel, taps, op.out, |tap, o| weight[o * taps + tap], None),
+            weight: PackedWeight::new(arena, &kernel, taps, op.out, |tap, o| weight[o * taps + tap], None),
             kernel,
             offsets: (0..op.out).map(|o| (o * grad.plane()) as u32).collect(),
             window: op.window,

@@ -5,11 +5,13 @@ mod conv2d_grad;
 mod few_pixels;
 mod pack;
 mod weight;
+mod winograd;
 
-pub(super) use conv2d::PackedConv2d;
+pub(super) use conv2d::{Conv2dTiles, PackedConv2d};
 pub(super) use conv2d_grad::PackedConv2dGrad;
 pub(super) use few_pixels::FewPixelConv2dGrad;
 pub(super) use weight::PackedWeight;
+pub(super) use winograd::{WinogradConv2d, WinogradTiles};
 
 use std::ops::Range;
 
@@ -25,6 +27,18 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// At most `parts` parts that make up this one, which begins at pixel 0 and group 0: some pixels of all
+    /// channels, in multiples of `pixels`, or all pixels of some channels, whichever has the part that
+    /// costs less where it costs most.
+    fn cut(&self, pixels: usize, parts: usize, cost: impl Fn(&Part) -> usize) -> Vec<Part> {
+        let by_pixels = cut(self.pixels.len(), pixels, parts).into_iter();
+        let by_pixels: Vec<Part> = by_pixels.map(|pixels| Part { pixels, ..self.clone() }).collect();
+        let by_groups = cut(self.groups.len(), 1, parts).into_iter();
+        let by_groups: Vec<Part> = by_groups.map(|groups| Part { groups, ..self.clone() }).collect();
+        let longest = |parts: &[Part]| parts.iter().map(&cost).max();
+        if longest(&by_groups) < longest(&by_pixels) { by_groups } else { by_pixels }
+    }
+
     /// At most `parts` parts of whole channels.
     pub(super) fn by_channel(output: Shape, parts: usize) -> Vec<Part> {
         let pixels = 0..output.plane();

@@ -64,6 +64,11 @@ impl Layout {
         Layout { window, input, width, band, rows, lanes, shifts }
     }
 
+    /// Channels of the input.
+    pub(super) fn channels(&self) -> usize {
+        self.input.c
+    }
+
     /// Output rows of the largest band.
     pub(super) fn band(&self) -> usize {
         self.band
@@ -76,7 +81,7 @@ impl Layout {
     }
 
     /// Numbers of one channel of a packed band.
-    fn channel_len(&self) -> usize {
+    pub(super) fn channel_len(&self) -> usize {
         self.window.kernel[1] * self.window.stride[0] * self.run_len()
     }
 
@@ -110,100 +115,86 @@ impl Layout {
     }
 }
 
-/// Packs the band that begins at output row `first` into `packed`.
-pub(super) type PackKernel = unsafe fn(layout: &Layout, input: *const f32, first: usize, packed: *mut f32);
+/// Packs the first `channels` channels of the band that begins at output row `first` into `packed`.
+pub(super) type PackKernel =
+    unsafe fn(layout: &Layout, channels: usize, input: *const f32, first: usize, packed: *mut f32);
 
 /// The packing of one kind of CPU.
 ///
 /// # Safety of the kernel
-/// The CPU is of that kind; `input` is the layout's whole input, readable [`Simd`] vectors
-/// beyond both ends; `packed` has the layout's `len()` numbers and two vectors more.
+/// The CPU is of that kind; `input` has `channels` of the layout's planes, readable [`Simd`] vectors
+/// beyond both ends; `packed` has the layout's numbers of as many channels and two vectors more.
 pub(super) fn kernel(isa: Isa) -> PackKernel {
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl")]
-    unsafe fn avx512(layout: &Layout, input: *const f32, first: usize, packed: *mut f32) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { pack::<Avx512>(layout, input, first, packed) }
-    }
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn avx2(layout: &Layout, input: *const f32, first: usize, packed: *mut f32) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { pack::<Avx2>(layout, input, first, packed) }
+    macro_rules! kernel {
+        ($simd:ty $(, $feature:literal)?) => {{
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn compiled(l: &Layout, channels: usize, input: *const f32, first: usize, packed: *mut f32) {
+                // SAFETY: the caller's promise, passed on.
+                unsafe { pack::<$simd>(l, channels, input, first, packed) }
+            }
+            compiled
+        }};
     }
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512,
+        Isa::Avx512 => kernel!(Avx512, "avx512f,avx512vl"),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2,
-        _ => pack::<Portable>,
+        Isa::Avx2 => kernel!(Avx2, "avx2,fma"),
+        _ => kernel!(Portable),
     }
 }
 
+/// Channels whose rows of one kind are packed together: what their first needs to be found out is then
+/// known for all, and they stay in the first-level cache for the rows of the next kind.
+const TOGETHER: usize = 8;
+
+/// The rows of one window column and remainder that lie inside the image, of some channels:
+/// out[row][x] = from[row][x * stride + column - padding].
+struct Rows {
+    column: usize,
+    from: *const f32,
+    from_step: usize,
+    /// Rows of the layout's width.
+    out: *mut f32,
+    count: usize,
+    channels: usize,
+}
+
 #[inline(always)]
-unsafe fn pack<S: Simd>(layout: &Layout, input: *const f32, first: usize, packed: *mut f32) {
-    let Window { kernel: [_, kw], stride: [sy, _], padding: [py, _] } = layout.window;
-    let run = layout.run_len();
-    for channel in 0..layout.input.c {
-        // SAFETY: within the input's channels, and within the packed band.
-        let (plane, out) = unsafe {
-            (input.add(channel * layout.input.plane()), packed.add(channel * layout.channel_len()))
-        };
+unsafe fn pack<S: Simd>(layout: &Layout, channels: usize, input: *const f32, first: usize, packed: *mut f32) {
+    let Window { kernel: [_, kw], stride: [sy, sx], padding: [py, _] } = layout.window;
+    for channel in (0..channels).step_by(TOGETHER) {
+        let together = TOGETHER.min(channels - channel);
         for remainder in 0..sy {
-            // The rows of this remainder that lie inside the image.
             let start = first * sy + remainder;
             let top = py.saturating_sub(start).div_ceil(sy).min(layout.rows);
             let bottom = (layout.input.h + py).saturating_sub(start).div_ceil(sy).clamp(top, layout.rows);
-            for row in (0..top).chain(bottom..layout.rows) {
-                for column in 0..kw {
-                    // SAFETY: a row of the band. Its last vector may run over its end with zeros,
-                    // into a row that is zero too or is written later, or into the run's slack.
-                    unsafe {
-                        fill::<S>(out.add((column * sy + remainder) * run + row * layout.width), layout.width)
-                    };
-                }
-            }
-            for row in top..bottom {
-                let y = start + row * sy - py;
-                // SAFETY: row y of the image; as above.
+            for column in 0..kw {
+                // SAFETY: rows of the band. A row's last vector may run over its end with zeros, into a row
+                // that is zero too or is written later, or into the run's slack; what is read of the image
+                // may run over both ends of a row, which the caller allows.
                 unsafe {
-                    let out = out.add(remainder * run + row * layout.width);
-                    pack_row::<S>(layout, plane.add(y * layout.input.w), out, sy * run);
-                }
-            }
-        }
-    }
-}
-
-/// One row for every window column: out[column * step + x] = row[x * stride + column - padding].
-#[inline(always)]
-unsafe fn pack_row<S: Simd>(layout: &Layout, row: *const f32, out: *mut f32, step: usize) {
-    let (stride, padding) = (layout.window.stride[1], layout.window.padding[1]);
-    // SAFETY: whole vectors may run over both ends of the row, which the caller allows.
-    unsafe {
-        if layout.input.w <= S::LANES {
-            let pixels = S::load(row);
-            for (column, shifts) in layout.shifts.iter().enumerate() {
-                for (i, shift) in shifts.iter().enumerate() {
-                    let out = out.add(column * step + i * layout.lanes);
-                    S::store(out, S::permute(pixels, &shift.index, shift.mask));
-                }
-            }
-            return;
-        }
-        for (column, shifts) in layout.shifts.iter().enumerate() {
-            for (i, shift) in shifts.iter().enumerate() {
-                let x = i * layout.lanes;
-                let from = row.offset((x * stride + column) as isize - padding as isize);
-                let out = out.add(column * step + x);
-                match stride {
-                    1 => S::store(out, S::keep(S::load(from), shift.mask)),
-                    2 => S::store(out, S::keep(S::load_even(from), shift.mask)),
-                    _ => {
-                        for lane in (0..layout.lanes).filter(|lane| x + lane < layout.width) {
-                            let inside = shift.mask >> lane & 1 == 1;
-                            out.add(lane).write(if inside { *from.add(lane * stride) } else { 0.0 });
+                    let out = packed.add(channel * layout.channel_len());
+                    let out = out.add((column * sy + remainder) * layout.run_len());
+                    for row in (0..top).chain(bottom..layout.rows) {
+                        fill_row::<S>(layout, together, out.add(row * layout.width));
+                    }
+                    let y = (start + top * sy).saturating_sub(py);
+                    let rows = Rows {
+                        column,
+                        from: input.add(channel * layout.input.plane() + y * layout.input.w),
+                        from_step: sy * layout.input.w,
+                        out: out.add(top * layout.width),
+                        count: bottom - top,
+                        channels: together,
+                    };
+                    match (sx, &layout.shifts[column][..]) {
+                        (_, [shift]) if layout.input.w <= S::LANES => {
+                            pack_short_rows::<S>(layout, shift, &rows);
                         }
+                        (1, _) => pack_rows::<S>(layout, &rows, |from| S::load(from)),
+                        (2, _) => pack_rows::<S>(layout, &rows, |from| S::load_even(from)),
+                        _ => pack_number_by_number(layout, &rows),
                     }
                 }
             }
@@ -211,10 +202,84 @@ unsafe fn pack_row<S: Simd>(layout: &Layout, row: *const f32, out: *mut f32, ste
     }
 }
 
+/// Rows that are a vector before and after: one permutation each.
 #[inline(always)]
-unsafe fn fill<S: Simd>(out: *mut f32, width: usize) {
-    for x in (0..width).step_by(S::LANES) {
-        // SAFETY: as in `pack`.
-        unsafe { S::store(out.add(x), S::splat(0.0)) }
+unsafe fn pack_short_rows<S: Simd>(layout: &Layout, shift: &Shift, rows: &Rows) {
+    // SAFETY: as in `pack`. Whole stores of the shortest kind that holds a row.
+    unsafe {
+        let index = S::index(&shift.index, shift.mask);
+        let pixels = |from| S::permute(S::load(from), index);
+        match layout.width {
+            0..=4 => pack_vectors(layout, rows, |from, out| S::store_at_least(out, pixels(from), 4)),
+            5..=8 => pack_vectors(layout, rows, |from, out| S::store_at_least(out, pixels(from), 8)),
+            _ => pack_vectors(layout, rows, |from, out| S::store(out, pixels(from))),
+        }
+    }
+}
+
+/// Rows of one vector; `pack` packs it.
+#[inline(always)]
+unsafe fn pack_vectors(layout: &Layout, rows: &Rows, pack: impl Fn(*const f32, *mut f32)) {
+    for channel in 0..rows.channels {
+        for row in 0..rows.count {
+            // SAFETY: as in `pack`.
+            unsafe {
+                let from = rows.from.add(channel * layout.input.plane() + row * rows.from_step);
+                pack(from, rows.out.add(channel * layout.channel_len() + row * layout.width));
+            }
+        }
+    }
+}
+
+/// Rows of which `load` takes a vector at a time.
+#[inline(always)]
+unsafe fn pack_rows<S: Simd>(layout: &Layout, rows: &Rows, load: impl Fn(*const f32) -> S::V) {
+    let Window { stride: [_, stride], padding: [_, padding], .. } = layout.window;
+    let before = rows.column as isize - padding as isize;
+    for channel in 0..rows.channels {
+        for row in 0..rows.count {
+            // SAFETY: as in `pack`.
+            unsafe {
+                let from =
+                    rows.from.add(channel * layout.input.plane() + row * rows.from_step).offset(before);
+                let out = rows.out.add(channel * layout.channel_len() + row * layout.width);
+                for (i, shift) in layout.shifts[rows.column].iter().enumerate() {
+                    let pixels = S::keep(load(from.add(i * S::LANES * stride)), shift.mask);
+                    S::store(out.add(i * S::LANES), pixels);
+                }
+            }
+        }
+    }
+}
+
+/// Rows of any stride.
+unsafe fn pack_number_by_number(layout: &Layout, rows: &Rows) {
+    let Window { stride: [_, stride], padding: [_, padding], .. } = layout.window;
+    for channel in 0..rows.channels {
+        for row in 0..rows.count {
+            for x in 0..layout.width {
+                let pixel = (x * stride + rows.column).wrapping_sub(padding);
+                // SAFETY: a pixel of the row, and its place.
+                unsafe {
+                    let from = rows.from.add(channel * layout.input.plane() + row * rows.from_step);
+                    let number = if pixel < layout.input.w { *from.add(pixel) } else { 0.0 };
+                    rows.out.add(channel * layout.channel_len() + row * layout.width + x).write(number);
+                }
+            }
+        }
+    }
+}
+
+/// A row of zeros in some channels.
+#[inline(always)]
+unsafe fn fill_row<S: Simd>(layout: &Layout, channels: usize, out: *mut f32) {
+    for channel in 0..channels {
+        for x in (0..layout.width).step_by(S::LANES) {
+            // SAFETY: as in `pack`.
+            unsafe {
+                let out = out.add(channel * layout.channel_len() + x);
+                S::store_at_least(out, S::splat(0.0), (layout.width - x).min(S::LANES));
+            }
+        }
     }
 }

@@ -4,21 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cpu::gemm::{self, TileKernel, Transposed};
-use crate::cpu::memory::wish_for_huge_pages;
+use crate::cpu::pages::{Arena, Numbers};
 use crate::cpu::simd::Isa;
-
-/// Numbers in a cache line.
-const LINE: usize = 16;
 
 /// Weights in groups of the kernel's M output channels: for each group, (k, M) numbers, with
 /// zeros where the last group has fewer channels.
 pub(in super::super) struct PackedWeight {
-    /// (groups, k, M) from number `start`.
-    weight: Vec<f32>,
-    /// Where the first cache line begins: vectors that lie across two lines take twice as long to load.
-    start: usize,
+    /// (groups, k, M).
+    weight: Numbers,
     /// (groups, M).
-    bias: Vec<f32>,
+    bias: Numbers,
     /// Terms of each sum.
     pub(in super::super) k: usize,
     /// Output channels.
@@ -29,6 +24,7 @@ pub(in super::super) struct PackedWeight {
 impl PackedWeight {
     /// Packs `channels` x `k` weights, given by `at(channel, k)`.
     pub(super) fn new(
+        arena: &mut Arena,
         kernel: &TileKernel,
         channels: usize,
         k: usize,
@@ -37,29 +33,28 @@ impl PackedWeight {
     ) -> Self {
         let group = kernel.channels;
         let padded = channels.next_multiple_of(group);
-        let mut weight = vec![0.0; padded * k + LINE];
-        wish_for_huge_pages(&mut weight);
-        let first = weight.as_ptr().align_offset(4 * LINE);
-        let packed = &mut weight[first..];
-        for channel in 0..channels {
-            let start = channel / group * group * k + channel % group;
-            for i in 0..k {
-                packed[start + i * group] = at(channel, i);
+        let weight = arena.numbers(padded * k, |packed| {
+            for channel in 0..channels {
+                let start = channel / group * group * k + channel % group;
+                for i in 0..k {
+                    packed[start + i * group] = at(channel, i);
+                }
             }
-        }
-        let mut padded_bias = bias.map_or(Vec::new(), <[f32]>::to_vec);
-        padded_bias.resize(padded, 0.0);
-        PackedWeight { weight, start: first, bias: padded_bias, k, channels, group }
+        });
+        let given = bias.unwrap_or(&[]);
+        let bias = arena.numbers(padded, |padded| padded[..given.len()].copy_from_slice(given));
+        PackedWeight { weight, bias, k, channels, group }
     }
 
     /// `channels` x `k` weights, given by `at(channel, k)`, packed for their transposed product alone.
     pub(in super::super) fn for_transposed(
+        arena: &mut Arena,
         isa: Isa,
         channels: usize,
         k: usize,
         at: impl Fn(usize, usize) -> f32,
     ) -> Arc<PackedWeight> {
-        Arc::new(PackedWeight::new(gemm::transposable(isa), channels, k, at, None))
+        Arc::new(PackedWeight::new(arena, gemm::transposable(isa), channels, k, at, None))
     }
 
     /// Whether [`PackedWeight::transposed`] can read it: groups are whole vectors.
@@ -76,7 +71,7 @@ impl PackedWeight {
     pub(super) fn group(&self, group: usize) -> (&[f32], &[f32], usize) {
         let first = group * self.group;
         (
-            &self.weight[self.start + first * self.k..][..self.group * self.k],
+            &self.weight[first * self.k..][..self.group * self.k],
             &self.bias[first..][..self.group],
             self.group.min(self.channels - first),
         )
@@ -91,7 +86,7 @@ impl PackedWeight {
         out: *mut f32,
     ) -> Transposed {
         Transposed {
-            weight: self.weight[self.start..].as_ptr(),
+            weight: self.weight.as_ptr(),
             groups: self.groups(),
             group_len: self.group * self.k,
             group_channels: self.group,
@@ -112,6 +107,11 @@ impl PackedWeight {
     pub(super) fn group_channels(&self) -> usize {
         self.group
     }
+}
+
+/// What it costs to bring `weights` weights from memory, in quarters of a cycle.
+pub(super) fn weight_cost(weights: usize) -> usize {
+    weights * 3 / 2
 }
 
 /// The kernel that is done first with `channels` output channels of `pixels` pixels; padding

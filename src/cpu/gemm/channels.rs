@@ -22,7 +22,7 @@ pub(super) unsafe fn tile<S: Simd, const V: usize, const P: usize>(t: &Tile) {
             let mut w = [S::splat(0.0); V];
             for (v, w) in w.iter_mut().enumerate() {
                 *w = S::load(weight.add(v * S::LANES));
-                S::prefetch(weight.wrapping_add(v * S::LANES + AHEAD));
+                S::prefetch_near(weight.wrapping_add(v * S::LANES + AHEAD));
             }
             for (p, sums) in acc.iter_mut().enumerate() {
                 let x = S::splat(*x.add(p));

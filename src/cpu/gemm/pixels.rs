@@ -1,6 +1,6 @@
 //! The tile whose vectors run along the pixels: M output channels by V vectors.
 
-use super::Tile;
+use super::{AHEAD, Tile};
 use crate::cpu::simd::Simd;
 
 /// # Safety
@@ -21,6 +21,7 @@ pub(super) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &Tile) {
             for (v, vector) in pixels.iter_mut().enumerate() {
                 *vector = S::load(x.add(v * S::LANES));
             }
+            S::prefetch(weight.wrapping_add(AHEAD));
             for (m, row) in acc.iter_mut().enumerate() {
                 let w = S::splat(*weight.add(m));
                 for (sum, &vector) in row.iter_mut().zip(&pixels) {

@@ -13,7 +13,7 @@ use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
 /// The most numbers that a unit makes.
 pub(in super::super) const COLUMNS: usize = 4;
 
-/// Units that go through the groups together.
+/// Units of [`COLUMNS`] that go through the groups together: their sums fit the second-level cache.
 const BLOCK: usize = 64;
 
 /// One call.
@@ -54,12 +54,12 @@ pub(in super::super) fn kernels(isa: Isa) -> TransposedKernels {
             $(#[target_feature(enable = $feature)])?
             unsafe fn one(call: &Transposed) {
                 // SAFETY: the caller's promise, passed on.
-                unsafe { product::<$simd, 1>(call) }
+                unsafe { product::<$simd, 1, { BLOCK * 16 }>(call) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn four(call: &Transposed) {
                 // SAFETY: the caller's promise, passed on.
-                unsafe { product::<$simd, COLUMNS>(call) }
+                unsafe { product::<$simd, COLUMNS, BLOCK>(call) }
             }
             TransposedKernels { one, four }
         }};
@@ -76,31 +76,59 @@ pub(in super::super) fn kernels(isa: Isa) -> TransposedKernels {
 /// # Safety
 /// As [`TransposedKernels::one`].
 #[inline(always)]
-unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
-    let vectors = call.group_channels / S::LANES;
-    let row = call.groups * call.group_channels;
+unsafe fn product<S: Simd, const P: usize, const BLOCK: usize>(call: &Transposed) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe {
+        match (P, call.terms * call.group_channels / S::LANES) {
+            (COLUMNS, 2) => blocks::<S, P, BLOCK, 2>(call),
+            (COLUMNS, 4) => blocks::<S, P, BLOCK, 4>(call),
+            (1, 9) => blocks::<S, P, BLOCK, 9>(call),
+            _ => blocks::<S, P, BLOCK, 0>(call),
+        }
+    }
+}
+
+/// Some units' weights in one group, and where to ask for weights ahead.
+struct Units {
+    weight: *const f32,
+    /// Vectors of a unit.
+    vectors: usize,
+    /// Where the weights of the call go on after these.
+    next: *const f32,
+}
+
+impl Units {
+    /// The address to ask for when unit `unit` of `units` begins.
+    #[inline(always)]
+    fn ahead<S: Simd>(&self, unit: usize, units: usize) -> *const f32 {
+        let unit_len = self.vectors * S::LANES;
+        let early = AHEAD.div_ceil(unit_len);
+        match unit + early {
+            inside if inside < units => self.weight.wrapping_add(inside * unit_len),
+            beyond => self.next.wrapping_add((beyond - units) * unit_len),
+        }
+    }
+}
+
+/// All units, BLOCK of them through all groups at a time; N is the number of a unit's vectors, or 0 for any.
+#[inline(always)]
+unsafe fn blocks<S: Simd, const P: usize, const BLOCK: usize, const N: usize>(call: &Transposed) {
+    let unit_len = call.terms * call.group_channels;
+    let weight =
+        |group: usize, unit: usize| call.weight.wrapping_add(group * call.group_len + unit * unit_len);
     for first in (call.first..call.end).step_by(BLOCK) {
         let units = BLOCK.min(call.end - first);
         // SAFETY: the units' weights, the right side and the results, as promised.
         unsafe {
             let mut sums = [[S::splat(0.0); P]; BLOCK];
             for group in 0..call.groups {
-                let mut weight =
-                    call.weight.add(group * call.group_len + first * call.terms * call.group_channels);
-                for sums in sums.iter_mut().take(units) {
-                    let mut acc = *sums;
-                    for term in 0..call.terms {
-                        let right = call.right.add(term * P * row + group * call.group_channels);
-                        for v in 0..vectors {
-                            let w = S::load(weight);
-                            S::prefetch(weight.wrapping_add(AHEAD));
-                            weight = weight.add(S::LANES);
-                            for (p, sum) in acc.iter_mut().enumerate() {
-                                *sum = S::fma(w, S::load(right.add(p * row + v * S::LANES)), *sum);
-                            }
-                        }
-                    }
-                    *sums = acc;
+                let last = group + 1 == call.groups;
+                let next = if last { weight(0, first + units) } else { weight(group + 1, first) };
+                let run = Units { weight: weight(group, first), vectors: unit_len / S::LANES, next };
+                let (right, sums) = (call.right.add(group * call.group_channels), &mut sums[..units]);
+                match N {
+                    0 => add_any::<S, P>(call, &run, right, sums),
+                    _ => add::<S, P, N>(call, &run, right, sums),
                 }
             }
             // The sums of LANES vectors at once.
@@ -117,5 +145,72 @@ unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
                 S::store_first(out.add(i * S::LANES), sum, some.len());
             }
         }
+    }
+}
+
+/// Where vector `vector` of a group's right side begins, column `column`.
+#[inline(always)]
+fn right_of<S: Simd, const P: usize>(call: &Transposed, vector: usize, column: usize) -> usize {
+    let (vectors, row) = (call.group_channels / S::LANES, call.groups * call.group_channels);
+    (vector / vectors * P + column) * row + vector % vectors * S::LANES
+}
+
+/// Adds the products of units of N vectors to their sums. The right side stays in registers: beside
+/// weights that come from memory, loads from the first-level cache are what takes the time.
+#[inline(always)]
+unsafe fn add<S: Simd, const P: usize, const N: usize>(
+    call: &Transposed,
+    units: &Units,
+    right: *const f32,
+    sums: &mut [[S::V; P]],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut held = [[S::splat(0.0); P]; N];
+        for (vector, held) in held.iter_mut().enumerate() {
+            for (column, held) in held.iter_mut().enumerate() {
+                *held = S::load(right.add(right_of::<S, P>(call, vector, column)));
+            }
+        }
+        let count = sums.len();
+        for (unit, sums) in sums.iter_mut().enumerate() {
+            let (weight, ahead) = (units.weight.add(unit * N * S::LANES), units.ahead::<S>(unit, count));
+            let mut acc = *sums;
+            for (vector, held) in held.iter().enumerate() {
+                let w = S::load(weight.add(vector * S::LANES));
+                S::prefetch(ahead.wrapping_add(vector * S::LANES));
+                for (sum, &right) in acc.iter_mut().zip(held) {
+                    *sum = S::fma(w, right, *sum);
+                }
+            }
+            *sums = acc;
+        }
+    }
+}
+
+/// The same for units of any number of vectors.
+#[inline(always)]
+unsafe fn add_any<S: Simd, const P: usize>(
+    call: &Transposed,
+    units: &Units,
+    right: *const f32,
+    sums: &mut [[S::V; P]],
+) {
+    let count = sums.len();
+    for (unit, sums) in sums.iter_mut().enumerate() {
+        let ahead = units.ahead::<S>(unit, count);
+        let mut acc = *sums;
+        for vector in 0..units.vectors {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let w = S::load(units.weight.add((unit * units.vectors + vector) * S::LANES));
+                S::prefetch(ahead.wrapping_add(vector * S::LANES));
+                for (column, sum) in acc.iter_mut().enumerate() {
+                    let right = S::load(right.add(right_of::<S, P>(call, vector, column)));
+                    *sum = S::fma(w, right, *sum);
+                }
+            }
+        }
+        *sums = acc;
     }
 }
