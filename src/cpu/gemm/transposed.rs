@@ -148,13 +148,6 @@ unsafe fn blocks<S: Simd, const P: usize, const BLOCK: usize, const N: usize>(ca
     }
 }
 
-/// Where vector `vector` of a group's right side begins, column `column`.
-#[inline(always)]
-fn right_of<S: Simd, const P: usize>(call: &Transposed, vector: usize, column: usize) -> usize {
-    let (vectors, row) = (call.group_channels / S::LANES, call.groups * call.group_channels);
-    (vector / vectors * P + column) * row + vector % vectors * S::LANES
-}
-
 /// Adds the products of units of N vectors to their sums. The right side stays in registers: beside
 /// weights that come from memory, loads from the first-level cache are what takes the time.
 #[inline(always)]
@@ -166,10 +159,11 @@ unsafe fn add<S: Simd, const P: usize, const N: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
+        let (group, row) = (call.group_channels, call.groups * call.group_channels);
         let mut held = [[S::splat(0.0); P]; N];
-        for (vector, held) in held.iter_mut().enumerate() {
+        for (number, held) in (0..).step_by(S::LANES).zip(&mut held) {
             for (column, held) in held.iter_mut().enumerate() {
-                *held = S::load(right.add(right_of::<S, P>(call, vector, column)));
+                *held = S::load(right.add((number / group * P + column) * row + number % group));
             }
         }
         let count = sums.len();
@@ -196,18 +190,21 @@ unsafe fn add_any<S: Simd, const P: usize>(
     right: *const f32,
     sums: &mut [[S::V; P]],
 ) {
-    let count = sums.len();
+    let (group, row) = (call.group_channels, call.groups * call.group_channels);
+    let (count, unit_len) = (sums.len(), call.terms * group);
     for (unit, sums) in sums.iter_mut().enumerate() {
         let ahead = units.ahead::<S>(unit, count);
         let mut acc = *sums;
-        for vector in 0..units.vectors {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let w = S::load(units.weight.add((unit * units.vectors + vector) * S::LANES));
-                S::prefetch(ahead.wrapping_add(vector * S::LANES));
-                for (column, sum) in acc.iter_mut().enumerate() {
-                    let right = S::load(right.add(right_of::<S, P>(call, vector, column)));
-                    *sum = S::fma(w, right, *sum);
+        for term in 0..call.terms {
+            for channel in (0..group).step_by(S::LANES) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let w = S::load(units.weight.add(unit * unit_len + term * group + channel));
+                    S::prefetch(ahead.wrapping_add(term * group + channel));
+                    for (column, sum) in acc.iter_mut().enumerate() {
+                        let right = S::load(right.add((term * P + column) * row + channel));
+                        *sum = S::fma(w, right, *sum);
+                    }
                 }
             }
         }
