@@ -84,6 +84,10 @@ pub(super) trait Simd: Copy {
     /// Number `index[i]` at each place i whose bit of `mask` is set, zero elsewhere.
     unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index;
     unsafe fn permute(v: Self::V, index: Self::Index) -> Self::V;
+    /// Four vectors summed up to a four of numbers in each LANES / 4th part of a vector.
+    unsafe fn sums_of_four(vectors: [Self::V; 4]) -> Self::V;
+    /// The sums that the first LANES / 4 results of [`Simd::sums_of_four`] stand for, in order.
+    unsafe fn sums_of_fours(fours: [Self::V; MAX_LANES / 4]) -> Self::V;
     /// Number j of vector i becomes number i of vector j, of the first LANES vectors.
     unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
     /// The numbers of `a` and `b` in turn: the first half of the result, and the second.
@@ -155,6 +159,14 @@ impl Simd for Portable {
         std::array::from_fn(|i| if mask >> i & 1 == 1 { v[index[i] as usize % 8] } else { 0.0 })
     }
     #[inline(always)]
+    unsafe fn sums_of_four(vectors: [Self::V; 4]) -> Self::V {
+        std::array::from_fn(|i| vectors[i % 4][i / 4 * 4..][..4].iter().sum())
+    }
+    #[inline(always)]
+    unsafe fn sums_of_fours(fours: [Self::V; MAX_LANES / 4]) -> Self::V {
+        std::array::from_fn(|i| fours[i / 4][i % 4] + fours[i / 4][4 + i % 4])
+    }
+    #[inline(always)]
     unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
         let old = *rows;
         for (i, row) in rows.iter_mut().enumerate().take(8) {
@@ -207,10 +219,23 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn store_first(p: *mut f32, v: Self::V, n: usize) {
+            // In pieces: AMD's CPUs take dozens of steps for a masked store of this kind.
             unsafe {
-                let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-                let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane);
-                _mm256_maskstore_ps(p, mask, v)
+                if n == Self::LANES {
+                    return _mm256_storeu_ps(p, v);
+                }
+                let (mut p, mut left) = (p, _mm256_castps256_ps128(v));
+                if n & 4 != 0 {
+                    _mm_storeu_ps(p, left);
+                    (p, left) = (p.add(4), _mm256_extractf128_ps::<1>(v));
+                }
+                if n & 2 != 0 {
+                    _mm_storel_pd(p.cast(), _mm_castps_pd(left));
+                    (p, left) = (p.add(2), _mm_movehl_ps(left, left));
+                }
+                if n & 1 != 0 {
+                    _mm_store_ss(p, left);
+                }
             }
         }
         #[inline(always)]
@@ -256,6 +281,21 @@ mod x86 {
         #[inline(always)]
         unsafe fn permute(v: Self::V, (index, kept): Self::Index) -> Self::V {
             unsafe { _mm256_and_ps(_mm256_permutevar8x32_ps(v, index), kept) }
+        }
+        #[inline(always)]
+        unsafe fn sums_of_four([a, b, c, d]: [Self::V; 4]) -> Self::V {
+            unsafe {
+                let two = |a, b| _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let (ab, cd) = (two(a, b), two(c, d));
+                let low = _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd);
+                _mm256_add_ps(low, _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd))
+            }
+        }
+        #[inline(always)]
+        unsafe fn sums_of_fours([a, b, ..]: [Self::V; MAX_LANES / 4]) -> Self::V {
+            unsafe {
+                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+            }
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
@@ -366,6 +406,25 @@ mod x86 {
         #[inline(always)]
         unsafe fn permute(v: Self::V, (index, mask): Self::Index) -> Self::V {
             unsafe { _mm512_maskz_permutexvar_ps(mask, index, v) }
+        }
+        #[inline(always)]
+        unsafe fn sums_of_four([a, b, c, d]: [Self::V; 4]) -> Self::V {
+            unsafe {
+                let two = |a, b| _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (ab, cd) = (two(a, b), two(c, d));
+                let low = _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd);
+                _mm512_add_ps(low, _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd))
+            }
+        }
+        #[inline(always)]
+        unsafe fn sums_of_fours([a, b, c, d]: [Self::V; MAX_LANES / 4]) -> Self::V {
+            unsafe {
+                let two = |a, b| {
+                    let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+                    _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b))
+                };
+                two(two(a, b), two(c, d))
+            }
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {

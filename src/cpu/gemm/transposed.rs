@@ -13,9 +13,6 @@ use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
 /// The most numbers that a unit makes.
 pub(in super::super) const COLUMNS: usize = 4;
 
-/// Units of [`COLUMNS`] that go through the groups together: their sums fit the second-level cache.
-const BLOCK: usize = 64;
-
 /// One call.
 pub(in super::super) struct Transposed {
     /// (groups, k, M) numbers, M whole vectors.
@@ -32,7 +29,7 @@ pub(in super::super) struct Transposed {
     pub(in super::super) end: usize,
     /// (terms, P, groups * M) numbers.
     pub(in super::super) right: *const f32,
-    /// (end - first, P) numbers.
+    /// (end - first, P) numbers, readable up to a vector beyond the last.
     pub(in super::super) out: *mut f32,
 }
 
@@ -54,12 +51,12 @@ pub(in super::super) fn kernels(isa: Isa) -> TransposedKernels {
             $(#[target_feature(enable = $feature)])?
             unsafe fn one(call: &Transposed) {
                 // SAFETY: the caller's promise, passed on.
-                unsafe { product::<$simd, 1, { BLOCK * 16 }>(call) }
+                unsafe { product::<$simd, 1>(call) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn four(call: &Transposed) {
                 // SAFETY: the caller's promise, passed on.
-                unsafe { product::<$simd, COLUMNS, BLOCK>(call) }
+                unsafe { product::<$simd, COLUMNS>(call) }
             }
             TransposedKernels { one, four }
         }};
@@ -76,138 +73,113 @@ pub(in super::super) fn kernels(isa: Isa) -> TransposedKernels {
 /// # Safety
 /// As [`TransposedKernels::one`].
 #[inline(always)]
-unsafe fn product<S: Simd, const P: usize, const BLOCK: usize>(call: &Transposed) {
+unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
     // SAFETY: the caller's promise, passed on.
     unsafe {
         match (P, call.terms * call.group_channels / S::LANES) {
-            (COLUMNS, 2) => blocks::<S, P, BLOCK, 2>(call),
-            (COLUMNS, 4) => blocks::<S, P, BLOCK, 4>(call),
-            (1, 9) => blocks::<S, P, BLOCK, 9>(call),
-            _ => blocks::<S, P, BLOCK, 0>(call),
+            (COLUMNS, 2) => groups::<S, P, 2>(call),
+            (COLUMNS, 4) => groups::<S, P, 4>(call),
+            (1, 4) => groups::<S, P, 4>(call),
+            (1, 8) => groups::<S, P, 8>(call),
+            (1, 9) => groups::<S, P, 9>(call),
+            _ => groups::<S, P, 0>(call),
         }
     }
 }
 
-/// Some units' weights in one group, and where to ask for weights ahead.
-struct Units {
-    weight: *const f32,
-    /// Vectors of a unit.
-    vectors: usize,
-    /// Where the weights of the call go on after these.
-    next: *const f32,
-}
-
-impl Units {
-    /// The address to ask for when unit `unit` of `units` begins.
-    #[inline(always)]
-    fn ahead<S: Simd>(&self, unit: usize, units: usize) -> *const f32 {
-        let unit_len = self.vectors * S::LANES;
-        let early = AHEAD.div_ceil(unit_len);
-        match unit + early {
-            inside if inside < units => self.weight.wrapping_add(inside * unit_len),
-            beyond => self.next.wrapping_add((beyond - units) * unit_len),
-        }
-    }
-}
-
-/// All units, BLOCK of them through all groups at a time; N is the number of a unit's vectors, or 0 for any.
+/// All groups, one after another; N is the number of a unit's vectors, or 0 for any.
 #[inline(always)]
-unsafe fn blocks<S: Simd, const P: usize, const BLOCK: usize, const N: usize>(call: &Transposed) {
+unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &Transposed) {
     let unit_len = call.terms * call.group_channels;
+    // Units before the end of a group's from which on the next group's weights are asked for.
+    let early = AHEAD.div_ceil(unit_len);
     let weight =
         |group: usize, unit: usize| call.weight.wrapping_add(group * call.group_len + unit * unit_len);
-    for first in (call.first..call.end).step_by(BLOCK) {
-        let units = BLOCK.min(call.end - first);
+    for group in 0..call.groups {
         // SAFETY: the units' weights, the right side and the results, as promised.
         unsafe {
-            let mut sums = [[S::splat(0.0); P]; BLOCK];
-            for group in 0..call.groups {
-                let last = group + 1 == call.groups;
-                let next = if last { weight(0, first + units) } else { weight(group + 1, first) };
-                let run = Units { weight: weight(group, first), vectors: unit_len / S::LANES, next };
-                let (right, sums) = (call.right.add(group * call.group_channels), &mut sums[..units]);
-                match N {
-                    0 => add_any::<S, P>(call, &run, right, sums),
-                    _ => add::<S, P, N>(call, &run, right, sums),
+            let right = Right::<S, P, N>::new(call, group);
+            let sums = |unit: usize| {
+                let ahead = match unit + early {
+                    inside if inside < call.end => weight(group, inside),
+                    beyond => weight(group + 1, call.first + beyond - call.end),
+                };
+                right.times(weight(group, unit), ahead)
+            };
+            for first in (call.first..call.end).step_by(S::LANES / P) {
+                // Vectors of P results of each unit, then fours of vectors in one, then one vector of results.
+                let mut fours = [S::splat(0.0); MAX_LANES / 4];
+                for (units, four) in (first..call.end).step_by(4 / P).zip(&mut fours[..S::LANES / 4]) {
+                    let mut vectors = [S::splat(0.0); 4];
+                    for (unit, vectors) in (units..call.end).zip(vectors.chunks_exact_mut(P)) {
+                        vectors.copy_from_slice(&sums(unit));
+                    }
+                    *four = S::sums_of_four(vectors);
                 }
-            }
-            // The sums of LANES vectors at once.
-            let flat = std::slice::from_raw_parts(sums.as_ptr().cast::<S::V>(), units * P);
-            let out = call.out.add((first - call.first) * P);
-            for (i, some) in flat.chunks(S::LANES).enumerate() {
-                let mut square = [S::splat(0.0); MAX_LANES];
-                square[..some.len()].copy_from_slice(some);
-                S::transpose(&mut square);
-                let mut sum = square[0];
-                for &vector in &square[1..S::LANES] {
-                    sum = S::add(sum, vector);
+                let (mut results, out) = (S::sums_of_fours(fours), call.out.add((first - call.first) * P));
+                if group > 0 {
+                    results = S::add(S::load(out), results);
                 }
-                S::store_first(out.add(i * S::LANES), sum, some.len());
+                S::store_first(out, results, S::LANES.min((call.end - first) * P));
             }
         }
     }
 }
 
-/// Adds the products of units of N vectors to their sums. The right side stays in registers: beside
-/// weights that come from memory, loads from the first-level cache are what takes the time.
-#[inline(always)]
-unsafe fn add<S: Simd, const P: usize, const N: usize>(
-    call: &Transposed,
-    units: &Units,
-    right: *const f32,
-    sums: &mut [[S::V; P]],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (group, row) = (call.group_channels, call.groups * call.group_channels);
-        let mut held = [[S::splat(0.0); P]; N];
-        for (number, held) in (0..).step_by(S::LANES).zip(&mut held) {
-            for (column, held) in held.iter_mut().enumerate() {
-                *held = S::load(right.add((number / group * P + column) * row + number % group));
+/// The right side's part of one group. Where the number of vectors N is known it stays in registers:
+/// beside weights that come from memory, loads from the first-level cache are what takes the time.
+struct Right<S: Simd, const P: usize, const N: usize> {
+    held: [[S::V; P]; N],
+    start: *const f32,
+    terms: usize,
+    group: usize,
+    row: usize,
+}
+
+impl<S: Simd, const P: usize, const N: usize> Right<S, P, N> {
+    #[inline(always)]
+    unsafe fn new(call: &Transposed, group: usize) -> Self {
+        let (size, row) = (call.group_channels, call.groups * call.group_channels);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let start = call.right.add(group * size);
+            let mut held = [[S::splat(0.0); P]; N];
+            for (number, held) in (0..).step_by(S::LANES).zip(&mut held) {
+                for (column, held) in held.iter_mut().enumerate() {
+                    *held = S::load(start.add((number / size * P + column) * row + number % size));
+                }
             }
+            Right { held, start, terms: call.terms, group: size, row }
         }
-        let count = sums.len();
-        for (unit, sums) in sums.iter_mut().enumerate() {
-            let (weight, ahead) = (units.weight.add(unit * N * S::LANES), units.ahead::<S>(unit, count));
-            let mut acc = *sums;
-            for (vector, held) in held.iter().enumerate() {
+    }
+
+    /// The weights of one unit times this; `ahead` is what to ask for meanwhile.
+    #[inline(always)]
+    unsafe fn times(&self, weight: *const f32, ahead: *const f32) -> [S::V; P] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [S::splat(0.0); P];
+            for (vector, held) in self.held.iter().enumerate() {
                 let w = S::load(weight.add(vector * S::LANES));
                 S::prefetch(ahead.wrapping_add(vector * S::LANES));
-                for (sum, &right) in acc.iter_mut().zip(held) {
+                for (sum, &right) in sums.iter_mut().zip(held) {
                     *sum = S::fma(w, right, *sum);
                 }
             }
-            *sums = acc;
-        }
-    }
-}
-
-/// The same for units of any number of vectors.
-#[inline(always)]
-unsafe fn add_any<S: Simd, const P: usize>(
-    call: &Transposed,
-    units: &Units,
-    right: *const f32,
-    sums: &mut [[S::V; P]],
-) {
-    let (group, row) = (call.group_channels, call.groups * call.group_channels);
-    let (count, unit_len) = (sums.len(), call.terms * group);
-    for (unit, sums) in sums.iter_mut().enumerate() {
-        let ahead = units.ahead::<S>(unit, count);
-        let mut acc = *sums;
-        for term in 0..call.terms {
-            for channel in (0..group).step_by(S::LANES) {
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let w = S::load(units.weight.add(unit * unit_len + term * group + channel));
-                    S::prefetch(ahead.wrapping_add(term * group + channel));
-                    for (column, sum) in acc.iter_mut().enumerate() {
-                        let right = S::load(right.add((term * P + column) * row + channel));
+            if N > 0 {
+                return sums;
+            }
+            for term in 0..self.terms {
+                for channel in (0..self.group).step_by(S::LANES) {
+                    let w = S::load(weight.add(term * self.group + channel));
+                    S::prefetch(ahead.wrapping_add(term * self.group + channel));
+                    for (column, sum) in sums.iter_mut().enumerate() {
+                        let right = S::load(self.start.add((term * P + column) * self.row + channel));
                         *sum = S::fma(w, right, *sum);
                     }
                 }
             }
+            sums
         }
-        *sums = acc;
     }
 }
