@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Part;
-use super::pack::{self, Layout, PackKernel};
+use super::pack::{self, CopyKernel, Layout, PackKernel};
 use super::weight::{PackedWeight, choose_kernel, weight_cost};
 use crate::Shape;
 use crate::cpu::gemm::{self, OVERREAD, Tile, TileKernel};
@@ -14,15 +14,31 @@ use crate::graph::ops::Conv2d;
 /// Packed bands are kept below this many numbers, so that they stay in the second-level cache.
 const BAND_LEN: usize = 128 * 1024;
 
+/// A tile's pixels are copied for as many groups of output channels, and where they are at most so many.
+const COLUMNS_GROUPS: usize = 3;
+const COLUMNS_LEN: usize = 6 * 1024;
+
 /// How a convolution is cut into tiles on one kind of CPU: everything but its weights.
 pub(in super::super) struct Conv2dTiles {
     kernel: TileKernel,
     /// Terms of each sum.
     k: usize,
     offsets: Vec<u32>,
-    bands: Option<(Layout, PackKernel)>,
+    source: Source,
+    input: Shape,
     output: Shape,
     whole: Part,
+}
+
+/// Where tiles read their pixels.
+enum Source {
+    /// Where they are: the windows are single pixels.
+    Input,
+    /// A tile's pixels, channel by channel, so many numbers apart: there they stay in the first-level cache
+    /// for all groups of output channels.
+    Columns(usize, CopyKernel),
+    /// Packed bands.
+    Bands(Layout, PackKernel),
 }
 
 impl Conv2dTiles {
@@ -30,18 +46,25 @@ impl Conv2dTiles {
     pub(in super::super) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Self {
         let k = op.channels * op.window.area();
         let kernel = choose_kernel(gemm::kernels(isa), k, op.out, output.plane());
-        let (offsets, bands) = if op.window.is_pointwise() {
-            ((0..k).map(|i| (i * input.plane()) as u32).collect(), None)
+        let groups = op.out.div_ceil(kernel.channels);
+        let row = kernel.pixels().next_multiple_of(isa.lanes());
+        let every = |step: usize| (0..k).map(|i| (i * step) as u32).collect();
+        let (offsets, source) = if op.window.is_pointwise() {
+            if kernel.along_channels() && groups >= COLUMNS_GROUPS && k * row <= COLUMNS_LEN {
+                (every(row), Source::Columns(row, pack::copy_kernel(isa)))
+            } else {
+                (every(input.plane()), Source::Input)
+            }
         } else {
             let least = kernel.pixels().div_ceil(output.w).min(output.h);
             let fits = |&band: &usize| Layout::new(isa, op.window, input, output.w, band).len() <= BAND_LEN;
             let most = (least..=output.h).rev().find(fits).unwrap_or(least);
             let band = output.h.div_ceil(output.h.div_ceil(most));
             let layout = Layout::new(isa, op.window, input, output.w, band);
-            (layout.offsets(), Some((layout, pack::kernel(isa))))
+            (layout.offsets(), Source::Bands(layout, pack::kernel(isa)))
         };
-        let whole = Part { groups: 0..op.out.div_ceil(kernel.channels), pixels: 0..output.plane() };
-        Conv2dTiles { kernel, k, offsets, bands, output, whole }
+        let whole = Part { groups: 0..groups, pixels: 0..output.plane() };
+        Conv2dTiles { kernel, k, offsets, source, input, output, whole }
     }
 
     /// The one part that is everything.
@@ -51,20 +74,24 @@ impl Conv2dTiles {
 
     /// Scratch numbers that a run needs.
     pub(in super::super) fn scratch_len(&self) -> usize {
-        self.bands.as_ref().map_or(0, |(layout, _)| layout.len() + OVERREAD)
+        match &self.source {
+            Source::Input => 0,
+            Source::Columns(row, _) => self.k * row + OVERREAD,
+            Source::Bands(layout, _) => layout.len() + OVERREAD,
+        }
     }
 
     /// At most `parts` parts that make up the whole: some pixels of all channels or all pixels
     /// of some channels, whichever has the shorter longest part.
     pub(in super::super) fn parts(&self, parts: usize) -> Vec<Part> {
-        let rows = if self.bands.is_some() { self.output.w } else { self.kernel.step };
-        self.whole.cut(rows, parts, |part| self.cost(part))
+        let pixels = if let Source::Bands(..) = self.source { self.output.w } else { self.kernel.step };
+        self.whole.cut(pixels, parts, |part| self.cost(part))
     }
 
     /// What a part costs, in quarters of a cycle.
     pub(in super::super) fn cost(&self, part: &Part) -> usize {
         let rows = part.pixels.len().div_ceil(self.output.w);
-        let packing = self.bands.as_ref().map_or(0, |(layout, _)| layout.cost(rows));
+        let packing = if let Source::Bands(layout, _) = &self.source { layout.cost(rows) } else { 0 };
         let sums = self.kernel.cost(self.k, part.groups.len(), part.pixels.len());
         packing + sums.max(weight_cost(part.groups.len() * self.kernel.channels * self.k))
     }
@@ -108,10 +135,23 @@ impl PackedConv2d {
         output: *mut f32,
         scratch: *mut f32,
     ) {
-        let Some((layout, pack)) = &self.tiles.bands else {
+        let Conv2dTiles { kernel, k, .. } = self.tiles;
+        let (layout, pack) = match &self.tiles.source {
             // SAFETY: every pixel of every channel lies in the input.
-            unsafe { self.band(part, input.add(part.pixels.start), output) };
-            return;
+            Source::Input => unsafe { return self.band(part, input.add(part.pixels.start), output) },
+            Source::Columns(row, copy) => {
+                for first in part.pixels.clone().step_by(kernel.pixels()) {
+                    let pixels = first..part.pixels.end.min(first + kernel.pixels());
+                    // SAFETY: as above; the scratch holds a tile's pixels.
+                    unsafe {
+                        let plane = self.tiles.input.plane();
+                        copy(input.add(first), plane, k, pixels.len(), scratch, *row);
+                        self.band(&Part { pixels, groups: part.groups.clone() }, scratch, output);
+                    }
+                }
+                return;
+            }
+            Source::Bands(layout, pack) => (layout, pack),
         };
         let width = self.tiles.output.w;
         let (first, end) = (part.pixels.start / width, part.pixels.end / width);

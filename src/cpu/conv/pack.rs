@@ -144,6 +144,48 @@ pub(super) fn kernel(isa: Isa) -> PackKernel {
     }
 }
 
+/// Copies `rows` rows of `width` numbers, `from_step` numbers apart, to `out`, `out_step` numbers apart.
+pub(super) type CopyKernel =
+    unsafe fn(from: *const f32, from_step: usize, rows: usize, width: usize, out: *mut f32, out_step: usize);
+
+/// The copying of one kind of CPU.
+///
+/// # Safety of the kernel
+/// The CPU is of that kind; rows may be read a vector beyond their end, and there is room for whole
+/// vectors in a row of the result.
+pub(super) fn copy_kernel(isa: Isa) -> CopyKernel {
+    macro_rules! kernel {
+        ($simd:ty $(, $feature:literal)?) => {{
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn compiled(
+                from: *const f32,
+                from_step: usize,
+                rows: usize,
+                width: usize,
+                out: *mut f32,
+                out_step: usize,
+            ) {
+                for x in (0..width).step_by(<$simd>::LANES) {
+                    for row in 0..rows {
+                        // SAFETY: the caller's promise.
+                        unsafe {
+                            <$simd>::store(out.add(row * out_step + x), <$simd>::load(from.add(row * from_step + x)));
+                        }
+                    }
+                }
+            }
+            compiled
+        }};
+    }
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => kernel!(Avx512, "avx512f,avx512vl"),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => kernel!(Avx2, "avx2,fma"),
+        _ => kernel!(Portable),
+    }
+}
+
 /// Channels whose rows of one kind are packed together: what their first needs to be found out is then
 /// known for all, and they stay in the first-level cache for the rows of the next kind.
 const TOGETHER: usize = 8;

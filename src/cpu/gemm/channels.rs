@@ -2,6 +2,7 @@
 //! where a map is no multiple of a vector, and the weights are read in one stream.
 
 use super::{AHEAD, Tile};
+use crate::cpu::pages::LINE;
 use crate::cpu::simd::{MAX_LANES, Simd};
 
 /// # Safety
@@ -22,7 +23,9 @@ pub(super) unsafe fn tile<S: Simd, const V: usize, const P: usize>(t: &Tile) {
             let mut w = [S::splat(0.0); V];
             for (v, w) in w.iter_mut().enumerate() {
                 *w = S::load(weight.add(v * S::LANES));
-                S::prefetch_near(weight.wrapping_add(v * S::LANES + AHEAD));
+                if (v * S::LANES).is_multiple_of(LINE) {
+                    S::prefetch_near(weight.wrapping_add(v * S::LANES + AHEAD));
+                }
             }
             for (p, sums) in acc.iter_mut().enumerate() {
                 let x = S::splat(*x.add(p));

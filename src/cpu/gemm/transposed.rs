@@ -6,6 +6,7 @@
 //! has one order of summing, whatever the call's range.
 
 use super::AHEAD;
+use crate::cpu::pages::LINE;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{Avx2, Avx512};
 use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
@@ -78,6 +79,7 @@ unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
     unsafe {
         match (P, call.terms * call.group_channels / S::LANES) {
             (COLUMNS, 2) => groups::<S, P, 2>(call),
+            (COLUMNS, 3) => groups::<S, P, 3>(call),
             (COLUMNS, 4) => groups::<S, P, 4>(call),
             (1, 4) => groups::<S, P, 4>(call),
             (1, 8) => groups::<S, P, 8>(call),
@@ -161,7 +163,9 @@ impl<S: Simd, const P: usize, const N: usize> Right<S, P, N> {
             let mut sums = [S::splat(0.0); P];
             for (vector, held) in self.held.iter().enumerate() {
                 let w = S::load(weight.add(vector * S::LANES));
-                S::prefetch(ahead.wrapping_add(vector * S::LANES));
+                if (vector * S::LANES).is_multiple_of(LINE) {
+                    S::prefetch(ahead.wrapping_add(vector * S::LANES));
+                }
                 for (sum, &right) in sums.iter_mut().zip(held) {
                     *sum = S::fma(w, right, *sum);
                 }
@@ -172,7 +176,9 @@ impl<S: Simd, const P: usize, const N: usize> Right<S, P, N> {
             for term in 0..self.terms {
                 for channel in (0..self.group).step_by(S::LANES) {
                     let w = S::load(weight.add(term * self.group + channel));
-                    S::prefetch(ahead.wrapping_add(term * self.group + channel));
+                    if channel.is_multiple_of(LINE) {
+                        S::prefetch(ahead.wrapping_add(term * self.group + channel));
+                    }
                     for (column, sum) in sums.iter_mut().enumerate() {
                         let right = S::load(self.start.add((term * P + column) * self.row + channel));
                         *sum = S::fma(w, right, *sum);
