@@ -63,9 +63,11 @@ def machine(device):
         except (OSError, subprocess.CalledProcessError):
             return None
 
-    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = [line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line]
+    cpu = {name.strip(): value.strip() for name, value in fields}
     about = {
-        "cpu": next((line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")), "unknown"),
+        "cpu": cpu.get("model name", "unknown"),
+        "cpu_family": cpu.get("cpu family", "unknown"),
         "cpus": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -31,7 +31,9 @@ def number(ms):
 
 def table(results):
     about, how = results["machine"], results["how"]
-    where = [about.get("gpu"), about["cpu"], plural(about["cpus"], "CPU"), about["system"], about["rustc"]]
+    family = about.get("cpu_family")
+    cpu = about["cpu"] + (f" of family {family}" if family else "")
+    where = [about.get("gpu"), cpu, plural(about["cpus"], "CPU"), about["system"], about["rustc"]]
     changed = " with changes" if about["changed_files"] else ""
     text = (
         f"# msdcam beside its peers\n\n{', '.join(filter(None, where))}; {about['date']}, commit "
