@@ -1,5 +1,6 @@
 //! A few threads that work in step: they meet at a spin barrier between levels, and sleep
-//! between runs.
+//! between runs. More threads than cores sleep at the barrier too: one that spins would take a core
+//! from one that works.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -27,6 +28,7 @@ struct Shared {
     started: AtomicUsize,
     /// Threads that have ended the current run.
     ended: AtomicUsize,
+    waiting: Waiting,
     quit: AtomicBool,
     panicked: AtomicBool,
 }
@@ -49,6 +51,7 @@ impl Threads {
             wake: Condvar::new(),
             started: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            waiting: Waiting::of(count),
             quit: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
         });
@@ -71,7 +74,7 @@ impl Threads {
     /// # Panics
     /// When another thread failed and will never come.
     pub(super) fn meet(&self) {
-        self.barrier.wait(&self.shared.panicked);
+        self.barrier.wait(&self.shared.waiting, &self.shared.panicked);
     }
 
     /// Calls `work` on every thread and returns when all have ended.
@@ -96,7 +99,7 @@ impl Threads {
         shared.wake.notify_all();
         // Leaving before the others would take away from under them what `work` borrows.
         shared.call(|| work(0));
-        spin_until(|| shared.ended.load(Ordering::Acquire) == self.handles.len());
+        shared.waiting.until(|| shared.ended.load(Ordering::Acquire) == self.handles.len());
         shared.check();
     }
 }
@@ -122,6 +125,7 @@ impl Shared {
     fn call(&self, work: impl FnOnce()) {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
             self.panicked.store(true, Ordering::Relaxed);
+            self.waiting.end();
         }
     }
 
@@ -133,7 +137,8 @@ impl Shared {
         let mut seen = 0;
         loop {
             // Runs follow each other closely in a stream of images: spin a little, then sleep.
-            for _ in 0..SPINS {
+            let spins = if let Waiting::Spin = self.waiting { SPINS } else { 0 };
+            for _ in 0..spins {
                 if self.started.load(Ordering::Acquire) != seen {
                     break;
                 }
@@ -154,6 +159,7 @@ impl Shared {
                 // SAFETY: `Threads::run` waits until `ended` counts this thread.
                 self.call(|| unsafe { (*work)(number) });
                 self.ended.fetch_add(1, Ordering::Release);
+                self.waiting.end();
             }
         }
     }
@@ -171,15 +177,52 @@ impl Barrier {
         Barrier { count, waiting: AtomicUsize::new(0), round: AtomicUsize::new(0) }
     }
 
-    fn wait(&self, panicked: &AtomicBool) {
+    fn wait(&self, waiting: &Waiting, panicked: &AtomicBool) {
         let round = self.round.load(Ordering::Relaxed);
         if self.waiting.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
             self.waiting.store(0, Ordering::Relaxed);
             self.round.store(round.wrapping_add(1), Ordering::Release);
+            waiting.end();
         } else {
             let met = || self.round.load(Ordering::Acquire) != round;
-            spin_until(|| met() || panicked.load(Ordering::Relaxed));
+            waiting.until(|| met() || panicked.load(Ordering::Relaxed));
             assert!(met(), "another thread failed");
+        }
+    }
+}
+
+/// How threads wait for each other.
+enum Waiting {
+    /// With a core for each: without sleeping.
+    Spin,
+    /// Asleep, until what they wait for may have come about.
+    Sleep(Mutex<()>, Condvar),
+}
+
+impl Waiting {
+    fn of(threads: usize) -> Waiting {
+        let cores = std::thread::available_parallelism().map_or(threads, usize::from);
+        if threads <= cores { Waiting::Spin } else { Waiting::Sleep(Mutex::default(), Condvar::new()) }
+    }
+
+    /// Waits until `done`; whoever brings that about calls [`Waiting::end`] afterwards.
+    fn until(&self, done: impl Fn() -> bool) {
+        match self {
+            Waiting::Spin => spin_until(done),
+            Waiting::Sleep(lock, ended) => {
+                let mut guard = lock.lock().unwrap_or_else(|e| e.into_inner());
+                while !done() {
+                    guard = ended.wait(guard).unwrap_or_else(|e| e.into_inner());
+                }
+            }
+        }
+    }
+
+    fn end(&self) {
+        if let Waiting::Sleep(lock, ended) = self {
+            // Nobody is between looking and falling asleep while this holds the lock.
+            drop(lock.lock().unwrap_or_else(|e| e.into_inner()));
+            ended.notify_all();
         }
     }
 }
@@ -202,8 +245,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_fails_ends_the_run_instead_of_hanging_it() {
-        for failing in 0..3 {
-            let threads = Threads::new(3).unwrap();
+        // Three threads spin where there are as many cores; a hundred sleep.
+        for (count, failing) in [(3, 0), (3, 1), (3, 2), (100, 1)] {
+            let threads = Threads::new(count).unwrap();
             let run = || {
                 threads.run(&|thread| {
                     assert_ne!(thread, failing, "on purpose");
@@ -218,15 +262,17 @@ mod tests {
 
     #[test]
     fn everyone_has_arrived_before_anyone_goes_on() {
-        let threads = Threads::new(3).unwrap();
-        let arrived = AtomicUsize::new(0);
-        for round in 1..=200 {
-            threads.run(&|_| {
-                arrived.fetch_add(1, Ordering::Relaxed);
-                threads.meet();
-                assert_eq!(arrived.load(Ordering::Relaxed), 3 * round);
-                threads.meet();
-            });
+        for (count, rounds) in [(3, 200), (100, 20)] {
+            let threads = Threads::new(count).unwrap();
+            let arrived = AtomicUsize::new(0);
+            for round in 1..=rounds {
+                threads.run(&|_| {
+                    arrived.fetch_add(1, Ordering::Relaxed);
+                    threads.meet();
+                    assert_eq!(arrived.load(Ordering::Relaxed), count * round);
+                    threads.meet();
+                });
+            }
         }
     }
 }
