@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crate::files::Replacement;
@@ -41,6 +43,10 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// When it cannot be made.
     fn link(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Has everything in the file system of `folder` written out at once, so that [`Disk::sync`] of each
+    /// file then has little to wait for. Promises nothing by itself.
+    fn write_out(&self, folder: &Path);
 
     /// Waits until the bytes of a file, or the names in a folder, are on the disk.
     ///
@@ -85,6 +91,16 @@ impl Disk for RealDisk {
         // Taken by an earlier attempt, on another file system, or on one without links.
         let mut source = File::open(from).map_err(|e| Error::refused(from, "file", e.to_string()))?;
         self.replace(to, false, &mut |target| std::io::copy(&mut source, target).map(drop))
+    }
+
+    fn write_out(&self, folder: &Path) {
+        #[cfg(target_os = "linux")]
+        if let Ok(folder) = File::open(folder) {
+            // SAFETY: an open file. What fails here fails in `sync` too, which says so.
+            unsafe { libc::syncfs(folder.as_raw_fd()) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = folder;
     }
 
     fn sync(&self, path: &Path) -> Result<()> {

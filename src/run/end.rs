@@ -15,6 +15,8 @@ use crate::{Error, Result};
 /// # Errors
 /// When one is not there.
 pub fn sync(disk: &dyn Disk, folder: &Path, journal: &Journal) -> Result<()> {
+    // One after another, each file would wait milliseconds for a write of its own.
+    disk.write_out(folder);
     let mut last = None;
     for entry in journal.entries() {
         let entry = entry?;
