@@ -177,7 +177,7 @@ fn what_cannot_be_evaluated_is_refused_in_one_line() {
         ("evaluate people", 4, &["people: labels: 1 classes (ann)", "10 (airplane, ", "--format flat"]),
         ("evaluate mixed", 4, &["mixed: labels: no class of the network is called cow"]),
         ("evaluate mixed --class cow", 2, &["class 'cow'"]),
-        ("evaluate mixed --class predicted", 2, &["class 'predicted'"]),
+        ("evaluate mixed --class predicted", 2, &["class 'predicted': the network has airplane, "]),
         ("evaluate .", 4, &[".: labels: the images have none"]),
         ("evaluate . --format folders", 4, &[".: folder: lies beside the folders of the classes: ramp.png"]),
         ("evaluate mixed/cat ramp.png --exits 11", 2, &["exit 11"]),

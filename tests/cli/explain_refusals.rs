@@ -180,6 +180,7 @@ fn what_does_not_go_together_is_a_usage_error_that_says_so() {
         ("--smooth blur", "smoothing 'blur': there are none, flips"),
         ("--minus exit11", "minus exit11: the exits asked for are 1, 2"),
         ("--minus exit3 --exits 1,2", "minus exit3: the exits asked for are 1, 2"),
+        ("--minus exit2 --exits 2", "minus exit2: no other exit is asked for"),
         ("--minus all", "class 'all': the network has airplane, "),
         ("--minus dog --score logit", "score logit: --minus with a class explains two logits"),
         ("--minus exit1 --method guided-backprop", "no method that makes heat maps"),

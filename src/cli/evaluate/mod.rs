@@ -9,7 +9,7 @@ mod table;
 use std::path::PathBuf;
 
 use early::{EarlyExit, Rule};
-use msdcam::cam::{Explainer, Question, Target};
+use msdcam::cam::{Explainer, Question, class_of};
 use msdcam::dataset::Dataset;
 use msdcam::evaluation::{Evaluation, list_line};
 use msdcam::files::make_folder;
@@ -102,7 +102,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits())?;
-    let class = args.class.as_deref().map(|class| class_of(class, &model.labels)).transpose()?;
+    let class = args.class.as_deref().map(|class| class_of(class, &model.labels, &[])).transpose()?;
     let dataset = args.data.open(&model.labels)?;
     if dataset.classes().is_none() {
         let cause = "the images have none; expected a folder for each class, or a CIFAR file";
@@ -187,15 +187,6 @@ fn print_list(args: &Args, dataset: &Dataset, passed: &Passed, class: Option<usi
         }
     }
     Ok(())
-}
-
-fn class_of(text: &str, labels: &[String]) -> Result<usize> {
-    match Target::parse(text, labels)? {
-        Target::Class(class) => Ok(class),
-        other => {
-            Err(Error::usage(format!("class '{}': expected a class's name or number", other.name(labels))))
-        }
-    }
 }
 
 /// Reports an image that could not be used.

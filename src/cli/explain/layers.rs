@@ -109,6 +109,9 @@ fn check(study: &Study, minus: Option<Minus>, labels: &[String]) -> Result<()> {
             let exits: Vec<String> = study.exits.iter().map(usize::to_string).collect();
             Err(Error::usage(format!("minus exit{exit}: the exits asked for are {}", exits.join(", "))))
         }
+        Minus::Exit(exit) if study.exits == [exit] => {
+            Err(Error::usage(format!("minus exit{exit}: no other exit is asked for")))
+        }
         Minus::RunnerUp | Minus::Class(_) if study.smoothing != Smoothing::None => {
             let smoothing = study.smoothing.name();
             Err(Error::usage(format!("minus {name}: --smooth {smoothing} has no signs to subtract")))
