@@ -78,6 +78,7 @@ unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
     // SAFETY: the caller's promise, passed on.
     unsafe {
         match (P, call.terms * call.group_channels / S::LANES) {
+            (COLUMNS, 1) => groups::<S, P, 1>(call),
             (COLUMNS, 2) => groups::<S, P, 2>(call),
             (COLUMNS, 3) => groups::<S, P, 3>(call),
             (COLUMNS, 4) => groups::<S, P, 4>(call),
