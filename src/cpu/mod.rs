@@ -1,6 +1,7 @@
 //! The CPU device: plans run by a few threads on vector units.
 
 mod cam;
+mod compiler;
 mod conv;
 mod elementwise;
 mod gemm;

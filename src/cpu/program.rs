@@ -1,10 +1,11 @@
 //! A plan made ready for this CPU: weights packed, convolutions cut into parts, and each level's
 //! parts dealt out to the threads.
 
+use super::compiler::Compiler;
 use super::conv::Part;
 use super::memory::Memory;
 use super::simd::Isa;
-use super::step::{CompiledStep, Compiler};
+use super::step::CompiledStep;
 use crate::graph::plan::Plan;
 
 /// Something that one thread does for one image.

@@ -1,54 +1,21 @@
-//! One step of a plan made ready: its weights packed, its op bound to a function of this folder.
+//! One step of a plan made ready: what it costs, how it is cut, and how it runs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cam::{self, CamStep, PooledGrad};
-use super::conv::{
-    Conv2dTiles, FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, PackedWeight, Part, WinogradConv2d,
-    WinogradTiles,
-};
+use super::conv::{FewPixelConv2dGrad, PackedConv2d, PackedConv2dGrad, Part, WinogradConv2d};
 use super::memory::Memory;
-use super::pages::Arena;
 use super::simd::Isa;
-use super::{elementwise, gemm, linear, pool, rows, scores};
+use super::{elementwise, linear, pool, rows, scores};
 use crate::Shape;
-use crate::graph::ops::PooledConv2dGrad;
-use crate::graph::plan::{Plan, Step};
-use crate::graph::{Op, ParamId};
+use crate::graph::Op;
+use crate::graph::plan::Step;
 
 /// See the module's documentation.
 pub(super) struct CompiledStep {
-    step: Step,
-    constants: Constants,
-    isa: Isa,
-}
-
-/// Makes steps ready for one kind of CPU; steps that read the same weight share it.
-pub(super) struct Compiler<'a> {
-    plan: &'a Plan,
-    isa: Isa,
-    arena: Arena,
-    packed: Packed,
-}
-
-/// Weights that are packed already.
-#[derive(Default)]
-struct Packed(HashMap<ParamId, Arc<PackedWeight>>);
-
-impl Packed {
-    /// A convolution's weight as the forward pass has packed it, or packed anew where that is of no use.
-    fn get(&mut self, arena: &mut Arena, isa: Isa, id: ParamId, plan: &Plan) -> Arc<PackedWeight> {
-        let param = &plan.params[id.index()];
-        let usable = self.0.get(&id).filter(|packed| packed.is_transposable(isa)).cloned();
-        let pack = || {
-            let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
-            PackedWeight::for_transposed(arena, isa, channels, k, |o, i| param.data[o * k + i])
-        };
-        let packed = usable.unwrap_or_else(pack);
-        self.0.insert(id, Arc::clone(&packed));
-        packed
-    }
+    pub(super) step: Step,
+    pub(super) constants: Constants,
+    pub(super) isa: Isa,
 }
 
 /// What a step costs beside its work, in quarters of a cycle.
@@ -59,7 +26,7 @@ const WEIGHT_AGAIN_COST: usize = 1;
 const HEAT_COST: usize = 8;
 
 /// What a step needs of the weights.
-enum Constants {
+pub(super) enum Constants {
     Nothing,
     Conv2d(PackedConv2d),
     WinogradConv2d(WinogradConv2d),
@@ -71,81 +38,6 @@ enum Constants {
     Affine(Vec<(f32, f32)>),
     /// The weight of a linear layer.
     Matrix(Arc<[f32]>),
-}
-
-impl<'a> Compiler<'a> {
-    pub(super) fn new(plan: &'a Plan, isa: Isa) -> Self {
-        let weights: usize = plan.params.iter().map(|param| param.data.len()).sum();
-        Compiler { plan, isa, arena: Arena::new(weights), packed: Packed::default() }
-    }
-
-    fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
-        &self.plan.params[id.index()].data
-    }
-
-    fn pooled(&mut self, op: &PooledConv2dGrad) -> PooledGrad {
-        let Compiler { plan, isa, arena, packed } = self;
-        let weight = |arena: &mut Arena| packed.get(arena, *isa, op.weight, plan);
-        PooledGrad::new(arena, *isa, op, &plan.params, weight)
-    }
-
-    /// Makes one step ready.
-    pub(super) fn compile(&mut self, step: &Step) -> CompiledStep {
-        CompiledStep { step: step.clone(), constants: self.constants(step), isa: self.isa }
-    }
-
-    fn constants(&mut self, step: &Step) -> Constants {
-        let isa = self.isa;
-        // With fewer pixels than half a vector, vectors of pixels would be mostly empty.
-        let few = |plane: usize| 2 * plane <= isa.lanes();
-        let narrow =
-            |affine: Vec<(f64, f64)>| affine.into_iter().map(|(s, t)| (s as f32, t as f32)).collect();
-        match &step.op {
-            Op::Conv2d(op) => {
-                let shapes = [step.inputs[0].shape, step.output.shape];
-                let (weight, bias) = (self.data(op.weight), op.bias.map(|id| &self.data(id)[..]));
-                let tiles = Conv2dTiles::new(isa, op, shapes);
-                let wins = |other: &WinogradTiles| other.cost(other.whole()) < tiles.cost(tiles.whole());
-                if let Some(tiles) = WinogradTiles::new(isa, op, shapes).filter(wins) {
-                    let conv = WinogradConv2d::new(&mut self.arena, isa, op, tiles, weight, bias);
-                    return Constants::WinogradConv2d(conv);
-                }
-                let conv = PackedConv2d::new(&mut self.arena, op, tiles, weight, bias);
-                self.packed.0.insert(op.weight, Arc::clone(conv.weight()));
-                Constants::Conv2d(conv)
-            }
-            Op::Linear(op) => {
-                let shapes = [&step.inputs[0], &step.output].map(|slot| Shape::vector(slot.shape.len()));
-                let conv = linear::as_conv2d(op, shapes);
-                let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
-                let tiles = Conv2dTiles::new(isa, &conv, shapes);
-                Constants::Conv2d(PackedConv2d::new(&mut self.arena, &conv, tiles, weight, bias))
-            }
-            Op::Conv2dGrad(op) => {
-                let grad = step.inputs[0].shape;
-                if few(grad.plane()) {
-                    let weight = self.packed.get(&mut self.arena, isa, op.weight, self.plan);
-                    let kernels = gemm::transposed_kernels(isa);
-                    Constants::FewPixelConv2dGrad(FewPixelConv2dGrad::new(kernels, op, grad, weight))
-                } else {
-                    let weight = self.data(op.weight);
-                    Constants::Conv2dGrad(PackedConv2dGrad::new(&mut self.arena, isa, op, grad, weight))
-                }
-            }
-            Op::BatchNorm(op) => Constants::Affine(narrow(op.affine(&self.plan.params))),
-            Op::BatchNormGrad(op) => {
-                let affine = op.forward.affine(&self.plan.params);
-                Constants::Affine(narrow(affine.into_iter().map(|(scale, _)| (scale, 0.0)).collect()))
-            }
-            Op::LinearGrad(op) => Constants::Matrix(Arc::clone(self.data(op.weight))),
-            Op::PooledConv2dGrad(op) => Constants::PooledGrad(self.pooled(op)),
-            Op::Cam(op) => {
-                let (pooled, tap) = (self.pooled(&op.pooled), step.inputs[1].shape);
-                Constants::Cam(CamStep::new(pooled, rows::kernel(isa), op.sum.relu, tap))
-            }
-            _ => Constants::Nothing,
-        }
-    }
 }
 
 impl CompiledStep {
