@@ -113,3 +113,38 @@ impl Deref for Numbers {
         unsafe { std::slice::from_raw_parts(self.pages.start().add(self.first), self.len) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_what_they_were_made_however_many_follow() {
+        // Small pieces, and one beyond the size of a huge page.
+        for first in [0, 100, 3 << 18] {
+            let mut arena = Arena::new(first);
+            let made: Vec<Numbers> = (0..200)
+                .map(|i| {
+                    let len = if i == 150 { 1 << 20 } else { 7 * i };
+                    arena.numbers(len, |numbers| {
+                        assert!(numbers.iter().all(|&x| x == 0.0), "zero before they are written");
+                        numbers.iter_mut().skip(1).for_each(|x| *x = i as f32);
+                    })
+                })
+                .collect();
+            drop(arena);
+            for (i, numbers) in made.iter().enumerate() {
+                assert_eq!(numbers.len(), if i == 150 { 1 << 20 } else { 7 * i });
+                assert!(numbers.iter().skip(1).all(|&x| x == i as f32), "numbers of {i}");
+                assert!(numbers.first().is_none_or(|&x| x == 0.0), "the first of {i} was not written");
+                assert_eq!(numbers.as_ptr().align_offset(LINE * size_of::<f32>()), 0, "a line begins at {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_much_memory_is_no_memory() {
+        assert!(Pages::new(usize::MAX / 2).is_none());
+        assert!(Pages::new(usize::MAX / 8).is_none());
+    }
+}

@@ -135,3 +135,75 @@ fn deal(units: impl Iterator<Item = (usize, Unit)>, threads: usize) -> Vec<Share
     }
     shares
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shape;
+    use crate::graph::passes::Passes;
+    use crate::graph::plan::Order;
+    use crate::graph::{Graph, Op, ops::Conv2d};
+
+    /// Convolutions of many sizes side by side.
+    fn plan() -> Plan {
+        let mut graph = Graph::new();
+        let input = graph.push(Op::Input(Shape::new(8, 20, 20)), &[]).unwrap();
+        let outputs: Vec<_> = [(1, 1), (3, 3), (40, 3), (100, 1), (200, 3)]
+            .into_iter()
+            .map(|(out, side)| {
+                let weight =
+                    graph.add_param("weight", &[out, 8, side, side], vec![0.5; out * 8 * side * side]);
+                let conv = Conv2d::new(&graph, weight, None, [1, 1], [side / 2; 2]);
+                graph.push(conv, &[input]).unwrap()
+            })
+            .collect();
+        Plan::new(&graph, &outputs, Order::Depth, &Passes::ALL).unwrap()
+    }
+
+    #[test]
+    fn every_step_is_dealt_out_once_whole_or_in_all_its_parts() {
+        let plan = plan();
+        for isa in Isa::available() {
+            for threads in [1, 2, 3, 8] {
+                let program = Program::new(&plan, threads, isa);
+                for level in &program.levels {
+                    assert_eq!(level.dealt.len(), threads);
+                    for whole in &level.whole {
+                        let Unit::Job(first, end) = *whole else { panic!("a level is uncut for one thread") };
+                        let of_it = level.dealt.iter().flatten().filter(|unit| match unit {
+                            Unit::Job(job, _) => *job == first,
+                            Unit::Part(step, _) => *step == first,
+                        });
+                        let of_it: Vec<&Unit> = of_it.collect();
+                        if of_it.len() > 1 {
+                            let mut parts: Vec<&Part> = of_it
+                                .iter()
+                                .map(|unit| match unit {
+                                    Unit::Part(_, part) => part,
+                                    Unit::Job(..) => panic!("a job and parts of it"),
+                                })
+                                .collect();
+                            parts.sort_by_key(|part| (part.groups.start, part.pixels.start));
+                            let expected = program.steps[first].parts(threads);
+                            assert!(parts.into_iter().eq(expected.iter()), "parts of step {first}");
+                        } else {
+                            assert_eq!(of_it, [&Unit::Job(first, end)]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_cut_for_one_thread_and_something_for_two() {
+        let plan = plan();
+        let parts = |threads| {
+            let program = Program::new(&plan, threads, Isa::detect());
+            let dealt = program.levels.iter().flat_map(|level| level.dealt.iter().flatten());
+            dealt.filter(|unit| matches!(unit, Unit::Part(..))).count()
+        };
+        assert_eq!(parts(1), 0);
+        assert!(parts(2) > 0);
+    }
+}
