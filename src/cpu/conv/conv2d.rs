@@ -1,4 +1,5 @@
-//! Forward convolution. 1x1 windows read the input where it is; others through packed bands.
+//! Forward convolution. 1x1 windows read the input where it is, or a tile's pixels side by side; others
+//! read packed bands.
 
 use std::sync::Arc;
 

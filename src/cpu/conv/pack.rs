@@ -188,7 +188,7 @@ pub(super) fn copy_kernel(isa: Isa) -> CopyKernel {
 
 /// Channels whose rows of one kind are packed together: what their first needs to be found out is then
 /// known for all, and they stay in the first-level cache for the rows of the next kind.
-const TOGETHER: usize = 8;
+pub(super) const TOGETHER: usize = 8;
 
 /// The rows of one window column and remainder that lie inside the image, of some channels:
 /// out[row][x] = from[row][x * stride + column - padding].

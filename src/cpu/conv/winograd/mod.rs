@@ -25,12 +25,12 @@ const NUMBERS: usize = 16;
 /// The one number of a product that adds to every pixel of its tile: the bias goes in there.
 const EVERYWHERE: usize = 5;
 
-/// Patches and products of a band of a band are kept below this many numbers, about what the second-level cache holds.
+/// Patches and products of a band are kept below this many numbers. More than the second-level cache holds:
+/// to read the weights once for a whole map is worth more than to keep its patches near.
 const BAND_LEN: usize = 384 * 1024;
 
-/// Input channels that are packed before the first of them is transformed: loads of what was stored just
-/// before, in other pieces, wait until the stores have reached the cache.
-const PACKED: usize = 8;
+/// Input channels that are packed, then transformed: as many as packing takes together.
+const PACKED: usize = pack::TOGETHER;
 
 /// What transforming a vector of tiles costs, in quarters of a cycle, of an input and of an output channel.
 const INPUT_COST: usize = 150;
