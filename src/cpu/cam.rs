@@ -30,28 +30,38 @@ pub(super) struct PooledGrad {
     share: f32,
 }
 
+/// (O, I, KH, KW) of the convolution of `op`.
+fn dims(op: &PooledConv2dGrad, params: &[Param]) -> [usize; 4] {
+    params[op.weight.index()].dims[..].try_into().expect("a convolution's weight has four dimensions")
+}
+
 impl PooledGrad {
-    /// Prepares `op`; `packed` is its weight as the forward pass has packed it.
-    pub(super) fn new(
-        arena: &mut Arena,
+    /// Whether the terms of `op` are classes, not taps.
+    pub(super) fn is_by_class(op: &PooledConv2dGrad, params: &[Param]) -> bool {
+        let [_, _, rows, columns] = dims(op, params);
+        op.classes.count() < rows * columns
+    }
+
+    /// Prepares `op` with classes as terms.
+    pub(super) fn by_class(arena: &mut Arena, isa: Isa, op: &PooledConv2dGrad, params: &[Param]) -> Self {
+        let [outputs, inputs, ..] = dims(op, params);
+        let (sums, count) = (op.kernel_sums(params), op.classes.count());
+        let at = |o: usize, i: usize| sums[(i % count * outputs + o) * inputs + i / count];
+        let weight = PackedWeight::for_transposed(arena, isa, outputs, inputs * count, at);
+        let (kernels, classes) = (transposed_kernels(isa), op.classes.clone());
+        PooledGrad { kernels, weight, classes, taps: None, share: 1.0 }
+    }
+
+    /// Prepares `op` with taps as terms; `weight` is its weight as the forward pass has packed it.
+    pub(super) fn by_tap(
         isa: Isa,
         op: &PooledConv2dGrad,
         params: &[Param],
-        packed: impl FnOnce(&mut Arena) -> Arc<PackedWeight>,
+        weight: Arc<PackedWeight>,
     ) -> Self {
-        let [outputs, inputs, rows, columns] = params[op.weight.index()].dims[..] else {
-            unreachable!("a convolution's weight has four dimensions")
-        };
+        let [_, _, rows, columns] = dims(op, params);
         let (kernels, classes) = (transposed_kernels(isa), op.classes.clone());
-        let count = classes.count();
-        if count < rows * columns {
-            let sums = op.kernel_sums(params);
-            let at = |o: usize, i: usize| sums[(i % count * outputs + o) * inputs + i / count];
-            let weight = PackedWeight::for_transposed(arena, isa, outputs, inputs * count, at);
-            return PooledGrad { kernels, weight, classes, taps: None, share: 1.0 };
-        }
-        let share = 1.0 / op.pixels as f32;
-        PooledGrad { kernels, weight: packed(arena), classes, taps: Some([rows, columns]), share }
+        PooledGrad { kernels, weight, classes, taps: Some([rows, columns]), share: 1.0 / op.pixels as f32 }
     }
 
     /// Channels of the tap.

@@ -22,47 +22,45 @@ pub(super) struct Compiler<'a> {
     plan: &'a Plan,
     isa: Isa,
     arena: Arena,
-    packed: Packed,
-}
-
-/// Weights that are packed already.
-#[derive(Default)]
-struct Packed(HashMap<ParamId, Arc<PackedWeight>>);
-
-impl Packed {
-    /// A convolution's weight as the forward pass has packed it, or packed anew where that is of no use.
-    fn get(&mut self, arena: &mut Arena, isa: Isa, id: ParamId, plan: &Plan) -> Arc<PackedWeight> {
-        let param = &plan.params[id.index()];
-        let usable = self.0.get(&id).filter(|packed| packed.is_transposable(isa)).cloned();
-        let pack = || {
-            let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
-            PackedWeight::for_transposed(arena, isa, channels, k, |o, i| param.data[o * k + i])
-        };
-        let packed = usable.unwrap_or_else(pack);
-        self.0.insert(id, Arc::clone(&packed));
-        packed
-    }
+    /// Convolutions' weights that are packed already.
+    packed: HashMap<ParamId, Arc<PackedWeight>>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(plan: &'a Plan, isa: Isa) -> Self {
         let weights: usize = plan.params.iter().map(|param| param.data.len()).sum();
-        Compiler { plan, isa, arena: Arena::new(weights), packed: Packed::default() }
+        Compiler { plan, isa, arena: Arena::new(weights), packed: HashMap::new() }
     }
 
     fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
         &self.plan.params[id.index()].data
     }
 
+    /// A convolution's weight as the forward pass has packed it, or packed anew where that is of no use.
+    fn packed(&mut self, id: ParamId) -> Arc<PackedWeight> {
+        if let Some(packed) = self.packed.get(&id).filter(|packed| packed.is_transposable(self.isa)) {
+            return Arc::clone(packed);
+        }
+        let param = &self.plan.params[id.index()];
+        let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
+        let at = |o: usize, i: usize| param.data[o * k + i];
+        let packed = PackedWeight::for_transposed(&mut self.arena, self.isa, channels, k, at);
+        self.packed.insert(id, Arc::clone(&packed));
+        packed
+    }
+
     fn pooled(&mut self, op: &PooledConv2dGrad) -> PooledGrad {
-        let Compiler { plan, isa, arena, packed } = self;
-        let weight = |arena: &mut Arena| packed.get(arena, *isa, op.weight, plan);
-        PooledGrad::new(arena, *isa, op, &plan.params, weight)
+        let (isa, params) = (self.isa, &self.plan.params);
+        if PooledGrad::is_by_class(op, params) {
+            PooledGrad::by_class(&mut self.arena, isa, op, params)
+        } else {
+            PooledGrad::by_tap(isa, op, params, self.packed(op.weight))
+        }
     }
 
     /// Makes one step ready.
     pub(super) fn compile(&mut self, step: &Step) -> CompiledStep {
-        CompiledStep { step: step.clone(), constants: self.constants(step), isa: self.isa }
+        CompiledStep::new(step.clone(), self.constants(step), self.isa)
     }
 
     fn constants(&mut self, step: &Step) -> Constants {
@@ -82,7 +80,7 @@ impl<'a> Compiler<'a> {
                     return Constants::WinogradConv2d(conv);
                 }
                 let conv = PackedConv2d::new(&mut self.arena, op, tiles, weight, bias);
-                self.packed.0.insert(op.weight, Arc::clone(conv.weight()));
+                self.packed.insert(op.weight, Arc::clone(conv.weight()));
                 Constants::Conv2d(conv)
             }
             Op::Linear(op) => {
@@ -95,8 +93,7 @@ impl<'a> Compiler<'a> {
             Op::Conv2dGrad(op) => {
                 let grad = step.inputs[0].shape;
                 if few(grad.plane()) {
-                    let weight = self.packed.get(&mut self.arena, isa, op.weight, self.plan);
-                    let kernels = gemm::transposed_kernels(isa);
+                    let (kernels, weight) = (gemm::transposed_kernels(isa), self.packed(op.weight));
                     Constants::FewPixelConv2dGrad(FewPixelConv2dGrad::new(kernels, op, grad, weight))
                 } else {
                     let weight = self.data(op.weight);

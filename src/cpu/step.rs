@@ -13,9 +13,9 @@ use crate::graph::plan::Step;
 
 /// See the module's documentation.
 pub(super) struct CompiledStep {
-    pub(super) step: Step,
-    pub(super) constants: Constants,
-    pub(super) isa: Isa,
+    step: Step,
+    constants: Constants,
+    isa: Isa,
 }
 
 /// What a step costs beside its work, in quarters of a cycle.
@@ -41,6 +41,11 @@ pub(super) enum Constants {
 }
 
 impl CompiledStep {
+    /// `step` with what it needs on a CPU of kind `isa`.
+    pub(super) fn new(step: Step, constants: Constants, isa: Isa) -> CompiledStep {
+        CompiledStep { step, constants, isa }
+    }
+
     /// Multiply-adds for one image.
     pub(super) fn multiply_adds(&self) -> u64 {
         self.step.multiply_adds()
@@ -51,31 +56,31 @@ impl CompiledStep {
     /// read and write.
     pub(super) fn cost(&self, part: Option<&Part>) -> usize {
         let step = &self.step;
-        let weights = self.multiply_adds() as usize;
-        // A part's share of channels.
-        let shared = |cost: usize, whole: &Part| match part {
-            Some(part) => cost * part.groups.len() / whole.groups.len(),
+        let multiply_adds = self.multiply_adds() as usize;
+        // Of a step that is cut by its `channels`, the part's share.
+        let share = |cost: usize, channels: usize| match part {
+            Some(part) => cost * part.groups.len() / channels,
             None => cost,
         };
-        let channels = |c: usize| Part { groups: 0..c, pixels: 0..0 };
         let work = match (&self.constants, &step.op) {
             (Constants::Conv2d(conv), _) => conv.tiles.cost(part.unwrap_or(conv.tiles.whole())),
             (Constants::WinogradConv2d(conv), _) => conv.tiles.cost(part.unwrap_or(conv.tiles.whole())),
             // Four pixels for each weight.
-            (Constants::FewPixelConv2dGrad(conv), _) => shared(WEIGHT_AGAIN_COST * weights / 4, conv.whole()),
-            (Constants::Conv2dGrad(conv), _) => shared(weights / 8, conv.whole()),
+            (Constants::FewPixelConv2dGrad(_), _) => {
+                share(WEIGHT_AGAIN_COST * multiply_adds / 4, step.output.shape.c)
+            }
+            (Constants::Conv2dGrad(_), _) => share(multiply_adds / 8, step.output.shape.c),
             // Of a one-hot gradient, one row counts.
             (_, Op::LinearGrad(_)) => step.output.shape.len() / 8,
             (Constants::PooledGrad(_), _) => {
-                shared(WEIGHT_AGAIN_COST * weights, &channels(step.output.shape.len()))
+                share(WEIGHT_AGAIN_COST * multiply_adds, step.output.shape.len())
             }
-            (Constants::Cam(_), _) => shared(WEIGHT_AGAIN_COST * weights, &channels(step.inputs[1].shape.c)),
+            (Constants::Cam(_), _) => share(WEIGHT_AGAIN_COST * multiply_adds, step.inputs[1].shape.c),
             (_, Op::Heat(_)) => HEAT_COST * step.output.shape.len(),
             (_, Op::MaxPool(_)) => {
-                let windows = step.inputs[0].shape.len() + step.output.shape.len();
-                shared(windows, &channels(step.output.shape.c))
+                share(step.inputs[0].shape.len() + step.output.shape.len(), step.output.shape.c)
             }
-            _ => weights / 8,
+            _ => multiply_adds / 8,
         };
         let read: usize = step.inputs.iter().map(|slot| slot.shape.len()).sum();
         STEP_COST + work + (read + step.output.shape.len()) / 4

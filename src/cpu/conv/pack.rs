@@ -6,9 +6,7 @@
 //! successive runs. A tap is then an offset, and a tile of pixels may span rows.
 
 use crate::Shape;
-#[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::{Avx2, Avx512};
-use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
+use crate::cpu::simd::{Isa, MAX_LANES, Simd, compiled};
 use crate::graph::ops::Window;
 
 /// The layout of one convolution's packed bands.
@@ -125,23 +123,15 @@ pub(super) type PackKernel =
 /// The CPU is of that kind; `input` has `channels` of the layout's planes, readable [`Simd`] vectors
 /// beyond both ends; `packed` has the layout's numbers of as many channels and two vectors more.
 pub(super) fn kernel(isa: Isa) -> PackKernel {
-    macro_rules! kernel {
-        ($simd:ty $(, $feature:literal)?) => {{
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn compiled(l: &Layout, channels: usize, input: *const f32, first: usize, packed: *mut f32) {
-                // SAFETY: the caller's promise, passed on.
-                unsafe { pack::<$simd>(l, channels, input, first, packed) }
-            }
-            compiled
-        }};
-    }
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => kernel!(Avx512, "avx512f,avx512vl"),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => kernel!(Avx2, "avx2,fma"),
-        _ => kernel!(Portable),
-    }
+    compiled!(isa, S => unsafe fn(
+        layout: &Layout,
+        channels: usize,
+        input: *const f32,
+        first: usize,
+        packed: *mut f32
+    ) {
+        pack::<S>(layout, channels, input, first, packed)
+    })
 }
 
 /// Copies `rows` rows of `width` numbers, `from_step` numbers apart, to `out`, `out_step` numbers apart.
@@ -154,36 +144,20 @@ pub(super) type CopyKernel =
 /// The CPU is of that kind; rows may be read a vector beyond their end, and there is room for whole
 /// vectors in a row of the result.
 pub(super) fn copy_kernel(isa: Isa) -> CopyKernel {
-    macro_rules! kernel {
-        ($simd:ty $(, $feature:literal)?) => {{
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn compiled(
-                from: *const f32,
-                from_step: usize,
-                rows: usize,
-                width: usize,
-                out: *mut f32,
-                out_step: usize,
-            ) {
-                for x in (0..width).step_by(<$simd>::LANES) {
-                    for row in 0..rows {
-                        // SAFETY: the caller's promise.
-                        unsafe {
-                            <$simd>::store(out.add(row * out_step + x), <$simd>::load(from.add(row * from_step + x)));
-                        }
-                    }
-                }
+    compiled!(isa, S => unsafe fn(
+        from: *const f32,
+        from_step: usize,
+        rows: usize,
+        width: usize,
+        out: *mut f32,
+        out_step: usize
+    ) {
+        for x in (0..width).step_by(S::LANES) {
+            for row in 0..rows {
+                S::store(out.add(row * out_step + x), S::load(from.add(row * from_step + x)));
             }
-            compiled
-        }};
-    }
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => kernel!(Avx512, "avx512f,avx512vl"),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => kernel!(Avx2, "avx2,fma"),
-        _ => kernel!(Portable),
-    }
+        }
+    })
 }
 
 /// Channels whose rows of one kind are packed together: what their first needs to be found out is then

@@ -7,9 +7,7 @@
 
 use super::AHEAD;
 use crate::cpu::pages::LINE;
-#[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::{Avx2, Avx512};
-use crate::cpu::simd::{Isa, MAX_LANES, Portable, Simd};
+use crate::cpu::simd::{Isa, MAX_LANES, Simd, compiled};
 
 /// The most numbers that a unit makes.
 pub(in super::super) const COLUMNS: usize = 4;
@@ -47,27 +45,9 @@ pub(in super::super) struct TransposedKernels {
 
 /// The kernels of one kind of CPU.
 pub(in super::super) fn kernels(isa: Isa) -> TransposedKernels {
-    macro_rules! kernels {
-        ($simd:ty $(, $feature:literal)?) => {{
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn one(call: &Transposed) {
-                // SAFETY: the caller's promise, passed on.
-                unsafe { product::<$simd, 1>(call) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn four(call: &Transposed) {
-                // SAFETY: the caller's promise, passed on.
-                unsafe { product::<$simd, COLUMNS>(call) }
-            }
-            TransposedKernels { one, four }
-        }};
-    }
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => kernels!(Avx512, "avx512f,avx512vl"),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => kernels!(Avx2, "avx2,fma"),
-        _ => kernels!(Portable),
+    TransposedKernels {
+        one: compiled!(isa, S => unsafe fn(call: &Transposed) { product::<S, 1>(call) }),
+        four: compiled!(isa, S => unsafe fn(call: &Transposed) { product::<S, COLUMNS>(call) }),
     }
 }
 

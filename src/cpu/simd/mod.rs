@@ -60,6 +60,43 @@ impl Isa {
     }
 }
 
+/// The function of one kind of CPU, compiled for it: `compiled!(isa, S => unsafe fn(x: T) { ... })`, where the
+/// body may do what is unsafe and S is that kind's [`Simd`].
+///
+/// # Safety of the function
+/// The CPU is of that kind; else as the body asks for.
+macro_rules! compiled {
+    ($isa:expr, $simd:ident => unsafe fn($($arg:ident: $type:ty),*) $body:block) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512vl")]
+        unsafe fn avx512($($arg: $type),*) {
+            type $simd = $crate::cpu::simd::Avx512;
+            // SAFETY: the caller's promise, passed on.
+            unsafe { $body }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2($($arg: $type),*) {
+            type $simd = $crate::cpu::simd::Avx2;
+            // SAFETY: the caller's promise, passed on.
+            unsafe { $body }
+        }
+        unsafe fn portable($($arg: $type),*) {
+            type $simd = $crate::cpu::simd::Portable;
+            // SAFETY: the caller's promise, passed on.
+            unsafe { $body }
+        }
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::cpu::simd::Isa::Avx512 => avx512,
+            #[cfg(target_arch = "x86_64")]
+            $crate::cpu::simd::Isa::Avx2 => avx2,
+            _ => portable as unsafe fn($($type),*),
+        }
+    }};
+}
+pub(super) use compiled;
+
 /// The most numbers in a vector.
 pub(super) const MAX_LANES: usize = 16;
 

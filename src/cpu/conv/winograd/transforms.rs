@@ -6,9 +6,7 @@
 //!                            0 1  0 -1
 
 use super::NUMBERS;
-#[cfg(target_arch = "x86_64")]
-use crate::cpu::simd::{Avx2, Avx512};
-use crate::cpu::simd::{Isa, Portable, Simd};
+use crate::cpu::simd::{Isa, Simd, compiled};
 
 /// U = G g G^T of one 3x3 kernel, rounded once.
 pub(super) fn kernel_transform(kernel: &[f32]) -> [f32; NUMBERS] {
@@ -54,27 +52,17 @@ pub(super) struct Transforms {
 
 /// The transforms of one kind of CPU.
 pub(super) fn transforms(isa: Isa) -> Transforms {
-    macro_rules! transforms {
-        ($simd:ty $(, $feature:literal)?) => {{
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn one_channel(p: *const f32, taps: &[u32; NUMBERS], tiles: usize, out: *mut f32, stride: usize) {
-                // SAFETY: the caller's promise, passed on.
-                unsafe { patches::<$simd>(p, taps, tiles, out, stride) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn one_plane(call: &Pixels) {
-                // SAFETY: the caller's promise, passed on.
-                unsafe { pixels::<$simd>(call) }
-            }
-            Transforms { patches: one_channel, pixels: one_plane }
-        }};
-    }
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => transforms!(Avx512, "avx512f,avx512vl"),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => transforms!(Avx2, "avx2,fma"),
-        _ => transforms!(Portable),
+    Transforms {
+        patches: compiled!(isa, S => unsafe fn(
+            packed: *const f32,
+            taps: &[u32; NUMBERS],
+            tiles: usize,
+            out: *mut f32,
+            stride: usize
+        ) {
+            patches::<S>(packed, taps, tiles, out, stride)
+        }),
+        pixels: compiled!(isa, S => unsafe fn(call: &Pixels) { pixels::<S>(call) }),
     }
 }
 
