@@ -24,7 +24,7 @@ pub(super) unsafe fn tile<S: Simd, const V: usize, const P: usize>(t: &Tile) {
             for (v, w) in w.iter_mut().enumerate() {
                 *w = S::load(weight.add(v * S::LANES));
                 if (v * S::LANES).is_multiple_of(LINE) {
-                    S::prefetch_near(weight.wrapping_add(v * S::LANES + AHEAD));
+                    S::prefetch(weight.wrapping_add(v * S::LANES + AHEAD));
                 }
             }
             for (p, sums) in acc.iter_mut().enumerate() {

@@ -25,10 +25,6 @@ impl Simd for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[inline(always)]
-    unsafe fn prefetch_near(p: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
         unsafe { _mm512_storeu_ps(p, v) }
     }

@@ -114,8 +114,6 @@ pub(super) trait Simd: Copy {
     unsafe fn load(p: *const f32) -> Self::V;
     /// Asks for the cache line of `p`, which may be any address, to be brought into the second-level cache.
     unsafe fn prefetch(p: *const f32);
-    /// The same into the first-level cache.
-    unsafe fn prefetch_near(p: *const f32);
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Stores the first `n` numbers, n <= LANES.
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);

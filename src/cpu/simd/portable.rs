@@ -21,8 +21,6 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
     #[inline(always)]
-    unsafe fn prefetch_near(_: *const f32) {}
-    #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
         unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
     }
