@@ -1,60 +1,201 @@
-//! Our side of `benches/peers`: a process that stays ready, so that our calls can take turns with
-//! those of other programs.
+//! A process that stays ready for one batch size and answers a line for each line it is sent, so that
+//! its calls can take turns with those of other programs (`benches/peers`) and of other variants
+//! (`benches/gpu.sh`).
 //!
-//!     serve WEIGHTS cpu|cuda THREADS BATCH
+//!     serve WEIGHTS cpu|cuda THREADS BATCH [VARIANT]
 //!
-//! It prints one line of JSON when it is ready and one for each line that it is sent:
+//! VARIANT: how a GPU runs, in the words of [`msdcam::cuda::Variant`]. Everything printed is JSON, a
+//! line when it is ready and a line for each line that it is sent:
 //!
 //! | sent | what it does | printed |
 //! |---|---|---|
-//! | `images FILE` | takes the batch, normalised, as little-endian f32 (N, 3, H, W) | `{}` |
+//! | `images FILE` | takes the batch, normalised, as little-endian f32 (N, 3, H, W); before that it has noise | `{}` |
 //! | `answers FILE` | writes `logits` (N, exits, classes), `class` (N, exits) and `heat` (N, exits, H, W) as .npz | `{}` |
 //! | `forward SECONDS`, `grad_cam SECONDS` | runs all exits until the time is over, at least once | `{"ms": [..]}`, a number a call |
+//! | `device REPEATS` | runs back to back | `{"device_ms": ..}`: the mean by the device's clock, copies included |
+//! | `levels REPEATS` | replays growing prefixes of the plan | `{"levels": [{"ms", "prefix_ms", "ops", "multiply_adds"}, ..]}` |
+//! | `hash` | runs once | `{"sha256": ..}` of every number of the answers |
+//! | `compare` | runs once, and on the CPU | `{"largest_error": .., "at": .., "classes_differ": ..}`; errors are shares of the largest magnitude of each output |
+//! | `same_bits N..` | runs the first N images of the batch as a batch of their own | `{"differ": [..]}`: those N whose answers have other bits |
+//! | `soak RUNS SECONDS` | runs until one of the two is reached | `{"runs": .., "differ": ..}`: runs whose answers have other bits than the first |
 //!
-//! A call is timed from the images in host memory to the answers in host memory.
+//! A line that cannot be served is answered with `{"error": ..}`. A call is timed from the images in
+//! host memory to the answers in host memory.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use msdcam::cam::{ExitAnswer, Explainer, Question};
+use msdcam::checksum::sha256;
+use msdcam::cuda::Cuda;
 use msdcam::device::{Device, DeviceChoice};
+use msdcam::msdnet::Network;
 use msdcam::npz::{self, Array, Values};
 use msdcam::{Error, Result};
+use serde_json::{Value, json};
 
 mod support;
 
 struct Server {
+    network: Network,
     forward: Explainer,
     grad_cam: Explainer,
     images: Vec<f32>,
+    batch: usize,
 }
 
 impl Server {
     /// What is printed for one line that was sent.
-    fn serve(&mut self, line: &str) -> Result<serde_json::Value> {
+    fn serve(&mut self, line: &str) -> Result<Value> {
         let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
-        match command {
+        Ok(match command {
             "images" => {
-                let bytes = std::fs::read(argument)
-                    .map_err(|e| Error::refused(Path::new(argument), "file", e.to_string()))?;
-                let (numbers, rest) = bytes.as_chunks();
-                if !rest.is_empty() {
-                    return Err(Error::refused(Path::new(argument), "file", "not whole f32 numbers"));
-                }
-                self.images = numbers.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                self.images = read_images(Path::new(argument))?;
+                json!({})
             }
             "answers" => {
                 let answers = self.grad_cam.explain(&self.images, None)?;
                 std::fs::write(argument, encode(&answers))
                     .map_err(|e| Error::write(Path::new(argument), e))?;
+                json!({})
             }
-            "forward" => return Ok(timed(&mut self.forward, &self.images, seconds(argument)?)?.into()),
-            "grad_cam" => return Ok(timed(&mut self.grad_cam, &self.images, seconds(argument)?)?.into()),
+            "forward" => json!({ "ms": timed(&mut self.forward, &self.images, seconds(argument)?)? }),
+            "grad_cam" => json!({ "ms": timed(&mut self.grad_cam, &self.images, seconds(argument)?)? }),
+            "device" => {
+                self.grad_cam.explain(&self.images, None)?;
+                json!({ "device_ms": self.grad_cam.device_ms(self.batch, count(argument)?)? })
+            }
+            "levels" => self.levels(count(argument)?)?,
+            "hash" => json!({ "sha256": hash(&self.grad_cam.explain(&self.images, None)?) }),
+            "compare" => self.compare()?,
+            "same_bits" => self.same_bits(argument)?,
+            "soak" => self.soak(argument)?,
             _ => return Err(Error::usage(format!("no command '{line}'"))),
-        }
-        Ok(serde_json::json!({}))
+        })
     }
+
+    /// What each level of the plan costs where it stands.
+    fn levels(&mut self, repeats: usize) -> Result<Value> {
+        self.grad_cam.explain(&self.images, None)?;
+        let Some(prefixes) = self.grad_cam.prefix_ms(self.batch, repeats)? else {
+            return Err(Error::usage("levels are timed by a GPU's clock"));
+        };
+        let before = std::iter::once(&0.0).chain(&prefixes);
+        let levels = self.grad_cam.runner().plan().levels.iter().zip(prefixes.iter().zip(before));
+        let levels: Vec<Value> = levels
+            .map(|(level, (prefix, before))| {
+                let steps = || level.jobs.iter().flat_map(|job| &job.steps);
+                let mut ops: Vec<&str> = steps().map(|step| step.op.name()).collect();
+                ops.sort_unstable();
+                ops.dedup();
+                let multiply_adds: u64 = steps().map(|step| step.multiply_adds()).sum();
+                let ms = prefix - before;
+                json!({ "ms": ms, "prefix_ms": prefix, "ops": ops, "multiply_adds": multiply_adds })
+            })
+            .collect();
+        Ok(json!({ "levels": levels }))
+    }
+
+    /// The answers beside the CPU device's.
+    fn compare(&mut self) -> Result<Value> {
+        let cpu = Device::open(DeviceChoice::Cpu, 0)?;
+        let question = Question::explain_all(&self.network);
+        let want = Explainer::new(&self.network, &question, &cpu, self.batch)?.explain(&self.images, None)?;
+        let got = self.grad_cam.explain(&self.images, None)?;
+        let (mut largest, mut at, mut classes_differ) = (0.0_f64, String::new(), 0);
+        for (image, (got, want)) in got.iter().zip(&want).enumerate() {
+            for (got, want) in got.iter().zip(want) {
+                classes_differ += usize::from(got.class != want.class);
+                for ((name, got), (_, want)) in numbers(got).into_iter().zip(numbers(want)) {
+                    let error = error(got, want);
+                    // A NaN is the largest error of all.
+                    if error.is_nan() || error > largest {
+                        (largest, at) = (error, format!("image {image}, {name}"));
+                    }
+                }
+            }
+        }
+        // JSON has no NaN and no infinity.
+        let largest = if largest.is_finite() { json!(largest) } else { json!("not finite") };
+        Ok(json!({ "largest_error": largest, "at": at, "classes_differ": classes_differ }))
+    }
+
+    /// Smaller batches of the same images.
+    fn same_bits(&mut self, argument: &str) -> Result<Value> {
+        let image = self.images.len() / self.batch;
+        let whole = self.grad_cam.explain(&self.images, None)?;
+        let mut differ = Vec::new();
+        for n in argument.split_whitespace() {
+            let n = count(n)?;
+            let Some(images) = self.images.get(..n * image).filter(|images| !images.is_empty()) else {
+                return Err(Error::usage(format!("{n} images of a batch of {}", self.batch)));
+            };
+            if hash(&self.grad_cam.explain(images, None)?) != hash(&whole[..n]) {
+                differ.push(n);
+            }
+        }
+        Ok(json!({ "differ": differ }))
+    }
+
+    /// The same run again and again.
+    fn soak(&mut self, argument: &str) -> Result<Value> {
+        let usage = || Error::usage(format!("soak '{argument}': wanted RUNS SECONDS"));
+        let (most, time) = argument.split_once(' ').ok_or_else(usage)?;
+        let (most, time) = (count(most)?, seconds(time)?);
+        let first = self.grad_cam.explain(&self.images, None)?;
+        let (start, mut runs, mut differ) = (Instant::now(), 0, 0);
+        while runs < most && start.elapsed() < time {
+            // Equal numbers have equal bits but for the sign of a zero; a NaN differs from itself.
+            differ += usize::from(self.grad_cam.explain(&self.images, None)? != first);
+            runs += 1;
+        }
+        Ok(json!({ "runs": runs, "differ": differ }))
+    }
+}
+
+/// Little-endian f32 numbers.
+fn read_images(file: &Path) -> Result<Vec<f32>> {
+    let bytes = std::fs::read(file).map_err(|e| Error::refused(file, "file", e.to_string()))?;
+    let (numbers, rest) = bytes.as_chunks();
+    if !rest.is_empty() {
+        return Err(Error::refused(file, "file", "not whole f32 numbers"));
+    }
+    Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+/// Everything that an answer holds, each with its name.
+fn numbers(answer: &ExitAnswer) -> Vec<(String, &[f32])> {
+    let mut all = vec![("logits", &answer.logits[..]), ("probabilities", &answer.probabilities[..])];
+    if let Some(map) = &answer.map {
+        all.extend([("weights", &map.weights[..]), ("map", &map.map[..]), ("heat", &map.heat[..])]);
+    }
+    all.into_iter().map(|(name, numbers)| (format!("exit {}, {name}", answer.exit), numbers)).collect()
+}
+
+/// The largest difference as a share of the largest magnitude wanted; NaN where there is one.
+fn error(got: &[f32], want: &[f32]) -> f64 {
+    let largest = |numbers: &mut dyn Iterator<Item = f32>| {
+        numbers
+            .fold(0.0_f32, |most, x| if x.is_nan() || most.is_nan() { f32::NAN } else { most.max(x.abs()) })
+    };
+    let off = largest(&mut got.iter().zip(want).map(|(got, want)| got - want));
+    let size = largest(&mut want.iter().copied());
+    if off == 0.0 { 0.0 } else { f64::from(off) / f64::from(size) }
+}
+
+/// SHA-256 of the bits of all answers, in order.
+fn hash(answers: &[Vec<ExitAnswer>]) -> String {
+    let mut bytes = Vec::new();
+    for answer in answers.iter().flatten() {
+        let numbers = numbers(answer).into_iter().flat_map(|(_, numbers)| numbers);
+        bytes.extend(numbers.flat_map(|x| x.to_le_bytes()));
+    }
+    sha256(&bytes)
+}
+
+fn count(text: &str) -> Result<usize> {
+    text.parse().map_err(|_| Error::usage(format!("'{text}' is not a count")))
 }
 
 fn seconds(text: &str) -> Result<Duration> {
@@ -63,15 +204,7 @@ fn seconds(text: &str) -> Result<Duration> {
 }
 
 /// Milliseconds of each call.
-struct Times(Vec<f64>);
-
-impl From<Times> for serde_json::Value {
-    fn from(times: Times) -> Self {
-        serde_json::json!({ "ms": times.0 })
-    }
-}
-
-fn timed(explainer: &mut Explainer, images: &[f32], time: Duration) -> Result<Times> {
+fn timed(explainer: &mut Explainer, images: &[f32], time: Duration) -> Result<Vec<f64>> {
     let start = Instant::now();
     let mut times = Vec::new();
     while times.is_empty() || start.elapsed() < time {
@@ -80,7 +213,7 @@ fn timed(explainer: &mut Explainer, images: &[f32], time: Duration) -> Result<Ti
         times.push(begin.elapsed().as_secs_f64() * 1e3);
         drop(answers);
     }
-    Ok(Times(times))
+    Ok(times)
 }
 
 /// All answers as one .npz.
@@ -103,34 +236,45 @@ fn encode(answers: &[Vec<ExitAnswer>]) -> Vec<u8> {
 }
 
 fn run(args: &[String]) -> Result<()> {
-    let usage = || Error::usage("usage: serve WEIGHTS cpu|cuda THREADS BATCH");
+    let usage = || Error::usage("usage: serve WEIGHTS cpu|cuda THREADS BATCH [VARIANT]");
+    let (args, variant) = match args {
+        [args @ .., variant] if args.len() == 4 => (args, variant.as_str()),
+        args => (args, ""),
+    };
     let [weights, device, threads, batch] = args else { return Err(usage()) };
     let threads = threads.parse().map_err(|_| usage())?;
-    let batch: usize = batch.parse().map_err(|_| usage())?;
-    let choice = match device.as_str() {
-        "cpu" => DeviceChoice::Cpu,
-        "cuda" => DeviceChoice::Cuda(0),
+    let batch: usize = batch.parse().ok().filter(|&batch| batch > 0).ok_or_else(usage)?;
+    let network = support::network(Path::new(weights))?;
+    let device = match device.as_str() {
+        "cpu" => Device::open(DeviceChoice::Cpu, threads)?,
+        "cuda" => Device::Cuda(Cuda::with_variant(0, variant.parse()?)?),
         _ => return Err(usage()),
     };
-    let network = support::network(Path::new(weights))?;
-    let device = Device::open(choice, threads)?;
     let all = Question::explain_all(&network);
     let alone = Question { maps: false, ..all.clone() };
     let image = network.graph.shape(network.input).len();
     let mut server = Server {
         forward: Explainer::new(&network, &alone, &device, batch)?,
         grad_cam: Explainer::new(&network, &all, &device, batch)?,
-        images: vec![0.0; batch * image],
+        images: support::noise(batch * image, &mut 1, 1.0),
+        network,
+        batch,
     };
-    let ready = serde_json::json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
+    if server.grad_cam.capacity() < batch {
+        return Err(Error::device(server.grad_cam.runner().notes().join("; ")));
+    }
+    let mut ready = json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
+    if let Device::Cuda(gpu) = &device {
+        ready["kernels"] = gpu.kernels().into();
+    }
     let mut out = std::io::stdout().lock();
-    let mut say = |line: serde_json::Value| {
+    let mut say = |line: Value| {
         writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| Error::write(Path::new("stdout"), e))
     };
     say(ready)?;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Error::refused(Path::new("stdin"), "line", e.to_string()))?;
-        say(server.serve(&line)?)?;
+        say(server.serve(&line).unwrap_or_else(|e| json!({ "error": e.to_string() })))?;
     }
     Ok(())
 }
@@ -139,7 +283,7 @@ fn main() -> std::process::ExitCode {
     // `cargo bench` runs every bench with this flag alone: there is nothing to serve then.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if args.is_empty() {
-        eprintln!("serve: a part of benches/peers/run");
+        eprintln!("serve: a part of benches/peers/run and benches/gpu.sh");
         return std::process::ExitCode::SUCCESS;
     }
     match run(&args) {

@@ -135,4 +135,15 @@ pub trait Runner: Send {
     fn device_ms(&mut self, _images: usize, _repeats: usize) -> Result<Option<f64>> {
         Ok(None)
     }
+
+    /// Milliseconds of the device's own clock for the first level, the first two, and so on up to all
+    /// levels of a run of `images` images, without copies: the difference of two neighbours is what a
+    /// level costs where it stands. Each is the mean of `repeats` runs back to back on the inputs
+    /// of the last run. `None` where the device has no clock of its own.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    fn prefix_ms(&mut self, _images: usize, _repeats: usize) -> Result<Option<Vec<f64>>> {
+        Ok(None)
+    }
 }

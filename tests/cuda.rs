@@ -11,7 +11,7 @@ use common::close::{Tolerance, assert_close, assert_same_bits};
 use common::gpu::{self, on_gpu, on_standin};
 use common::nets::{asked, cam_graph, inputs, random_network};
 use common::random::Random;
-use common::run::{input_spaces, output, run};
+use common::run::{input_spaces, output, run, shared_gpu};
 use msdcam::cuda::{Cuda, Tiling};
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::graph::passes::Passes;
@@ -22,7 +22,7 @@ use msdcam::{Shape, Tensor};
 const TOLERANCE: Tolerance = Tolerance(1e-4);
 
 fn cuda(tiling: Tiling) -> Device {
-    Device::Cuda(Cuda::new(0).unwrap().with_tiling(tiling))
+    Device::Cuda(shared_gpu().with_tiling(tiling))
 }
 
 fn cpu() -> Device {
@@ -89,6 +89,20 @@ fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
                 runner.run(inputs, outputs).unwrap();
             }
             assert_same_bits(&format!("batches of {batch}"), &answers(&plan, &out), &want);
+        }
+    });
+}
+
+#[test]
+fn every_variant_gives_the_same_bits() {
+    on_gpu("every_variant_gives_the_same_bits", || {
+        let (plan, inputs) = default_case(2, Order::Depth, &Passes::ALL);
+        let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
+        let want = answers(&plan, &run_spaces(&cuda(Tiling::Auto), &plan, &spaces));
+        for words in ["launches=stream", "kernels=compiled", "launches=stream,kernels=compiled,tiling=whole"]
+        {
+            let device = Device::Cuda(Cuda::with_variant(0, words.parse().unwrap()).unwrap());
+            assert_same_bits(words, &answers(&plan, &run_spaces(&device, &plan, &spaces)), &want);
         }
     });
 }
@@ -273,5 +287,13 @@ fn the_device_says_how_long_a_run_takes() {
         let ms = runner.device_ms(1, 2).unwrap().unwrap();
         assert!(ms > 0.0 && ms.is_finite(), "{ms} ms");
         assert_eq!(runner.device_ms(2, 1).unwrap(), None, "more images than the memory holds");
+        let prefixes = runner.prefix_ms(1, 1).unwrap().unwrap();
+        assert_eq!(prefixes.len(), plan.levels.len());
+        assert!(prefixes.iter().all(|ms| *ms > 0.0 && ms.is_finite()), "{prefixes:?}");
+        assert_eq!(runner.prefix_ms(2, 1).unwrap(), None, "more images than the memory holds");
+        // Timing parts of the plan leaves nothing behind that a run would meet.
+        let mut again = vec![f32::NAN; plan.output_len];
+        runner.run(&spaces, &mut again).unwrap();
+        assert_same_bits("a run after timing", &answers(&plan, &again), &answers(&plan, &out));
     });
 }

@@ -130,8 +130,80 @@ fn without_nvrtc_the_places_are_named() {
         [("STANDIN_NO_NVRTC", "1"), ("HOME", "/nonexistent"), ("VIRTUAL_ENV", ""), ("CUDA_HOME", "")];
     on_standin("without_nvrtc_the_places_are_named", &settings, || match Cuda::new(0) {
         Ok(_) => skipped!("this machine has an NVRTC of its own"),
-        error => assert_says(error, &["no NVRTC", "libnvrtc.so", "MSDCAM_NVRTC"]),
+        // The stand-in pretends to be a chip for which there is built-in machine code, and refuses it.
+        error => {
+            let words = ["no NVRTC", "libnvrtc.so", "MSDCAM_NVRTC", "the built-in kernels were refused"];
+            assert_says(error, &words);
+        }
     });
+}
+
+#[test]
+fn nvrtc_is_found_beside_the_python_on_the_path() {
+    let name = "nvrtc_is_found_beside_the_python_on_the_path";
+    if gpu::is_real() {
+        return skipped!("{name}: needs the stand-in driver");
+    }
+    if gpu::at_hand() {
+        let path = Nvrtc::find().unwrap().path;
+        assert!(path.starts_with(std::env::var("FOLDER").unwrap()), "{}", path.display());
+        return;
+    }
+    if !gpu::standin_works(name) {
+        return;
+    }
+    let built = Command::new(gpu::repository("tests/standin/run")).arg("--build").output().unwrap();
+    let home = String::from_utf8(built.stdout).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let nvidia = folder.path().join("lib/python3.12/site-packages/nvidia/cu13");
+    std::fs::create_dir_all(&nvidia).unwrap();
+    std::fs::create_dir(folder.path().join("bin")).unwrap();
+    std::fs::write(folder.path().join("bin/python3"), "").unwrap();
+    std::os::unix::fs::symlink(Path::new(home.trim()).join("nvrtc"), nvidia.join("lib")).unwrap();
+    let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let places = ["HOME", "VIRTUAL_ENV", "CONDA_PREFIX", "CUDA_HOME", "CUDA_PATH"].map(|key| (key, ""));
+    let settings = [("STANDIN_NO_NVRTC", "1"), ("PATH", &path), ("FOLDER", folder.path().to_str().unwrap())];
+    gpu::passed(name, gpu::standin(name, &[&places[..], &settings[..]].concat()));
+}
+
+#[test]
+fn machine_code_that_is_none_is_named_with_its_file() {
+    let name = "machine_code_that_is_none_is_named_with_its_file";
+    let folder = tempfile::tempdir().unwrap();
+    let (text, cut) = (folder.path().join("text.cubin"), folder.path().join("cut.cubin"));
+    std::fs::write(&text, "no machine code").unwrap();
+    let whole = std::fs::read(gpu::repository("kernels/sm_90.cubin")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let missing = folder.path().join("missing.cubin");
+    for (file, words) in [
+        (&text, "15 bytes, not a whole ELF file"),
+        (&cut, "not a whole ELF file"),
+        (&missing, "No such file"),
+    ] {
+        let settings = [("MSDCAM_CUBIN", file.to_str().unwrap()), ("WORDS", words)];
+        on_standin(name, &settings, || {
+            let [file, words] = ["MSDCAM_CUBIN", "WORDS"].map(|key| std::env::var(key).unwrap());
+            assert_says(Cuda::new(0), &[&file, &words]);
+        });
+        if gpu::at_hand() {
+            return; // one file a process
+        }
+    }
+}
+
+#[test]
+fn built_in_machine_code_that_the_driver_refuses_is_said_where_it_was_asked_for() {
+    let name = "built_in_machine_code_that_the_driver_refuses_is_said_where_it_was_asked_for";
+    // A driver of the right chip refuses what it cannot load; another chip has none.
+    for settings in [&[][..], &[("STANDIN_CC", "8.0")]] {
+        on_standin(name, settings, || {
+            let refused = Cuda::with_variant(0, "kernels=built-in".parse().unwrap());
+            match std::env::var("STANDIN_CC") {
+                Ok(_) => assert_says(refused, &["no built-in kernels for compute capability 80"]),
+                Err(_) => assert_says(refused, &["the built-in kernels were refused", "CUDA_ERROR"]),
+            }
+        });
+    }
 }
 
 #[test]

@@ -108,6 +108,14 @@ impl Explainer {
         self.runner.device_ms(images, repeats)
     }
 
+    /// As [`Runner::prefix_ms`].
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn prefix_ms(&mut self, images: usize, repeats: usize) -> Result<Option<Vec<f64>>> {
+        self.runner.prefix_ms(images, repeats)
+    }
+
     /// Answers for normalised images, (N, 3, H, W), of any number N: they run in batches of
     /// [`Explainer::capacity`]. `target` is the class whose map is wanted; `None`: each exit's own.
     ///

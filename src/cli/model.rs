@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use msdcam::checksum;
+use msdcam::cuda::{Cuda, Variant};
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::error::printable;
 use msdcam::msdnet::{self, Network, Weights};
@@ -70,13 +71,35 @@ impl ModelArgs {
     /// # Errors
     /// When the weights or the device cannot be used.
     pub fn load(&self, timings: &Timings) -> msdcam::Result<Model> {
+        self.load_on(timings, |choice, threads| match choice {
+            DeviceChoice::Auto => Device::auto(threads),
+            choice => Ok((Device::open(choice, threads)?, None)),
+        })
+    }
+
+    /// As [`ModelArgs::load`], a GPU as a developer wants to measure it.
+    ///
+    /// # Errors
+    /// As [`ModelArgs::load`], and when `--device` names no GPU.
+    pub fn load_variant(&self, timings: &Timings, variant: &Variant) -> msdcam::Result<Model> {
+        self.load_on(timings, |choice, _| match choice {
+            DeviceChoice::Cuda(ordinal) => {
+                Ok((Device::Cuda(Cuda::with_variant(ordinal, variant.clone())?), None))
+            }
+            _ => Err(msdcam::Error::usage("a variant needs --device cuda")),
+        })
+    }
+
+    /// Reads the weights and opens the device: `open` gives it, and why it is not the GPU.
+    fn load_on(
+        &self,
+        timings: &Timings,
+        open: impl FnOnce(DeviceChoice, usize) -> msdcam::Result<(Device, Option<msdcam::Error>)>,
+    ) -> msdcam::Result<Model> {
         let weights = timings.time(Stage::Weights, || self.weights())?;
         let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
         let threads = self.threads.map_or(0, usize::from);
-        let (device, reason) = match self.device {
-            DeviceChoice::Auto => Device::auto(threads)?,
-            choice => (Device::open(choice, threads)?, None),
-        };
+        let (device, reason) = open(self.device, threads)?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Model {
             network,

@@ -1,11 +1,8 @@
 //! From the kernels' source to an image for one chip, through the cache.
 
-use cudarc::driver::CudaContext;
-use cudarc::driver::sys::CUdevice_attribute;
 use sha2::{Digest, Sha256};
 
 use super::cache;
-use super::failure::driver;
 use super::nvrtc::Nvrtc;
 use super::source::source;
 use crate::{Result, checksum};
@@ -26,18 +23,15 @@ pub fn options(capability: u32, supported: &[u32]) -> Vec<String> {
         .collect()
 }
 
-/// The image of the kernels for the device of `context`, and whether it came from the cache.
-/// `use_cache`: an earlier run's image will do.
+/// NVRTC's image of the kernels for a chip of compute capability `capability`, with `more` options,
+/// and whether it came from the cache. `use_cache`: an earlier run's image will do.
 ///
 /// # Errors
 /// [`crate::Error::Device`] when there is no NVRTC, or a kernel does not compile.
-pub(super) fn image(context: &CudaContext, use_cache: bool) -> Result<(Vec<u8>, bool)> {
-    let attribute = |attribute| context.attribute(attribute).map_err(driver("compute capability"));
-    let major = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-    let minor = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
-    let capability = (10 * major + minor).unsigned_abs();
+pub(super) fn image(capability: u32, more: &[String], use_cache: bool) -> Result<(Vec<u8>, bool)> {
     let nvrtc = Nvrtc::find()?;
-    let options = options(capability, &nvrtc.architectures());
+    let mut options = options(capability, &nvrtc.architectures());
+    options.extend_from_slice(more);
     let source = source();
     let key = key(&source, &options, capability, nvrtc.version);
     if use_cache && let Some(image) = cache::load(&key) {

@@ -4,9 +4,11 @@
 //! or a Python package; both are found at run time.
 
 mod arguments;
+mod built_in;
 mod cache;
 mod compile;
 mod failure;
+mod kernels;
 mod library;
 mod memory;
 pub mod nvrtc;
@@ -14,17 +16,18 @@ mod program;
 mod runner;
 mod source;
 mod steps;
+mod variant;
 mod weights;
 
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute;
-use cudarc::driver::{CudaContext, CudaFunction, CudaStream};
-use cudarc::nvrtc::Ptx;
+use cudarc::driver::{CudaContext, CudaFunction};
 
+pub use built_in::built_in_source;
 pub use compile::options;
-pub use program::Tiling;
 pub use source::source;
+pub use variant::{Kernels, Launches, Tiling, Variant};
 
 use crate::device::Runner;
 use crate::graph::plan::Plan;
@@ -34,11 +37,12 @@ use failure::driver;
 /// A GPU as a device.
 #[derive(Clone)]
 pub struct Cuda {
-    stream: Arc<CudaStream>,
+    context: Arc<CudaContext>,
     level: CudaFunction,
     name: String,
     multiprocessors: usize,
-    tiling: Tiling,
+    variant: Variant,
+    kernels: String,
 }
 
 impl std::fmt::Debug for Cuda {
@@ -48,17 +52,27 @@ impl std::fmt::Debug for Cuda {
 }
 
 impl Cuda {
-    /// The GPU with number `ordinal`, its kernels compiled (or taken from the cache on disk).
+    /// The GPU with number `ordinal`, its kernels loaded: built-in machine code, NVRTC's, or what
+    /// NVRTC made before (from the cache on disk).
     ///
     /// # Errors
     /// [`Error::Device`] in one line: no driver, no such GPU, no NVRTC, a kernel that does not
     /// compile.
     pub fn new(ordinal: usize) -> Result<Cuda> {
-        library::check()?;
-        library::without_panic(|| Cuda::open(ordinal))
+        Cuda::with_variant(ordinal, Variant::default())
     }
 
-    fn open(ordinal: usize) -> Result<Cuda> {
+    /// As [`Cuda::new`], in the way that a developer wants to measure.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`], and when a file of machine code cannot be read or is not for this chip.
+    #[doc(hidden)]
+    pub fn with_variant(ordinal: usize, variant: Variant) -> Result<Cuda> {
+        library::check()?;
+        library::without_panic(|| Cuda::open(ordinal, variant))
+    }
+
+    fn open(ordinal: usize, variant: Variant) -> Result<Cuda> {
         let count = CudaContext::device_count().map_err(driver("cannot start"))?;
         if usize::try_from(count).unwrap_or(0) <= ordinal {
             let have = match count {
@@ -69,15 +83,14 @@ impl Cuda {
             return Err(Error::device(format!("cuda: no GPU {ordinal}: {have}")));
         }
         let context = CudaContext::new(ordinal).map_err(driver("cannot open the GPU"))?;
-        // SAFETY: everything here runs on one stream, which orders it.
+        // SAFETY: a runner has a stream of its own, on which everything that touches its memory runs.
         unsafe { context.disable_event_tracking() };
         let name = context.name().map_err(driver("name"))?;
         let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = context.attribute(attribute).map_err(driver("multiprocessors"))?;
-        let level = load_kernel(&context)?;
-        let stream = context.new_stream().map_err(driver("stream"))?;
+        let (level, kernels) = kernels::load(&context, &variant.kernels)?;
         let multiprocessors = usize::try_from(multiprocessors).unwrap_or(1);
-        Ok(Cuda { stream, level, name, multiprocessors, tiling: Tiling::Auto })
+        Ok(Cuda { context, level, name, multiprocessors, variant, kernels })
     }
 
     /// Whether this machine has an NVIDIA driver, usable or not: without one, that there is no GPU
@@ -88,12 +101,17 @@ impl Cuda {
 
     /// The same GPU with convolutions cut in one way only.
     pub fn with_tiling(self, tiling: Tiling) -> Cuda {
-        Cuda { tiling, ..self }
+        Cuda { variant: Variant { tiling, ..self.variant }, ..self }
+    }
+
+    /// Where its machine code came from, in words: `built in`, `NVRTC`, `the cache`, a file.
+    pub fn kernels(&self) -> &str {
+        &self.kernels
     }
 
     /// In words: `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
     pub fn description(&self) -> String {
-        let ordinal = self.stream.context().ordinal();
+        let ordinal = self.context.ordinal();
         format!("cuda:{ordinal} ({}, {} multiprocessors)", self.name, self.multiprocessors)
     }
 
@@ -102,25 +120,12 @@ impl Cuda {
         &self.name
     }
 
-    /// Prepares `plan` for batches of up to `batch` images; of fewer, where memory does not
+    /// Prepares `plan` for batches of up to `batch` images, on a stream of its own; of fewer, where memory does not
     /// suffice: [`Runner::capacity`] and [`Runner::notes`] tell.
     ///
     /// # Errors
     /// [`Error::Device`] when memory does not suffice even for one image.
     pub fn load(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Runner>> {
         Ok(Box::new(runner::CudaRunner::new(self, plan, batch)?))
-    }
-}
-
-/// The kernel on its device. An image from the cache that the driver refuses is made anew.
-fn load_kernel(context: &Arc<CudaContext>) -> Result<CudaFunction> {
-    let load = |image: Vec<u8>| {
-        let module = context.load_module(Ptx::from_binary(image)).map_err(driver("loading the kernels"))?;
-        module.load_function("level").map_err(driver("kernel 'level'"))
-    };
-    let (image, from_cache) = compile::image(context, true)?;
-    match load(image) {
-        Err(_) if from_cache => load(compile::image(context, false)?.0),
-        result => result,
     }
 }

@@ -57,7 +57,8 @@ impl Nvrtc {
         by_name.chain(by_folder).find_map(|path| Nvrtc::load(&path).ok()).ok_or_else(|| {
             Error::device(
                 "cuda: no NVRTC: looked for libnvrtc.so (also .13, .12) on the loader's path, in CUDA_HOME, \
-                 /usr/local/cuda and Python's nvidia-cuda-nvrtc; MSDCAM_NVRTC can name its folder",
+                 /usr/local/cuda and the nvidia-cuda-nvrtc of Python (the one on the PATH, active \
+                 environments, the system's); MSDCAM_NVRTC can name its folder",
             )
         })
     }
@@ -202,7 +203,8 @@ fn folders() -> Vec<PathBuf> {
     folders.extend(conda.clone().map(|path| path.join("lib")));
     let home = variable("HOME").map(|home| home.join(".local"));
     let system = ["/usr/local", "/usr"].map(|path| Some(PathBuf::from(path)));
-    for prefix in [variable("VIRTUAL_ENV"), conda, home].into_iter().chain(system).flatten() {
+    let active = [variable("VIRTUAL_ENV"), conda].into_iter().chain(python_on_path().map(Some));
+    for prefix in active.chain([home]).chain(system).flatten() {
         for python in children(&prefix.join("lib")).filter(|path| name_starts(path, "python3")) {
             for packages in ["site-packages", "dist-packages"] {
                 let nvidia = python.join(packages).join("nvidia");
@@ -211,6 +213,17 @@ fn folders() -> Vec<PathBuf> {
         }
     }
     folders
+}
+
+/// Prefixes of the Python installations whose `python3` is on the PATH: an environment may be used
+/// by its PATH alone, without `VIRTUAL_ENV`.
+fn python_on_path() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.into_iter().filter(|folder| folder.join("python3").exists()).filter_map(|folder| {
+        let name = folder.file_name()?;
+        (name == "bin").then(|| folder.parent().map(Path::to_path_buf)).flatten()
+    })
 }
 
 fn name_starts(path: &Path, start: &str) -> bool {

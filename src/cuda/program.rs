@@ -6,20 +6,9 @@ use super::arguments::{
     CAM_CHANNELS, CHANNELS, Code, GROUP, Job as Row, MAX_JOBS, Mode, Step, THREADS, TILE, WHOLE_PIXELS,
 };
 use super::steps::Tables;
+use super::variant::Tiling;
 use crate::Result;
 use crate::graph::plan::Plan;
-
-/// How convolutions are cut. The bits of the results do not depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tiling {
-    /// Small tiles where the chip would otherwise stand idle, else large ones.
-    #[default]
-    Auto,
-    /// Small tiles, sums split among threads and blocks.
-    Split,
-    /// Large tiles, each sum made by one thread.
-    Whole,
-}
 
 /// A job: rows of the step table.
 struct Job {

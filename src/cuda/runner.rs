@@ -12,6 +12,7 @@ use super::arguments::THREADS;
 use super::failure::{describe, driver, is_out_of_memory};
 use super::memory::{Constants, Images, Memory};
 use super::program::Program;
+use super::variant::Launches;
 use crate::device::{Continues, Runner};
 use crate::graph::plan::Plan;
 use crate::{Error, Result};
@@ -33,6 +34,7 @@ pub(super) struct CudaRunner {
     program: Program,
     stream: Arc<CudaStream>,
     level: CudaFunction,
+    launches: Launches,
     notes: Vec<String>,
     multiply_adds: u64,
 }
@@ -44,8 +46,8 @@ impl CudaRunner {
     /// Loads `plan` for batches of up to `batch` images, or of half as many, and so on, where
     /// memory is too little.
     pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaRunner> {
-        let stream = &cuda.stream;
-        let program = Program::new(&plan, cuda.multiprocessors, cuda.tiling)?;
+        let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
+        let program = Program::new(&plan, cuda.multiprocessors, cuda.variant.tiling)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
         let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
         let wanted = batch.max(1);
@@ -75,6 +77,7 @@ impl CudaRunner {
             program,
             stream: Arc::clone(stream),
             level: cuda.level.clone(),
+            launches: cuda.variant.launches,
             notes,
             multiply_adds: 0,
         })
@@ -105,22 +108,55 @@ impl CudaRunner {
         self.memory.enqueue_download(n)
     }
 
-    /// Captures [`CudaRunner::enqueue_all`], unless that has been done before.
-    fn capture(&mut self, n: usize) -> Result<()> {
-        if self.replays.contains_key(&n) {
-            return Ok(());
-        }
+    /// Captures what `enqueue` enqueues.
+    fn capture(
+        &mut self,
+        enqueue: impl FnOnce(&mut CudaRunner) -> Result<(), DriverError>,
+    ) -> Result<CudaGraph> {
         let failed = driver("capturing the run");
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).map_err(&failed)?;
-        let enqueued = self.enqueue_all(n);
+        let enqueued = enqueue(self);
         // Ended in any case: a stream that captures is of no use for anything else.
         let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
         enqueued.map_err(&failed)?;
         let graph = graph.map_err(&failed)?.ok_or_else(|| Error::device("cuda: an empty capture"))?;
         graph.upload().map_err(&failed)?;
-        self.replays.insert(n, Replay(graph));
+        Ok(graph)
+    }
+
+    /// Makes ready what [`CudaRunner::launch_all`] needs for the first `n` images.
+    fn prepare(&mut self, n: usize) -> Result<()> {
+        if self.launches == Launches::Graph && !self.replays.contains_key(&n) {
+            let graph = self.capture(|runner| runner.enqueue_all(n))?;
+            self.replays.insert(n, Replay(graph));
+        }
         Ok(())
+    }
+
+    /// Upload, every level, download: as a graph, or one by one.
+    fn launch_all(&mut self, n: usize) -> Result<(), DriverError> {
+        match self.launches {
+            Launches::Graph => self.replays[&n].0.launch(),
+            Launches::Stream => self.enqueue_all(n),
+        }
+    }
+
+    /// Milliseconds between two events around `repeats` calls of `launch`, divided among them.
+    fn mean_ms(
+        &mut self,
+        repeats: usize,
+        mut launch: impl FnMut(&mut CudaRunner) -> Result<(), DriverError>,
+    ) -> Result<f64> {
+        let failed = driver("timing the plan");
+        let event = |runner: &CudaRunner| runner.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+        let start = event(self).map_err(&failed)?;
+        for _ in 0..repeats {
+            launch(self).map_err(&failed)?;
+        }
+        let end = event(self).map_err(&failed)?;
+        let elapsed = start.elapsed_ms(&end).map_err(&failed)?;
+        Ok(f64::from(elapsed) / repeats as f64)
     }
 
     fn check(&self, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
@@ -162,10 +198,10 @@ impl Runner for CudaRunner {
         if n == 0 {
             return Ok(());
         }
-        self.capture(n)?;
+        self.prepare(n)?;
         let failed = driver("running the plan");
         self.memory.stage(inputs);
-        self.replays[&n].0.launch().map_err(&failed)?;
+        self.launch_all(n).map_err(&failed)?;
         self.stream.synchronize().map_err(&failed)?;
         outputs.copy_from_slice(self.memory.downloaded(n));
         self.count(0..self.program.len(), n);
@@ -216,15 +252,21 @@ impl Runner for CudaRunner {
         if images == 0 || images > self.memory.images || repeats == 0 {
             return Ok(None);
         }
-        self.capture(images)?;
-        let failed = driver("timing the plan");
-        let event = || self.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
-        let start = event().map_err(&failed)?;
-        for _ in 0..repeats {
-            self.replays[&images].0.launch().map_err(&failed)?;
+        self.prepare(images)?;
+        Ok(Some(self.mean_ms(repeats, |runner| runner.launch_all(images))?))
+    }
+
+    /// Each prefix is a graph of its own; the first replay of each is not timed.
+    fn prefix_ms(&mut self, images: usize, repeats: usize) -> Result<Option<Vec<f64>>> {
+        if images == 0 || images > self.memory.images || repeats == 0 {
+            return Ok(None);
         }
-        let end = event().map_err(&failed)?;
-        let elapsed = start.elapsed_ms(&end).map_err(&failed)?;
-        Ok(Some(f64::from(elapsed) / repeats as f64))
+        let mut times = Vec::new();
+        for levels in 1..=self.program.len() {
+            let graph = self.capture(|runner| runner.enqueue(0..levels, Images::First(images)))?;
+            graph.launch().map_err(driver("timing the plan"))?;
+            times.push(self.mean_ms(repeats, |_| graph.launch())?);
+        }
+        Ok(Some(times))
     }
 }

@@ -35,6 +35,29 @@ fn the_table_has_a_row_for_each_exit_and_one_for_all() {
 }
 
 #[test]
+fn all_exits_alone_are_one_row_and_json_may_go_beside_the_table() {
+    let place = Place::new();
+    let run = place.msdcam("bench --seconds 0.1 --device cpu --quiet --exits all --json times.json");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    let rows: Vec<&str> = run.stdout.lines().skip(4).collect();
+    assert!(rows.len() == 1 && rows[0].starts_with(" all "), "{run:?}");
+    let text = std::fs::read_to_string(place.path().join("times.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["exits"].as_array().map(Vec::len), Some(0), "{text}");
+    // The table rounds what the file has.
+    let p50 = report["all_exits"]["grad_cam"]["p50_ms"].as_f64().unwrap();
+    assert!(rows[0].contains(&format!("{p50:.3}")), "{text}\n{run:?}");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let place = Place::new();
+    place.msdcam("bench --exits all --picture t.svg").refused(2, &["--picture", "--exits all"]);
+    place.msdcam("bench --device cpu --variant tiling=split").refused(2, &["variant", "--device cuda"]);
+    place.msdcam("bench --device cuda --variant tiling=tiny").refused(2, &["tiling=auto, split, whole"]);
+}
+
+#[test]
 fn the_picture_has_a_point_for_each_exit_on_both_lines() {
     let place = Place::new();
     let run = place.msdcam("bench --seconds 0.1 --device cpu --quiet --picture times.svg");

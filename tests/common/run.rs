@@ -1,6 +1,6 @@
 //! Runs graphs on devices.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use msdcam::Tensor;
 use msdcam::cpu::{Cpu, Isa};
@@ -17,13 +17,19 @@ use super::gpu;
 /// says so, the GPU instead, in every tiling.
 pub fn devices() -> Vec<Device> {
     if gpu::at_hand() {
-        let gpu = Cuda::new(0).unwrap();
         return [Tiling::Auto, Tiling::Split, Tiling::Whole]
-            .map(|tiling| Device::Cuda(gpu.clone().with_tiling(tiling)))
+            .map(|tiling| Device::Cuda(shared_gpu().with_tiling(tiling)))
             .into();
     }
     let cpus = Isa::available().into_iter().flat_map(|isa| [1, 2, 3].map(|threads| cpu(threads, isa)));
     cpus.collect()
+}
+
+/// The GPU, opened once for all tests of a program: opening it anew for each takes a real driver
+/// a good part of a second.
+pub fn shared_gpu() -> Cuda {
+    static GPU: OnceLock<Cuda> = OnceLock::new();
+    GPU.get_or_init(|| Cuda::new(0).unwrap()).clone()
 }
 
 /// The CPU with these threads and this kind of kernel.

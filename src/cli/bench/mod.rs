@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msdcam::Result;
 use msdcam::cam::{Explainer, Question};
+use msdcam::cuda::Variant;
 use msdcam::device::Device;
 use msdcam::files;
 use msdcam::graph::plan::Order;
@@ -30,14 +31,29 @@ pub struct Args {
     /// About how long to measure in all
     #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds, allow_hyphen_values = true)]
     seconds: f64,
-    /// One JSON object on standard output instead of a table
-    #[arg(long)]
-    json: bool,
+    /// What to measure: each exit and all together, or only all together
+    #[arg(long, value_enum, default_value_t = Exits::Each)]
+    exits: Exits,
+    /// One JSON object on standard output instead of a table; or in FILE, beside the table
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    json: Option<Option<PathBuf>>,
     /// Also draw the times against the exits, as an SVG picture
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    /// How a GPU runs, for those who develop the kernels: the words of `cuda::Variant`
+    #[arg(long, value_name = "WORDS", hide = true)]
+    variant: Option<Variant>,
     #[command(flatten)]
     model: ModelArgs,
+}
+
+/// Which answers are timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Exits {
+    /// Each exit, and all together
+    Each,
+    /// All together
+    All,
 }
 
 /// Turns that each measurement gets.
@@ -86,9 +102,16 @@ struct Latency {
 
 /// Measures and prints a table or JSON.
 pub fn run(args: Args) -> Result<()> {
-    let model = args.model.load(&Timings::default())?;
+    if args.picture.is_some() && args.exits == Exits::All {
+        return Err(msdcam::Error::usage("--picture draws each exit: --exits all times none of them"));
+    }
+    let model = match &args.variant {
+        Some(variant) => args.model.load_variant(&Timings::default(), variant)?,
+        None => args.model.load(&Timings::default())?,
+    };
     let batch = usize::from(args.batch);
-    let questions = (1..=model.exits()).map(|exit| vec![exit]).chain([(1..=model.exits()).collect()]);
+    let alone = if args.exits == Exits::Each { model.exits() } else { 0 };
+    let questions = (1..=alone).map(|exit| vec![exit]).chain([(1..=model.exits()).collect()]);
     let questions = questions.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));
     let mut measurements = questions
         .map(|(exits, maps)| {
@@ -114,18 +137,18 @@ pub fn run(args: Args) -> Result<()> {
     let mut times = measurements
         .chunks_exact(2)
         .map(|pair| Times { forward: pair[0].latency(batch), grad_cam: pair[1].latency(batch) });
-    let exits = times.by_ref().take(model.exits()).enumerate();
+    let exits = times.by_ref().take(alone).enumerate();
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
     let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
         files::write_atomically(file, picture::draw(&report, &model.device.description()).as_bytes())?;
     }
-    let text = if args.json {
-        serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n"
-    } else {
-        report.table(&model.device.description())
-    };
+    let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
+    if let Some(Some(file)) = &args.json {
+        files::write_atomically(file, json().as_bytes())?;
+    }
+    let text = if args.json == Some(None) { json() } else { report.table(&model.device.description()) };
     Output::default().print(&text)
 }
 

@@ -1,0 +1,61 @@
+//! Machine code of the kernels, made by NVRTC without a GPU.
+//!
+//!     cubin CHIP FILE [OPTION...]      for compute capability CHIP (90 for 9.0), with NVRTC's OPTIONs
+//!     cubin --built-in                 kernels/sm_90.cubin and kernels/sm_90.source
+//!
+//! NVRTC is found as the program finds it; `MSDCAM_NVRTC` names its folder.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use msdcam::cuda::nvrtc::Nvrtc;
+use msdcam::cuda::{built_in_source, options, source};
+use msdcam::{Error, Result};
+
+mod support;
+
+/// Machine code of the kernels for `chip`, with options beside the usual ones.
+fn machine_code(chip: u32, more: &[String]) -> Result<Vec<u8>> {
+    let nvrtc = Nvrtc::find()?;
+    let mut options = options(chip, &nvrtc.architectures());
+    options.extend_from_slice(more);
+    eprintln!("NVRTC {}.{}: {}", nvrtc.version.0, nvrtc.version.1, options.join(" "));
+    Ok(nvrtc.compile(&source(), &options)?.image)
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(file, bytes).map_err(|e| Error::write(file, e))?;
+    eprintln!("{}: {} bytes", file.display(), bytes.len());
+    Ok(())
+}
+
+fn run(args: &[String]) -> Result<()> {
+    match args {
+        [word] if word == "--built-in" => {
+            write(&support::repository("kernels/sm_90.cubin"), &machine_code(90, &[])?)?;
+            write(&support::repository("kernels/sm_90.source"), format!("{}\n", built_in_source()).as_bytes())
+        }
+        [chip, file, more @ ..] => {
+            let chip =
+                chip.parse().map_err(|_| Error::usage(format!("'{chip}' is no compute capability")))?;
+            write(Path::new(file), &machine_code(chip, more)?)
+        }
+        _ => Err(Error::usage("usage: cubin CHIP FILE [OPTION...], or cubin --built-in")),
+    }
+}
+
+fn main() -> ExitCode {
+    // `cargo bench` passes this flag, alone where it runs every bench: there is nothing to make then.
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if args.is_empty() {
+        eprintln!("cubin: makes machine code of the kernels; see benches/cubin.rs");
+        return ExitCode::SUCCESS;
+    }
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            e.exit_code().into()
+        }
+    }
+}
