@@ -2,20 +2,20 @@
 
     python train.py --train TRAIN --test TEST --out RUN              the article's ten exits on CIFAR-10
     python train.py ... --data cifar100 --layout blocks              the authors' seven exits on CIFAR-100
+    python train.py ... --fit --minutes 8 --piece-mb 15              as many epochs as eight minutes hold
     python train.py ... --minutes 8 --piece-mb 15                    stop after 8 minutes; the same words go on
     python train.py --eval CKPT --test TEST [--against JSONL]        accuracy per exit, beside msdcam's
 
 TRAIN and TEST: a folder or a .tar.gz with the official binary files or a folder of images per
 class, or one binary file. Everything is decoded once and then lives on the device.
 
-RUN gets `state-*` (to go on from), `log.jsonl` and `log.md` (accuracy per exit and epoch), and at the
-end `msdnet_<data>.pth.tar`: the averaged weights in the article's checkpoint format, convolution
-and linear weights rounded to f16, measured after rounding. PyTorch 2.x, NumPy; Pillow for image
-files. On a CPU, a run that was interrupted ends with the same bits as one that was not.
+RUN gets `state-*` (to go on from), `log.jsonl` and `log.md` (accuracy per exit and epoch), `summary.json`
+(device, speed, what is left), and at the end `msdnet_<data>.pth.tar`: the averaged weights in the article's
+checkpoint format, convolution and linear weights rounded to f16, measured after rounding. PyTorch 2.x,
+NumPy; Pillow for image files. On a CPU, a run that was interrupted ends with the same bits as one that was not.
 """
 
 import argparse
-import copy
 import glob
 import hashlib
 import io
@@ -24,233 +24,27 @@ import math
 import os
 import signal
 import sys
-import tarfile
 import time
 from collections import OrderedDict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import nn
+BEGUN = time.monotonic()  # before the imports that take seconds: they are part of --minutes
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "golden"))
-from msdnet import Config, MSDNet  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
 
-SIDE, PAD = 32, 4
-CLASSES = {"cifar10": 10, "cifar100": 100}
-# The official binary files: bytes of label before the pixels (the last counts), and names.
-LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
-OFFICIAL = {
-    ("cifar10", "train"): [f"data_batch_{i}.bin" for i in range(1, 6)],
-    ("cifar10", "test"): ["test_batch.bin"],
-    ("cifar100", "train"): ["train.bin"],
-    ("cifar100", "test"): ["test.bin"],
-}
-# What the ports divide out, as `msdcam convert` assumes: the article's nothing, the authors' these.
-NORMALISATION = {
-    "cifar10": ([0.4914, 0.4824, 0.4467], [0.2471, 0.2435, 0.2616]),
-    "cifar100": ([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
-}
-NETWORKS = {
-    "subnets": dict(exits=10, base=4, step=2, step_mode="even", channels=32, growth=6),
-    "blocks": dict(exits=7, base=4, step=2, step_mode="even", channels=16, growth=6),
-}
+import training_step  # noqa: E402
+from cifar import CLASSES, Batches, Pixels, load_data, thinned  # noqa: E402
+from training_step import NETWORKS, predictions  # noqa: E402
+
 SAVE_SECONDS = 120  # between two saves of a long run
-
-
-# ---- data ----
-
-
-def files_of(path):
-    """(name, bytes) of every file in a folder or an archive, sorted by name."""
-    if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file())
-        return [(p.relative_to(path).as_posix(), p.read_bytes()) for p in inside]
-    if path.suffix == ".bin":
-        return [(path.name, path.read_bytes())]
-    with tarfile.open(path) as archive:
-        members = [(m.name, archive.extractfile(m).read()) for m in archive if m.isfile()]
-    return sorted(members)
-
-
-def from_binary(name, content, data):
-    """Images (N, 32, 32, 3) and labels of one official binary file."""
-    record = LABEL_BYTES[data] + 3 * SIDE * SIDE
-    if not content or len(content) % record:
-        sys.exit(f"{name}: {len(content)} bytes, not a multiple of {data}'s {record}")
-    rows = np.frombuffer(content, np.uint8).reshape(-1, record)
-    labels = rows[:, LABEL_BYTES[data] - 1].astype(np.int64)
-    if labels.max() >= CLASSES[data]:
-        sys.exit(f"{name}: record {labels.argmax()} has label {labels.max()} of {CLASSES[data]} classes")
-    return rows[:, LABEL_BYTES[data] :].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels
-
-
-def from_class_folders(path, files, data):
-    """Images and labels of a folder per class, classes in the order of their names."""
-    from PIL import Image
-
-    folders = [PurePosixPath(name).parent.name for name, _ in files]
-    classes = sorted(set(folders))
-    if len(classes) != CLASSES[data]:
-        sys.exit(f"{path}: {len(classes)} class folders, {data} has {CLASSES[data]} classes")
-    images = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
-    for i, (name, content) in enumerate(files):
-        image = Image.open(io.BytesIO(content)).convert("RGB")
-        if image.size != (SIDE, SIDE):
-            sys.exit(f"{path}: {name} is {image.size[0]} x {image.size[1]} pixels, not {SIDE} x {SIDE}")
-        images[i] = np.asarray(image)
-    return images, np.array([classes.index(folder) for folder in folders], np.int64)
-
-
-def load_data(path, data, split):
-    """Images (N, 32, 32, 3), u8, and labels (N), of the train or the test half."""
-    files = files_of(path)
-    binary = [(n, c) for n, c in files if PurePosixPath(n).name in OFFICIAL[data, split] or path.suffix == ".bin"]
-    if binary:
-        parts = [from_binary(name, content, data) for name, content in binary]
-        images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    else:
-        halves = [(n, c) for n, c in files if split in PurePosixPath(n).parts[:-1]]
-        pictures = [f for f in halves or files if f[0].lower().endswith((".png", ".jpg", ".jpeg"))]
-        if not pictures:
-            sys.exit(f"{path}: neither {OFFICIAL[data, split][0]} nor images in class folders")
-        images, labels = from_class_folders(path, pictures, data)
-    return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels)
-
-
-def thinned(images, labels, count):
-    """`count` of the images, evenly spread: files may be sorted by class."""
-    at = torch.linspace(0, len(labels) - 1, min(count or len(labels), len(labels))).round().long()
-    return images[at], labels[at]
-
-
-class Pixels:
-    """u8 (N, H, W, 3) to the network's f32 (N, 3, H, W), in channels_last order by construction."""
-
-    def __init__(self, args, device):
-        mean, std = NORMALISATION[args.data] if args.layout == "blocks" else ([0.0] * 3, [1.0] * 3)
-        self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
-
-    def __call__(self, images):
-        return ((images.float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
-
-
-class Epoch:
-    """One epoch's order and augmentation, all drawn from the seed and the epoch's number.
-
-    A batch is one gather: shifted crop of the zero-padded images, mirrored or not, and a square
-    of the data set's mean colour somewhere, as far as it is inside.
-    """
-
-    def __init__(self, args, number, padded, labels, colour):
-        n, device = len(labels), labels.device
-        rng = torch.Generator().manual_seed(args.seed * 1_000_003 + number)
-        self.order = torch.randperm(n, generator=rng).to(device)
-        draw = [torch.randint(high, (n,), generator=rng) for high in (2 * PAD + 1, 2 * PAD + 1, 2, SIDE, SIDE)]
-        self.dy, self.dx, self.mirrored, self.hole_y, self.hole_x = (d.to(device) for d in draw)
-        self.padded, self.labels, self.colour, self.hole = padded, labels, colour, args.erase
-        self.side = torch.arange(SIDE, device=device)
-
-    def batch(self, start, size):
-        at = slice(start, start + size)
-        chosen, side = self.order[at], self.side
-        columns = torch.where(self.mirrored[at, None] == 1, SIDE - 1 - side, side)
-        y, x = self.dy[at, None] + side, self.dx[at, None] + columns
-        images = self.padded[chosen[:, None, None], y[:, :, None], x[:, None, :]]
-        if self.hole:
-            top, left = self.hole_y[at, None] - self.hole // 2, self.hole_x[at, None] - self.hole // 2
-            rows = (side >= top) & (side < top + self.hole)
-            cols = (side >= left) & (side < left + self.hole)
-            images = torch.where((rows[:, :, None] & cols[:, None, :])[..., None], self.colour, images)
-        return images, self.labels[chosen]
-
-
-# ---- network, loss, schedule ----
-
-
-def build(args):
-    network = {key: getattr(args, key) for key in NETWORKS["subnets"]}
-    config = Config(layout=args.layout, classes=CLASSES[args.data], **network)
-    net = MSDNet(config)
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    return net
-
-
-def exit_losses(net, images, labels, args):
-    """Loss and right answers of every exit, (E) each.
-
-    Each exit but the last learns from the labels and, by --distill, from the last exit's softened
-    probabilities (Hinton et al., 2015; no gradient through the teacher).
-    """
-    logits = torch.stack(net(images)[0]).float()
-    exits, n, classes = logits.shape
-    losses = F.cross_entropy(
-        logits.flatten(0, 1), labels.repeat(exits), reduction="none", label_smoothing=args.label_smoothing
-    ).view(exits, n).mean(1)
-    if args.distill:
-        t = args.temperature
-        teacher = (logits[-1].detach() / t).log_softmax(1)
-        students = (logits[:-1] / t).log_softmax(2)
-        divergence = (teacher.exp() * (teacher - students)).sum(2).mean(1) * t * t
-        losses = torch.cat([losses[:-1].lerp(divergence, args.distill), losses[-1:]])
-    return losses, (logits.detach().argmax(2) == labels).sum(1)
-
-
-def optimiser(net, args, device):
-    """SGD with Nesterov momentum; weight decay on convolution and linear weights alone."""
-    parameters = list(net.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": args.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True, fused=device.type == "cuda")
-
-
-def learning_rate(args, step, steps):
-    """Linear warm-up, then half a cosine down to zero."""
-    warm = max(1, round(args.warmup * steps))
-    if step < warm:
-        return args.lr * (step + 1) / warm
-    return args.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-class Average:
-    """A copy of the network that follows it: exponential moving averages of its weights and its
-    batch-norm statistics, faster at the start."""
-
-    def __init__(self, net, decay):
-        self.net, self.decay = copy.deepcopy(net), decay
-        pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
-        self.floats = list(zip(*(p for p in pairs if p[0].is_floating_point())))
-        self.counters = list(zip(*(p for p in pairs if not p[0].is_floating_point())))
-
-    @torch.no_grad()
-    def update(self, step):
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(*self.floats, 1 - decay)
-        torch._foreach_copy_(*self.counters)
-
-
-@torch.no_grad()
-def predictions(net, images, pixels, args, half=False, batch=1000):
-    """Predicted class (N, E) of every image at every exit."""
-    net.eval()
-    chosen = []
-    for start in range(0, len(images), batch):
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-            logits = net(pixels(images[start : start + batch]))[0]
-        chosen.append(torch.stack([one.float().argmax(1) for one in logits], 1))
-    return torch.cat(chosen)
-
-
-def percent_right(predicted, labels):
-    return [round(100 * right, 4) for right in (predicted == labels[:, None]).double().mean(0).tolist()]
+# Steps that a GPU runs eagerly before the capture, as PyTorch's notes on CUDA graphs advise; their times do not count.
+WARM_UP = {"cuda": 11, "cpu": 1}
+SAMPLE = {"cuda": 50, "cpu": 4}  # the steps after them whose time --fit reckons with
+MARGIN = 0.03  # that --fit adds to it
+EVALUATION_SHARE = 0.02  # of a fitted run's time
+EXIT_SECONDS = 1.0  # from the last file to the process's end, with a GPU to let go: not measured
 
 
 # ---- files ----
@@ -339,153 +133,294 @@ def round_to_f16(net):
             module.weight.copy_(module.weight.half())
 
 
-def article_checkpoint(net, optimizer, epoch, best):
+def article_checkpoint(net, args, epochs, steps, best):
     """The dictionary that the article's training script saves, without the optimiser's momentum."""
     tensors = OrderedDict(
         ("module." + name, value.detach().cpu().contiguous()) for name, value in net.state_dict().items()
     )
-    groups = optimizer.state_dict()["param_groups"]
+    last = training_step.learning_rate(args, steps - 1, steps)
+    groups = training_step.decay_groups(net, args.weight_decay)
+    optimizer = torch.optim.SGD(groups, lr=last, momentum=training_step.MOMENTUM, nesterov=True)
     return {
-        "epoch": epoch,
+        "epoch": epochs,
         "model": "msdnet",
         "state_dict": tensors,
         "best_prec1": torch.tensor(best),
-        "optimizer": {"state": {}, "param_groups": groups},
+        "optimizer": optimizer.state_dict(),
     }
-
-
-# ---- commands ----
-
-
-class Run:
-    """A training run: everything that is saved and goes on, and the data it runs over."""
-
-    def __init__(self, args, device):
-        self.args, self.device = args, device
-        self.pixels = Pixels(args, device)
-        images, labels = thinned(*load_data(args.train, args.data, "train"), args.train_images)
-        if args.batch > len(labels):
-            sys.exit(f"{args.train}: {len(labels)} images are less than a batch of {args.batch}")
-        self.colour = images.double().mean((0, 1, 2)).round().to(torch.uint8).to(device)
-        self.padded = F.pad(images, (0, 0, PAD, PAD, PAD, PAD)).to(device)
-        self.labels = labels.to(device)
-        test = thinned(*load_data(args.test, args.data, "test"), args.test_images)
-        self.test_images, self.test_labels = (t.to(device) for t in test)
-        self.steps_per_epoch = len(labels) // args.batch
-        self.steps = args.epochs * self.steps_per_epoch
-
-        torch.manual_seed(args.seed)
-        self.net = build(args).to(device, memory_format=torch.channels_last)
-        self.average = Average(self.net, args.average)
-        self.optimizer = optimiser(self.net, args, device)
-        self.exit_weights = torch.tensor(args.exit_weights, device=device)
-        self.losses = torch.compile(exit_losses) if args.compile else exit_losses
-        self.step, self.rows, self.seconds = 0, [], 0.0
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.right = torch.zeros(args.exits, dtype=torch.int64, device=device)
-
-    def settings(self):
-        """What must be the same when a run goes on."""
-        free = ("out", "train", "test", "eval", "predictions", "against", "minutes", "piece_mb", "device", "compile", "threads")
-        facts = {key: value for key, value in vars(self.args).items() if key not in free}
-        return facts | {"images": len(self.labels)}
-
-    def state(self):
-        kept = ("step", "rows", "seconds", "loss_sum", "right")
-        modules = {key: module.state_dict() for key, module in self.modules().items()}
-        return {"settings": self.settings(), **modules, **{key: getattr(self, key) for key in kept}}
-
-    def modules(self):
-        return {"net": self.net, "average": self.average.net, "optimizer": self.optimizer}
-
-    def restore(self, state):
-        for key, module in self.modules().items():
-            module.load_state_dict(state[key])
-        self.step, self.rows, self.seconds = state["step"], state["rows"], state["seconds"]
-        self.loss_sum, self.right = (state[key].to(self.device) for key in ("loss_sum", "right"))
-
-    def train_step(self, epoch):
-        """One update on the epoch's next batch."""
-        args = self.args
-        images, labels = epoch.batch(self.step % self.steps_per_epoch * args.batch, args.batch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(args, self.step, self.steps)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=args.bf16):
-            losses, right = self.losses(self.net, self.pixels(images), labels, args)
-        loss = (losses * self.exit_weights).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.average.update(self.step)
-        self.loss_sum += losses.detach().double().mean()
-        self.right += right
-        self.step += 1
-
-    def end_epoch(self, seconds):
-        """Measures the averaged weights and adds a row to the log."""
-        loss = self.loss_sum.item() / self.steps_per_epoch
-        if not math.isfinite(loss):
-            sys.exit(f"the loss is {loss} in epoch {self.step // self.steps_per_epoch}; try a smaller --lr")
-        seen = self.steps_per_epoch * self.args.batch
-        self.add_row(seconds, loss, [round(100 * r / seen, 4) for r in self.right.tolist()], self.args.bf16)
-        self.loss_sum.zero_()
-        self.right.zero_()
-
-    def add_row(self, seconds, loss, train, half):
-        predicted = predictions(self.average.net, self.test_images, self.pixels, self.args, half)
-        row = {"epoch": self.step // self.steps_per_epoch, "rounded": train is None, "seconds": round(seconds, 1)}
-        row |= {"loss": loss, "train": train, "test": percent_right(predicted, self.test_labels)}
-        self.rows.append(row)
-        write_log(self.args, self.rows)
-        name = "rounded to f16" if row["rounded"] else f"epoch {row['epoch']} of {self.args.epochs}"
-        print(f"{name}, {seconds:.0f} s:", *(f"{x:.2f}" for x in row["test"]), flush=True)
-
-    def finish(self, seconds):
-        """The rounded weights, measured in f32, in the article's format."""
-        round_to_f16(self.average.net)
-        self.add_row(seconds, None, None, False)
-        best = max(row["test"][-1] for row in self.rows)
-        buffer = io.BytesIO()
-        torch.save(article_checkpoint(self.average.net, self.optimizer, self.args.epochs, best), buffer)
-        names = write_pieces(self.args.out, checkpoint_name(self.args), buffer.getvalue(), self.args.piece_mb * 1_000_000)
-        for old in self.args.out.glob("state-*"):
-            old.unlink()
-        print("done:", *(self.args.out / name for name in names))
 
 
 def checkpoint_name(args):
     return f"msdnet_{args.data}.pth.tar"
 
 
-def train(args, device):
-    begun, stop = time.monotonic(), []
+# ---- commands ----
+
+
+def percent_right(predicted, labels):
+    return [round(100 * right, 4) for right in (predicted == labels[:, None]).double().mean(0).tolist()]
+
+
+class Run:
+    """A training run: its data, its state, its clock and its files.
+
+    `step` counts the whole run's steps, `done` this process's. `epochs`, `every` (epochs between two
+    evaluations) and `fitted` are the plan, which --fit makes once and every later process keeps.
+    """
+
+    KEPT = ("step", "epochs", "every", "fitted", "rows")
+
+    def __init__(self, args, device, begun):
+        self.args, self.device, self.begun = args, device, begun
+        self.deadline = begun + 60 * args.minutes
+        self.pixels = Pixels(args, device)
+        images, labels = thinned(*load_data(args.train, args.data, "train"), args.train_images)
+        if args.batch > len(labels):
+            sys.exit(f"{args.train}: {len(labels)} images are less than a batch of {args.batch}")
+        self.batches = Batches(args, images, labels, device)
+        test = thinned(*load_data(args.test, args.data, "test"), args.test_images)
+        self.test_images, self.test_labels = (t.to(device) for t in test)
+        self.training = training_step.TrainingStep(args, device, self.batches, self.pixels)
+        self.step, self.epochs, self.every, self.fitted, self.rows = 0, args.epochs, 1, False, []
+        self.training.schedule(self.steps)
+
+        self.done, self.finished, self.earlier_seconds = 0, False, 0.0
+        self.warm_up, self.sample = WARM_UP[device.type], SAMPLE[device.type]
+        self.warm_seconds = self.timed_seconds = self.evaluation_seconds = self.save_seconds = 0.0
+        self.timed_steps, self.fitted_here = 0, False
+        training_step.synchronise(device)
+        self.load_seconds = time.monotonic() - begun
+
+    @property
+    def steps(self):
+        return self.epochs * self.batches.per_epoch
+
+    @property
+    def seconds(self):
+        """Of this process and those before it."""
+        return self.earlier_seconds + time.monotonic() - self.begun
+
+    # -- state --
+
+    def settings(self):
+        """What must be the same when a run goes on."""
+        free = "out train test eval predictions against minutes fit state piece_mb device threads".split()
+        facts = {key: value for key, value in vars(self.args).items() if key not in free}
+        return facts | {"images": len(self.batches.labels)}
+
+    def state(self):
+        """Everything, or with --state compact the averaged weights, rounded, as all there is of the network."""
+        training = self.training
+        average = training.average.net.state_dict()
+        state = {"settings": self.settings(), "seconds": self.seconds} | {key: getattr(self, key) for key in self.KEPT}
+        state |= {"loss_sum": training.loss_sum, "right": training.right}
+        if self.args.state == "compact":
+            return state | {"average": {name: t.half() if t.dim() > 1 else t for name, t in average.items()}}
+        momentum = {name: training.optimizer.momentum[p] for name, p in training.net.named_parameters()}
+        return state | {"average": average, "net": training.net.state_dict(), "momentum": momentum}
+
+    def restore(self, state):
+        training = self.training
+        training.average.net.load_state_dict(state["average"])
+        training.net.load_state_dict(state.get("net", state["average"]))
+        for name, momentum in state.get("momentum", {}).items():
+            training.optimizer.momentum[training.net.get_parameter(name)].copy_(momentum)
+        for key in self.KEPT:
+            setattr(self, key, state[key])
+        self.earlier_seconds = state["seconds"]
+        training.loss_sum.copy_(state["loss_sum"])
+        training.right.copy_(state["right"])
+        training.counter.fill_(self.step)
+        training.schedule(self.steps)
+
+    def save(self):
+        begun = time.monotonic()
+        save_state(self.args, self.state())
+        self.save_seconds = time.monotonic() - begun
+        self.write_summary()
+
+    # -- time --
+
+    def advance(self, interrupted):
+        """At least one step; to the end of the epoch, of the warm-up or of the sample, or until `interrupted()`."""
+        per_epoch, begun, first = self.batches.per_epoch, time.monotonic(), self.step
+        if self.batches.epoch != self.step // per_epoch:
+            self.batches.begin(self.step // per_epoch)
+        while True:
+            self.training()
+            self.step, self.done = self.step + 1, self.done + 1
+            ends = self.step % per_epoch == 0 or self.done in (self.warm_up, self.warm_up + self.sample)
+            if ends or interrupted():
+                break
+        training_step.synchronise(self.device)
+        warming = self.done <= self.warm_up
+        if self.done == self.warm_up and self.training.capturable and self.step < self.steps:
+            self.training.capture()
+        seconds = time.monotonic() - begun
+        if warming:
+            self.warm_seconds += seconds
+        else:
+            self.timed_seconds, self.timed_steps = self.timed_seconds + seconds, self.timed_steps + self.step - first
+
+    def step_seconds(self):
+        """Of one training step, over those after the warm-up if there were any."""
+        return self.timed_seconds / self.timed_steps if self.timed_steps else self.warm_seconds / max(1, self.done)
+
+    def end_seconds(self):
+        """Two evaluations (before and after rounding) and the checkpoint, which is as large as a state or twice that."""
+        return 2 * self.evaluation_seconds + 2 * self.save_seconds + EXIT_SECONDS
+
+    def late(self):
+        return time.monotonic() + self.save_seconds > self.deadline
+
+    def epochs_in_time(self):
+        """The whole epochs, from the run's first, that can be trained, evaluated and written in time."""
+        per_epoch = self.batches.per_epoch
+        step = (1 + MARGIN) * self.step_seconds() + self.evaluation_seconds / (self.every * per_epoch)
+        left = self.deadline - time.monotonic() - self.end_seconds()
+        return math.floor((self.step + left / step) / per_epoch)
+
+    def fit(self):
+        """Sets the number of epochs and the learning rates by the time that the first steps took."""
+        epochs, epoch_seconds = 0, self.step_seconds() * self.batches.per_epoch
+        if not self.late():
+            self.evaluate(first=1000)  # its time does not count: a GPU loads its kernels
+            self.evaluate()
+            self.save()
+            self.every = max(1, math.ceil(self.evaluation_seconds / (EVALUATION_SHARE * epoch_seconds)))
+            epochs = min(self.args.epochs, self.epochs_in_time())
+        if epochs * self.batches.per_epoch <= self.step:
+            times = f"loading took {self.load_seconds:.1f} s, warming up {self.warm_seconds:.1f} s"
+            times += f", an epoch takes {epoch_seconds:.1f} s, the end {self.end_seconds():.1f} s"
+            sys.exit(f"--minutes {self.args.minutes:g} is too short for --fit: {times}")
+        self.plan(epochs)
+        print(f"fitted: {epochs} epochs of {epoch_seconds:.2f} s, evaluated every {self.every}", flush=True)
+
+    def shorten(self):
+        """At an epoch's end: fewer epochs, should the steps have become slower than they were at first."""
+        epochs = max(self.step // self.batches.per_epoch, self.epochs_in_time())
+        if epochs < self.epochs:
+            self.plan(epochs)
+            print(f"fitted anew: {epochs} epochs", flush=True)
+
+    def plan(self, epochs):
+        self.epochs, self.fitted, self.fitted_here = epochs, True, True
+        self.training.schedule(self.steps)
+
+    def minutes_left(self):
+        """What another process would need to finish."""
+        if self.args.fit and not self.fitted:
+            return self.args.minutes
+        evaluations = self.epochs // self.every - self.step // self.batches.per_epoch // self.every
+        seconds = self.load_seconds + self.warm_seconds + (self.steps - self.step) * self.step_seconds()
+        return (seconds + evaluations * self.evaluation_seconds + self.end_seconds()) / 60
+
+    # -- results --
+
+    def evaluate(self, first=None):
+        begun = time.monotonic()
+        predicted = predictions(self.training.average.net, self.test_images[:first], self.pixels)
+        test = percent_right(predicted, self.test_labels[:first])
+        self.evaluation_seconds = time.monotonic() - begun
+        return test
+
+    def end_epoch(self):
+        """Checks the loss, and measures the averaged weights in every `every`-th epoch and the last."""
+        training, epoch = self.training, self.step // self.batches.per_epoch
+        loss = training.loss_sum.item() / self.batches.per_epoch
+        if not math.isfinite(loss):
+            sys.exit(f"the loss is {loss} in epoch {epoch}; try a smaller --lr")
+        if training.counter.item() != self.step:
+            sys.exit(f"the device counted {training.counter.item()} steps instead of {self.step}")
+        if epoch % self.every == 0 or self.step == self.steps:
+            seen = self.batches.per_epoch * self.args.batch
+            self.add_row(loss, [round(100 * right / seen, 4) for right in training.right.tolist()])
+        training.loss_sum.zero_()
+        training.right.zero_()
+
+    def add_row(self, loss, train):
+        test, seconds, epoch = self.evaluate(), self.seconds, self.step // self.batches.per_epoch
+        row = {"epoch": epoch, "rounded": train is None, "seconds": round(seconds, 1)}
+        row |= {"loss": loss, "train": train, "test": test}
+        self.rows.append(row)
+        write_log(self.args, self.rows)
+        name = "rounded to f16" if row["rounded"] else f"epoch {epoch} of {self.epochs}"
+        print(f"{name}, {seconds:.0f} s:", *(f"{x:.2f}" for x in test), flush=True)
+
+    def finish(self):
+        """The rounded weights, measured in f32, in the article's format."""
+        net = self.training.average.net
+        round_to_f16(net)
+        self.add_row(None, None)
+        best = max(row["test"][-1] for row in self.rows)
+        buffer = io.BytesIO()
+        torch.save(article_checkpoint(net, self.args, self.epochs, self.steps, best), buffer)
+        names = write_pieces(self.args.out, checkpoint_name(self.args), buffer.getvalue(), self.args.piece_mb * 1_000_000)
+        for old in self.args.out.glob("state-*"):
+            old.unlink()
+        self.finished = True
+        self.write_summary()
+        print("done:", *(self.args.out / name for name in names), flush=True)
+
+    def write_summary(self):
+        on_gpu, step = self.device.type == "cuda", self.step_seconds() if self.timed_steps else None
+        summary = {
+            "device": torch.cuda.get_device_name(self.device) if on_gpu else "CPU",
+            "torch": str(torch.__version__),
+            "captured": self.training.graph is not None,
+            "bf16": self.args.bf16,
+            "step": self.step,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "fitted": self.fitted,
+            "seconds_per_epoch": step and round(step * self.batches.per_epoch, 4),
+            "images_per_s": step and round(self.args.batch / step, 1),
+            "seconds_to_load": round(self.load_seconds, 2),
+            "seconds_to_warm_up": round(self.warm_seconds, 2),
+            "seconds_to_evaluate": round(self.evaluation_seconds, 3),
+            "finished": self.finished,
+            "minutes_left": None if self.finished else round(self.minutes_left(), 2),
+            "test": self.rows[-1]["test"] if self.rows else None,
+            "test_images": len(self.test_labels),
+            "seed": self.args.seed,
+            "batch": self.args.batch,
+            "lr": self.args.lr,
+        }
+        write_atomically(self.args.out / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+
+
+def train(args, device, begun):
+    stop = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.append(True))
     args.out.mkdir(parents=True, exist_ok=True)
     if read_pieces(args.out / checkpoint_name(args)) is not None:
         sys.exit(f"{args.out / checkpoint_name(args)}: is there already")
-    run = Run(args, device)
+    training_step.own_stream(device)
+    run = Run(args, device, begun)
+    print(f"loaded in {run.load_seconds:.1f} s", flush=True)
     state = load_state(args, run.settings())
     if state:
         run.restore(state)
-        print(f"goes on at step {run.step} of {run.steps}")
-    before, saved, epoch = run.seconds, begun, None
+        print(f"goes on at step {run.step} of {run.steps}", flush=True)
+    saved = time.monotonic()
     while run.step < run.steps:
-        if epoch is None or run.step % run.steps_per_epoch == 0:
-            epoch = Epoch(args, run.step // run.steps_per_epoch, run.padded, run.labels, run.colour)
-        run.train_step(epoch)
-        now = time.monotonic()
-        run.seconds = before + now - begun
-        if run.step % run.steps_per_epoch == 0:
-            run.end_epoch(run.seconds)
-        due = bool(stop) or now - begun > 60 * args.minutes
-        if run.step < run.steps and (due or now - saved > SAVE_SECONDS):
-            save_state(args, run.state())
-            saved = now
+        run.advance(lambda: stop or run.late() or time.monotonic() - saved > SAVE_SECONDS)
+        if run.step % run.batches.per_epoch == 0:
+            if run.fitted_here:
+                run.shorten()
+            run.end_epoch()
+        if args.fit and not run.fitted and not stop and (run.timed_steps >= run.sample or run.late()):
+            run.fit()
+        due = bool(stop) or run.late()
+        if run.step < run.steps and (due or time.monotonic() - saved > SAVE_SECONDS):
+            run.save()
+            saved = time.monotonic()
             if due:
-                print(f"stopped at step {run.step} of {run.steps}; the same command goes on")
+                rest = f"about {run.minutes_left():.1f} more minutes"
+                print(f"stopped at step {run.step} of {run.steps}; {rest}; the same command goes on", flush=True)
                 return
-    run.finish(run.seconds)
+    run.finish()
 
 
 def evaluate(args, device):
@@ -494,7 +429,7 @@ def evaluate(args, device):
         sys.exit(f"{args.eval}: no such file, or a piece of it is missing")
     checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     state = checkpoint.get("state_dict", checkpoint)
-    net = build(args)
+    net = training_step.build(args)
     try:
         net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
     except RuntimeError as error:
@@ -502,7 +437,7 @@ def evaluate(args, device):
     net = net.to(device, memory_format=torch.channels_last)
     test = thinned(*load_data(args.test, args.data, "test"), args.test_images)
     images, labels = (t.to(device) for t in test)
-    predicted = predictions(net, images, Pixels(args, device), args)
+    predicted = predictions(net, images, Pixels(args, device))
     columns = {"PyTorch": predicted}
     if args.against:
         columns["msdcam"] = theirs = answers(args.against, predicted.shape).to(device)
@@ -542,7 +477,7 @@ def arguments(argv=None):
     for key, kind in [("exits", int), ("base", int), ("step", int), ("step-mode", str), ("channels", int), ("growth", int)]:
         network.add_argument(f"--{key}", type=kind, choices=["even", "lin_grow"] if kind is str else None)
     recipe = parser.add_argument_group("recipe").add_argument
-    recipe("--epochs", type=int, default=200)
+    recipe("--epochs", type=int, default=200, help="with --fit: at most")
     recipe("--batch", type=int, default=512)
     recipe("--lr", type=float, default=0.3, help="highest learning rate")
     recipe("--warmup", type=float, default=0.05, help="share of the steps")
@@ -556,37 +491,39 @@ def arguments(argv=None):
     recipe("--seed", type=int, default=1)
     running = parser.add_argument_group("running").add_argument
     running("--minutes", type=float, default=math.inf, help="stop cleanly after so many")
+    running("--fit", action="store_true", help="as many epochs, at most --epochs, as end within --minutes")
+    running("--state", choices=["whole", "compact"], help="to go on from; default: whole on a CPU, compact on a GPU")
     running("--piece-mb", type=int, default=0, help="no file larger than this; 0: no limit")
     running("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     running("--bf16", action=argparse.BooleanOptionalAction, help="bfloat16 autocast; default: on a GPU")
-    running("--compile", action=argparse.BooleanOptionalAction, help="torch.compile; default: on a GPU")
     running("--threads", type=int, help="of the CPU")
     running("--train-images", type=int, help="N of them, evenly spread: a rehearsal")
     running("--test-images", type=int, help="N of them, evenly spread")
     args = parser.parse_args(argv)
     if not args.eval and not (args.train and args.out):
         parser.error("training needs --train and --out")
+    if args.fit and math.isinf(args.minutes):
+        parser.error("--fit needs --minutes")
     for key, value in NETWORKS[args.layout].items():
         if getattr(args, key) is None:
             setattr(args, key, value)
     on_gpu = args.device.startswith("cuda")
     args.bf16 = on_gpu if args.bf16 is None else args.bf16
-    args.compile = on_gpu if args.compile is None else args.compile
+    args.state = args.state or ("compact" if on_gpu else "whole")
     args.exit_weights = args.exit_weights or [1.0] * args.exits
     if len(args.exit_weights) != args.exits:
         parser.error(f"--exit-weights: {len(args.exit_weights)} numbers for {args.exits} exits")
     return args
 
 
-def main(argv=None):
+def main(argv=None, begun=None):
     args = arguments(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False  # accuracies are measured in f32; training has bf16
     device = torch.device(args.device)
-    evaluate(args, device) if args.eval else train(args, device)
+    evaluate(args, device) if args.eval else train(args, device, begun or time.monotonic())
 
 
 if __name__ == "__main__":
-    main()
+    main(begun=BEGUN)
