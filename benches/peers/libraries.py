@@ -1,6 +1,7 @@
-"""Grad-CAM libraries as their manuals say, an exit at a time, and the article's own procedure."""
+"""Grad-CAM libraries as their manuals say, an exit at a time, and the article's own procedure.
 
-import cv2
+Each library is imported by its own row: one that is missing costs no other row."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,12 @@ class Article(Library):
     """For each exit a forward pass up to it and a backward pass of a one-hot score; then, in NumPy,
     a weighted sum of the tap's channels, OpenCV's resize, and scaling to [0, 1]."""
 
+    def __init__(self, net, images):
+        import cv2
+
+        self.resize = cv2.resize
+        super().__init__(net, images)
+
     def prepare(self, model):
         kept = {}
 
@@ -97,6 +104,6 @@ class Article(Library):
         cam = np.zeros(tap.shape[1:], np.float32)
         for channel, weight in zip(tap, grad.mean((1, 2)), strict=True):
             cam += weight * channel
-        cam = cv2.resize(np.maximum(cam, 0), tuple(size)[::-1])
+        cam = self.resize(np.maximum(cam, 0), tuple(size)[::-1])
         cam -= cam.min()
         return cam / cam.max() if cam.max() > 0 else cam

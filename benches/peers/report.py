@@ -4,6 +4,8 @@ import math
 import re
 from html import escape
 
+import lineup
+
 NETWORKS = {
     "cifar": "CIFAR-10 network: ten exits, 32 x 32, trained",
     "imagenet": "ImageNet network: five exits, 224 x 224, random weights",
@@ -20,8 +22,12 @@ def plural(count, word):
 
 def label(row):
     """Name and version; what a forward-only row leaves out is said where rows are compared."""
-    package = next(iter(row["versions"]), None)
+    package = next(iter(row["versions"]), None)  # no packages where the row could not be had
     return f"{row['name']} ({package} {row['versions'][package]})" if package else row["name"]
+
+
+def timed(row):
+    return "median_ms" in row and "problem" not in row
 
 
 def number(ms):
@@ -33,33 +39,47 @@ def table(results):
     about, how = results["machine"], results["how"]
     family = about.get("cpu_family")
     cpu = about["cpu"] + (f" of family {family}" if family else "")
-    where = [about.get("gpu"), cpu, plural(about["cpus"], "CPU"), about["system"], about["rustc"]]
+    driver = about.get("driver") and f"driver {about['driver']}"
+    where = [about.get("gpu"), driver, cpu, plural(about["cpus"], "CPU"), about["system"], about["rustc"]]
     changed = " with changes" if about["changed_files"] else ""
-    text = (
-        f"# msdcam beside its peers\n\n{', '.join(filter(None, where))}; {about['date']}, commit "
-        f"{about['commit']}{changed}. Milliseconds for one batch, median (p90), from images in host memory "
+    text = "# msdcam beside its peers\n\n"
+    if about.get("rehearsal"):
+        text += "**A rehearsal, with PyTorch on the CPU: the times mean nothing.**\n\n"
+    text += (
+        f"{', '.join(filter(None, where))}; {about['date']}, commit {about['commit'] or 'unknown'}{changed}. "
+        "Milliseconds for one batch, median (p90), from images in host memory "
         f"to answers in host memory, all exits; f32 everywhere. Peers took turns: {how['rounds']} rounds of "
         f"{how['seconds_per_turn']:g} s each. Every row's answers agree with PyTorch in f64. \"Heat maps\" says "
-        "whether the row makes them: the others compute the forward pass alone.\n"
+        "whether the row makes them: the others compute the forward pass alone."
     )
+    if any("msdcam_beside_ms" in row for setting in results["settings"] for row in setting["rows"]):
+        text += " A compiled row took its turns in a process of its own, with msdcam's rows alone."
+    text += "\n"
     for network, title in NETWORKS.items():
         settings = [s for s in results["settings"] if s["network"] == network]
         if not settings:
             continue
         heads = [f"batch {s['batch']}, {plural(s['threads'], 'thread')}" for s in settings]
         text += f"\n## {title}\n\n| | heat maps | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}\n"
-        for i, first in enumerate(settings[0]["rows"]):
-            cells = [cell(s["rows"][i]) for s in settings]
+        for name in sorted({row["name"] for s in settings for row in s["rows"]}, key=lineup.ORDER.index):
+            of_setting = [next((row for row in s["rows"] if row["name"] == name), None) for s in settings]
+            rows = [row for row in of_setting if row]
+            first = next((row for row in rows if row["versions"]), rows[0])
+            cells = [cell(row, how["rounds"]) for row in of_setting]
             maps = "yes" if first["computes"] == "grad_cam" else "no"
-            name = f"**{label(first)}**" if first["name"].startswith("msdcam") else label(first)
+            name = f"**{label(first)}**" if lineup.is_ours(name) else label(first)
             text += f"| {name} | {maps} | {' | '.join(cells)} |\n"
     return text
 
 
-def cell(row):
+def cell(row, rounds):
+    if row is None:
+        return ""
     if "problem" in row:
         return row["problem"].split(":")[0]
-    return f"{number(row['median_ms'])} ({number(row['p90_ms'])})"
+    had = len(row["round_medians_ms"])
+    cut_short = f", {plural(had, 'round')}" if had < rounds else ""
+    return f"{number(row['median_ms'])} ({number(row['p90_ms'])}){cut_short}"
 
 
 BAR, GAP, LEFT, WIDTH, RIGHT = 20, 8, 300, 470, 90
@@ -81,6 +101,7 @@ def picture(results):
     parts, y = [], 10
     for network, title in NETWORKS.items():
         settings = [s for s in results["settings"] if s["network"] == network]
+        settings = [s for s in settings if any(map(timed, s["rows"]))]
         if not settings:
             continue
         chosen = min(settings, key=lambda s: (s["batch"], -s["threads"]))
@@ -98,7 +119,7 @@ def picture(results):
 
 
 def panel(parts, y, title, setting, device):
-    rows = [row for row in setting["rows"] if "median_ms" in row]
+    rows = [row for row in setting["rows"] if timed(row)]
     times = [row["median_ms"] for row in rows]
     low, high = min(times) / 2, max(times) * 1.1
 
@@ -115,7 +136,7 @@ def panel(parts, y, title, setting, device):
         parts.append(f'<text class="small" x="{x(tick):.1f}" y="{bottom + 13}" text-anchor="middle">{tick:g}</text>')
     for i, row in enumerate(rows):
         kind = "maps" if row["computes"] == "grad_cam" else "forward"
-        if row["name"].startswith("msdcam"):
+        if lineup.is_ours(row["name"]):
             kind = "ours" if kind == "maps" else "ours-forward"
         at, end = top + i * (BAR + GAP), x(row["median_ms"])
         parts.append(f'<text x="{LEFT - 8}" y="{at + 15}" text-anchor="end">{escape(row["name"])}</text>')

@@ -29,14 +29,15 @@ def onnx_bytes(net, images):
 
 
 class OnnxRuntime:
-    def __init__(self, net, images, threads, device):
+    def __init__(self, net, images):
         import onnxruntime
 
+        device = next(net.parameters()).device.type
         provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
         if provider not in onnxruntime.get_available_providers():
             raise NotImplementedError(f"this onnxruntime has no {provider}")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(onnx_bytes(net, images), options, providers=[provider])
         self.feed = {"images": images.numpy()}
@@ -46,17 +47,15 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    def __init__(self, net, images, threads, device):
+    def __init__(self, net, images):
         import openvino
 
-        if device != "cpu":
-            raise NotImplementedError("OpenVINO has no CUDA device")
         core = openvino.Core()
         model = core.read_model(onnx_bytes(net, images), b"")
         # f32: on some CPUs it would compute in bf16 unless told.
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "INFERENCE_PRECISION_HINT": "f32",
         }
         self.request = core.compile_model(model, "CPU", settings).create_infer_request()

@@ -2,58 +2,41 @@
 turns. A process of its own for each setting, so that no thread pool outlives it."""
 
 import argparse
+import importlib
 import json
+import os
 import statistics
 import sys
 import time
 import warnings
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 import torch
 
-import libraries
+import lineup
 import networks
-import one_pass
 import ours
-import runtimes
 
-FORWARD, GRAD_CAM = "forward", "grad_cam"
 # Largest relative error (of a map, or of an exit's logits; in the 2-norm) that f32 arithmetic excuses.
 LARGEST_ERROR = {"logits": 1e-4, "heat": 1e-3}
 PAUSE = 0.05  # seconds before a turn, in which the last peer's threads stop spinning
 
 
-def peers(a, net, images, server):
-    """Name, packages, what it computes, and what makes it. The first two are ours."""
-    cpu, cuda = a.device == "cpu", a.device == "cuda"
-    libs, rt, op = libraries, runtimes, one_pass
-    every = [
-        ("msdcam", [], GRAD_CAM, lambda: ours.Ours(server, GRAD_CAM)),
-        ("msdcam, forward only", [], FORWARD, lambda: ours.Ours(server, FORWARD)),
-        ("ONNX Runtime", ["onnxruntime"], FORWARD, lambda: rt.OnnxRuntime(net, images, a.threads, a.device)),
-        cpu and ("OpenVINO", ["openvino"], FORWARD, lambda: rt.OpenVino(net, images, a.threads, a.device)),
-        ("PyTorch, one pass", ["torch"], GRAD_CAM, lambda: op.OnePass(net, images)),
-        ("PyTorch, one pass, channels last", ["torch"], GRAD_CAM, lambda: op.OnePass(net, images, True)),
-        ("PyTorch, one pass, compiled", ["torch"], GRAD_CAM, lambda: op.Compiled(net, images)),
-        cuda and ("PyTorch, one pass, CUDA graph", ["torch"], GRAD_CAM, lambda: op.Captured(net, images)),
-        cuda and ("PyTorch, one pass, channels last, CUDA graph", ["torch"], GRAD_CAM,
-                  lambda: op.Captured(net, images, True)),
-        cuda and ("PyTorch, one pass, compiled, reduce-overhead", ["torch"], GRAD_CAM,
-                  lambda: op.Compiled(net, images, "reduce-overhead")),
-        cuda and ("PyTorch, one pass, compiled, max-autotune", ["torch"], GRAD_CAM,
-                  lambda: op.Compiled(net, images, "max-autotune")),
-        ("torchcam", ["torchcam", "torch"], GRAD_CAM, lambda: libs.TorchCam(net, images)),
-        ("pytorch-grad-cam", ["grad-cam", "torch"], GRAD_CAM, lambda: libs.PytorchGradCam(net, images)),
-        ("captum", ["captum", "torch"], GRAD_CAM, lambda: libs.Captum(net, images)),
-        ("the article's procedure", ["torch", "opencv-python-headless"], GRAD_CAM, lambda: libs.Article(net, images)),
-    ]  # fmt: skip
-
-    def wanted(name):
-        named = [any(word.lower() in name.lower() for word in words) for words in (a.only, a.without)]
-        return name.startswith("msdcam") or (named[0] or not a.only) and not named[1]
-
-    return [peer for peer in every if peer and wanted(peer[0])]
+def installed(packages):
+    """Their versions."""
+    found = {}
+    for choices in packages:
+        for package in choices.split("|"):
+            try:
+                found[package] = version(package)
+                break
+            except PackageNotFoundError:
+                continue
+        else:
+            raise NotImplementedError(f"no package {choices.split('|')[0]}")
+    return found
 
 
 def relative_errors(found, right):
@@ -75,33 +58,43 @@ def largest_error(found, right, others):
     return float(errors.max())
 
 
+def in_words(error):
+    """One line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
+
+
 class Row:
-    """One peer: its answers' errors, and its times."""
+    """One peer: its answers' errors, and its times. Whatever goes wrong with it is its own problem."""
 
     def __init__(self, name, packages, computes, make):
         self.name, self.packages, self.computes, self.make = name, packages, computes, make
-        self.errors, self.turns, self.problem, self.call = {}, [], None, None
+        self.versions, self.errors, self.turns, self.problem, self.call = {}, {}, [], None, None
         self.last = 0.0
 
     def start(self, logits, heat, others):
         """Makes the peer and checks its answers; a peer that cannot run or is wrong says so in its row."""
         try:
+            self.versions = installed(self.packages)
             self.call = self.make()
             found = dict(zip(("logits", "heat"), self.call(), strict=True))
-        except NotImplementedError as e:
-            self.problem = f"not here: {e}"
-            return
+            for what, right, more in (("logits", logits, {}), ("heat", heat, others)):
+                if found[what] is not None:
+                    self.errors[what] = largest_error(found[what], right, more)
+        except (NotImplementedError, ModuleNotFoundError) as e:
+            return self.fail(f"not here: {e}")
         except Exception as e:
-            self.problem = f"failed: {type(e).__name__}: {str(e).strip().splitlines()[0][:200] if str(e) else ''}"
-            return
-        for what, right, more in (("logits", logits, {}), ("heat", heat, others)):
-            if found[what] is not None:
-                self.errors[what] = largest_error(found[what], right, more)
-        if not self.errors:
-            self.problem = "wrong: no answers"
+            return self.fail(f"failed: {in_words(e)}")
         for what, error in self.errors.items():
             if not error <= LARGEST_ERROR[what]:
-                self.problem = f"wrong: {what} are off by {error:.1e}, more than {LARGEST_ERROR[what]:.0e}"
+                self.fail(f"wrong: {what} are off by {error:.1e}, more than {LARGEST_ERROR[what]:.0e}")
+        if not self.errors:
+            self.fail("wrong: no answers")
+
+    def fail(self, problem):
+        """Ends it and frees its memory. Times that it has stay in the results, beside the problem: an error on
+        the GPU fails all of PyTorch's rows, also those that had nothing to do with it."""
+        self.problem, self.call = problem, None
 
     def turn(self, seconds):
         time.sleep(PAUSE)
@@ -122,11 +115,13 @@ class Row:
         row = {
             "name": self.name,
             "computes": self.computes,
-            "versions": {package: version(package) for package in self.packages},
+            "versions": self.versions,
             "largest_error": self.errors,
         }
-        if self.problem:
-            return row | {"problem": self.problem}
+        if self.problem or not self.turns:
+            row["problem"] = self.problem or "unfinished"
+        if not self.turns:
+            return row
         times = sorted(t for turn in self.turns for t in turn)
         return row | {
             "median_ms": statistics.median(times),
@@ -136,13 +131,46 @@ class Row:
         }
 
 
-def measure(rows, rounds, seconds):
+def measure(rows, rounds, seconds, time_left=lambda: True, save=lambda: None):
     for round in range(rounds):
         # Each starts once and follows another neighbour in the next round.
         shift = round * len(rows) // rounds
         order = rows[shift:] + rows[:shift]
         for row in order[:: -1 if round % 2 else 1]:
-            row.turns.append(row.turn(seconds))
+            if row.problem or not time_left():
+                continue
+            try:
+                row.turns.append(row.turn(seconds))
+            except Exception as e:
+                row.fail(f"failed: in round {round + 1}: {in_words(e)}")
+            save()
+    for row in rows:
+        if not row.problem and not row.turns:
+            row.fail(lineup.NO_TIME)
+
+
+class Setting:
+    def __init__(self, a):
+        weights = networks.Weights(a.weights)
+        self.net, self.images = weights.network(), weights.images(a.batch)
+        self.right = networks.right_answers(self.net, self.images, a.torch_device)
+        # Only now: it would try every algorithm for every convolution in f64 as well.
+        torch.backends.cudnn.benchmark = True
+        self.facts = {"torch": torch.__version__}
+        if a.torch_device == "cuda":
+            self.facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+        self.server = ours.Server(a.server, a.weights, a.device, a.threads, self.images)
+
+    def row(self, peer):
+        def make():
+            module, name = peer.kind.split(".")
+            inputs = (self.server,) if module == "ours" else (self.net, self.images)
+            return getattr(importlib.import_module(module), name)(*inputs, **peer.arguments)
+
+        return Row(peer.name, peer.packages, peer.computes, make)
+
+    def results(self, rows):
+        return self.facts | {"msdcam_device": self.server.device, "rows": [row.result() for row in rows]}
 
 
 def main():
@@ -150,31 +178,47 @@ def main():
     p.add_argument("--weights", required=True)
     p.add_argument("--server", required=True)
     p.add_argument("--device", required=True)
+    p.add_argument("--torch-device", required=True)
     p.add_argument("--threads", type=int, required=True)
     p.add_argument("--batch", type=int, required=True)
     p.add_argument("--rounds", type=int, required=True)
     p.add_argument("--seconds", type=float, required=True)
+    p.add_argument("--compile", metavar="MODE", help="the row compiled in this mode instead of those not compiled")
     p.add_argument("--only", nargs="*", default=[])
-    p.add_argument("--without", nargs="*", default=[])
+    p.add_argument("--until", type=float, default=float("inf"), help="when time is over, on the monotonic clock")
+    p.add_argument("--out", type=Path, required=True, help="the results, whenever there are new ones")
     a = p.parse_args()
 
     warnings.filterwarnings("ignore")
     torch.set_num_threads(a.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = True
-    weights = networks.Weights(a.weights)
-    net, images = weights.network(), weights.images(a.batch)
-    right = networks.right_answers(net, images)
-    net.to(a.device)
-    server = ours.Server(a.server, a.weights, a.device, a.threads, images)
-    rows = [Row(*peer) for peer in peers(a, net, images, server)]
-    for row in rows:
+    setting = Setting(a)
+    rows = [setting.row(peer) for peer in lineup.chosen(a.device, a.compile, a.only)]
+
+    def save():
+        part = a.out.with_suffix(".part")
+        part.write_text(json.dumps(setting.results(rows)))
+        os.replace(part, a.out)
+
+    def time_left(turns=0):
+        """Enough for so many turns."""
+        return time.monotonic() + turns * (a.seconds + PAUSE) < a.until
+
+    save()
+    for i, row in enumerate(rows):
         begin = time.perf_counter()
-        row.start(*right)
-        print(f"  {row.name}: {row.problem or 'right'} ({time.perf_counter() - begin:.1f} s)", file=sys.stderr, flush=True)
-    measure([row for row in rows if not row.problem], a.rounds, a.seconds)
-    server.close()
-    print(json.dumps({"msdcam_device": server.device, "rows": [row.result() for row in rows]}))
+        # The turns of those that are ready need time, and this one's.
+        ready = sum(not other.problem for other in rows[:i])
+        if time_left(a.rounds * (ready + 1)):
+            row.start(*setting.right)
+        else:
+            row.fail(lineup.NO_TIME)
+        took = time.perf_counter() - begin
+        print(f"  {row.name}: {row.problem or 'right'} ({took:.1f} s)", file=sys.stderr, flush=True)
+        save()
+    measure([row for row in rows if not row.problem], a.rounds, a.seconds, time_left, save)
+    save()
+    setting.server.close()
 
 
 if __name__ == "__main__":
