@@ -1,0 +1,33 @@
+"""Files and folders that the commands share, and how they are written."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KIT = ROOT / "target/gpu"  # carried
+WORK = KIT / "work"  # made on the GPU machine, not carried
+WEIGHTS = ROOT / "weights/msdnet_cifar10.safetensors"
+PHOTO = ROOT / "weights/samples/chelsea.png"
+
+# What comes back from a GPU machine: at most so many files, none larger.
+MOST_FILES, LARGEST_FILE = 8, 16 << 20
+
+
+def write_atomically(path, content):
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
+    os.replace(unfinished, path)
+
+
+def write_json(path, value):
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text())
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

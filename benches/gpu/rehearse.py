@@ -1,0 +1,128 @@
+"""Builds, then visits a moved copy of the tree on the stand-in driver (tests/standin): without cargo on
+the path, without a network, with stand-ins for nvidia-smi, ncu and compute-sanitizer. Fails where a
+result is missing, empty or outside the output folder. Times mean nothing here.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import build
+import steps
+from files import KIT, LARGEST_FILE, MOST_FILES, ROOT, WORK, read_json
+
+ALWAYS = ["visit.log", "results.json", "summary.md", "files.tar.gz"]
+# Files that a passed step must have left, inside files.tar.gz.
+OF_STEP = {
+    "smoke": ["chelsea_strip.png", "results.jsonl"],
+    "floors": ["floors.json"],
+    "variants_1": ["variants.json"],
+    "variants_256": ["variants.json"],
+    "bench": ["bench-1.json", "bench.svg"],
+    "levels": ["levels-1.json"],
+    "counters": ["ncu.csv"],
+    "peers": ["peers.json"],
+    "training": ["summary.json", "log.md"],
+}
+# Steps that cannot run everywhere, and what they say then.
+MAY_BE_ABSENT = r"no PyTorch in .*|no training images in the kit|no training was started|the smoke test passed"
+
+
+def copy_of_tree(folder):
+    """What travels: the tree's files and the kit."""
+    for path in [*build.tree_files(), *build.kit_files()]:
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return folder
+
+
+def snapshot(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def without_network():
+    """Words in front of a command that take its network away, or none where that cannot be done here."""
+    for words in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        if shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True).returncode == 0:
+            return words
+    print("skipped: the rehearsal without a network: unshare cannot make one here", file=sys.stderr)
+    return []
+
+
+def problems(out, tree, before, home, code):
+    """What is wrong with what a visit left, a line each."""
+    wrong = []
+    files = [p for p in out.rglob("*") if p.is_file()]
+    wrong += [f"{name} is missing" for name in ALWAYS if not (out / name).is_file()]
+    wrong += [f"{p.name} is empty" for p in files if p.stat().st_size == 0]
+    wrong += [f"{p.name}: {p.stat().st_size} bytes, more than {LARGEST_FILE}" for p in files if p.stat().st_size > LARGEST_FILE]
+    wrong += [f"{p.name}: not a name that comes back" for p in files if not re.fullmatch(r"[A-Za-z0-9._-]+", p.name)]
+    if len(files) > MOST_FILES:
+        wrong.append(f"{len(files)} files, more than {MOST_FILES}: {', '.join(p.name for p in files)}")
+    work = tree / WORK.relative_to(ROOT)
+    made = [p for p, time in snapshot(tree).items() if before.get(p) != time and work not in p.parents and p.suffix != ".pyc"]
+    wrong += [f"{p.relative_to(tree)} was written outside the output folder" for p in made]
+    wrong += [f"{p.relative_to(home)} was written into the home folder" for p in home.rglob("*") if p.is_file()]
+    if wrong:
+        return wrong
+    results = read_json(out / "results.json")
+    with tarfile.open(out / "files.tar.gz") as tar:
+        sizes = {member.name: member.size for member in tar}
+    status = {step["name"]: step for step in results["steps"]}
+    for step in steps.chosen("all", None):
+        entry = status.get(step.name)
+        if entry is None:
+            wrong.append(f"{step.name} is not in results.json")
+        elif entry["status"] == "failed" or entry["status"] == "skipped" and not re.fullmatch(MAY_BE_ABSENT, entry["why"]):
+            wrong.append(f"{step.name} {entry['status']}: {entry['why']}")
+        elif entry["status"] == "passed":
+            missing = [name for name in OF_STEP.get(step.name, []) if not sizes.get(f"{step.name}/{name}")]
+            wrong += [f"{step.name}: {name} is missing or empty" for name in missing]
+    if status.get("training", {}).get("status") == "passed" and not [*out.glob("msdnet_*.pth.tar*"), *out.glob("state-*")]:
+        wrong.append("the training left neither a checkpoint nor a state")
+    if not results["figures"]:
+        wrong.append("no figures")
+    if code:
+        wrong.append(f"the visit ended with {code}")
+    return wrong
+
+
+def main(args):
+    revision, changed = build.commit()
+    manifest = read_json(KIT / "manifest.json") if (KIT / "manifest.json").exists() else {}
+    if changed or manifest.get("changed") or manifest.get("commit") != revision:
+        data = KIT / "data"
+        build.make(Path(os.environ["CIFAR10_DATA"]) if os.environ.get("CIFAR10_DATA") and not data.exists() else None)
+    standin = subprocess.run([ROOT / "tests/standin/run", "--build"], check=True, capture_output=True, text=True).stdout.strip()
+    with tempfile.TemporaryDirectory(prefix="moved-") as folder:
+        moved, out, home = (Path(folder) / name for name in ("tree", "out", "home"))
+        for new in (moved, out, home):
+            new.mkdir()
+        copy_of_tree(moved)
+        before = snapshot(moved)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MSDCAM_", "CARGO", "RUST", "PYTHON"))}
+        path = [moved / "benches/gpu/fakes", *(p for p in os.environ["PATH"].split(":") if p and not (Path(p) / "cargo").exists())]
+        environment |= {
+            "PATH": ":".join(map(str, path)),
+            "HOME": str(home),
+            "LD_LIBRARY_PATH": f"{standin}/cuda:{standin}/nvrtc:/nowhere/stubs",
+            "STANDIN_CACHE": f"{standin}/cache",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [*without_network(), moved / "benches/gpu.sh", "visit", "all", "--out", out, "--minutes", "9.5"]
+        command += ["--scale", "short" if args.short else "rehearsal", "--python", args.python]
+        code = subprocess.run([str(word) for word in command], env=environment, cwd="/").returncode
+        wrong = problems(out, moved, before, home, code)
+        adoption = subprocess.run([moved / "benches/gpu.sh", "adopt", out], env=environment, capture_output=True, text=True)
+        if adoption.returncode != 1 or "a rehearsal" not in adoption.stderr:
+            wrong.append(f"a rehearsal was not refused: {adoption.stdout}{adoption.stderr}")
+    for line in wrong:
+        print(f"rehearsal: {line}", file=sys.stderr)
+    print("rehearsal: " + (f"{len(wrong)} problems" if wrong else "all results are there"))
+    return 1 if wrong else 0
