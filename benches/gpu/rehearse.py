@@ -122,6 +122,10 @@ def main(args):
         adoption = subprocess.run([moved / "benches/gpu.sh", "adopt", out], env=environment, capture_output=True, text=True)
         if adoption.returncode != 1 or "a rehearsal" not in adoption.stderr:
             wrong.append(f"a rehearsal was not refused: {adoption.stdout}{adoption.stderr}")
+        entries = read_json(out / "results.json")["steps"] if (out / "results.json").exists() else []
+    for entry in entries:
+        if entry["status"] == "skipped" and entry["name"] != "memcheck_of_smoke":
+            print(f"skipped: a GPU visit's step in rehearsal: {entry['name']}: {entry['why']}", file=sys.stderr)
     for line in wrong:
         print(f"rehearsal: {line}", file=sys.stderr)
     print("rehearsal: " + (f"{len(wrong)} problems" if wrong else "all results are there"))

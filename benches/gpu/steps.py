@@ -203,7 +203,7 @@ def parity(program):
     def step(visit):
         command = [visit.programs / program, "--test-threads", 1]
         if visit.scale.one_test:
-            some = {"cuda": "the_device_says", "ops": "copy", "network": "a_class_given", "random_graphs": "agree"}
+            some = {"cuda": "the_device_says", "ops": "every_device_says", "network": "a_class_given", "random_graphs": "agree"}
             command.append(some[program])
         done = visit.run(command, MSDCAM_CUDA_TESTS="standin" if visit.scale.rehearsal else "gpu")
         found = re.search(r"test result: (\w+)\. (\d+) passed; (\d+) failed", done.stdout)

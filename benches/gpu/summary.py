@@ -40,7 +40,7 @@ def text(results, expected=None):
     for row in expected or read_json(EXPECTED)["rows"]:
         names = fnmatch.filter(figures, row["figure"])
         value = min((figures[name]["value"] for name in names), default=None)
-        ratio = f"{value / row['value']:.2f}" if value is not None and row["value"] else "-"
+        ratio = f"{value / row['value']:.2f}" if value is not None and row["value"] and not results["rehearsal"] else "-"
         between = f" ({number(row['low'])} to {number(row['high'])})" if "low" in row else ""
         lines.append(f"| {row['what']} | {number(row['value'])} {row['unit']}{between} | {number(value)} | {ratio} |")
     return "\n".join(lines) + "\n"
