@@ -1,6 +1,7 @@
 //! The CUDA device against the CPU device and PyTorch's stored answers: on a real GPU, or under
 //! the stand-in driver (see `common/gpu.rs`).
 
+#[macro_use]
 mod common;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,6 +13,7 @@ use common::gpu::{self, on_gpu, on_standin};
 use common::nets::{asked, cam_graph, inputs, random_network};
 use common::random::Random;
 use common::run::{input_spaces, output, run, shared_gpu};
+use msdcam::cuda::nvrtc::Nvrtc;
 use msdcam::cuda::{Cuda, Tiling};
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::graph::passes::Passes;
@@ -94,16 +96,25 @@ fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
 }
 
 #[test]
-fn every_variant_gives_the_same_bits() {
-    on_gpu("every_variant_gives_the_same_bits", || {
+fn every_variant_gives_the_same_answers() {
+    let name = "every_variant_gives_the_same_answers";
+    on_gpu(name, || {
         let (plan, inputs) = default_case(2, Order::Depth, &Passes::ALL);
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
-        let want = answers(&plan, &run_spaces(&cuda(Tiling::Auto), &plan, &spaces));
-        for words in ["launches=stream", "kernels=compiled", "launches=stream,kernels=compiled,tiling=whole"]
-        {
+        let of = |words: &str| {
             let device = Device::Cuda(Cuda::with_variant(0, words.parse().unwrap()).unwrap());
-            assert_same_bits(words, &answers(&plan, &run_spaces(&device, &plan, &spaces)), &want);
+            answers(&plan, &run_spaces(&device, &plan, &spaces))
+        };
+        let want = of("");
+        assert_same_bits("launches=stream", &of("launches=stream"), &want);
+        if Nvrtc::find().is_err() {
+            return skipped!("{name}: NVRTC's code beside the built-in one: no NVRTC");
         }
+        let compiled = of("kernels=compiled");
+        // Another release of the compiler may order products otherwise.
+        assert_close("kernels=compiled", &compiled, &want, Tolerance(1e-5));
+        let words = "kernels=compiled,launches=stream,tiling=whole";
+        assert_same_bits(words, &of(words), &compiled);
     });
 }
 

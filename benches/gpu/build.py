@@ -132,11 +132,16 @@ def pack_data(source, folder):
     test = (source / "test_batch.bin").read_bytes()
     count = len(test) // RECORD
     records = [test[i * RECORD : (i + 1) * RECORD] for i in range(0, count, max(1, count // TEST_IMAGES))][:TEST_IMAGES]
-    content = b"".join(records)
-    with tarfile.open(folder / "test.tar.xz", "w:xz") as tar:
-        info = tarfile.TarInfo("test_batch.bin")
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
+    pack_binary(folder / "test.tar.xz", {"test_batch.bin": b"".join(records)})
+
+
+def pack_binary(archive, files):
+    """CIFAR-10's binary files as one archive."""
+    with tarfile.open(archive, "w:xz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
 
 
 def pack_state(source, archive):

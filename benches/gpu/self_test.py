@@ -43,7 +43,7 @@ class Visits(InFolder):
         self.visit = self.new_visit(minutes=1)
 
     def new_visit(self, minutes):
-        args = types.SimpleNamespace(out=self.folder / "out", python=sys.executable, minutes=minutes, what="all")
+        args = types.SimpleNamespace(out=self.folder / "out", python=sys.executable, minutes=minutes, what="all", unfitted=False)
         with contextlib.redirect_stdout(io.StringIO()):
             new = visits.Visit(args, visits.SCALES["real"])
         self.addCleanup(new.log.close)
@@ -129,6 +129,14 @@ class Visits(InFolder):
         (training / "state-1").rename(training / "state-2")
         self.visit.collect()
         self.assertEqual([p.name for p in self.visit.out.glob("state-*")], ["state-2"])
+
+    def test_a_second_visit_keeps_the_training_s_state_and_nothing_else(self):
+        for name in ("training/state-1", "training/log.md", "files/old"):
+            path = visits.WORK / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(name)
+        visits.clear(visits.WORK)
+        self.assertEqual([p.name for p in visits.WORK.rglob("*") if p.is_file()], ["state-1"])
 
     def test_stubs_of_the_driver_are_left_out_of_the_library_path(self):
         self.addCleanup(os.environ.__setitem__, "LD_LIBRARY_PATH", os.environ.get("LD_LIBRARY_PATH", ""))

@@ -78,7 +78,7 @@ class Visit:
     """What all steps share: folders, the clock, processes, and what is written down."""
 
     def __init__(self, args, scale):
-        self.out, self.scale, self.python = args.out.resolve(), scale, args.python
+        self.out, self.scale, self.python, self.unfitted = args.out.resolve(), scale, args.python, args.unfitted
         self.begun = time.monotonic()
         self.deadline = self.begun + 60 * args.minutes
         self.files, self.programs, self.logs = WORK / "files", WORK / "programs", 0
@@ -253,6 +253,17 @@ class Visit:
         return any(s["name"] == name and s["status"] == "passed" for s in self.results["steps"])
 
 
+def clear(work):
+    """An empty folder, but for the state of a training that an earlier visit of this machine left."""
+    states = {path.name: path.read_bytes() for path in (work / "training").glob("state-*")}
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    if states:
+        (work / "training").mkdir()
+    for name, content in states.items():
+        write_atomically(work / "training" / name, content)
+
+
 def main(args):
     import steps  # they import this module
 
@@ -261,8 +272,7 @@ def main(args):
     if unknown := [name for name in args.steps or [] if name not in [step.name for step in chosen]]:
         print(f"no step {unknown[0]}; there are {', '.join(step.name for step in steps.STEPS)}", file=sys.stderr)
         return 2
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
+    clear(WORK)
     visit = Visit(args, scale)
     try:
         visit.results["kit"] = {key: value for key, value in read_json(KIT / "manifest.json").items() if key != "programs"}

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
 /// Every driver function that the device calls, through cudarc.
-const SYMBOLS: [&str; 48] = [
+const SYMBOLS: [&str; 49] = [
     "cuCtxGetCurrent",
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -50,6 +50,7 @@ const SYMBOLS: [&str; 48] = [
     "cuMemcpyDtoH_v2",
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyHtoD_v2",
+    "cuMemsetD32Async",
     "cuMemsetD8Async",
     "cuMemsetD8_v2",
     "cuModuleGetFunction",

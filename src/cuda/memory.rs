@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CU_MEMHOSTALLOC_WRITECOMBINED, CUdeviceptr};
+use cudarc::driver::sys::{self, CU_MEMHOSTALLOC_WRITECOMBINED, CUdeviceptr};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
 use super::arguments::{Launch, MAX_JOBS};
 use super::program::{Grid, Program};
 use crate::graph::plan::Plan;
+
+/// The bits of the NaN that the stand-in driver poisons fresh memory with: its `fmaxf` lets it through.
+const A_NAN: u32 = 0x7fc0_dead;
 
 /// Which images a launch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +122,14 @@ impl Memory {
         // SAFETY: what is not set here is written before it is read: inputs by the upload, work,
         // output and scratch by the steps in the plan's order.
         let alloc = |len: usize| unsafe { stream.alloc::<f32>(len.max(1)) };
+        let output = alloc(images * plan.output_len)?;
+        // What no step writes is no number that might be believed, and what lies between outputs, which
+        // the download takes along, has been written too.
+        // SAFETY: the slice's own numbers, before anything else is enqueued.
+        unsafe {
+            let (start, count) = (output.device_ptr(stream).0, output.len());
+            sys::cuMemsetD32Async(start, A_NAN, count, stream.cu_stream()).result()?;
+        }
         let numbers: Vec<u32> = (0..images as u32).collect();
         let memory = Memory {
             images,
@@ -128,7 +139,7 @@ impl Memory {
             work_len: plan.work_len,
             input: alloc(images * plan.input_len)?,
             work: alloc(images * plan.work_len)?,
-            output: alloc(images * plan.output_len)?,
+            output,
             scratch: alloc(needs.scratch)?,
             counters: stream.alloc_zeros(needs.counters.max(1))?,
             listed: stream.clone_htod(&numbers)?,

@@ -43,7 +43,14 @@ std::string ptx_of(const std::string& library, const std::string& name) {
 
 bool image_library(const void* image, std::string* library, std::string* error) {
     const char* p = static_cast<const char*>(image);
+    constexpr uint16_t em_cuda = 190;
     if (memcmp(p, ELFMAG, SELFMAG) == 0) {
+        Elf64_Ehdr header;
+        memcpy(&header, p, sizeof(header));
+        if (header.e_machine == em_cuda) {
+            *error = "machine code of a GPU, which the stand-in does not run";
+            return false;
+        }
         library->assign(p, elf_bytes(p));
     } else if (strncmp(p, first_line, sizeof(first_line) - 1) == 0) {
         const char* bytes = strstr(p, "// bytes ");
