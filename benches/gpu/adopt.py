@@ -14,7 +14,7 @@ from pathlib import Path
 
 from files import ROOT, read_json, write_atomically, write_json
 
-sys.path.insert(0, str(ROOT / "benches/peers"))
+sys.path.append(str(ROOT / "benches/peers"))
 import report  # noqa: E402
 
 OURS = ["smoke", "parity_cuda", "parity_ops", "parity_network", "parity_random_graphs", "same_bits"]
@@ -120,8 +120,8 @@ def of_gpu(results):
     batches = sorted({int(name.split(".")[1].removeprefix("batch_")) for name in figures if name.startswith("bench.")})
     rows = [("all exits with every heat map, ms a batch, host to host", "all.grad_cam.p50"), ("... by the GPU's clock", "all.grad_cam.device"),
             ("forward pass alone, ms", "all.forward.p50"), ("images a second, with every heat map", "all.grad_cam.images_per_s")]  # fmt: skip
-    lines = [f"{results['gpu']}, driver {results['driver']}, {results['date']}, commit {results['commit']}: answers equal to the "
-             f"CPU's to 1e-4, the same bits in batches of any size; compute-sanitizer without errors: "
+    lines = [f"{results['gpu']}, driver {results['driver']}, {results['date']}, commit {results['commit']}: logits within 1e-4 of "
+             f"the CPU's, the same bits in batches of any size; compute-sanitizer without errors: "
              f"{', '.join(results['sanitizers']) or 'not run'} ([everything]({results['file']})).", ""]  # fmt: skip
     if batches:
         lines += [f"| | {' | '.join(f'batch {b}' for b in batches)} |", "|---" * (1 + len(batches)) + "|"]
@@ -134,8 +134,8 @@ def of_gpu(results):
                   f"| | {' | '.join(f'batch {b}' for b in at)} |", "|---" * (1 + len(at)) + "|"]  # fmt: skip
         for name in sorted(peers, key=report.lineup.ORDER.index):
             lines.append(f"| {name} | {' | '.join(cell(value(f'peers.batch_{b}.{name}')) for b in at)} |")
-    if results.get("picture"):
-        lines += ["", f"![Latency up to each exit on {results['gpu']}]({results['picture']})"]
+    for title, picture in results.get("pictures", {}).items():
+        lines += ["", f"![{title} on {results['gpu']}]({picture})"]
     return "\n".join(lines) + "\n"
 
 
@@ -169,14 +169,12 @@ def place(folders, whole, figures, results_folder):
     name = f"gpu-{report.slug(whole['gpu'])}"
     kept = {key: whole[key] for key in ("gpu", "driver", "date", "commit", "machine")}
     kept |= {"file": f"benches/results/{name}.json", "sanitizers": [s for s in SANITIZERS if s in whole["passed"]],
-             "passed": sorted(whole["passed"]), "failed": sorted(whole["failed"]), "figures": figures}  # fmt: skip
+             "passed": sorted(whole["passed"]), "failed": sorted(whole["failed"]), "figures": figures, "pictures": {}}  # fmt: skip
     written = []
     if any(key.startswith("bench.") for key in figures) and (svg := members(folders, "bench/bench.svg")):
         write_atomically(results_folder / f"{name}.svg", svg)
-        kept["picture"] = f"benches/results/{name}.svg"
+        kept["pictures"]["Latency up to each exit"] = f"benches/results/{name}.svg"
         written.append(results_folder / f"{name}.svg")
-    write_json(results_folder / f"{name}.json", kept)
-    written.append(results_folder / f"{name}.json")
     if any(key.startswith("peers.") for key in figures) and (content := members(folders, "peers/peers.json")):
         results = json.loads(content)
         for setting in results["settings"]:
@@ -185,8 +183,10 @@ def place(folders, whole, figures, results_folder):
         write_json(path, results)
         path.with_suffix(".md").write_text(report.table(results))
         path.with_suffix(".svg").write_text(report.picture(results))
+        kept["pictures"]["msdcam and its peers"] = f"benches/results/{path.stem}.svg"
         written += [path, path.with_suffix(".md"), path.with_suffix(".svg")]
-    return written
+    write_json(results_folder / f"{name}.json", kept)
+    return [*written, results_folder / f"{name}.json"]
 
 
 def keep_training(folders):

@@ -192,10 +192,18 @@ class Adoption(InFolder):
         folder = self.folder / name
         folder.mkdir()
         write_json(folder / "results.json", results)
+        rows = [{"name": name, "computes": "grad_cam", "versions": {}, "largest_error": {}, "median_ms": ms, "p90_ms": ms, "round_medians_ms": [ms]}
+                for name, ms in (("msdcam", 0.41), ("PyTorch, one pass, CUDA graph", 0.83), ("captum", 99.0))]  # fmt: skip
+        about = {"gpu": "NVIDIA H100 80GB HBM3", "cpu": "a CPU", "cpus": 16, "system": "Linux", "rustc": None, "date": "2030-01-02",
+                 "commit": "0123456789ab", "changed_files": False}  # fmt: skip
+        how = {"device": "cuda", "rounds": 1, "seconds_per_turn": 0.1}
+        settings = [{"network": "cifar", "batch": 1, "threads": 1, "rows": rows}]
+        peers = json.dumps({"machine": about, "how": how, "settings": settings}).encode()
         with tarfile.open(folder / "files.tar.gz", "w:gz") as tar:
-            info = tarfile.TarInfo("bench/bench.svg")
-            info.size = 4
-            tar.addfile(info, io.BytesIO(b"<svg"))
+            for member, content in (("bench/bench.svg", b"<svg"), ("peers/peers.json", peers)):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
         return folder
 
     def merged(self, *results, known=True):
@@ -274,13 +282,17 @@ class Adoption(InFolder):
         whole = adopt.merged([folder], is_known=lambda commit: True)
         figures, _ = adopt.judged(whole)
         written = adopt.place([folder], whole, figures, self.folder)
-        self.assertEqual([p.name for p in written], ["gpu-nvidia-h100-80gb-hbm3.svg", "gpu-nvidia-h100-80gb-hbm3.json"])
+        names = ["gpu-NAME.svg", "peers-NAME.json", "peers-NAME.md", "peers-NAME.svg", "gpu-NAME.json"]
+        self.assertEqual([p.name.replace("nvidia-h100-80gb-hbm3", "NAME") for p in written], names)
+        table = (self.folder / "peers-nvidia-h100-80gb-hbm3.md").read_text()
+        self.assertIn("CUDA graph | yes | 0.830", table)
+        self.assertNotIn("captum", table, "it has no figure")
         adopted = adopt.adopted_in(self.folder)
         readme = adopt.redrawn(f"before\n{adopt.BEGIN}\nold\n{adopt.END}\nafter\n", adopted)
         self.assertTrue(readme.startswith("before\n") and readme.endswith("\nafter\n"), readme)
         self.assertNotIn("old", readme)
         for words in ("NVIDIA H100 80GB HBM3, driver 580.1, 2030-01-02, commit 0123456789ab", "| batch 1 | batch 256 |",
-                      "host to host | 0.429 | 110 |", "| PyTorch, one pass, CUDA graph | 0.83 |", "memcheck, racecheck"):  # fmt: skip
+                      "host to host | 0.429 | 110 |", "| PyTorch, one pass, CUDA graph | 0.83 |", "memcheck, racecheck", "![msdcam and its peers on"):  # fmt: skip
             self.assertIn(words, readme)
         self.assertEqual(adopt.redrawn(readme, adopted), readme)
 
