@@ -37,7 +37,12 @@ fn images(n: usize, size: usize) -> Tensor {
 
 /// The default network's plan for everything that the program asks, and `n` images for it.
 fn default_case(n: usize, order: Order, passes: &Passes) -> (Arc<Plan>, Vec<Tensor>) {
-    let network = random_network(&Config::cifar10_anytime());
+    case(&Config::cifar10_anytime(), n, order, passes)
+}
+
+/// The plan of a network for everything that the program asks, and `n` images for it.
+fn case(config: &Config, n: usize, order: Order, passes: &Passes) -> (Arc<Plan>, Vec<Tensor>) {
+    let network = random_network(config);
     let (graph, exits) = cam_graph(&network);
     let plan = Plan::new(&graph, &asked(&exits), order, passes).unwrap();
     (Arc::new(plan), inputs(&images(n, network.config.input), exits.len()))
@@ -290,7 +295,8 @@ fn the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked() {
 #[test]
 fn the_device_says_how_long_a_run_takes() {
     on_gpu("the_device_says_how_long_a_run_takes", || {
-        let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);
+        let two_exits = Config { exits: 2, ..Config::cifar10_anytime() };
+        let (plan, inputs) = case(&two_exits, 1, Order::Depth, &Passes::ALL);
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 1).unwrap();
         let mut out = vec![0.0; plan.output_len];
