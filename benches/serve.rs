@@ -293,6 +293,7 @@ fn run(args: &[String]) -> Result<()> {
         return Err(Error::device(server.grad_cam.runner().notes().join("; ")));
     }
     let mut ready = json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
+    ready["levels"] = server.grad_cam.runner().plan().levels.len().into();
     if let Device::Cuda(gpu) = &device {
         ready["kernels"] = gpu.kernels().into();
     }

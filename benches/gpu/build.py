@@ -166,10 +166,22 @@ def commit():
     return output("git", "rev-parse", "--short=12", "HEAD"), changed
 
 
-def make(data=None, state=None):
+def tree_hashes():
+    """The start of the SHA-256 of every file that travels, but for the kit."""
+    return {str(path.relative_to(ROOT)): sha256(path)[:16] for path in tree_files()}
+
+
+def tree_differs(hashes):
+    """Which files of the tree are not those that the kit was made of."""
+    return [name for name, hash in hashes.items() if not (ROOT / name).is_file() or sha256(ROOT / name)[:16] != hash]
+
+
+def make(data=None, state=None, keep=False):
+    """`keep`: data and state of the last kit stay, where no others are given."""
     KIT.mkdir(parents=True, exist_ok=True)
     for old in KIT.iterdir():
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
+        if not (keep and old.name in ("data", "state.tar.xz")):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
     programs = executables()
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"MSDCAM_NVRTC": str(nvrtc_folder())}
@@ -180,14 +192,14 @@ def make(data=None, state=None):
         facts = pack_programs({**programs, line_info.name: line_info, floors.name: floors}, KIT / "programs.tar.xz")
     shutil.copytree(wheels(), KIT / "wheels", ignore=shutil.ignore_patterns("done"))
     if data:
-        (KIT / "data").mkdir()
+        (KIT / "data").mkdir(exist_ok=True)
         pack_data(data, KIT / "data")
     if state:
         pack_state(state, KIT / "state.tar.xz")
     revision, changed = commit()
     write_json(KIT / "manifest.json", {
         "commit": revision, "changed": changed, "date": datetime.date.today().isoformat(),
-        "rustc": output("rustc", "--version"), "programs": facts,
+        "rustc": output("rustc", "--version"), "programs": facts, "tree": tree_hashes(),
     })  # fmt: skip
 
 

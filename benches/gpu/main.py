@@ -27,8 +27,8 @@ def main():
     p.add_argument("--minutes", type=float, default=9.0, help="time for everything; what does not fit is left out")
     p.add_argument("--steps", nargs="+", metavar="STEP", help="these steps only")
     p.add_argument("--python", default=os.environ.get("PEERS_PYTHON", "python3"), help="the interpreter that has PyTorch")
-    p.add_argument("--unfitted", action="store_true",
-                   help="train towards the full number of epochs and leave a state for another visit, instead of finishing in this one")
+    p.add_argument("--fit", action=argparse.BooleanOptionalAction,
+                   help="finish the training in this visit (default of train), or leave a state for another (default of all)")  # fmt: skip
     p.add_argument("--scale", choices=visit.SCALES, default="real", help=argparse.SUPPRESS)
     p.set_defaults(run=visit.main)
 

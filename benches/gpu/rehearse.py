@@ -24,16 +24,16 @@ OF_STEP = {
     "floors": ["floors.json"],
     "variants_1": ["variants.json"],
     "variants_256": ["variants.json"],
-    "bench": ["bench-1.json", "bench.svg"],
+    "bench_1": ["bench-1.json", "bench.svg"],
     "levels": ["levels-1.json"],
-    "counters": ["ncu.csv"],
+    "counters": ["traffic.csv", "sections.csv"],
     "peers": ["peers.json"],
     "training": ["summary.json", "log.md"],
 }
 # Steps that cannot run everywhere, and what they say then.
 MAY_BE_ABSENT = r"no PyTorch in .*|no training was started|the smoke test passed|no peer could be measured here; see peers-compiled.json"
 # A visit whose first kernel fails still leaves these.
-AFTER_FAULT = {"smoke": "failed", "memcheck_of_smoke": "failed", "bench": "skipped", "soak": "skipped"}
+AFTER_FAULT = {"smoke": "failed", "memcheck_of_smoke": "failed", "bench_1": "skipped", "soak": "skipped"}
 
 
 def copy_of_tree(folder):
@@ -94,7 +94,7 @@ def problems(out, tree, before, home, code):
         entry = status.get(step.name)
         if entry is None:
             wrong.append(f"{step.name} is not in results.json")
-        elif entry["status"] == "failed" or entry["status"] == "skipped" and not re.fullmatch(MAY_BE_ABSENT, entry["why"]):
+        elif entry["status"] in ("failed", "unfinished") or entry["status"] == "skipped" and not re.fullmatch(MAY_BE_ABSENT, entry["why"]):
             wrong.append(f"{step.name} {entry['status']}: {entry['why']}")
         elif entry["status"] == "passed":
             missing = [name for name in OF_STEP.get(step.name, []) if not sizes.get(f"{step.name}/{name}")]
@@ -112,7 +112,7 @@ def main(args):
     revision, changed = build.commit()
     manifest = read_json(KIT / "manifest.json") if (KIT / "manifest.json").exists() else {}
     if changed or manifest.get("changed") or manifest.get("commit") != revision:
-        build.make()
+        build.make(keep=True)
     standin = subprocess.run([ROOT / "tests/standin/run", "--build"], check=True, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="moved-") as folder:
         moved, out, home = (Path(folder) / name for name in ("tree", "out", "home"))

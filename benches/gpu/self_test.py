@@ -43,7 +43,7 @@ class Visits(InFolder):
         self.visit = self.new_visit(minutes=1)
 
     def new_visit(self, minutes):
-        args = types.SimpleNamespace(out=self.folder / "out", python=sys.executable, minutes=minutes, what="all", unfitted=False)
+        args = types.SimpleNamespace(out=self.folder / "out", python=sys.executable, minutes=minutes, what="all", fit=None)
         with contextlib.redirect_stdout(io.StringIO()):
             new = visits.Visit(args, visits.SCALES["real"])
         self.addCleanup(new.log.close)
@@ -76,7 +76,7 @@ class Visits(InFolder):
         script = f"(sleep 1.5; touch {marker}) & sleep 60"
         begun = time.monotonic()
         entry = self.take(lambda visit: visit.run(["sh", "-c", script]), limit=0.5)
-        self.assertEqual(entry["status"], "failed")
+        self.assertEqual(entry["status"], "unfinished")
         self.assertIn("did not end", entry["why"])
         self.assertLess(time.monotonic() - begun, 10)
         time.sleep(max(0, begun + 2.5 - time.monotonic()))
@@ -87,8 +87,23 @@ class Visits(InFolder):
         visits.KILL_AFTER = 0.3
         begun = time.monotonic()
         entry = self.take(lambda visit: visit.run(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]), limit=0.3)
-        self.assertEqual(entry["status"], "failed")
+        self.assertEqual(entry["status"], "unfinished")
         self.assertLess(time.monotonic() - begun, 8)
+
+    def test_children_that_outlive_their_parent_are_ended_too(self):
+        marker = self.folder / "marker"
+        script = f"(trap '' TERM; sleep 1; sleep 1; touch {marker}) & exit 0"
+        process = self.start(["sh", "-c", script])
+        process.wait()
+        self.visit.end(process)
+        time.sleep(2.5)
+        self.assertFalse(marker.exists())
+
+    def start(self, command):
+        self.visit.step = "a_step"
+        process = self.visit.start(command)
+        process.stdin.close()
+        return process
 
     def test_what_a_command_said_is_kept_and_its_last_line_is_the_reason(self):
         entry = self.take(lambda visit: visit.succeed(["sh", "-c", "echo out; echo first >&2; echo last >&2; exit 3"]))
@@ -120,6 +135,19 @@ class Visits(InFolder):
 
         self.take(step)
         self.assertEqual(list(self.kept()), ["a_step/small"])
+
+    def test_what_cannot_be_written_ends_nothing(self):
+        entry = self.take(lambda visit: visit.figure("a", float("nan"), "ms") or {"a fact": Path("/")})
+        self.assertEqual(entry["status"], "passed")
+        self.addCleanup(setattr, summary, "text", summary.text)
+        summary.text = lambda results: 1 / 0
+        self.assertEqual(self.take(lambda visit: None)["status"], "passed")
+        self.assertEqual(len(json.loads((self.folder / "out/results.json").read_text())["steps"]), 2)
+
+    def test_what_lay_in_the_output_folder_before_stays_there(self):
+        (self.visit.out / "state-0").write_text("of an earlier visit")
+        self.visit.collect()
+        self.assertTrue((self.visit.out / "state-0").exists())
 
     def test_a_training_s_state_is_in_the_output_folder_and_replaced_as_it_is(self):
         training = visits.WORK / "training"
@@ -155,24 +183,25 @@ class Visits(InFolder):
 class Lists(unittest.TestCase):
     def test_kinds_of_visits(self):
         names = lambda what: [step.name for step in steps.chosen(what, None)]  # noqa: E731
-        self.assertEqual(names("train"), ["machine", "smoke", "memcheck_of_smoke", "start_training", "training_self_test", "training"])
+        self.assertEqual(names("train"), ["machine", "smoke", "memcheck_of_smoke", "training_self_test", "start_training", "training"])
         self.assertNotIn("training", names("checks"))
         self.assertLess(names("all").index("peers"), names("all").index("start_training"), "peers need a quiet GPU")
         self.assertEqual([s.name for s in steps.chosen("all", ["soak"])], ["machine", "soak"])
 
     def test_every_gate_is_a_step_and_every_expected_figure_has_gates(self):
         known = {step.name for step in steps.STEPS}
-        for gates in [*adopt.GATES.values(), adopt.SANITIZERS]:
+        for gates in [*adopt.GATES.values(), adopt.SANITIZERS, adopt.ROW_BY_ROW]:
             self.assertTrue(set(gates) <= known, gates)
         passed = {"passed": known, "failed": set()}
         for row in json.loads(summary.EXPECTED.read_text())["rows"]:
-            self.assertIsNone(adopt.without_gate(row["figure"].replace("*", ", "), passed), row)
+            figure = {"value": 1, "unit": row["unit"], "step": "smoke"}
+            self.assertIsNone(adopt.why_not(row["figure"].replace("*", ", "), figure, passed), row)
 
 
 def made_up(**more):
     """Results as a visit of a real GPU would leave them."""
     names = [step.name for step in steps.STEPS if step.name not in ("memcheck_of_smoke", "reduce_overhead")]
-    figures = {f"bench.batch_{b}.all.{what}.{key}": {"value": v / 7 * b, "unit": "ms", "step": "bench"}
+    figures = {f"bench.batch_{b}.all.{what}.{key}": {"value": v / 7 * b, "unit": "ms", "step": f"bench_{b}"}
                for b in (1, 256) for what in ("grad_cam", "forward")
                for key, v in (("p50", 3.0), ("device", 2.9), ("images_per_s", 9000.0))}  # fmt: skip
     figures["peers.batch_1.msdcam"] = {"value": 0.41, "unit": "ms", "step": "peers"}
@@ -200,7 +229,7 @@ class Adoption(InFolder):
         settings = [{"network": "cifar", "batch": 1, "threads": 1, "rows": rows}]
         peers = json.dumps({"machine": about, "how": how, "settings": settings}).encode()
         with tarfile.open(folder / "files.tar.gz", "w:gz") as tar:
-            for member, content in (("bench/bench.svg", b"<svg"), ("peers/peers.json", peers)):
+            for member, content in (("bench_1/bench.svg", b"<svg"), ("peers/peers.json", peers)):
                 info = tarfile.TarInfo(member)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
@@ -223,22 +252,33 @@ class Adoption(InFolder):
 
     def test_each_gate_takes_its_figures_away(self):
         ours = {name for name in made_up()["figures"] if name.startswith("bench") or name == "peers.batch_1.msdcam"}
-        for gate in adopt.OURS:
-            for status in ("failed", "skipped"):
+        for gate in adopt.RIGHT:
+            for status in ("failed", "skipped", "unfinished"):
                 with self.subTest(gate=gate, status=status), tempfile.TemporaryDirectory() as folder:
                     self.folder = Path(folder)
                     _, refused = adopt.judged(self.merged(self.without(status, gate)))
                     self.assertEqual(set(refused), ours)
                     self.assertTrue(all(gate in reason for reason in refused.values()), refused)
 
-    def test_a_sanitizer_that_found_something_takes_our_figures_away_and_one_that_did_not_run_does_not(self):
-        _, refused = adopt.judged(self.merged(self.without("failed", "racecheck")))
-        self.assertIn("bench.batch_1.all.grad_cam.p50", refused)
-        self.assertNotIn("floors.ffma", refused)
-        self.folder = self.folder / "more"
-        self.folder.mkdir()
-        _, refused = adopt.judged(self.merged(self.without("skipped", "racecheck")))
-        self.assertEqual(refused, {})
+    def test_a_figure_s_own_step_is_a_gate(self):
+        _, refused = adopt.judged(self.merged(self.without("failed", "bench_256")))
+        self.assertEqual({name.split(".")[1] for name in refused}, {"batch_256"})
+
+    def test_a_sanitizer_that_found_something_takes_our_figures_away_and_one_that_did_not_end_does_not(self):
+        for status, tool, refuses in (("failed", "racecheck", True), ("unfinished", "racecheck", False), ("failed", "initcheck", False)):
+            with self.subTest(tool=tool, status=status), tempfile.TemporaryDirectory() as folder:
+                self.folder = Path(folder)
+                whole = self.merged(self.without(status, tool))
+                figures, refused = adopt.judged(whole)
+                self.assertEqual("bench.batch_1.all.grad_cam.p50" in refused, refuses)
+                self.assertNotIn("floors.ffma", refused)
+
+    def test_what_is_no_number_is_refused(self):
+        results = made_up()
+        results["figures"]["floors.ffma"]["value"] = None
+        results["figures"]["bench.batch_1.all.grad_cam.p50"]["value"] = float("nan")
+        _, refused = adopt.judged(self.merged(results))
+        self.assertEqual(set(refused), {"floors.ffma", "bench.batch_1.all.grad_cam.p50"})
 
     def test_a_figure_that_nobody_knows_is_refused(self):
         results = made_up()
@@ -265,6 +305,8 @@ class Adoption(InFolder):
             "a rehearsal, on Stand-in": [stand_in],
             "with changes": [made_up(kit={"commit": "0123456789ab", "changed": True})],
             "found a GPU": [made_up(machine={})],
+            "found a GPU (KeyError: 'status')": [made_up(steps=[{"name": "smoke"}])],
+            "found a GPU (TypeError": [made_up(figures={"floors.ffma": 3})],
             "one commit go together": [made_up(), other],
             "msdcam cpu": [made_up(machine={"name": "NVIDIA H100", "driver_version": "1", "device": "cpu (2 threads)"})],
         }
@@ -277,28 +319,69 @@ class Adoption(InFolder):
             self.folder = Path(folder)
             self.assertIn("not in this history", self.refusal(made_up(), known=False))
 
-    def test_results_and_readme_are_written_from_what_counts(self):
-        folder = self.results(made_up())
+    def adopt(self, folder, results_folder):
         whole = adopt.merged([folder], is_known=lambda commit: True)
         figures, _ = adopt.judged(whole)
-        written = adopt.place([folder], whole, figures, self.folder)
-        names = ["gpu-NAME.svg", "peers-NAME.json", "peers-NAME.md", "peers-NAME.svg", "gpu-NAME.json"]
-        self.assertEqual([p.name.replace("nvidia-h100-80gb-hbm3", "NAME") for p in written], names)
+        files, adopted = adopt.drawn([folder], whole, figures, results_folder)
+        for name, content in files.items():
+            (results_folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return list(files), adopted
+
+    def test_results_and_readme_are_written_from_what_counts(self):
+        names, adopted = self.adopt(self.results(made_up()), self.folder)
+        self.assertEqual([n.replace("nvidia-h100-80gb-hbm3", "NAME") for n in names],
+                         ["gpu-NAME.svg", "peers-NAME.json", "peers-NAME.md", "peers-NAME.svg", "gpu-NAME.json"])  # fmt: skip
         table = (self.folder / "peers-nvidia-h100-80gb-hbm3.md").read_text()
         self.assertIn("CUDA graph | yes | 0.830", table)
         self.assertNotIn("captum", table, "it has no figure")
-        adopted = adopt.adopted_in(self.folder)
         readme = adopt.redrawn(f"before\n{adopt.BEGIN}\nold\n{adopt.END}\nafter\n", adopted)
         self.assertTrue(readme.startswith("before\n") and readme.endswith("\nafter\n"), readme)
         self.assertNotIn("old", readme)
         for words in ("NVIDIA H100 80GB HBM3, driver 580.1, 2030-01-02, commit 0123456789ab", "| batch 1 | batch 256 |",
-                      "host to host | 0.429 | 110 |", "| PyTorch, one pass, CUDA graph | 0.83 |", "memcheck, racecheck", "![msdcam and its peers on"):  # fmt: skip
+                      "logits within 1e-4", "host to host | 0.429 | 110 |", "| PyTorch, one pass, CUDA graph | 0.83 |",
+                      "memcheck, racecheck", "![msdcam and its peers on"):  # fmt: skip
             self.assertIn(words, readme)
         self.assertEqual(adopt.redrawn(readme, adopted), readme)
 
+    def test_where_only_floors_count_nothing_is_said_of_answers(self):
+        _, adopted = self.adopt(self.results(self.without("failed", "smoke", "same_bits")), self.folder)
+        self.assertNotIn("logits", adopt.block(adopted))
+
+    def test_a_later_adoption_adds_to_results_of_its_commit_and_does_not_lose_those_of_another(self):
+        results = self.folder / "results"
+        results.mkdir()
+        self.adopt(self.results(made_up(), "first"), results)
+        only_floors = {name: figure for name, figure in made_up()["figures"].items() if name == "floors.ffma"}
+        _, adopted = self.adopt(self.results(made_up(figures=only_floors), "second"), results)
+        self.assertEqual(set(adopted[0]["figures"]), set(made_up()["figures"]))
+        newer = made_up(figures=only_floors, kit={"commit": "ba9876543210", "changed": False})
+        with self.assertRaises(adopt.Refused):
+            self.adopt(self.results(newer, "third"), results)
+        newer = made_up(kit={"commit": "ba9876543210", "changed": False})
+        _, adopted = self.adopt(self.results(newer, "fourth"), results)
+        self.assertEqual(adopted[0]["commit"], "ba9876543210")
+
+    def test_results_without_their_archive_count_without_pictures(self):
+        folder = self.results(made_up())
+        (folder / "files.tar.gz").write_bytes(b"no archive")
+        with contextlib.redirect_stderr(io.StringIO()):
+            names, adopted = self.adopt(folder, self.folder)
+        self.assertEqual((names, adopted[0]["pictures"]), (["gpu-nvidia-h100-80gb-hbm3.json"], {}))
+
+    def test_a_training_is_kept_whole_or_not_at_all(self):
+        folder, home = self.results(made_up()), self.folder / "home"
+        (folder / "state-1.01of02").write_text("half")
+        self.assertIsNone(adopt.keep_training([folder], home))
+        (folder / "state-1.02of02").write_text("other half")
+        self.assertIs(adopt.keep_training([folder], home), False)
+        (folder / "msdnet_cifar10.pth.tar").write_text("done")
+        self.assertIs(adopt.keep_training([folder], home), True)
+        self.assertEqual([p.name for p in home.iterdir()], ["msdnet_cifar10.pth.tar"])
+        self.assertEqual(len(list((self.folder / "home.before").iterdir())), 2)
+
     def test_the_readme_is_drawn_from_the_results_that_are_there(self):
         readme = (ROOT / "README.md").read_text()
-        self.assertEqual(adopt.redrawn(readme, adopt.adopted_in(ROOT / "benches/results")), readme)
+        self.assertEqual(adopt.redrawn(readme, list(adopt.adopted_in(ROOT / "benches/results").values())), readme)
 
 
 class Kit(InFolder):

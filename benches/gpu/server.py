@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 
-from visit import Failed
+from visit import Failed, Unfinished
 
 
 class Server:
@@ -50,7 +50,7 @@ class Server:
                 self.visit.collect()
                 if time.monotonic() > self.visit.limit:
                     self.close()
-                    raise Failed(f"{self.name}: no answer to {what} within the step's time") from None
+                    raise Unfinished(f"{self.name}: no answer to {what} within the step's time") from None
         if line is None:
             said = open(f"{self.process.log}.err").read().strip().splitlines() or ["nothing"]
             raise Failed(f"{self.name} ended with {self.process.poll()}: {said[-1][:200]}")
@@ -66,6 +66,10 @@ class Server:
         except BrokenPipeError:
             pass  # `read` says how it ended
         return self.read(f"'{line}'")
+
+    def stop_listening(self):
+        """Nothing more is asked: the thread that waits for answers ends."""
+        self.ended.set()
 
     def close(self):
         self.ended.set()

@@ -10,8 +10,11 @@ In the output folder, whose files are few because few can be brought back:
 - `state-*`, or `msdnet_*.pth.tar*`: the training's state or its checkpoint, in pieces
 """
 
+import contextlib
 import datetime
 import io
+import json
+import lzma
 import os
 import shutil
 import signal
@@ -25,7 +28,7 @@ from pathlib import Path
 
 import build
 import summary
-from files import KIT, LARGEST_FILE, ROOT, WEIGHTS, WORK, read_json, write_atomically, write_json
+from files import KIT, LARGEST_FILE, ROOT, WEIGHTS, WORK, read_json, write_atomically
 
 RESERVE = 15  # seconds kept for the end
 KILL_AFTER = 5  # seconds between asking a process to end and ending it
@@ -60,6 +63,10 @@ class Failed(Exception):
     """A step's result is wrong, or it could not be had; one line says why."""
 
 
+class Unfinished(Failed):
+    """A step that came to no result: its time was over, or a tool did not work."""
+
+
 class Absent(Exception):
     """A step cannot run here; one line says what is missing."""
 
@@ -78,12 +85,13 @@ class Visit:
     """What all steps share: folders, the clock, processes, and what is written down."""
 
     def __init__(self, args, scale):
-        self.out, self.scale, self.python, self.unfitted = args.out.resolve(), scale, args.python, args.unfitted
+        self.out, self.scale, self.python = args.out.resolve(), scale, args.python
+        self.fit = args.fit if args.fit is not None else args.what == "train"
         self.begun = time.monotonic()
         self.deadline = self.begun + 60 * args.minutes
         self.files, self.programs, self.logs = WORK / "files", WORK / "programs", 0
         self.weights, self.network = WEIGHTS, []  # for `serve`, and the words for msdcam: its own
-        self.background, self.step, self.limit = [], None, None
+        self.background, self.step, self.limit, self.copied = [], None, None, set()
         self.results = {
             "format": 1,
             "rehearsal": scale.rehearsal,
@@ -115,10 +123,16 @@ class Visit:
         self.results["figures"][name] = {"value": value, "unit": unit, "step": self.step}
 
     def save(self):
-        """Brings the output folder up to date."""
-        write_json(self.out / "results.json", self.results)
-        write_atomically(self.out / "summary.md", summary.text(self.results))
-        write_atomically(self.out / "files.tar.gz", self.archive())
+        """Brings the output folder up to date, as far as it goes: nothing in it may end the visit."""
+        for name, content in (
+            ("results.json", lambda: json.dumps(self.results, indent=1, default=str) + "\n"),
+            ("summary.md", lambda: summary.text(self.results)),
+            ("files.tar.gz", self.archive),
+        ):
+            try:
+                write_atomically(self.out / name, content())
+            except Exception:
+                self.say(f"{name} could not be written:\n{traceback.format_exc()}")
 
     def archive(self):
         """The steps' files, the largest left out where all are too many bytes."""
@@ -160,16 +174,12 @@ class Visit:
         return process
 
     def end(self, process):
-        """Ends a process and all that it started."""
-        for number, patience in ((signal.SIGTERM, KILL_AFTER), (signal.SIGKILL, None)):
-            try:
+        """Ends a process and all that it started. One that is stuck in the driver is left behind."""
+        for number, patience in ((signal.SIGTERM, KILL_AFTER), (signal.SIGKILL, 2 * KILL_AFTER)):
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(patience)
-            except ProcessLookupError:
-                process.wait()
-            except subprocess.TimeoutExpired:
-                continue
-            return
 
     def wait(self, process, until=None):
         """Waits for a process until it ends, or ends it when its time, or the step's, is over."""
@@ -186,7 +196,7 @@ class Visit:
     def run(self, command, limit=None, stdin="", name=None, **more):
         """Runs a command to its end.
 
-        Raises Failed where it takes longer than `limit` seconds, or than the step has left."""
+        Raises Unfinished where it takes longer than `limit` seconds, or than the step has left."""
         process = self.start(command, name, **more)
         try:
             process.stdin.write(stdin)
@@ -195,7 +205,7 @@ class Visit:
             pass  # its exit code says what it had against its input
         done = self.wait(process, limit and time.monotonic() + limit)
         if done.code is None:
-            raise Failed(f"{name or Path(str(command[0])).name} did not end in {done.seconds:.0f} s")
+            raise Unfinished(f"{name or Path(str(command[0])).name} did not end in {done.seconds:.0f} s")
         return done
 
     def succeed(self, command, **more):
@@ -211,15 +221,13 @@ class Visit:
         training = WORK / "training"
         found = {p.name: p for kind in ("state-*", "msdnet_*.pth.tar*") for p in training.glob(kind)}
         for name, path in found.items():
-            copy = self.out / name
-            try:
-                if not copy.exists():
-                    write_atomically(copy, path.read_bytes())
-            except FileNotFoundError:
-                pass  # replaced by a newer state just now
-        for copy in [*self.out.glob("state-*"), *self.out.glob("msdnet_*.pth.tar*")]:
-            if copy.name not in found:
-                copy.unlink()
+            with contextlib.suppress(FileNotFoundError):  # replaced by a newer state just now
+                if not (self.out / name).exists():
+                    write_atomically(self.out / name, path.read_bytes())
+                    self.copied.add(name)
+        for name in self.copied - set(found):
+            (self.out / name).unlink(missing_ok=True)
+            self.copied.remove(name)
 
     # ---- steps ----
 
@@ -229,7 +237,7 @@ class Visit:
         entry = {"name": step.name, "status": "passed", "why": None}
         limit = min(step.limit * self.scale.factor, self.left() - RESERVE)
         begun = time.monotonic()
-        self.limit = begun + limit
+        self.limit = begun + max(limit, 1)
         if limit < step.least:
             entry |= {"status": "skipped", "why": f"no time left: it needs {step.least} s"}
         else:
@@ -239,7 +247,7 @@ class Visit:
             except Absent as e:
                 entry |= {"status": "skipped", "why": str(e)}
             except Failed as e:
-                entry |= {"status": "failed", "why": str(e)}
+                entry |= {"status": "unfinished" if isinstance(e, Unfinished) else "failed", "why": str(e)}
             except Exception as e:  # whatever a step did not foresee costs that step only
                 (self.folder() / "traceback.txt").write_text(traceback.format_exc())
                 entry |= {"status": "failed", "why": f"{type(e).__name__}: {e}"}
@@ -248,9 +256,6 @@ class Visit:
         self.say(f"{step.name}: {entry['status']} in {entry['seconds']} s" + (f": {entry['why']}" if entry["why"] else ""))
         self.save()
         return entry["status"]
-
-    def passed(self, name):
-        return any(s["name"] == name and s["status"] == "passed" for s in self.results["steps"])
 
 
 def clear(work):
@@ -277,9 +282,12 @@ def main(args):
     try:
         visit.results["kit"] = {key: value for key, value in read_json(KIT / "manifest.json").items() if key != "programs"}
         build.unpack(KIT, visit.programs)
-    except (OSError, ValueError, KeyError) as e:
-        visit.say(f"the kit cannot be used ({e}); benches/gpu.sh build makes it")
+    except (OSError, ValueError, KeyError, EOFError, tarfile.TarError, lzma.LZMAError) as e:
+        visit.say(f"the kit cannot be used ({type(e).__name__}: {e}); benches/gpu.sh build makes it")
         return 1
+    if differ := build.tree_differs(visit.results["kit"].pop("tree", {})):
+        visit.results["kit"]["changed"] = True
+        visit.say(f"the tree is not that of the kit, figures will not be adopted: {', '.join(differ[:5])}")
     if scale.small_network:
         visit.weights = WORK / "small.safetensors"
         visit.network = ["--weights", visit.weights]
@@ -302,4 +310,4 @@ def main(args):
     visit.log.write(summary.text(visit.results))
     visit.log.flush()
     print("\n" + summary.text(visit.results), flush=True)
-    return 1 if any(s["status"] == "failed" for s in visit.results["steps"]) else 0
+    return 1 if any(s["status"] in ("failed", "unfinished") for s in visit.results["steps"]) else 0
