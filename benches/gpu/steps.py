@@ -420,7 +420,8 @@ def start_training(visit):
 def training_self_test(visit):
     """On the GPU: replayed training steps against eager ones."""
     torch(visit)
-    done = visit.succeed([visit.python, ROOT / "weights/self_test.py", "Gpu"], MSDCAM=visit.programs / "msdcam")
+    test = "Gpu.test_replayed_steps_equal_eager_ones"
+    done = visit.succeed([visit.python, ROOT / "weights/self_test.py", test], MSDCAM=visit.programs / "msdcam")
     if not visit.scale.rehearsal and "skipped" in done.stderr:
         raise Failed("skipped on a machine with a GPU")
 
