@@ -39,7 +39,7 @@ class Server:
                     self.lines.put(None)
                     return
                 else:
-                    time.sleep(0.0005)
+                    time.sleep(0.002)
 
     def read(self, what):
         while True:

@@ -142,7 +142,7 @@ pub fn run(args: Args) -> Result<()> {
     let all_exits = times.next().expect("all exits together come last");
     let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
-        files::write_atomically(file, picture::draw(&report, &model.device.description()).as_bytes())?;
+        files::write_atomically(file, picture::draw(&report, &model.device.kind()).as_bytes())?;
     }
     let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
     if let Some(Some(file)) = &args.json {
