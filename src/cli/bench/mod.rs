@@ -142,7 +142,7 @@ pub fn run(args: Args) -> Result<()> {
     let all_exits = times.next().expect("all exits together come last");
     let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
-        files::write_atomically(file, picture::draw(&report, &model.device.kind()).as_bytes())?;
+        files::write_atomically(file, picture::draw(&report, &title_of(&model.device)).as_bytes())?;
     }
     let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
     if let Some(Some(file)) = &args.json {
@@ -242,6 +242,14 @@ fn noise(len: usize) -> Vec<f32> {
         (state >> 40) as f32 / (1 << 24) as f32
     };
     (0..len).map(|_| next()).collect()
+}
+
+/// The device in a picture's title, short enough for it: `cpu (2 threads, avx512)`, `NVIDIA H200`.
+fn title_of(device: &Device) -> String {
+    match device {
+        Device::Cpu(cpu) => cpu.description(),
+        Device::Cuda(gpu) => gpu.name().into(),
+    }
 }
 
 /// `cpu`, or `cuda:0`: the description's first word.
