@@ -76,14 +76,21 @@ def machine(visit):
         "kernel": ["uname", "-r"],
     }.items():
         facts[name] = visit.run(command, 10, name=name).stdout.strip().splitlines()[:4]
-    # Importing PyTorch takes long where disks are cold, and would disturb what is timed.
-    done = visit.wait(visit.torch_process)
-    facts["torch"] = done.stdout.strip() if done.code == 0 else None
+    ask_torch(visit)  # its import takes long where disks are cold, and would disturb what is timed
+
+
+def ask_torch(visit):
+    """What PyTorch says of itself, asked once; None where there is none."""
+    facts = visit.results["machine"]
+    if "torch" not in facts:
+        done = visit.wait(visit.torch_process)
+        facts["torch"] = done.stdout.strip() if done.code == 0 else None
+    return facts["torch"]
 
 
 def torch(visit):
     """Raises Absent where there is no PyTorch, or one without a GPU."""
-    said = visit.results["machine"].get("torch")
+    said = ask_torch(visit)
     if not said:
         raise Absent(f"no PyTorch in {visit.python}")
     if " True " not in said and not visit.scale.rehearsal:
