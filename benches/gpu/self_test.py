@@ -1,6 +1,6 @@
 """Checks what a visit rests on: limits, order, stop rules, the archive, the kit, and what adopt refuses.
 
-    python3 benches/gpu/self_test.py [unittest's words]
+python3 benches/gpu/self_test.py [unittest's words]
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import adopt
 import build
+import checks
 import steps
 import summary
 import visit as visits
@@ -174,7 +175,7 @@ class Visits(InFolder):
 
     def test_after_a_failed_smoke_test_only_floors_memcheck_and_training_follow(self):
         self.visit.results["steps"] = [{"name": "smoke", "status": "failed"}]
-        self.assertTrue(steps.smoke_failed(self.visit))
+        self.assertTrue(checks.smoke_failed(self.visit))
         follow = {step.name for step in steps.STEPS if step.name in steps.AFTER_FAILED_SMOKE}
         self.assertEqual(follow, {"machine", "smoke", "memcheck_of_smoke", "floors", "start_training", "training_self_test", "training"})
         self.assertTrue(set(steps.AFTER_FAILED_SMOKE) <= {step.name for step in steps.STEPS})

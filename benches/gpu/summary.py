@@ -29,7 +29,9 @@ def text(results, expected=None):
     kit = results.get("kit", {})
     device = machine.get("device") or machine.get("name") or "no GPU found"
     lines = [f"# Visit: {device}", ""]
-    lines.append(f"driver {machine.get('driver_version')}, {results['started']}, commit {kit.get('commit')}{' with changes' * bool(kit.get('changed'))}")
+    lines.append(
+        f"driver {machine.get('driver_version')}, {results['started']}, commit {kit.get('commit')}{' with changes' * bool(kit.get('changed'))}"
+    )
     if results["rehearsal"]:
         lines.append("A REHEARSAL: no time here is a GPU's")
     lines.append("")
