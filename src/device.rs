@@ -138,8 +138,8 @@ pub trait Runner: Send {
 
     /// Milliseconds of the device's own clock for the first level, the first two, and so on up to all
     /// levels of a run of `images` images, without copies: the difference of two neighbours is what a
-    /// level costs where it stands. Each is a mean of some of at least `repeats` runs back to back,
-    /// on the inputs of the last run. `None` where the device has no clock of its own.
+    /// level costs where it stands. Each is the shortest of a few means, over `repeats` runs back to
+    /// back or somewhat more in all, on the inputs of the last run. `None` where the device has no clock of its own.
     ///
     /// # Errors
     /// As [`Runner::run`].

@@ -14,7 +14,7 @@ use common::nets::{asked, cam_graph, inputs, random_network};
 use common::random::Random;
 use common::run::{input_spaces, output, run, shared_gpu};
 use msdcam::cuda::nvrtc::Nvrtc;
-use msdcam::cuda::{Cuda, Tiling};
+use msdcam::cuda::{Cuda, Tiling, options, source};
 use msdcam::device::{Device, DeviceChoice};
 use msdcam::graph::passes::Passes;
 use msdcam::graph::plan::{Order, Plan};
@@ -120,6 +120,17 @@ fn every_variant_gives_the_same_answers() {
         assert_close("kernels=compiled", &compiled, &want, Tolerance(1e-5));
         let words = "kernels=compiled,launches=stream,tiling=whole";
         assert_same_bits(words, &of(words), &compiled);
+        // What the compiler makes for the chip that both the stand-in and the built-in code are for.
+        let nvrtc = Nvrtc::find().unwrap();
+        let image = nvrtc.compile(&source(), &options(90, &nvrtc.architectures())).unwrap().image;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("level.cubin");
+        std::fs::write(&file, image).unwrap();
+        let words = format!("kernels={}", file.display());
+        match Cuda::with_variant(0, words.parse().unwrap()) {
+            Ok(_) => assert_same_bits(&words, &of(&words), &compiled),
+            Err(e) => skipped!("{name}: machine code for 9.0 from a file: {e}"),
+        }
     });
 }
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 
-from files import ROOT, read_json, write_atomically
+from files import ROOT, as_json, read_json, write_atomically
 
 sys.path.append(str(ROOT / "benches/peers"))
 import report  # noqa: E402
@@ -226,13 +226,13 @@ def drawn(folders, whole, figures, results_folder):
         results = json.loads(content)
         for setting in results["settings"]:
             setting["rows"] = [row for row in setting["rows"] if f"peers.batch_{setting['batch']}.{row['name']}" in figures]
-        files[f"peers-{slug}.json"] = json.dumps(results, indent=1) + "\n"
+        files[f"peers-{slug}.json"] = as_json(results)
         files[f"peers-{slug}.md"] = report.table(results)
         files[f"peers-{slug}.svg"] = report.picture(results)
         kept["pictures"]["msdcam and its peers"] = f"benches/results/peers-{slug}.svg"
     adopted = adopted_in(results_folder)
     adopted[name] = with_earlier(kept, adopted.get(name))
-    files[name] = json.dumps(adopted[name], indent=1) + "\n"
+    files[name] = as_json(adopted[name])
     return files, list(adopted.values())
 
 

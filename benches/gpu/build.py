@@ -24,7 +24,6 @@ TESTS = ["cuda", "ops", "network", "random_graphs"]
 BENCHES = ["serve", "floors", "cubin"]
 # Pure Python, of which benches/peers needs these beside what has PyTorch.
 WHEELS = ["grad-cam==1.5.7", "torchcam==0.5.0", "captum==0.9.0", "ttach==0.0.3"]
-NVRTC = "nvidia-cuda-nvrtc==13.0.88"
 TEST_IMAGES = 1_000  # enough to follow a training; the whole test set is evaluated afterwards
 RECORD = 3_073  # bytes of an image in CIFAR-10's binary files
 
@@ -52,16 +51,6 @@ def executables():
         made = [message for message in map(json.loads, lines) if message.get("executable")]
         found |= {message["target"]["name"]: Path(message["executable"]) for message in made}
     return {name: found[name] for name in ["msdcam", *BENCHES, *TESTS]}
-
-
-def nvrtc_folder():
-    """A folder with the real NVRTC: installed from its wheel where it is not there yet."""
-    named = os.environ.get("MSDCAM_NVRTC")
-    home = ROOT / ".cache/nvrtc"
-    if not named and not (home / "done").exists():
-        run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", home, NVRTC)
-        (home / "done").touch()
-    return named or next(home.rglob("libnvrtc.so.*")).parent
 
 
 def wheels():
@@ -108,9 +97,7 @@ def unpack(kit, folder):
 
     Raises ValueError where one is not what was packed."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(kit / "programs.tar.xz") as tar:
-        for member in tar:
-            (folder / Path(member.name).name).write_bytes(tar.extractfile(member).read())
+    unpack_flat(kit / "programs.tar.xz", folder)
     manifest = read_json(kit / "manifest.json")
     # Read by benches/peers, where there is no git.
     (folder / "commit").write_text(manifest["commit"] + " with changes" * manifest["changed"] + "\n")
@@ -151,6 +138,13 @@ def pack_state(source, archive):
             tar.add(piece, piece.name)
 
 
+def unpack_flat(archive, folder):
+    """The files of an archive, in one folder whatever their names say."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            (folder / Path(member.name).name).write_bytes(tar.extractfile(member).read())
+
+
 def tree_files():
     """The files of the tree that travel: tracked, and untracked but not ignored."""
     names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
@@ -184,7 +178,7 @@ def make(data=None, state=None, keep=False):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     programs = executables()
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"MSDCAM_NVRTC": str(nvrtc_folder())}
+        environment = os.environ | {"MSDCAM_NVRTC": os.environ.get("MSDCAM_NVRTC") or output(ROOT / "benches/nvrtc")}
         line_info, floors = Path(folder) / "line_info.cubin", Path(folder) / "floors.cubin"
         run(programs["cubin"], "90", line_info, "--generate-line-info", env=environment)
         run(programs["floors"], "--compile", floors, env=environment)

@@ -103,8 +103,7 @@ def sanitizer(tool, command=None):
         said = done.stdout + done.stderr
         summary = re.findall(r"=+ (.*SUMMARY.*)", said)
         if not summary:
-            last = (said.strip() or "nothing").splitlines()[-1]
-            raise Unfinished(f"compute-sanitizer ended with {done.code} and no summary: {last[:200]}")
+            raise Unfinished(f"compute-sanitizer ended with {done.code} and no summary: {done.last_words()}")
         if not re.search(NO_ERRORS, said):
             raise Failed(summary[-1][:200])
         if done.code or not command and " 1 passed" not in said:

@@ -21,8 +21,13 @@ def write_atomically(path, content):
     os.replace(unfinished, path)
 
 
+def as_json(value):
+    """JSON for people too; what it has no form for is written as text."""
+    return json.dumps(value, indent=1, default=str) + "\n"
+
+
 def write_json(path, value):
-    write_atomically(path, json.dumps(value, indent=1) + "\n")
+    write_atomically(path, as_json(value))
 
 
 def read_json(path):

@@ -407,6 +407,23 @@ class Kit(InFolder):
         with self.assertRaises(ValueError):
             build.unpack(self.folder, self.folder / "again")
 
+    def test_a_training_s_state_comes_back_as_it_was_and_alone(self):
+        source, back = self.folder / "source", self.folder / "back"
+        for new in (source, back):
+            new.mkdir()
+        for name in ("state-1.01of02", "state-1.02of02", "log.md"):
+            (source / name).write_text(name)
+        build.pack_state(source, self.folder / "state.tar.xz")
+        build.unpack_flat(self.folder / "state.tar.xz", back)
+        self.assertEqual({p.name: p.read_text() for p in back.iterdir()}, {n: n for n in ("state-1.01of02", "state-1.02of02")})
+
+    def test_a_tree_that_is_not_the_kit_s_is_noticed(self):
+        hashes = build.tree_hashes()
+        self.assertIn("benches/gpu/build.py", hashes)
+        self.assertEqual(build.tree_differs(hashes), [])
+        changed = hashes | {"benches/gpu/build.py": "0" * 16, "benches/gpu/gone.py": "0" * 16}
+        self.assertEqual(build.tree_differs(changed), ["benches/gpu/build.py", "benches/gpu/gone.py"])
+
     def test_the_test_images_that_travel_are_whole_records_evenly_spread(self):
         source, kit = self.folder / "source", self.folder / "kit"
         for new in (source, kit):

@@ -11,10 +11,9 @@ from visit import Failed, Unfinished
 class Server:
     """`variant`: how the GPU runs, in the words of msdcam::cuda::Variant."""
 
-    def __init__(self, visit, batch, variant="", device="cuda", weights=None, name="serve", **environment):
+    def __init__(self, visit, batch, variant="", name="serve"):
         self.visit, self.name = visit, name
-        command = [visit.programs / "serve", weights or visit.weights, device, 0, batch, variant]
-        self.process = visit.start(command, name, **environment)
+        self.process = visit.start([visit.programs / "serve", visit.weights, "cuda", 0, batch, variant], name)
         # Its answers go to a file as those of every process; that file is read as it grows.
         self.lines = queue.Queue()
         self.ended = threading.Event()
@@ -72,7 +71,7 @@ class Server:
         self.ended.set()
 
     def close(self):
-        self.ended.set()
+        self.stop_listening()
         try:
             self.process.stdin.close()
         except BrokenPipeError:

@@ -6,12 +6,12 @@ import statistics
 
 from files import read_json, write_json
 from server import Server
-from visit import Absent, Failed
+from visit import Absent, Failed, Unfinished
 
 # One build in several ways (words of msdcam::cuda::Variant); all must give the same bits, but for those of
 # another compiler.
 VARIANTS = {
-    "built-in": "",
+    "default": "",
     "compiled": "kernels=compiled",
     "stream": "launches=stream",
     "split": "tiling=split",
@@ -33,7 +33,7 @@ def floors(visit):
     command += ["--short"] if visit.scale.rehearsal else ["--cubin", visit.programs / "floors.cubin"]
     done = visit.run(command)
     if not file.exists():
-        raise Failed(f"floors ended with {done.code}: {(done.stderr.strip() or 'nothing').splitlines()[-1][:200]}")
+        raise Failed(f"floors ended with {done.code}: {done.last_words()}")
     rows = read_json(file)["rows"]
     for row in rows:
         if row.get("ok") and row.get("value") is not None:
@@ -69,8 +69,8 @@ def variants(batch_index):
             for server in servers.values():
                 server.close()
             write_json(visit.folder() / "variants.json", {"batch": batch, "sha256": hashes, "ms": times})
-        odd = [name for name, hash in hashes.items() if hash != hashes.get("built-in")]
-        broken += [f"{name}: other bits than built-in" for name in odd if name not in OTHER_COMPILER]
+        odd = [name for name, hash in hashes.items() if hash != hashes.get("default")]
+        broken += [f"{name}: other bits than default" for name in odd if name not in OTHER_COMPILER]
         if broken:
             raise Failed("; ".join(broken)[:300])
         kernels = {name: server.ready["kernels"] for name, server in servers.items()}
@@ -141,8 +141,8 @@ def counters(visit):
         table = list(csv.DictReader([line for line in lines if line.startswith('"')]))
         units, rows = (table[0] if table else {}), table[1:]
         if len(rows) != levels:
-            said = (lines or done.stderr.splitlines() or ["nothing"])[-1]
-            raise Failed(f"ncu ended with {done.code} and {len(rows)} of {levels} kernels in {file.name}: {said[:200]}")
+            said = (lines or [done.last_words()])[-1]
+            raise Unfinished(f"ncu ended with {done.code} and {len(rows)} of {levels} kernels in {file.name}: {said[:200]}")
         if name == "traffic":
             for metric, figure in TRAFFIC.items():
                 if units.get(metric) != "sector":

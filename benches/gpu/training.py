@@ -1,9 +1,8 @@
 """Steps that train the built-in network (weights/train.py)."""
 
 import shutil
-import tarfile
-from pathlib import Path
 
+import build
 from files import KIT, ROOT, WORK, read_json
 from machine import torch
 from visit import Absent, Failed, Unfinished
@@ -19,9 +18,7 @@ def start_training(visit):
         raise Absent("no training images in the kit")
     out.mkdir(exist_ok=True)
     if not list(out.glob("state-*")) and (KIT / "state.tar.xz").exists():
-        with tarfile.open(KIT / "state.tar.xz") as tar:
-            for member in tar:
-                (out / Path(member.name).name).write_bytes(tar.extractfile(member).read())
+        build.unpack_flat(KIT / "state.tar.xz", out)
     minutes = visit.left() / 60 - 0.75
     if minutes < LEAST_TRAINING and not visit.scale.rehearsal:
         raise Absent(f"no time left: it needs {LEAST_TRAINING} minutes")
@@ -66,6 +63,5 @@ def training(visit):
     if done.code is None:
         raise Unfinished("train.py did not end in its time")
     if done.code:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Failed(f"train.py ended with {done.code}: {said[:200]}")
+        raise Failed(f"train.py ended with {done.code}: {done.last_words()}")
     return facts

@@ -13,7 +13,6 @@ In the output folder, whose files are few because few can be brought back:
 import contextlib
 import datetime
 import io
-import json
 import lzma
 import os
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import build
 import summary
-from files import KIT, LARGEST_FILE, ROOT, WEIGHTS, WORK, read_json, write_atomically
+from files import KIT, LARGEST_FILE, ROOT, WEIGHTS, WORK, as_json, read_json, write_atomically
 
 RESERVE = 15  # seconds kept for the end
 KILL_AFTER = 5  # seconds between asking a process to end and ending it
@@ -36,8 +35,8 @@ KILL_AFTER = 5  # seconds between asking a process to end and ending it
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything: on a GPU, or in a rehearsal on the stand-in driver, which is some
-    thousand times slower."""
+    """How much of everything: on a GPU, or in a rehearsal on the stand-in driver, which is far
+    slower."""
 
     batches: tuple = (1, 32, 256)
     same_bits: tuple = (1, 3, 32, 256)
@@ -79,6 +78,10 @@ class Done:
     stdout: str
     stderr: str
     seconds: float
+
+    def last_words(self):
+        """The last line on standard error, else on standard output."""
+        return (self.stderr.strip() or self.stdout.strip() or "nothing").splitlines()[-1][:200]
 
 
 class Visit:
@@ -125,7 +128,7 @@ class Visit:
     def save(self):
         """Brings the output folder up to date, as far as it goes: nothing in it may end the visit."""
         for name, content in (
-            ("results.json", lambda: json.dumps(self.results, indent=1, default=str) + "\n"),
+            ("results.json", lambda: as_json(self.results)),
             ("summary.md", lambda: summary.text(self.results)),
             ("files.tar.gz", self.archive),
         ):
@@ -212,8 +215,7 @@ class Visit:
         """As `run`. Raises Failed with the last line on standard error where the exit code is not 0."""
         done = self.run(command, **more)
         if done.code:
-            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-            raise Failed(f"{Path(str(command[0])).name} ended with {done.code}: {said[:200]}")
+            raise Failed(f"{Path(str(command[0])).name} ended with {done.code}: {done.last_words()}")
         return done
 
     def collect(self):
@@ -255,7 +257,6 @@ class Visit:
         self.results["steps"].append(entry)
         self.say(f"{step.name}: {entry['status']} in {entry['seconds']} s" + (f": {entry['why']}" if entry["why"] else ""))
         self.save()
-        return entry["status"]
 
 
 def clear(work):

@@ -24,10 +24,15 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction};
 
-pub use built_in::built_in_source;
 pub use compile::options;
 pub use source::source;
-pub use variant::{Kernels, Launches, Tiling, Variant};
+pub use variant::Tiling;
+
+// For those who develop the kernels.
+#[doc(hidden)]
+pub use built_in::built_in_source;
+#[doc(hidden)]
+pub use variant::{Kernels, Launches, Variant};
 
 use crate::device::Runner;
 use crate::graph::plan::Plan;
@@ -104,7 +109,7 @@ impl Cuda {
         Cuda { variant: Variant { tiling, ..self.variant }, ..self }
     }
 
-    /// Where its machine code came from, in words: `built in`, `NVRTC`, `the cache`, a file.
+    /// Where its machine code came from, in words: `built in`, `NVRTC`, `NVRTC, from the cache`, a file.
     pub fn kernels(&self) -> &str {
         &self.kernels
     }
@@ -120,8 +125,8 @@ impl Cuda {
         &self.name
     }
 
-    /// Prepares `plan` for batches of up to `batch` images, on a stream of its own; of fewer, where memory does not
-    /// suffice: [`Runner::capacity`] and [`Runner::notes`] tell.
+    /// Prepares `plan` for batches of up to `batch` images, on a stream of its own; of fewer, where
+    /// memory does not suffice: [`Runner::capacity`] and [`Runner::notes`] tell.
     ///
     /// # Errors
     /// [`Error::Device`] when memory does not suffice even for one image.
