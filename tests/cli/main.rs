@@ -23,4 +23,5 @@ mod run_refused;
 mod run_select;
 mod run_shards;
 mod run_stopped;
+mod snapshot;
 mod streams;
