@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use msdcam::cuda::nvrtc::Nvrtc;
-use msdcam::cuda::{built_in_source, options, source};
+use msdcam::engine::cuda::nvrtc::Nvrtc;
+use msdcam::engine::cuda::{built_in_source, options, source};
 use msdcam::{Error, Result};
 
 mod support;

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use msdcam::cam::{Explainer, Question};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::msdnet::Config;
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{Explainer, Question};
+use msdcam::model::msdnet::Config;
 use support::{noise, random_network};
 
 mod support;

@@ -4,7 +4,7 @@
 //!
 //!     serve WEIGHTS cpu|cuda THREADS BATCH [VARIANT]
 //!
-//! VARIANT: how a GPU runs, in the words of [`msdcam::cuda::Variant`]. Everything printed is JSON, a
+//! VARIANT: how a GPU runs, in the words of [`msdcam::engine::cuda::Variant`]. Everything printed is JSON, a
 //! line when it is ready and a line for each line that it is sent:
 //!
 //! | sent | what it does | printed |
@@ -26,12 +26,13 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use msdcam::cam::{ExitAnswer, Explainer, Question};
-use msdcam::checksum::sha256;
-use msdcam::cuda::Cuda;
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::msdnet::Network;
-use msdcam::npz::{self, Array, Values};
+use msdcam::engine::cuda::Cuda;
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{ExitAnswer, Explainer, Question};
+use msdcam::model::msdnet::Network;
+use msdcam::util::npz;
+use msdcam::util::npz::{Array, Values};
+use msdcam::util::sha256::sha256;
 use msdcam::{Error, Result};
 use serde_json::{Value, json};
 

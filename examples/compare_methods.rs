@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
-use msdcam::cam::{Examiner, Finding, Method, Study, Target, difference};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::image::{open, prepare};
-use msdcam::msdnet::{built_in_weights, load};
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{Examiner, Finding, Method, Study, Target, difference};
+use msdcam::imaging::{open, prepare};
+use msdcam::model::msdnet::load;
+use msdcam::model::pretrained::built_in_weights;
 use msdcam::{Error, Result};
 
 fn main() -> Result<()> {

@@ -5,10 +5,11 @@
 use std::path::Path;
 
 use msdcam::Result;
-use msdcam::cam::{Explainer, Question};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::image::{open, prepare};
-use msdcam::msdnet::{built_in_weights, load};
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{Explainer, Question};
+use msdcam::imaging::{open, prepare};
+use msdcam::model::msdnet::load;
+use msdcam::model::pretrained::built_in_weights;
 
 fn main() -> Result<()> {
     let path = std::env::args().nth(1).unwrap_or_else(|| "weights/samples/chelsea.png".into());

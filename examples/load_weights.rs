@@ -5,8 +5,10 @@
 use std::path::Path;
 
 use msdcam::Result;
-use msdcam::cam::reaching_taps;
-use msdcam::msdnet::{Weights, built_in_weights, load};
+use msdcam::explain::reaching_taps;
+use msdcam::model::msdnet::load;
+use msdcam::model::pretrained::built_in_weights;
+use msdcam::model::weights::Weights;
 
 fn main() -> Result<()> {
     let weights = match std::env::args().nth(1) {

@@ -3,7 +3,7 @@
 // A launch runs one level of a plan: every job of the level, for every image of the batch. A
 // block finds its job by its number, reads the job's steps from the table that the host uploaded
 // with the plan, and runs them. The structures below are declared a second time in
-// src/cuda/arguments.rs; a test compares the two texts.
+// src/engine/cuda/abi.rs; a test compares the two texts.
 
 #define THREADS 256
 #define WARPS 8
@@ -11,7 +11,7 @@
 #define MAX_STEPS 16
 #define SHARED_FLOATS 8448
 
-// What a step computes. The order is that of `OPS` in src/cuda/arguments.rs.
+// What a step computes. The order is that of `OPS` in src/engine/cuda/abi.rs.
 enum Op : unsigned int {
     OP_COPY,
     OP_ADD,
@@ -37,7 +37,7 @@ enum Op : unsigned int {
     OP_CONV2D_GRAD,
 };
 
-// How a job's blocks share its work. The order is that of `Mode` in src/cuda/arguments.rs.
+// How a job's blocks share its work. The order is that of `Mode` in src/engine/cuda/abi.rs.
 enum Mode : unsigned int {
     MODE_CHAIN,   // one block an image, step after step
     MODE_SPREAD,  // one step whose numbers do not need each other: some blocks an image
@@ -46,7 +46,7 @@ enum Mode : unsigned int {
     MODE_WHOLE,   // a convolution in large tiles, each number summed by one thread
 };
 
-// ReLU rules, as `ReluRule` in src/graph/ops/relu.rs, behind "no ReLU".
+// ReLU rules, as `ReluRule` in src/engine/graph/ops/relu.rs, behind "no ReLU".
 #define RULE_NONE 0
 #define RULE_PLAIN 1
 #define RULE_GUIDED 2

@@ -3,28 +3,20 @@
 //! Data flows one way:
 //! image → tensor → [`msdnet`] network → [`graph`] plan → device → maps ([`cam`], [`heat`], [`boxes`]) → pictures ([`render`]).
 
-pub mod boxes;
-pub mod cam;
-pub mod checksum;
-pub mod cpu;
-pub mod cuda;
+#[doc(hidden)]
+pub mod cli;
 pub mod dataset;
-pub mod device;
+pub mod engine;
 pub mod error;
 pub mod evaluation;
-pub mod files;
-pub mod graph;
-pub mod heat;
-pub mod image;
-pub mod msdnet;
-pub mod npz;
-pub mod parallel;
-pub mod picture;
+pub mod explain;
+pub mod faithfulness;
+pub mod imaging;
+pub mod model;
 pub mod render;
 pub mod report;
-pub mod resize;
 pub mod run;
-pub mod tensor;
+pub mod util;
 
-pub use error::{Error, Result};
-pub use tensor::{Shape, Tensor};
+pub use crate::engine::tensor::{Shape, Tensor};
+pub use crate::error::{Error, Result};

@@ -1,9 +1,7 @@
-//! The command line: parse, run, report the error, set the exit code.
-
-mod cli;
+//! The `msdcam` program: a thin shell around the library's command line.
 
 use std::time::Instant;
 
 fn main() -> std::process::ExitCode {
-    cli::main(Instant::now())
+    msdcam::cli::main(Instant::now())
 }

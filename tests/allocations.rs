@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::nets::{asked, cam_graph, golden_network, inputs};
-use common::run::{self, input_spaces};
-use msdcam::cam::{Examiner, MapMethod, Method, Study};
-use msdcam::cpu::Isa;
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::graph::Graph;
-use msdcam::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::{Order, Plan};
-use msdcam::msdnet::{Exit, Network};
+use common::run;
+use common::run::input_spaces;
+use msdcam::engine::cpu::Isa;
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::graph::Graph;
+use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::plan::{Order, Plan};
+use msdcam::explain::{Examiner, MapMethod, Method, Study};
+use msdcam::model::msdnet::{Exit, Network};
 use msdcam::{Shape, Tensor};
 
 /// The system's allocator, counting.

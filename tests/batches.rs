@@ -7,13 +7,14 @@ use std::sync::Arc;
 use common::close::assert_same_bits;
 use common::nets::{asked, cam_graph, inputs, random_network};
 use common::random::Random;
-use common::run::{self, input_spaces};
-use msdcam::cam::{Explainer, Question};
-use msdcam::cpu::Isa;
-use msdcam::device::Device;
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::{Order, Plan};
-use msdcam::msdnet::{Config, Network};
+use common::run;
+use common::run::input_spaces;
+use msdcam::engine::cpu::Isa;
+use msdcam::engine::device::Device;
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::plan::{Order, Plan};
+use msdcam::explain::{Explainer, Question};
+use msdcam::model::msdnet::{Config, Network};
 use msdcam::{Shape, Tensor};
 
 /// The article's network in full size, with three exits.
@@ -146,7 +147,8 @@ fn the_explainer_stops_at_the_first_exit_that_is_sure_enough() {
     let mut explainer = Explainer::new(&network, &question, &device, 5).unwrap();
     let all = explainer.explain(&images.data, None).unwrap();
     assert_eq!(all.len(), 5);
-    let best = |answer: &msdcam::cam::ExitAnswer| answer.probabilities.iter().copied().fold(0.0, f32::max);
+    let best =
+        |answer: &msdcam::explain::ExitAnswer| answer.probabilities.iter().copied().fold(0.0, f32::max);
     let mut sure: Vec<f32> = all.iter().flatten().map(best).collect();
     sure.sort_by(f32::total_cmp);
     let mut lengths = std::collections::HashSet::new();

@@ -1,7 +1,7 @@
 //! Checkpoints in every container against what PyTorch reads from them, and files that are none.
 
 use msdcam::Error;
-use msdcam::msdnet::checkpoint::{Checkpoint, Container, SourceType};
+use msdcam::model::pytorch::{Checkpoint, Container, SourceType};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Damaged checkpoints: whatever is cut off or flipped, the outcome is an error or the same tensors.
 
-use msdcam::msdnet::checkpoint::Checkpoint;
+use msdcam::model::pytorch::Checkpoint;
 use std::path::Path;
 
 fn golden(name: &str) -> Vec<u8> {

@@ -9,16 +9,17 @@ use std::process::Command;
 use std::sync::Arc;
 
 use common::close::{Tolerance, assert_close, assert_same_bits};
-use common::gpu::{self, on_gpu, on_standin};
+use common::gpu;
+use common::gpu::{on_gpu, on_standin};
 use common::nets::{asked, cam_graph, inputs, random_network};
 use common::random::Random;
 use common::run::{input_spaces, output, run, shared_gpu};
-use msdcam::cuda::nvrtc::Nvrtc;
-use msdcam::cuda::{Cuda, Tiling, options, source};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::{Order, Plan};
-use msdcam::msdnet::Config;
+use msdcam::engine::cuda::nvrtc::Nvrtc;
+use msdcam::engine::cuda::{Cuda, Tiling, options, source};
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::plan::{Order, Plan};
+use msdcam::model::msdnet::Config;
 use msdcam::{Shape, Tensor};
 
 const TOLERANCE: Tolerance = Tolerance(1e-4);

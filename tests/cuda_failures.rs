@@ -7,14 +7,15 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use common::gpu::{self, on_standin};
-use msdcam::cuda::Cuda;
-use msdcam::cuda::nvrtc::Nvrtc;
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::graph::Graph;
-use msdcam::graph::ops::{Op, Window};
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::{Order, Plan};
+use common::gpu;
+use common::gpu::on_standin;
+use msdcam::engine::cuda::Cuda;
+use msdcam::engine::cuda::nvrtc::Nvrtc;
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::graph::Graph;
+use msdcam::engine::graph::ops::{Op, Window};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::plan::{Order, Plan};
 use msdcam::{Error, Shape};
 
 /// The one line of a device error that holds all of `words`.
@@ -33,7 +34,9 @@ fn plan() -> Arc<Plan> {
     let mut x = graph.push(Op::Input(Shape::new(3, 65, 63)), &[]).unwrap();
     for _ in 0..4 {
         x = graph.push(Op::Relu, &[x]).unwrap();
-        x = graph.push(msdcam::graph::ops::MaxPool { window: Window::square(3, 1, 1) }, &[x]).unwrap();
+        x = graph
+            .push(msdcam::engine::graph::ops::MaxPool { window: Window::square(3, 1, 1) }, &[x])
+            .unwrap();
     }
     Arc::new(Plan::new(&graph, &[x], Order::Depth, &Passes::ALL).unwrap())
 }
@@ -219,7 +222,7 @@ fn a_kernel_that_does_not_compile_is_named_with_file_and_line() {
     on_standin("a_kernel_that_does_not_compile_is_named_with_file_and_line", &[], || {
         let source =
             "#line 41 \"kernels/broken.cu\"\nextern \"C\" __global__ void f() {\n    int x = y;\n}\n";
-        let options = msdcam::cuda::options(90, &[90]);
+        let options = msdcam::engine::cuda::options(90, &[90]);
         let result = Nvrtc::find().unwrap().compile(source, &options);
         assert_says(result, &["kernels/broken.cu", "42", "sm_90"]);
     });

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use msdcam::dataset::{self, Dataset, Format, cifar};
-use msdcam::msdnet::weights::numbered;
-use msdcam::{Error, Result};
+use msdcam::dataset::{Dataset, Format, cifar};
+use msdcam::model::weights::numbered;
+use msdcam::{Error, Result, dataset};
 use tempfile::TempDir;
 
 struct Folder(TempDir);

@@ -6,15 +6,16 @@ mod common;
 use common::close::{NETWORK, Tolerance, assert_close};
 use common::golden::Golden;
 use common::nets::golden_network;
-use msdcam::Shape;
-use msdcam::cam::metrics::{
-    self, Assessment, Assessor, Baseline, CurveSettings, Measurer, Measures, RoadSettings, Settings, Subject,
-    Ties, centre_of_mass, energy_pointing, overlap, pointing_game, road,
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{MapMethod, Method, PixelMethod, Study, Target};
+use msdcam::faithfulness::{
+    Assessment, Assessor, Baseline, CurveSettings, Measurer, Measures, RoadSettings, Settings, Subject, Ties,
+    centre_of_mass, energy_pointing, overlap, pointing, road,
 };
-use msdcam::cam::{MapMethod, Method, PixelMethod, Study, Target};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::heat::Status;
-use msdcam::msdnet::{Network, built_in_weights, load};
+use msdcam::imaging::heatmap::Status;
+use msdcam::model::msdnet::{Network, load};
+use msdcam::model::pretrained::built_in_weights;
+use msdcam::{Shape, faithfulness};
 
 const GRAD_CAM: Method = Method::Map(MapMethod::GradCam);
 
@@ -31,10 +32,10 @@ fn metrics_without_a_network_are_those_of_scipy_scikit_and_opencv() {
     let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
     let signed = |v: &[f32]| v.iter().map(|x| 2.0 * x - 1.0).collect::<Vec<_>>();
     let found = [
-        ("spearman", metrics::spearman(&x, &y)),
-        ("pearson", metrics::pearson(&wide(&x), &wide(&y))),
-        ("ssim", metrics::ssim(&x, &y, size, 1.0)),
-        ("ssim_signed", metrics::ssim(&signed(&x), &signed(&y), size, 2.0)),
+        ("spearman", faithfulness::spearman(&x, &y)),
+        ("pearson", faithfulness::pearson(&wide(&x), &wide(&y))),
+        ("ssim", faithfulness::ssim(&x, &y, size, 1.0)),
+        ("ssim_signed", faithfulness::ssim(&signed(&x), &signed(&y), size, 2.0)),
     ];
     for (name, found) in found {
         assert_close(name, &[found.unwrap()], &array(name).1, Tolerance(1e-6));
@@ -43,14 +44,14 @@ fn metrics_without_a_network_are_those_of_scipy_scikit_and_opencv() {
     assert_eq!(share, overlap::BRIGHT);
     assert_close(
         "overlap",
-        &[metrics::overlap(&x, &y, share).unwrap()],
+        &[faithfulness::overlap(&x, &y, share).unwrap()],
         &array("overlap").1,
         Tolerance(1e-6),
     );
     let centres = [&x, &y].map(|v| centre_of_mass::centre_of_mass(v, size.1).unwrap());
     let centres = centres.map(<[f64; 2]>::from);
     assert_close("centre_of_mass", centres.as_flattened(), &array("centre_of_mass").1, Tolerance(1e-6));
-    let complexities = [metrics::complexity(&x), metrics::complexity(&y)];
+    let complexities = [faithfulness::complexity(&x), faithfulness::complexity(&y)];
     assert_close("complexity", &complexities, &array("complexity").1, Tolerance(1e-6));
     let (image, shape) = (array("image").1, Shape::new(3, size.0, size.1));
     let blurred = Baseline::Blur.of(&image, shape, [0.0; 3]);
@@ -63,7 +64,7 @@ fn road_imputes_what_pytorch_grad_cam_imputes() {
     let array = |name: &str| golden.array(&format!("arrays/{name}"));
     let ((dims, x), (_, image)) = (array("x"), array("image"));
     let shape = Shape::new(3, dims[0], dims[1]);
-    let ranking = metrics::most_important_first(&x, Ties::Position, 0);
+    let ranking = faithfulness::most_important_first(&x, Ties::Position, 0);
     for (name, removal) in
         [("most", road::Removal::MostRelevantFirst), ("least", road::Removal::LeastRelevantFirst)]
     {
@@ -88,12 +89,12 @@ fn the_pointing_games_are_those_of_torchray_and_quantus() {
     let objects: Vec<Vec<bool>> =
         objects.chunks_exact(plane).map(|object| object.iter().map(|&on| on == 1.0).collect()).collect();
     let tolerances: Vec<f64> = golden.json("tolerances");
-    assert_eq!(tolerances.last(), Some(&pointing_game::TOLERANCE_AT_224));
+    assert_eq!(tolerances.last(), Some(&pointing::TOLERANCE_AT_224));
     let (mut torchray, mut any_maximum, mut energies) = (Vec::new(), Vec::new(), Vec::new());
     for map in maps.chunks_exact(plane) {
         let maxima: Vec<usize> = (0..plane).filter(|&at| map[at] == 1.0).collect();
         for object in &objects {
-            let hits = |map: &[f32], tolerance| pointing_game::hits(map, object, width, tolerance);
+            let hits = |map: &[f32], tolerance| pointing::hits(map, object, width, tolerance);
             torchray.extend(tolerances.iter().map(|&tolerance| f32::from(hits(map, tolerance))));
             // Quantus asks of every maximum what we ask of the first.
             let alone = |&at: &usize| (0..plane).map(|i| f32::from(i == at)).collect::<Vec<_>>();
@@ -175,12 +176,12 @@ fn measured_maps_have_the_numbers_of_pytorch_grad_cam_torchcam_and_xplique() {
                 let name = format!("{net}/{exit}/gain");
                 assert_close(&name, &gains, &golden.array(&name).1, Tolerance(1e-4));
                 check("complexity", &|m| m.complexity);
-                let area = |curve: &Option<metrics::Curve>| curve.as_ref().unwrap().area();
+                let area = |curve: &Option<faithfulness::Curve>| curve.as_ref().unwrap().area();
                 check(&format!("deletion_{}", baseline.name()), &|m| area(&m.deletion));
                 check(&format!("insertion_{}", baseline.name()), &|m| area(&m.insertion));
                 check("road_combined", &|m| m.road().unwrap()[2]);
                 for (name, of) in [
-                    ("road_most", (|p| p.most_relevant_first) as fn(&metrics::RoadPoint) -> f64),
+                    ("road_most", (|p| p.most_relevant_first) as fn(&faithfulness::RoadPoint) -> f64),
                     ("road_least", |p| p.least_relevant_first),
                 ] {
                     let points: Vec<f64> = found.iter().flat_map(|m| &m.road).map(of).collect();

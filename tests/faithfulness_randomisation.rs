@@ -4,10 +4,12 @@
 mod common;
 
 use common::golden::Golden;
-use msdcam::cam::metrics::{Cascade, Similarity};
-use msdcam::cam::{Study, Target};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::msdnet::{Weights, built_in_weights, load};
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{Study, Target};
+use msdcam::faithfulness::{Cascade, Similarity};
+use msdcam::model::msdnet::load;
+use msdcam::model::pretrained::built_in_weights;
+use msdcam::model::weights::Weights;
 
 const METHODS: [&str; 4] = ["eigen-cam", "grad-cam", "input-gradient", "guided-backprop"];
 

@@ -1,9 +1,10 @@
 //! The film strip, by its pixels.
 
-use msdcam::picture::Picture;
-use msdcam::render::page::{Cell, Legend, Options};
-use msdcam::render::reason::reason_picture;
-use msdcam::render::strip::{self, strip};
+use msdcam::imaging::rgb_image::Picture;
+use msdcam::render::placeholder::reason_picture;
+use msdcam::render::sheet::{Cell, Legend, Options};
+use msdcam::render::strip;
+use msdcam::render::strip::strip;
 
 const CELL: usize = 112;
 const MARGIN: usize = 32;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use msdcam::Error;
-use msdcam::image::{decode, open};
-use msdcam::picture::Picture;
+use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::{decode, open};
 use safetensors::SafeTensors;
 
 fn folder() -> PathBuf {

@@ -1,13 +1,13 @@
 //! Configurations worked out from tensor names and shapes alone.
 
-use msdcam::msdnet::config::{GlobalConv, Layout, StepMode};
-use msdcam::msdnet::infer::{Assumed, Shapes, infer};
-use msdcam::msdnet::{Config, confirm, names, parts};
+use msdcam::model::msdnet::config::{GlobalConv, Layout, StepMode};
+use msdcam::model::msdnet::infer::{Assumed, Shapes, infer};
+use msdcam::model::msdnet::{Config, confirm, layers, tensor_names};
 use serde::Deserialize;
 use std::path::Path;
 
 fn shapes(config: &Config) -> Shapes {
-    names::tensors(config).unwrap().into_iter().collect()
+    tensor_names::tensors(config).unwrap().into_iter().collect()
 }
 
 fn golden() -> Vec<(String, Config)> {
@@ -24,8 +24,8 @@ fn golden() -> Vec<(String, Config)> {
 fn every_golden_network_is_found_again_from_its_tensors() {
     for (name, config) in golden() {
         let found = infer(&shapes(&config)).unwrap_or_else(|e| panic!("{name}: {e:?}")).config;
-        assert_eq!(names::tensors(&found), names::tensors(&config), "{name}");
-        let costs = |c| parts::parts(c).unwrap().iter().map(|p| p.multiply_adds()).collect::<Vec<_>>();
+        assert_eq!(tensor_names::tensors(&found), tensor_names::tensors(&config), "{name}");
+        let costs = |c| layers::parts(c).unwrap().iter().map(|p| p.multiply_adds()).collect::<Vec<_>>();
         assert_eq!(costs(&found), costs(&config), "{name}: {found:?}");
     }
 }

@@ -8,8 +8,8 @@ mod skipped;
 
 use std::path::{Path, PathBuf};
 
-use msdcam::cuda::nvrtc::{Nvrtc, in_folder};
-use msdcam::cuda::{options, source};
+use msdcam::engine::cuda::nvrtc::{Nvrtc, in_folder};
+use msdcam::engine::cuda::{options, source};
 
 /// Two blocks of 256 threads a multiprocessor.
 const MOST_REGISTERS: usize = 128;

@@ -1,6 +1,6 @@
 //! Tensor names, shapes, parameter counts and multiply-adds against what PyTorch says.
 
-use msdcam::msdnet::{Config, names, parts};
+use msdcam::model::msdnet::{Config, layers, tensor_names};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -29,7 +29,7 @@ fn sha256(text: &str) -> String {
 fn names_and_shapes_are_those_of_pytorch_in_its_order() {
     for row in rows() {
         let mut text = String::new();
-        for (name, dims) in names::tensors(&row.config).unwrap() {
+        for (name, dims) in tensor_names::tensors(&row.config).unwrap() {
             text.push_str(&name);
             dims.iter().for_each(|d| text.push_str(&format!(" {d}")));
             text.push('\n');
@@ -42,7 +42,7 @@ fn names_and_shapes_are_those_of_pytorch_in_its_order() {
 #[test]
 fn parameters_and_multiply_adds_are_those_of_pytorch() {
     for row in rows() {
-        let parts = parts::parts(&row.config).unwrap();
+        let parts = layers::parts(&row.config).unwrap();
         let parameters: u64 = parts.iter().map(|p| p.parameters()).sum();
         assert_eq!(parameters, row.parameters, "{}: parameters", row.name);
         for (exit, expected) in row.multiply_adds.iter().enumerate() {
@@ -70,12 +70,12 @@ fn every_golden_network_is_a_valid_configuration() {
 #[test]
 fn a_network_of_billions_of_parameters_is_counted_without_being_allocated() {
     let config = Config { channels: 1 << 16, ..Config::cifar10_anytime() };
-    let parameters: u64 = parts::parts(&config).unwrap().iter().map(|p| p.parameters()).sum();
+    let parameters: u64 = layers::parts(&config).unwrap().iter().map(|p| p.parameters()).sum();
     assert!(parameters > 1 << 36, "{parameters}");
 }
 
 #[test]
 fn a_configuration_that_makes_no_network_has_no_parts() {
     let config = Config { exits: 0, ..Config::cifar10_anytime() };
-    assert!(parts::parts(&config).unwrap_err().to_string().contains("exits is 0"));
+    assert!(layers::parts(&config).unwrap_err().to_string().contains("exits is 0"));
 }

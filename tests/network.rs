@@ -7,14 +7,15 @@ use common::close::{NETWORK, Tolerance, assert_close};
 use common::golden::{Golden, repository};
 use common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};
 use common::{reference, run};
-use msdcam::device::Device;
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{Op, ReluRule};
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::Order;
-use msdcam::graph::{Graph, NodeId};
-use msdcam::heat::HeatMap;
-use msdcam::msdnet::{Config, Network, Weights};
+use msdcam::engine::device::Device;
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{Op, ReluRule};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::engine::plan::Order;
+use msdcam::imaging::heatmap::HeatMap;
+use msdcam::model::msdnet::{Config, Network};
+use msdcam::model::weights::Weights;
 use msdcam::{Shape, Tensor};
 
 /// A node and the golden tensor with its answers.

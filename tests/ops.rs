@@ -2,14 +2,15 @@
 
 mod common;
 
-use common::close::{self, Tolerance, assert_close};
+use common::close;
+use common::close::{Tolerance, assert_close};
 use common::golden::Golden;
 use common::{reference, run};
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Window};
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::Order;
-use msdcam::graph::{Graph, NodeId, ParamId};
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Window};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, NodeId, ParamId};
+use msdcam::engine::plan::Order;
 use msdcam::{Shape, Tensor};
 use serde::Deserialize;
 
@@ -202,7 +203,7 @@ fn resizing_says_what_pytorch_says() {
         let mut got = vec![f32::NAN; want.len()];
         let from = (map.shape.h, map.shape.w);
         for (map, out) in map.data.chunks(map.shape.plane()).zip(got.chunks_mut(row.h * row.w)) {
-            out.copy_from_slice(&msdcam::resize::bilinear(map, from, (row.h, row.w)));
+            out.copy_from_slice(&msdcam::engine::bilinear::bilinear(map, from, (row.h, row.w)));
         }
         assert_close(&row.name, &got, &want, close::OP);
     }

@@ -7,12 +7,12 @@ use common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs
 use common::random::Random;
 use common::{reference, run};
 use msdcam::Shape;
-use msdcam::cpu::Isa;
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{BatchNorm, Conv2d, Op, ReluRule};
-use msdcam::graph::passes::{Passes, apply};
-use msdcam::graph::plan::{Order, Plan};
-use msdcam::graph::{Graph, NodeId};
+use msdcam::engine::cpu::Isa;
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{BatchNorm, Conv2d, Op, ReluRule};
+use msdcam::engine::graph::passes::{Passes, apply};
+use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::engine::plan::{Order, Plan};
 
 /// A pass by name: how to set it, and whether it rounds new constants to f32.
 type Pass = (&'static str, fn(&mut Passes) -> &mut bool, bool);

@@ -8,10 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network};
 use common::reference::PlanMemory;
 use msdcam::Shape;
-use msdcam::graph::ops::{Op, Slice};
-use msdcam::graph::passes::{Passes, apply};
-use msdcam::graph::plan::{Order, Plan, Slot, Space, Step};
-use msdcam::graph::{Graph, NodeId};
+use msdcam::engine::graph::ops::{Op, Slice};
+use msdcam::engine::graph::passes::{Passes, apply};
+use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::engine::plan::{Order, Plan, Slot, Space, Step};
 
 /// A number stands for how it was made; this one for what nothing has written.
 const UNWRITTEN: u64 = 0;
@@ -232,7 +232,7 @@ fn depth_order_has_the_fewest_levels_and_runs_heads_beside_the_next_block() {
     let levels = |order| Plan::new(&graph, &asked(&exits), order, &Passes::ALL).unwrap().levels;
     let depth = levels(Order::Depth);
     assert!(depth.len() < levels(Order::ByExit).len());
-    let mixed = |jobs: &[msdcam::graph::plan::Job]| jobs.iter().any(|job| job.stage != jobs[0].stage);
+    let mixed = |jobs: &[msdcam::engine::plan::Job]| jobs.iter().any(|job| job.stage != jobs[0].stage);
     assert!(depth.iter().any(|level| mixed(&level.jobs)), "no level serves two exits");
 }
 

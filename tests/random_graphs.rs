@@ -9,13 +9,13 @@ mod common;
 use common::close::{OP, assert_close};
 use common::random::Random;
 use common::{reference, run};
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{
     AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Slice, WeightedSum, Window,
 };
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::Order;
-use msdcam::graph::{Graph, NodeId, ParamId};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, NodeId, ParamId};
+use msdcam::engine::plan::Order;
 use msdcam::{Shape, Tensor};
 
 const GRAPHS: u64 = 300;

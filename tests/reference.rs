@@ -7,9 +7,9 @@ use common::close::{Tolerance, assert_close, compare};
 use common::random::Random;
 use common::reference;
 use msdcam::Shape;
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, Slice, Window};
-use msdcam::graph::{Graph, NodeId};
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, Slice, Window};
+use msdcam::engine::graph::{Graph, NodeId};
 
 #[test]
 fn a_comparison_fails_on_nan_infinity_length_and_distance() {
@@ -37,7 +37,7 @@ fn case(name: &'static str, shape: Shape, build: impl Fn(&mut Graph, NodeId) -> 
     Case { name, graph, result }
 }
 
-fn param(graph: &mut Graph, dims: &[usize]) -> msdcam::graph::ParamId {
+fn param(graph: &mut Graph, dims: &[usize]) -> msdcam::engine::graph::ParamId {
     let name = format!("parameter {}", graph.params().len());
     let data = Random::for_text(&name).numbers(dims.iter().product());
     graph.add_param(name, dims, data)

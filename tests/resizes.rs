@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use msdcam::heat::{HeatMap, Status};
-use msdcam::image::{self, Filter, Region, prepare, resample};
-use msdcam::picture::Picture;
-use msdcam::resize::bilinear;
+use msdcam::engine::bilinear::bilinear;
+use msdcam::imaging;
+use msdcam::imaging::heatmap::{HeatMap, Status};
+use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::{Filter, Region, prepare, resample};
 use safetensors::SafeTensors;
 
 fn golden() -> SafeTensors<'static> {
@@ -75,8 +76,8 @@ fn a_photo_of_one_row_or_one_column_is_seen_as_pillow_would_show_it() {
 #[test]
 fn the_cat_comes_to_32_pixels_as_in_the_networks_published_answers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let photo = image::open(&folder.join("chelsea.png")).unwrap();
-    assert_same(&seen(&photo, 32), &image::open(&folder.join("chelsea_32.png")).unwrap(), "chelsea");
+    let photo = imaging::open(&folder.join("chelsea.png")).unwrap();
+    assert_same(&seen(&photo, 32), &imaging::open(&folder.join("chelsea_32.png")).unwrap(), "chelsea");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 mod common;
 
 use common::golden::Golden;
-use msdcam::boxes::{HeatBox, Threshold};
-use msdcam::heat::{HeatMap, Status};
+use msdcam::imaging::bounding_box::{HeatBox, Threshold};
+use msdcam::imaging::heatmap::{HeatMap, Status};
 use msdcam::render::contour::contour;
 
 const MAPS: [&str; 3] = ["noise", "blobs", "wide"];

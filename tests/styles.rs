@@ -3,8 +3,8 @@
 mod common;
 
 use common::golden::Golden;
-use msdcam::heat::HeatMap;
-use msdcam::picture::Picture;
+use msdcam::imaging::heatmap::HeatMap;
+use msdcam::imaging::rgb_image::Picture;
 use msdcam::render::styles::{Style, article, captum, pytorch_grad_cam, torchcam};
 
 /// A golden map: its name, its numbers, its size.

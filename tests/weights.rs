@@ -1,10 +1,11 @@
 //! The weights format: there and back, lies in its header, and the road from a checkpoint.
 
-use msdcam::msdnet::config::{Layout, Stem};
-use msdcam::msdnet::convert::{Normalization, Options, convert};
-use msdcam::msdnet::inspect::inspect;
-use msdcam::msdnet::weights::Precision;
-use msdcam::msdnet::{Config, Weights, checkpoint::Checkpoint, names};
+use msdcam::model::convert::{Normalization, Options, convert};
+use msdcam::model::inspect::inspect;
+use msdcam::model::msdnet::config::{Layout, Stem};
+use msdcam::model::msdnet::{Config, tensor_names};
+use msdcam::model::pytorch::Checkpoint;
+use msdcam::model::weights::{Precision, Weights};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ fn small() -> Weights {
         bottleneck_factor: vec![1],
         ..Config::cifar10_anytime()
     };
-    let tensors = names::tensors(&config)
+    let tensors = tensor_names::tensors(&config)
         .unwrap()
         .into_iter()
         .map(|(name, dims)| {
@@ -332,7 +333,7 @@ fn an_inspection_tells_what_both_kinds_of_file_hold() {
 
 #[test]
 fn the_costs_of_the_articles_network_are_those_it_is_known_by() {
-    let exits = msdcam::msdnet::inspect::exits(&Config::cifar10_anytime()).unwrap();
+    let exits = msdcam::model::inspect::exits(&Config::cifar10_anytime()).unwrap();
     assert_eq!(exits.iter().map(|e| e.parameters).sum::<u64>(), 5_440_864);
     assert_eq!(exits[9].total, 147_386_880);
     assert_eq!((exits[0].tap_channels, exits[9].tap_channels, exits[9].tap_size), (224, 300, 8));

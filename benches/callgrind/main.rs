@@ -14,9 +14,9 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use msdcam::cam::{Explainer, Question};
-use msdcam::cpu::Isa;
-use msdcam::device::{Device, DeviceChoice};
+use msdcam::engine::cpu::Isa;
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{Explainer, Question};
 use serde::{Deserialize, Serialize};
 
 #[path = "../support/mod.rs"]
@@ -60,8 +60,8 @@ fn run_network(mode: &str) -> ExitCode {
     let network = support::default_network();
     let device = Device::open(DeviceChoice::Cpu, 1).expect("the CPU is there");
     assert!(device.description().contains("avx2"), "kernels of another kind: {}", device.description());
-    let photo = msdcam::image::open(&support::repository("weights/samples/chelsea.png"));
-    let image = msdcam::image::prepare(&photo.expect("the photo is there"), 32, [0.0; 3], [1.0; 3]);
+    let photo = msdcam::imaging::open(&support::repository("weights/samples/chelsea.png"));
+    let image = msdcam::imaging::prepare(&photo.expect("the photo is there"), 32, [0.0; 3], [1.0; 3]);
     let question = Question { maps: mode == "grad_cam", ..Question::explain_all(&network) };
     let mut explainer = Explainer::new(&network, &question, &device, 1).expect("the network loads");
     explainer.explain(&image.tensor, None).expect("the CPU runs");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytemuck::{Pod, Zeroable};
+use cudarc::driver::sys;
 use cudarc::driver::sys::{
-    self, CUdevice_attribute as Ask, CUevent_flags, CUgraphInstantiate_flags, CUlaunchAttribute,
+    CUdevice_attribute as Ask, CUevent_flags, CUgraphInstantiate_flags, CUlaunchAttribute,
     CUlaunchAttributeID as Attribute, CUlaunchAttributeValue, CUstreamCaptureMode,
 };
 use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaStream, DriverError, result};

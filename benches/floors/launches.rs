@@ -1,7 +1,8 @@
 //! What launches cost: nodes of a graph, with plain and with programmatic edges, forks, and whole graphs
 //! by the host's clock.
 
-use cudarc::driver::sys::{self, CUgraphDependencyType as Edge};
+use cudarc::driver::sys;
+use cudarc::driver::sys::CUgraphDependencyType as Edge;
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream};
 use msdcam::Result;
 

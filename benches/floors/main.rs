@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cudarc::driver::sys;
-use msdcam::cuda::nvrtc::Nvrtc;
-use msdcam::cuda::{Cuda, options};
+use msdcam::engine::cuda::nvrtc::Nvrtc;
+use msdcam::engine::cuda::{Cuda, options};
 use msdcam::{Error, Result};
 use serde_json::json;
 

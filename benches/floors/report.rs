@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use msdcam::files::write_atomically;
+use msdcam::util::atomic_file::write_atomically;
 use msdcam::{Error, Result};
 use serde_json::{Value, json};
 

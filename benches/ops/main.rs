@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use msdcam::cam::{Explainer, Question};
-use msdcam::cpu::{Cpu, Isa};
-use msdcam::device::{Device, Runner};
-use msdcam::graph::ops::Window;
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::{Order, Plan, Step};
-use msdcam::graph::{Graph, Op, Param};
-use msdcam::msdnet::Config;
+use msdcam::engine::cpu::{Cpu, Isa};
+use msdcam::engine::device::{Device, Runner};
+use msdcam::engine::graph::ops::Window;
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, Op, Param};
+use msdcam::engine::plan::{Order, Plan, Step};
+use msdcam::explain::{Explainer, Question};
+use msdcam::model::msdnet::Config;
 use msdcam::{Result, Shape};
 use support::{median, noise, random_network};
 

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use msdcam::cpu::Isa;
+use msdcam::engine::cpu::Isa;
 
 /// Multiply-adds of each chain.
 const LENGTH: usize = 20_000;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use msdcam::Result;
-use msdcam::msdnet::{Config, Network, Weights};
+use msdcam::model::msdnet::{Config, Network};
+use msdcam::model::weights::Weights;
 
 /// Numbers in [-scale, scale) from a linear congruential generator (Knuth's MMIX).
 pub fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {

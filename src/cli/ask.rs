@@ -1,11 +1,11 @@
 //! The network, asked in the fastest way that answers: what a [`Study`] wants to know about images,
 //! as findings.
 
-use msdcam::cam::{
+use crate::engine::plan::Order;
+use crate::explain::{
     Examiner, Explainer, Finding, Fusion, MapMethod, Question, Score, Smoothing, Study, Taps, Target,
 };
-use msdcam::graph::plan::Order;
-use msdcam::{Error, Result};
+use crate::{Error, Result};
 
 use super::model::Model;
 

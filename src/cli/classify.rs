@@ -1,21 +1,20 @@
 //! `msdcam classify`: what each exit says, without maps.
 
-use msdcam::Result;
-use msdcam::cam::{ExitAnswer, Explainer, Question};
-use msdcam::error::printable;
-use msdcam::graph::plan::Order;
-use msdcam::render::page::percent;
+use crate::Result;
+use crate::engine::plan::Order;
+use crate::error::printable;
+use crate::explain::{ExitAnswer, Explainer, Question};
+use crate::render::sheet::percent;
 use serde::Serialize;
 
 use super::data::DataArgs;
-use super::images;
+use super::exit_status::{Outcome, Tally};
+use super::exits::Exits;
 use super::model::ModelArgs;
-use super::outcome::{Outcome, Tally};
-use super::output::{self, Output};
-use super::records::{self, ExitRecord};
-use super::select::Exits;
-use super::table;
+use super::output::Output;
+use super::records::ExitRecord;
 use super::timings::Timings;
+use super::{images, output, records, table};
 
 /// Say what each exit takes an image for, and how sure it is
 ///

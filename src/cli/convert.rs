@@ -1,7 +1,7 @@
 //! `msdcam convert`: from a PyTorch checkpoint to weights.
 
-use msdcam::msdnet::convert::{Normalization, Options, convert};
-use msdcam::msdnet::weights::Precision;
+use crate::model::convert::{Normalization, Options, convert};
+use crate::model::weights::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ enum Dtype {
 }
 
 /// Converts, and says on standard error what was found and what had to be assumed.
-pub fn run(args: Args) -> msdcam::Result<()> {
+pub fn run(args: Args) -> crate::Result<()> {
     let options = Options {
         normalization: args.normalize,
         labels: args.labels,
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> msdcam::Result<()> {
     let report = convert(&args.checkpoint, &args.output, &options)?;
     let mut text = format!(
         "{}: {} tensors, {} exits, {} classes\n",
-        msdcam::error::printable(&args.output.to_string_lossy()),
+        crate::error::printable(&args.output.to_string_lossy()),
         report.tensors,
         report.config.exits,
         report.config.classes
@@ -64,5 +64,5 @@ pub fn run(args: Args) -> msdcam::Result<()> {
         text.push_str(&format!("note: {} numbers were rounded to f16\n", report.rounded));
     }
     let mut stderr = std::io::stderr();
-    stderr.write_all(text.as_bytes()).map_err(|e| msdcam::Error::write(Path::new("standard error"), e))
+    stderr.write_all(text.as_bytes()).map_err(|e| crate::Error::write(Path::new("standard error"), e))
 }

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use msdcam::dataset::{self, Dataset};
-use msdcam::{Error, Result};
+use crate::dataset::Dataset;
+use crate::{Error, Result, dataset};
 
 /// Which images.
 #[derive(Debug, clap::Args)]

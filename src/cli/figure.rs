@@ -2,24 +2,25 @@
 
 use std::path::PathBuf;
 
-use msdcam::error::printable;
-use msdcam::heat::{HeatMap, Status};
-use msdcam::image::{Filter, Region, resample};
-use msdcam::npz::Floats;
-use msdcam::picture::Picture;
-use msdcam::render::Colormap;
-use msdcam::render::figure::{Row, figure};
-use msdcam::render::overlay::{HEAT_ALPHA, overlay};
-use msdcam::render::page::{Cell, Legend, Options};
-use msdcam::render::reason::{reason, reason_picture};
-use msdcam::report::{Record, outcomes};
-use msdcam::{Error, Result, files, image};
+use crate::error::printable;
+use crate::imaging::heatmap::{HeatMap, Status};
+use crate::imaging::rgb_image::Picture;
+use crate::imaging::{Filter, Region, resample};
+use crate::render::Colormap;
+use crate::render::figure::{Row, figure};
+use crate::render::overlay::{HEAT_ALPHA, overlay};
+use crate::render::placeholder::{reason, reason_picture};
+use crate::render::sheet::{Cell, Legend, Options};
+use crate::report::{Record, outcomes};
+use crate::util::atomic_file;
+use crate::util::npz::Floats;
+use crate::{Error, Result, imaging};
 
+use super::exits::Exits;
 use super::output::Output;
-use super::report::run::Run;
-use super::report::tiles;
 use super::run::Selection;
-use super::select::Exits;
+use crate::cli::report::run::Run;
+use crate::cli::report::tiles;
 
 /// Draw images by exits: the photo and how hard it is, then where each exit looks
 ///
@@ -83,7 +84,7 @@ pub fn run(args: Args) -> Result<()> {
     let images = records.into_iter().map(|record| read(&args, record, &exits, (options.cell, colormap)));
     let images = images.collect::<Result<Vec<Image>>>()?;
     let rows: Vec<Row> = images.iter().map(|image| row(image, &exits, &run.classes)).collect();
-    files::write_atomically(&args.output, &image::encode_png(&figure(&rows, &options)))?;
+    atomic_file::write_atomically(&args.output, &imaging::encode_png(&figure(&rows, &options)))?;
     Output::default().print(&format!("{}\n", printable(&args.output.to_string_lossy())))
 }
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::thread::Scope;
 
+use crate::dataset::Item;
+use crate::explain::Target;
+use crate::imaging::Region;
+use crate::imaging::rgb_image::Picture;
+use crate::{Error, Result, dataset, imaging};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msdcam::cam::Target;
-use msdcam::dataset::{self, Item};
-use msdcam::image::Region;
-use msdcam::picture::Picture;
-use msdcam::{Error, Result, image};
 
 use super::model::Model;
 use super::timings::{Stage, Timings};
@@ -101,7 +101,7 @@ pub fn answer_group<A>(
 fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
     let picture = timings.time(Stage::Decode, || item.read())?;
     Ok(timings.time(Stage::Resize, || {
-        let prepared = image::prepare(&picture, model.input(), model.mean, model.std);
+        let prepared = imaging::prepare(&picture, model.input(), model.mean, model.std);
         Photo {
             width: picture.width,
             height: picture.height,

@@ -1,16 +1,16 @@
 //! `msdcam inspect`: what a model file holds.
 
-use msdcam::cam::{TapSize, tap_sizes};
-use msdcam::error::printable;
-use msdcam::msdnet::Network;
-use msdcam::msdnet::config::{Config, Layout, Stem, StepMode};
-use msdcam::msdnet::inspect::{Inspection, inspect};
+use crate::error::printable;
+use crate::explain::{TapSize, tap_sizes};
+use crate::model::inspect::{Inspection, inspect};
+use crate::model::msdnet::Network;
+use crate::model::msdnet::config::{Config, Layout, Stem, StepMode};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::exits::ranges;
 use super::output::Output;
-use super::select::ranges;
 
 /// Show what a checkpoint or a weights file holds
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ struct Inspected {
 }
 
 /// Inspects the file and prints the result on standard output.
-pub fn run(args: Args) -> msdcam::Result<()> {
+pub fn run(args: Args) -> crate::Result<()> {
     let file = inspect(&args.file)?;
     let network = file.architecture.as_ref().map(Network::outline).transpose()?;
     let taps = network.as_ref().map(tap_sizes).unwrap_or_default();

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use msdcam::run::{self, RealDisk};
-use msdcam::{Error, Result};
+use crate::run::RealDisk;
+use crate::{Error, Result, run};
 
-use super::outcome::Outcome;
+use super::exit_status::Outcome;
 use super::output::Output;
 
 /// Make one run of the shards that `msdcam explain --shard` did

@@ -6,29 +6,29 @@ mod classify;
 mod convert;
 mod data;
 mod evaluate;
+mod exit_status;
+mod exits;
 mod explain;
 mod faithfulness;
 mod figure;
 mod images;
 mod inspect;
 mod merge;
+mod method_args;
 mod model;
-mod outcome;
 mod output;
 mod records;
 mod report;
 mod run;
-mod select;
-mod study;
 mod table;
 mod timings;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::util::parallel;
 use clap::Parser;
-use msdcam::parallel;
-use outcome::Outcome;
+use exit_status::Outcome;
 
 /// See where each exit of a Multi-Scale Dense Network looks
 #[derive(Debug, Parser)]
@@ -87,7 +87,7 @@ pub fn main(start: Instant) -> ExitCode {
 fn tell(told: &clap::Error) -> ExitCode {
     match told.print() {
         Err(e) if !told.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
-            let error = msdcam::Error::write(std::path::Path::new("standard output"), e);
+            let error = crate::Error::write(std::path::Path::new("standard output"), e);
             output::error(&error);
             ExitCode::from(error.exit_code())
         }

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use msdcam::checksum;
-use msdcam::cuda::{Cuda, Variant};
-use msdcam::device::{Device, DeviceChoice};
-use msdcam::error::printable;
-use msdcam::msdnet::{self, Network, Weights};
+use crate::engine::cuda::{Cuda, Variant};
+use crate::engine::device::{Device, DeviceChoice};
+use crate::error::printable;
+use crate::model::msdnet;
+use crate::model::msdnet::Network;
+use crate::model::weights::Weights;
+use crate::util::sha256;
 
 use super::output;
 use super::timings::{Stage, Timings};
@@ -43,7 +45,7 @@ pub struct Model {
     pub source_sha256: String,
     pub device: Device,
     /// Why it is not the GPU, where there seems to be one.
-    reason: Option<msdcam::Error>,
+    reason: Option<crate::Error>,
     /// Threads for each thing that runs on the CPU: reading, the network, drawing.
     pub threads: usize,
     pub quiet: bool,
@@ -59,10 +61,10 @@ impl ModelArgs {
     ///
     /// # Errors
     /// When they cannot be used.
-    pub fn weights(&self) -> msdcam::Result<Weights> {
+    pub fn weights(&self) -> crate::Result<Weights> {
         match &self.weights {
             Some(file) => Weights::read(file),
-            None => msdnet::built_in_weights(),
+            None => crate::model::pretrained::built_in_weights(),
         }
     }
 
@@ -70,7 +72,7 @@ impl ModelArgs {
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
-    pub fn load(&self, timings: &Timings) -> msdcam::Result<Model> {
+    pub fn load(&self, timings: &Timings) -> crate::Result<Model> {
         self.load_on(timings, |choice, threads| match choice {
             DeviceChoice::Auto => Device::auto(threads),
             choice => Ok((Device::open(choice, threads)?, None)),
@@ -81,12 +83,12 @@ impl ModelArgs {
     ///
     /// # Errors
     /// As [`ModelArgs::load`], and when `--device` names no GPU.
-    pub fn load_variant(&self, timings: &Timings, variant: &Variant) -> msdcam::Result<Model> {
+    pub fn load_variant(&self, timings: &Timings, variant: &Variant) -> crate::Result<Model> {
         self.load_on(timings, |choice, _| match choice {
             DeviceChoice::Cuda(ordinal) => {
                 Ok((Device::Cuda(Cuda::with_variant(ordinal, variant.clone())?), None))
             }
-            _ => Err(msdcam::Error::usage("a variant needs --device cuda")),
+            _ => Err(crate::Error::usage("a variant needs --device cuda")),
         })
     }
 
@@ -94,8 +96,8 @@ impl ModelArgs {
     fn load_on(
         &self,
         timings: &Timings,
-        open: impl FnOnce(DeviceChoice, usize) -> msdcam::Result<(Device, Option<msdcam::Error>)>,
-    ) -> msdcam::Result<Model> {
+        open: impl FnOnce(DeviceChoice, usize) -> crate::Result<(Device, Option<crate::Error>)>,
+    ) -> crate::Result<Model> {
         let weights = timings.time(Stage::Weights, || self.weights())?;
         let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
         let threads = self.threads.map_or(0, usize::from);
@@ -138,10 +140,10 @@ impl Model {
     ///
     /// # Errors
     /// When it cannot be read any more.
-    pub fn weights_sha256(&self) -> msdcam::Result<String> {
+    pub fn weights_sha256(&self) -> crate::Result<String> {
         match &self.file {
-            Some(file) => Ok(checksum::sha256(&msdnet::file::read(file)?.0)),
-            None => Ok(msdnet::built_in_sha256()),
+            Some(file) => Ok(sha256::sha256(&crate::model::source_file::read(file)?.0)),
+            None => Ok(crate::model::pretrained::built_in_sha256()),
         }
     }
 

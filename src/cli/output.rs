@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use msdcam::{Error, Result};
+use crate::{Error, Result};
 
 /// Standard output.
 #[derive(Debug, Default)]

@@ -2,11 +2,11 @@
 
 use std::borrow::Borrow;
 
-use msdcam::Error;
-use msdcam::boxes::HeatBox;
-use msdcam::cam::{ExitAnswer, Finding};
-use msdcam::dataset::Item;
-use msdcam::heat::Status;
+use crate::Error;
+use crate::dataset::Item;
+use crate::explain::{ExitAnswer, Finding};
+use crate::imaging::bounding_box::HeatBox;
+use crate::imaging::heatmap::Status;
 use serde::Serialize;
 
 /// An image and what was found, or why not.

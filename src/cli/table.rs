@@ -1,7 +1,7 @@
 //! Tables for people.
 
-use msdcam::error::printable;
-use msdcam::render::page::percent;
+use crate::error::printable;
+use crate::render::sheet::percent;
 
 use super::records::ExitRecord;
 
@@ -23,7 +23,7 @@ pub fn exits(records: &[ExitRecord]) -> String {
             if map.target != record.class {
                 text += &format!("  for {}", shortened(&map.target_label));
             }
-            if map.status != msdcam::heat::Status::Ok {
+            if map.status != crate::imaging::heatmap::Status::Ok {
                 text += &format!("  {}", map.status.name());
             }
         }

@@ -1,6 +1,8 @@
 //! CIFAR-10 and CIFAR-100 in their binary form: records of one or two label bytes and the red,
 //! green and blue planes of 32 x 32 pixels (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 
+mod names;
+
 use std::fs::{File, Metadata};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -8,10 +10,8 @@ use std::time::SystemTime;
 
 use super::labelling::Labelling;
 use super::{Format, files};
-use crate::picture::Picture;
-use crate::{Error, Result, image};
-
-mod names;
+use crate::imaging::rgb_image::Picture;
+use crate::{Error, Result, imaging};
 
 pub use names::{CIFAR10, COARSE, FINE};
 
@@ -88,7 +88,7 @@ pub(super) fn is_meant(path: &Path, format: Format) -> Result<bool> {
     Ok(named
         || (fits(Kind::Ten) || fits(Kind::Hundred)) && {
             File::open(path).and_then(|f| f.take(16).read_to_end(&mut start)).map_err(unreadable)?;
-            !image::is_image(&start)
+            !imaging::is_image(&start)
         })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, Images};
-use crate::checksum::hex;
+use crate::util::sha256::hex;
 use crate::{Error, Result};
 
 impl Dataset {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub use list::paths;
 pub use stream::{InOrder, in_order};
 
-use crate::picture::Picture;
-use crate::{Error, Result, image};
+use crate::imaging::rgb_image::Picture;
+use crate::{Error, Result, imaging};
 use files::File;
 use labelling::Labelling;
 
@@ -247,7 +247,7 @@ impl Item {
     /// was listed or while it was read.
     pub fn read(&self) -> Result<Picture> {
         match &self.source {
-            Source::File(path) => image::open(path),
+            Source::File(path) => imaging::open(path),
             Source::Cifar(batch, i) => batch.read(*i),
             Source::Unusable(_, error) => Err(error.clone()),
         }

@@ -1,6 +1,6 @@
 //! Drawing on a picture: areas, other pictures, single blended pixels. What lies outside is cut off.
 
-use crate::picture::Picture;
+use crate::imaging::rgb_image::Picture;
 
 /// A colour, red, green, blue.
 pub(super) type Rgb = [u8; 3];

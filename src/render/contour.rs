@@ -1,6 +1,6 @@
 //! Contour lines of a heat map: where it has a given value, by marching squares.
 
-use crate::heat::HeatMap;
+use crate::imaging::heatmap::HeatMap;
 
 /// A straight piece of a line: two points (x, y), in pixels; pixel (0, 0) has its middle at (0, 0).
 pub type Piece = [(f32, f32); 2];

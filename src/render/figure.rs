@@ -2,11 +2,11 @@
 //! each picture whether the exit is right.
 
 use super::canvas::{Area, Rgb};
-use super::page::{
+use super::sheet::{
     CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, SMALL, WHITE, framed, percent,
 };
 use super::text::Style;
-use crate::picture::Picture;
+use crate::imaging::rgb_image::Picture;
 
 /// One image.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ fn column_names(page: &mut Picture, exits: &[usize], y: usize, left: impl Fn(usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::HEADER;
     use super::*;
+    use crate::render::sheet::HEADER;
 
     #[test]
     fn a_row_has_its_photo_then_its_exits_and_under_each_the_verdict() {

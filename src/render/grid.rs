@@ -1,11 +1,11 @@
 //! Several film strips in one picture: a row for each scale, layer or class, a column for each exit.
 
-use super::page::{
+use super::sheet::{
     CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, WHITE, caption, framed, label_bar,
     label_colours, with_lines,
 };
-use crate::image::{Filter, Region, resample};
-use crate::picture::Picture;
+use crate::imaging::rgb_image::Picture;
+use crate::imaging::{Filter, Region, resample};
 
 /// One row.
 #[derive(Debug, Clone)]
@@ -69,8 +69,8 @@ pub fn grid(photo: &Picture, seen: &Picture, rows: &[Row], options: &Options) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::HEADER;
     use super::*;
+    use crate::render::sheet::HEADER;
 
     /// Two rows of two exits, in red and in green.
     fn drawn(labels: [&str; 2]) -> Picture {

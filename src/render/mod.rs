@@ -1,21 +1,20 @@
 //! From maps to pictures. Nothing here writes a file.
 
+mod canvas;
 pub mod chart;
-pub mod colour;
+pub mod color;
 pub mod contour;
 pub mod figure;
 pub mod grid;
-pub mod lines;
-pub mod look;
+pub mod outlines;
 pub mod overlay;
-pub mod page;
+pub mod overlay_style;
 pub mod pixels;
-pub mod reason;
+pub mod placeholder;
+pub mod sheet;
 pub mod strip;
 pub mod styles;
-
-mod canvas;
 mod text;
 
-pub use colour::Colormap;
-pub use look::Look;
+pub use color::Colormap;
+pub use overlay_style::Look;

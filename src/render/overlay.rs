@@ -1,8 +1,8 @@
 //! A heat map over a photo.
 
-use super::colour::{Colormap, index};
-use crate::heat::HeatMap;
-use crate::picture::Picture;
+use super::color::{Colormap, index};
+use crate::imaging::heatmap::HeatMap;
+use crate::imaging::rgb_image::Picture;
 
 /// How much of an overlay is heat map unless told.
 pub const HEAT_ALPHA: f32 = 0.5;

@@ -1,7 +1,7 @@
 //! Pictures of pixel arrays: (3, H, W) numbers of either sign, one for each number of the input.
 
-use super::colour::{Colormap, index};
-use crate::picture::Picture;
+use super::color::{Colormap, index};
+use crate::imaging::rgb_image::Picture;
 
 /// What a picture of an array shows. Its scale ends at the 99th percentile of the magnitudes, as
 /// in the reference code of SmoothGrad (Smilkov et al. 2017): single peaks would darken the rest.

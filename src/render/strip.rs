@@ -1,12 +1,12 @@
 //! The film strip: the photo, then every exit in order, with what each says.
 
-use super::page::{
+use super::pixels::enlarged;
+use super::sheet::{
     CAPTION, Cell, GAP, HEADER, Header, MARGIN, Options, ROW_GAP, WHITE, caption, change_mark, framed,
     label_bar, label_colours, with_lines,
 };
-use super::pixels::enlarged;
-use crate::image::{Filter, Region, resample};
-use crate::picture::Picture;
+use crate::imaging::rgb_image::Picture;
+use crate::imaging::{Filter, Region, resample};
 
 /// More exits than this go to a second row: a page or a screen is not wider.
 const COLUMNS: usize = 6;

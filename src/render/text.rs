@@ -7,7 +7,7 @@ use ab_glyph::{Font, FontRef, GlyphId, Point, PxScale, ScaleFont};
 
 use super::canvas::Rgb;
 use crate::error::printable;
-use crate::picture::Picture;
+use crate::imaging::rgb_image::Picture;
 
 static REGULAR: LazyLock<FontRef> = LazyLock::new(|| {
     FontRef::try_from_slice(include_bytes!("font/DejaVuSans.subset.ttf")).expect("the bundled font is sound")

@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::format::name;
 use super::record::Record;
-use super::words::name;
 use super::{Report, json};
-use crate::heat::Status;
+use crate::imaging::heatmap::Status;
 use crate::render::Colormap;
-use crate::render::page::percent;
+use crate::render::sheet::percent;
 
 /// An image to look at.
 #[derive(Debug)]

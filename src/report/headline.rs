@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::words::{images, percent, share};
+use super::format::{images, percent, share};
 use crate::evaluation::{Evaluation, ExitEvaluation};
 
 /// A number that sums the run up.

@@ -3,6 +3,7 @@
 //! The page is templates and numbers: `page/` has the templates, [`plots`] the charts, `sections`
 //! the words and tables around them, `gallery` the images. Nothing here reads or writes a file.
 
+mod format;
 mod gallery;
 mod headline;
 mod json;
@@ -11,7 +12,6 @@ pub mod plots;
 mod record;
 mod section;
 mod sections;
-mod words;
 
 pub use gallery::{Maps, Photo, Tile};
 pub use record::{ExitRecord, Files, Record, outcomes};

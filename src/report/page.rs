@@ -4,12 +4,11 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use super::gallery::{self, Markup};
-use super::headline::{self, Figure};
+use super::format::{count, images, name, thousands};
+use super::gallery::Markup;
+use super::headline::Figure;
 use super::section::Section;
-use super::sections;
-use super::words::{count, images, name, thousands};
-use super::{Fact, Report};
+use super::{Fact, Report, gallery, headline, sections};
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 

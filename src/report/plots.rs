@@ -1,6 +1,6 @@
 //! The charts of an evaluation, by what they show.
 
-use super::words::{percent, share, thousands};
+use super::format::{percent, share, thousands};
 use crate::evaluation::{Evaluation, ExitEvaluation};
 use crate::render::chart::{Bar, Bars, Bin, Drawing, From, Lines, Matrix, Reliability, Series, Size};
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::evaluation::{ExitOutcome, Outcome};
-use crate::heat::Status;
+use crate::imaging::heatmap::Status;
 
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

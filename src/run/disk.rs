@@ -1,12 +1,13 @@
 //! Everything that a run does to the disk, so that tests can make each call fail.
 
-use std::fs::{self, File};
+use std::fs;
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use crate::files::Replacement;
+use crate::util::atomic_file::Replacement;
 use crate::{Error, Result};
 
 /// Writes a file's bytes; called once.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::cleanup::sweep;
 use super::journal::{Entry, Journal};
+use super::run::{Summary, check_others};
 use super::settings::differences;
-use super::sweep::sweep;
-use super::under_way::{Summary, check_others};
-use super::{Disk, Lock, Shard, end, names, parts};
+use super::{Disk, Lock, Shard, file_names, finalize, paths};
 use crate::{Error, Result};
 
 /// A finished shard.
@@ -30,7 +30,7 @@ struct Source {
 pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary> {
     let in_place = |folder: &Path| same(folder, out);
     if folders.iter().any(|folder| in_place(folder))
-        && let Some((_, summary)) = end::read_manifest(out, Shard::WHOLE)?
+        && let Some((_, summary)) = finalize::read_manifest(out, Shard::WHOLE)?
     {
         forget_shards(disk, out)?;
         return Ok(summary);
@@ -38,25 +38,25 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
     let sources = sources(folders)?;
     let header = sources[0].journal.header().clone();
     disk.make_folder(out)?;
-    let _lock = Lock::take(out, &out.join(parts::lock(Shard::WHOLE)))?;
+    let _lock = Lock::take(out, &out.join(paths::lock(Shard::WHOLE)))?;
     if !folders.iter().any(|folder| in_place(folder)) {
         check_others(out, Shard::WHOLE)?;
     }
-    if let Some((manifest, _)) = end::read_manifest(out, Shard::WHOLE)? {
-        end::compare(out, &manifest, &header.settings, &header.remarks)?;
+    if let Some((manifest, _)) = finalize::read_manifest(out, Shard::WHOLE)? {
+        finalize::compare(out, &manifest, &header.settings, &header.remarks)?;
     }
     sweep(disk, out, Shard::WHOLE, 0..header.images)?;
     for source in &sources {
         if !in_place(&source.folder) {
             source.link(disk, out)?;
         }
-        end::sync(disk, out, &source.journal)?;
+        finalize::sync(disk, out, &source.journal)?;
     }
     let count = |of: fn(&Journal) -> usize| sources.iter().map(|source| of(&source.journal)).sum::<usize>();
     let failed = count(Journal::failed);
     let summary = Summary { images: count(Journal::done) + failed, failed };
     let entries = || sources.iter().flat_map(|source| source.journal.entries());
-    end::write(disk, out, &header, summary, entries)?;
+    finalize::write(disk, out, &header, summary, entries)?;
     if folders.iter().any(|folder| in_place(folder)) {
         drop(sources);
         forget_shards(disk, out)?;
@@ -66,9 +66,9 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
 
 /// Removes what tells of shards from a folder that has become the whole.
 fn forget_shards(disk: &dyn Disk, folder: &Path) -> Result<()> {
-    for shard in parts::found(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
-        disk.remove(&folder.join(parts::manifest(shard)))?;
-        disk.remove(&folder.join(parts::journal(shard)))?;
+    for shard in paths::found(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
+        disk.remove(&folder.join(paths::manifest(shard)))?;
+        disk.remove(&folder.join(paths::journal(shard)))?;
     }
     Ok(())
 }
@@ -100,7 +100,7 @@ fn sources(folders: &[PathBuf]) -> Result<Vec<Source>> {
 
 /// The finished shards in a folder.
 fn in_folder(folder: &Path) -> Result<Vec<Source>> {
-    let shards = parts::found(folder)?;
+    let shards = paths::found(folder)?;
     if shards.iter().all(|&shard| shard == Shard::WHOLE) {
         let cause = if shards.is_empty() { "no shard is in it" } else { "holds a whole run, not a shard" };
         return Err(Error::refused(folder, "folder", cause));
@@ -109,7 +109,7 @@ fn in_folder(folder: &Path) -> Result<Vec<Source>> {
 }
 
 fn open(folder: &Path, shard: Shard) -> Result<Source> {
-    let path = folder.join(parts::journal(shard));
+    let path = folder.join(paths::journal(shard));
     let file = File::open(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;
     let journal = Journal::read(&path, file, |header| {
         if header.shard != shard.to_string() {
@@ -119,7 +119,7 @@ fn open(folder: &Path, shard: Shard) -> Result<Source> {
     })?;
     let (done, all) = (journal.done() + journal.failed(), shard.range(journal.header().images).len());
     let source = Source { folder: folder.into(), shard, journal };
-    if done < all || !folder.join(parts::manifest(shard)).exists() {
+    if done < all || !folder.join(paths::manifest(shard)).exists() {
         return Err(source.refused(format!("is not finished: {done} of {all} images")));
     }
     Ok(source)
@@ -149,7 +149,7 @@ impl Source {
         for entry in self.journal.entries() {
             let Entry { image, files, .. } = entry?;
             if !files.is_empty() {
-                disk.make_folder(&out.join(names::folder(image)))?;
+                disk.make_folder(&out.join(file_names::folder(image)))?;
             }
             for file in files {
                 let from = self.folder.join(&file.name);

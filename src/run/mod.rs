@@ -15,27 +15,27 @@
 //! journal-2-of-4.jsonl, manifest-2-of-4.json   a shard, until it is merged
 //! ```
 
-mod claim;
+mod acquire;
+mod cleanup;
 mod disk;
-mod end;
+mod file_names;
+mod finalize;
 mod journal;
 mod lock;
 mod merge;
-mod names;
-mod parts;
-mod reopen;
+mod paths;
+mod resume;
 mod rows;
+mod run;
 mod settings;
 mod shard;
-mod sweep;
-mod under_way;
 
-pub use claim::claim;
+pub use acquire::claim;
 pub use disk::{Disk, Fill, RealDisk};
+pub use file_names::{FlatNames, file_stem, in_set};
 pub use journal::{Entry, Written};
 pub use lock::Lock;
 pub use merge::merge;
-pub use names::{FlatNames, file_stem, in_set};
 pub use rows::{Found, rows};
+pub use run::{Opened, Plan, Run, Summary};
 pub use shard::Shard;
-pub use under_way::{Opened, Plan, Run, Summary};

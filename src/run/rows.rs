@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::journal::Journal;
 use super::settings::merged;
-use super::{Shard, parts};
+use super::{Shard, paths};
 use crate::{Error, Result};
 
 /// How far a run is, and what its manifest says or will say.
@@ -34,8 +34,8 @@ pub fn rows(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<O
         return Ok(Some(found));
     }
     let mut found = None;
-    for shard in parts::found(folder)? {
-        let path = folder.join(parts::journal(shard));
+    for shard in paths::found(folder)? {
+        let path = folder.join(paths::journal(shard));
         let file = match File::open(&path) {
             // A finished shard that has been merged has a manifest only.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -54,7 +54,7 @@ pub fn rows(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<O
 
 /// The lines of results.jsonl, if there is one.
 fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<Option<Found>> {
-    let path = folder.join(parts::RESULTS);
+    let path = folder.join(paths::RESULTS);
     let file = match File::open(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|e| Error::refused(&path, "file", e.to_string()))?,
@@ -62,16 +62,16 @@ fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<
     for (i, line) in BufReader::new(file).lines().enumerate() {
         each(&line.map_err(|e| Error::refused(&path, format!("line {}", i + 1), e.to_string()))?)?;
     }
-    let manifest = parts::read_json(&folder.join(parts::manifest(Shard::WHOLE)))?;
+    let manifest = paths::read_json(&folder.join(paths::manifest(Shard::WHOLE)))?;
     let images = manifest.as_ref().and_then(|m| m["images"].as_u64()).map(|n| n as usize);
     Ok(Some(Found { finished: manifest.is_some(), about: manifest.unwrap_or_default(), images }))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::Header;
-    use super::super::{Disk, Entry, RealDisk};
     use super::*;
+    use crate::run::journal::Header;
+    use crate::run::{Disk, Entry, RealDisk};
 
     fn read(folder: &Path) -> (Vec<String>, Option<Found>) {
         let mut lines = Vec::new();
@@ -90,7 +90,7 @@ mod tests {
         for index in [2, 1] {
             let shard = Shard::new(index, 2).unwrap();
             let header = Header::new(shard, 10, serde_json::json!({ "exits": [1] }), Value::Null);
-            let path = folder.path().join(parts::journal(shard));
+            let path = folder.path().join(paths::journal(shard));
             let mut journal = Journal::create(disk, &path, &header, shard.range(10)).unwrap();
             let last = shard.range(10).last().unwrap();
             for image in [last, last - 1] {

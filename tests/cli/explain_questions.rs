@@ -94,7 +94,7 @@ fn a_difference_of_exits_is_that_of_their_heat_maps() {
         assert!(names.contains(&format!("chelsea_32_{name}.png")), "{name} in {names:?}");
     }
     // What is not the photo's is red or blue, the more the larger the difference.
-    let open = |name: &str| msdcam::image::open(&place.path().join(name)).unwrap().rgb;
+    let open = |name: &str| msdcam::imaging::open(&place.path().join(name)).unwrap().rgb;
     let (photo, over) = (open("chelsea_32.png"), open("out/chelsea_32_exit01_cam_minus_exit03.png"));
     for (i, &v) in difference.1[..1024].iter().enumerate().filter(|(_, v)| v.abs() > 0.2) {
         let opacity = 0.75 * v.abs().sqrt();
@@ -112,7 +112,7 @@ fn a_difference_from_the_runner_up_is_the_margin_s_signed_map() {
     let found = found(&place, "--exits 2 --minus runner-up");
     let signed = golden(&file, "default/2/exit2/grad-cam.margin", 0);
     let signed: Vec<f32> = signed.iter().map(|&x| x as f32).collect();
-    let resized = msdcam::resize::bilinear(&signed, (8, 8), (32, 32));
+    let resized = msdcam::engine::bilinear::bilinear(&signed, (8, 8), (32, 32));
     let largest = resized.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
     let want: Vec<f64> = resized.iter().map(|v| f64::from(v / largest)).collect();
     close("difference", &found["difference"].1, &want, 1e-4);

@@ -1,7 +1,7 @@
 //! How `msdcam explain` draws: styles, scales, contour lines, boxes.
 
-use msdcam::image::decode;
-use msdcam::picture::Picture;
+use msdcam::imaging::decode;
+use msdcam::imaging::rgb_image::Picture;
 use serde_json::{Value, json};
 
 use crate::program::{Place, repository};
@@ -218,7 +218,7 @@ fn photos_of_one_pixel_and_of_one_row_have_boxes_inside_and_every_style_draws_th
     let place = Place::new();
     for (name, width, height) in [("one.png", 1, 1), ("wide.png", 700, 1), ("tall.png", 2, 900)] {
         let rgb = (0..width * height * 3).map(|i| (i * 37 % 251) as u8).collect();
-        place.write(name, &msdcam::image::encode_png(&Picture::new(width, height, rgb)));
+        place.write(name, &msdcam::imaging::encode_png(&Picture::new(width, height, rgb)));
         explain(&place, &format!("{name} -o out --boxes 15% --contours --exits 1,10 --size 64"));
         for exit in exits(&place, "out") {
             let found = &exit["box"];

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use msdcam::picture::Picture;
+use msdcam::imaging::rgb_image::Picture;
 use msdcam::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors};
 

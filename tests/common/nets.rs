@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{Heat, Op, ReluRule, WeightedSum};
-use msdcam::graph::{Graph, NodeId};
-use msdcam::msdnet::checkpoint::Checkpoint;
-use msdcam::msdnet::{Config, Network};
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
+use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::model::msdnet::{Config, Network};
+use msdcam::model::pytorch::Checkpoint;
 use msdcam::{Error, Shape, Tensor};
 
 use super::golden::{Golden, repository};
@@ -74,7 +74,7 @@ pub struct ExitNodes {
 pub fn cam_graph(network: &Network) -> (Graph, Vec<ExitNodes>) {
     let mut graph = network.graph.clone();
     let image = graph.shape(network.input);
-    let mut push = |stage: usize, exit: &msdcam::msdnet::Exit| {
+    let mut push = |stage: usize, exit: &msdcam::model::msdnet::Exit| {
         graph.set_stage(stage);
         let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;

@@ -1,9 +1,9 @@
 //! The specification: every op in f64, in plain loops that read like its formula; graphs and
 //! plans run with it. No speed, no tricks, nothing shared with `src` but the ops' parameters.
 
-use msdcam::graph::ops::{BatchNorm, Heat, Op, PooledConv2dGrad, ReluRule, Window};
-use msdcam::graph::plan::{Plan, Slot, Space};
-use msdcam::graph::{Graph, NodeId, Param, ParamId};
+use msdcam::engine::graph::ops::{BatchNorm, Heat, Op, PooledConv2dGrad, ReluRule, Window};
+use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
+use msdcam::engine::plan::{Plan, Slot, Space};
 use msdcam::{Shape, Tensor};
 
 /// Every node's value for one image; `inputs` in the order of the graph's input nodes.

@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use msdcam::Tensor;
-use msdcam::cpu::{Cpu, Isa};
-use msdcam::cuda::{Cuda, Tiling};
-use msdcam::device::Device;
-use msdcam::graph::passes::Passes;
-use msdcam::graph::plan::{Order, Plan, Slot};
-use msdcam::graph::{Graph, NodeId};
+use msdcam::engine::cpu::{Cpu, Isa};
+use msdcam::engine::cuda::{Cuda, Tiling};
+use msdcam::engine::device::Device;
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::engine::plan::{Order, Plan, Slot};
 
 use super::close::assert_same_bits;
 use super::gpu;
@@ -37,7 +37,7 @@ pub fn cpu(threads: usize, isa: Isa) -> Device {
     Device::Cpu(Cpu::with_isa(threads, isa).unwrap())
 }
 
-/// `outputs` of `graph` for a batch of `inputs`, one tensor an [`msdcam::graph::Op::Input`].
+/// `outputs` of `graph` for a batch of `inputs`, one tensor an [`msdcam::engine::graph::Op::Input`].
 pub fn run(
     device: &Device,
     graph: &Graph,

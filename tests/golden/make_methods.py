@@ -131,7 +131,7 @@ def check_minimum_is_zero(model, image, tap):
 
 
 class Normal:
-    """The noise of `src/cam/noise.rs`: SplitMix64, then Box and Muller."""
+    """The noise of `src/util/rng.rs`: SplitMix64, then Box and Muller."""
 
     def __init__(self, seed):
         self.state, self.spare = seed, None

@@ -1,6 +1,6 @@
 """MSD-Net in PyTorch, in the two published layouts: for the golden answers, the peers and training.
 
-`Config` has the fields of `src/msdnet/config.rs`. `MSDNet(config)` has the tensor names of the
+`Config` has the fields of `src/model/msdnet/config.rs`. `MSDNet(config)` has the tensor names of the
 port that `config.layout` names, so that its checkpoints load with `load_state_dict`:
 
     subnets   the Grad-CAM article's port: `subnets.*`, biased convolutions

@@ -4,10 +4,10 @@ use crate::common::close::{Tolerance, assert_close, assert_same_bits};
 use crate::common::gpu::on_gpu;
 use crate::{PARITY, device, examine, map_methods, maps_study, network};
 use msdcam::Tensor;
-use msdcam::cam::{
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::explain::{
     Examiner, Explainer, Integration, MapMethod, Method, Noise, Question, Score, Smoothing, Study, Target,
 };
-use msdcam::device::{Device, DeviceChoice};
 
 #[test]
 fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {

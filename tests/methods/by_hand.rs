@@ -3,10 +3,10 @@
 use crate::common::close::{Tolerance, assert_close};
 use crate::common::nets::golden_network;
 use crate::{device, examine, maps_study};
-use msdcam::cam::{MapMethod, Study, Target};
-use msdcam::graph::Graph;
-use msdcam::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
-use msdcam::msdnet::{Exit, Network};
+use msdcam::engine::graph::Graph;
+use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
+use msdcam::explain::{MapMethod, Study, Target};
+use msdcam::model::msdnet::{Exit, Network};
 use msdcam::{Shape, Tensor};
 
 /// A network whose one head pools a tap of 2 x 2 and reads it by one linear layer.

@@ -15,9 +15,10 @@ use common::golden::Golden;
 use common::nets::golden_network;
 use common::run;
 use msdcam::Tensor;
-use msdcam::cam::{Examiner, Finding, MapMethod, PixelMethod, Study};
-use msdcam::device::Device;
-use msdcam::msdnet::{Network, built_in_weights, load};
+use msdcam::engine::device::Device;
+use msdcam::explain::{Examiner, Finding, MapMethod, PixelMethod, Study};
+use msdcam::model::msdnet::{Network, load};
+use msdcam::model::pretrained::built_in_weights;
 
 /// What the two tools' f64 answers and our f32 ones may differ by, as a share of the largest number.
 pub const PARITY: Tolerance = Tolerance(1e-4);

@@ -8,10 +8,10 @@ use crate::{
     pixels_study,
 };
 use msdcam::Tensor;
-use msdcam::cam::{
+use msdcam::explain::{
     Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Study, Taps, reaching_taps,
 };
-use msdcam::heat::Status;
+use msdcam::imaging::heatmap::Status;
 
 #[test]
 fn every_map_is_pytorch_grad_cam_s_at_every_exit_and_tap() {

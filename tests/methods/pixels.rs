@@ -3,9 +3,9 @@
 use crate::common::close::{Tolerance, assert_close};
 use crate::{device, examine, network, pixels_study};
 use msdcam::Tensor;
-use msdcam::cam::{Integration, Noise, PixelMethod, Score, Study, Target};
-use msdcam::graph::grad::gradients;
-use msdcam::graph::ops::{Op, ReluRule};
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{Op, ReluRule};
+use msdcam::explain::{Integration, Noise, PixelMethod, Score, Study, Target};
 
 #[test]
 fn every_relu_before_the_score_takes_part_in_guided_backpropagation() {
@@ -14,8 +14,9 @@ fn every_relu_before_the_score_takes_part_in_guided_backpropagation() {
         for exit in &network.exits {
             let mut graph = network.graph.clone();
             let needed = graph.ancestors(&[exit.logits]);
-            let is_relu =
-                |(node, needed): (&msdcam::graph::Node, &bool)| *needed && matches!(node.op, Op::Relu);
+            let is_relu = |(node, needed): (&msdcam::engine::graph::Node, &bool)| {
+                *needed && matches!(node.op, Op::Relu)
+            };
             let relus = graph.nodes().iter().zip(&needed).filter(|&pair| is_relu(pair)).count();
             let seed = graph.push(Op::Input(graph.shape(exit.logits)), &[]).unwrap();
             let before = graph.nodes().len();

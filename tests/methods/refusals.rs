@@ -2,10 +2,10 @@
 
 use crate::common::nets::golden_network;
 use crate::{device, examine, map_methods, maps_study, network, pixels_study};
-use msdcam::cam::{Examiner, Fusion, MapMethod, Method, Noise, PixelMethod, Score, Study, Taps, Target};
-use msdcam::graph::ops::Linear;
-use msdcam::heat::Status;
-use msdcam::msdnet::Network;
+use msdcam::engine::graph::ops::Linear;
+use msdcam::explain::{Examiner, Fusion, MapMethod, Method, Noise, PixelMethod, Score, Study, Taps, Target};
+use msdcam::imaging::heatmap::Status;
+use msdcam::model::msdnet::Network;
 
 #[test]
 fn maps_of_an_exit_with_only_evidence_against_its_class_are_empty_never_nan() {

@@ -2,7 +2,7 @@
 
 use crate::common::close::{Tolerance, assert_close, assert_same_bits};
 use crate::{device, examine, maps_study, network};
-use msdcam::cam::{Examiner, MapMethod, Score, Study, Target, difference};
+use msdcam::explain::{Examiner, MapMethod, Score, Study, Target, difference};
 
 #[test]
 fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {

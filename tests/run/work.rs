@@ -1,13 +1,14 @@
 //! A job over a small set, and a disk on which each call can fail.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use msdcam::run::{self, Disk, Entry, Fill, Opened, Plan, RealDisk, Run, Shard, Summary};
-use msdcam::{Error, Result};
+use msdcam::run::{Disk, Entry, Fill, Opened, Plan, RealDisk, Run, Shard, Summary};
+use msdcam::{Error, Result, run};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tempfile::TempDir;

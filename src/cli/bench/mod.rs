@@ -1,18 +1,18 @@
 //! `msdcam bench`: how long each exit takes on this device.
 
+mod picture;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::Result;
+use crate::engine::cuda::Variant;
+use crate::engine::device::Device;
+use crate::engine::plan::Order;
+use crate::explain::{Explainer, Question};
+use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msdcam::Result;
-use msdcam::cam::{Explainer, Question};
-use msdcam::cuda::Variant;
-use msdcam::device::Device;
-use msdcam::files;
-use msdcam::graph::plan::Order;
 use serde::Serialize;
-
-mod picture;
 
 use super::model::{Model, ModelArgs};
 use super::output::Output;
@@ -103,7 +103,7 @@ struct Latency {
 /// Measures and prints a table or JSON.
 pub fn run(args: Args) -> Result<()> {
     if args.picture.is_some() && args.exits == Exits::All {
-        return Err(msdcam::Error::usage("--picture draws each exit: --exits all times none of them"));
+        return Err(crate::Error::usage("--picture draws each exit: --exits all times none of them"));
     }
     let model = match &args.variant {
         Some(variant) => args.model.load_variant(&Timings::default(), variant)?,
@@ -142,11 +142,11 @@ pub fn run(args: Args) -> Result<()> {
     let all_exits = times.next().expect("all exits together come last");
     let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
-        files::write_atomically(file, picture::draw(&report, &title_of(&model.device)).as_bytes())?;
+        atomic_file::write_atomically(file, picture::draw(&report, &title_of(&model.device)).as_bytes())?;
     }
     let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
     if let Some(Some(file)) = &args.json {
-        files::write_atomically(file, json().as_bytes())?;
+        atomic_file::write_atomically(file, json().as_bytes())?;
     }
     let text = if args.json == Some(None) { json() } else { report.table(&model.device.description()) };
     Output::default().print(&text)

@@ -1,6 +1,6 @@
 //! The picture of a benchmark: latency against exit.
 
-use msdcam::render::chart::{From, Lines, Series, Size};
+use crate::render::chart::{From, Lines, Series, Size};
 
 use super::{Latency, Report, Times};
 

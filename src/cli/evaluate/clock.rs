@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use msdcam::Result;
-use msdcam::cam::Explainer;
-use msdcam::evaluation::Milliseconds;
+use crate::Result;
+use crate::evaluation::Milliseconds;
+use crate::explain::Explainer;
 
 /// Rounds of measuring; the median counts.
 const ROUNDS: usize = 7;

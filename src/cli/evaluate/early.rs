@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use msdcam::cam::Explainer;
-use msdcam::dataset::Dataset;
-use msdcam::evaluation::{Accuracy, Outcome, Thresholds, Walk};
-use msdcam::{Error, Result};
+use crate::dataset::Dataset;
+use crate::evaluation::{Accuracy, Outcome, Thresholds, Walk};
+use crate::explain::Explainer;
+use crate::{Error, Result};
 use serde::Serialize;
 
-use super::pass::{self, Passed};
+use super::pass;
+use super::pass::Passed;
 use crate::cli::classify::probability;
 use crate::cli::images;
 use crate::cli::model::Model;

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use msdcam::Result;
-use msdcam::dataset::Dataset;
-use msdcam::evaluation::{Outcome, csv_field, dynamic_txt, hardness_csv};
-use msdcam::files::{remove_old, write_atomically};
+use crate::Result;
+use crate::dataset::Dataset;
+use crate::evaluation::{Outcome, csv_field, dynamic_txt, hardness_csv};
+use crate::util::atomic_file::{remove_old, write_atomically};
 use serde_json::json;
 
 use super::Report;

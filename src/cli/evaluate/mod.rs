@@ -8,21 +8,22 @@ mod table;
 
 use std::path::PathBuf;
 
+use crate::dataset::Dataset;
+use crate::engine::plan::Order;
+use crate::evaluation::{Evaluation, list_line};
+use crate::explain::{Explainer, Question, class_of};
+use crate::util::atomic_file::make_folder;
+use crate::{Error, Result};
 use early::{EarlyExit, Rule};
-use msdcam::cam::{Explainer, Question, class_of};
-use msdcam::dataset::Dataset;
-use msdcam::evaluation::{Evaluation, list_line};
-use msdcam::files::make_folder;
-use msdcam::graph::plan::Order;
-use msdcam::{Error, Result};
 use pass::Passed;
 use serde::Serialize;
 
 use super::data::DataArgs;
+use super::exit_status::Outcome;
+use super::exits::Exits;
 use super::model::{Model, ModelArgs};
-use super::outcome::Outcome;
-use super::output::{self, Output};
-use super::select::Exits;
+use super::output;
+use super::output::Output;
 use super::timings::Timings;
 
 /// Evaluate every exit on a data set: accuracy, calibration, hardness, budgets
@@ -179,7 +180,7 @@ fn print_list(args: &Args, dataset: &Dataset, passed: &Passed, class: Option<usi
         let classes = dataset.classes().unwrap_or_default();
         let line = match args.json {
             true => files::hardness_json(&id, outcome, classes).to_string(),
-            false => msdcam::error::printable(&list_line(&id, outcome, classes)),
+            false => crate::error::printable(&list_line(&id, outcome, classes)),
         };
         output.print(&(line + "\n"))?;
         if output.is_closed() {

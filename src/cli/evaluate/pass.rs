@@ -1,16 +1,16 @@
 //! Every image through the network once, every exit answering.
 
-use msdcam::cam::{ExitAnswer, Explainer};
-use msdcam::dataset::{Dataset, Item};
-use msdcam::evaluation::{ExitOutcome, Outcome};
-use msdcam::{Error, Result};
+use crate::dataset::{Dataset, Item};
+use crate::evaluation::{ExitOutcome, Outcome};
+use crate::explain::{ExitAnswer, Explainer};
+use crate::{Error, Result};
 
 use super::report_failure;
-use crate::cli::images::{self, Group};
+use crate::cli::exit_status::Tally;
+use crate::cli::images::Group;
 use crate::cli::model::Model;
-use crate::cli::outcome::Tally;
-use crate::cli::output;
 use crate::cli::timings::{Stage, Timings};
+use crate::cli::{images, output};
 
 /// What the exits said about all images.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use msdcam::error::printable;
-use msdcam::evaluation::{Budget, Budgeted, ExitEvaluation, Hardness};
+use crate::error::printable;
+use crate::evaluation::{Budget, Budgeted, ExitEvaluation, Hardness};
 
 use super::early::EarlyExit;
 use super::{EvalMode, Report};

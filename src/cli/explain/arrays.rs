@@ -20,11 +20,12 @@
 //! `difference.fused.layer-cam`), and with several taps those of the taps, since taps differ in size
 //! (`cam.layer-cam.scale2`).
 
-use msdcam::cam::{Finding, MethodMap};
-use msdcam::npz::{self, Array, Values};
+use crate::explain::{Finding, MethodMap};
+use crate::util::npz;
+use crate::util::npz::{Array, Values};
 
+use super::layer_view::{Findings, View};
 use super::layers::{Kind, Layer};
-use super::view::{Findings, View};
 
 /// A key, dimensions and numbers.
 struct Named {

@@ -1,6 +1,6 @@
 //! The names of the article's pictures: `dog_100_5_cam.jpg` is image 100 at exit 5, explained as a dog.
 
-use msdcam::run::file_stem;
+use crate::run::file_stem;
 
 /// The name of the picture `what`, such as `_5_cam`, about the class `label`; the names of the
 /// image's other files begin with `stem`. In a data set, whose images have folders, the image's

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use msdcam::files::{Replacement, write_atomically};
-use msdcam::run::{self, Disk, Lock, RealDisk, Written};
-use msdcam::{Error, Result};
+use crate::run::{Disk, Lock, RealDisk, Written};
+use crate::util::atomic_file::{Replacement, write_atomically};
+use crate::{Error, Result, run};
 
-use crate::cli::outcome::Tally;
+use crate::cli::exit_status::Tally;
 
 /// One image a line.
 const RESULTS: &str = "results.jsonl";

@@ -1,11 +1,11 @@
 //! What a run shows of each exit: one layer for each method, tap and class, and its names in files,
 //! arrays and headlines.
 
-use msdcam::cam::{MapMethod, Score, Smoothing, Study, Target};
-use msdcam::msdnet::Network;
-use msdcam::{Error, Result};
+use crate::explain::{MapMethod, Score, Smoothing, Study, Target};
+use crate::model::msdnet::Network;
+use crate::{Error, Result};
 
-use super::minus::Minus;
+use super::difference::Minus;
 
 /// Where in a finding a layer's numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,52 +1,53 @@
 //! `msdcam explain`: where each exit looks, in pictures and numbers.
 //!
-//! Images become findings ([`crate::cli::ask`]), findings become layers ([`layers`]: one for each
+//! Images become findings ([`super::ask`]), findings become layers ([`layers`]: one for each
 //! method, tap and class), and each layer becomes files ([`draw`]: pictures by [`paint`] and [`strips`],
 //! numbers by [`arrays`]) and records
 //! ([`report`]). An image's label, where one is known, is [`Photo::label`]: `--class label` asks for
 //! it, and an image without one fails alone.
 //!
-//! [`Photo::label`]: crate::cli::images::Photo
+//! [`Photo::label`]: super::images::Photo
 
 mod arrays;
 mod article;
-mod choosing;
-mod draw;
-mod drawer;
+mod artifacts;
+mod difference;
 mod folder;
+mod layer_view;
 mod layers;
-mod look;
-mod minus;
-mod paint;
-mod report;
-mod run;
+mod picture;
+mod pipeline;
+mod record;
+mod selected;
+mod sheets;
+mod sink;
 mod statuses;
-mod store;
-mod strips;
-mod view;
+mod style_args;
+mod writer;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use draw::Style;
+use crate::dataset::Dataset;
+use crate::explain::{PixelMethod, Smoothing, Study};
+use crate::render::styles;
+use crate::run::Summary;
+use crate::{Error, Result};
+use artifacts::Style;
+use difference::Minus;
 use layers::Layers;
-use look::LookArgs;
-use minus::Minus;
-use msdcam::cam::{PixelMethod, Smoothing, Study};
-use msdcam::dataset::Dataset;
-use msdcam::render::styles;
-use msdcam::run::Summary;
-use msdcam::{Error, Result};
-use run::{Done, Ended, Setting, all_images};
-use store::End;
+use pipeline::{Done, Ended, Setting, all_images};
+use sink::End;
+use style_args::LookArgs;
 
 use super::data::DataArgs;
+use super::exit_status::Outcome;
+use super::exits::Exits;
+use super::method_args::StudyArgs;
 use super::model::{Model, ModelArgs};
-use super::outcome::Outcome;
-use super::output::{self, Output};
+use super::output;
+use super::output::Output;
 use super::run::{Chooser, RunArgs, told};
-use super::select::Exits;
-use super::study::StudyArgs;
 use super::timings::Timings;
 
 /// Show where each exit looks: a heat map for every exit, drawn over the photo

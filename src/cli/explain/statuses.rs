@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use msdcam::heat::Status;
+use crate::imaging::heatmap::Status;
 
-use super::draw::Drawing;
+use super::artifacts::Drawing;
 
 /// Counts of a run's maps.
 #[derive(Debug, Default)]

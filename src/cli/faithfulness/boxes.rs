@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use msdcam::{Error, Result};
+use crate::{Error, Result};
 use serde::Deserialize;
 
 /// Each image's boxes, by its name.

@@ -1,7 +1,7 @@
 //! The charts of a run.
 
-use msdcam::cam::metrics::{MeanCurve, Summary};
-use msdcam::render::chart::{Drawing, From, Lines, Series, Size};
+use crate::faithfulness::{MeanCurve, Summary};
+use crate::render::chart::{Drawing, From, Lines, Series, Size};
 
 use super::report::Report;
 
@@ -84,7 +84,7 @@ fn curves(row: &Summary) -> Vec<Line> {
 }
 
 fn road(row: &Summary) -> Vec<Line> {
-    let line = |what: &str, of: fn(&msdcam::cam::metrics::RoadMean) -> f64| -> Line {
+    let line = |what: &str, of: fn(&crate::faithfulness::RoadMean) -> f64| -> Line {
         let mut points: Vec<(f64, f64)> = row.road_curve.iter().map(|p| (p.percentile, of(p))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         (format!("{}, {what}", row.method), points)

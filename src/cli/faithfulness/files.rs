@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use msdcam::cam::metrics::{Similarity, Summary};
-use msdcam::files::{make_folder, remove_old, write_atomically};
-use msdcam::image::encode_png;
-use msdcam::render::chart::{Drawing, Theme};
-use msdcam::{Error, Result};
+use crate::faithfulness::{Similarity, Summary};
+use crate::imaging::encode_png;
+use crate::render::chart::{Drawing, Theme};
+use crate::util::atomic_file::{make_folder, remove_old, write_atomically};
+use crate::{Error, Result};
 
 use super::charts;
 use super::report::Report;

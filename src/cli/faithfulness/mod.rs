@@ -12,17 +12,18 @@ mod table;
 
 use std::path::PathBuf;
 
-use msdcam::cam::Method;
-use msdcam::{Error, Result};
+use crate::explain::Method;
+use crate::{Error, Result};
 use objects::ObjectArgs;
 use report::Report;
 use settings::SettingArgs;
 
 use super::data::DataArgs;
+use super::exit_status::Outcome;
+use super::exits::Exits;
 use super::model::ModelArgs;
-use super::outcome::Outcome;
-use super::output::{self, Output};
-use super::select::Exits;
+use super::output;
+use super::output::Output;
 use super::timings::Timings;
 
 /// Measure how faithful heat maps are: does the network need what they show?

@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use msdcam::cam::metrics::{Assessment, Pointing, energy_pointing, pointing_game};
-use msdcam::dataset::Item;
-use msdcam::error::printable;
-use msdcam::picture::Picture;
-use msdcam::{Error, Result, image};
+use crate::dataset::Item;
+use crate::error::printable;
+use crate::faithfulness::{Assessment, Pointing, energy_pointing, pointing};
+use crate::imaging::rgb_image::Picture;
+use crate::{Error, Result, imaging};
 use serde_json::{Value, json};
 
-use super::boxes::{self, Boxes};
+use super::boxes;
+use super::boxes::Boxes;
 use crate::cli::images::Photo;
 use crate::cli::model::Model;
 
@@ -63,7 +64,7 @@ impl ObjectArgs {
             (None, None) => return Ok(None),
         };
         let side = model.input();
-        let proportion = pointing_game::TOLERANCE_AT_224 * side as f64 / 224.0;
+        let proportion = pointing::TOLERANCE_AT_224 * side as f64 / 224.0;
         Ok(Some(Objects { place, side, tolerance: self.tolerance.unwrap_or(proportion) }))
     }
 }
@@ -93,7 +94,7 @@ impl Objects {
             let object = self.object(item, photo, mask.as_ref(), assessment.target);
             let map = &assessment.saliency.heat.values;
             let pointing = object.iter().any(|on| *on).then(|| Pointing {
-                hit: pointing_game::hits(map, &object, self.side, self.tolerance),
+                hit: pointing::hits(map, &object, self.side, self.tolerance),
                 // A measured map is nowhere negative and somewhere positive.
                 energy: energy_pointing::energy(map, &object).unwrap_or(0.0),
                 object_share: energy_pointing::object_share(&object),
@@ -161,7 +162,7 @@ fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<Picture>> {
     if !path.exists() {
         return Ok(None);
     }
-    let mask = image::open(&path)?;
+    let mask = imaging::open(&path)?;
     if (mask.width, mask.height) != (photo.width, photo.height) {
         let (w, h) = (mask.width, mask.height);
         let cause = format!("{w} x {h} pixels, the image has {} x {}", photo.width, photo.height);

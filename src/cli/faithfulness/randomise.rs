@@ -1,9 +1,9 @@
 //! The cascading randomisation check of `--randomise`.
 
+use crate::Result;
+use crate::explain::Study;
+use crate::faithfulness::{Cascade, Settings, Similarity};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msdcam::Result;
-use msdcam::cam::Study;
-use msdcam::cam::metrics::{Cascade, Settings, Similarity};
 
 use super::Args;
 use super::run::Measured;

@@ -1,7 +1,7 @@
 //! Everything that was measured, with what it depends on.
 
-use msdcam::cam::Study;
-use msdcam::cam::metrics::{Settings, Similarity, Summary};
+use crate::explain::Study;
+use crate::faithfulness::{Settings, Similarity, Summary};
 use serde::Serialize;
 
 use super::Args;

@@ -1,15 +1,15 @@
 //! Every image measured, in groups, with constant memory.
 
-use msdcam::cam::Study;
-use msdcam::cam::metrics::{self, Assessment, Assessor, Pointing, Settings};
-use msdcam::dataset::Dataset;
-use msdcam::{Error, Result};
+use crate::dataset::Dataset;
+use crate::explain::Study;
+use crate::faithfulness::{Assessment, Assessor, Pointing, Settings};
+use crate::{Error, Result, faithfulness};
 
 use super::objects::Objects;
 use super::{Args, report_failure};
+use crate::cli::exit_status::Tally;
 use crate::cli::images;
 use crate::cli::model::Model;
-use crate::cli::outcome::Tally;
 use crate::cli::timings::Timings;
 
 /// What was measured.
@@ -17,7 +17,7 @@ pub struct Measured {
     /// How many images could be used.
     pub tally: Tally,
     /// For each exit and method in turn, its numbers.
-    pub rows: Vec<(usize, &'static str, metrics::Tally)>,
+    pub rows: Vec<(usize, &'static str, faithfulness::Tally)>,
     /// The first images, for the randomisation check: their inputs and, where they are to be
     /// explained, their labels.
     pub sample: (Vec<f32>, Vec<usize>),
@@ -92,7 +92,7 @@ impl Measured {
     /// Adds an image, and how its maps point.
     fn add(&mut self, assessments: &[Assessment], points: &[Option<Option<Pointing>>]) {
         if self.rows.is_empty() {
-            let row = |a: &Assessment| (a.exit, a.method.name(), metrics::Tally::default());
+            let row = |a: &Assessment| (a.exit, a.method.name(), faithfulness::Tally::default());
             self.rows = assessments.iter().map(row).collect();
         }
         for (((_, _, tally), assessment), pointing) in self.rows.iter_mut().zip(assessments).zip(points) {

@@ -1,14 +1,14 @@
 //! The settings that the numbers depend on.
 
-use msdcam::cam::metrics::overlap::BRIGHT;
-use msdcam::cam::metrics::{Baseline, CurveSettings, RoadSettings, Settings, Ties};
-use msdcam::cam::{Score, Study, Target};
-use msdcam::{Error, Result};
+use crate::explain::{Score, Study, Target};
+use crate::faithfulness::overlap::BRIGHT;
+use crate::faithfulness::{Baseline, CurveSettings, RoadSettings, Settings, Ties};
+use crate::{Error, Result};
 use serde_json::{Value, json};
 
 use super::Args;
+use crate::cli::method_args::bytes;
 use crate::cli::model::Model;
-use crate::cli::study::bytes;
 
 /// How the metrics are made.
 #[derive(Debug, Clone, clap::Args)]

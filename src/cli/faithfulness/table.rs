@@ -1,6 +1,6 @@
 //! The numbers as tables for people.
 
-use msdcam::cam::metrics::{Similarity, Summary};
+use crate::faithfulness::{Similarity, Summary};
 
 use super::report::Report;
 

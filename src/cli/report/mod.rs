@@ -5,15 +5,17 @@ pub(super) mod tiles;
 
 use std::path::{Path, PathBuf};
 
-use msdcam::error::printable;
-use msdcam::image::encode_png;
-use msdcam::render::Colormap;
-use msdcam::render::chart::Theme;
-use msdcam::report::{Report, plots};
-use msdcam::{Result, files};
+use crate::Result;
+use crate::error::printable;
+use crate::imaging::encode_png;
+use crate::render::Colormap;
+use crate::render::chart::Theme;
+use crate::report::{Report, plots};
+use crate::util::atomic_file;
 use run::Run;
 
-use super::output::{self, Output};
+use super::output;
+use super::output::Output;
 
 /// Make a page of a run: charts, and a gallery of where each exit looks
 ///
@@ -64,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     make_folder(folder)?;
     let page = folder.join("report.html");
-    files::write_atomically(&page, report.html().as_bytes())?;
+    atomic_file::write_atomically(&page, report.html().as_bytes())?;
     let mut text = format!("{}\n", printable(&page.to_string_lossy()));
     if let Some(evaluation) = evaluation.filter(|_| !args.no_plots) {
         let plots = write_plots(&folder.join("plots"), plots::all(evaluation))?;
@@ -78,13 +80,13 @@ fn write_plots(folder: &Path, plots: Vec<plots::Plot>) -> Result<usize> {
     make_folder(folder)?;
     for plot in &plots {
         let file = |ending: &str| folder.join(format!("{}.{ending}", plot.name));
-        files::write_atomically(&file("svg"), plot.drawing.svg().as_bytes())?;
+        atomic_file::write_atomically(&file("svg"), plot.drawing.svg().as_bytes())?;
         let picture = plot.drawing.picture(Theme::Light, 2.0);
-        files::write_atomically(&file("png"), &encode_png(&picture))?;
+        atomic_file::write_atomically(&file("png"), &encode_png(&picture))?;
     }
     Ok(plots.len())
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| msdcam::Error::write(folder, e))
+    std::fs::create_dir_all(folder).map_err(|e| crate::Error::write(folder, e))
 }

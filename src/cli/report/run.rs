@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use msdcam::evaluation::{Evaluation, Outcome};
-use msdcam::render::Colormap;
-use msdcam::report::{Fact, Record, outcomes};
-use msdcam::run::{Found, rows};
-use msdcam::{Error, Result};
+use crate::evaluation::{Evaluation, Outcome};
+use crate::render::Colormap;
+use crate::report::{Fact, Record, outcomes};
+use crate::run::{Found, rows};
+use crate::{Error, Result};
 use serde_json::Value;
 
 /// A run that has been read, but for its images.
@@ -232,7 +232,7 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
     let about = Value::Object(about.collect());
     let evaluation: Evaluation = serde_json::from_value(value).map_err(|e| refused("JSON", e.to_string()))?;
     let classes = evaluation.classes.len();
-    let sound = |exit: &msdcam::evaluation::ExitEvaluation| {
+    let sound = |exit: &crate::evaluation::ExitEvaluation| {
         exit.classes.len() == classes
             && exit.confusion.len() == classes
             && exit.confusion.iter().all(|row| row.len() == classes)

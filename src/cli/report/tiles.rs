@@ -2,11 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use msdcam::npz::{Archive, Floats};
-use msdcam::picture::Picture;
-use msdcam::render::strip;
-use msdcam::report::{Maps, Photo, Record, Tile};
-use msdcam::{Error, Result, image, parallel};
+use crate::imaging::rgb_image::Picture;
+use crate::render::strip;
+use crate::report::{Maps, Photo, Record, Tile};
+use crate::util::npz::{Archive, Floats};
+use crate::util::parallel;
+use crate::{Error, Result, imaging};
 
 /// Images to show, and why some have no photo or no maps.
 #[derive(Debug)]
@@ -52,14 +53,14 @@ fn below(folder: &Path, name: &str) -> Result<PathBuf> {
 /// The photo, out of the film strip.
 pub fn photo(folder: &Path, record: &Record) -> Result<Option<Picture>> {
     let Some(strip) = &record.files.strip else { return Ok(None) };
-    let picture = image::open(&below(folder, strip)?)?;
+    let picture = imaging::open(&below(folder, strip)?)?;
     Ok(strip::photo(&picture, record.exits.len()))
 }
 
 fn encoded(photo: &Picture) -> Photo {
     /// A sixth of PNG's size, and no difference to be seen where it is small.
     const QUALITY: u8 = 85;
-    Photo { mime: "image/jpeg", bytes: image::encode_jpeg(photo, QUALITY) }
+    Photo { mime: "image/jpeg", bytes: imaging::encode_jpeg(photo, QUALITY) }
 }
 
 /// The maps, exits first; with several methods or layers the first one's.

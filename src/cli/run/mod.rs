@@ -1,4 +1,4 @@
-//! Runs over data sets: what [`msdcam::run`] needs to know from the command line.
+//! Runs over data sets: what [`crate::run`] needs to know from the command line.
 
 mod interrupt;
 mod selection;
@@ -7,11 +7,11 @@ mod shard;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::Result;
+use crate::dataset::Dataset;
+use crate::error::printable;
+use crate::run::{Opened, Plan, RealDisk, Run, Shard, Summary};
 pub use interrupt::Interrupt;
-use msdcam::Result;
-use msdcam::dataset::Dataset;
-use msdcam::error::printable;
-use msdcam::run::{Opened, Plan, RealDisk, Run, Shard, Summary};
 pub use selection::{Chooser, Selection};
 use serde_json::{Value, json};
 use shard::ShardArg;

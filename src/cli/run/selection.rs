@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use msdcam::cam::class_of;
-use msdcam::evaluation::Outcome;
-use msdcam::{Error, Result};
+use crate::evaluation::Outcome;
+use crate::explain::class_of;
+use crate::{Error, Result};
 
 /// Alternatives, each of terms that must all hold: `wrong@1 right@10 | hardness=0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Chooser<'_> {
 
 #[cfg(test)]
 mod tests {
-    use msdcam::evaluation::ExitOutcome;
+    use crate::evaluation::ExitOutcome;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use msdcam::run::Shard;
-use msdcam::{Error, Result};
+use crate::run::Shard;
+use crate::{Error, Result};
 
 /// `2/4`, `auto` or `auto/4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::axis::{Axis, number};
 use super::drawing::{Anchor, Drawing, Ink, SMALL, Shape};
-use super::frame::{self, Room, Size};
+use super::frame;
+use super::frame::{Room, Size};
 use crate::render::text::Style;
 
 /// One bar of [`Bars`].
@@ -95,7 +96,7 @@ mod tests {
 
     fn heights(bars: &[Bar]) -> Vec<f64> {
         let drawing = Bars { title: "T", x: "x", y: "y", bars }.draw(Size::FILE);
-        let height = |mark: &super::super::drawing::Mark| match mark.shape {
+        let height = |mark: &crate::render::chart::drawing::Mark| match mark.shape {
             Shape::Rect { height, .. } => Some(height),
             _ => None,
         };

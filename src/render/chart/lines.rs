@@ -2,7 +2,8 @@
 
 use super::axis::{Axis, number};
 use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
-use super::frame::{self, Room, Size};
+use super::frame;
+use super::frame::{Room, Size};
 use crate::render::text::Style;
 
 /// One line of [`Lines`].

@@ -1,7 +1,8 @@
 //! A table of numbers as shades: confusion, or a class by an exit.
 
 use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
-use super::frame::{self, Size};
+use super::frame;
+use super::frame::Size;
 use crate::render::text::Style;
 
 /// A table of numbers as shades.

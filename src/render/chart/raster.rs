@@ -3,7 +3,7 @@
 use ab_glyph_rasterizer::{Rasterizer, point};
 
 use super::drawing::{Anchor, Drawing, Ink, Mark, Point, Shape, Text};
-use crate::picture::Picture;
+use crate::imaging::rgb_image::Picture;
 use crate::render::canvas::Rgb;
 use crate::render::text::Style;
 

@@ -2,7 +2,8 @@
 
 use super::axis::Axis;
 use super::drawing::{Anchor, Drawing, Ink, Point, Shape};
-use super::frame::{self, Room, Size};
+use super::frame;
+use super::frame::{Room, Size};
 
 /// Answers of about the same confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,10 +7,10 @@
 //! is twice the plain gradient, its negative half cut off.
 
 use super::unit;
-use crate::heat::HeatMap;
-use crate::picture::Picture;
-use crate::render::colour::{Colormap, index};
-use crate::resize::bilinear;
+use crate::engine::bilinear::bilinear;
+use crate::imaging::heatmap::HeatMap;
+use crate::imaging::rgb_image::Picture;
+use crate::render::color::{Colormap, index};
 
 /// Width and height of the pictures.
 pub const SIDE: usize = 512;

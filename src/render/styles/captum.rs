@@ -2,8 +2,8 @@
 //! `visualize_image_attr`, both with their defaults, drawn by matplotlib.
 
 use super::matplotlib_index;
-use crate::picture::Picture;
-use crate::render::colour::table;
+use crate::imaging::rgb_image::Picture;
+use crate::render::color::table;
 
 /// The share of the whole evidence that may lie above the scale's end.
 const OUTLIERS: f32 = 2.0;

@@ -1,9 +1,9 @@
 //! pytorch-grad-cam's picture: `show_cam_on_image` with its defaults.
 
 use super::{range, unit};
-use crate::picture::Picture;
-use crate::render::colour::{Colormap, index};
-use crate::resize::bilinear;
+use crate::engine::bilinear::bilinear;
+use crate::imaging::rgb_image::Picture;
+use crate::render::color::{Colormap, index};
 
 /// `map` (h, w) after its ReLU, in jet over `photo`: half of each, divided by the brightest
 /// number of the picture. The map is scaled at its own size, resized, and scaled again.

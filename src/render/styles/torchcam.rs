@@ -1,9 +1,9 @@
 //! torchcam's picture: `overlay_mask` with its defaults.
 
 use super::{matplotlib_index, range};
-use crate::image::{Filter, resample_map};
-use crate::picture::Picture;
-use crate::render::colour::table;
+use crate::imaging::rgb_image::Picture;
+use crate::imaging::{Filter, resample_map};
+use crate::render::color::table;
 
 /// `map` (h, w) after its ReLU, scaled at its own size, resized by Pillow's bicubic filter and
 /// *squared*, in matplotlib's jet; seven tenths photo, three tenths colour.

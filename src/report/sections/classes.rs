@@ -2,9 +2,10 @@
 
 use super::exit_names;
 use crate::evaluation::Evaluation;
-use crate::report::plots::{self, MOST_CLASSES};
+use crate::report::format::name;
+use crate::report::plots;
+use crate::report::plots::MOST_CLASSES;
 use crate::report::section::{Part, Row, Section, Table, shaded};
-use crate::report::words::name;
 
 /// Where the classes and the exits are at odds.
 pub fn classes(evaluation: &Evaluation) -> Option<Section> {

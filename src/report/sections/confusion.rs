@@ -2,9 +2,9 @@
 
 use super::choice;
 use crate::evaluation::{Evaluation, ExitEvaluation};
+use crate::report::format::{name, thousands};
 use crate::report::plots::MOST_CLASSES;
 use crate::report::section::{Part, Row, Section, Table, plain, shaded, table};
-use crate::report::words::{name, thousands};
 
 /// Each exit's confusion matrix, or its most frequent mistakes.
 pub fn confusion(evaluation: &Evaluation) -> Section {

@@ -3,10 +3,10 @@
 mod classes;
 mod confusion;
 
+use super::format::{images, thousands};
 use super::headline::best_and_last;
 use super::plots;
 use super::section::{Choice, Part, Row, Section, plain, table};
-use super::words::{images, thousands};
 use crate::evaluation::{Bin, Evaluation, ExitEvaluation};
 use crate::render::chart::{Drawing, Size};
 

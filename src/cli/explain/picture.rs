@@ -1,0 +1,118 @@
+//! What a layer shows of an exit, as a picture.
+
+use crate::explain::{PixelMap, PixelMethod};
+use crate::imaging::bounding_box::HeatBox;
+use crate::imaging::heatmap::{HeatMap, Status, common_scale};
+use crate::imaging::rgb_image::Picture;
+use crate::render::overlay::diverging;
+use crate::render::overlay_style::Subject;
+use crate::render::pixels::{PixelView, enlarged, pixel_picture};
+use crate::render::placeholder::{reason, reason_picture};
+use crate::render::styles::article;
+
+use super::artifacts::Drawing;
+use super::layer_view::View;
+use super::layers::{Kind, Layer};
+
+impl Drawing<'_> {
+    /// The part of the photo that the network saw, in the overlays' size.
+    pub fn view(&self) -> &Picture {
+        self.photo.view.as_ref().expect("explain asks for a view")
+    }
+
+    /// What `layer` shows of the exit at position `i` over `photo`, the view in the picture's size.
+    pub fn picture(&self, layer: &Layer, i: usize, photo: &Picture) -> Picture {
+        if let Some(why) = self.reason(layer, i) {
+            return reason_picture(photo, why);
+        }
+        match self.findings.view(layer, i, photo.width) {
+            // A picture smaller than the map may skip what differs.
+            View::Heat(heat) if heat.status != Status::Ok => reason_picture(photo, reason(heat.status)),
+            View::Heat(heat) => self.heat_picture(layer, i, photo, &heat),
+            View::Signed(heat) => diverging(photo, &heat, self.style.looks.look.heat_alpha),
+            View::Pixels(pixels) => self.pixels_picture(pixels, photo.width),
+        }
+    }
+
+    /// Why there is nothing to see, in two lines: one even colour would look like an answer.
+    fn reason(&self, layer: &Layer, i: usize) -> Option<[&'static str; 2]> {
+        match (self.findings.status(layer, i), layer) {
+            (Status::Ok, _) => None,
+            (Status::Empty, Layer { minus: Some(_), .. }) => Some(["no", "difference"]),
+            (Status::Empty, Layer { kind: Kind::Pixels { .. }, .. }) => Some(["zero", "everywhere"]),
+            (status, _) => Some(reason(status)),
+        }
+    }
+
+    fn heat_picture(&self, layer: &Layer, i: usize, photo: &Picture, own: &HeatMap) -> Picture {
+        let (map, size) = self.findings.raw(layer.kind, self.findings.at(i, layer.rank));
+        let shared =
+            self.scale(layer).map(|scale| HeatMap::on_scale(map, size, (photo.height, photo.width), scale));
+        let heat = shared.as_ref().unwrap_or(own);
+        let (seen, found) = (&self.photo.seen, self.found(layer, i));
+        self.style.looks.look.draw(Subject { photo, seen, heat, map, size, found })
+    }
+
+    /// The scale that the heat maps of `layer` share, if they do.
+    pub fn scale(&self, layer: &Layer) -> Option<(f32, f32)> {
+        let heat = layer.minus.is_none() && !matches!(layer.kind, Kind::Pixels { .. });
+        let findings = (0..self.findings.exits()).map(|i| self.findings.at(i, layer.rank));
+        let maps = findings.filter(|_| heat).map(|finding| self.findings.raw(layer.kind, finding).0);
+        if self.style.looks.shared { common_scale(maps) } else { None }
+    }
+
+    /// The box in what `layer` shows of the exit at position `i`, and the rows and columns that it
+    /// counts; `None` where there is none or none was asked for.
+    pub fn found(&self, layer: &Layer, i: usize) -> Option<(HeatBox, (usize, usize))> {
+        let threshold = self.style.looks.boxes.filter(|_| layer.minus.is_none())?;
+        if matches!(layer.kind, Kind::Pixels { .. }) || self.findings.status(layer, i) != Status::Ok {
+            return None;
+        }
+        let (map, size) = self.findings.raw(layer.kind, self.findings.at(i, layer.rank));
+        let grid = HeatBox::grid(self.photo.crop);
+        Some((HeatBox::find(&HeatMap::new(map, size, grid), threshold)?, grid))
+    }
+
+    fn pixels_picture(&self, pixels: &PixelMap, side: usize) -> Picture {
+        let size = (pixels.shape.h, pixels.shape.w);
+        if self.is_articles() && pixels.method == PixelMethod::InputGradient {
+            return article::gb(&pixels.values, size, (side, side));
+        }
+        enlarged(&pixel_picture(&pixels.values, size, pixel_view(pixels.method)), side)
+    }
+
+    /// The article's `_cam_gb`, of the first heat map.
+    pub fn cam_gb(&self, i: usize, rank: usize) -> Picture {
+        let layers = &self.style.layers.all;
+        let of = |wanted: &dyn Fn(&Kind) -> bool| layers.iter().find(|l| l.rank == rank && wanted(&l.kind));
+        let is_gradient = |method: usize| self.style.pixels[method] == PixelMethod::InputGradient;
+        let cam = of(&|kind| !matches!(kind, Kind::Pixels { .. })).expect("there is a heat map");
+        let gb = of(&|kind| matches!(kind, Kind::Pixels { method } if is_gradient(*method)));
+        let gb = gb.expect("the article's style asks for the gradient");
+        if let Some(why) = self.reason(cam, i).or(self.reason(gb, i)) {
+            return reason_picture(self.view(), why);
+        }
+        match (self.findings.view(cam, i, article::SIDE), self.findings.view(gb, i, article::SIDE)) {
+            (View::Heat(heat), View::Pixels(pixels)) => {
+                article::cam_gb(&pixels.values, (pixels.shape.h, pixels.shape.w), &heat)
+            }
+            _ => unreachable!("a heat map and pixels"),
+        }
+    }
+
+    /// The article's `_input`.
+    pub fn input(&self) -> Picture {
+        article::input(&self.photo.seen, (article::SIDE, article::SIDE))
+    }
+}
+
+/// How a method's array is drawn: guided backpropagation in colours, as its paper has it; what is
+/// a share of the score by its sign; gradients, whose sign depends on what the network takes for
+/// dark, by their magnitude.
+pub fn pixel_view(method: PixelMethod) -> PixelView {
+    match method {
+        PixelMethod::GuidedBackprop | PixelMethod::GuidedGradCam => PixelView::Colour,
+        PixelMethod::GradientTimesInput | PixelMethod::IntegratedGradients => PixelView::Signed,
+        PixelMethod::InputGradient | PixelMethod::SmoothGrad => PixelView::Magnitude,
+    }
+}

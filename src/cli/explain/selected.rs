@@ -1,0 +1,83 @@
+//! Two steps where only some images get pictures: what the exits say of all, then maps of the selected.
+
+use crate::Result;
+use crate::engine::plan::Order;
+use crate::evaluation::{ExitOutcome, Outcome};
+use crate::explain::{ExitAnswer, Explainer, Finding, Question};
+
+use crate::cli::ask::Asker;
+use crate::cli::images;
+use crate::cli::images::Photo;
+use crate::cli::model::Model;
+use crate::cli::run::Chooser;
+
+/// What is known of an image.
+#[derive(Debug)]
+pub enum Seen {
+    /// By exit, then by rank.
+    Explained(Vec<Finding>),
+    /// It was not selected.
+    PassedOver(Vec<ExitAnswer>),
+}
+
+/// A network that is asked for classes only, and what they decide.
+pub struct Choosing<'a> {
+    explainer: Explainer,
+    chooser: Chooser<'a>,
+}
+
+impl<'a> Choosing<'a> {
+    /// Plans the first step for up to `batch` images at a time.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn new(model: &Model, chooser: Chooser<'a>, exits: &[usize], batch: usize) -> Result<Self> {
+        let question = Question { exits: exits.to_vec(), maps: false, order: Order::Depth };
+        let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+        Ok(Choosing { explainer, chooser })
+    }
+
+    /// What is known of each of `photos`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn ask(
+        &mut self,
+        photos: Vec<Result<Photo>>,
+        asker: &mut Asker,
+    ) -> Result<Vec<Result<(Photo, Seen)>>> {
+        let answered = images::answer_group(photos, |inputs, _| self.explainer.explain(inputs, None))?;
+        let is_chosen = |photo: &Photo, answers: &[ExitAnswer]| {
+            photo.label.is_some_and(|label| self.chooser.takes(&outcome(label, answers)))
+        };
+        let mut chosen = Vec::new();
+        let mut places = Vec::with_capacity(answered.len());
+        for answered in answered {
+            places.push(match answered {
+                Ok((photo, answers)) if is_chosen(&photo, &answers) => {
+                    chosen.push(Ok(photo));
+                    Ok(None)
+                }
+                Ok((photo, answers)) => Ok(Some((photo, Seen::PassedOver(answers)))),
+                Err(error) => Err(error),
+            });
+        }
+        let explained = images::answer_group(chosen, |inputs, labels| asker.ask(inputs, labels))?;
+        let mut explained = explained.into_iter();
+        let mut next = || {
+            let (photo, findings) = explained.next().expect("one for each that was chosen")?;
+            Ok((photo, Seen::Explained(findings)))
+        };
+        Ok(places.into_iter().map(|place| place.and_then(|seen| seen.map_or_else(&mut next, Ok))).collect())
+    }
+}
+
+/// What the exits said about an image of class `label`.
+fn outcome(label: usize, answers: &[ExitAnswer]) -> Outcome {
+    let exit = |answer: &ExitAnswer| ExitOutcome {
+        class: answer.class as u32,
+        probability: answer.probabilities[answer.class],
+        label_rank: answer.rank(label) as u32,
+    };
+    Outcome { label, exits: answers.iter().map(exit).collect() }
+}

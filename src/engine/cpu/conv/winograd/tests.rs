@@ -1,0 +1,128 @@
+//! The algorithm beside the definition of a convolution, in f64.
+
+use super::*;
+use crate::engine::graph::Graph;
+
+/// Numbers in [-1, 1) that look random.
+fn noise(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+struct Case {
+    op: Conv2d,
+    shapes: [Shape; 2],
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// With what a step may read around its input.
+    input: Vec<f32>,
+}
+
+impl Case {
+    fn new(input: Shape, out: usize, padding: [usize; 2], relu: bool) -> Case {
+        let weight = noise(out * input.c * 9, 1);
+        let mut graph = Graph::new();
+        let id = graph.add_param("weight", &[out, input.c, 3, 3], weight.clone());
+        let op = Conv2d { relu, ..Conv2d::new(&graph, id, None, [1, 1], padding) };
+        let [h, w] = op.window.positions("conv2d", input.h, input.w).unwrap();
+        let mut around = vec![f32::NAN; input.len() + 2 * OVERREAD];
+        around[OVERREAD..][..input.len()].copy_from_slice(&noise(input.len(), 2));
+        Case { op, shapes: [input, Shape::new(out, h, w)], weight, bias: noise(out, 3), input: around }
+    }
+
+    /// Each output number, and the sum of its terms' sizes: what rounding errors are measured by.
+    fn expected(&self) -> Vec<(f64, f64)> {
+        let [input, output] = self.shapes;
+        let [py, px] = self.op.window.padding;
+        let x = |c: usize, y: usize, x: usize| {
+            let inside = (py..py + input.h).contains(&y) && (px..px + input.w).contains(&x);
+            let at = || OVERREAD + (c * input.h + y - py) * input.w + x - px;
+            if inside { f64::from(self.input[at()]) } else { 0.0 }
+        };
+        let mut all = Vec::new();
+        for (o, bias) in self.bias.iter().enumerate() {
+            for (p, q) in (0..output.h).flat_map(|p| (0..output.w).map(move |q| (p, q))) {
+                let (mut sum, mut size) = (f64::from(*bias), f64::from(bias.abs()));
+                for (i, tap) in (0..input.c).flat_map(|i| (0..9).map(move |tap| (i, tap))) {
+                    let term =
+                        f64::from(self.weight[(o * input.c + i) * 9 + tap]) * x(i, p + tap / 3, q + tap % 3);
+                    sum += term;
+                    size += term.abs();
+                }
+                all.push((if self.op.relu { sum.max(0.0) } else { sum }, size));
+            }
+        }
+        all
+    }
+
+    /// The result on one kind of CPU, computed in at most `parts` parts.
+    fn run(&self, isa: Isa, parts: usize) -> Vec<f32> {
+        let tiles = WinogradTiles::new(isa, &self.op, self.shapes).expect("a 3x3 window of stride 1");
+        let conv =
+            WinogradConv2d::new(&mut Arena::new(0), isa, &self.op, tiles, &self.weight, Some(&self.bias));
+        let mut output = vec![f32::NAN; self.shapes[1].len()];
+        let mut scratch = vec![f32::NAN; conv.tiles.scratch_len() + OVERREAD];
+        for part in conv.tiles.parts(parts) {
+            // SAFETY: input, output and scratch are as long as asked for; one part after another.
+            unsafe {
+                let input = self.input.as_ptr().add(OVERREAD);
+                conv.run(&part, input, output.as_mut_ptr(), scratch.as_mut_ptr());
+            }
+        }
+        output
+    }
+}
+
+#[test]
+fn awkward_shapes_are_convolved_as_the_definition_says() {
+    let shapes = [
+        (Shape::new(1, 1, 1), 1, [1, 1]),
+        (Shape::new(3, 3, 3), 2, [0, 0]),
+        (Shape::new(2, 1, 9), 5, [1, 1]),
+        (Shape::new(5, 9, 1), 3, [1, 1]),
+        (Shape::new(17, 7, 7), 33, [1, 1]),
+        (Shape::new(9, 8, 5), 70, [2, 1]),
+        (Shape::new(4, 5, 18), 16, [0, 2]),
+        (Shape::new(6, 13, 31), 13, [1, 1]),
+        (Shape::new(3, 4, 40), 7, [1, 0]),
+        // More than one band: the transformed patches of all rows are too long.
+        (Shape::new(40, 90, 66), 6, [1, 1]),
+    ];
+    for (input, out, padding) in shapes {
+        for relu in [false, true] {
+            let case = Case::new(input, out, padding, relu);
+            let expected = case.expected();
+            for isa in Isa::available() {
+                let whole = case.run(isa, 1);
+                for (i, (&result, &(exact, size))) in whole.iter().zip(&expected).enumerate() {
+                    let error = (f64::from(result) - exact).abs() / size;
+                    assert!(
+                        error < 2e-6,
+                        "{input} -> {out}, {}: number {i} is {result}, not {exact}",
+                        isa.name()
+                    );
+                }
+                for parts in [2, 3, 7] {
+                    let cut = case.run(isa, parts);
+                    assert!(cut == whole, "{input} -> {out}, {}: {parts} parts differ", isa.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn other_windows_are_not_served() {
+    let mut graph = Graph::new();
+    let five = graph.add_param("five", &[2, 1, 5, 5], vec![0.0; 50]);
+    let three = graph.add_param("three", &[2, 1, 3, 3], vec![0.0; 18]);
+    let shapes = [Shape::new(1, 8, 8), Shape::new(2, 4, 4)];
+    for (weight, stride) in [(five, [1, 1]), (three, [2, 2]), (three, [1, 2])] {
+        let op = Conv2d::new(&graph, weight, None, stride, [1, 1]);
+        assert!(WinogradTiles::new(Isa::detect(), &op, shapes).is_none(), "{:?}", op.window);
+    }
+}

@@ -1,0 +1,47 @@
+//! The tile whose vectors run along the pixels: M output channels by V vectors.
+
+use super::{AHEAD, Tile};
+use crate::engine::cpu::simd::Simd;
+
+/// # Safety
+/// As [`super::TileKernel`]'s kernels.
+#[inline(always)]
+pub(super) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &Tile) {
+    // SAFETY: `weight` has k * M numbers, `bias` M, `offsets` k; `x` may be read V vectors from
+    // each offset; `out` may be written `pixels` numbers in each of `channels` channels.
+    unsafe {
+        let mut acc = [[S::splat(0.0); V]; M];
+        for (m, row) in acc.iter_mut().enumerate() {
+            *row = [S::splat(*t.bias.add(m)); V];
+        }
+        let mut weight = t.weight;
+        for k in 0..t.k {
+            let x = t.x.add(*t.offsets.add(k) as usize);
+            let mut pixels = [S::splat(0.0); V];
+            for (v, vector) in pixels.iter_mut().enumerate() {
+                *vector = S::load(x.add(v * S::LANES));
+            }
+            S::prefetch(weight.wrapping_add(AHEAD));
+            for (m, row) in acc.iter_mut().enumerate() {
+                let w = S::splat(*weight.add(m));
+                for (sum, &vector) in row.iter_mut().zip(&pixels) {
+                    *sum = S::fma(w, vector, *sum);
+                }
+            }
+            weight = weight.add(M);
+        }
+        let floor = S::splat(if t.relu { 0.0 } else { f32::NEG_INFINITY });
+        for (m, row) in acc.iter().enumerate().take(t.channels) {
+            let out = t.out.add(m * t.out_stride);
+            for (v, &sum) in row.iter().enumerate() {
+                // NaN passes: max gives its second argument where either is NaN.
+                let (start, value) = (v * S::LANES, S::max(floor, sum));
+                if start + S::LANES <= t.pixels {
+                    S::store(out.add(start), value);
+                } else if start < t.pixels {
+                    S::store_first(out.add(start), value, t.pixels - start);
+                }
+            }
+        }
+    }
+}

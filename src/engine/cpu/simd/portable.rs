@@ -1,0 +1,89 @@
+//! Vectors for any CPU: eight numbers, and whatever the compiler makes of them.
+
+use super::{MAX_LANES, Simd};
+
+/// See [`super::Isa::Portable`].
+#[derive(Clone, Copy)]
+pub(in crate::engine::cpu) struct Portable;
+
+impl Simd for Portable {
+    type V = [f32; 8];
+    type Index = ([u32; MAX_LANES], u32);
+    const LANES: usize = 8;
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::V {
+        unsafe { p.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::V) {
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize) {
+        for (i, x) in v.into_iter().enumerate().take(n) {
+            unsafe { p.add(i).write(x) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_at_least(p: *mut f32, v: Self::V, _: usize) {
+        unsafe { Self::store(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    unsafe fn keep(v: Self::V, mask: u32) -> Self::V {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { v[i] } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index {
+        (*index, mask)
+    }
+    #[inline(always)]
+    unsafe fn permute(v: Self::V, (index, mask): Self::Index) -> Self::V {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { v[index[i] as usize % 8] } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn sums_of_four(vectors: [Self::V; 4]) -> Self::V {
+        std::array::from_fn(|i| vectors[i % 4][i / 4 * 4..][..4].iter().sum())
+    }
+    #[inline(always)]
+    unsafe fn sums_of_fours(fours: [Self::V; MAX_LANES / 4]) -> Self::V {
+        std::array::from_fn(|i| fours[i / 4][i % 4] + fours[i / 4][4 + i % 4])
+    }
+    #[inline(always)]
+    unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]) {
+        let old = *rows;
+        for (i, row) in rows.iter_mut().enumerate().take(8) {
+            *row = std::array::from_fn(|j| old[j][i]);
+        }
+    }
+    #[inline(always)]
+    unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2] {
+        let number = |i: usize| [a, b][i % 2][i / 2];
+        [std::array::from_fn(number), std::array::from_fn(|i| number(8 + i))]
+    }
+    #[inline(always)]
+    unsafe fn load_even(p: *const f32) -> Self::V {
+        std::array::from_fn(|i| unsafe { *p.add(2 * i) })
+    }
+}

@@ -1,0 +1,84 @@
+//! From the kernels' source to an image for one chip, through the cache.
+
+use sha2::{Digest, Sha256};
+
+use super::cache;
+use super::nvrtc::Nvrtc;
+use super::source::source;
+use crate::Result;
+use crate::util::sha256;
+
+/// NVRTC's options for compute capability `capability` (90 for 9.0), given those that it can make
+/// machine code for. A chip newer than NVRTC gets PTX, which its driver translates.
+pub fn options(capability: u32, supported: &[u32]) -> Vec<String> {
+    let newest = supported.iter().copied().filter(|&known| known <= capability).max();
+    let architecture = match newest {
+        Some(known) if known != capability => format!("compute_{known}"),
+        _ => format!("sm_{capability}"),
+    };
+    // No fast math: denormals count, division and square root are exact. Products and sums
+    // contract to fused multiply-adds, which round once.
+    let fixed = ["--std=c++17", "--fmad=true", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"];
+    std::iter::once(format!("--gpu-architecture={architecture}"))
+        .chain(fixed.iter().map(|option| option.to_string()))
+        .collect()
+}
+
+/// NVRTC's image of the kernels for a chip of compute capability `capability`, with `more` options,
+/// and whether it came from the cache. `use_cache`: an earlier run's image will do.
+///
+/// # Errors
+/// [`crate::Error::Device`] when there is no NVRTC, or a kernel does not compile.
+pub(super) fn image(capability: u32, more: &[String], use_cache: bool) -> Result<(Vec<u8>, bool)> {
+    let nvrtc = Nvrtc::find()?;
+    let mut options = options(capability, &nvrtc.architectures());
+    options.extend_from_slice(more);
+    let source = source();
+    let key = key(&source, &options, capability, nvrtc.version);
+    if use_cache && let Some(image) = cache::load(&key) {
+        return Ok((image, true));
+    }
+    let image = nvrtc.compile(&source, &options)?.image;
+    cache::store(&key, &image);
+    Ok((image, false))
+}
+
+/// Everything that the image depends on, in 64 characters.
+fn key(source: &str, options: &[String], capability: u32, version: (i32, i32)) -> String {
+    let mut hash = Sha256::new();
+    let facts = format!("chip {capability}, NVRTC {}.{}, {}", version.0, version.1, options.join(" "));
+    hash.update(facts.as_bytes());
+    hash.update([0]);
+    hash.update(source.as_bytes());
+    sha256::hex(&hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_ask_for_the_chip_itself_and_for_no_fast_math() {
+        let all = options(90, &[80, 90, 100]).join(" ");
+        assert!(all.starts_with("--gpu-architecture=sm_90 "), "{all}");
+        assert!(!all.contains("fast"), "{all}");
+    }
+
+    #[test]
+    fn a_chip_that_nvrtc_does_not_know_gets_ptx_of_the_newest_one_that_it_does() {
+        assert_eq!(options(120, &[80, 90, 100])[0], "--gpu-architecture=compute_100");
+        assert_eq!(options(75, &[80, 90])[0], "--gpu-architecture=sm_75");
+        assert_eq!(options(90, &[])[0], "--gpu-architecture=sm_90");
+    }
+
+    #[test]
+    fn keys_differ_where_source_options_chip_or_version_do() {
+        let options = options(90, &[]);
+        let base = key("a", &options, 90, (13, 0));
+        assert_eq!(base.len(), 64);
+        assert_ne!(base, key("b", &options, 90, (13, 0)));
+        assert_ne!(base, key("a", &[], 90, (13, 0)));
+        assert_ne!(base, key("a", &options, 80, (13, 0)));
+        assert_ne!(base, key("a", &options, 90, (12, 8)));
+    }
+}

@@ -1,0 +1,55 @@
+//! Mean over windows without padding. Each number under a window gets its share of the gradient.
+
+use super::{Op, Window};
+use crate::engine::graph::{Graph, NodeId, mismatch};
+use crate::{Result, Shape};
+
+/// Parameters of [`Op::AvgPool`]. The padding is zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvgPool {
+    /// Kernel and stride.
+    pub window: Window,
+}
+
+impl From<AvgPool> for Op {
+    fn from(op: AvgPool) -> Op {
+        Op::AvgPool(op)
+    }
+}
+
+impl AvgPool {
+    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
+        if self.window.padding != [0, 0] {
+            return Err(mismatch(
+                "avg_pool",
+                format!("padding {:?}, only 0 is defined", self.window.padding),
+            ));
+        }
+        let [h, w] = self.window.positions("avg_pool", input.h, input.w)?;
+        Ok(Shape::new(input.c, h, w))
+    }
+
+    pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
+        let input = graph.shape(input);
+        graph.push(Op::AvgPoolGrad(AvgPoolGrad { window: self.window, input }), &[grad])
+    }
+}
+
+/// Parameters of [`Op::AvgPoolGrad`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvgPoolGrad {
+    /// The pooling's kernel and stride.
+    pub window: Window,
+    /// Shape of the pooling's input: of the result.
+    pub input: Shape,
+}
+
+impl AvgPoolGrad {
+    pub(super) fn shape(&self, grad: Shape) -> Result<Shape> {
+        let expected = AvgPool { window: self.window }.shape(self.input)?;
+        if grad != expected {
+            return Err(mismatch("avg_pool_grad", format!("gradient of {expected} expected, is {grad}")));
+        }
+        Ok(self.input)
+    }
+}

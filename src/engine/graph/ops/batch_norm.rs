@@ -1,0 +1,60 @@
+//! Batch normalisation with stored statistics:
+//! y = (x - mean) * weight / sqrt(variance + eps) + bias, per channel.
+
+use super::Op;
+use crate::engine::graph::{Graph, NodeId, Param, ParamId, mismatch};
+use crate::{Result, Shape};
+
+/// Parameters of [`Op::BatchNorm`]; each array has one number a channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNorm {
+    /// Scale.
+    pub weight: ParamId,
+    /// Shift.
+    pub bias: ParamId,
+    /// Running mean.
+    pub mean: ParamId,
+    /// Running variance.
+    pub variance: ParamId,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl From<BatchNorm> for Op {
+    fn from(op: BatchNorm) -> Op {
+        Op::BatchNorm(op)
+    }
+}
+
+impl BatchNorm {
+    /// Scale and shift of each channel, (s, t) with y = s * x + t, in double precision.
+    pub fn affine(&self, params: &[Param]) -> Vec<(f64, f64)> {
+        let [weight, bias, mean, variance] =
+            [self.weight, self.bias, self.mean, self.variance].map(|id| &params[id.index()].data);
+        (0..weight.len())
+            .map(|c| {
+                let scale = f64::from(weight[c]) / (f64::from(variance[c]) + f64::from(self.eps)).sqrt();
+                (scale, f64::from(bias[c]) - f64::from(mean[c]) * scale)
+            })
+            .collect()
+    }
+
+    pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
+        let channels = graph.param(self.weight).dims[0];
+        if channels != input.c {
+            return Err(mismatch("batch_norm", format!("has {channels} channels, input has {}", input.c)));
+        }
+        Ok(input)
+    }
+
+    pub(super) fn vjp(&self, graph: &mut Graph, grad: NodeId) -> Result<NodeId> {
+        graph.push(Op::BatchNormGrad(BatchNormGrad { forward: *self }), &[grad])
+    }
+}
+
+/// Parameters of [`Op::BatchNormGrad`]: dx = g * weight / sqrt(variance + eps).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNormGrad {
+    /// The normalisation.
+    pub forward: BatchNorm,
+}

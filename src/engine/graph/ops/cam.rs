@@ -1,0 +1,168 @@
+//! Class activation maps: spatial means of a gradient, the weighted sum of channels, and the
+//! steps from a map to a heat map.
+//!
+//! The pooled gradient. Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) weighs channel i by
+//! the spatial mean of the gradient at the tap. Where the tap is read by a convolution, that
+//! gradient is dx[i, y, x] = sum of weight[o, i, u, v] * g[o, p, q], and summing it over y and x
+//! gives every g[o, p, q] the factor "sum of weight[o, i, u, v] over the (u, v) whose pixel lies
+//! inside the image". Which (u, v) do depends only on how near (p, q) is to the border, so the
+//! positions fall into few classes: 4 for an 8x8 tap under a 3x3 window of stride 2, 9 for 7x7.
+//! Hence mean[i] = 1 / (H W) * sum over classes b, o of S[b, o] * K[b, o, i], where S sums g over
+//! a class's positions and K sums the kernel over its valid taps. It is exact, and the gradient
+//! map is never made. A device whose caches still hold the kernel may sum the other way round:
+//! mean[i] = 1 / (H W) * sum over o, u, v of T[o, u, v] * weight[o, i, u, v], where T sums S over the
+//! classes in which (u, v) is valid.
+
+use super::Window;
+use crate::engine::graph::{Graph, Param, ParamId, mismatch};
+use crate::engine::tensor::filled;
+use crate::{Result, Shape};
+
+/// The border classes of a window's positions: rows and columns apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BorderClasses {
+    /// Class of each row of positions.
+    pub rows: Vec<usize>,
+    /// Class of each column of positions.
+    pub columns: Vec<usize>,
+    /// Valid window rows of each row class, as (first, end).
+    pub valid_rows: Vec<(usize, usize)>,
+    /// Valid window columns of each column class, as (first, end).
+    pub valid_columns: Vec<(usize, usize)>,
+}
+
+impl BorderClasses {
+    /// The classes of `window` over an image of `input`'s height and width.
+    ///
+    /// # Errors
+    /// When the window does not fit.
+    pub fn new(window: &Window, input: Shape) -> Result<Self> {
+        let [h, w] = window.positions("pooled_conv2d_grad", input.h, input.w)?;
+        let axis = |positions: usize, size: usize, axis: usize| {
+            let (k, s, p) = (window.kernel[axis], window.stride[axis], window.padding[axis]);
+            let mut valid: Vec<(usize, usize)> = Vec::new();
+            let class_of = |position: usize| {
+                let first = p.saturating_sub(position * s).min(k);
+                let end = (size + p).saturating_sub(position * s).min(k).max(first);
+                valid.iter().position(|&v| v == (first, end)).unwrap_or_else(|| {
+                    valid.push((first, end));
+                    valid.len() - 1
+                })
+            };
+            let classes = (0..positions).map(class_of).collect::<Vec<_>>();
+            (classes, valid)
+        };
+        let (rows, valid_rows) = axis(h, input.h, 0);
+        let (columns, valid_columns) = axis(w, input.w, 1);
+        Ok(BorderClasses { rows, columns, valid_rows, valid_columns })
+    }
+
+    /// Number of classes: row classes times column classes.
+    pub fn count(&self) -> usize {
+        self.valid_rows.len() * self.valid_columns.len()
+    }
+
+    /// The class of position (row, column).
+    pub fn class(&self, row: usize, column: usize) -> usize {
+        self.rows[row] * self.valid_columns.len() + self.columns[column]
+    }
+}
+
+/// Parameters of [`super::Op::PooledConv2dGrad`]; input: the gradient g of the convolution's result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PooledConv2dGrad {
+    /// The convolution's weight (O, I, KH, KW).
+    pub weight: ParamId,
+    /// The classes of its window over the tap.
+    pub classes: BorderClasses,
+    /// H W of the tap.
+    pub pixels: usize,
+}
+
+impl PooledConv2dGrad {
+    pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
+        let dims = &graph.param(self.weight).dims;
+        let expected = Shape::new(dims[0], self.classes.rows.len(), self.classes.columns.len());
+        if grad != expected {
+            return Err(mismatch(
+                "pooled_conv2d_grad",
+                format!("gradient of {expected} expected, is {grad}"),
+            ));
+        }
+        Ok(Shape::vector(dims[1]))
+    }
+
+    /// K / (H W): for each class (O, I) sums of the kernel over the class's valid taps.
+    pub fn kernel_sums(&self, params: &[Param]) -> std::sync::Arc<[f32]> {
+        let Param { dims, data, .. } = &params[self.weight.index()];
+        let (kernels, width, area) = (dims[0] * dims[1], dims[3], dims[2] * dims[3]);
+        let columns = &self.classes.valid_columns;
+        let valid = self.classes.valid_rows.iter().flat_map(|&r| columns.iter().map(move |&c| (r, c)));
+        filled(self.classes.count() * kernels, |sums| {
+            for (sums, ((top, bottom), (left, right))) in sums.chunks_exact_mut(kernels).zip(valid) {
+                for (sum, kernel) in sums.iter_mut().zip(data.chunks_exact(area)) {
+                    let mut taps = 0.0;
+                    for row in kernel.chunks_exact(width).take(bottom).skip(top) {
+                        row[left..right].iter().for_each(|&w| taps += f64::from(w));
+                    }
+                    *sum = (taps / self.pixels as f64) as f32;
+                }
+            }
+        })
+    }
+}
+
+/// Parameters of [`super::Op::WeightedSum`]; inputs: weights (C, 1, 1), channels (C, H, W).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightedSum {
+    /// Whether negative sums become zero.
+    pub relu: bool,
+}
+
+pub(super) fn weighted_sum_shape(inputs: &[Shape]) -> Result<Shape> {
+    let [weights, channels] = inputs else { unreachable!("arity was checked") };
+    if *weights != Shape::vector(channels.c) {
+        return Err(mismatch("weighted_sum", format!("weights of {weights} for channels of {channels}")));
+    }
+    Ok(Shape { c: 1, ..*channels })
+}
+
+/// Parameters of [`super::Op::Heat`]: a (1, h, w) map is resized bilinearly (half-pixel centres, edges
+/// repeated) to (1, `height`, `width`); then its minimum is subtracted and it is divided by its
+/// maximum. A map that is the same everywhere becomes zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heat {
+    /// Rows of the result.
+    pub height: usize,
+    /// Columns of the result.
+    pub width: usize,
+}
+
+impl Heat {
+    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
+        if input.c != 1 || self.height == 0 || self.width == 0 {
+            return Err(mismatch("heat", format!("{input} to {} x {}", self.height, self.width)));
+        }
+        Ok(Shape::new(1, self.height, self.width))
+    }
+}
+
+/// Parameters of [`super::Op::Cam`]; inputs: the gradient of the head's first convolution, the tap (C, H, W).
+///
+/// The result is a record of C + H W + 2 numbers: the channel weights, the map, its minimum
+/// and its maximum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cam {
+    /// From the gradient to the channel weights.
+    pub pooled: PooledConv2dGrad,
+    /// From weights and tap to the map.
+    pub sum: WeightedSum,
+}
+
+impl Cam {
+    pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
+        let weights = self.pooled.shape(graph, inputs[0])?;
+        let map = weighted_sum_shape(&[weights, inputs[1]])?;
+        Ok(Shape::vector(weights.len() + map.len() + 2))
+    }
+}

@@ -1,0 +1,47 @@
+//! Inputs one after another along the channels, and its reverse: a slice. Since a value is
+//! contiguous for each image, both are addresses rather than work where the plan places the
+//! parts well.
+
+use super::Op;
+use crate::engine::graph::{Graph, NodeId, mismatch};
+use crate::{Result, Shape};
+
+/// Parameters of [`Op::Slice`]: `shape.len()` numbers from number `offset` of each image's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// First number.
+    pub offset: usize,
+    /// Shape of the result.
+    pub shape: Shape,
+}
+
+impl From<Slice> for Op {
+    fn from(op: Slice) -> Op {
+        Op::Slice(op)
+    }
+}
+
+impl Slice {
+    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
+        let end = self.offset + self.shape.len();
+        if end > input.len() {
+            return Err(mismatch("slice", format!("ends at number {end} of {}", input.len())));
+        }
+        Ok(self.shape)
+    }
+}
+
+pub(super) fn shape(inputs: &[Shape]) -> Result<Shape> {
+    let first = inputs[0];
+    if let Some(other) = inputs.iter().find(|s| (s.h, s.w) != (first.h, first.w)) {
+        return Err(mismatch("concat", format!("inputs of {first} and {other}")));
+    }
+    Ok(Shape { c: inputs.iter().map(|s| s.c).sum(), ..first })
+}
+
+pub(super) fn vjp(graph: &mut Graph, node: NodeId, grad: NodeId, index: usize) -> Result<NodeId> {
+    let parts = &graph.node(node).inputs;
+    let offset = parts[..index].iter().map(|&p| graph.shape(p).len()).sum();
+    let shape = graph.shape(parts[index]);
+    graph.push(Slice { offset, shape }, &[grad])
+}

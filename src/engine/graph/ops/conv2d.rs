@@ -1,0 +1,168 @@
+//! Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`), dilation 1, groups 1:
+//! y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u, q*sx - px + v],
+//! where x is zero outside the image.
+
+use super::{Op, ReluGrad, ReluRule};
+use crate::engine::graph::{Graph, NodeId, ParamId, mismatch};
+use crate::{Result, Shape};
+
+/// The window that a convolution or a pooling moves over the image; rows first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Rows and columns between two positions.
+    pub stride: [usize; 2],
+    /// Rows and columns added on each side.
+    pub padding: [usize; 2],
+}
+
+impl Window {
+    /// A square window.
+    pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
+        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
+    }
+
+    /// Numbers under the window.
+    pub const fn area(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Positions of the window over an image of `h` x `w`.
+    ///
+    /// # Errors
+    /// When the window is larger than the padded image, or a stride or the kernel is zero.
+    pub fn positions(&self, op: &str, h: usize, w: usize) -> Result<[usize; 2]> {
+        let mut out = [0; 2];
+        for (axis, size) in [h, w].into_iter().enumerate() {
+            let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
+            if k == 0 || s == 0 || size + 2 * p < k {
+                return Err(mismatch(op, format!("kernel {k}, stride {s} and padding {p} on {size} pixels")));
+            }
+            out[axis] = (size + 2 * p - k) / s + 1;
+        }
+        Ok(out)
+    }
+
+    /// True for a 1x1 window that visits every pixel.
+    pub fn is_pointwise(&self) -> bool {
+        *self == Window::square(1, 1, 0)
+    }
+}
+
+/// Parameters of [`Op::Conv2d`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2d {
+    /// (O, I, KH, KW).
+    pub weight: ParamId,
+    /// (O), if any.
+    pub bias: Option<ParamId>,
+    /// Output channels O.
+    pub out: usize,
+    /// Input channels I.
+    pub channels: usize,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Whether a ReLU follows in the same step.
+    pub relu: bool,
+}
+
+impl From<Conv2d> for Op {
+    fn from(op: Conv2d) -> Op {
+        Op::Conv2d(op)
+    }
+}
+
+impl Conv2d {
+    /// A convolution whose sizes are those of its weight (O, I, KH, KW).
+    pub fn new(
+        graph: &Graph,
+        weight: ParamId,
+        bias: Option<ParamId>,
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> Self {
+        let [out, channels, kh, kw] = graph.param(weight).dims[..] else {
+            panic!("conv2d weight '{}' has {:?}", graph.param(weight).name, graph.param(weight).dims);
+        };
+        Conv2d {
+            weight,
+            bias,
+            out,
+            channels,
+            window: Window { kernel: [kh, kw], stride, padding },
+            relu: false,
+        }
+    }
+
+    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
+        if input.c != self.channels {
+            return Err(mismatch(
+                "conv2d",
+                format!("weight expects {} channels, input has {}", self.channels, input.c),
+            ));
+        }
+        let [h, w] = self.window.positions("conv2d", input.h, input.w)?;
+        Ok(Shape::new(self.out, h, w))
+    }
+
+    pub(super) fn vjp(
+        &self,
+        graph: &mut Graph,
+        node: NodeId,
+        input: NodeId,
+        grad: NodeId,
+        rule: ReluRule,
+    ) -> Result<NodeId> {
+        let input = graph.shape(input);
+        let grad = if self.relu { graph.push(ReluGrad { rule }, &[grad, node])? } else { grad };
+        let op = Conv2dGrad { weight: self.weight, out: self.out, input, window: self.window, relu: None };
+        graph.push(op, &[grad])
+    }
+}
+
+/// Parameters of [`Op::Conv2dGrad`]:
+/// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q], where p*sy - py + u = y and q*sx - px + v = x.
+///
+/// Inputs: the gradient; with `relu`, also the value whose ReLU gates the result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2dGrad {
+    /// The convolution's weight (O, I, KH, KW).
+    pub weight: ParamId,
+    /// Channels of the gradient, O.
+    pub out: usize,
+    /// Shape of the convolution's input: of the result.
+    pub input: Shape,
+    /// The convolution's kernel, stride, padding.
+    pub window: Window,
+    /// The ReLU gradient applied to the result in the same step.
+    pub relu: Option<ReluRule>,
+}
+
+impl From<Conv2dGrad> for Op {
+    fn from(op: Conv2dGrad) -> Op {
+        Op::Conv2dGrad(op)
+    }
+}
+
+impl Conv2dGrad {
+    pub(super) fn arity(&self) -> std::ops::RangeInclusive<usize> {
+        let inputs = 1 + usize::from(self.relu.is_some());
+        inputs..=inputs
+    }
+
+    pub(super) fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let [h, w] = self.window.positions("conv2d_grad", self.input.h, self.input.w)?;
+        let expected = Shape::new(self.out, h, w);
+        if inputs[0] != expected {
+            return Err(mismatch(
+                "conv2d_grad",
+                format!("gradient of {expected} expected, is {}", inputs[0]),
+            ));
+        }
+        if let Some(gate) = inputs.get(1).filter(|&&gate| gate != self.input) {
+            return Err(mismatch("conv2d_grad", format!("gate of {gate} on a result of {}", self.input)));
+        }
+        Ok(self.input)
+    }
+}

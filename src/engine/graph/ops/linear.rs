@@ -1,0 +1,60 @@
+//! Fully connected layer over the flattened input: y[o] = bias[o] + sum over i of weight[o, i] * x[i].
+
+use super::Op;
+use crate::engine::graph::{Graph, NodeId, ParamId, mismatch};
+use crate::{Result, Shape};
+
+/// Parameters of [`Op::Linear`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linear {
+    /// (O, I).
+    pub weight: ParamId,
+    /// (O).
+    pub bias: ParamId,
+}
+
+impl From<Linear> for Op {
+    fn from(op: Linear) -> Op {
+        Op::Linear(op)
+    }
+}
+
+impl Linear {
+    pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
+        let dims = &graph.param(self.weight).dims;
+        if dims[1] != input.len() {
+            return Err(mismatch(
+                "linear",
+                format!("weight expects {} numbers, input has {}", dims[1], input.len()),
+            ));
+        }
+        Ok(Shape::vector(dims[0]))
+    }
+
+    pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
+        let input = graph.shape(input);
+        graph.push(Op::LinearGrad(LinearGrad { weight: self.weight, input }), &[grad])
+    }
+}
+
+/// Parameters of [`Op::LinearGrad`]: `dx[i]` = sum over o of `weight[o, i] * g[o]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinearGrad {
+    /// (O, I).
+    pub weight: ParamId,
+    /// Shape of the layer's input: of the result.
+    pub input: Shape,
+}
+
+impl LinearGrad {
+    pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
+        let dims = &graph.param(self.weight).dims;
+        if dims[0] != grad.len() {
+            return Err(mismatch(
+                "linear_grad",
+                format!("gradient of {} expected, is {}", dims[0], grad.len()),
+            ));
+        }
+        Ok(self.input)
+    }
+}

@@ -1,0 +1,57 @@
+//! Maximum over windows. A tie goes to the first maximum in row order, as in PyTorch; padding
+//! never wins. The gradient goes to the winner of each window.
+
+use super::{Op, Window};
+use crate::engine::graph::{Graph, NodeId, mismatch};
+use crate::{Result, Shape};
+
+/// Parameters of [`Op::MaxPool`]. The padding is at most half the kernel, so that no window is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Kernel, stride, padding.
+    pub window: Window,
+}
+
+impl From<MaxPool> for Op {
+    fn from(op: MaxPool) -> Op {
+        Op::MaxPool(op)
+    }
+}
+
+impl MaxPool {
+    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
+        let Window { kernel, padding, .. } = self.window;
+        if padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1] {
+            return Err(mismatch(
+                "max_pool",
+                format!("padding {padding:?} is over half of kernel {kernel:?}"),
+            ));
+        }
+        let [h, w] = self.window.positions("max_pool", input.h, input.w)?;
+        Ok(Shape::new(input.c, h, w))
+    }
+
+    pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
+        graph.push(Op::MaxPoolGrad(MaxPoolGrad { window: self.window }), &[grad, input])
+    }
+}
+
+/// Parameters of [`Op::MaxPoolGrad`]; inputs: the gradient, the pooling's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPoolGrad {
+    /// The pooling's kernel, stride, padding.
+    pub window: Window,
+}
+
+impl MaxPoolGrad {
+    pub(super) fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let expected = MaxPool { window: self.window }.shape(inputs[1])?;
+        if inputs[0] != expected {
+            return Err(mismatch(
+                "max_pool_grad",
+                format!("gradient of {expected} expected, is {}", inputs[0]),
+            ));
+        }
+        Ok(inputs[1])
+    }
+}

@@ -1,0 +1,28 @@
+//! A ReLU that alone reads a convolution becomes part of it; a ReLU gradient that alone reads a
+//! convolution's gradient likewise.
+
+use super::rebuild;
+use crate::Result;
+use crate::engine::graph::ops::{Conv2d, Conv2dGrad};
+use crate::engine::graph::{Graph, NodeId, Op};
+
+pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
+    let readers = graph.fan_out();
+    let is_output: Vec<NodeId> = outputs.to_vec();
+    rebuild(graph, outputs, |new, _, node| {
+        let Some(&source) = node.inputs.first() else { return new.copy(node).map(Some) };
+        let before = graph.node(source);
+        let alone = readers[source.index()] == 1 && !is_output.contains(&source);
+        match (&node.op, &before.op) {
+            (Op::Relu, Op::Conv2d(conv)) if alone && !conv.relu => {
+                let inputs = new.all(&before.inputs);
+                new.graph.push(Conv2d { relu: true, ..conv.clone() }, &inputs).map(Some)
+            }
+            (Op::ReluGrad(relu), Op::Conv2dGrad(conv)) if alone && conv.relu.is_none() => {
+                let inputs = [new.at(before.inputs[0]), new.at(node.inputs[1])];
+                new.graph.push(Conv2dGrad { relu: Some(relu.rule), ..conv.clone() }, &inputs).map(Some)
+            }
+            _ => new.copy(node).map(Some),
+        }
+    })
+}

@@ -1,0 +1,84 @@
+//! A plan on its device, with the buffers of its batches.
+
+use std::sync::Arc;
+
+use crate::engine::device::{Device, Runner};
+use crate::engine::plan::{Plan, Slot};
+use crate::{Error, Result};
+
+/// More images than this in one batch bring nothing.
+const LARGEST_BATCH: usize = 256;
+
+/// The largest batch of `plan` whose numbers take no more than `max_memory` bytes.
+///
+/// # Errors
+/// When one image takes more: says for which method.
+pub(crate) fn batch_within(plan: &Plan, max_memory: usize, method: &str) -> Result<usize> {
+    let image = bytes_an_image(plan);
+    match max_memory / image {
+        0 => Err(Error::usage(format!(
+            "{method}: one image takes {image} bytes, the memory limit leaves {max_memory}"
+        ))),
+        images => Ok(images.min(LARGEST_BATCH)),
+    }
+}
+
+/// What a batch of `plan` takes for each image, on the host and on the device together.
+pub(crate) fn bytes_an_image(plan: &Plan) -> usize {
+    // Inputs and outputs are on both.
+    let numbers = 2 * plan.input_len + 2 * plan.output_len + plan.work_len;
+    (numbers * size_of::<f32>()).max(1)
+}
+
+/// See the module's documentation.
+pub(crate) struct Loaded {
+    runner: Box<dyn Runner>,
+    inputs: Vec<f32>,
+    outputs: Vec<f32>,
+}
+
+impl Loaded {
+    pub(crate) fn new(plan: Plan, device: &Device, batch: usize) -> Result<Loaded> {
+        let runner = device.load(Arc::new(plan), batch.max(1))?;
+        Ok(Loaded { runner, inputs: Vec::new(), outputs: Vec::new() })
+    }
+
+    pub(crate) fn runner(&self) -> &dyn Runner {
+        self.runner.as_ref()
+    }
+
+    /// Runs `n` images; `fill` writes each one's input space, full of -1 before: the class of each
+    /// target that is not given is left to the logits.
+    pub(crate) fn run(&mut self, n: usize, fill: impl FnMut(usize, &mut [f32])) -> Result<()> {
+        self.fill(n, fill);
+        self.runner.run(&self.inputs, &mut self.outputs)
+    }
+
+    /// The same, but no further than exit `exit`.
+    pub(crate) fn run_until(
+        &mut self,
+        exit: usize,
+        n: usize,
+        fill: impl FnMut(usize, &mut [f32]),
+    ) -> Result<()> {
+        self.fill(n, fill);
+        let mut earlier = |done: usize, _: usize, _: &[f32]| done < exit;
+        self.runner.run_early_exit(&self.inputs, &mut self.outputs, &mut earlier)?;
+        Ok(())
+    }
+
+    fn fill(&mut self, n: usize, mut fill: impl FnMut(usize, &mut [f32])) {
+        let (input_len, output_len) = (self.runner.plan().input_len, self.runner.plan().output_len);
+        self.inputs.clear();
+        self.inputs.resize(n * input_len, -1.0);
+        self.outputs.resize(n * output_len, 0.0);
+        for (image, space) in self.inputs.chunks_exact_mut(input_len).enumerate() {
+            fill(image, space);
+        }
+    }
+
+    /// The value at `slot` that the last run made of image `image`.
+    pub(crate) fn read(&self, image: usize, slot: Slot) -> &[f32] {
+        &self.outputs[image * self.runner.plan().output_len + slot.offset..][..slot.shape.len()]
+    }
+}

@@ -1,0 +1,66 @@
+//! The forward pass alone, of many images about which one exit is asked.
+
+use super::batch_runner::{Loaded, batch_within};
+use crate::engine::device::Device;
+use crate::engine::graph::passes::Passes;
+use crate::engine::plan::{Order, Plan, Slot};
+use crate::model::msdnet::Network;
+use crate::{Result, Shape};
+
+/// See the module's documentation.
+pub(crate) struct ExitRuns {
+    loaded: Loaded,
+    image: Slot,
+    /// Each exit and where its logits lie.
+    logits: Vec<(usize, Slot)>,
+}
+
+impl ExitRuns {
+    /// For questions about `exits`, in batches that take no more than `max_memory` bytes.
+    ///
+    /// # Errors
+    /// When one image takes more, which `purpose` then names, or the device fails.
+    pub(crate) fn new(
+        network: &Network,
+        exits: &[usize],
+        device: &Device,
+        max_memory: usize,
+        purpose: &str,
+    ) -> Result<ExitRuns> {
+        let outputs: Vec<_> = exits.iter().map(|&exit| network.exits[exit - 1].logits).collect();
+        let plan = Plan::new(&network.graph, &outputs, Order::ByExit, &Passes::ALL)?;
+        let logits = exits.iter().copied().zip(plan.outputs.iter().copied()).collect();
+        let (image, batch) = (plan.inputs[0], batch_within(&plan, max_memory, purpose)?);
+        Ok(ExitRuns { loaded: Loaded::new(plan, device, batch)?, image, logits })
+    }
+
+    /// (3, H, W) of an image.
+    pub(crate) fn image(&self) -> Shape {
+        self.image.shape
+    }
+
+    /// The most images of one run.
+    pub(crate) fn capacity(&self) -> usize {
+        self.loaded.runner().capacity()
+    }
+
+    /// The logits of exit `exit` for each of `n` images, which `fill` writes, (3, H, W); nothing
+    /// behind the exit is computed.
+    pub(crate) fn logits(
+        &mut self,
+        exit: usize,
+        n: usize,
+        mut fill: impl FnMut(usize, &mut [f32]),
+    ) -> Result<Vec<Vec<f32>>> {
+        let slot = self.logits.iter().find(|(e, _)| *e == exit).expect("an exit of these runs").1;
+        let (offset, len) = (self.image.offset, self.image.shape.len());
+        let capacity = self.capacity();
+        let mut logits = Vec::with_capacity(n);
+        for first in (0..n).step_by(capacity) {
+            let batch = capacity.min(n - first);
+            self.loaded.run_until(exit, batch, |i, space| fill(first + i, &mut space[offset..][..len]))?;
+            logits.extend((0..batch).map(|i| self.loaded.read(i, slot).to_vec()));
+        }
+        Ok(logits)
+    }
+}

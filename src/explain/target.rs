@@ -1,0 +1,168 @@
+//! Which class is explained.
+
+use crate::{Error, Result};
+
+/// The class whose score is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// What each exit predicts itself.
+    #[default]
+    Predicted,
+    /// The class with this number.
+    Class(usize),
+    /// The image's label, given with it.
+    Label,
+    /// What the last exit predicts, at every exit.
+    Final,
+    /// Each exit's n likeliest classes, an answer for each.
+    Top(usize),
+}
+
+impl Target {
+    /// The target that `text` names: `predicted`, `label`, `final`, `top3` for the three likeliest,
+    /// a class's name among `labels` in any case, or its number. The words come first, then the
+    /// names, then the numbers.
+    ///
+    /// # Errors
+    /// When it is none of these: names some classes.
+    ///
+    /// ```
+    /// use msdcam::explain::Target;
+    ///
+    /// let labels = ["cat".to_string(), "dog".to_string()];
+    /// assert_eq!(Target::parse("Dog", &labels), Ok(Target::Class(1)));
+    /// assert_eq!(Target::parse("top2", &labels), Ok(Target::Top(2)));
+    /// assert!(Target::parse("cow", &labels).is_err());
+    /// ```
+    pub fn parse(text: &str, labels: &[String]) -> Result<Target> {
+        let top = text.strip_prefix("top").and_then(|n| n.parse().ok());
+        match (text, top) {
+            ("predicted", _) => Ok(Target::Predicted),
+            ("label", _) => Ok(Target::Label),
+            ("final", _) => Ok(Target::Final),
+            (_, Some(n)) => Ok(Target::Top(n)),
+            _ => class_of(text, labels, &["predicted", "label", "final", "top<number>"]).map(Target::Class),
+        }
+    }
+
+    /// Answers for each exit: one, or the n of [`Target::Top`].
+    pub fn ranks(self) -> usize {
+        if let Target::Top(n) = self { n } else { 1 }
+    }
+
+    /// What [`Target::parse`] reads.
+    pub fn name(self, labels: &[String]) -> String {
+        match self {
+            Target::Predicted => "predicted".into(),
+            Target::Label => "label".into(),
+            Target::Final => "final".into(),
+            Target::Top(n) => format!("top{n}"),
+            Target::Class(class) => labels.get(class).cloned().unwrap_or_else(|| class.to_string()),
+        }
+    }
+
+    pub(crate) fn check(self, classes: usize) -> Result<()> {
+        match self {
+            Target::Class(class) => check_class(class, classes),
+            Target::Top(n) if n == 0 || n > classes => {
+                Err(Error::usage(format!("top {n}: the network has {classes} classes")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The class called `text` among `labels`, exactly or but for its case, or with that number.
+///
+/// # Errors
+/// [`Error::Usage`] when there is none: names some that there are, and `words` that were possible
+/// too.
+pub fn class_of(text: &str, labels: &[String], words: &[&str]) -> Result<usize> {
+    const SHOWN: usize = 10;
+    let exact = labels.iter().position(|label| label == text);
+    let any_case = || labels.iter().position(|label| label.to_lowercase() == text.to_lowercase());
+    let number = || text.parse().ok().filter(|&n: &usize| n < labels.len());
+    exact.or_else(any_case).or_else(number).ok_or_else(|| {
+        let more = if labels.len() > SHOWN { ", ..." } else { "" };
+        let words =
+            if words.is_empty() { String::new() } else { format!("; and there are {}", words.join(", ")) };
+        Error::usage(format!(
+            "class '{text}': the network has {}{more}, or by number 0 to {}{words}",
+            labels[..labels.len().min(SHOWN)].join(", "),
+            labels.len().saturating_sub(1)
+        ))
+    })
+}
+
+/// # Errors
+/// When the network has no such class.
+pub(crate) fn check_class(class: usize, classes: usize) -> Result<()> {
+    if class < classes {
+        return Ok(());
+    }
+    Err(Error::usage(format!("class {class}: the network has classes 0 to {}", classes - 1)))
+}
+
+/// The `n` classes with the highest of `logits`, best first; the first of equal ones.
+pub(crate) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
+    let mut rest: Vec<usize> = (0..logits.len()).collect();
+    let mut best = Vec::with_capacity(n);
+    while best.len() < n && !rest.is_empty() {
+        let mut first = 0;
+        for i in 1..rest.len() {
+            if logits[rest[i]] > logits[rest[first]] {
+                first = i;
+            }
+        }
+        best.push(rest.remove(first));
+    }
+    best
+}
+
+/// How many classes stand before `class`; see [`super::ExitAnswer::rank`].
+pub(crate) fn class_rank(logits: &[f32], class: usize) -> usize {
+    let mine = logits[class];
+    let before = |&(other, &score): &(usize, &f32)| {
+        other != class && !(score < mine || score == mine && other > class)
+    };
+    logits.iter().enumerate().filter(before).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_classes_come_best_first_and_equal_ones_in_order() {
+        assert_eq!(best_classes(&[1.0, 3.0, 3.0, 2.0], 3), [1, 2, 3]);
+        assert_eq!(best_classes(&[f32::NAN, 3.0], 2), [0, 1]);
+        assert_eq!(best_classes(&[1.0], 4), [0]);
+    }
+
+    #[test]
+    fn a_target_is_a_word_then_a_name_then_a_number() {
+        let labels = ["cat", "label", "Topaz", "3", "cow"].map(String::from);
+        for (text, target) in [
+            ("predicted", Target::Predicted),
+            ("label", Target::Label),
+            ("final", Target::Final),
+            ("top3", Target::Top(3)),
+            ("topaz", Target::Class(2)),
+            ("3", Target::Class(3)),
+            ("4", Target::Class(4)),
+            ("Cat", Target::Class(0)),
+        ] {
+            assert_eq!(Target::parse(text, &labels), Ok(target), "{text}");
+        }
+        for text in ["", "5", "-1", "top", "top-1", "1e3"] {
+            assert!(Target::parse(text, &labels).is_err(), "{text}");
+        }
+        let error = Target::parse("5", &labels).unwrap_err().to_string();
+        assert!(
+            error.starts_with("class '5': the network has cat, label, Topaz, 3, cow, or by number 0 to 4;")
+        );
+        for target in [Target::Predicted, Target::Top(2), Target::Class(2)] {
+            assert_eq!(Target::parse(&target.name(&labels), &labels), Ok(target));
+        }
+    }
+}

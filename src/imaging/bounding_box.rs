@@ -1,0 +1,258 @@
+//! Boxes around what a heat map shows most of, for whoever has boxes to compare with.
+
+use std::str::FromStr;
+
+use super::Region;
+use super::heatmap::{HeatMap, Status};
+use crate::{Error, Result};
+
+/// How warm a place must be to count, on the heat map's scale from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    /// This share of the maximum, in (0, 1]; the Grad-CAM paper takes 0.15.
+    Share(f32),
+    /// Otsu's: where warm and cold places differ most (Otsu 1979, doi 10.1109/TSMC.1979.4310076).
+    Otsu,
+}
+
+/// The box around the largest connected part of a heat map above a threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeatBox {
+    /// Column of the left edge.
+    pub x: usize,
+    /// Row of the upper edge.
+    pub y: usize,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Share of the heat map's sum that lies in the box.
+    pub heat: f32,
+    /// The threshold, as a share of the maximum.
+    pub threshold: f32,
+}
+
+impl Threshold {
+    /// The share of the maximum that it means for `heat`.
+    fn share(self, heat: &HeatMap) -> f32 {
+        match self {
+            Threshold::Share(share) => share,
+            Threshold::Otsu => otsu(&heat.values),
+        }
+    }
+}
+
+impl HeatBox {
+    /// The box around the largest part of `heat`, in its pixels; of equal parts the first. Pixels
+    /// that touch at a corner belong together. `None` where the heat map means nothing.
+    pub fn find(heat: &HeatMap, threshold: Threshold) -> Option<HeatBox> {
+        if heat.status != Status::Ok {
+            return None;
+        }
+        let threshold = threshold.share(heat);
+        let warm: Vec<bool> = heat.values.iter().map(|&v| v >= threshold).collect();
+        let part = largest_part(warm, heat.width)?;
+        let inside: f64 = (part.top..=part.bottom)
+            .flat_map(|y| &heat.values[y * heat.width..][part.left..=part.right])
+            .map(|&v| f64::from(v))
+            .sum();
+        let all: f64 = heat.values.iter().map(|&v| f64::from(v)).sum();
+        Some(HeatBox {
+            x: part.left,
+            y: part.top,
+            width: part.right - part.left + 1,
+            height: part.bottom - part.top + 1,
+            heat: (inside / all) as f32,
+            threshold,
+        })
+    }
+
+    /// Rows and columns of the heat map in which to look for a box of `part` of a photo: its own
+    /// pixels, but for very small and very large ones.
+    pub fn grid(part: Region) -> (usize, usize) {
+        let pixels = |from: f32, to: f32| ((to - from).round() as usize).clamp(64, 512);
+        (pixels(part.top, part.bottom), pixels(part.left, part.right))
+    }
+
+    /// The box in the pixels of a photo of whose `part` the heat map has `rows` and `columns`.
+    pub fn in_photo(self, part: Region, (rows, columns): (usize, usize)) -> HeatBox {
+        // To the nearest edge between pixels, and never empty.
+        let side = |from: f32, to: f32, at: usize, length: usize, count: usize| {
+            let edge = |i: usize| (from + (to - from) * (i as f32 / count as f32)).round() as usize;
+            let start = edge(at).min((to.ceil() as usize).max(1) - 1);
+            (start, edge(at + length).max(start + 1) - start)
+        };
+        let (x, width) = side(part.left, part.right, self.x, self.width, columns);
+        let (y, height) = side(part.top, part.bottom, self.y, self.height, rows);
+        HeatBox { x, y, width, height, ..self }
+    }
+}
+
+/// Otsu's threshold of numbers in [0, 1], over 256 levels; the least that counts as warm.
+fn otsu(values: &[f32]) -> f32 {
+    let mut counts = [0_u32; 256];
+    values.iter().for_each(|&v| counts[(v * 255.0) as usize] += 1);
+    let share = 1.0 / values.len() as f64;
+    let mean: f64 = (0..).zip(counts).map(|(level, count)| f64::from(level * count) * share).sum();
+    let (mut below, mut sum_below) = (0.0, 0.0);
+    let (mut best, mut most) = (0, 0.0);
+    for (level, count) in (0_u32..).zip(counts) {
+        let p = f64::from(count) * share;
+        below += p;
+        sum_below += f64::from(level) * p;
+        let above = 1.0 - below;
+        if below.min(above) < f64::from(f32::EPSILON) {
+            continue;
+        }
+        let apart = sum_below / below - (mean - sum_below) / above;
+        let between = below * above * apart * apart;
+        if between > most {
+            (best, most) = (level, between);
+        }
+    }
+    (best + 1) as f32 / 255.0
+}
+
+/// Where a connected part lies; the edges belong to it.
+#[derive(Clone, Copy)]
+struct Extent {
+    left: usize,
+    right: usize,
+    top: usize,
+    bottom: usize,
+}
+
+/// The connected part of `warm` with the most pixels.
+fn largest_part(mut warm: Vec<bool>, width: usize) -> Option<Extent> {
+    let (mut largest, mut most) = (None, 0);
+    let mut found = Vec::new();
+    for start in 0..warm.len() {
+        if !std::mem::take(&mut warm[start]) {
+            continue;
+        }
+        let (x, y) = (start % width, start / width);
+        let mut extent = Extent { left: x, right: x, top: y, bottom: y };
+        let mut pixels = 0;
+        found.push((x, y));
+        while let Some((x, y)) = found.pop() {
+            pixels += 1;
+            extent.left = extent.left.min(x);
+            extent.right = extent.right.max(x);
+            extent.top = extent.top.min(y);
+            extent.bottom = extent.bottom.max(y);
+            for y in y.saturating_sub(1)..(y + 2).min(warm.len() / width) {
+                for x in x.saturating_sub(1)..(x + 2).min(width) {
+                    if std::mem::take(&mut warm[y * width + x]) {
+                        found.push((x, y));
+                    }
+                }
+            }
+        }
+        if pixels > most {
+            (largest, most) = (Some(extent), pixels);
+        }
+    }
+    largest
+}
+
+impl std::fmt::Display for Threshold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Threshold::Share(share) => write!(f, "{share}"),
+            Threshold::Otsu => f.write_str("otsu"),
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = Error;
+
+    /// `otsu`, a percentage such as `15%`, or a share such as `0.3`.
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "otsu" {
+            return Ok(Threshold::Otsu);
+        }
+        match share(text) {
+            Some(share) if share > 0.0 && share <= 1.0 => Ok(Threshold::Share(share)),
+            Some(share) => Err(Error::usage(format!("a threshold of {share} is not above 0 and at most 1"))),
+            None => Err(Error::usage(format!("no threshold '{text}'; there are 15%, 0.15 and otsu"))),
+        }
+    }
+}
+
+/// The number in `0.15` or, as a percentage, in `15%`.
+pub fn share(text: &str) -> Option<f32> {
+    match text.strip_suffix('%') {
+        Some(percent) => percent.parse().ok().map(|percent: f32| percent / 100.0),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heat(width: usize, values: &[f32]) -> HeatMap {
+        let size = (values.len() / width, width);
+        HeatMap::new(values, size, size)
+    }
+
+    #[test]
+    fn the_largest_part_is_boxed_and_corners_touch() {
+        #[rustfmt::skip]
+        let heat = heat(5, &[
+            1.0, 0.1, 0.0, 0.0, 0.6,
+            0.0, 0.0, 0.0, 0.7, 0.0,
+            0.0, 0.0, 0.5, 0.0, 0.1,
+        ]);
+        let found = HeatBox::find(&heat, Threshold::Share(0.5)).unwrap();
+        assert_eq!((found.x, found.y, found.width, found.height, found.threshold), (2, 0, 3, 3, 0.5));
+        assert!((found.heat - 1.9 / 3.0).abs() < 1e-6, "{found:?}");
+        // Only the maximum itself is as warm as the maximum.
+        let hottest = HeatBox::find(&heat, Threshold::Share(1.0)).unwrap();
+        assert_eq!((hottest.x, hottest.y, hottest.width, hottest.height), (0, 0, 1, 1));
+    }
+
+    #[test]
+    fn a_map_that_means_nothing_has_no_box() {
+        for values in [[0.0; 4], [3.0; 4], [0.0, 1.0, f32::NAN, 2.0], [0.0, f32::INFINITY, 1.0, 0.0]] {
+            for threshold in [Threshold::Share(0.15), Threshold::Otsu] {
+                assert_eq!(HeatBox::find(&heat(2, &values), threshold), None, "{values:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_box_is_carried_into_the_photo_and_stays_there() {
+        let found = HeatBox { x: 10, y: 0, width: 20, height: 64, heat: 0.5, threshold: 0.15 };
+        let place = |part, grid| {
+            let b = found.in_photo(part, grid);
+            [b.x, b.y, b.width, b.height]
+        };
+        let part = Region { left: 75.5, top: 0.0, right: 375.5, bottom: 300.0 };
+        assert_eq!(HeatBox::grid(part), (300, 300));
+        assert_eq!(place(part, (64, 64)), [122, 0, 94, 300]);
+        // A photo of one pixel, and the last pixel of a wide one.
+        let one = Region { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
+        assert_eq!((HeatBox::grid(one), place(one, (64, 64))), ((64, 64), [0, 0, 1, 1]));
+        let last = Region { left: 2499.0, top: 0.0, right: 2500.0, bottom: 1.0 };
+        let right = HeatBox { x: 63, width: 1, ..found }.in_photo(last, (64, 64));
+        assert_eq!((right.x, right.width), (2499, 1));
+    }
+
+    #[test]
+    fn a_threshold_is_a_percentage_a_share_or_otsus() {
+        assert_eq!("15%".parse(), Ok(Threshold::Share(0.15)));
+        assert_eq!("0.3".parse(), Ok(Threshold::Share(0.3)));
+        assert_eq!("1".parse(), Ok(Threshold::Share(1.0)));
+        assert_eq!("otsu".parse(), Ok(Threshold::Otsu));
+        for text in ["0", "-1", "1.5", "101%", "nan", "inf", "0%"] {
+            let error = text.parse::<Threshold>().unwrap_err().to_string();
+            assert!(error.starts_with("a threshold of"), "{text}: {error}");
+        }
+        for text in ["", "%", "Otsu's", "15 %"] {
+            let error = text.parse::<Threshold>().unwrap_err().to_string();
+            assert!(error.starts_with("no threshold '"), "{text}: {error}");
+        }
+    }
+}

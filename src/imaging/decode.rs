@@ -1,0 +1,223 @@
+//! From an image file to an upright 8-bit RGB picture.
+//!
+//! One rule for each kind of pixel: greyscale and palettes become RGB, 16 bits become 8 by
+//! `x / 257` rounded, transparency is laid over white, colour profiles are not applied, the
+//! EXIF orientation is, and of an animation only the first frame counts.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, Limits, RgbImage};
+
+use super::complete;
+use super::jpeg::Jpeg;
+use super::rgb_image::Picture;
+use super::sniff::{Format, sniff};
+use crate::{Error, Result};
+
+/// The most pixels that a photo may claim: above the largest phone and studio cameras.
+pub const MAX_PIXELS: u64 = 210_000_000;
+/// The largest file that is read.
+pub const MAX_BYTES: u64 = 1 << 30;
+/// What a decoder may allocate: the largest photo at eight bytes a pixel, and room beside it.
+const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
+
+/// Reads and decodes the photo in `path`; see [`decode`].
+///
+/// # Errors
+/// [`Error::Refused`], also for what is no regular file: opening a named pipe would block.
+pub fn open(path: &Path) -> Result<Picture> {
+    let unreadable = |e: std::io::Error| Error::refused(path, "file", format!("cannot read: {e}"));
+    let about = std::fs::metadata(path).map_err(unreadable)?;
+    if about.is_dir() {
+        return Err(Error::refused(path, "file", "is a folder, not an image"));
+    }
+    if !about.is_file() {
+        return Err(Error::refused(path, "file", "is a pipe or a device, not an image file"));
+    }
+    let too_large = |n: u64| {
+        Error::refused(path, "file", format!("{n} bytes are too many for a photo, the limit is {MAX_BYTES}"))
+    };
+    if about.len() > MAX_BYTES {
+        return Err(too_large(about.len()));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let stamp = |file: &File| file.metadata().map(|about| (about.len(), about.modified().ok()));
+    let before = stamp(&file).map_err(unreadable)?;
+    // The file may grow while it is read.
+    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(too_large(bytes.len() as u64));
+    }
+    if stamp(&file).map_err(unreadable)? != before {
+        return Err(Error::refused(path, "file", "changed while it was read"));
+    }
+    decode(&bytes, path)
+}
+
+/// Decodes a PNG, JPEG or WebP file's `bytes`; `name` is for messages only.
+///
+/// # Errors
+/// [`Error::Refused`] for another format, for damaged or cut data, for more than
+/// [`MAX_PIXELS`] and for CMYK.
+pub fn decode(bytes: &[u8], name: &Path) -> Result<Picture> {
+    if bytes.is_empty() {
+        return Err(Error::refused(name, "file", "empty, not an image"));
+    }
+    let format = sniff(bytes).map_err(|what| {
+        Error::refused(name, "file", format!("not a PNG, JPEG or WebP image; it looks like {what}"))
+    })?;
+    // The codecs mean not to panic on bad data, but a file from anywhere may prove them wrong.
+    catch_unwind(AssertUnwindSafe(|| decode_format(format, bytes)))
+        .unwrap_or_else(|_| Err("damaged: the decoder gave up".into()))
+        .map_err(|cause| Error::refused(name, format.name(), cause))
+}
+
+fn decode_format(format: Format, bytes: &[u8]) -> Result<Picture, String> {
+    match format {
+        Format::Png => {
+            // The header chunk stands first. The decoder reads it too, but puts a size beyond its
+            // limits in vaguer words.
+            if let Some((width, height)) = bytes.get(16..24).map(|size| size.split_at(4)) {
+                let side = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
+                check_size(side(width), side(height))?;
+            }
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits());
+            decode_with(decoder.map_err(|e| cause(format, bytes, &e))?, format, bytes)
+        }
+        Format::WebP => {
+            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| cause(format, bytes, &e))?;
+            decode_with(decoder, format, bytes)
+        }
+        Format::Jpeg => {
+            // A cut file is called cut, whatever the decoder stumbles over.
+            let or_cut = |e: String| complete::check(format, bytes).err().unwrap_or(e);
+            let jpeg = Jpeg::header(bytes).map_err(or_cut)?;
+            let (width, height) = jpeg.size;
+            check_size(width as u64, height as u64)?;
+            complete::check(format, bytes)?;
+            let orientation = jpeg.exif.as_deref().and_then(Orientation::from_exif_chunk);
+            let mut rgb = zeros(width * height * 3)?;
+            jpeg.decode_into(&mut rgb).map_err(|e| format!("damaged: {e}"))?;
+            upright(width, height, rgb, orientation)
+        }
+    }
+}
+
+/// Size, then completeness, then pixels: nothing large is allocated for a header's word alone.
+fn decode_with(mut decoder: impl ImageDecoder, format: Format, bytes: &[u8]) -> Result<Picture, String> {
+    let (width, height) = decoder.dimensions();
+    check_size(width.into(), height.into())?;
+    complete::check(format, bytes)?;
+    // An unreadable EXIF block says nothing about the pixels.
+    let orientation = decoder.orientation().ok();
+    decoder.set_limits(limits()).map_err(|e| cause(format, bytes, &e))?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(format, bytes, &e))?;
+    let rgb = rgb8(decoded)?;
+    upright(width as usize, height as usize, rgb, orientation)
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_ALLOC);
+    limits
+}
+
+fn check_size(width: u64, height: u64) -> Result<(), String> {
+    if width == 0 || height == 0 {
+        return Err(format!("{width}x{height} holds no pixel"));
+    }
+    if width * height > MAX_PIXELS {
+        let (claimed, limit) = (width * height / 1_000_000, MAX_PIXELS / 1_000_000);
+        return Err(format!("{width}x{height} are {claimed} megapixels, the limit is {limit}"));
+    }
+    Ok(())
+}
+
+/// A cut file is called cut, whatever the decoder stumbled over.
+fn cause(format: Format, bytes: &[u8], error: &ImageError) -> String {
+    complete::check(format, bytes).err().unwrap_or_else(|| match error {
+        ImageError::Limits(_) => format!("needs more than {} MiB to decode", MAX_ALLOC >> 20),
+        other => format!("damaged: {other}"),
+    })
+}
+
+fn zeros(len: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| format!("no memory for {} MiB of pixels", len >> 20))?;
+    bytes.resize(len, 0);
+    Ok(bytes)
+}
+
+/// Three bytes a pixel, from whatever the decoder gave.
+fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
+    let grey = |v: u8| [v; 3];
+    Ok(match decoded {
+        DynamicImage::ImageRgb8(x) => x.into_raw(),
+        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| grey(p[0])).collect(),
+        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| grey(over_white(p[0], p[1]))).collect(),
+        DynamicImage::ImageRgba8(x) => {
+            x.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p[c], p[3]))).collect()
+        }
+        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| grey(eight_bits(p[0]))).collect(),
+        DynamicImage::ImageRgb16(x) => x.pixels().flat_map(|p| p.0.map(eight_bits)).collect(),
+        DynamicImage::ImageLumaA16(x) => {
+            x.pixels().flat_map(|p| grey(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
+        }
+        DynamicImage::ImageRgba16(x) => x
+            .pixels()
+            .flat_map(|p| [0, 1, 2].map(|c| over_white(eight_bits(p[c]), eight_bits(p[3]))))
+            .collect(),
+        other => return Err(format!("unsupported pixels {:?}", other.color())),
+    })
+}
+
+/// 65535 becomes 255: divided by 257, rounded.
+fn eight_bits(v: u16) -> u8 {
+    ((u32::from(v) + 128) / 257) as u8
+}
+
+/// `v` with opacity `alpha` over white, rounded.
+fn over_white(v: u8, alpha: u8) -> u8 {
+    let (v, alpha) = (u32::from(v), u32::from(alpha));
+    ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) -> Result<Picture, String> {
+    let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
+        return Ok(Picture::new(width, height, rgb));
+    };
+    let stored =
+        RgbImage::from_raw(width as u32, height as u32, rgb).ok_or("the pixels do not fill the image")?;
+    let mut turned = DynamicImage::ImageRgb8(stored);
+    turned.apply_orientation(orientation);
+    let (width, height) = (turned.width() as usize, turned.height() as usize);
+    Ok(Picture::new(width, height, turned.into_rgb8().into_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bits_are_scaled_not_clipped() {
+        assert_eq!(
+            [0, 128, 129, 257, 32768, 65406, 65407, 65535].map(eight_bits),
+            [0, 0, 1, 1, 128, 254, 255, 255]
+        );
+    }
+
+    #[test]
+    fn transparency_shows_white() {
+        assert_eq!(
+            [over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)],
+            [255, 0, 7, 127]
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! Pillow's antialiased resize, bit for bit.
+//!
+//! The method of `Image.resize` for 8-bit images: an output pixel is a weighted mean of the
+//! input under the filter, which widens with the scale when shrinking. Two passes, columns
+//! first; weights in 22-bit fixed point; rounded to 8 bits after each pass.
+
+use std::ops::Range;
+
+use super::rgb_image::Picture;
+
+/// 32 bits less 8 for the pixel and 2 for overshoot and the sign.
+const PRECISION: u32 = 32 - 8 - 2;
+
+/// The shape of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Triangle, one pixel to each side.
+    Bilinear,
+    /// Keys' cubic with a = -0.5, two pixels to each side.
+    Bicubic,
+}
+
+impl Filter {
+    fn support(self) -> f64 {
+        match self {
+            Filter::Bilinear => 1.0,
+            Filter::Bicubic => 2.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        match self {
+            Filter::Bilinear if x < 1.0 => 1.0 - x,
+            Filter::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Filter::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            _ => 0.0,
+        }
+    }
+}
+
+/// A part of a picture, in its pixels; edges may lie between pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Left edge.
+    pub left: f32,
+    /// Upper edge.
+    pub top: f32,
+    /// Right edge.
+    pub right: f32,
+    /// Lower edge.
+    pub bottom: f32,
+}
+
+impl Region {
+    /// All of `picture`.
+    pub fn all(picture: &Picture) -> Self {
+        Region { left: 0.0, top: 0.0, right: picture.width as f32, bottom: picture.height as f32 }
+    }
+}
+
+/// The `part` of `from`, resized to `width` x `height`.
+///
+/// # Panics
+/// When `part` is empty or leaves `from`, or the size is zero.
+pub fn resample(from: &Picture, part: Region, width: usize, height: usize, filter: Filter) -> Picture {
+    resample_window(from, part, (width, height), (0..width, 0..height), filter)
+}
+
+/// As [`resample`], but only the columns and rows in `window` of the result are computed.
+pub(super) fn resample_window(
+    from: &Picture,
+    part: Region,
+    (width, height): (usize, usize),
+    window: (Range<usize>, Range<usize>),
+    filter: Filter,
+) -> Picture {
+    let columns = Taps::fixed(Taps::new(from.width, part.left, part.right, width, window.0, filter));
+    let rows = Taps::fixed(Taps::new(from.height, part.top, part.bottom, height, window.1, filter));
+    // Only the input rows that some output row reads take part in the first pass.
+    let first = rows.spans.iter().map(|s| s.start).min().unwrap_or(0);
+    let last = rows.spans.iter().map(|s| s.end).max().unwrap_or(0);
+    let narrow = columns.horizontal(from, first..last);
+    rows.vertical(&narrow, first)
+}
+
+/// A `map` of (h, w) numbers resized to (H, W): Pillow's answer for images of mode F.
+///
+/// # Panics
+/// When `map` is empty or does not hold h * w numbers, or the target is empty.
+pub fn resample_map(
+    map: &[f32],
+    (h, w): (usize, usize),
+    (height, width): (usize, usize),
+    filter: Filter,
+) -> Vec<f32> {
+    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} numbers", map.len());
+    let columns = Taps::new(w, 0.0, w as f32, width, 0..width, filter);
+    let rows = Taps::new(h, 0.0, h as f32, height, 0..height, filter);
+    let narrow: Vec<f32> = map.chunks_exact(w).flat_map(|row| columns.along(|i| row[i])).collect();
+    let wide = (0..width).map(|x| rows.along(|y| narrow[y * width + x]).collect::<Vec<f32>>());
+    let wide: Vec<Vec<f32>> = wide.collect();
+    (0..height).flat_map(|y| wide.iter().map(move |column| column[y])).collect()
+}
+
+/// For each output position the input positions under the filter, and their weights.
+struct Taps<W> {
+    spans: Vec<Range<usize>>,
+    weights: Vec<Vec<W>>,
+}
+
+impl Taps<f64> {
+    /// The output positions of one row or column.
+    fn along(&self, input: impl Fn(usize) -> f32) -> impl Iterator<Item = f32> {
+        self.spans.iter().zip(&self.weights).map(move |(span, weights)| {
+            span.clone().zip(weights).map(|(i, w)| f64::from(input(i)) * w).sum::<f64>() as f32
+        })
+    }
+
+    fn new(input: usize, from: f32, to: f32, output: usize, window: Range<usize>, filter: Filter) -> Self {
+        assert!(from >= 0.0 && to > from && to <= input as f32, "part {from}..{to} of {input} pixels");
+        assert!(output > 0 && window.end <= output, "window {window:?} of {output} pixels");
+        let scale = f64::from(to - from) / output as f64;
+        let widening = scale.max(1.0);
+        let support = filter.support() * widening;
+        let (mut spans, mut weights) = (Vec::new(), Vec::new());
+        for x in window {
+            let centre = f64::from(from) + (x as f64 + 0.5) * scale;
+            let start = (centre - support + 0.5).max(0.0) as usize;
+            let end = ((centre + support + 0.5) as usize).min(input);
+            let exact: Vec<f64> =
+                (start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / widening))).collect();
+            let sum: f64 = exact.iter().sum();
+            let sum = if sum == 0.0 { 1.0 } else { sum };
+            weights.push(exact.iter().map(|w| w / sum).collect());
+            spans.push(start..end);
+        }
+        Taps { spans, weights }
+    }
+}
+
+impl Taps<i32> {
+    /// The same, for 8-bit images.
+    fn fixed(exact: Taps<f64>) -> Self {
+        let weights = exact.weights.iter().map(|weights| weights.iter().copied().map(fixed_point).collect());
+        Taps { spans: exact.spans, weights: weights.collect() }
+    }
+
+    /// The rows of `from`, each resized.
+    fn horizontal(&self, from: &Picture, rows: Range<usize>) -> Picture {
+        let mut rgb = Vec::with_capacity(rows.len() * self.spans.len() * 3);
+        for row in
+            from.rgb[rows.start * from.width * 3..rows.end * from.width * 3].chunks_exact(from.width * 3)
+        {
+            for (span, weights) in self.spans.iter().zip(&self.weights) {
+                let mut sum = [HALF; 3];
+                for (pixel, w) in row[span.start * 3..span.end * 3].chunks_exact(3).zip(weights) {
+                    for c in 0..3 {
+                        sum[c] += i32::from(pixel[c]) * w;
+                    }
+                }
+                rgb.extend(sum.map(clip));
+            }
+        }
+        Picture::new(self.spans.len(), rows.len(), rgb)
+    }
+
+    /// The columns of `from`, each resized; `from`'s top row is row `first` of the input.
+    fn vertical(&self, from: &Picture, first: usize) -> Picture {
+        let stride = from.width * 3;
+        let mut rgb = Vec::with_capacity(self.spans.len() * stride);
+        let mut sums = vec![HALF; stride];
+        for (span, weights) in self.spans.iter().zip(&self.weights) {
+            sums.fill(HALF);
+            for (row, w) in from.rgb[(span.start - first) * stride..].chunks_exact(stride).zip(weights) {
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += i32::from(*v) * w;
+                }
+            }
+            rgb.extend(sums.iter().map(|&s| clip(s)));
+        }
+        Picture::new(from.width, self.spans.len(), rgb)
+    }
+}
+
+/// A half in fixed point: makes the shift in [`clip`] round.
+const HALF: i32 = 1 << (PRECISION - 1);
+
+/// Rounded half away from zero.
+fn fixed_point(weight: f64) -> i32 {
+    let half = if weight < 0.0 { -0.5 } else { 0.5 };
+    (half + weight * f64::from(1 << PRECISION)) as i32
+}
+
+fn clip(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
+}

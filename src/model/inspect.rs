@@ -1,0 +1,167 @@
+//! What a model file holds, checkpoint or weights.
+
+use super::convert::Normalization;
+use super::pytorch::{Checkpoint, SourceType, is_safetensors};
+use super::source_file;
+use super::weights::Weights;
+use crate::Result;
+use crate::model::msdnet::check_tensors::differences;
+use crate::model::msdnet::config::Config;
+use crate::model::msdnet::infer::{Shapes, infer};
+use crate::model::msdnet::layers::parts;
+use crate::util::sha256;
+use serde::Serialize;
+use std::path::Path;
+
+/// Everything that can be said about a model file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// What kind of file it is.
+    pub format: String,
+    /// Its size.
+    pub bytes: usize,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// SHA-256 of the checkpoint that weights were made from.
+    pub source_sha256: Option<String>,
+    /// Keys that lead to the state dict in a checkpoint.
+    pub state_dict: Option<String>,
+    /// Tensors that the network reads.
+    pub tensors: usize,
+    /// Numbers in them.
+    pub numbers: usize,
+    /// Number formats that a checkpoint stores them in.
+    pub stored: Vec<String>,
+    /// The architecture; absent when none follows from the tensors.
+    pub architecture: Option<Config>,
+    /// What of the architecture is not in the file and was assumed.
+    pub assumed: Vec<String>,
+    /// Why the file is no network, or which tensors do not match the architecture.
+    pub problems: Vec<String>,
+    /// One row an exit.
+    pub exits: Vec<Exit>,
+    /// Mean of the normalisation: the file's own, or the usual one for a checkpoint.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of the normalisation.
+    pub std: Option<[f32; 3]>,
+    /// Class names, in a weights file.
+    pub labels: Option<Vec<String>>,
+}
+
+/// What one exit costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Exit {
+    /// Number, from 1.
+    pub exit: usize,
+    /// Dense layers up to this exit.
+    pub layers: usize,
+    /// Channels of its tap.
+    pub tap_channels: usize,
+    /// Rows and columns of its tap.
+    pub tap_size: usize,
+    /// Parameters of its block and head.
+    pub parameters: u64,
+    /// Multiply-adds of its block.
+    pub block: u64,
+    /// Multiply-adds of its head.
+    pub head: u64,
+    /// Multiply-adds from the image to this exit, with all heads on the way.
+    pub total: u64,
+}
+
+/// Reads and describes the file at `path`.
+///
+/// # Errors
+/// When it is neither a sound checkpoint nor sound weights. Tensors that make no MSD-Net are not
+/// an error here but a line in [`Inspection::problems`].
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let (bytes, _) = source_file::read(path)?;
+    let (size, sha256) = (bytes.len(), sha256::sha256(&bytes));
+    if is_safetensors(&bytes) {
+        let weights = Weights::from_bytes(path, &bytes)?;
+        return Ok(Inspection {
+            format: "msdcam weights (safetensors)".into(),
+            bytes: size,
+            sha256,
+            source_sha256: Some(weights.source_sha256),
+            state_dict: None,
+            tensors: weights.tensors.len(),
+            numbers: weights.tensors.values().map(|(_, data)| data.len()).sum(),
+            stored: Vec::new(),
+            exits: exits(&weights.config)?,
+            architecture: Some(weights.config),
+            assumed: Vec::new(),
+            problems: Vec::new(),
+            mean: Some(weights.mean),
+            std: Some(weights.std),
+            labels: Some(weights.labels),
+        });
+    }
+    drop(bytes);
+    let checkpoint = Checkpoint::read(path)?;
+    let (architecture, assumed, problems) = architecture(&checkpoint.shapes());
+    let normalization = architecture.as_ref().map(Normalization::usual);
+    let mut stored: Vec<String> = [SourceType::F16, SourceType::Bf16, SourceType::F32, SourceType::F64]
+        .into_iter()
+        .filter(|t| checkpoint.tensors.values().any(|tensor| tensor.stored == *t))
+        .map(|t| format!("{t:?}").to_lowercase())
+        .collect();
+    stored.sort();
+    Ok(Inspection {
+        format: checkpoint.container.to_string(),
+        bytes: size,
+        sha256,
+        source_sha256: None,
+        state_dict: Some(checkpoint.path.join(".")),
+        tensors: checkpoint.tensors.len(),
+        numbers: checkpoint.tensors.values().map(|tensor| tensor.data.len()).sum(),
+        stored,
+        exits: architecture.as_ref().map(exits).transpose()?.unwrap_or_default(),
+        architecture,
+        assumed,
+        problems,
+        mean: normalization.map(|n| n.mean),
+        std: normalization.map(|n| n.std),
+        labels: None,
+    })
+}
+
+fn architecture(shapes: &Shapes) -> (Option<Config>, Vec<String>, Vec<String>) {
+    match infer(shapes) {
+        Ok(inferred) => {
+            let problems = differences(&inferred.config, shapes);
+            (Some(inferred.config), inferred.assumed.iter().map(|a| a.to_string()).collect(), problems)
+        }
+        Err(unclear) => (None, Vec::new(), vec![format!("tensor '{}': {}", unclear.tensor, unclear.cause)]),
+    }
+}
+
+/// What each exit of a network costs.
+///
+/// # Errors
+/// When the configuration makes no network.
+pub fn exits(config: &Config) -> Result<Vec<Exit>> {
+    let parts = parts(config)?;
+    let (mut layers, mut total) = (0, 0);
+    let steps = config.layers_per_exit();
+    let exits = (0..config.exits)
+        .map(|exit| {
+            let here = || parts.iter().filter(move |p| p.exit == exit);
+            let cost = |head| here().filter(|p| p.head == head).map(|p| p.multiply_adds()).sum::<u64>();
+            let (block, head) = (cost(false), cost(true));
+            layers += steps[exit];
+            total += block + head;
+            Exit {
+                exit: exit + 1,
+                layers,
+                tap_channels: here().find(|p| p.head).map_or(0, |p| p.channels_in()),
+                tap_size: config.tap_size(),
+                parameters: here().map(|p| p.parameters()).sum(),
+                block,
+                head,
+                total,
+            }
+        })
+        .collect();
+    Ok(exits)
+}

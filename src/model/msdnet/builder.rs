@@ -1,0 +1,309 @@
+//! The network as a graph: one builder for both layouts, which differ only in names and in what
+//! the config says.
+
+use std::sync::Arc;
+
+use super::config::{Config, GlobalConv, Layout, Stem};
+use super::tensor_names;
+use super::tensor_names::{Branch, ConvBn, Names};
+use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
+use crate::engine::graph::{Graph, NodeId, ParamId};
+use crate::{Error, Result, Shape};
+
+/// PyTorch's default, which both ports use.
+const BATCH_NORM_EPS: f32 = 1e-5;
+
+/// One exit of a [`Network`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The feature map that the exit's classifier reads, (C, h, w): the coarsest scale at the end
+    /// of its block, after a transition if the block ends in one.
+    pub tap: NodeId,
+    /// The class scores before the softmax, (classes, 1, 1).
+    pub logits: NodeId,
+}
+
+/// An MSD-Net, forward only, and the places in it that people ask about.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// What it was built from.
+    pub config: Config,
+    /// The graph, with the input and every exit.
+    pub graph: Graph,
+    /// The normalised image, (3, H, W).
+    pub input: NodeId,
+    /// The exits, exit 1 first.
+    pub exits: Vec<Exit>,
+    /// Every other place that can be looked at: `layer12.scale2` and its value. Layers count from
+    /// 0, the first layer; scales from 1, the finest.
+    pub layers: Vec<(String, NodeId)>,
+}
+
+impl Network {
+    /// Builds the network of `config`; `tensor` gives each weight by name and dimensions.
+    ///
+    /// # Errors
+    /// A configuration that makes no network, those of `tensor`, and an input too small for the
+    /// network's scales.
+    pub fn new(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Network> {
+        Builder::new(config, Some(&tensor))?.build()
+    }
+
+    /// The network of `config` without its numbers, to look at: every parameter is
+    /// [declared](Graph::declare_param).
+    ///
+    /// # Errors
+    /// A configuration that makes no network.
+    pub fn outline(config: &Config) -> Result<Network> {
+        Builder::new(config, None)?.build()
+    }
+}
+
+type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Arc<[f32]>>;
+
+struct Builder<'a> {
+    config: &'a Config,
+    names: Names,
+    graph: Graph,
+    /// Nothing for an outline.
+    tensor: Option<TensorSource<'a>>,
+}
+
+/// The values of all scales, finest first; `None` once a scale is dropped.
+type Scales = Vec<Option<NodeId>>;
+
+impl<'a> Builder<'a> {
+    fn new(config: &'a Config, tensor: Option<TensorSource<'a>>) -> Result<Self> {
+        config.validate().map_err(|cause| Error::usage(format!("architecture: {cause}")))?;
+        Ok(Builder { config, names: Names::new(config), graph: Graph::new(), tensor })
+    }
+
+    fn build(mut self) -> Result<Network> {
+        let config = self.config;
+        self.graph.set_stage(1);
+        let input = self.graph.push(Op::Input(Shape::new(3, config.input, config.input)), &[])?;
+        let (mut exits, mut layers) = (Vec::new(), Vec::new());
+        let mut scales = Scales::new();
+        let (mut width, mut layer) = (config.channels, 0);
+        for (block, &depth) in config.layers_per_exit().iter().enumerate() {
+            self.graph.set_stage(block + 1);
+            let mut module = 0;
+            if block == 0 {
+                scales = self.first_layer(input)?;
+                note(&mut layers, layer, &scales);
+                module += 1;
+            }
+            for _ in 0..depth {
+                layer += 1;
+                scales = self.layer(block, module, layer, &scales)?;
+                width += config.growth;
+                module += 1;
+                let drops = config.finest_scale(layer) > config.finest_scale(layer - 1);
+                if drops && config.reduction_permille > 0 {
+                    let reduced = config.reduced(width);
+                    scales = self.transition(block, module, reduced, &scales)?;
+                    width = reduced;
+                    module += 1;
+                }
+                note(&mut layers, layer, &scales);
+            }
+            let tap = scales.last().copied().flatten().expect("the coarsest scale is never dropped");
+            exits.push(Exit { tap, logits: self.head(block, tap)? });
+        }
+        Ok(Network { config: config.clone(), graph: self.graph, input, exits, layers })
+    }
+
+    fn first_layer(&mut self, input: NodeId) -> Result<Scales> {
+        let mut scales = Scales::new();
+        let mut x = input;
+        for scale in 0..self.config.scales() {
+            let out = self.config.channels * self.config.scale_factor[scale];
+            let names = self.names.first(scale);
+            if scale == 0 && self.config.stem == Stem::Imagenet {
+                x = self.conv_bn_relu(&names, x, out, Window::square(7, 2, 3), true)?;
+                x = self.graph.push(MaxPool { window: Window::square(3, 2, 1) }, &[x])?;
+            } else {
+                let global = self.config.global_conv.filter(|g| g.first);
+                x = self.spatial(&names, x, out, if scale == 0 { 1 } else { 2 }, global)?;
+            }
+            scales.push(Some(x));
+        }
+        Ok(scales)
+    }
+
+    /// One dense layer: each scale keeps what it has and gains its own branch and, below the
+    /// finest, one brought down from the next finer scale.
+    fn layer(&mut self, block: usize, module: usize, layer: usize, scales: &Scales) -> Result<Scales> {
+        let finest = self.config.finest_scale(layer);
+        let mut next: Scales = vec![None; scales.len()];
+        for (position, scale) in (finest..scales.len()).enumerate() {
+            let x = scales[scale].expect("scales are dropped finest first");
+            let gained = self.config.growth * self.config.scale_factor[scale];
+            let finer = scale.checked_sub(1).and_then(|s| scales[s]);
+            let mut parts = vec![x];
+            if let Some(finer) = finer {
+                let names = self.names.branch(block, module, layer, position, Branch::Down);
+                parts.push(self.branch(&names, finer, gained / 2, 2, scale - 1)?);
+            }
+            let kept = if finer.is_some() { gained / 2 } else { gained };
+            let kind = Branch::Normal { beside_down: finer.is_some() };
+            let names = self.names.branch(block, module, layer, position, kind);
+            parts.push(self.branch(&names, x, kept, 1, scale)?);
+            next[scale] = Some(self.graph.push(Op::Concat, &parts)?);
+        }
+        Ok(next)
+    }
+
+    /// [1x1 convolution, BN, ReLU,] spatial convolution, BN, ReLU.
+    fn branch(
+        &mut self,
+        names: &tensor_names::BranchNames,
+        mut x: NodeId,
+        out: usize,
+        stride: usize,
+        source: usize,
+    ) -> Result<NodeId> {
+        if let Some(bottleneck) = &names.bottleneck {
+            let inner = (self.config.bottleneck_factor[source] * out).min(self.graph.shape(x).c);
+            let biased = self.config.layout == Layout::Subnets;
+            x = self.conv_bn_relu(bottleneck, x, inner, Window::square(1, 1, 0), biased)?;
+        }
+        self.spatial(&names.spatial, x, out, stride, self.config.global_conv.filter(|g| g.all))
+    }
+
+    fn transition(&mut self, block: usize, module: usize, width: usize, scales: &Scales) -> Result<Scales> {
+        let mut next = scales.clone();
+        let alive = scales.iter().enumerate().filter_map(|(scale, x)| x.map(|x| (scale, x)));
+        for (position, (scale, x)) in alive.enumerate() {
+            let names = self.names.transition(block, module, position);
+            let out = width * self.config.scale_factor[scale];
+            let biased = self.config.layout == Layout::Subnets;
+            next[scale] = Some(self.conv_bn_relu(&names, x, out, Window::square(1, 1, 0), biased)?);
+        }
+        Ok(next)
+    }
+
+    /// Two strided convolutions, a 2x2 mean and a linear layer.
+    fn head(&mut self, exit: usize, tap: NodeId) -> Result<NodeId> {
+        let names = self.names.head(exit);
+        let inner = self.config.head_channels(self.graph.shape(tap).c);
+        let biased = self.config.layout == Layout::Subnets;
+        let mut x = tap;
+        for conv in [&names.first, &names.second] {
+            x = self.conv_bn_relu(conv, x, inner, Window::square(3, 2, 1), biased)?;
+        }
+        x = self.graph.push(AvgPool { window: Window::square(2, 2, 0) }, &[x])?;
+        let classes = self.config.classes;
+        let weight = self.param(&names.linear, "weight", &[classes, inner])?;
+        let bias = self.param(&names.linear, "bias", &[classes])?;
+        self.graph.push(Linear { weight, bias }, &[x])
+    }
+
+    /// A k x k or a global convolution, then BN and ReLU.
+    fn spatial(
+        &mut self,
+        names: &ConvBn,
+        x: NodeId,
+        out: usize,
+        stride: usize,
+        global: Option<GlobalConv>,
+    ) -> Result<NodeId> {
+        let kernel = self.config.kernel;
+        let Some(global) = global else {
+            let biased = self.config.layout == Layout::Subnets;
+            return self.conv_bn_relu(names, x, out, Window::square(kernel, stride, kernel / 2), biased);
+        };
+        let summed = self.global_conv(&names.conv, x, out, stride, global)?;
+        self.bn_relu(&names.bn, summed, out)
+    }
+
+    /// k x 1 then 1 x k, plus 1 x k then k x 1. With shared weights the port runs the left branch
+    /// on the transposed image and transposes back: the same as transposed kernels on the image.
+    fn global_conv(
+        &mut self,
+        conv: &str,
+        x: NodeId,
+        out: usize,
+        stride: usize,
+        g: GlobalConv,
+    ) -> Result<NodeId> {
+        let (k, pad) = (g.kernel, g.kernel / 2);
+        let tall = Window { kernel: [k, 1], stride: [stride, 1], padding: [pad, 0] };
+        let wide = Window { kernel: [1, k], stride: [1, stride], padding: [0, pad] };
+        let [l1, l2, r1, r2] = tensor_names::global(conv);
+        let left = self.conv(&l1, &l1, x, out, tall, true)?;
+        let left = self.conv(&l2, &l2, left, out, wide, true)?;
+        // A (O, I, k, 1) kernel and its transpose (O, I, 1, k) hold the same numbers in the same order.
+        let (first, second) = if g.shared { (&l1, &l2) } else { (&r1, &r2) };
+        let right = self.conv(first, &r1, x, out, wide, true)?;
+        let right = self.conv(second, &r2, right, out, tall, true)?;
+        self.graph.push(Op::Add, &[left, right])
+    }
+
+    fn conv_bn_relu(
+        &mut self,
+        names: &ConvBn,
+        x: NodeId,
+        out: usize,
+        window: Window,
+        biased: bool,
+    ) -> Result<NodeId> {
+        let x = self.conv(&names.conv, &names.conv, x, out, window, biased)?;
+        self.bn_relu(&names.bn, x, out)
+    }
+
+    fn bn_relu(&mut self, prefix: &str, x: NodeId, channels: usize) -> Result<NodeId> {
+        let dims = [channels];
+        let norm = BatchNorm {
+            weight: self.param(prefix, "weight", &dims)?,
+            bias: self.param(prefix, "bias", &dims)?,
+            mean: self.param(prefix, "running_mean", &dims)?,
+            variance: self.param(prefix, "running_var", &dims)?,
+            eps: BATCH_NORM_EPS,
+        };
+        let x = self.graph.push(norm, &[x])?;
+        self.graph.push(Op::Relu, &[x])
+    }
+
+    /// A convolution with the tensors of `prefix`, called `name` in the graph.
+    fn conv(
+        &mut self,
+        prefix: &str,
+        name: &str,
+        x: NodeId,
+        out: usize,
+        window: Window,
+        biased: bool,
+    ) -> Result<NodeId> {
+        let channels = self.graph.shape(x).c;
+        let [kh, kw] = window.kernel;
+        // The tensor as it is stored: transposed where `name` borrows another convolution's.
+        let stored = if prefix == name { [out, channels, kh, kw] } else { [out, channels, kw, kh] };
+        let weight = self.stored_param(
+            (&format!("{prefix}.weight"), &stored),
+            format!("{name}.weight"),
+            &[out, channels, kh, kw],
+        )?;
+        let bias = if biased { Some(self.param(prefix, "bias", &[out])?) } else { None };
+        self.graph.push(Conv2d { weight, bias, out, channels, window, relu: false }, &[x])
+    }
+
+    fn param(&mut self, prefix: &str, suffix: &str, dims: &[usize]) -> Result<ParamId> {
+        let name = format!("{prefix}.{suffix}");
+        self.stored_param((&name, dims), name.clone(), dims)
+    }
+
+    /// A parameter with the numbers of the tensor `stored`.
+    fn stored_param(&mut self, stored: (&str, &[usize]), name: String, dims: &[usize]) -> Result<ParamId> {
+        Ok(match self.tensor {
+            Some(tensor) => self.graph.add_param(name, dims, tensor(stored.0, stored.1)?),
+            None => self.graph.declare_param(name, dims),
+        })
+    }
+}
+
+/// Names the values of a layer's live scales.
+fn note(layers: &mut Vec<(String, NodeId)>, layer: usize, scales: &Scales) {
+    let alive = scales.iter().enumerate().filter_map(|(scale, x)| x.map(|x| (scale, x)));
+    layers.extend(alive.map(|(scale, x)| (format!("layer{layer}.scale{}", scale + 1), x)));
+}

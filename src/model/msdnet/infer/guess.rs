@@ -1,0 +1,38 @@
+//! Looking tensors up while a configuration is being worked out.
+
+use super::{Found, Shapes, Unclear};
+use crate::model::msdnet::config::Layout;
+use std::collections::BTreeSet;
+
+/// The tensors, and the layout that their names follow.
+pub struct Guess<'a> {
+    /// The tensors.
+    pub shapes: &'a Shapes,
+    /// The layout.
+    pub layout: Layout,
+}
+
+impl Guess<'_> {
+    /// Dimensions of a tensor that must exist with `N` of them, none zero.
+    pub fn dims<const N: usize>(&self, name: &str) -> Found<[usize; N]> {
+        let unclear = |cause| Unclear { tensor: name.into(), cause };
+        let dims = self.shapes.get(name).ok_or_else(|| unclear("absent".into()))?;
+        let array = <[usize; N]>::try_from(dims.as_slice());
+        array
+            .ok()
+            .filter(|dims| !dims.contains(&0))
+            .ok_or_else(|| unclear(format!("has dimensions {dims:?}, expected {N} of them, none zero")))
+    }
+
+    /// Whether there is such a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.shapes.contains_key(name)
+    }
+
+    /// The names between `prefix` and the next dot.
+    pub fn children(&self, prefix: &str) -> BTreeSet<&str> {
+        let after = |name: &&String| name.starts_with(prefix);
+        let range = self.shapes.range(prefix.to_string()..).map(|(name, _)| name).take_while(after);
+        range.filter_map(|name| name[prefix.len()..].split('.').next()).collect()
+    }
+}

@@ -1,0 +1,15 @@
+//! The model: its shape, and its two published key layouts.
+
+pub mod builder;
+pub mod check_tensors;
+pub mod config;
+pub mod infer;
+pub mod layers;
+mod load;
+pub mod tensor_names;
+pub mod validate;
+
+pub use builder::{Exit, Network};
+pub use check_tensors::confirm;
+pub use config::Config;
+pub use load::load;

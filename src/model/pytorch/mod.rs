@@ -1,0 +1,116 @@
+//! Reads a PyTorch checkpoint without running any of its code.
+//!
+//! Our own closed walk over every pickle (`pickle`) and over the container comes first: it
+//! refuses forbidden globals, damaged archives and storages that are not there. Only then does
+//! the `pytorch-reader` crate take the tensors out.
+
+mod container;
+mod globals;
+mod pickle;
+mod state;
+mod storages;
+mod tar_archive;
+mod values;
+mod zip_archive;
+
+pub use container::{Container, is_safetensors, sniff};
+pub use values::check as check_numbers;
+
+use super::source_file;
+use crate::util::sha256;
+use crate::{Error, Result};
+use pytorch_reader::{PytorchError, PytorchReader};
+use std::collections::BTreeMap;
+use std::path::Path;
+use storages::Defect;
+
+/// Number format in which a checkpoint stored a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceType {
+    /// IEEE half precision.
+    F16,
+    /// The upper half of an `f32`.
+    Bf16,
+    /// Single precision.
+    F32,
+    /// Double precision, rounded to single on reading.
+    F64,
+}
+
+/// One tensor of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Dimensions, outermost first, as PyTorch has them.
+    pub dims: Vec<usize>,
+    /// The numbers, contiguous and row-major.
+    pub data: Vec<f32>,
+    /// How the file stored them.
+    pub stored: SourceType,
+}
+
+/// The network's tensors in a checkpoint.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Which of PyTorch's containers it is.
+    pub container: Container,
+    /// SHA-256 of the file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Keys under which the state dict was found; empty when the file is a bare state dict.
+    pub path: Vec<String>,
+    /// The tensors by name, without DataParallel's `module.` and without `num_batches_tracked`.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+/// Tensors may take up this many times the file's size (a view can repeat one number), plus 16 MiB.
+const MOST_EXPANSION: u64 = 4;
+
+impl Checkpoint {
+    /// Reads the checkpoint at `path`.
+    ///
+    /// # Errors
+    /// When the file is no PyTorch checkpoint (the message says what it is instead), is damaged,
+    /// mentions a forbidden Python global, holds no or several state dicts, or a tensor holds
+    /// anything but finite floating-point numbers or a negative running variance.
+    pub fn read(path: &Path) -> Result<Self> {
+        let (bytes, stamp) = source_file::read(path)?;
+        let at = |defect: Defect| Error::refused(path, defect.place, defect.cause);
+        let container = sniff(&bytes).map_err(|cause| Error::refused(path, "content", cause))?;
+        match container {
+            Container::Zip => zip_archive::check(&bytes),
+            Container::Legacy => storages::check_legacy(&bytes),
+            Container::Tar => tar_archive::check(&bytes),
+        }
+        .map_err(at)?;
+        let (sha256, size) = (sha256::sha256(&bytes), bytes.len() as u64);
+        drop(bytes); // the reader opens the file itself; both at once would double the memory
+
+        let unreadable = |e: PytorchError| Error::refused(path, "checkpoint", e.to_string());
+        let root = PytorchReader::read_pickle_data(path, None).map_err(unreadable)?;
+        let state = state::find(&root).map_err(at)?;
+        drop(root);
+        let mut all = PytorchReader::new(path).map_err(unreadable)?.into_tensors();
+        let mut budget = size.saturating_mul(MOST_EXPANSION).saturating_add(16 << 20);
+        let mut tensors = BTreeMap::new();
+        for (name, full) in state.tensors {
+            let tensor = all.remove(&full).ok_or_else(|| {
+                Error::refused(path, format!("tensor '{name}'"), "listed, but not found again")
+            })?;
+            let place = format!("tensor '{name}'");
+            let left = budget.checked_sub(tensor.byte_len() as u64);
+            budget = left.ok_or_else(|| {
+                let cause =
+                    format!("the tensors take up over {MOST_EXPANSION} times the file's {size} bytes");
+                Error::refused(path, &place, cause)
+            })?;
+            let tensor = values::read(&name, &tensor).map_err(|cause| Error::refused(path, &place, cause))?;
+            tensors.insert(name, tensor);
+        }
+        stamp.confirm(path)?;
+        Ok(Checkpoint { container, sha256, path: state.path, tensors })
+    }
+
+    /// Dimensions of every tensor by name.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.dims.clone())).collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! Our weights file: safetensors with PyTorch's own tensor names, batch norm unfolded.
+//!
+//! `__metadata__` holds `format: pt` and, under `msdcam`, a JSON text (`About`) with all that
+//! is needed to run the network: architecture, input size, class names, normalisation, origin.
+
+mod header;
+mod read;
+mod write;
+
+pub use write::Precision;
+
+use super::msdnet::Config;
+use crate::model::msdnet::infer::Shapes;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Key of our JSON text in `__metadata__`.
+const KEY: &str = "msdcam";
+/// Version of that text; a reader refuses a newer one.
+const VERSION: u32 = 1;
+
+/// A network's weights and all that is needed to run it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights {
+    /// Architecture, and the input's size.
+    pub config: Config,
+    /// Class names, one for each class.
+    pub labels: Vec<String>,
+    /// Mean that is subtracted from red, green and blue in [0, 1].
+    pub mean: [f32; 3],
+    /// Standard deviation by which they are then divided.
+    pub std: [f32; 3],
+    /// SHA-256 of the checkpoint that the weights come from, lower-case hexadecimal.
+    pub source_sha256: String,
+    /// Dimensions and numbers (row-major) of every tensor of [`crate::model::msdnet::tensor_names::tensors`]; shared with
+    /// the networks that are made of them.
+    pub tensors: BTreeMap<String, (Vec<usize>, Arc<[f32]>)>,
+}
+
+/// The JSON text in a weights file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    version: u32,
+    architecture: Config,
+    labels: Vec<String>,
+    mean: [f32; 3],
+    std: [f32; 3],
+    source_sha256: String,
+}
+
+impl Weights {
+    /// The numbers of tensor `name`.
+    ///
+    /// # Errors
+    /// When there is no such tensor or its dimensions are not `dims`.
+    pub fn get(&self, name: &str, dims: &[usize]) -> Result<&Arc<[f32]>> {
+        match self.tensors.get(name) {
+            Some((found, data)) if found == dims => Ok(data),
+            Some((found, _)) => Err(Error::usage(format!(
+                "tensor '{name}' has dimensions {found:?}, the network wants {dims:?}"
+            ))),
+            None => {
+                Err(Error::usage(format!("there is no tensor '{name}', the network wants one of {dims:?}")))
+            }
+        }
+    }
+
+    /// Dimensions of every tensor by name.
+    pub fn shapes(&self) -> Shapes {
+        self.tensors.iter().map(|(name, (dims, _))| (name.clone(), dims.clone())).collect()
+    }
+
+    /// An error unless everything fits together: the configuration makes a network, these are
+    /// its tensors, there is a label for each class, and the normalisation divides by no zero.
+    fn check(&self, file: &Path) -> Result<()> {
+        let refuse = |place: &str, cause: String| Err(Error::refused(file, place, cause));
+        if let Err(cause) = self.config.validate() {
+            return refuse("architecture", cause);
+        }
+        crate::model::msdnet::check_tensors::confirm(file, &self.config, &self.shapes())?;
+        if self.labels.len() != self.config.classes {
+            return refuse(
+                "labels",
+                format!("{} names for {} classes", self.labels.len(), self.config.classes),
+            );
+        }
+        let finite = self.mean.iter().chain(&self.std).all(|x| x.is_finite());
+        if !finite || self.std.iter().any(|s| *s <= 0.0) {
+            return refuse(
+                "normalisation",
+                format!("mean {:?}, standard deviation {:?}", self.mean, self.std),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `0` to `n - 1` as class names.
+pub fn numbered(n: usize) -> Vec<String> {
+    (0..n).map(|i| i.to_string()).collect()
+}

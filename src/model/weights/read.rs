@@ -1,0 +1,83 @@
+//! From a weights file's bytes to [`Weights`].
+
+use super::{About, KEY, VERSION, Weights, header};
+use crate::engine::tensor::filled;
+use crate::model::{pytorch, source_file};
+use crate::{Error, Result};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use safetensors::{Dtype, SafeTensors};
+use std::path::Path;
+use std::sync::Arc;
+
+impl Weights {
+    /// Reads the weights file at `path`.
+    ///
+    /// # Errors
+    /// As [`Weights::from_bytes`], or when the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        Weights::from_bytes(path, &source_file::read(path)?.0)
+    }
+
+    /// Reads weights from memory; `name` is what an error calls them.
+    ///
+    /// # Errors
+    /// When the header lies, the file is not one of ours, a number is not finite, or the tensors
+    /// are not those of the architecture that the file names.
+    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
+        let refused = |place: &str, cause: String| Error::refused(name, place, cause);
+        if !pytorch::is_safetensors(bytes) {
+            let cause = match pytorch::sniff(bytes) {
+                Ok(container) => format!("this is a {container}; `msdcam convert` makes weights of it"),
+                Err(cause) => format!("not a weights file: {cause}"),
+            };
+            return Err(refused("content", cause));
+        }
+        let header = header::read(bytes).map_err(|(place, cause)| refused(&place, cause))?;
+        let text = header.metadata.get(KEY).ok_or_else(|| {
+            refused("header", format!("no '{KEY}' in its metadata: not written by `msdcam convert`"))
+        })?;
+        let about = about(text).map_err(|cause| refused("metadata", cause))?;
+        // The crate has the last word on what is a safetensors file.
+        let file = SafeTensors::deserialize(bytes).map_err(|e| refused("header", e.to_string()))?;
+        let mut weights = Weights {
+            config: about.architecture,
+            labels: about.labels,
+            mean: about.mean,
+            std: about.std,
+            source_sha256: about.source_sha256,
+            tensors: Default::default(),
+        };
+        for tensor in header.tensors.iter().map(|entry| entry.name.as_str()) {
+            let place = format!("tensor '{tensor}'");
+            let view = file.tensor(tensor).map_err(|e| refused(&place, e.to_string()))?;
+            let data = match view.dtype() {
+                Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+                Dtype::F16 => from_half(view.data()),
+                other => return Err(refused(&place, format!("holds {other:?}"))),
+            };
+            pytorch::check_numbers(tensor, &data).map_err(|cause| refused(&place, cause))?;
+            weights.tensors.insert(tensor.to_string(), (view.shape().to_vec(), data));
+        }
+        weights.check(name)?;
+        Ok(weights)
+    }
+}
+
+/// Numbers in half precision, all at once: one by one they take four times as long.
+fn from_half(bytes: &[u8]) -> Arc<[f32]> {
+    let halves: Vec<f16> = bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
+    filled(halves.len(), |numbers| halves.convert_to_f32_slice(numbers))
+}
+
+fn about(text: &str) -> Result<About, String> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let Version { version } = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    if version != VERSION {
+        return Err(format!("version {version} of the weights format, this program reads {VERSION}"));
+    }
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}

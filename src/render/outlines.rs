@@ -1,0 +1,101 @@
+//! Lines on a picture that can be seen on any photo: white between dark edges, smoothed.
+
+use super::canvas::Rgb;
+use super::contour::contour;
+use crate::imaging::bounding_box::HeatBox;
+use crate::imaging::heatmap::HeatMap;
+use crate::imaging::rgb_image::Picture;
+
+const LIGHT: Rgb = [0xff; 3];
+const DARK: Rgb = [0x10, 0x12, 0x16];
+/// How much the dark edges hide.
+const EDGE: f32 = 0.7;
+
+/// Draws the lines on which `heat` has the `levels`, the higher the wider.
+///
+/// # Panics
+/// When the picture and the heat map differ in size.
+pub fn draw_contours(on: &mut Picture, heat: &HeatMap, levels: &[f32]) {
+    assert_eq!((on.width, on.height), (heat.width, heat.height), "picture and heat map");
+    let scale = line_scale(on);
+    let mut lines = Lines::new(on);
+    for &level in levels {
+        for piece in contour(heat, level) {
+            lines.add(piece, scale * (0.5 + 0.4 * level));
+        }
+    }
+    lines.draw(on, 0.8 * scale);
+}
+
+/// Draws the outline of `found`, a box in a heat map of `rows` and `columns` over the picture.
+pub fn draw_box(on: &mut Picture, found: HeatBox, (rows, columns): (usize, usize)) {
+    let scale = line_scale(on);
+    let radius = 0.9 * scale;
+    let mut lines = Lines::new(on);
+    // In the picture's pixels, whose middles have whole numbers; all of the line stays inside.
+    let along = |at: usize, of: usize, pixels: usize| {
+        (at as f32 / of as f32 * pixels as f32 - 0.5)
+            .clamp(radius, (pixels as f32 - 1.0 - radius).max(radius))
+    };
+    let (left, right) = (along(found.x, columns, on.width), along(found.x + found.width, columns, on.width));
+    let (top, bottom) = (along(found.y, rows, on.height), along(found.y + found.height, rows, on.height));
+    let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+    for i in 0..4 {
+        lines.add([corners[i], corners[(i + 1) % 4]], radius);
+    }
+    lines.draw(on, scale);
+}
+
+/// Pixels that stand for one: lines grow with the picture, but slower.
+fn line_scale(on: &Picture) -> f32 {
+    (on.width.min(on.height) as f32 / 176.0).sqrt().clamp(0.9, 4.0)
+}
+
+/// How far from each pixel's middle the nearest line's edge is; negative inside of it.
+struct Lines {
+    width: usize,
+    height: usize,
+    distance: Vec<f32>,
+}
+
+/// Farther than this from a line nothing is drawn.
+const REACH: f32 = 6.0;
+
+impl Lines {
+    fn new(on: &Picture) -> Self {
+        Lines { width: on.width, height: on.height, distance: vec![f32::INFINITY; on.width * on.height] }
+    }
+
+    /// Adds a straight line with round ends.
+    fn add(&mut self, [from, to]: [(f32, f32); 2], radius: f32) {
+        let reach = radius + REACH;
+        let span = |a: f32, b: f32, end: usize| {
+            let last = (a.max(b) + reach).max(-1.0) + 1.0;
+            ((a.min(b) - reach).max(0.0) as usize)..(last as usize).min(end)
+        };
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let squared = dx * dx + dy * dy;
+        for y in span(from.1, to.1, self.height) {
+            for x in span(from.0, to.0, self.width) {
+                let (px, py) = (x as f32 - from.0, y as f32 - from.1);
+                let along = if squared > 0.0 { ((px * dx + py * dy) / squared).clamp(0.0, 1.0) } else { 0.0 };
+                let distance = (px - along * dx).hypot(py - along * dy) - radius;
+                let nearest = &mut self.distance[y * self.width + x];
+                *nearest = nearest.min(distance);
+            }
+        }
+    }
+
+    /// Dark edges of `edge` pixels first, the white lines over them.
+    fn draw(&self, on: &mut Picture, edge: f32) {
+        for (i, &distance) in self.distance.iter().enumerate() {
+            if distance >= REACH {
+                continue;
+            }
+            let covered = |distance: f32| (0.5 - distance).clamp(0.0, 1.0);
+            let (x, y) = (i % self.width, i / self.width);
+            on.blend(x, y, DARK, EDGE * covered(distance - edge));
+            on.blend(x, y, LIGHT, covered(distance));
+        }
+    }
+}

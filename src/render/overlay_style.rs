@@ -1,0 +1,153 @@
+//! How a map is shown over the photo.
+
+use super::color::Colormap;
+use super::outlines::{draw_box, draw_contours};
+use super::overlay::{HEAT_ALPHA, overlay};
+use super::styles::Style;
+use crate::imaging::bounding_box::HeatBox;
+use crate::imaging::heatmap::HeatMap;
+use crate::imaging::rgb_image::Picture;
+use crate::render::styles::{article, captum, pytorch_grad_cam, torchcam};
+
+/// How maps are shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Another tool's picture instead of ours; it has its own colours, opacity and scale.
+    pub style: Option<Style>,
+    /// Colours of the heat.
+    pub colormap: Colormap,
+    /// Opacity of the heat, in [0, 1].
+    pub heat_alpha: f32,
+    /// The values of the heat map, in (0, 1), along which there are contour lines.
+    pub contours: Vec<f32>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Look { style: None, colormap: Colormap::default(), heat_alpha: HEAT_ALPHA, contours: Vec::new() }
+    }
+}
+
+/// A map that means something, and what it is drawn over.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The part of the photo that the network saw, in the picture's size.
+    pub photo: &'a Picture,
+    /// The network's input.
+    pub seen: &'a Picture,
+    /// The heat map, in the picture's size.
+    pub heat: &'a HeatMap,
+    /// The map after its ReLU, at its own size.
+    pub map: &'a [f32],
+    /// Rows and columns of the map.
+    pub size: (usize, usize),
+    /// A box to draw, in a heat map of so many rows and columns.
+    pub found: Option<(HeatBox, (usize, usize))>,
+}
+
+impl Look {
+    /// The picture of `subject`.
+    ///
+    /// # Panics
+    /// When the subject's sizes disagree, or the opacity leaves [0, 1].
+    pub fn draw(&self, subject: Subject) -> Picture {
+        let Subject { photo, seen, heat, map, size, found } = subject;
+        let mut picture = match self.style {
+            None => overlay(photo, heat, self.colormap, self.heat_alpha),
+            Some(Style::Article) => article::cam(seen, heat),
+            Some(Style::PytorchGradCam) => pytorch_grad_cam::cam(photo, map, size),
+            Some(Style::TorchCam) => torchcam::cam(photo, map, size),
+            Some(Style::Captum) => captum::blended(photo, map, size),
+        };
+        draw_contours(&mut picture, heat, &self.contours);
+        if let Some((found, grid)) = found {
+            draw_box(&mut picture, found, grid);
+        }
+        picture
+    }
+
+    /// The colours of the heat, from 0 to 1.
+    pub fn colours(&self) -> &'static [[u8; 3]; 256] {
+        match self.style {
+            None => self.colormap.table(),
+            Some(Style::Article | Style::PytorchGradCam) => Colormap::Jet.table(),
+            Some(Style::TorchCam) => torchcam::colours(),
+            Some(Style::Captum) => captum::colours(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::bounding_box::Threshold;
+
+    const SIDE: usize = 128;
+
+    /// A heat map that is warm in the middle, over an even photo.
+    fn drawn(look: &Look, colour: [u8; 3], boxes: bool) -> Picture {
+        let map = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        let heat = HeatMap::new(&map, (3, 3), (SIDE, SIDE));
+        let found = HeatBox::find(&heat, Threshold::Share(0.5)).map(|found| (found, (SIDE, SIDE)));
+        let (photo, seen) = (Picture::filled(SIDE, SIDE, colour), Picture::filled(8, 8, colour));
+        look.draw(Subject {
+            photo: &photo,
+            seen: &seen,
+            heat: &heat,
+            map: &map,
+            size: (3, 3),
+            found: found.filter(|_| boxes),
+        })
+    }
+
+    /// Brightness from 0 to 255 along the middle row.
+    fn middle_row(picture: &Picture) -> Vec<u8> {
+        (0..SIDE).map(|x| picture.pixel(x, SIDE / 2)[1]).collect()
+    }
+
+    #[test]
+    fn lines_can_be_seen_on_black_on_white_and_on_any_heat() {
+        for colour in [[0; 3], [255; 3], [128; 3]] {
+            for heat_alpha in [0.0, 0.5, 1.0] {
+                for colormap in Colormap::ALL {
+                    let look = Look { heat_alpha, colormap, contours: vec![0.5], ..Look::default() };
+                    for boxes in [false, true] {
+                        let row = middle_row(&drawn(&look, colour, boxes));
+                        // From the border to the middle one line is crossed, light between dark.
+                        let line = row[..SIDE / 2].windows(9).map(|w| {
+                            let dark = |side: &[u8]| side.iter().copied().min().unwrap_or(255);
+                            w[4].saturating_sub(dark(&w[..4]).max(dark(&w[5..])))
+                        });
+                        let contrast = line.max();
+                        assert!(contrast > Some(80), "{colour:?} {colormap} {heat_alpha}: {row:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_style_draws_the_same_lines() {
+        for style in [None, Some(Style::Article), Some(Style::TorchCam), Some(Style::Captum)] {
+            let look = Look { style, contours: vec![0.5], ..Look::default() };
+            let plain = drawn(&Look { contours: Vec::new(), ..look.clone() }, [90; 3], false);
+            let lined = drawn(&look, [90; 3], true);
+            let changed = plain.rgb.iter().zip(&lined.rgb).filter(|(a, b)| a != b).count();
+            assert!(changed > 3 * SIDE, "{style:?}: {changed} bytes");
+            assert_eq!(plain.pixel(1, 1), lined.pixel(1, 1), "{style:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_of_one_pixel_can_be_drawn() {
+        let (photo, map) = (Picture::filled(1, 1, [9; 3]), [0.0, 1.0]);
+        let heat = HeatMap::new(&map, (1, 2), (1, 2));
+        let found = HeatBox::find(&heat, Threshold::Otsu).map(|found| (found, (1, 2)));
+        let wide = Picture::filled(2, 1, [9; 3]);
+        for style in [None, Some(Style::Article), Some(Style::PytorchGradCam), Some(Style::Captum)] {
+            let look = Look { style, contours: vec![0.5], ..Look::default() };
+            let size = (1, 2);
+            look.draw(Subject { photo: &wide, seen: &photo, heat: &heat, map: &map, size, found });
+        }
+    }
+}

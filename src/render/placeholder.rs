@@ -1,0 +1,31 @@
+//! The picture of a map that means nothing.
+
+use super::text::Style;
+use crate::imaging::heatmap::Status;
+use crate::imaging::rgb_image::Picture;
+
+/// Two lines that say why a heat map shows nothing.
+pub fn reason(status: Status) -> [&'static str; 2] {
+    match status {
+        Status::Ok => ["", ""],
+        Status::Empty => ["no positive", "evidence"],
+        Status::Constant => ["the same", "everywhere"],
+        Status::Nonfinite => ["not a finite", "number"],
+    }
+}
+
+/// The pale photo with two lines that say why there is nothing to see.
+pub fn reason_picture(photo: &Picture, lines: [&str; 2]) -> Picture {
+    let size = photo.width;
+    let mut pale = photo.clone();
+    for pixel in pale.rgb.chunks_exact_mut(3) {
+        // Rec. 601 brightness, brought close to white.
+        let luma = 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
+        pixel.fill((178.0 + luma * 0.28) as u8);
+    }
+    let reason = Style { bold: true, size: 15.0, colour: [0x1c, 0x1e, 0x21] };
+    for (line, text) in lines.iter().enumerate() {
+        reason.draw_centred(&mut pale, size as f32 / 2.0, size as f32 / 2.0 - 4.0 + 20.0 * line as f32, text);
+    }
+    pale
+}

@@ -1,0 +1,290 @@
+//! Writing a file whole or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{Error, Result};
+
+/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
+///
+/// The bytes go to a temporary file beside `path`, which then takes its name. The temporary
+/// file carries the final name, so a leftover of a killed process can be told; it is removed
+/// when writing fails. The permissions are those of any new file. The data is not forced to the
+/// disk: after a power cut a file may be missing or empty. Where that matters there is
+/// [`write_durably`].
+///
+/// # Errors
+/// [`Error::Write`], also when `path` names a folder, a device or a pipe: a rename would
+/// put a file in its place.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, false)
+}
+
+/// As [`write_atomically`]; and when it returns, the file is on the disk.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, true)
+}
+
+/// Makes `folder`, and those that it is in, where they are missing.
+///
+/// # Errors
+/// [`Error::Write`] when it is a file, or cannot be made.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    match fs::metadata(folder) {
+        Ok(about) if !about.is_dir() => Err(Error::write(folder, "is a file, expected a folder")),
+        _ => fs::create_dir_all(folder).map_err(|e| Error::write(folder, e)),
+    }
+}
+
+/// Removes the file `path`, if there is one.
+///
+/// # Errors
+/// [`Error::Write`] when it cannot be removed.
+pub fn remove_old(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(path, e)),
+        _ => Ok(()),
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
+    let mut replacement = Replacement::create(path)?;
+    replacement.write_all(bytes).map_err(|e| Error::write(path, e))?;
+    replacement.commit(durable)
+}
+
+/// A file that is written piece by piece and takes its name when all is there, as with
+/// [`write_atomically`]. Dropped before that, nothing of it remains.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    temporary: PathBuf,
+    /// `None` once it is closed.
+    file: Option<BufWriter<File>>,
+    committed: bool,
+}
+
+impl Replacement {
+    /// Begins a file that will be `path`.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn create(path: &Path) -> Result<Replacement> {
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            return Err(Error::write(path, "is not a regular file"));
+        }
+        let (temporary, file) = create_beside(path)?;
+        Ok(Replacement { path: path.into(), temporary, file: Some(BufWriter::new(file)), committed: false })
+    }
+
+    /// Gives the file its name; where `durable`, it is on the disk then.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn commit(mut self, durable: bool) -> Result<()> {
+        let renamed = self.writer().flush().and_then(|()| {
+            if durable {
+                self.writer().get_ref().sync_all()?;
+            }
+            // Closed before the rename: other programs may forbid that of an open file.
+            self.file = None;
+            fs::rename(&self.temporary, &self.path)?;
+            self.committed = true;
+            if durable { sync_folder(&self.path) } else { Ok(()) }
+        });
+        renamed.map_err(|e| Error::write(&self.path, e))
+    }
+
+    fn writer(&mut self) -> &mut BufWriter<File> {
+        self.file.as_mut().expect("open until it is committed")
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.writer().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer().flush()
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.file = None;
+            // Nothing more can be done if this fails too; the first error is the one to report.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Puts the new name of `path` on the disk.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A folder cannot be opened as a file here.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// A new file `.<name>.<process>-<count>.tmp` in `path`'s folder.
+fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().ok_or_else(|| Error::write(path, "names no file"))?;
+    loop {
+        let unique = format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut temporary_name = OsString::from(".");
+        temporary_name.push(shortened(name, NAME_MAX - 1 - unique.len()));
+        temporary_name.push(unique);
+        let temporary = path.with_file_name(temporary_name);
+        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            Ok(file) => return Ok((temporary, file)),
+            // Left by an earlier process of the same number.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(e) => return Err(Error::write(path, e)),
+        }
+    }
+}
+
+/// The name that the temporary file `name` would have got; `None` if it is none of these functions'. Of
+/// a very long name it is the beginning.
+pub fn temporary_for(name: &OsStr) -> Option<&OsStr> {
+    let (of, unique) = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (process, count) = unique.split_once('-')?;
+    (is_number(process) && is_number(count)).then_some(OsStr::new(of))
+}
+
+/// The longest file name that common file systems take, in bytes.
+const NAME_MAX: usize = 255;
+
+/// The start of `name`, at most `limit` bytes of it.
+fn shortened(name: &OsStr, limit: usize) -> OsString {
+    if name.len() <= limit {
+        return name.to_owned();
+    }
+    // A replacement character takes three bytes where the name may have had one.
+    name.to_string_lossy().chars().take(limit / 4).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is_left() {
+        for write in [write_atomically, write_durably] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.png");
+            write(&path, b"old").unwrap();
+            write(&path, b"new").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(names(folder.path()), ["out.png"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["out", "other"].map(|name| folder.path().join(name));
+        fs::write(&other, b"").unwrap();
+        write_durably(&path, b"new").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&other));
+    }
+
+    #[test]
+    fn a_file_in_pieces_is_there_when_it_is_committed_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        for (end, expected) in [(false, None), (true, Some("one\ntwo\n"))] {
+            let mut file = Replacement::create(&path).unwrap();
+            file.write_all(b"one\n").and_then(|()| file.write_all(b"two\n")).unwrap();
+            assert!(!path.exists());
+            if end {
+                file.commit(false).unwrap()
+            } else {
+                drop(file)
+            }
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected);
+            assert_eq!(names(folder.path()).len(), usize::from(end));
+        }
+    }
+
+    #[test]
+    fn a_temporary_file_tells_what_it_would_have_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let _unfinished = Replacement::create(&folder.path().join("a.b.png")).unwrap();
+        let [name] = &names(folder.path())[..] else { panic!() };
+        assert_eq!(temporary_for(name), Some(OsStr::new("a.b.png")));
+        for name in ["a.b.png", ".a.tmp", ".a.1.tmp", ".a.1-x.tmp", ".a.-1.tmp", "a.1-2.tmp", ".a.1-2.png"] {
+            assert_eq!(temporary_for(OsStr::new(name)), None, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_stays_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|made| made.success()) {
+            assert_eq!(write_durably(&pipe, b"new").unwrap_err().exit_code(), 6);
+            assert!(!fs::metadata(&pipe).unwrap().is_file());
+        }
+    }
+
+    #[test]
+    fn a_name_as_long_as_the_file_system_takes_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["x".repeat(255), "\u{e4}".repeat(127)] {
+            write_atomically(&folder.path().join(name), b"new").unwrap();
+        }
+        assert_eq!(names(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_failure_names_the_file_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        let error = write_atomically(&path, b"new").unwrap_err();
+        assert!(error.to_string().ends_with("taken: cannot write: is not a regular file"), "{error}");
+        let error = write_atomically(&folder.path().join("missing/out.png"), b"new").unwrap_err();
+        assert_eq!(error.exit_code(), 6);
+        let error = write_atomically(&folder.path().join("x".repeat(256)), b"new").unwrap_err();
+        assert_eq!(error.exit_code(), 6);
+        assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn the_current_folder_needs_no_name() {
+        let error = write_atomically(Path::new(".."), b"").unwrap_err();
+        assert_eq!(error.exit_code(), 6);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_stays_a_device() {
+        let error = write_atomically(Path::new("/dev/full"), b"new").unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+}

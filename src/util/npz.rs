@@ -1,0 +1,152 @@
+//! Arrays for NumPy: an uncompressed zip of .npy files.
+
+mod read;
+
+use std::io::{Cursor, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+pub use read::{Archive, Floats};
+
+/// The numbers of an array, the last dimension running fastest.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// `float32`.
+    F32(&'a [f32]),
+    /// `int64`.
+    I64(&'a [i64]),
+    /// Text, `<U` and the longest one's number of letters.
+    Text(&'a [&'a str]),
+}
+
+/// One array of an archive.
+#[derive(Debug, Clone, Copy)]
+pub struct Array<'a> {
+    /// The key under which `numpy.load` finds it.
+    pub name: &'a str,
+    /// Dimensions; none for a single number.
+    pub shape: &'a [usize],
+    /// As many numbers as the shape says.
+    pub values: Values<'a>,
+}
+
+/// The bytes of an .npz archive; the same arrays always give the same bytes.
+///
+/// # Panics
+/// When an array's shape and values disagree, or two arrays share a name.
+pub fn encode(arrays: &[Array]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for array in arrays {
+        let bytes = npy(array);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default()) // 1980: the clock has no part in the result
+            .unix_permissions(0o644)
+            .large_file(bytes.len() >= u32::MAX as usize);
+        zip.start_file(format!("{}.npy", array.name), options).expect("names differ");
+        zip.write_all(&bytes).expect("memory takes what it is given");
+    }
+    zip.finish().expect("memory takes what it is given").into_inner()
+}
+
+/// The .npy format, version 1.0: magic, header length, a Python dictionary, the numbers.
+/// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
+fn npy(array: &Array) -> Vec<u8> {
+    let letters = match array.values {
+        Values::Text(v) => v.iter().map(|text| text.chars().count()).fold(1, usize::max),
+        _ => 0,
+    };
+    let (kind, len) = match array.values {
+        Values::F32(v) => ("<f4".into(), v.len()),
+        Values::I64(v) => ("<i8".into(), v.len()),
+        Values::Text(v) => (format!("<U{letters}"), v.len()),
+    };
+    assert_eq!(
+        array.shape.iter().product::<usize>(),
+        len,
+        "array '{}' of shape {:?}",
+        array.name,
+        array.shape
+    );
+    let shape = match array.shape {
+        [one] => format!("{one},"),
+        more => more.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    // Spaces and a line feed bring the numbers to a multiple of 64 bytes.
+    const BEFORE: usize = 10;
+    let padded = (BEFORE + header.len() + 1).next_multiple_of(64) - BEFORE;
+    header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
+    header.push('\n');
+
+    let length = u16::try_from(header.len()).expect("a header of few dimensions is short");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(header.as_bytes());
+    match array.values {
+        Values::F32(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+        Values::I64(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+        // UTF-32, filled up with zeros.
+        Values::Text(v) => bytes.extend(v.iter().flat_map(|text| {
+            let letters = text.chars().chain(std::iter::repeat('\0')).take(letters);
+            letters.flat_map(|letter| u32::from(letter).to_le_bytes())
+        })),
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_array_has_the_bytes_that_numpy_writes() {
+        let logits = [0.5, -1.25, f32::MAX, 1e-40, 0.0, -0.0];
+        let classes = [3, -1, i64::MAX];
+        for (array, expected) in [
+            (
+                Array { name: "logits", shape: &[2, 3], values: Values::F32(&logits) },
+                &include_bytes!("../../tests/golden/npy/logits.npy")[..],
+            ),
+            (
+                Array { name: "class", shape: &[3], values: Values::I64(&classes) },
+                include_bytes!("../../tests/golden/npy/class.npy"),
+            ),
+            (
+                Array { name: "one", shape: &[], values: Values::F32(&[2.0]) },
+                include_bytes!("../../tests/golden/npy/one.npy"),
+            ),
+            (
+                Array { name: "none", shape: &[0, 8, 8], values: Values::F32(&[]) },
+                include_bytes!("../../tests/golden/npy/none.npy"),
+            ),
+            (
+                Array { name: "tap", shape: &[2, 1], values: Values::Text(&["exit1", "\u{e4}\u{1f408}"]) },
+                include_bytes!("../../tests/golden/npy/tap.npy"),
+            ),
+        ] {
+            assert!(npy(&array) == expected, "{}: {:?}", array.name, String::from_utf8_lossy(&npy(&array)));
+        }
+    }
+
+    #[test]
+    fn the_archive_is_stored_dated_1980_and_always_the_same() {
+        let arrays = [
+            Array { name: "cam", shape: &[1, 2], values: Values::F32(&[1.0, 2.0]) },
+            Array { name: "class", shape: &[1], values: Values::I64(&[7]) },
+        ];
+        let bytes = encode(&arrays);
+        assert_eq!(bytes, encode(&arrays));
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        assert_eq!(zip.file_names().map(|n| n.unwrap()).collect::<Vec<_>>(), ["cam.npy", "class.npy"]);
+        for (i, array) in arrays.iter().enumerate() {
+            let mut entry = zip.by_index(i).unwrap();
+            assert_eq!(entry.compression(), CompressionMethod::Stored);
+            assert_eq!(entry.last_modified(), Some(DateTime::default()));
+            let mut back = Vec::new();
+            std::io::copy(&mut entry, &mut back).unwrap();
+            assert_eq!(back, npy(array));
+        }
+    }
+}
