@@ -5,13 +5,13 @@
 use std::time::{Duration, Instant};
 
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Explainer, Question};
+use msdcam::explain::{Classifier, Question};
 use msdcam::model::msdnet::Config;
 use support::{noise, random_network};
 
 mod support;
 
-fn measure(explainer: &mut Explainer, images: &[f32], budget: Duration) -> [f64; 3] {
+fn measure(explainer: &mut Classifier, images: &[f32], budget: Duration) -> [f64; 3] {
     let mut times = Vec::new();
     let start = Instant::now();
     while times.len() < 5 || start.elapsed() < budget {
@@ -35,8 +35,8 @@ fn main() {
     let images = noise(batch * 3 * config.input * config.input, &mut 7, 1.0);
     for maps in [false, true] {
         let question = Question { maps, ..Question::explain_all(&network) };
-        let mut explainer = Explainer::new(&network, &question, &device, batch).expect("the network loads");
-        let work = explainer.runner().plan().multiply_adds();
+        let mut explainer = Classifier::new(&network, &question, &device, batch).expect("the network loads");
+        let work = explainer.session().plan().multiply_adds();
         let [best, p50, p90] = measure(&mut explainer, &images, Duration::from_secs(seconds as u64));
         let rate = 2e-6 * work as f64 * batch as f64 / p50;
         println!(
@@ -44,7 +44,7 @@ fn main() {
             if maps { "grad-cam" } else { "forward" },
             batch as f64 * 1e3 / p50,
             work as f64 / 1e6,
-            explainer.runner().plan().levels.len(),
+            explainer.session().plan().levels.len(),
         );
     }
 }

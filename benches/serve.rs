@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use msdcam::engine::cuda::Cuda;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{ExitAnswer, Explainer, Question};
+use msdcam::explain::{Classifier, ExitPrediction, Question};
 use msdcam::model::msdnet::Network;
 use msdcam::util::npz;
 use msdcam::util::npz::{Array, Values};
@@ -40,8 +40,8 @@ mod support;
 
 struct Server {
     network: Network,
-    forward: Explainer,
-    grad_cam: Explainer,
+    forward: Classifier,
+    grad_cam: Classifier,
     images: Vec<f32>,
     batch: usize,
 }
@@ -83,7 +83,7 @@ impl Server {
             return Err(Error::usage("levels are timed by a GPU's clock"));
         };
         let before = std::iter::once(&0.0).chain(&prefixes);
-        let levels = self.grad_cam.runner().plan().levels.iter().zip(prefixes.iter().zip(before));
+        let levels = self.grad_cam.session().plan().levels.iter().zip(prefixes.iter().zip(before));
         let levels: Vec<Value> = levels
             .map(|(level, (prefix, before))| {
                 let steps = || level.jobs.iter().flat_map(|job| &job.steps);
@@ -102,7 +102,8 @@ impl Server {
     fn compare(&mut self) -> Result<Value> {
         let cpu = Device::open(DeviceChoice::Cpu, 0)?;
         let question = Question::explain_all(&self.network);
-        let want = Explainer::new(&self.network, &question, &cpu, self.batch)?.explain(&self.images, None)?;
+        let want =
+            Classifier::new(&self.network, &question, &cpu, self.batch)?.explain(&self.images, None)?;
         let got = self.grad_cam.explain(&self.images, None)?;
         let (mut logits, mut maps) = (Largest::default(), Largest::default());
         let (mut classes_differ, mut maps_off) = (0, 0);
@@ -195,7 +196,7 @@ fn read_images(file: &Path) -> Result<Vec<f32>> {
 }
 
 /// Everything that an answer holds, each with its name.
-fn numbers(answer: &ExitAnswer) -> Vec<(String, &[f32])> {
+fn numbers(answer: &ExitPrediction) -> Vec<(String, &[f32])> {
     let mut all = vec![("logits", &answer.logits[..]), ("probabilities", &answer.probabilities[..])];
     if let Some(map) = &answer.map {
         all.extend([("weights", &map.weights[..]), ("map", &map.map[..]), ("heat", &map.heat[..])]);
@@ -215,7 +216,7 @@ fn error(got: &[f32], want: &[f32]) -> f64 {
 }
 
 /// SHA-256 of the bits of all answers, in order.
-fn hash(answers: &[Vec<ExitAnswer>]) -> String {
+fn hash(answers: &[Vec<ExitPrediction>]) -> String {
     let mut bytes = Vec::new();
     for answer in answers.iter().flatten() {
         let numbers = numbers(answer).into_iter().flat_map(|(_, numbers)| numbers);
@@ -234,7 +235,7 @@ fn seconds(text: &str) -> Result<Duration> {
 }
 
 /// Milliseconds of each call.
-fn timed(explainer: &mut Explainer, images: &[f32], time: Duration) -> Result<Vec<f64>> {
+fn timed(explainer: &mut Classifier, images: &[f32], time: Duration) -> Result<Vec<f64>> {
     let start = Instant::now();
     let mut times = Vec::new();
     while times.is_empty() || start.elapsed() < time {
@@ -247,7 +248,7 @@ fn timed(explainer: &mut Explainer, images: &[f32], time: Duration) -> Result<Ve
 }
 
 /// All answers as one .npz.
-fn encode(answers: &[Vec<ExitAnswer>]) -> Vec<u8> {
+fn encode(answers: &[Vec<ExitPrediction>]) -> Vec<u8> {
     let all = || answers.iter().flatten();
     let logits: Vec<f32> = all().flat_map(|a| &a.logits).copied().collect();
     let classes: Vec<i64> = all().map(|a| a.class as i64).collect();
@@ -284,17 +285,17 @@ fn run(args: &[String]) -> Result<()> {
     let alone = Question { maps: false, ..all.clone() };
     let image = network.graph.shape(network.input).len();
     let mut server = Server {
-        forward: Explainer::new(&network, &alone, &device, batch)?,
-        grad_cam: Explainer::new(&network, &all, &device, batch)?,
+        forward: Classifier::new(&network, &alone, &device, batch)?,
+        grad_cam: Classifier::new(&network, &all, &device, batch)?,
         images: support::noise(batch * image, &mut 1, 1.0),
         network,
         batch,
     };
     if server.grad_cam.capacity() < batch {
-        return Err(Error::device(server.grad_cam.runner().notes().join("; ")));
+        return Err(Error::device(server.grad_cam.session().notes().join("; ")));
     }
     let mut ready = json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
-    ready["levels"] = server.grad_cam.runner().plan().levels.len().into();
+    ready["levels"] = server.grad_cam.session().plan().levels.len().into();
     if let Device::Cuda(gpu) = &device {
         ready["kernels"] = gpu.kernels().into();
     }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Examiner, Finding, Method, Study, Target, difference};
+use msdcam::explain::{ExplainRequest, Explainer, Explanation, Method, Target, difference};
 use msdcam::imaging::{open, prepare};
 use msdcam::model::msdnet::load;
 use msdcam::model::pretrained::built_in_weights;
@@ -21,9 +21,9 @@ fn main() -> Result<()> {
     let network = load(&weights)?;
     let methods: [Method; 2] = [first.parse()?, second.parse()?];
     // Every exit explains the class that the last one predicts, so that they can be compared.
-    let study = Study { target: Target::Final, ..Study::of(&network, &methods) };
+    let study = ExplainRequest { target: Target::Final, ..ExplainRequest::of(&network, &methods) };
     let device = Device::open(DeviceChoice::Auto, 0)?;
-    let mut examiner = Examiner::new(&network, &study, &device, 1)?;
+    let mut examiner = Explainer::new(&network, &study, &device, 1)?;
 
     let photo = open(Path::new(&path))?;
     let input = prepare(&photo, weights.config.input, weights.mean, weights.std);
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn report(finding: &Finding, labels: &[String]) -> Result<()> {
+fn report(finding: &Explanation, labels: &[String]) -> Result<()> {
     let [a, b] = &finding.maps[..] else {
         return Err(Error::usage("two methods that make maps are compared"));
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use msdcam::Result;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Explainer, Question};
+use msdcam::explain::{Classifier, Question};
 use msdcam::imaging::{open, prepare};
 use msdcam::model::msdnet::load;
 use msdcam::model::pretrained::built_in_weights;
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     let weights = built_in_weights()?;
     let network = load(&weights)?;
     let device = Device::open(DeviceChoice::Auto, 0)?;
-    let mut explainer = Explainer::new(&network, &Question::explain_all(&network), &device, 1)?;
+    let mut explainer = Classifier::new(&network, &Question::explain_all(&network), &device, 1)?;
 
     let photo = open(Path::new(&path))?;
     let input = prepare(&photo, weights.config.input, weights.mean, weights.std);

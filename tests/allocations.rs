@@ -1,4 +1,4 @@
-//! Memory: a runner makes all of it when it is made, and methods with many runs keep to their limit.
+//! Memory: a session makes all of it when it is made, and methods with many runs keep to their limit.
 
 mod common;
 
@@ -15,7 +15,7 @@ use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
-use msdcam::explain::{Examiner, MapMethod, Method, Study};
+use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
 use msdcam::model::msdnet::{Exit, Network};
 use msdcam::{Shape, Tensor};
 
@@ -62,11 +62,11 @@ fn a_run_allocates_nothing_after_the_first() {
             for batch in [1, 2, 5, 20] {
                 let spaces: Vec<f32> = two.iter().copied().cycle().take(batch * plan.input_len).collect();
                 let mut outputs = vec![0.0; batch * plan.output_len];
-                let mut runner = run::cpu(threads, isa).load(Arc::clone(&plan), batch).unwrap();
-                runner.run(&spaces, &mut outputs).unwrap();
+                let mut session = run::cpu(threads, isa).session(Arc::clone(&plan), batch).unwrap();
+                session.run(&spaces, &mut outputs).unwrap();
                 let before = ALLOCATIONS.load(Ordering::Relaxed);
                 for _ in 0..3 {
-                    runner.run(&spaces, &mut outputs).unwrap();
+                    session.run(&spaces, &mut outputs).unwrap();
                 }
                 let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
                 assert_eq!(made, 0, "{}, {threads} threads, {batch} images", isa.name());
@@ -105,10 +105,13 @@ fn score_cam_of_ten_thousand_channels_keeps_to_its_memory() {
     let device = Device::open(DeviceChoice::Cpu, 1).unwrap();
     const MIB: usize = 1 << 20;
     let most = |max_memory: usize| {
-        let study = Study { max_memory, ..Study::of(&network, &[Method::Map(MapMethod::ScoreCam)]) };
+        let study = ExplainRequest {
+            max_memory,
+            ..ExplainRequest::of(&network, &[Method::Map(MapMethod::ScoreCam)])
+        };
         let before = LIVE.load(Ordering::Relaxed);
         PEAK.store(before, Ordering::Relaxed);
-        let mut examiner = Examiner::new(&network, &study, &device, 1).unwrap();
+        let mut examiner = Explainer::new(&network, &study, &device, 1).unwrap();
         let findings = examiner.examine(&images, &[]).unwrap();
         assert_eq!(findings[0][0].maps[0].weights.len(), 10_000);
         (PEAK.load(Ordering::Relaxed) - before) / MIB

@@ -13,7 +13,7 @@ use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
-use msdcam::explain::{Explainer, Question};
+use msdcam::explain::{Classifier, Question};
 use msdcam::model::msdnet::{Config, Network};
 use msdcam::{Shape, Tensor};
 
@@ -38,11 +38,11 @@ fn plan(network: &Network, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32
 
 /// Output spaces of all images, `batch` at a time; the last batch is what is left.
 fn run_in_batches(device: &Device, plan: &Arc<Plan>, spaces: &[f32], batch: usize) -> Vec<f32> {
-    let mut runner = device.load(Arc::clone(plan), batch).unwrap();
+    let mut session = device.session(Arc::clone(&plan), batch).unwrap();
     let mut outputs = vec![f32::NAN; spaces.len() / plan.input_len * plan.output_len];
     let batches = spaces.chunks(batch * plan.input_len).zip(outputs.chunks_mut(batch * plan.output_len));
     for (inputs, outputs) in batches {
-        runner.run(inputs, outputs).unwrap();
+        session.run(inputs, outputs).unwrap();
     }
     outputs
 }
@@ -99,16 +99,16 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
         for batch in [1, 4, 11, 64] {
             let what = format!("{threads} threads, batches of {batch}");
             let device = run::cpu(threads, Isa::detect());
-            let mut runner = device.load(Arc::clone(&plan), batch).unwrap();
+            let mut session = device.session(Arc::clone(&plan), batch).unwrap();
             let mut full = vec![f32::NAN; images.n * plan.output_len];
             let mut early = full.clone();
             let mut reached = Vec::new();
             let batches = spaces.chunks(batch * plan.input_len);
             for (i, inputs) in batches.clone().enumerate() {
                 let full = full.chunks_mut(batch * plan.output_len).nth(i).unwrap();
-                runner.run(inputs, full).unwrap();
+                session.run(inputs, full).unwrap();
             }
-            assert_eq!(runner.multiply_adds_done(), 11 * plan.multiply_adds(), "{what}: whole runs");
+            assert_eq!(session.multiply_adds_done(), 11 * plan.multiply_adds(), "{what}: whole runs");
             for (i, inputs) in batches.enumerate() {
                 let early = early.chunks_mut(batch * plan.output_len).nth(i).unwrap();
                 let mut asked = Vec::new();
@@ -117,7 +117,7 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
                     assert_eq!(outputs.len(), plan.output_len);
                     exit < stops[i * batch + image]
                 };
-                reached.extend(runner.run_early_exit(inputs, early, &mut continues).unwrap());
+                reached.extend(session.run_early_exit(inputs, early, &mut continues).unwrap());
                 asked.sort_unstable();
                 let before = asked.len();
                 asked.dedup();
@@ -126,7 +126,7 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
             let want: Vec<usize> = stops.iter().map(|&stop| stop.min(3)).collect();
             assert_eq!(reached, want, "{what}: last exits");
             let work: u64 = want.iter().map(|&exit| cost(exit)).sum();
-            let done = runner.multiply_adds_done() - 11 * plan.multiply_adds();
+            let done = session.multiply_adds_done() - 11 * plan.multiply_adds();
             assert_eq!(done, work, "{what}: multiply-adds of early exits");
             for (number, slot) in plan.outputs.iter().enumerate() {
                 let [early, full] = [&early, &full].map(|spaces| run::output(&plan, slot, spaces));
@@ -144,11 +144,11 @@ fn the_explainer_stops_at_the_first_exit_that_is_sure_enough() {
     let (network, images) = (network(), images(5));
     let question = Question { order: Order::ByExit, ..Question::explain_all(&network) };
     let device = run::cpu(2, Isa::detect());
-    let mut explainer = Explainer::new(&network, &question, &device, 5).unwrap();
+    let mut explainer = Classifier::new(&network, &question, &device, 5).unwrap();
     let all = explainer.explain(&images.data, None).unwrap();
     assert_eq!(all.len(), 5);
     let best =
-        |answer: &msdcam::explain::ExitAnswer| answer.probabilities.iter().copied().fold(0.0, f32::max);
+        |answer: &msdcam::explain::ExitPrediction| answer.probabilities.iter().copied().fold(0.0, f32::max);
     let mut sure: Vec<f32> = all.iter().flatten().map(best).collect();
     sure.sort_by(f32::total_cmp);
     let mut lengths = std::collections::HashSet::new();
@@ -167,7 +167,7 @@ fn the_explainer_stops_at_the_first_exit_that_is_sure_enough() {
 fn an_explained_class_is_the_one_asked_for() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
-    let mut explainer = Explainer::new(&network, &Question::explain_all(&network), &device, 2).unwrap();
+    let mut explainer = Classifier::new(&network, &Question::explain_all(&network), &device, 2).unwrap();
     let own = explainer.explain(&images.data, None).unwrap();
     for (image, answers) in own.iter().enumerate() {
         for (i, answer) in answers.iter().enumerate() {
@@ -190,7 +190,7 @@ fn some_exits_alone_and_scores_alone_give_the_same_answers() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
     let ask = |question: Question| {
-        let mut explainer = Explainer::new(&network, &question, &device, 2).unwrap();
+        let mut explainer = Classifier::new(&network, &question, &device, 2).unwrap();
         explainer.explain(&images.data, None).unwrap()
     };
     let all = ask(Question::explain_all(&network));
@@ -210,10 +210,10 @@ fn questions_that_make_no_sense_are_refused_in_one_line() {
     let device = run::cpu(1, Isa::detect());
     let question = |exits: &[usize]| Question { exits: exits.to_vec(), ..Question::explain_all(&network) };
     for (exits, says) in [(vec![], "no exit asked for"), (vec![0], "exit 0"), (vec![1, 4], "exit 4")] {
-        let refused = Explainer::new(&network, &question(&exits), &device, 1).err().unwrap().to_string();
+        let refused = Classifier::new(&network, &question(&exits), &device, 1).err().unwrap().to_string();
         assert!(refused.contains(says) && refused.contains("exits 1 to 3"), "{refused}");
     }
-    let mut explainer = Explainer::new(&network, &question(&[1]), &device, 2).unwrap();
+    let mut explainer = Classifier::new(&network, &question(&[1]), &device, 2).unwrap();
     let image = images(1).data;
     let class = explainer.explain(&image, Some(10)).unwrap_err().to_string();
     assert!(class.contains("class 10: the network has classes 0 to 9"), "{class}");
@@ -228,16 +228,16 @@ fn questions_that_make_no_sense_are_refused_in_one_line() {
 fn a_batch_that_does_not_fit_the_plan_is_refused() {
     let network = network();
     let (plan, spaces) = plan(&network, Order::Depth, &images(3));
-    let mut runner = run::cpu(2, Isa::detect()).load(Arc::clone(&plan), 2).unwrap();
+    let mut session = run::cpu(2, Isa::detect()).session(Arc::clone(&plan), 2).unwrap();
     let mut outputs = vec![0.0; 3 * plan.output_len];
-    assert_eq!(runner.capacity(), 2);
-    assert!(runner.run(&spaces, &mut outputs).is_err(), "more images than there is room for");
-    assert!(runner.run(&spaces[..plan.input_len], &mut outputs).is_err(), "more outputs than inputs");
+    assert_eq!(session.capacity(), 2);
+    assert!(session.run(&spaces, &mut outputs).is_err(), "more images than there is room for");
+    assert!(session.run(&spaces[..plan.input_len], &mut outputs).is_err(), "more outputs than inputs");
     assert!(
-        runner.run(&spaces[1..plan.input_len], &mut outputs[..plan.output_len]).is_err(),
+        session.run(&spaces[1..plan.input_len], &mut outputs[..plan.output_len]).is_err(),
         "a broken image"
     );
-    assert!(runner.run(&[], &mut []).is_ok(), "no image is a batch too");
+    assert!(session.run(&[], &mut []).is_ok(), "no image is a batch too");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn more_images_than_fit_at_once_are_answered_batch_after_batch() {
     let device = run::cpu(2, Isa::detect());
     let images = images(5);
     let ask = |batch| {
-        let mut explainer = Explainer::new(&network, &question, &device, batch).unwrap();
+        let mut explainer = Classifier::new(&network, &question, &device, batch).unwrap();
         explainer.explain(&images.data, None).unwrap()
     };
     assert_eq!(ask(2), ask(5));

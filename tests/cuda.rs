@@ -53,7 +53,7 @@ fn case(config: &Config, n: usize, order: Order, passes: &Passes) -> (Arc<Plan>,
 fn run_spaces(device: &Device, plan: &Arc<Plan>, spaces: &[f32]) -> Vec<f32> {
     let n = spaces.len() / plan.input_len;
     let mut out = vec![f32::NAN; n * plan.output_len];
-    device.load(Arc::clone(plan), n).unwrap().run(spaces, &mut out).unwrap();
+    device.session(Arc::clone(&plan), n).unwrap().run(spaces, &mut out).unwrap();
     out
 }
 
@@ -89,12 +89,12 @@ fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
         let want = answers(&plan, &run_spaces(&cuda(Tiling::Split), &plan, &spaces));
         let whole = answers(&plan, &run_spaces(&cuda(Tiling::Whole), &plan, &spaces));
         assert_same_bits("large tiles", &whole, &want);
-        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 7).unwrap();
+        let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 7).unwrap();
         for batch in [1, 3, 7, 3, 1] {
             let mut out = vec![f32::NAN; 7 * plan.output_len];
             let batches = spaces.chunks(batch * plan.input_len).zip(out.chunks_mut(batch * plan.output_len));
             for (inputs, outputs) in batches {
-                runner.run(inputs, outputs).unwrap();
+                session.run(inputs, outputs).unwrap();
             }
             assert_same_bits(&format!("batches of {batch}"), &answers(&plan, &out), &want);
         }
@@ -141,14 +141,14 @@ fn a_run_that_stops_early_computes_less_and_answers_the_same() {
         let (plan, inputs) = default_case(3, Order::ByExit, &Passes::ALL);
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let full = run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
-        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 3).unwrap();
+        let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 3).unwrap();
         let mut early = vec![f32::NAN; 3 * plan.output_len];
         // Image 0 stops at exit 1, image 1 at exit 4, image 2 never.
         let stops = [1, 4, 11];
         let mut unsure = |exit: usize, image: usize, _: &[f32]| exit < stops[image];
-        let reached = runner.run_early_exit(&spaces, &mut early, &mut unsure).unwrap();
+        let reached = session.run_early_exit(&spaces, &mut early, &mut unsure).unwrap();
         assert_eq!(reached, [1, 4, 10]);
-        assert!(runner.multiply_adds_done() < 2 * plan.multiply_adds());
+        assert!(session.multiply_adds_done() < 2 * plan.multiply_adds());
         for (image, &last) in reached.iter().enumerate() {
             for slot in &plan.outputs[..6 * last] {
                 let [early, full] = [&early, &full].map(|spaces| output(&plan, slot, spaces));
@@ -286,7 +286,7 @@ fn the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked() {
     let photo = gpu::repository("tests/golden/images/noise.png");
     let ranges = |device: &str| {
         let methods = "grad-cam,layer-cam,score-cam,ablation-cam,eigen-cam,guided-grad-cam,smooth-grad";
-        let asked = ["--method", methods, "--class", "top2", "--tap", "all-scales", "--minus", "runner-up"];
+        let asked = ["--method", methods, "--class", "top2", "--tap", "all-scales", "--minus", "session-up"];
         let rest =
             ["--samples", "2", "--size", "32", "--weights", "w.safetensors", "--device", device, "-o", "out"];
         run(&[&["explain", photo.to_str().unwrap()], &asked[..], &rest[..]].concat());
@@ -310,19 +310,19 @@ fn the_device_says_how_long_a_run_takes() {
         let two_exits = Config { exits: 2, ..Config::cifar10_anytime() };
         let (plan, inputs) = case(&two_exits, 1, Order::Depth, &Passes::ALL);
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
-        let mut runner = cuda(Tiling::Auto).load(Arc::clone(&plan), 1).unwrap();
+        let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 1).unwrap();
         let mut out = vec![0.0; plan.output_len];
-        runner.run(&spaces, &mut out).unwrap();
-        let ms = runner.device_ms(1, 2).unwrap().unwrap();
+        session.run(&spaces, &mut out).unwrap();
+        let ms = session.device_ms(1, 2).unwrap().unwrap();
         assert!(ms > 0.0 && ms.is_finite(), "{ms} ms");
-        assert_eq!(runner.device_ms(2, 1).unwrap(), None, "more images than the memory holds");
-        let prefixes = runner.prefix_ms(1, 1).unwrap().unwrap();
+        assert_eq!(session.device_ms(2, 1).unwrap(), None, "more images than the memory holds");
+        let prefixes = session.prefix_ms(1, 1).unwrap().unwrap();
         assert_eq!(prefixes.len(), plan.levels.len());
         assert!(prefixes.iter().all(|ms| *ms > 0.0 && ms.is_finite()), "{prefixes:?}");
-        assert_eq!(runner.prefix_ms(2, 1).unwrap(), None, "more images than the memory holds");
+        assert_eq!(session.prefix_ms(2, 1).unwrap(), None, "more images than the memory holds");
         // Timing parts of the plan leaves nothing behind that a run would meet.
         let mut again = vec![f32::NAN; plan.output_len];
-        runner.run(&spaces, &mut again).unwrap();
+        session.run(&spaces, &mut again).unwrap();
         assert_same_bits("a run after timing", &answers(&plan, &again), &answers(&plan, &out));
     });
 }

@@ -234,15 +234,15 @@ fn too_little_memory_halves_the_batch_and_says_so() {
     on_standin("too_little_memory_halves_the_batch_and_says_so", &settings, || {
         let device = Device::Cuda(Cuda::new(0).unwrap());
         let plan = plan();
-        let mut runner = device.load(Arc::clone(&plan), 64).unwrap();
-        let capacity = runner.capacity();
+        let mut session = device.session(Arc::clone(&plan), 64).unwrap();
+        let capacity = session.capacity();
         assert!(capacity < 64 && 64 % capacity == 0, "batches of {capacity}");
-        assert!(runner.notes()[0].contains(&format!("{capacity}, not of 64")), "{:?}", runner.notes());
+        assert!(session.notes()[0].contains(&format!("{capacity}, not of 64")), "{:?}", session.notes());
         let input = vec![0.5; capacity * plan.input_len];
         let mut output = vec![f32::NAN; capacity * plan.output_len];
-        runner.run(&input, &mut output).unwrap();
+        session.run(&input, &mut output).unwrap();
         assert!(output.iter().take(3 * 65 * 63).all(|&x| x == 0.5));
-        assert!(runner.run(&vec![0.0; 64 * plan.input_len], &mut vec![0.0; 64 * plan.output_len]).is_err());
+        assert!(session.run(&vec![0.0; 64 * plan.input_len], &mut vec![0.0; 64 * plan.output_len]).is_err());
     });
 }
 
@@ -250,7 +250,7 @@ fn too_little_memory_halves_the_batch_and_says_so() {
 fn too_little_memory_for_one_image_is_an_error() {
     let settings = [("STANDIN_MEMORY", "20000")];
     on_standin("too_little_memory_for_one_image_is_an_error", &settings, || {
-        let result = Cuda::new(0).and_then(|gpu| gpu.load(plan(), 8).map(|_| ()));
+        let result = Cuda::new(0).and_then(|gpu| gpu.session(plan(), 8).map(|_| ()));
         assert_says(result, &["memory", "OUT_OF_MEMORY"]);
     });
 }
@@ -261,15 +261,18 @@ fn a_fault_in_the_middle_ends_this_run_and_all_later_ones() {
     on_standin("a_fault_in_the_middle_ends_this_run_and_all_later_ones", &settings, || {
         let plan = plan();
         let device = Device::Cuda(Cuda::new(0).unwrap());
-        let mut runner = device.load(Arc::clone(&plan), 1).unwrap();
+        let mut session = device.session(Arc::clone(&plan), 1).unwrap();
         let input = vec![0.5; plan.input_len];
         let mut output = vec![f32::NAN; plan.output_len];
         assert_eq!(plan.levels.len(), 8);
-        runner.run(&input, &mut output).unwrap();
+        session.run(&input, &mut output).unwrap();
         for _ in 0..2 {
-            assert_says(runner.run(&input, &mut output), &["running the plan", "CUDA_ERROR_ILLEGAL_ADDRESS"]);
+            assert_says(
+                session.run(&input, &mut output),
+                &["running the plan", "CUDA_ERROR_ILLEGAL_ADDRESS"],
+            );
         }
-        assert_says(device.load(plan, 1), &["CUDA_ERROR_ILLEGAL_ADDRESS"]);
+        assert_says(device.session(plan, 1), &["CUDA_ERROR_ILLEGAL_ADDRESS"]);
     });
 }
 

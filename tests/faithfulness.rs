@@ -7,12 +7,12 @@ use common::close::{NETWORK, Tolerance, assert_close};
 use common::golden::Golden;
 use common::nets::golden_network;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{MapMethod, Method, PixelMethod, Study, Target};
+use msdcam::explain::{ExplainRequest, MapMethod, Method, PixelMethod, Target};
 use msdcam::faithfulness::{
     Assessment, Assessor, Baseline, CurveSettings, Measurer, Measures, RoadSettings, Settings, Subject, Ties,
     centre_of_mass, energy_pointing, overlap, pointing, road,
 };
-use msdcam::imaging::heatmap::Status;
+use msdcam::imaging::heatmap::MapStatus;
 use msdcam::model::msdnet::{Network, load};
 use msdcam::model::pretrained::built_in_weights;
 use msdcam::{Shape, faithfulness};
@@ -198,7 +198,7 @@ fn coherency_is_that_of_pytorch_grad_cam() {
     let golden = Golden::load("metrics");
     for (net, exit) in [("default", 2), ("default", 10), ("subnets-lin_grow", 3)] {
         let (answers, network) = measured(net);
-        let study = Study { exits: vec![exit], ..Study::of(&network, &[GRAD_CAM]) };
+        let study = ExplainRequest { exits: vec![exit], ..ExplainRequest::of(&network, &[GRAD_CAM]) };
         let settings = Settings { curves: None, road: None, ..Settings::of_the_papers([0.0; 3], 1) };
         let mut assessor = Assessor::new(&network, &study, &settings, &cpu(2), (4, 2)).unwrap();
         let images = answers.tensor("input");
@@ -215,7 +215,8 @@ fn the_last_exit_agrees_with_itself_and_pixel_methods_are_measured_too() {
     let (answers, network) = measured("subnets-lin_grow");
     let images = answers.tensor("input");
     let methods = [GRAD_CAM, Method::Pixels(PixelMethod::InputGradient)];
-    let study = Study { exits: vec![1, 3], target: Target::Final, ..Study::of(&network, &methods) };
+    let study =
+        ExplainRequest { exits: vec![1, 3], target: Target::Final, ..ExplainRequest::of(&network, &methods) };
     let settings = Settings::of_the_papers([0.0; 3], 5);
     let mut assessor = Assessor::new(&network, &study, &settings, &cpu(1), (2, 1)).unwrap();
     for rows in assessor.assess(&images.data, &[], &numbers(images.n)).unwrap() {
@@ -238,7 +239,7 @@ fn the_last_exit_agrees_with_itself_and_pixel_methods_are_measured_too() {
 fn numbers_depend_on_the_seed_and_not_on_batch_or_threads() {
     let (answers, network) = measured("default");
     let images = answers.tensor("input");
-    let study = Study { exits: vec![1], ..Study::of(&network, &[GRAD_CAM]) };
+    let study = ExplainRequest { exits: vec![1], ..ExplainRequest::of(&network, &[GRAD_CAM]) };
     let assess = |seed: u64, batch: usize, threads: usize| {
         let papers = Settings::of_the_papers([0.0; 3], 4);
         let settings = Settings { seed, ties: Ties::Random, ..papers };
@@ -261,20 +262,20 @@ fn numbers_depend_on_the_seed_and_not_on_batch_or_threads() {
 fn an_empty_map_is_not_measured() {
     let (answers, network) = measured("blocks-empty");
     let images = answers.tensor("input");
-    let study = Study::of(&network, &[GRAD_CAM]);
+    let study = ExplainRequest::of(&network, &[GRAD_CAM]);
     let settings = Settings::of_the_papers([0.0; 3], 4);
     let mut assessor = Assessor::new(&network, &study, &settings, &cpu(1), (2, 1)).unwrap();
     let table = assessor.assess(&images.data, &[], &numbers(images.n)).unwrap();
     let rows: Vec<&Assessment> = table.iter().flatten().collect();
-    assert!(rows.iter().any(|row| row.status == Status::Empty));
-    assert!(rows.iter().all(|row| row.measures.is_some() == (row.status == Status::Ok)));
+    assert!(rows.iter().any(|row| row.status == MapStatus::Empty));
+    assert!(rows.iter().all(|row| row.measures.is_some() == (row.status == MapStatus::Ok)));
 }
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
     let (_, network) = measured("subnets-lin_grow");
-    let good = Study::of(&network, &[GRAD_CAM]);
-    let refused = |study: &Study, settings: Settings| {
+    let good = ExplainRequest::of(&network, &[GRAD_CAM]);
+    let refused = |study: &ExplainRequest, settings: Settings| {
         let assessor = Assessor::new(&network, study, &settings, &cpu(1), (1, 1));
         assessor.err().expect("refused").to_string()
     };
@@ -289,6 +290,6 @@ fn settings_that_make_no_sense_are_refused() {
     assert_eq!(refused(&good, road(&[], 0.0)), "road: no percentile");
     assert!(refused(&good, road(&[50.0], f64::INFINITY)).starts_with("road: noise"));
     assert!(refused(&good, Settings::of_the_papers([0.0; 3], 0)).contains("0 steps"));
-    let several = Study { target: Target::Top(2), ..good.clone() };
+    let several = ExplainRequest { target: Target::Top(2), ..good.clone() };
     assert!(refused(&several, papers()).contains("one map for each exit and method"));
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::golden::Golden;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Study, Target};
+use msdcam::explain::{ExplainRequest, Target};
 use msdcam::faithfulness::{Cascade, Similarity};
 use msdcam::model::msdnet::load;
 use msdcam::model::pretrained::built_in_weights;
@@ -16,7 +16,11 @@ const METHODS: [&str; 4] = ["eigen-cam", "grad-cam", "input-gradient", "guided-b
 fn check(weights: &Weights, exit: usize, batch: usize, seed: u64) -> Vec<Similarity> {
     let network = load(weights).unwrap();
     let methods = METHODS.map(|method| method.parse().unwrap());
-    let study = Study { exits: vec![exit], target: Target::Predicted, ..Study::of(&network, &methods) };
+    let study = ExplainRequest {
+        exits: vec![exit],
+        target: Target::Predicted,
+        ..ExplainRequest::of(&network, &methods)
+    };
     let device = &Device::open(DeviceChoice::Cpu, 2).unwrap();
     let images = Golden::load("default").tensor("input");
     let cascade = Cascade { weights, study: &study, device, batch, seed };

@@ -1,6 +1,6 @@
 //! The film strip, by its pixels.
 
-use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::render::placeholder::reason_picture;
 use msdcam::render::sheet::{Cell, Legend, Options};
 use msdcam::render::strip;
@@ -21,19 +21,19 @@ fn options() -> Options {
 const PHOTO: [u8; 3] = [200, 30, 60];
 
 /// A page with a cell of this picture for each label.
-fn drawn(labels: &[&str], picture: &Picture, options: &Options) -> Picture {
+fn drawn(labels: &[&str], picture: &RgbImage, options: &Options) -> RgbImage {
     let cells: Vec<Cell> =
         (1..).zip(labels).map(|(exit, label)| Cell { exit, label, probability: 0.5, picture }).collect();
-    strip(&Picture::filled(40, 40, PHOTO), &Picture::filled(8, 8, [1, 2, 3]), &cells, options)
+    strip(&RgbImage::filled(40, 40, PHOTO), &RgbImage::filled(8, 8, [1, 2, 3]), &cells, options)
 }
 
-fn plain(labels: &[&str]) -> Picture {
-    drawn(labels, &Picture::filled(CELL, CELL, [9, 9, 9]), &options())
+fn plain(labels: &[&str]) -> RgbImage {
+    drawn(labels, &RgbImage::filled(CELL, CELL, [9, 9, 9]), &options())
 }
 
 #[test]
 fn the_photo_comes_first_then_the_exits() {
-    let mut picture = Picture::filled(CELL, CELL, [9, 9, 9]);
+    let mut picture = RgbImage::filled(CELL, CELL, [9, 9, 9]);
     picture.rgb[..3].fill(250);
     let page = drawn(&["cat", "cat"], &picture, &options());
     assert_eq!(page.width, 2 * MARGIN + 2 * STEP + CELL);
@@ -68,7 +68,7 @@ fn a_label_keeps_its_colour_and_its_bar_breaks_only_where_the_label_changes() {
 
 #[test]
 fn an_exit_without_evidence_shows_a_pale_photo_and_says_so() {
-    let picture = reason_picture(&Picture::filled(CELL, CELL, PHOTO), ["no positive", "evidence"]);
+    let picture = reason_picture(&RgbImage::filled(CELL, CELL, PHOTO), ["no positive", "evidence"]);
     // The photo's brightness, pale: 178 + 0.28 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60).
     assert_eq!(picture.pixel(1, 1), [201; 3]);
     let dark = picture.rgb.chunks_exact(3).filter(|pixel| pixel[0] < 100).count();
@@ -96,7 +96,7 @@ fn many_exits_take_several_rows_and_none_is_lost() {
 
 #[test]
 fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
-    let picture = Picture::filled(CELL, CELL, [9, 9, 9]);
+    let picture = RgbImage::filled(CELL, CELL, [9, 9, 9]);
     let low = plain(&["cat"; 4]);
     let [subtitle, remark] = ["Grad-CAM", "Lines at 50 %"].map(String::from);
     let remark = Options { subtitle, remark, ..options() };
@@ -105,7 +105,7 @@ fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
     assert_eq!(high.pixel(MARGIN + 5, TOP + 20 + 5), PHOTO);
     let long = Options { subtitle: "Grad-CAM of the class that each exit predicts ".repeat(3), ..options() };
     assert_eq!(drawn(&["cat"; 4], &picture, &long).height, low.height + 20);
-    let words = |page: &Picture| {
+    let words = |page: &RgbImage| {
         let bar = |i: &usize| page.pixel(i % page.width, i / page.width);
         let coloured = |[r, g, b]: [u8; 3]| r.abs_diff(g).max(g.abs_diff(b)) > 60;
         (0..page.width * (MARGIN + 30)).filter(|i| coloured(bar(i))).count()
@@ -117,7 +117,7 @@ fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
 
 #[test]
 fn any_text_and_any_number_can_be_drawn() {
-    let picture = Picture::filled(CELL, CELL, [9; 3]);
+    let picture = RgbImage::filled(CELL, CELL, [9; 3]);
     let label = "\u{1f408}\n\u{202e}\0".repeat(5000);
     let cells = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-30, 0.99999, 1.0].map(|probability| Cell {
         exit: 999,
@@ -127,7 +127,7 @@ fn any_text_and_any_number_can_be_drawn() {
     });
     let [title, subtitle, remark] = [0; 3].map(|_| label.clone());
     let options = Options { title, subtitle, remark, ..options() };
-    let one = Picture::filled(1, 1, [0; 3]);
+    let one = RgbImage::filled(1, 1, [0; 3]);
     let page = strip(&one, &one, &cells, &options);
     // Nothing reaches into the margins.
     let margin = |i: &usize| i % page.width < MARGIN - 2 || i % page.width >= page.width - MARGIN + 2;
@@ -136,7 +136,7 @@ fn any_text_and_any_number_can_be_drawn() {
 
 #[test]
 fn the_photo_is_found_again_in_a_strip_of_any_length() {
-    let photo = Picture::new(176, 176, (0..176 * 176 * 3).map(|i| (i * 7919 % 251) as u8).collect());
+    let photo = RgbImage::new(176, 176, (0..176 * 176 * 3).map(|i| (i * 7919 % 251) as u8).collect());
     for exits in [0, 1, 2, 6, 7, 10, 12, 13, 30] {
         for remark in ["", "Lines at 50 %"] {
             let cell = |exit| Cell { exit, label: "cat", probability: 0.5, picture: &photo };
@@ -146,6 +146,6 @@ fn the_photo_is_found_again_in_a_strip_of_any_length() {
             assert_eq!(strip::photo(&page, exits), Some(photo.clone()), "{exits} exits");
         }
     }
-    assert_eq!(strip::photo(&Picture::filled(10, 10, [0; 3]), 3), None);
-    assert_eq!(strip::photo(&Picture::filled(2000, 50, [0; 3]), 3), None);
+    assert_eq!(strip::photo(&RgbImage::filled(10, 10, [0; 3]), 3), None);
+    assert_eq!(strip::photo(&RgbImage::filled(2000, 50, [0; 3]), 3), None);
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use msdcam::Error;
-use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::imaging::{decode, open};
 use safetensors::SafeTensors;
 
@@ -16,13 +16,13 @@ fn bytes(name: &str) -> Vec<u8> {
 }
 
 /// The pixels that Pillow sees in the file.
-fn expected(name: &str) -> Picture {
+fn expected(name: &str) -> RgbImage {
     let golden = SafeTensors::deserialize(include_bytes!("golden/images.safetensors")).unwrap();
     let tensor = golden.tensor(name).unwrap();
-    Picture::new(tensor.shape()[1], tensor.shape()[0], tensor.data().to_vec())
+    RgbImage::new(tensor.shape()[1], tensor.shape()[0], tensor.data().to_vec())
 }
 
-fn worst(a: &Picture, b: &Picture) -> u8 {
+fn worst(a: &RgbImage, b: &RgbImage) -> u8 {
     assert_eq!((a.width, a.height), (b.width, b.height));
     a.rgb.iter().zip(&b.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }

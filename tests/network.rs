@@ -13,7 +13,7 @@ use msdcam::engine::graph::ops::{Op, ReluRule};
 use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::Order;
-use msdcam::imaging::heatmap::HeatMap;
+use msdcam::imaging::heatmap::Heatmap;
 use msdcam::model::msdnet::{Config, Network};
 use msdcam::model::weights::Weights;
 use msdcam::{Shape, Tensor};
@@ -265,7 +265,7 @@ fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_cod
             if golden.has(&format!("tap.{k}")) {
                 check(format!("tap.{k}"), taps[exit].image(0));
             }
-            let heat = HeatMap::new(maps[exit].image(0), (8, 8), (wide, wide));
+            let heat = Heatmap::new(maps[exit].image(0), (8, 8), (wide, wide));
             let rows = heat.values.chunks_exact(wide).step_by(step);
             let thinned: Vec<f32> = rows.flat_map(|row| row.iter().copied().step_by(step)).collect();
             check(format!("mask512.{k}"), &thinned);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use msdcam::engine::bilinear::bilinear;
 use msdcam::imaging;
-use msdcam::imaging::heatmap::{HeatMap, Status};
-use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::heatmap::{Heatmap, MapStatus};
+use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::imaging::{Filter, Region, prepare, resample};
 use safetensors::SafeTensors;
 
@@ -13,9 +13,9 @@ fn golden() -> SafeTensors<'static> {
     SafeTensors::deserialize(include_bytes!("golden/resize.safetensors")).unwrap()
 }
 
-fn picture(golden: &SafeTensors, name: &str) -> Picture {
+fn picture(golden: &SafeTensors, name: &str) -> RgbImage {
     let tensor = golden.tensor(name).unwrap();
-    Picture::new(tensor.shape()[1], tensor.shape()[0], tensor.data().to_vec())
+    RgbImage::new(tensor.shape()[1], tensor.shape()[0], tensor.data().to_vec())
 }
 
 fn floats(golden: &SafeTensors, name: &str) -> (Vec<usize>, Vec<f32>) {
@@ -25,15 +25,15 @@ fn floats(golden: &SafeTensors, name: &str) -> (Vec<usize>, Vec<f32>) {
 }
 
 /// The 8-bit pixels in a prepared input, which was not normalised.
-fn seen(photo: &Picture, size: usize) -> Picture {
+fn seen(photo: &RgbImage, size: usize) -> RgbImage {
     let prepared = prepare(photo, size, [0.0; 3], [1.0; 3]);
     let plane = size * size;
     let rgb =
         (0..plane).flat_map(|i| [0, 1, 2].map(|c| (prepared.tensor[c * plane + i] * 255.0).round() as u8));
-    Picture::new(size, size, rgb.collect())
+    RgbImage::new(size, size, rgb.collect())
 }
 
-fn assert_same(ours: &Picture, theirs: &Picture, what: &str) {
+fn assert_same(ours: &RgbImage, theirs: &RgbImage, what: &str) {
     assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "{what}");
     let differing = ours.rgb.iter().zip(&theirs.rgb).position(|(a, b)| a != b);
     if let Some(i) = differing {
@@ -66,8 +66,8 @@ fn the_network_sees_the_bits_that_pillow_would_show_it() {
 #[test]
 fn a_photo_of_one_row_or_one_column_is_seen_as_pillow_would_show_it() {
     let row = (0..5000).flat_map(|i| [(i % 256) as u8, (i * 7 % 256) as u8, (i / 3 % 256) as u8]).collect();
-    let row = Picture::new(5000, 1, row);
-    let column = Picture::new(1, 5000, row.rgb.clone());
+    let row = RgbImage::new(5000, 1, row);
+    let column = RgbImage::new(1, 5000, row.rgb.clone());
     let golden = golden();
     assert_same(&seen(&row, 32), &picture(&golden, "ramp.1x5000.32.out"), "row");
     assert_same(&seen(&column, 32), &picture(&golden, "ramp.5000x1.32.out"), "column");
@@ -124,8 +124,8 @@ fn heat_maps_are_scaled_as_the_article_does_it_with_opencv() {
     for case in 0..3 {
         let (shape, raw) = floats(&golden, &format!("heat.{case}.in"));
         let (_, theirs) = floats(&golden, &format!("heat.{case}.out"));
-        let heat = HeatMap::new(&raw, (shape[0], shape[1]), (512, 512));
-        assert_eq!(heat.status, Status::Ok);
+        let heat = Heatmap::new(&raw, (shape[0], shape[1]), (512, 512));
+        assert_eq!(heat.status, MapStatus::Ok);
         let every_eighth = (0..512).step_by(8).flat_map(|y| (0..512).step_by(8).map(move |x| y * 512 + x));
         let ours: Vec<f32> = every_eighth.map(|i| heat.values[i]).collect();
         assert_near(&ours, &theirs, 1e-5, &format!("heat {case}"));

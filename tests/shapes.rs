@@ -3,15 +3,15 @@
 mod common;
 
 use common::golden::Golden;
-use msdcam::imaging::bounding_box::{HeatBox, Threshold};
-use msdcam::imaging::heatmap::{HeatMap, Status};
+use msdcam::imaging::bounding_box::{BoundingBox, Threshold};
+use msdcam::imaging::heatmap::{Heatmap, MapStatus};
 use msdcam::render::contour::contour;
 
 const MAPS: [&str; 3] = ["noise", "blobs", "wide"];
 
-fn heat(golden: &Golden, name: &str) -> HeatMap {
+fn heat(golden: &Golden, name: &str) -> Heatmap {
     let (dims, values) = golden.array(&format!("{name}.heat"));
-    HeatMap { width: dims[1], height: dims[0], values, status: Status::Ok, min: 0.0, max: 1.0 }
+    Heatmap { width: dims[1], height: dims[0], values, status: MapStatus::Ok, min: 0.0, max: 1.0 }
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn boxes_and_otsus_thresholds_are_opencvs() {
         let heat = heat(&golden, name);
         let (_, expected) = golden.array(&format!("{name}.box"));
         for (threshold, want) in thresholds.iter().zip(expected.chunks_exact(5)) {
-            let found = HeatBox::find(&heat, *threshold).unwrap();
+            let found = BoundingBox::find(&heat, *threshold).unwrap();
             let place = [found.x, found.y, found.width, found.height].map(|v| v as f32);
             assert_eq!(place, want[..4], "{name} at {threshold}");
             assert!((found.threshold - want[4]).abs() < 1e-6, "{name} at {threshold}: {found:?}");

@@ -3,8 +3,8 @@
 mod common;
 
 use common::golden::Golden;
-use msdcam::imaging::heatmap::HeatMap;
-use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::heatmap::Heatmap;
+use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::render::styles::{Style, article, captum, pytorch_grad_cam, torchcam};
 
 /// A golden map: its name, its numbers, its size.
@@ -26,8 +26,8 @@ impl Map {
         self.signed.iter().map(|v| v.max(0.0)).collect()
     }
 
-    fn heat(&self, side: usize) -> HeatMap {
-        HeatMap::new(&self.positive(), self.size, (side, side))
+    fn heat(&self, side: usize) -> Heatmap {
+        Heatmap::new(&self.positive(), self.size, (side, side))
     }
 }
 
@@ -45,7 +45,7 @@ const EXACT: Allowed = Allowed { levels: 0, share: 0.0 };
 const LAST_BIT: Allowed = Allowed { levels: 1, share: 1e-3 };
 
 #[track_caller]
-fn assert_near(what: &str, ours: &Picture, theirs: &Picture, allowed: &Allowed) {
+fn assert_near(what: &str, ours: &RgbImage, theirs: &RgbImage, allowed: &Allowed) {
     assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "{what}");
     let apart = |i: &usize| ours.rgb[*i].abs_diff(theirs.rgb[*i]);
     let differing: Vec<usize> = (0..ours.rgb.len()).filter(|i| apart(i) > 0).collect();
@@ -61,11 +61,11 @@ fn assert_near(what: &str, ours: &Picture, theirs: &Picture, allowed: &Allowed) 
 }
 
 /// The golden part of an article's picture: every eighth row from 3 and column from 5.
-fn part(picture: &Picture) -> Picture {
+fn part(picture: &RgbImage) -> RgbImage {
     assert_eq!((picture.width, picture.height), (article::SIDE, article::SIDE));
     let places =
         (3..article::SIDE).step_by(8).flat_map(|y| (5..article::SIDE).step_by(8).map(move |x| (x, y)));
-    Picture::new(64, 64, places.flat_map(|(x, y)| picture.pixel(x, y)).collect())
+    RgbImage::new(64, 64, places.flat_map(|(x, y)| picture.pixel(x, y)).collect())
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Explainer, Question};
+use msdcam::explain::{Classifier, Question};
 use serde::{Deserialize, Serialize};
 
 #[path = "../support/mod.rs"]
@@ -63,7 +63,7 @@ fn run_network(mode: &str) -> ExitCode {
     let photo = msdcam::imaging::open(&support::repository("weights/samples/chelsea.png"));
     let image = msdcam::imaging::prepare(&photo.expect("the photo is there"), 32, [0.0; 3], [1.0; 3]);
     let question = Question { maps: mode == "grad_cam", ..Question::explain_all(&network) };
-    let mut explainer = Explainer::new(&network, &question, &device, 1).expect("the network loads");
+    let mut explainer = Classifier::new(&network, &question, &device, 1).expect("the network loads");
     explainer.explain(&image.tensor, None).expect("the CPU runs");
     counted_run(&mut explainer, &image.tensor);
     ExitCode::SUCCESS
@@ -71,7 +71,7 @@ fn run_network(mode: &str) -> ExitCode {
 
 /// callgrind knows it by its name.
 #[inline(never)]
-fn counted_run(explainer: &mut Explainer, image: &[f32]) {
+fn counted_run(explainer: &mut Classifier, image: &[f32]) {
     black_box(explainer.explain(image, None).expect("the CPU runs"));
 }
 

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use msdcam::engine::cpu::{Cpu, Isa};
-use msdcam::engine::device::{Device, Runner};
+use msdcam::engine::device::Device;
 use msdcam::engine::graph::ops::Window;
 use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, Op, Param};
 use msdcam::engine::plan::{Order, Plan, Step};
-use msdcam::explain::{Explainer, Question};
+use msdcam::engine::session::Session;
+use msdcam::explain::{Classifier, Question};
 use msdcam::model::msdnet::Config;
 use msdcam::{Result, Shape};
 use support::{median, noise, random_network};
@@ -56,8 +57,8 @@ fn main() -> Result<()> {
     let device = Device::Cpu(Cpu::with_isa(threads, isa)?);
 
     let network = random_network(&config);
-    let mut explainer = Explainer::new(&network, &Question::explain_all(&network), &device, 1)?;
-    let plan = explainer.runner().plan().clone();
+    let mut explainer = Classifier::new(&network, &Question::explain_all(&network), &device, 1)?;
+    let plan = explainer.session().plan().clone();
     let mut kinds = kinds(&plan);
     for kind in &mut kinds {
         measure(kind, &plan.params, &device, isa)?;
@@ -135,7 +136,7 @@ fn plan_of(step: &Step, params: &[Param], copies: usize) -> Result<Plan> {
 
 /// A loaded plan and what it is fed.
 struct Subject {
-    runner: Box<dyn Runner>,
+    session: Box<dyn Session>,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
 }
@@ -144,17 +145,17 @@ impl Subject {
     fn new(plan: Plan, device: &Device) -> Result<Self> {
         let inputs = noise(plan.input_len, &mut 3, 1.0);
         let outputs = vec![0.0; plan.output_len];
-        Ok(Subject { runner: device.load(Arc::new(plan), 1)?, inputs, outputs })
+        Ok(Subject { session: device.session(Arc::new(plan), 1)?, inputs, outputs })
     }
 
     /// Microseconds of one run: the median over a turn.
     fn turn(&mut self) -> Result<f64> {
         let start = Instant::now();
         let mut times = Vec::new();
-        self.runner.run(&self.inputs, &mut self.outputs)?; // brings it into the caches
+        self.session.run(&self.inputs, &mut self.outputs)?; // brings it into the caches
         while times.is_empty() || start.elapsed().as_secs_f64() < TURN {
             let begin = Instant::now();
-            self.runner.run(&self.inputs, &mut self.outputs)?;
+            self.session.run(&self.inputs, &mut self.outputs)?;
             times.push(begin.elapsed().as_secs_f64() * 1e6);
         }
         Ok(median(&mut times))

@@ -1,9 +1,10 @@
-//! The network, asked in the fastest way that answers: what a [`Study`] wants to know about images,
+//! The network, asked in the fastest way that answers: what a [`ExplainRequest`] wants to know about images,
 //! as findings.
 
 use crate::engine::plan::Order;
 use crate::explain::{
-    Examiner, Explainer, Finding, Fusion, MapMethod, Question, Score, Smoothing, Study, Taps, Target,
+    Classifier, ExplainRequest, Explainer, Explanation, Fusion, MapMethod, Question, Score, Smoothing, Taps,
+    Target,
 };
 use crate::{Error, Result};
 
@@ -19,9 +20,9 @@ pub struct Asker {
 
 enum Way {
     /// Grad-CAM at each exit's own tap, and no more.
-    Explainer(Explainer),
+    Classifier(Classifier),
     /// Everything else.
-    Examiner(Box<Examiner>),
+    Explainer(Box<Explainer>),
 }
 
 impl Asker {
@@ -29,13 +30,13 @@ impl Asker {
     ///
     /// # Errors
     /// When the network cannot be asked this, or the device fails.
-    pub fn new(model: &Model, study: &Study, batch: usize) -> Result<Asker> {
+    pub fn new(model: &Model, study: &ExplainRequest, batch: usize) -> Result<Asker> {
         let (network, device) = (&model.network, &model.device);
         let way = if is_plain(study) {
             let question = Question { exits: study.exits.clone(), maps: true, order: Order::Depth };
-            Way::Explainer(Explainer::new(network, &question, device, batch)?)
+            Way::Classifier(Classifier::new(network, &question, device, batch)?)
         } else {
-            Way::Examiner(Box::new(Examiner::new(network, study, device, batch)?))
+            Way::Explainer(Box::new(Explainer::new(network, study, device, batch)?))
         };
         Ok(Asker { way, target: study.target, input: (model.input(), model.input()) })
     }
@@ -43,8 +44,8 @@ impl Asker {
     /// What the device had to do differently than asked.
     pub fn notes(&self) -> &[String] {
         match &self.way {
-            Way::Explainer(explainer) => explainer.runner().notes(),
-            Way::Examiner(examiner) => examiner.runner().notes(),
+            Way::Classifier(explainer) => explainer.session().notes(),
+            Way::Explainer(examiner) => examiner.session().notes(),
         }
     }
 
@@ -53,7 +54,7 @@ impl Asker {
     ///
     /// # Errors
     /// When a label is needed and not there, or the device fails.
-    pub fn ask(&mut self, images: &[f32], labels: &[Option<usize>]) -> Result<Vec<Vec<Finding>>> {
+    pub fn ask(&mut self, images: &[f32], labels: &[Option<usize>]) -> Result<Vec<Vec<Explanation>>> {
         let labels: Vec<usize> = match self.target {
             Target::Label => {
                 let known: Option<_> = labels.iter().copied().collect();
@@ -63,23 +64,24 @@ impl Asker {
         };
         let input = self.input;
         match &mut self.way {
-            Way::Examiner(examiner) => examiner.examine(images, &labels),
-            Way::Explainer(explainer) => {
+            Way::Explainer(examiner) => examiner.examine(images, &labels),
+            Way::Classifier(explainer) => {
                 let answers = match self.target {
                     Target::Label => explainer.explain_each(images, &labels)?,
                     Target::Class(class) => explainer.explain(images, Some(class))?,
                     _ => explainer.explain(images, None)?,
                 };
-                let found = |answers: Vec<_>| answers.into_iter().map(|a| Finding::of(a, input)).collect();
+                let found =
+                    |answers: Vec<_>| answers.into_iter().map(|a| Explanation::of(a, input)).collect();
                 Ok(answers.into_iter().map(found).collect())
             }
         }
     }
 }
 
-/// Whether `study` is what an [`Explainer`] answers.
-fn is_plain(study: &Study) -> bool {
-    let Study { taps, maps, pixels, target, score, fusion, smoothing, .. } = study;
+/// Whether `study` is what an [`Classifier`] answers.
+fn is_plain(study: &ExplainRequest) -> bool {
+    let ExplainRequest { taps, maps, pixels, target, score, fusion, smoothing, .. } = study;
     let asks_plainly = maps == &[MapMethod::GradCam] && pixels.is_empty() && *taps == Taps::Exit;
     let target_is_given = matches!(target, Target::Predicted | Target::Label | Target::Class(_));
     asks_plainly

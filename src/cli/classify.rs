@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::engine::plan::Order;
 use crate::error::printable;
-use crate::explain::{ExitAnswer, Explainer, Question};
+use crate::explain::{Classifier, ExitPrediction, Question};
 use crate::render::sheet::percent;
 use serde::Serialize;
 
@@ -66,11 +66,11 @@ pub fn run(args: Args) -> Result<Outcome> {
     let group = images::group_size(&model, dataset.len());
     let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
     let question = Question { exits, maps: false, order };
-    let mut explainer = Explainer::new(&model.network, &question, &model.device, group)?;
+    let mut explainer = Classifier::new(&model.network, &question, &model.device, group)?;
     let costs = explainer.multiply_adds();
 
     model.announce();
-    model.announce_notes(explainer.runner().notes());
+    model.announce_notes(explainer.session().notes());
     let bar = images::progress(&model, dataset.len());
     let (mut output, mut tally) = (Output::default(), Tally::default());
     let mut ask = |(items, photos): images::Group| -> Result<bool> {
@@ -123,7 +123,7 @@ pub fn run(args: Args) -> Result<Outcome> {
 impl Work {
     /// What was done for an image to which the exits up to the one that it left at gave `answers`;
     /// `costs` are the multiply-adds up to each exit.
-    fn new(answers: &[ExitAnswer], confidence: f32, costs: &[u64]) -> Work {
+    fn new(answers: &[ExitPrediction], confidence: f32, costs: &[u64]) -> Work {
         let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
         Work {
             stopped_at: stop.map(|last| last.exit),

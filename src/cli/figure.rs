@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::error::printable;
-use crate::imaging::heatmap::{HeatMap, Status};
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::heatmap::{Heatmap, MapStatus};
+use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 use crate::render::Colormap;
 use crate::render::figure::{Row, figure};
@@ -61,9 +61,9 @@ pub struct Args {
 /// An image of the figure.
 struct Image {
     record: Record,
-    photo: Picture,
+    photo: RgbImage,
     /// For each column where the exit looks.
-    pictures: Vec<Picture>,
+    pictures: Vec<RgbImage>,
 }
 
 /// Reads the run, draws the figure, says where it is.
@@ -157,7 +157,7 @@ fn read(args: &Args, record: Record, exits: &[usize], (side, colormap): (usize, 
         let heat = heat(&cam, at, record.exits.len(), side);
         let heat = heat.ok_or_else(|| refused("its maps are not one an exit"))?;
         Ok(match heat.status {
-            Status::Ok => overlay(&photo, &heat, colormap, args.heat_alpha),
+            MapStatus::Ok => overlay(&photo, &heat, colormap, args.heat_alpha),
             status => reason_picture(&photo, reason(status)),
         })
     };
@@ -166,13 +166,13 @@ fn read(args: &Args, record: Record, exits: &[usize], (side, colormap): (usize, 
 }
 
 /// The heat map of the exit at position `at` of so many `exits`.
-fn heat(cam: &Floats, at: usize, exits: usize, side: usize) -> Option<HeatMap> {
+fn heat(cam: &Floats, at: usize, exits: usize, side: usize) -> Option<Heatmap> {
     let &[first, .., h, w] = &cam.shape[..] else { return None };
     if first != exits || cam.values.is_empty() {
         return None;
     }
     let each = cam.values.len() / exits;
-    Some(HeatMap::new(cam.values[at * each..].get(..h * w)?, (h, w), (side, side)))
+    Some(Heatmap::new(cam.values[at * each..].get(..h * w)?, (h, w), (side, side)))
 }
 
 fn row<'a>(image: &'a Image, exits: &[usize], classes: &'a [String]) -> Row<'a> {

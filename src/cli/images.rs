@@ -6,7 +6,7 @@ use std::thread::Scope;
 use crate::dataset::Item;
 use crate::explain::Target;
 use crate::imaging::Region;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, dataset, imaging};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -21,9 +21,9 @@ pub struct Photo {
     /// Rows of it.
     pub height: usize,
     /// The part that the network sees, in the size asked for.
-    pub view: Option<Picture>,
+    pub view: Option<RgbImage>,
     /// What the network sees, as pixels.
-    pub seen: Picture,
+    pub seen: RgbImage,
     /// The part of the photo that it sees.
     pub crop: Region,
     /// The class that it shows, where the data set says.

@@ -1,6 +1,6 @@
 //! What is asked of the network: `--method`, `--class` and what belongs to them.
 
-use crate::explain::{Fusion, Integration, Method, Noise, Score, Smoothing, Study, Taps, Target};
+use crate::explain::{ExplainRequest, Fusion, Integration, Method, Noise, Score, Smoothing, Taps, Target};
 use crate::{Error, Result};
 
 use super::model::Model;
@@ -8,7 +8,7 @@ use super::model::Model;
 /// A study in words.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "What is explained, and how")]
-pub struct StudyArgs {
+pub struct MethodArgs {
     /// Methods, with commas between them; all share one forward pass. Heat maps: grad-cam,
     /// grad-cam++, hires-cam, xgrad-cam, layer-cam, grad-cam-elementwise, eigen-cam,
     /// eigen-grad-cam, score-cam, ablation-cam, and cam where one linear layer reads the pooled
@@ -72,14 +72,14 @@ enum Baseline {
     White,
 }
 
-impl StudyArgs {
+impl MethodArgs {
     /// The study of `exits`; the network can be asked it. `implied` is the score that something
     /// else asks for.
     ///
     /// # Errors
     /// When the network lacks a class or a tap, or cannot be asked this; when two scores are asked
     /// for.
-    pub fn study(&self, model: &Model, exits: Vec<usize>, implied: Option<Score>) -> Result<Study> {
+    pub fn study(&self, model: &Model, exits: Vec<usize>, implied: Option<Score>) -> Result<ExplainRequest> {
         let score = match (self.score, implied) {
             (Some(asked), Some(implied)) if asked != implied => {
                 let name = asked.name();
@@ -87,7 +87,7 @@ impl StudyArgs {
             }
             (asked, implied) => asked.or(implied).unwrap_or_default(),
         };
-        let study = Study {
+        let study = ExplainRequest {
             exits,
             taps: self.tap.clone(),
             target: Target::parse(&self.class, &model.labels)?,
@@ -97,7 +97,7 @@ impl StudyArgs {
             noise: Noise { samples: self.samples, share: self.noise, seed: self.seed },
             integration: Integration { steps: self.steps, baseline: self.baseline.of(model) },
             max_memory: self.max_memory,
-            ..Study::of(&model.network, &self.methods)
+            ..ExplainRequest::of(&model.network, &self.methods)
         };
         study.check(&model.network)?;
         let several = match &study.taps {
@@ -116,7 +116,7 @@ impl StudyArgs {
 
     /// How `study`, made of these words, was made, for a manifest: every setting that the results
     /// depend on.
-    pub fn about(&self, study: &Study, labels: &[String]) -> serde_json::Value {
+    pub fn about(&self, study: &ExplainRequest, labels: &[String]) -> serde_json::Value {
         let mut about = serde_json::json!({
             "methods": self.methods.iter().map(|m| m.name()).collect::<Vec<_>>(),
             "exits": study.exits,

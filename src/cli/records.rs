@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 
 use crate::Error;
 use crate::dataset::Item;
-use crate::explain::{ExitAnswer, Finding};
-use crate::imaging::bounding_box::HeatBox;
-use crate::imaging::heatmap::Status;
+use crate::explain::{ExitPrediction, Explanation};
+use crate::imaging::bounding_box::BoundingBox;
+use crate::imaging::heatmap::MapStatus;
 use serde::Serialize;
 
 /// An image and what was found, or why not.
@@ -60,7 +60,7 @@ pub struct ExitRecord {
     pub label: String,
     /// How sure it is of it, 0 to 1.
     pub probability: f32,
-    /// [`ExitAnswer::rank`] of the image's label: 0 where the exit is right. Only with labels.
+    /// [`ExitPrediction::rank`] of the image's label: 0 where the exit is right. Only with labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_rank: Option<usize>,
     /// Where it looks: the first heat map.
@@ -80,7 +80,7 @@ pub struct MapRecord {
     /// The number of the class that is explained.
     pub score: f32,
     /// Whether the heat map means anything.
-    pub status: Status,
+    pub status: MapStatus,
     /// Range of the raw map, which the heat map's scaling hides.
     pub map_min: f32,
     pub map_max: f32,
@@ -105,8 +105,8 @@ pub struct BoxRecord {
     pub threshold: f32,
 }
 
-impl From<HeatBox> for BoxRecord {
-    fn from(HeatBox { x, y, width, height, heat, threshold }: HeatBox) -> Self {
+impl From<BoundingBox> for BoxRecord {
+    fn from(BoundingBox { x, y, width, height, heat, threshold }: BoundingBox) -> Self {
         BoxRecord { x, y, width, height, bbox: [x, y, width, height], heat, threshold }
     }
 }
@@ -140,7 +140,7 @@ pub struct LayerRecord {
     /// What is taken away from it, if it is a difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minus: Option<String>,
-    pub status: Status,
+    pub status: MapStatus,
     /// Range of the raw map, or of the pixels' array.
     pub min: f32,
     pub max: f32,
@@ -153,15 +153,15 @@ pub struct LayerRecord {
 
 impl ExitRecord {
     /// The record of an answer about an image that shows class `label`, without a map.
-    pub fn new(answer: &ExitAnswer, labels: &[String], label: Option<usize>) -> Self {
-        let ExitAnswer { exit, class, ref probabilities, .. } = *answer;
+    pub fn new(answer: &ExitPrediction, labels: &[String], label: Option<usize>) -> Self {
+        let ExitPrediction { exit, class, ref probabilities, .. } = *answer;
         let label_rank = label.map(|label| answer.rank(label));
         ExitRecord::about(exit, class, probabilities, labels, label_rank)
     }
 
     /// The same of a finding, without its maps.
-    pub fn of(finding: &Finding, labels: &[String], label: Option<usize>) -> Self {
-        let Finding { exit, class, ref probabilities, .. } = *finding;
+    pub fn of(finding: &Explanation, labels: &[String], label: Option<usize>) -> Self {
+        let Explanation { exit, class, ref probabilities, .. } = *finding;
         let label_rank = label.map(|label| finding.class_rank(label));
         ExitRecord::about(exit, class, probabilities, labels, label_rank)
     }

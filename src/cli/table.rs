@@ -23,7 +23,7 @@ pub fn exits(records: &[ExitRecord]) -> String {
             if map.target != record.class {
                 text += &format!("  for {}", shortened(&map.target_label));
             }
-            if map.status != crate::imaging::heatmap::Status::Ok {
+            if map.status != crate::imaging::heatmap::MapStatus::Ok {
                 text += &format!("  {}", map.status.name());
             }
         }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::labelling::Labelling;
 use super::{Format, files};
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, imaging};
 
 pub use names::{CIFAR10, COARSE, FINE};
@@ -141,7 +141,7 @@ impl Batch {
     }
 
     /// The pixels of image `i`.
-    pub(super) fn read(&self, i: usize) -> Result<Picture> {
+    pub(super) fn read(&self, i: usize) -> Result<RgbImage> {
         let refused = |cause: String| Error::refused(&self.file, format!("image {i}"), cause);
         let unreadable = |e: std::io::Error| refused(format!("cannot read: {e}"));
         let mut file = File::open(&self.file).map_err(unreadable)?;
@@ -155,7 +155,7 @@ impl Batch {
         }
         read.map_err(unreadable)?;
         let pixel = |at: usize| [0, 1, 2].map(|channel| planes[channel * SIDE * SIDE + at]);
-        Ok(Picture::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect()))
+        Ok(RgbImage::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect()))
     }
 
     /// Reads every image's labels.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use list::paths;
 pub use stream::{InOrder, in_order};
 
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, imaging};
 use files::File;
 use labelling::Labelling;
@@ -245,7 +245,7 @@ impl Item {
     /// # Errors
     /// [`Error::Refused`] when it cannot be read or is damaged, and when its file changed since it
     /// was listed or while it was read.
-    pub fn read(&self) -> Result<Picture> {
+    pub fn read(&self) -> Result<RgbImage> {
         match &self.source {
             Source::File(path) => imaging::open(path),
             Source::Cifar(batch, i) => batch.read(*i),

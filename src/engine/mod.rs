@@ -6,4 +6,5 @@ pub mod cuda;
 pub mod device;
 pub mod graph;
 pub mod plan;
+pub mod session;
 pub mod tensor;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::device::{Device, Runner};
+use crate::engine::device::Device;
 use crate::engine::plan::{Plan, Slot};
+use crate::engine::session::Session;
 use crate::{Error, Result};
 
 /// More images than this in one batch bring nothing.
@@ -31,27 +32,27 @@ pub(crate) fn bytes_an_image(plan: &Plan) -> usize {
 }
 
 /// See the module's documentation.
-pub(crate) struct Loaded {
-    runner: Box<dyn Runner>,
+pub(crate) struct BatchRunner {
+    session: Box<dyn Session>,
     inputs: Vec<f32>,
     outputs: Vec<f32>,
 }
 
-impl Loaded {
-    pub(crate) fn new(plan: Plan, device: &Device, batch: usize) -> Result<Loaded> {
-        let runner = device.load(Arc::new(plan), batch.max(1))?;
-        Ok(Loaded { runner, inputs: Vec::new(), outputs: Vec::new() })
+impl BatchRunner {
+    pub(crate) fn new(plan: Plan, device: &Device, batch: usize) -> Result<BatchRunner> {
+        let session = device.session(Arc::new(plan), batch.max(1))?;
+        Ok(BatchRunner { session, inputs: Vec::new(), outputs: Vec::new() })
     }
 
-    pub(crate) fn runner(&self) -> &dyn Runner {
-        self.runner.as_ref()
+    pub(crate) fn session(&self) -> &dyn Session {
+        self.session.as_ref()
     }
 
     /// Runs `n` images; `fill` writes each one's input space, full of -1 before: the class of each
     /// target that is not given is left to the logits.
     pub(crate) fn run(&mut self, n: usize, fill: impl FnMut(usize, &mut [f32])) -> Result<()> {
         self.fill(n, fill);
-        self.runner.run(&self.inputs, &mut self.outputs)
+        self.session.run(&self.inputs, &mut self.outputs)
     }
 
     /// The same, but no further than exit `exit`.
@@ -63,12 +64,12 @@ impl Loaded {
     ) -> Result<()> {
         self.fill(n, fill);
         let mut earlier = |done: usize, _: usize, _: &[f32]| done < exit;
-        self.runner.run_early_exit(&self.inputs, &mut self.outputs, &mut earlier)?;
+        self.session.run_early_exit(&self.inputs, &mut self.outputs, &mut earlier)?;
         Ok(())
     }
 
     fn fill(&mut self, n: usize, mut fill: impl FnMut(usize, &mut [f32])) {
-        let (input_len, output_len) = (self.runner.plan().input_len, self.runner.plan().output_len);
+        let (input_len, output_len) = (self.session.plan().input_len, self.session.plan().output_len);
         self.inputs.clear();
         self.inputs.resize(n * input_len, -1.0);
         self.outputs.resize(n * output_len, 0.0);
@@ -79,6 +80,6 @@ impl Loaded {
 
     /// The value at `slot` that the last run made of image `image`.
     pub(crate) fn read(&self, image: usize, slot: Slot) -> &[f32] {
-        &self.outputs[image * self.runner.plan().output_len + slot.offset..][..slot.shape.len()]
+        &self.outputs[image * self.session.plan().output_len + slot.offset..][..slot.shape.len()]
     }
 }

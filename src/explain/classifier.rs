@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::grad_cam::{ExitNodes, Question, question_graph};
 use super::target::{check_class, class_rank};
-use crate::engine::device::{Device, Runner};
+use crate::engine::device::Device;
 use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Plan, Slot};
+use crate::engine::session::Session;
 use crate::engine::tensor::argmax;
 use crate::model::msdnet::Network;
 use crate::{Error, Result, Shape};
 
 /// What one exit says about one image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ExitAnswer {
+pub struct ExitPrediction {
     /// The exit, from 1.
     pub exit: usize,
     /// Class scores before the softmax.
@@ -26,7 +27,7 @@ pub struct ExitAnswer {
     pub map: Option<MapAnswer>,
 }
 
-impl ExitAnswer {
+impl ExitPrediction {
     /// How many classes stand before class `label`: 0 where the exit says it, below 5 where it is
     /// among the first five. Of equal scores the first class stands first; a score that is no
     /// number stands before none and behind all.
@@ -63,8 +64,8 @@ struct ExitSlots {
 }
 
 /// See the module's documentation.
-pub struct Explainer {
-    runner: Box<dyn Runner>,
+pub struct Classifier {
+    session: Box<dyn Session>,
     slots: Vec<ExitSlots>,
     classes: usize,
     image: Shape,
@@ -72,22 +73,22 @@ pub struct Explainer {
     outputs: Vec<f32>,
 }
 
-impl Explainer {
+impl Classifier {
     /// Plans `question` about `network` and loads it on `device`, for batches of up to `batch` images.
     ///
     /// # Errors
     /// When the network lacks an exit asked for, or the device fails.
-    pub fn new(network: &Network, question: &Question, device: &Device, batch: usize) -> Result<Explainer> {
+    pub fn new(network: &Network, question: &Question, device: &Device, batch: usize) -> Result<Classifier> {
         let (plan, slots) = plan(network, question, &Passes::ALL)?;
-        let runner = device.load(Arc::new(plan), batch.max(1))?;
+        let session = device.session(Arc::new(plan), batch.max(1))?;
         let classes = network.config.classes;
         let image = network.graph.shape(network.input);
-        Ok(Explainer { runner, slots, classes, image, inputs: Vec::new(), outputs: Vec::new() })
+        Ok(Classifier { session, slots, classes, image, inputs: Vec::new(), outputs: Vec::new() })
     }
 
     /// The most images of one batch.
     pub fn capacity(&self) -> usize {
-        self.runner.capacity()
+        self.session.capacity()
     }
 
     /// (C, H, W) of an image.
@@ -96,64 +97,64 @@ impl Explainer {
     }
 
     /// The plan on its device.
-    pub fn runner(&self) -> &dyn Runner {
-        self.runner.as_ref()
+    pub fn session(&self) -> &dyn Session {
+        self.session.as_ref()
     }
 
-    /// As [`Runner::device_ms`].
+    /// As [`Session::device_ms`].
     ///
     /// # Errors
-    /// As [`Runner::run`].
+    /// As [`Session::run`].
     pub fn device_ms(&mut self, images: usize, repeats: usize) -> Result<Option<f64>> {
-        self.runner.device_ms(images, repeats)
+        self.session.device_ms(images, repeats)
     }
 
-    /// As [`Runner::prefix_ms`].
+    /// As [`Session::prefix_ms`].
     ///
     /// # Errors
-    /// As [`Runner::run`].
+    /// As [`Session::run`].
     pub fn prefix_ms(&mut self, images: usize, repeats: usize) -> Result<Option<Vec<f64>>> {
-        self.runner.prefix_ms(images, repeats)
+        self.session.prefix_ms(images, repeats)
     }
 
     /// Answers for normalised images, (N, 3, H, W), of any number N: they run in batches of
-    /// [`Explainer::capacity`]. `target` is the class whose map is wanted; `None`: each exit's own.
+    /// [`Classifier::capacity`]. `target` is the class whose map is wanted; `None`: each exit's own.
     ///
     /// # Errors
     /// When the class does not exist, the numbers are not whole images, or the device fails.
-    pub fn explain(&mut self, images: &[f32], target: Option<usize>) -> Result<Vec<Vec<ExitAnswer>>> {
-        self.in_batches(images, target.as_slice(), Explainer::run_all)
+    pub fn explain(&mut self, images: &[f32], target: Option<usize>) -> Result<Vec<Vec<ExitPrediction>>> {
+        self.in_batches(images, target.as_slice(), Classifier::run_all)
     }
 
-    /// As [`Explainer::explain`], with a class for each image.
+    /// As [`Classifier::explain`], with a class for each image.
     ///
     /// # Errors
-    /// As [`Explainer::explain`], and when there are more or fewer classes than images.
-    pub fn explain_each(&mut self, images: &[f32], targets: &[usize]) -> Result<Vec<Vec<ExitAnswer>>> {
+    /// As [`Classifier::explain`], and when there are more or fewer classes than images.
+    pub fn explain_each(&mut self, images: &[f32], targets: &[usize]) -> Result<Vec<Vec<ExitPrediction>>> {
         let n = images.len() / self.image.len();
         if targets.len() != n {
             return Err(Error::usage(format!("{} classes for {n} images", targets.len())));
         }
-        self.in_batches(images, targets, Explainer::run_all)
+        self.in_batches(images, targets, Classifier::run_all)
     }
 
     fn run_all(&mut self, n: usize) -> Result<Vec<usize>> {
-        self.runner.run(&self.inputs, &mut self.outputs)?;
+        self.session.run(&self.inputs, &mut self.outputs)?;
         Ok(vec![usize::MAX; n])
     }
 
-    /// As [`Explainer::explain`], but each image stops at the first exit whose highest probability
+    /// As [`Classifier::explain`], but each image stops at the first exit whose highest probability
     /// reaches the exit's threshold: its later exits are not computed and not in the answer.
     /// `thresholds` has one for each exit of the question; `None` where no image stops.
     ///
     /// # Errors
-    /// As [`Explainer::explain`]; and when there are more or fewer thresholds than exits.
+    /// As [`Classifier::explain`]; and when there are more or fewer thresholds than exits.
     pub fn explain_early_exit(
         &mut self,
         images: &[f32],
         target: Option<usize>,
         thresholds: &[Option<f32>],
-    ) -> Result<Vec<Vec<ExitAnswer>>> {
+    ) -> Result<Vec<Vec<ExitPrediction>>> {
         let (given, exits) = (thresholds.len(), self.slots.len());
         if given != exits {
             return Err(Error::usage(format!("{given} thresholds for {exits} exits")));
@@ -165,13 +166,13 @@ impl Explainer {
                 let best = read(outputs, slots[i].probabilities).iter().copied().fold(0.0, f32::max);
                 thresholds[i].is_none_or(|threshold| best < threshold)
             };
-            explainer.runner.run_early_exit(&explainer.inputs, &mut explainer.outputs, &mut unsure)
+            explainer.session.run_early_exit(&explainer.inputs, &mut explainer.outputs, &mut unsure)
         })
     }
 
     /// Multiply-adds of an image that stops at each exit of the question, if it is ordered by exit.
     pub fn multiply_adds(&self) -> Vec<u64> {
-        let plan = self.runner.plan();
+        let plan = self.session.plan();
         self.slots.iter().map(|slots| plan.multiply_adds_until(slots.exit)).collect()
     }
 
@@ -182,7 +183,7 @@ impl Explainer {
         images: &[f32],
         targets: &[usize],
         mut run: impl FnMut(&mut Self, usize) -> Result<Vec<usize>>,
-    ) -> Result<Vec<Vec<ExitAnswer>>> {
+    ) -> Result<Vec<Vec<ExitPrediction>>> {
         let len = self.image.len();
         if images.is_empty() || !images.len().is_multiple_of(len) {
             let (given, image) = (images.len(), self.image);
@@ -205,7 +206,7 @@ impl Explainer {
     }
 
     fn fill_inputs(&mut self, images: &[f32], target: impl Fn(usize) -> Option<usize>) {
-        let (plan, len) = (self.runner.plan(), self.image.len());
+        let (plan, len) = (self.session.plan(), self.image.len());
         let n = images.len() / len;
         self.inputs.clear();
         self.inputs.resize(n * plan.input_len, 0.0);
@@ -219,8 +220,8 @@ impl Explainer {
         }
     }
 
-    fn answers(&self, image: usize, last_exit: usize, target: Option<usize>) -> Vec<ExitAnswer> {
-        let len = self.runner.plan().output_len;
+    fn answers(&self, image: usize, last_exit: usize, target: Option<usize>) -> Vec<ExitPrediction> {
+        let len = self.session.plan().output_len;
         let outputs = &self.outputs[image * len..][..len];
         let reached = self.slots.iter().filter(|s| s.exit <= last_exit);
         reached.map(|slots| slots.answer(outputs, target)).collect()
@@ -228,7 +229,7 @@ impl Explainer {
 }
 
 impl ExitSlots {
-    fn answer(&self, outputs: &[f32], target: Option<usize>) -> ExitAnswer {
+    fn answer(&self, outputs: &[f32], target: Option<usize>) -> ExitPrediction {
         let logits = read(outputs, self.logits).to_vec();
         let class = argmax(&logits);
         let map = self.map.map(|[weights, map, range, heat]| MapAnswer {
@@ -241,7 +242,7 @@ impl ExitSlots {
             heat: read(outputs, heat).to_vec(),
         });
         let probabilities = read(outputs, self.probabilities).to_vec();
-        ExitAnswer { exit: self.exit, logits, probabilities, class, map }
+        ExitPrediction { exit: self.exit, logits, probabilities, class, map }
     }
 }
 
@@ -278,7 +279,7 @@ mod tests {
     #[test]
     fn the_rank_counts_the_classes_before() {
         let ranks = |logits: &[f32]| {
-            let answer = ExitAnswer {
+            let answer = ExitPrediction {
                 exit: 1,
                 logits: logits.to_vec(),
                 probabilities: vec![],

@@ -1,49 +1,50 @@
 //! A study about a network, planned and loaded: images in, findings out.
 
-use super::batch_runner::{Loaded, bytes_an_image};
-use super::explanation::{Finding, MethodMap, PixelMap};
-use super::lowering::{Cell, Purpose, StudyPlan, study_plan};
+use super::batch_runner::{BatchRunner, bytes_an_image};
+use super::explanation::{ActivationMap, Explanation, PixelAttribution};
+use super::lowering::{Lowered, Purpose, TargetSlots, lower};
 use super::method::PixelMethod;
-use super::request::{Smoothing, Study};
+use super::request::{ExplainRequest, Smoothing};
 use super::target::{Target, best_classes, check_class};
-use crate::engine::device::{Device, Runner};
+use crate::engine::device::Device;
 use crate::engine::plan::Slot;
+use crate::engine::session::Session;
 use crate::explain::methods::gradient_free::{Asked, GradientFree, Runs};
-use crate::explain::methods::pixels::ManyGradients;
+use crate::explain::methods::pixels::InputGradients;
 use crate::explain::methods::{cam, pixels, smoothing};
 use crate::model::msdnet::Network;
 use crate::{Error, Result, Shape};
 
-/// A [`Study`] on its device.
+/// A [`ExplainRequest`] on its device.
 ///
 /// ```
 /// # fn main() -> msdcam::Result<()> {
-/// use msdcam::explain::{Examiner, Study};
+/// use msdcam::explain::{Explainer, ExplainRequest};
 /// use msdcam::engine::device::{Device, DeviceChoice};
 /// use msdcam::model::msdnet::{built_in_weights, load};
 ///
 /// let network = load(&built_in_weights()?)?;
-/// let study = Study { exits: vec![1], ..Study::of(&network, &["hires-cam".parse()?]) };
+/// let study = ExplainRequest { exits: vec![1], ..ExplainRequest::of(&network, &["hires-cam".parse()?]) };
 /// let device = Device::open(DeviceChoice::Cpu, 1)?;
-/// let mut examiner = Examiner::new(&network, &study, &device, 1)?;
+/// let mut examiner = Explainer::new(&network, &study, &device, 1)?;
 /// let findings = examiner.examine(&[0.5; 3 * 32 * 32], &[])?;
 /// assert_eq!(findings[0][0].maps[0].heat.values.len(), 32 * 32);
 /// # Ok(())
 /// # }
 /// ```
-pub struct Examiner {
-    study: Study,
+pub struct Explainer {
+    study: ExplainRequest,
     image: Shape,
     classes: usize,
-    main: Loaded,
+    main: BatchRunner,
     layout: Layout,
     free: GradientFree,
-    many: Option<ManyGradients>,
+    many: Option<InputGradients>,
 }
 
 /// Where things lie in the main plan's spaces.
 struct Layout {
-    cells: Vec<Cell>,
+    cells: Vec<TargetSlots>,
     image: Slot,
     final_logits: Option<Slot>,
 }
@@ -51,40 +52,45 @@ struct Layout {
 /// The class explained in each cell of each image.
 type Classes = Vec<Vec<usize>>;
 
-impl Examiner {
+impl Explainer {
     /// Plans `study` and loads it on `device`, for batches of up to `batch` images.
     ///
     /// # Errors
     /// When the network lacks an exit, a class or a tap asked for, a tap does not reach the score, a
-    /// method does not suit the network, one image takes more than [`Study::max_memory`], or the
+    /// method does not suit the network, one image takes more than [`ExplainRequest::max_memory`], or the
     /// device fails.
-    pub fn new(network: &Network, study: &Study, device: &Device, batch: usize) -> Result<Examiner> {
+    pub fn new(
+        network: &Network,
+        study: &ExplainRequest,
+        device: &Device,
+        batch: usize,
+    ) -> Result<Explainer> {
         study.check(network)?;
-        let StudyPlan { plan, cells, image, final_logits } = study_plan(network, study, Purpose::Everything)?;
+        let Lowered { plan, cells, image, final_logits } = lower(network, study, Purpose::Everything)?;
         let many = study.pixels.iter().any(|p| p.reads_many_gradients());
         let plans = GradientFree::plans(study, &cells) + usize::from(many);
-        let shared = Study { max_memory: study.max_memory / plans.max(1), ..study.clone() };
+        let shared = ExplainRequest { max_memory: study.max_memory / plans.max(1), ..study.clone() };
         let free = GradientFree::new(network, &shared, &cells, device)?;
         let batch = batch.min(study.max_memory / bytes_an_image(&plan)).max(1);
-        Ok(Examiner {
+        Ok(Explainer {
             study: study.clone(),
             image: network.graph.shape(network.input),
             classes: network.config.classes,
-            main: Loaded::new(plan, device, batch)?,
+            main: BatchRunner::new(plan, device, batch)?,
             layout: Layout { cells, image, final_logits },
             free,
-            many: if many { Some(ManyGradients::new(network, &shared, device)?) } else { None },
+            many: if many { Some(InputGradients::new(network, &shared, device)?) } else { None },
         })
     }
 
-    /// The most images of one run; [`Examiner::examine`] divides what is more.
+    /// The most images of one run; [`Explainer::examine`] divides what is more.
     pub fn capacity(&self) -> usize {
-        self.main.runner().capacity()
+        self.main.session().capacity()
     }
 
     /// The plan of the forward pass and the gradients, on its device.
-    pub fn runner(&self) -> &dyn Runner {
-        self.main.runner()
+    pub fn session(&self) -> &dyn Session {
+        self.main.session()
     }
 
     /// What the study finds about normalised images, (N, 3, H, W): for each image, each exit's
@@ -94,7 +100,7 @@ impl Examiner {
     /// # Errors
     /// When `images` is not a whole number of images or holds a number that is not finite, a label
     /// is missing or does not exist, or the device fails.
-    pub fn examine(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Finding>>> {
+    pub fn examine(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
         let len = self.image.len();
         let n = images.len() / len;
         if n == 0 || images.len() != n * len {
@@ -119,7 +125,7 @@ impl Examiner {
         Ok(findings)
     }
 
-    fn examine_batch(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Finding>>> {
+    fn examine_batch(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
         let n = images.len() / self.image.len();
         let given = match self.study.target {
             Target::Class(class) => Some(vec![vec![class; self.layout.cells.len()]; n]),
@@ -151,7 +157,7 @@ impl Examiner {
 
     /// The class that the logits chose in each cell, by the rule of the graph.
     fn chosen(&self, image: usize) -> Vec<usize> {
-        let choose = |cell: &Cell| {
+        let choose = |cell: &TargetSlots| {
             let deciding = self.layout.final_logits.unwrap_or(cell.logits);
             best_classes(self.main.read(image, deciding), cell.rank + 1)[cell.rank]
         };
@@ -159,10 +165,10 @@ impl Examiner {
     }
 
     /// What the last run says about each image's classes, without maps and pixels.
-    fn scores(&self, classes: &Classes) -> Vec<Vec<Finding>> {
-        let finding = |image: usize, cell: &Cell, target: usize| {
+    fn scores(&self, classes: &Classes) -> Vec<Vec<Explanation>> {
+        let finding = |image: usize, cell: &TargetSlots, target: usize| {
             let logits = self.main.read(image, cell.logits).to_vec();
-            Finding {
+            Explanation {
                 exit: cell.exit,
                 rank: cell.rank,
                 target,
@@ -183,7 +189,7 @@ impl Examiner {
     }
 
     /// Makes the maps of the last run.
-    fn maps(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
+    fn maps(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Explanation>]) -> Result<()> {
         let size = (self.image.h, self.image.w);
         for (i, (image, findings)) in images.chunks_exact(self.image.len()).zip(findings).enumerate() {
             let mut runs = Runs::new();
@@ -201,7 +207,7 @@ impl Examiner {
                             }
                         };
                         let shape = (values.shape.h, values.shape.w);
-                        let mut map = MethodMap::new(method, &tap.tap.name, shape, found, size);
+                        let mut map = ActivationMap::new(method, &tap.tap.name, shape, found, size);
                         if method.asks_for_class() && !finding.score.is_finite() {
                             map.empty_out();
                         }
@@ -222,7 +228,7 @@ impl Examiner {
     }
 
     /// Replaces the heat maps by the mean of those of the image's copies.
-    fn smooth(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
+    fn smooth(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Explanation>]) -> Result<()> {
         let mut copies = Vec::new();
         for copy in smoothing::OTHER_COPIES {
             let changed = copy.apply(images, self.image);
@@ -235,7 +241,7 @@ impl Examiner {
         Ok(())
     }
 
-    fn pixels(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Finding>]) -> Result<()> {
+    fn pixels(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Explanation>]) -> Result<()> {
         let shape = self.image;
         for (i, (image, findings)) in images.chunks_exact(shape.len()).zip(findings).enumerate() {
             for &method in &self.study.pixels {
@@ -254,7 +260,7 @@ impl Examiner {
                     }
                 };
                 for (finding, values) in findings.iter_mut().zip(arrays) {
-                    let mut pixels = PixelMap::new(method, shape, values);
+                    let mut pixels = PixelAttribution::new(method, shape, values);
                     if !finding.score.is_finite() {
                         pixels.empty_out();
                     }

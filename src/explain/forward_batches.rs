@@ -1,6 +1,6 @@
 //! The forward pass alone, of many images about which one exit is asked.
 
-use super::batch_runner::{Loaded, batch_within};
+use super::batch_runner::{BatchRunner, batch_within};
 use crate::engine::device::Device;
 use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
@@ -8,14 +8,14 @@ use crate::model::msdnet::Network;
 use crate::{Result, Shape};
 
 /// See the module's documentation.
-pub(crate) struct ExitRuns {
-    loaded: Loaded,
+pub(crate) struct ForwardBatches {
+    loaded: BatchRunner,
     image: Slot,
     /// Each exit and where its logits lie.
     logits: Vec<(usize, Slot)>,
 }
 
-impl ExitRuns {
+impl ForwardBatches {
     /// For questions about `exits`, in batches that take no more than `max_memory` bytes.
     ///
     /// # Errors
@@ -26,12 +26,12 @@ impl ExitRuns {
         device: &Device,
         max_memory: usize,
         purpose: &str,
-    ) -> Result<ExitRuns> {
+    ) -> Result<ForwardBatches> {
         let outputs: Vec<_> = exits.iter().map(|&exit| network.exits[exit - 1].logits).collect();
         let plan = Plan::new(&network.graph, &outputs, Order::ByExit, &Passes::ALL)?;
         let logits = exits.iter().copied().zip(plan.outputs.iter().copied()).collect();
         let (image, batch) = (plan.inputs[0], batch_within(&plan, max_memory, purpose)?);
-        Ok(ExitRuns { loaded: Loaded::new(plan, device, batch)?, image, logits })
+        Ok(ForwardBatches { loaded: BatchRunner::new(plan, device, batch)?, image, logits })
     }
 
     /// (3, H, W) of an image.
@@ -41,7 +41,7 @@ impl ExitRuns {
 
     /// The most images of one run.
     pub(crate) fn capacity(&self) -> usize {
-        self.loaded.runner().capacity()
+        self.loaded.session().capacity()
     }
 
     /// The logits of exit `exit` for each of `n` images, which `fill` writes, (3, H, W); nothing

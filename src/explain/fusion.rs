@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use super::explanation::{FusedMap, MethodMap};
+use super::explanation::{ActivationMap, FusedMap};
 use super::method::by_name;
 use crate::engine::bilinear::bilinear;
-use crate::imaging::heatmap::{HeatMap, Status};
+use crate::imaging::heatmap::{Heatmap, MapStatus};
 use crate::{Error, Result};
 
 /// How the maps of several taps become one.
@@ -33,7 +33,7 @@ impl Fusion {
 
     /// One method's maps of one image as one. A map without contrast counts as zero; one that is
     /// not finite leaves nothing to fuse.
-    pub(crate) fn fuse(self, maps: &[&MethodMap]) -> Option<FusedMap> {
+    pub(crate) fn fuse(self, maps: &[&ActivationMap]) -> Option<FusedMap> {
         let first = maps.first()?;
         let size = (first.heat.height, first.heat.width);
         let layers = maps.iter().map(|map| match self {
@@ -47,10 +47,10 @@ impl Fusion {
         };
         let fused = layers.reduce(|a, b| a.iter().zip(&b).map(|(&a, &b)| combine(a, b)).collect())?;
         // The mean's division by the number of maps is undone by the scaling.
-        let mut heat = HeatMap::new(&fused, size, size);
-        if maps.iter().any(|map| map.heat.status == Status::Nonfinite) {
+        let mut heat = Heatmap::new(&fused, size, size);
+        if maps.iter().any(|map| map.heat.status == MapStatus::Nonfinite) {
             heat.values.fill(0.0);
-            heat.status = Status::Nonfinite;
+            heat.status = MapStatus::Nonfinite;
         }
         let taps = maps.iter().map(|map| map.tap.clone()).collect();
         Some(FusedMap { method: first.method, taps, heat })
@@ -65,9 +65,9 @@ impl FromStr for Fusion {
     }
 }
 
-fn scaled_then_resized(map: &MethodMap, size: (usize, usize)) -> Vec<f32> {
+fn scaled_then_resized(map: &ActivationMap, size: (usize, usize)) -> Vec<f32> {
     let own = (map.shape.h, map.shape.w);
-    bilinear(&HeatMap::new(&map.map, own, own).values, own, size)
+    bilinear(&Heatmap::new(&map.map, own, own).values, own, size)
 }
 
 #[cfg(test)]
@@ -75,12 +75,12 @@ mod tests {
     use super::*;
     use crate::explain::method::MapMethod;
 
-    fn map(signed: &[f32]) -> MethodMap {
+    fn map(signed: &[f32]) -> ActivationMap {
         let found = (Vec::new(), signed.to_vec());
-        MethodMap::new(MapMethod::LayerCam, "exit1", (1, signed.len()), found, (1, 3))
+        ActivationMap::new(MapMethod::LayerCam, "exit1", (1, signed.len()), found, (1, 3))
     }
 
-    fn fused(fusion: Fusion, maps: &[MethodMap]) -> HeatMap {
+    fn fused(fusion: Fusion, maps: &[ActivationMap]) -> Heatmap {
         fusion.fuse(&maps.iter().collect::<Vec<_>>()).unwrap().heat
     }
 
@@ -95,13 +95,13 @@ mod tests {
     #[test]
     fn an_empty_map_leaves_a_product_empty_and_a_maximum_as_it_was() {
         let maps = [map(&[0.0, 2.0, 4.0]), map(&[-1.0, -1.0, -2.0])];
-        assert_eq!(fused(Fusion::Refine, &maps).status, Status::Empty);
+        assert_eq!(fused(Fusion::Refine, &maps).status, MapStatus::Empty);
         assert_eq!(fused(Fusion::Max, &maps).values, [0.0, 0.5, 1.0]);
     }
 
     #[test]
     fn a_map_that_is_not_finite_leaves_nothing_to_fuse() {
         let heat = fused(Fusion::Mean, &[map(&[0.0, 2.0, 4.0]), map(&[f32::NAN, 0.0, 0.0])]);
-        assert_eq!((heat.status, heat.values), (Status::Nonfinite, vec![0.0; 3]));
+        assert_eq!((heat.status, heat.values), (MapStatus::Nonfinite, vec![0.0; 3]));
     }
 }

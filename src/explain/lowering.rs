@@ -1,7 +1,7 @@
 //! The graph of a study: one forward pass, and one way back for each exit and class.
 
-use super::batch_runner::Loaded;
-use super::request::Study;
+use super::batch_runner::BatchRunner;
+use super::request::ExplainRequest;
 use super::score::Score;
 use super::score_graph::{ClassNodes, choose, start};
 use super::taps::Tap;
@@ -34,7 +34,7 @@ pub(crate) struct TapSlots {
 
 impl TapSlots {
     /// The tap's values that the last run of `main` made of image `image`.
-    pub(crate) fn read<'a>(&self, main: &'a Loaded, image: usize) -> TapValues<'a> {
+    pub(crate) fn read<'a>(&self, main: &'a BatchRunner, image: usize) -> TapValues<'a> {
         TapValues {
             shape: self.activations.shape,
             activations: main.read(image, self.activations),
@@ -45,7 +45,7 @@ impl TapSlots {
 
 /// One exit and one class: where their values lie in the output space.
 #[derive(Debug, Clone)]
-pub(crate) struct Cell {
+pub(crate) struct TargetSlots {
     pub(crate) exit: usize,
     pub(crate) rank: usize,
     pub(crate) logits: Slot,
@@ -60,17 +60,17 @@ pub(crate) struct Cell {
 }
 
 /// A study laid out for a device.
-pub(crate) struct StudyPlan {
+pub(crate) struct Lowered {
     pub(crate) plan: Plan,
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) cells: Vec<TargetSlots>,
     /// Where the image lies in the input space.
     pub(crate) image: Slot,
     /// The last exit's logits, where it decides what is explained.
     pub(crate) final_logits: Option<Slot>,
 }
 
-/// The same as a [`Cell`], before there are addresses.
-struct CellNodes {
+/// The same as a [`TargetSlots`], before there are addresses.
+struct TargetNodes {
     exit: usize,
     rank: usize,
     logits: NodeId,
@@ -91,11 +91,11 @@ struct TapNodes {
 ///
 /// # Errors
 /// When a tap does not exist or does not reach the score.
-pub(crate) fn study_plan(network: &Network, study: &Study, purpose: Purpose) -> Result<StudyPlan> {
+pub(crate) fn lower(network: &Network, study: &ExplainRequest, purpose: Purpose) -> Result<Lowered> {
     let mut graph = network.graph.clone();
     let cells = cells(&mut graph, network, study, purpose)?;
     let final_logits = (study.target == Target::Final).then(|| network.exits[network.exits.len() - 1].logits);
-    let mut outputs: Vec<NodeId> = cells.iter().flat_map(CellNodes::outputs).chain(final_logits).collect();
+    let mut outputs: Vec<NodeId> = cells.iter().flat_map(TargetNodes::outputs).chain(final_logits).collect();
     outputs.sort_unstable();
     outputs.dedup();
     let plan = Plan::new(&graph, &outputs, Order::Depth, &Passes::ALL)?;
@@ -106,11 +106,16 @@ pub(crate) fn study_plan(network: &Network, study: &Study, purpose: Purpose) -> 
     let slot = |id: NodeId| plan.outputs[outputs.binary_search(&id).expect("an output")];
     let cells = cells.into_iter().map(|cell| cell.placed(&slot, given)).collect();
     let (image, final_logits) = (given(network.input), final_logits.map(slot));
-    Ok(StudyPlan { cells, image, final_logits, plan })
+    Ok(Lowered { cells, image, final_logits, plan })
 }
 
 /// Appends every exit's classes and their ways back.
-fn cells(graph: &mut Graph, network: &Network, study: &Study, purpose: Purpose) -> Result<Vec<CellNodes>> {
+fn cells(
+    graph: &mut Graph,
+    network: &Network,
+    study: &ExplainRequest,
+    purpose: Purpose,
+) -> Result<Vec<TargetNodes>> {
     let predicted = match study.score {
         Score::Margin => Some(graph.push(Op::Input(Shape::vector(1)), &[])?),
         Score::Logit | Score::Probability | Score::Over(_) => None,
@@ -130,7 +135,7 @@ fn cells(graph: &mut Graph, network: &Network, study: &Study, purpose: Purpose) 
             classes.push(class);
             let scores = [logits, probabilities];
             let from = start(graph, study.score, scores, class.one_hot, predicted)?;
-            let mut cell = CellNodes {
+            let mut cell = TargetNodes {
                 exit,
                 rank,
                 logits,
@@ -152,10 +157,10 @@ fn cells(graph: &mut Graph, network: &Network, study: &Study, purpose: Purpose) 
 fn way_back(
     graph: &mut Graph,
     network: &Network,
-    study: &Study,
+    study: &ExplainRequest,
     purpose: Purpose,
     (score, seed): (NodeId, NodeId),
-    cell: &mut CellNodes,
+    cell: &mut TargetNodes,
 ) -> Result<()> {
     if purpose == Purpose::InputGradient {
         cell.input_gradient = Some(gradients(graph, score, seed, &[network.input], ReluRule::Plain)?[0]);
@@ -185,7 +190,7 @@ fn way_back(
     Ok(())
 }
 
-impl CellNodes {
+impl TargetNodes {
     fn outputs(&self) -> Vec<NodeId> {
         let taps = self.taps.iter().chain(&self.guide);
         let of_taps = taps.flat_map(|tap| [Some(tap.tap.node), tap.gradients]);
@@ -193,13 +198,13 @@ impl CellNodes {
         of_taps.chain(rest).flatten().collect()
     }
 
-    fn placed(self, slot: &impl Fn(NodeId) -> Slot, given: impl Fn(NodeId) -> Slot) -> Cell {
+    fn placed(self, slot: &impl Fn(NodeId) -> Slot, given: impl Fn(NodeId) -> Slot) -> TargetSlots {
         let tap = |tap: TapNodes| TapSlots {
             activations: slot(tap.tap.node),
             gradients: tap.gradients.map(slot),
             tap: tap.tap,
         };
-        Cell {
+        TargetSlots {
             exit: self.exit,
             rank: self.rank,
             logits: slot(self.logits),

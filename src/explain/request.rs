@@ -13,27 +13,27 @@ use crate::explain::methods::plain_cam::class_weights;
 use crate::model::msdnet::Network;
 use crate::{Error, Result};
 
-/// Several methods about the same images, which share one forward pass. An [`super::Explainer`] is
+/// Several methods about the same images, which share one forward pass. An [`super::Classifier`] is
 /// the faster way to Grad-CAM alone.
 ///
 /// ```
 /// # fn main() -> msdcam::Result<()> {
-/// use msdcam::explain::{Score, Study, Target};
+/// use msdcam::explain::{Score, ExplainRequest, Target};
 /// use msdcam::model::msdnet::{built_in_weights, load};
 ///
 /// let network = load(&built_in_weights()?)?;
-/// let study = Study {
+/// let study = ExplainRequest {
 ///     exits: vec![1, 10],
 ///     target: Target::Final,
 ///     score: Score::Margin,
-///     ..Study::of(&network, &["grad-cam++".parse()?, "guided-backprop".parse()?])
+///     ..ExplainRequest::of(&network, &["grad-cam++".parse()?, "guided-backprop".parse()?])
 /// };
 /// assert_eq!((study.maps.len(), study.pixels.len()), (1, 1));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct Study {
+pub struct ExplainRequest {
     /// The exits to answer for, from 1, ascending.
     pub exits: Vec<usize>,
     /// Where maps are made.
@@ -124,13 +124,13 @@ impl Default for Integration {
     }
 }
 
-impl Study {
+impl ExplainRequest {
     /// `methods` at every exit's own tap, for the class that it predicts.
-    pub fn of(network: &Network, methods: &[Method]) -> Study {
+    pub fn of(network: &Network, methods: &[Method]) -> ExplainRequest {
         let maps = methods.iter().filter_map(|m| if let Method::Map(map) = m { Some(*map) } else { None });
         let pixels =
             methods.iter().filter_map(|m| if let Method::Pixels(pixels) = m { Some(*pixels) } else { None });
-        Study {
+        ExplainRequest {
             exits: (1..=network.exits.len()).collect(),
             taps: Taps::Exit,
             maps: maps.collect(),

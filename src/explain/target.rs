@@ -119,7 +119,7 @@ pub(crate) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
     best
 }
 
-/// How many classes stand before `class`; see [`super::ExitAnswer::rank`].
+/// How many classes stand before `class`; see [`super::ExitPrediction::rank`].
 pub(crate) fn class_rank(logits: &[f32], class: usize) -> usize {
     let mine = logits[class];
     let before = |&(other, &score): &(usize, &f32)| {

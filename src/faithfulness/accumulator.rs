@@ -6,7 +6,7 @@ use super::assessment::{Assessment, Measures};
 use super::curve::Curve;
 use super::road;
 use super::summary::{AgreementSummary, MeanCurve, PointingSummary, RoadMean, Summary};
-use crate::imaging::heatmap::Status;
+use crate::imaging::heatmap::MapStatus;
 
 /// How one map points at an object of its class.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,9 +88,9 @@ impl Tally {
     pub fn add(&mut self, assessment: &Assessment) {
         match (assessment.status, &assessment.measures) {
             (_, Some(measures)) => self.add_measures(measures),
-            (Status::Empty, None) => self.statuses[0] += 1,
-            (Status::Constant, None) => self.statuses[1] += 1,
-            (Status::Ok | Status::Nonfinite, None) => self.statuses[2] += 1,
+            (MapStatus::Empty, None) => self.statuses[0] += 1,
+            (MapStatus::Constant, None) => self.statuses[1] += 1,
+            (MapStatus::Ok | MapStatus::Nonfinite, None) => self.statuses[2] += 1,
         }
     }
 
@@ -208,9 +208,9 @@ mod tests {
     use super::*;
     use crate::explain::{MapMethod, Method};
     use crate::faithfulness::{Agreement, RoadPoint, Saliency};
-    use crate::imaging::heatmap::HeatMap;
+    use crate::imaging::heatmap::Heatmap;
 
-    fn assessment(status: Status, drop: f64, coherency: Option<f64>) -> Assessment {
+    fn assessment(status: MapStatus, drop: f64, coherency: Option<f64>) -> Assessment {
         let point = |percentile, most_relevant_first| RoadPoint {
             percentile,
             most_relevant_first,
@@ -237,19 +237,19 @@ mod tests {
             method: Method::Map(MapMethod::GradCam),
             target: 1,
             class: 1,
-            saliency: Saliency { heat: HeatMap::new(&[0.0, 1.0], (1, 2), (1, 2)), signed: vec![0.0; 2] },
+            saliency: Saliency { heat: Heatmap::new(&[0.0, 1.0], (1, 2), (1, 2)), signed: vec![0.0; 2] },
             status,
-            measures: (status == Status::Ok).then_some(measures),
+            measures: (status == MapStatus::Ok).then_some(measures),
         }
     }
 
     #[test]
     fn means_are_of_what_was_measured_and_the_rest_is_counted() {
         let mut tally = Tally::default();
-        tally.add(&assessment(Status::Ok, 0.5, Some(1.0)));
-        tally.add(&assessment(Status::Empty, 0.0, None));
-        tally.add(&assessment(Status::Ok, 0.0, None));
-        tally.add(&assessment(Status::Nonfinite, 0.0, None));
+        tally.add(&assessment(MapStatus::Ok, 0.5, Some(1.0)));
+        tally.add(&assessment(MapStatus::Empty, 0.0, None));
+        tally.add(&assessment(MapStatus::Ok, 0.0, None));
+        tally.add(&assessment(MapStatus::Nonfinite, 0.0, None));
         let found = tally.summary("grad-cam", 3);
         assert_eq!((found.images, found.empty, found.constant, found.nonfinite), (2, 1, 0, 1));
         assert_eq!((found.average_drop, found.deletion), (Some(0.25), Some((0.75 + 0.5) / 2.0)));

@@ -4,7 +4,7 @@ use super::curve::Curve;
 use super::saliency::Saliency;
 use super::{adcc, average_drop, average_gain, confidence, road};
 use crate::explain::Method;
-use crate::imaging::heatmap::Status;
+use crate::imaging::heatmap::MapStatus;
 
 /// A map of one image, at one exit, by one method, and what was measured of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +19,9 @@ pub struct Assessment {
     pub class: usize,
     /// The map.
     pub saliency: Saliency,
-    /// Whether anything was measured: [`Status::Ok`], or why not. A map that is empty, constant or
+    /// Whether anything was measured: [`MapStatus::Ok`], or why not. A map that is empty, constant or
     /// not finite says nothing about any pixel, and there is no metric of it.
-    pub status: Status,
+    pub status: MapStatus,
     /// The measures, of a map whose status is ok.
     pub measures: Option<Measures>,
 }

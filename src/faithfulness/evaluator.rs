@@ -8,7 +8,7 @@ use super::road::{Removal, without};
 use super::settings::{CurveSettings, RoadSettings, Settings};
 use crate::engine::device::Device;
 use crate::explain::Score;
-use crate::explain::forward_batches::ExitRuns;
+use crate::explain::forward_batches::ForwardBatches;
 use crate::model::msdnet::Network;
 use crate::util::parallel;
 use crate::util::rng::{Normal, mix};
@@ -32,7 +32,7 @@ pub struct Measurer {
     settings: Settings,
     image: Shape,
     threads: usize,
-    runs: ExitRuns,
+    runs: ForwardBatches,
 }
 
 impl Measurer {
@@ -53,7 +53,7 @@ impl Measurer {
             settings: settings.clone(),
             image: network.graph.shape(network.input),
             threads,
-            runs: ExitRuns::new(network, exits, device, max_memory, "faithfulness")?,
+            runs: ForwardBatches::new(network, exits, device, max_memory, "faithfulness")?,
         })
     }
 

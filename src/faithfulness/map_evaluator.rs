@@ -5,23 +5,24 @@ use super::evaluator::{Measurer, Subject, mask};
 use super::saliency::Saliency;
 use super::settings::Settings;
 use super::{centre_of_mass, coherency, overlap, similarity};
-use crate::engine::device::{Device, Runner};
-use crate::explain::{Examiner, Finding, Method, Study, Taps, Target};
-use crate::imaging::heatmap::Status;
+use crate::engine::device::Device;
+use crate::engine::session::Session;
+use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Taps, Target};
+use crate::imaging::heatmap::MapStatus;
 use crate::model::msdnet::Network;
 use crate::{Error, Result};
 
-/// A [`Study`]'s maps and what is measured of them, on a device.
+/// A [`ExplainRequest`]'s maps and what is measured of them, on a device.
 pub struct Assessor {
     zero: [f32; 3],
     /// The exits asked for; the examiner answers for the last exit too.
     exits: Vec<usize>,
     methods: Vec<Method>,
-    examiner: Examiner,
+    examiner: Explainer,
     measurer: Measurer,
     /// For each exit and method in turn, who explains masked images; none where coherency is not
     /// wanted.
-    again: Vec<Examiner>,
+    again: Vec<Explainer>,
 }
 
 impl Assessor {
@@ -29,11 +30,11 @@ impl Assessor {
     /// network runs on `threads` threads.
     ///
     /// # Errors
-    /// As [`Examiner::new`] and [`Measurer::new`]; and when `study` fuses maps, takes them elsewhere
+    /// As [`Explainer::new`] and [`Measurer::new`]; and when `study` fuses maps, takes them elsewhere
     /// than at each exit's own tap, or has several classes an exit.
     pub fn new(
         network: &Network,
-        study: &Study,
+        study: &ExplainRequest,
         settings: &Settings,
         device: &Device,
         (batch, threads): (usize, usize),
@@ -50,15 +51,15 @@ impl Assessor {
         }
         let methods: Vec<Method> = methods_of(study).collect();
         let again = |exit: usize, method: Method| {
-            let one = Study { exits: vec![exit], target: Target::Label, ..of_method(study, method) };
-            Examiner::new(network, &one, device, batch)
+            let one = ExplainRequest { exits: vec![exit], target: Target::Label, ..of_method(study, method) };
+            Explainer::new(network, &one, device, batch)
         };
         let rows = study.exits.iter().flat_map(|&exit| methods.iter().map(move |&method| (exit, method)));
         let rows = rows.filter(|_| settings.coherency);
         Ok(Assessor {
             zero: settings.zero,
             exits: study.exits.clone(),
-            examiner: Examiner::new(network, &all, device, batch)?,
+            examiner: Explainer::new(network, &all, device, batch)?,
             measurer,
             again: rows.map(|(exit, method)| again(exit, method)).collect::<Result<_>>()?,
             methods,
@@ -66,16 +67,16 @@ impl Assessor {
     }
 
     /// The plan of the maps on its device.
-    pub fn runner(&self) -> &dyn Runner {
-        self.examiner.runner()
+    pub fn session(&self) -> &dyn Session {
+        self.examiner.session()
     }
 
     /// Measures the maps of normalised images, (N, 3, H, W): for each image, each exit's
-    /// assessments by method. `labels` is as for [`Examiner::examine`]; `numbers` holds each image's
+    /// assessments by method. `labels` is as for [`Explainer::examine`]; `numbers` holds each image's
     /// number in its data set, with which its noise is drawn.
     ///
     /// # Errors
-    /// As [`Examiner::examine`].
+    /// As [`Explainer::examine`].
     ///
     /// # Panics
     /// When there are not as many numbers as images.
@@ -93,7 +94,7 @@ impl Assessor {
             let mut subjects = Vec::with_capacity(numbers.len());
             for ((image, &number), rows) in images.chunks_exact(len).zip(numbers).zip(&table) {
                 let Assessment { target: class, status, saliency, .. } = &rows[row];
-                if *status == Status::Ok {
+                if *status == MapStatus::Ok {
                     subjects.push(Subject { number, image, heat: &saliency.heat.values, class: *class });
                 }
             }
@@ -106,12 +107,12 @@ impl Assessor {
             let last = findings.iter().map(|found| found.last().expect("an exit is asked for"));
             for (rows, last) in table.iter_mut().zip(last) {
                 let assessment = &mut rows[row];
-                if assessment.status != Status::Ok {
+                if assessment.status != MapStatus::Ok {
                     continue;
                 }
                 let (measures, coherency) = found.next().expect("one for each subject");
                 let Some(mut measures) = measures else {
-                    assessment.status = Status::Nonfinite;
+                    assessment.status = MapStatus::Nonfinite;
                     continue;
                 };
                 measures.coherency = coherency;
@@ -125,9 +126,9 @@ impl Assessor {
     }
 
     /// An image's maps, not measured yet.
-    fn rows(&self, findings: &[Finding]) -> Vec<Assessment> {
+    fn rows(&self, findings: &[Explanation]) -> Vec<Assessment> {
         let asked = findings.iter().filter(|finding| self.exits.contains(&finding.exit));
-        let of_exit = |finding: &Finding| {
+        let of_exit = |finding: &Explanation| {
             let (exit, target, class) = (finding.exit, finding.target, finding.class);
             let assessment = |(saliency, &method): (Saliency, &Method)| {
                 let status = saliency.heat.status;
@@ -140,7 +141,7 @@ impl Assessor {
 }
 
 /// The coherency of each subject: `examiner` explains the masked images.
-fn coherencies(examiner: &mut Examiner, subjects: &[Subject], zero: [f32; 3]) -> Result<Vec<Option<f64>>> {
+fn coherencies(examiner: &mut Explainer, subjects: &[Subject], zero: [f32; 3]) -> Result<Vec<Option<f64>>> {
     if subjects.is_empty() {
         return Ok(Vec::new());
     }
@@ -151,16 +152,16 @@ fn coherencies(examiner: &mut Examiner, subjects: &[Subject], zero: [f32; 3]) ->
     }
     let classes: Vec<usize> = subjects.iter().map(|subject| subject.class).collect();
     let findings = examiner.examine(&masked, &classes)?;
-    let of_subject = |(subject, found): (&Subject, &Vec<Finding>)| {
+    let of_subject = |(subject, found): (&Subject, &Vec<Explanation>)| {
         let heat = &Saliency::all(&found[0])[0].heat;
-        if heat.status == Status::Ok { coherency::coherency(subject.heat, &heat.values) } else { None }
+        if heat.status == MapStatus::Ok { coherency::coherency(subject.heat, &heat.values) } else { None }
     };
     Ok(subjects.iter().zip(&findings).map(of_subject).collect())
 }
 
 fn agreement(map: &Saliency, of_last: &Saliency, same_class: bool) -> Option<Agreement> {
     let (a, b) = (&map.heat.values, &of_last.heat.values);
-    if of_last.heat.status != Status::Ok {
+    if of_last.heat.status != MapStatus::Ok {
         return None;
     }
     Some(Agreement {
@@ -172,16 +173,16 @@ fn agreement(map: &Saliency, of_last: &Saliency, same_class: bool) -> Option<Agr
 }
 
 /// The study's methods, in the order of [`Saliency::all`].
-fn methods_of(study: &Study) -> impl Iterator<Item = Method> {
+fn methods_of(study: &ExplainRequest) -> impl Iterator<Item = Method> {
     let maps = study.maps.iter().map(|&map| Method::Map(map));
     maps.chain(study.pixels.iter().map(|&pixels| Method::Pixels(pixels)))
 }
 
 /// `study` with one of its methods.
-fn of_method(study: &Study, method: Method) -> Study {
+fn of_method(study: &ExplainRequest, method: Method) -> ExplainRequest {
     let (maps, pixels) = match method {
         Method::Map(map) => (vec![map], Vec::new()),
         Method::Pixels(pixels) => (Vec::new(), vec![pixels]),
     };
-    Study { maps, pixels, ..study.clone() }
+    ExplainRequest { maps, pixels, ..study.clone() }
 }

@@ -9,8 +9,8 @@ use super::saliency::Saliency;
 use super::{similarity, ssim};
 use crate::Result;
 use crate::engine::device::Device;
-use crate::explain::{Examiner, Finding, Study, Target};
-use crate::imaging::heatmap::Status;
+use crate::explain::{ExplainRequest, Explainer, Explanation, Target};
+use crate::imaging::heatmap::MapStatus;
 use crate::model::msdnet::load;
 use crate::model::weights::Weights;
 
@@ -45,7 +45,7 @@ pub struct Cascade<'a> {
     /// The trained network's weights.
     pub weights: &'a Weights,
     /// The exits and methods; the class is the one that the trained network's maps explain.
-    pub study: &'a Study,
+    pub study: &'a ExplainRequest,
     /// Where it runs.
     pub device: &'a Device,
     /// Images in a batch.
@@ -61,25 +61,25 @@ impl Cascade<'_> {
     }
 
     /// The similarities of every exit, stage and method on normalised images, (N, 3, H, W); `labels`
-    /// as for [`Examiner::examine`]. `done` is called after each network.
+    /// as for [`Explainer::examine`]. `done` is called after each network.
     ///
     /// # Errors
-    /// As [`Examiner::new`] and [`Examiner::examine`].
+    /// As [`Explainer::new`] and [`Explainer::examine`].
     pub fn run(&self, images: &[f32], labels: &[usize], mut done: impl FnMut()) -> Result<Vec<Similarity>> {
         let network = load(self.weights)?;
-        let mut examiner = Examiner::new(&network, self.study, self.device, self.batch)?;
+        let mut examiner = Explainer::new(&network, self.study, self.device, self.batch)?;
         let trained = examiner.examine(images, labels)?;
         let mut all = Vec::new();
         for (at, &exit) in self.study.exits.iter().enumerate() {
-            let before: Vec<&Finding> = trained.iter().map(|findings| &findings[at]).collect();
+            let before: Vec<&Explanation> = trained.iter().map(|findings| &findings[at]).collect();
             let classes: Vec<usize> = before.iter().map(|finding| finding.target).collect();
-            let study = Study { exits: vec![exit], target: Target::Label, ..self.study.clone() };
+            let study = ExplainRequest { exits: vec![exit], target: Target::Label, ..self.study.clone() };
             let stages = Stage::cascade(exit);
             for drawn in 1..=stages.len() {
                 let network = load(&redraw(self.weights, &stages[..drawn], self.seed)?)?;
-                let mut examiner = Examiner::new(&network, &study, self.device, self.batch)?;
+                let mut examiner = Explainer::new(&network, &study, self.device, self.batch)?;
                 let after = examiner.examine(images, &classes)?;
-                let after: Vec<&Finding> = after.iter().map(|findings| &findings[0]).collect();
+                let after: Vec<&Explanation> = after.iter().map(|findings| &findings[0]).collect();
                 let mut found = similarities(&before, &after);
                 for similarity in &mut found {
                     (similarity.drawn, similarity.stage) = (drawn, stages[drawn - 1].name());
@@ -93,10 +93,10 @@ impl Cascade<'_> {
 }
 
 /// The similarity of each method's maps of the same images, `before` and `after`.
-fn similarities(before: &[&Finding], after: &[&Finding]) -> Vec<Similarity> {
+fn similarities(before: &[&Explanation], after: &[&Explanation]) -> Vec<Similarity> {
     let methods = before[0].maps.iter().map(|map| map.method.name());
     let methods = methods.chain(before[0].pixels.iter().map(|pixels| pixels.method.name()));
-    let maps = |findings: &[&Finding]| findings.iter().map(|f| Saliency::all(f)).collect::<Vec<_>>();
+    let maps = |findings: &[&Explanation]| findings.iter().map(|f| Saliency::all(f)).collect::<Vec<_>>();
     let (before_maps, after_maps) = (maps(before), maps(after));
     methods
         .enumerate()
@@ -126,7 +126,7 @@ fn similarities(before: &[&Finding], after: &[&Finding]) -> Vec<Similarity> {
 /// Spearman signed and absolute, SSIM signed and absolute; `None` where a map is the same
 /// everywhere, signs apart, or not finite.
 fn compare(a: &Saliency, b: &Saliency) -> Option<[Option<f64>; 4]> {
-    if [a, b].iter().any(|saliency| saliency.heat.status == Status::Nonfinite) {
+    if [a, b].iter().any(|saliency| saliency.heat.status == MapStatus::Nonfinite) {
         return None;
     }
     let size = (a.heat.height, a.heat.width);

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::Region;
-use super::heatmap::{HeatMap, Status};
+use super::heatmap::{Heatmap, MapStatus};
 use crate::{Error, Result};
 
 /// How warm a place must be to count, on the heat map's scale from 0 to 1.
@@ -17,7 +17,7 @@ pub enum Threshold {
 
 /// The box around the largest connected part of a heat map above a threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeatBox {
+pub struct BoundingBox {
     /// Column of the left edge.
     pub x: usize,
     /// Row of the upper edge.
@@ -34,7 +34,7 @@ pub struct HeatBox {
 
 impl Threshold {
     /// The share of the maximum that it means for `heat`.
-    fn share(self, heat: &HeatMap) -> f32 {
+    fn share(self, heat: &Heatmap) -> f32 {
         match self {
             Threshold::Share(share) => share,
             Threshold::Otsu => otsu(&heat.values),
@@ -42,11 +42,11 @@ impl Threshold {
     }
 }
 
-impl HeatBox {
+impl BoundingBox {
     /// The box around the largest part of `heat`, in its pixels; of equal parts the first. Pixels
     /// that touch at a corner belong together. `None` where the heat map means nothing.
-    pub fn find(heat: &HeatMap, threshold: Threshold) -> Option<HeatBox> {
-        if heat.status != Status::Ok {
+    pub fn find(heat: &Heatmap, threshold: Threshold) -> Option<BoundingBox> {
+        if heat.status != MapStatus::Ok {
             return None;
         }
         let threshold = threshold.share(heat);
@@ -57,7 +57,7 @@ impl HeatBox {
             .map(|&v| f64::from(v))
             .sum();
         let all: f64 = heat.values.iter().map(|&v| f64::from(v)).sum();
-        Some(HeatBox {
+        Some(BoundingBox {
             x: part.left,
             y: part.top,
             width: part.right - part.left + 1,
@@ -75,7 +75,7 @@ impl HeatBox {
     }
 
     /// The box in the pixels of a photo of whose `part` the heat map has `rows` and `columns`.
-    pub fn in_photo(self, part: Region, (rows, columns): (usize, usize)) -> HeatBox {
+    pub fn in_photo(self, part: Region, (rows, columns): (usize, usize)) -> BoundingBox {
         // To the nearest edge between pixels, and never empty.
         let side = |from: f32, to: f32, at: usize, length: usize, count: usize| {
             let edge = |i: usize| (from + (to - from) * (i as f32 / count as f32)).round() as usize;
@@ -84,7 +84,7 @@ impl HeatBox {
         };
         let (x, width) = side(part.left, part.right, self.x, self.width, columns);
         let (y, height) = side(part.top, part.bottom, self.y, self.height, rows);
-        HeatBox { x, y, width, height, ..self }
+        BoundingBox { x, y, width, height, ..self }
     }
 }
 
@@ -192,9 +192,9 @@ pub fn share(text: &str) -> Option<f32> {
 mod tests {
     use super::*;
 
-    fn heat(width: usize, values: &[f32]) -> HeatMap {
+    fn heat(width: usize, values: &[f32]) -> Heatmap {
         let size = (values.len() / width, width);
-        HeatMap::new(values, size, size)
+        Heatmap::new(values, size, size)
     }
 
     #[test]
@@ -205,11 +205,11 @@ mod tests {
             0.0, 0.0, 0.0, 0.7, 0.0,
             0.0, 0.0, 0.5, 0.0, 0.1,
         ]);
-        let found = HeatBox::find(&heat, Threshold::Share(0.5)).unwrap();
+        let found = BoundingBox::find(&heat, Threshold::Share(0.5)).unwrap();
         assert_eq!((found.x, found.y, found.width, found.height, found.threshold), (2, 0, 3, 3, 0.5));
         assert!((found.heat - 1.9 / 3.0).abs() < 1e-6, "{found:?}");
         // Only the maximum itself is as warm as the maximum.
-        let hottest = HeatBox::find(&heat, Threshold::Share(1.0)).unwrap();
+        let hottest = BoundingBox::find(&heat, Threshold::Share(1.0)).unwrap();
         assert_eq!((hottest.x, hottest.y, hottest.width, hottest.height), (0, 0, 1, 1));
     }
 
@@ -217,26 +217,26 @@ mod tests {
     fn a_map_that_means_nothing_has_no_box() {
         for values in [[0.0; 4], [3.0; 4], [0.0, 1.0, f32::NAN, 2.0], [0.0, f32::INFINITY, 1.0, 0.0]] {
             for threshold in [Threshold::Share(0.15), Threshold::Otsu] {
-                assert_eq!(HeatBox::find(&heat(2, &values), threshold), None, "{values:?}");
+                assert_eq!(BoundingBox::find(&heat(2, &values), threshold), None, "{values:?}");
             }
         }
     }
 
     #[test]
     fn a_box_is_carried_into_the_photo_and_stays_there() {
-        let found = HeatBox { x: 10, y: 0, width: 20, height: 64, heat: 0.5, threshold: 0.15 };
+        let found = BoundingBox { x: 10, y: 0, width: 20, height: 64, heat: 0.5, threshold: 0.15 };
         let place = |part, grid| {
             let b = found.in_photo(part, grid);
             [b.x, b.y, b.width, b.height]
         };
         let part = Region { left: 75.5, top: 0.0, right: 375.5, bottom: 300.0 };
-        assert_eq!(HeatBox::grid(part), (300, 300));
+        assert_eq!(BoundingBox::grid(part), (300, 300));
         assert_eq!(place(part, (64, 64)), [122, 0, 94, 300]);
         // A photo of one pixel, and the last pixel of a wide one.
         let one = Region { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
-        assert_eq!((HeatBox::grid(one), place(one, (64, 64))), ((64, 64), [0, 0, 1, 1]));
+        assert_eq!((BoundingBox::grid(one), place(one, (64, 64))), ((64, 64), [0, 0, 1, 1]));
         let last = Region { left: 2499.0, top: 0.0, right: 2500.0, bottom: 1.0 };
-        let right = HeatBox { x: 63, width: 1, ..found }.in_photo(last, (64, 64));
+        let right = BoundingBox { x: 63, width: 1, ..found }.in_photo(last, (64, 64));
         assert_eq!((right.x, right.width), (2499, 1));
     }
 

@@ -12,11 +12,11 @@ use std::path::Path;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::complete;
 use super::jpeg::Jpeg;
-use super::rgb_image::Picture;
+use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
 use crate::{Error, Result};
 
@@ -31,7 +31,7 @@ const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
 ///
 /// # Errors
 /// [`Error::Refused`], also for what is no regular file: opening a named pipe would block.
-pub fn open(path: &Path) -> Result<Picture> {
+pub fn open(path: &Path) -> Result<RgbImage> {
     let unreadable = |e: std::io::Error| Error::refused(path, "file", format!("cannot read: {e}"));
     let about = std::fs::metadata(path).map_err(unreadable)?;
     if about.is_dir() {
@@ -66,7 +66,7 @@ pub fn open(path: &Path) -> Result<Picture> {
 /// # Errors
 /// [`Error::Refused`] for another format, for damaged or cut data, for more than
 /// [`MAX_PIXELS`] and for CMYK.
-pub fn decode(bytes: &[u8], name: &Path) -> Result<Picture> {
+pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
     if bytes.is_empty() {
         return Err(Error::refused(name, "file", "empty, not an image"));
     }
@@ -79,7 +79,7 @@ pub fn decode(bytes: &[u8], name: &Path) -> Result<Picture> {
         .map_err(|cause| Error::refused(name, format.name(), cause))
 }
 
-fn decode_format(format: Format, bytes: &[u8]) -> Result<Picture, String> {
+fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
     match format {
         Format::Png => {
             // The header chunk stands first. The decoder reads it too, but puts a size beyond its
@@ -111,7 +111,7 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<Picture, String> {
 }
 
 /// Size, then completeness, then pixels: nothing large is allocated for a header's word alone.
-fn decode_with(mut decoder: impl ImageDecoder, format: Format, bytes: &[u8]) -> Result<Picture, String> {
+fn decode_with(mut decoder: impl ImageDecoder, format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
     let (width, height) = decoder.dimensions();
     check_size(width.into(), height.into())?;
     complete::check(format, bytes)?;
@@ -189,16 +189,16 @@ fn over_white(v: u8, alpha: u8) -> u8 {
     ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
-fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) -> Result<Picture, String> {
+fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) -> Result<RgbImage, String> {
     let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
-        return Ok(Picture::new(width, height, rgb));
+        return Ok(RgbImage::new(width, height, rgb));
     };
-    let stored =
-        RgbImage::from_raw(width as u32, height as u32, rgb).ok_or("the pixels do not fill the image")?;
+    let stored = image::ImageBuffer::<image::Rgb<u8>, _>::from_raw(width as u32, height as u32, rgb)
+        .ok_or("the pixels do not fill the image")?;
     let mut turned = DynamicImage::ImageRgb8(stored);
     turned.apply_orientation(orientation);
     let (width, height) = (turned.width() as usize, turned.height() as usize);
-    Ok(Picture::new(width, height, turned.into_rgb8().into_raw()))
+    Ok(RgbImage::new(width, height, turned.into_rgb8().into_raw()))
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::rgb_image::Picture;
+use super::rgb_image::RgbImage;
 
 /// The bytes of a PNG file; quick rather than small.
 ///
 /// # Panics
 /// When the picture is empty or larger than PNG can say (2^31 pixels a side).
-pub fn encode_png(picture: &Picture) -> Vec<u8> {
+pub fn encode_png(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(picture.rgb.len() / 2);
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
     let (width, height) = (picture.width as u32, picture.height as u32);
@@ -25,7 +25,7 @@ pub fn encode_png(picture: &Picture) -> Vec<u8> {
 ///
 /// # Panics
 /// When the picture is empty or larger than JPEG can say (65535 pixels a side).
-pub fn encode_jpeg(picture: &Picture, quality: u8) -> Vec<u8> {
+pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (width, height) = (picture.width as u32, picture.height as u32);
     JpegEncoder::new_with_quality(&mut bytes, quality)
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn a_picture_is_read_back_as_it_was() {
         let rgb = (0..37 * 23 * 3).map(|i| (i * 7919 % 251) as u8).collect();
-        let picture = Picture::new(37, 23, rgb);
+        let picture = RgbImage::new(37, 23, rgb);
         let back = crate::imaging::decode(&encode_png(&picture), std::path::Path::new("made here")).unwrap();
         assert_eq!(back, picture);
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_jpeg_is_read_back_nearly_as_it_was() {
         let rgb = (0..61 * 43).flat_map(|i| [i % 61 * 4, i / 61 * 5, 255 - i % 61 * 2].map(|v| v as u8));
-        let picture = Picture::new(61, 43, rgb.collect());
+        let picture = RgbImage::new(61, 43, rgb.collect());
         let back =
             crate::imaging::decode(&encode_jpeg(&picture, 95), std::path::Path::new("made here")).unwrap();
         assert_eq!((back.width, back.height), (61, 43));

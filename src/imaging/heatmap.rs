@@ -5,7 +5,7 @@ use crate::engine::bilinear::bilinear;
 /// What can be said about a heat map before looking at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum MapStatus {
     /// Values from 0 to 1.
     Ok,
     /// The raw map is zero everywhere: nothing speaks for the class. The heat map is zero.
@@ -16,21 +16,21 @@ pub enum Status {
     Nonfinite,
 }
 
-impl Status {
+impl MapStatus {
     /// The word in files and messages.
     pub fn name(self) -> &'static str {
         match self {
-            Status::Ok => "ok",
-            Status::Empty => "empty",
-            Status::Constant => "constant",
-            Status::Nonfinite => "nonfinite",
+            MapStatus::Ok => "ok",
+            MapStatus::Empty => "empty",
+            MapStatus::Constant => "constant",
+            MapStatus::Nonfinite => "nonfinite",
         }
     }
 }
 
 /// A map at the image's size, scaled to [0, 1]; never NaN.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HeatMap {
+pub struct Heatmap {
     /// Columns.
     pub width: usize,
     /// Rows.
@@ -38,14 +38,14 @@ pub struct HeatMap {
     /// `height * width` numbers in [0, 1].
     pub values: Vec<f32>,
     /// Whether the values mean anything.
-    pub status: Status,
+    pub status: MapStatus,
     /// The raw map's smallest value; NaN if it holds one.
     pub min: f32,
     /// The raw map's largest value; NaN if it holds one.
     pub max: f32,
 }
 
-impl HeatMap {
+impl Heatmap {
     /// `raw` (h, w), resized to `height` x `width` and scaled: the article's recipe, in its
     /// order. The minimum and the maximum that scale are those of the resized map, and the
     /// maximum is taken after the subtraction.
@@ -53,16 +53,16 @@ impl HeatMap {
     /// # Panics
     /// When `raw` is empty or does not hold `h * w` numbers, or the target is empty.
     pub fn new(raw: &[f32], (h, w): (usize, usize), (height, width): (usize, usize)) -> Self {
-        HeatMap::scaled(raw, (h, w), (height, width), None)
+        Heatmap::scaled(raw, (h, w), (height, width), None)
     }
 
-    /// As [`HeatMap::new`], but 0 and 1 stand for the two ends of `scale`, which several maps may
+    /// As [`Heatmap::new`], but 0 and 1 stand for the two ends of `scale`, which several maps may
     /// share: see [`common_scale`]. What lies beyond is cut off.
     ///
     /// # Panics
-    /// As [`HeatMap::new`].
+    /// As [`Heatmap::new`].
     pub fn on_scale(raw: &[f32], from: (usize, usize), to: (usize, usize), scale: (f32, f32)) -> Self {
-        HeatMap::scaled(raw, from, to, Some(scale))
+        Heatmap::scaled(raw, from, to, Some(scale))
     }
 
     fn scaled(
@@ -75,36 +75,36 @@ impl HeatMap {
         let mut values = bilinear(raw, from, (height, width));
         let own = range(&values);
         let status = status((min, max), own);
-        if status == Status::Ok {
+        if status == MapStatus::Ok {
             let (low, high) = scale.unwrap_or(own);
             let spread = high - low;
             values.iter_mut().for_each(|v| *v = ((*v - low) / spread).clamp(0.0, 1.0));
         } else {
             values.fill(0.0);
         }
-        HeatMap { width, height, values, status, min, max }
+        Heatmap { width, height, values, status, min, max }
     }
 
     /// The same at another size.
     ///
     /// # Panics
     /// When one of the sizes is empty.
-    pub fn resized(&self, height: usize, width: usize) -> HeatMap {
+    pub fn resized(&self, height: usize, width: usize) -> Heatmap {
         let values = bilinear(&self.values, (self.height, self.width), (height, width));
-        HeatMap { width, height, values, ..*self }
+        Heatmap { width, height, values, ..*self }
     }
 }
 
 /// What can be said of a map with these smallest and largest values, before and after its resize.
-fn status((raw_min, raw_max): (f32, f32), (low, high): (f32, f32)) -> Status {
+fn status((raw_min, raw_max): (f32, f32), (low, high): (f32, f32)) -> MapStatus {
     if !(raw_max - raw_min).is_finite() || !(high - low).is_finite() {
-        return Status::Nonfinite;
+        return MapStatus::Nonfinite;
     }
     if raw_min == raw_max {
-        return if raw_min == 0.0 { Status::Empty } else { Status::Constant };
+        return if raw_min == 0.0 { MapStatus::Empty } else { MapStatus::Constant };
     }
     // A raw map may vary and its resized one not: a downscale can skip what differs.
-    if low == high { Status::Constant } else { Status::Ok }
+    if low == high { MapStatus::Constant } else { MapStatus::Ok }
 }
 
 /// The smallest and the largest number of several raw maps, those apart that are not finite:
@@ -129,15 +129,15 @@ mod tests {
 
     #[test]
     fn the_maximum_is_taken_after_the_minimum_is_gone() {
-        let heat = HeatMap::new(&[2.0, 4.0, 3.0, 6.0], (2, 2), (2, 2));
+        let heat = Heatmap::new(&[2.0, 4.0, 3.0, 6.0], (2, 2), (2, 2));
         assert_eq!(heat.values, [0.0, 0.5, 0.25, 1.0]);
-        assert_eq!((heat.status, heat.min, heat.max), (Status::Ok, 2.0, 6.0));
+        assert_eq!((heat.status, heat.min, heat.max), (MapStatus::Ok, 2.0, 6.0));
     }
 
     #[test]
     fn the_resized_maps_range_scales_not_the_raw_maps() {
         // Shrunk to one column, each row is the mean of two.
-        let heat = HeatMap::new(&[0.0, 2.0, 4.0, 6.0, 8.0, 100.0], (3, 2), (3, 1));
+        let heat = Heatmap::new(&[0.0, 2.0, 4.0, 6.0, 8.0, 100.0], (3, 2), (3, 1));
         assert_eq!(heat.values, [0.0, 4.0 / 53.0, 1.0]);
         assert_eq!((heat.min, heat.max), (0.0, 100.0));
     }
@@ -146,20 +146,20 @@ mod tests {
     fn maps_that_cannot_be_scaled_are_zero_and_say_why() {
         let tiny = f32::from_bits(1);
         for (raw, status) in [
-            ([0.0, 0.0], Status::Empty),
-            ([0.0, -0.0], Status::Empty),
-            ([3.0, 3.0], Status::Constant),
-            ([f32::NAN, 1.0], Status::Nonfinite),
-            ([0.0, f32::INFINITY], Status::Nonfinite),
-            ([f32::NEG_INFINITY, f32::INFINITY], Status::Nonfinite),
-            ([f32::MIN, f32::MAX], Status::Nonfinite),
+            ([0.0, 0.0], MapStatus::Empty),
+            ([0.0, -0.0], MapStatus::Empty),
+            ([3.0, 3.0], MapStatus::Constant),
+            ([f32::NAN, 1.0], MapStatus::Nonfinite),
+            ([0.0, f32::INFINITY], MapStatus::Nonfinite),
+            ([f32::NEG_INFINITY, f32::INFINITY], MapStatus::Nonfinite),
+            ([f32::MIN, f32::MAX], MapStatus::Nonfinite),
         ] {
-            let heat = HeatMap::new(&raw, (1, 2), (4, 4));
+            let heat = Heatmap::new(&raw, (1, 2), (4, 4));
             assert_eq!(heat.status, status, "{raw:?}");
             assert_eq!(heat.values, [0.0; 16], "{raw:?}");
         }
-        let heat = HeatMap::new(&[0.0, tiny], (1, 2), (1, 2));
-        assert_eq!((heat.values, heat.status), (vec![0.0, 1.0], Status::Ok));
+        let heat = Heatmap::new(&[0.0, tiny], (1, 2), (1, 2));
+        assert_eq!((heat.values, heat.status), (vec![0.0, 1.0], MapStatus::Ok));
     }
 
     #[test]
@@ -167,11 +167,11 @@ mod tests {
         let maps: [&[f32]; 4] = [&[0.0, 2.0], &[1.0, 5.0], &[f32::NAN, 900.0], &[3.0, 3.0]];
         let scale = common_scale(maps).unwrap();
         assert_eq!(scale, (0.0, 5.0));
-        let [small, large, nan, flat] = maps.map(|map| HeatMap::on_scale(map, (1, 2), (1, 2), scale));
+        let [small, large, nan, flat] = maps.map(|map| Heatmap::on_scale(map, (1, 2), (1, 2), scale));
         assert_eq!((small.values, large.values), (vec![0.0, 0.4], vec![0.2, 1.0]));
-        assert_eq!((nan.status, nan.values), (Status::Nonfinite, vec![0.0; 2]));
-        assert_eq!((flat.status, flat.values), (Status::Constant, vec![0.0; 2]));
-        assert_eq!(HeatMap::on_scale(maps[1], (1, 2), (1, 2), (2.0, 3.0)).values, [0.0, 1.0]);
+        assert_eq!((nan.status, nan.values), (MapStatus::Nonfinite, vec![0.0; 2]));
+        assert_eq!((flat.status, flat.values), (MapStatus::Constant, vec![0.0; 2]));
+        assert_eq!(Heatmap::on_scale(maps[1], (1, 2), (1, 2), (2.0, 3.0)).values, [0.0, 1.0]);
         assert_eq!(common_scale([[0.0; 2].as_slice(), &[f32::INFINITY, 0.0]]), None);
     }
 
@@ -179,8 +179,8 @@ mod tests {
     fn a_constant_map_stays_constant_through_the_resize() {
         // 0.1 is no exact float: mixing 0.1 with 0.1 may round.
         for value in [0.1, 1e-38, 12345.678] {
-            let heat = HeatMap::new(&[value; 49], (7, 7), (61, 33));
-            assert_eq!(heat.status, Status::Constant, "{value}");
+            let heat = Heatmap::new(&[value; 49], (7, 7), (61, 33));
+            assert_eq!(heat.status, MapStatus::Constant, "{value}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a photo to the network's input, and back to the part of the photo that it shows.
 
 use super::resample::{Filter, Region, resample, resample_window};
-use super::rgb_image::Picture;
+use super::rgb_image::RgbImage;
 
 /// What the network reads, and where in the photo it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,14 +9,14 @@ pub struct Prepared {
     /// (3, S, S): red, green, blue, each `(x / 255 - mean) / std`.
     pub tensor: Vec<f32>,
     /// The same as pixels, S x S.
-    pub seen: Picture,
+    pub seen: RgbImage,
     /// The part of the photo that the network sees, in the photo's pixels.
     pub crop: Region,
 }
 
 impl Prepared {
     /// The part of `photo` that the network sees, at `size` x `size` pixels for people.
-    pub fn view(&self, photo: &Picture, size: usize) -> Picture {
+    pub fn view(&self, photo: &RgbImage, size: usize) -> RgbImage {
         resample(photo, self.crop, size, size, Filter::Bicubic)
     }
 }
@@ -29,7 +29,7 @@ impl Prepared {
 ///
 /// # Panics
 /// When `size` is zero or the photo is empty.
-pub fn prepare(photo: &Picture, size: usize, mean: [f32; 3], std: [f32; 3]) -> Prepared {
+pub fn prepare(photo: &RgbImage, size: usize, mean: [f32; 3], std: [f32; 3]) -> Prepared {
     let (seen, crop) = network_view(photo, size);
     let mut tensor = Vec::with_capacity(3 * size * size);
     for c in 0..3 {
@@ -39,7 +39,7 @@ pub fn prepare(photo: &Picture, size: usize, mean: [f32; 3], std: [f32; 3]) -> P
 }
 
 /// The `size` x `size` pixels that the network sees, and where they come from.
-fn network_view(photo: &Picture, size: usize) -> (Picture, Region) {
+fn network_view(photo: &RgbImage, size: usize) -> (RgbImage, Region) {
     if (photo.width, photo.height) == (size, size) {
         return (photo.clone(), Region::all(photo));
     }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_photo_of_the_networks_size_goes_in_untouched() {
-        let photo = Picture::new(2, 2, (0..12).map(|i| i * 20).collect());
+        let photo = RgbImage::new(2, 2, (0..12).map(|i| i * 20).collect());
         let prepared = prepare(&photo, 2, [0.0, 0.5, 0.0], [1.0, 0.25, 2.0]);
         let scaled = |v: u8| f32::from(v) / 255.0;
         let red = [0, 60, 120, 180].map(scaled);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_crop_is_the_part_of_the_photo_under_the_centre_pixels() {
-        let photo = Picture::filled(451, 300, [9; 3]);
+        let photo = RgbImage::filled(451, 300, [9; 3]);
         // 48 x 32, of which columns 8..40.
         let crop = prepare(&photo, 32, [0.0; 3], [1.0; 3]).crop;
         assert_eq!((crop.top, crop.bottom), (0.0, 300.0));
@@ -101,7 +101,7 @@ mod tests {
             [(1, 1), (1, 5000), (5000, 1), (7, 5), (33, 47), (451, 300), (4031, 4033), (65535, 3)]
         {
             for size in [32, 33, 224] {
-                let photo = Picture::filled(width, height, [0; 3]);
+                let photo = RgbImage::filled(width, height, [0; 3]);
                 let prepared = prepare(&photo, size, [0.0; 3], [1.0; 3]);
                 assert_eq!(prepared.tensor.len(), 3 * size * size);
                 let view = prepared.view(&photo, 9);

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::rgb_image::Picture;
+use super::rgb_image::RgbImage;
 
 /// 32 bits less 8 for the pixel and 2 for overshoot and the sign.
 const PRECISION: u32 = 32 - 8 - 2;
@@ -55,7 +55,7 @@ pub struct Region {
 
 impl Region {
     /// All of `picture`.
-    pub fn all(picture: &Picture) -> Self {
+    pub fn all(picture: &RgbImage) -> Self {
         Region { left: 0.0, top: 0.0, right: picture.width as f32, bottom: picture.height as f32 }
     }
 }
@@ -64,18 +64,18 @@ impl Region {
 ///
 /// # Panics
 /// When `part` is empty or leaves `from`, or the size is zero.
-pub fn resample(from: &Picture, part: Region, width: usize, height: usize, filter: Filter) -> Picture {
+pub fn resample(from: &RgbImage, part: Region, width: usize, height: usize, filter: Filter) -> RgbImage {
     resample_window(from, part, (width, height), (0..width, 0..height), filter)
 }
 
 /// As [`resample`], but only the columns and rows in `window` of the result are computed.
 pub(super) fn resample_window(
-    from: &Picture,
+    from: &RgbImage,
     part: Region,
     (width, height): (usize, usize),
     window: (Range<usize>, Range<usize>),
     filter: Filter,
-) -> Picture {
+) -> RgbImage {
     let columns = Taps::fixed(Taps::new(from.width, part.left, part.right, width, window.0, filter));
     let rows = Taps::fixed(Taps::new(from.height, part.top, part.bottom, height, window.1, filter));
     // Only the input rows that some output row reads take part in the first pass.
@@ -148,7 +148,7 @@ impl Taps<i32> {
     }
 
     /// The rows of `from`, each resized.
-    fn horizontal(&self, from: &Picture, rows: Range<usize>) -> Picture {
+    fn horizontal(&self, from: &RgbImage, rows: Range<usize>) -> RgbImage {
         let mut rgb = Vec::with_capacity(rows.len() * self.spans.len() * 3);
         for row in
             from.rgb[rows.start * from.width * 3..rows.end * from.width * 3].chunks_exact(from.width * 3)
@@ -163,11 +163,11 @@ impl Taps<i32> {
                 rgb.extend(sum.map(clip));
             }
         }
-        Picture::new(self.spans.len(), rows.len(), rgb)
+        RgbImage::new(self.spans.len(), rows.len(), rgb)
     }
 
     /// The columns of `from`, each resized; `from`'s top row is row `first` of the input.
-    fn vertical(&self, from: &Picture, first: usize) -> Picture {
+    fn vertical(&self, from: &RgbImage, first: usize) -> RgbImage {
         let stride = from.width * 3;
         let mut rgb = Vec::with_capacity(self.spans.len() * stride);
         let mut sums = vec![HALF; stride];
@@ -180,7 +180,7 @@ impl Taps<i32> {
             }
             rgb.extend(sums.iter().map(|&s| clip(s)));
         }
-        Picture::new(from.width, self.spans.len(), rgb)
+        RgbImage::new(from.width, self.spans.len(), rgb)
     }
 }
 

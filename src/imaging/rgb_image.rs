@@ -2,7 +2,7 @@
 
 /// 8-bit RGB, row by row from the top, three bytes a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct RgbImage {
     /// Columns.
     pub width: usize,
     /// Rows.
@@ -11,19 +11,19 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
+impl RgbImage {
     /// A picture from its pixels.
     ///
     /// # Panics
     /// When `rgb` does not hold `height * width * 3` bytes.
     pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
         assert_eq!(rgb.len(), width * height * 3, "picture of {width} x {height}");
-        Picture { width, height, rgb }
+        RgbImage { width, height, rgb }
     }
 
     /// A picture of one colour.
     pub fn filled(width: usize, height: usize, colour: [u8; 3]) -> Self {
-        Picture::new(width, height, colour.repeat(width * height))
+        RgbImage::new(width, height, colour.repeat(width * height))
     }
 
     /// The pixel in column `x` of row `y`.

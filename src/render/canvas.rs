@@ -1,6 +1,6 @@
 //! Drawing on a picture: areas, other pictures, single blended pixels. What lies outside is cut off.
 
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 
 /// A colour, red, green, blue.
 pub(super) type Rgb = [u8; 3];
@@ -14,7 +14,7 @@ pub(super) struct Area {
     pub height: usize,
 }
 
-impl Picture {
+impl RgbImage {
     /// Fills `area` with one colour.
     pub(super) fn fill(&mut self, area: Area, colour: Rgb) {
         for y in area.y..area.y + area.height {
@@ -25,7 +25,7 @@ impl Picture {
     }
 
     /// Puts `other`'s upper left corner at (`x`, `y`).
-    pub(super) fn place(&mut self, x: usize, y: usize, other: &Picture) {
+    pub(super) fn place(&mut self, x: usize, y: usize, other: &RgbImage) {
         for row in 0..other.height {
             for column in 0..other.width {
                 self.blend(x + column, y + row, other.pixel(column, row), 1.0);

@@ -1,6 +1,6 @@
 //! Contour lines of a heat map: where it has a given value, by marching squares.
 
-use crate::imaging::heatmap::HeatMap;
+use crate::imaging::heatmap::Heatmap;
 
 /// A straight piece of a line: two points (x, y), in pixels; pixel (0, 0) has its middle at (0, 0).
 pub type Piece = [(f32, f32); 2];
@@ -8,7 +8,7 @@ pub type Piece = [(f32, f32); 2];
 /// The pieces of the line that parts what is at least `level` from what is less, in no order.
 /// Between pixels the map is taken to be linear; in a square with two lines the mean of its
 /// corners says which belong together.
-pub fn contour(heat: &HeatMap, level: f32) -> Vec<Piece> {
+pub fn contour(heat: &Heatmap, level: f32) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let rows = heat.values.chunks_exact(heat.width);
     for (y, (upper, lower)) in rows.clone().zip(rows.skip(1)).enumerate() {
@@ -58,7 +58,7 @@ mod tests {
 
     fn pieces(width: usize, values: &[f32], level: f32) -> Vec<Piece> {
         let size = (values.len() / width, width);
-        contour(&HeatMap::new(values, size, size), level)
+        contour(&Heatmap::new(values, size, size), level)
     }
 
     #[test]

@@ -6,13 +6,13 @@ use super::sheet::{
     CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, SMALL, WHITE, framed, percent,
 };
 use super::text::Style;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 
 /// One image.
 #[derive(Debug)]
 pub struct Row<'a> {
     /// The part of the photo that the network saw, of the cells' size.
-    pub photo: &'a Picture,
+    pub photo: &'a RgbImage,
     /// What it shows.
     pub label: &'a str,
     /// How hard it is, such as "right at 7 of 10 exits".
@@ -36,7 +36,7 @@ const RULE: Rgb = [0xd9, 0xdc, 0xe0];
 /// # Panics
 /// When there is no row, rows differ in their exits, a picture has another size than a cell, or
 /// `options` leave their ranges.
-pub fn figure(rows: &[Row], options: &Options) -> Picture {
+pub fn figure(rows: &[Row], options: &Options) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
     let exits = |row: &Row| row.cells.iter().map(|cell| cell.exit).collect::<Vec<_>>();
@@ -46,13 +46,13 @@ pub fn figure(rows: &[Row], options: &Options) -> Picture {
     let header = Header::new(options, width - 2 * MARGIN);
     let names = MARGIN + header.height();
     let top = |row: usize| names + NAMES + row * (size + CAPTION + ROW_GAP);
-    let mut page = Picture::filled(width, top(rows.len()) - ROW_GAP + MARGIN, WHITE);
+    let mut page = RgbImage::filled(width, top(rows.len()) - ROW_GAP + MARGIN, WHITE);
     header.draw(&mut page, options);
     column_names(&mut page, &columns, names, left);
     for (number, row) in rows.iter().enumerate() {
         assert_eq!(exits(row), columns, "exits of row {number}");
         let y = top(number);
-        let mut place = |column: usize, picture: &Picture, style: Style, first: &str, second: &str| {
+        let mut place = |column: usize, picture: &RgbImage, style: Style, first: &str, second: &str| {
             assert_eq!((picture.width, picture.height), (size, size), "column {column} of row {number}");
             framed(&mut page, (left(column), y), picture);
             let x = left(column) as f32;
@@ -74,7 +74,7 @@ pub fn figure(rows: &[Row], options: &Options) -> Picture {
 const FIRST_LINE: usize = 24;
 const SECOND_LINE: usize = 46;
 
-fn column_names(page: &mut Picture, exits: &[usize], y: usize, left: impl Fn(usize) -> usize) {
+fn column_names(page: &mut RgbImage, exits: &[usize], y: usize, left: impl Fn(usize) -> usize) {
     let names = std::iter::once("photo".to_string()).chain(exits.iter().map(|exit| format!("exit {exit}")));
     for (column, name) in names.enumerate() {
         HEAD.draw(page, left(column) as f32, (y + 12) as f32, &name);
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_row_has_its_photo_then_its_exits_and_under_each_the_verdict() {
-        let photo = Picture::filled(112, 112, [200, 30, 60]);
-        let pictures = [[0, 128, 0], [0, 0, 128]].map(|colour| Picture::filled(112, 112, colour));
+        let photo = RgbImage::filled(112, 112, [200, 30, 60]);
+        let pictures = [[0, 128, 0], [0, 0, 128]].map(|colour| RgbImage::filled(112, 112, colour));
         let cell =
             |exit: usize, label, i: usize| Cell { exit, label, probability: 0.5, picture: &pictures[i] };
         let row = |right: [bool; 2]| Row {

@@ -4,7 +4,7 @@ use super::sheet::{
     CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, WHITE, caption, framed, label_bar,
     label_colours, with_lines,
 };
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 
 /// One row.
@@ -24,7 +24,7 @@ const TITLE: usize = 30;
 ///
 /// # Panics
 /// When `photo` is empty, rows differ in length or `options` leave their ranges.
-pub fn grid(photo: &Picture, seen: &Picture, rows: &[Row], options: &Options) -> Picture {
+pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[Row], options: &Options) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
     let columns = rows.first().map_or(0, |row| row.cells.len());
@@ -42,7 +42,7 @@ pub fn grid(photo: &Picture, seen: &Picture, rows: &[Row], options: &Options) ->
         y += TITLE + size + below(row);
     }
     let height = (y + MARGIN - ROW_GAP).max(top + TITLE + size + CAPTION + MARGIN);
-    let mut page = Picture::filled(2 * MARGIN + width, height, WHITE);
+    let mut page = RgbImage::filled(2 * MARGIN + width, height, WHITE);
     header.draw(&mut page, options);
     let photo = resample(photo, Region::all(photo), size, size, Filter::Bicubic);
     let pixels = format!("seen as {} x {} pixels", seen.width, seen.height);
@@ -73,8 +73,8 @@ mod tests {
     use crate::render::sheet::HEADER;
 
     /// Two rows of two exits, in red and in green.
-    fn drawn(labels: [&str; 2]) -> Picture {
-        let pictures = [[255, 0, 0], [0, 128, 0]].map(|colour| Picture::filled(112, 112, colour));
+    fn drawn(labels: [&str; 2]) -> RgbImage {
+        let pictures = [[255, 0, 0], [0, 128, 0]].map(|colour| RgbImage::filled(112, 112, colour));
         let cell = |exit: usize, row: usize| Cell {
             exit,
             label: labels[row],
@@ -83,7 +83,7 @@ mod tests {
         };
         let row = |row: usize| Row { title: format!("scale{row}"), cells: vec![cell(1, row), cell(2, row)] };
         let options = Options { cell: 112, ..Options::default() };
-        let photo = Picture::filled(8, 8, [9, 9, 9]);
+        let photo = RgbImage::filled(8, 8, [9, 9, 9]);
         grid(&photo, &photo, &[row(0), row(1)], &options)
     }
 

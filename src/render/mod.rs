@@ -17,4 +17,4 @@ pub mod styles;
 mod text;
 
 pub use color::Colormap;
-pub use overlay_style::Look;
+pub use overlay_style::OverlayStyle;

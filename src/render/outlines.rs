@@ -2,9 +2,9 @@
 
 use super::canvas::Rgb;
 use super::contour::contour;
-use crate::imaging::bounding_box::HeatBox;
-use crate::imaging::heatmap::HeatMap;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::bounding_box::BoundingBox;
+use crate::imaging::heatmap::Heatmap;
+use crate::imaging::rgb_image::RgbImage;
 
 const LIGHT: Rgb = [0xff; 3];
 const DARK: Rgb = [0x10, 0x12, 0x16];
@@ -15,7 +15,7 @@ const EDGE: f32 = 0.7;
 ///
 /// # Panics
 /// When the picture and the heat map differ in size.
-pub fn draw_contours(on: &mut Picture, heat: &HeatMap, levels: &[f32]) {
+pub fn draw_contours(on: &mut RgbImage, heat: &Heatmap, levels: &[f32]) {
     assert_eq!((on.width, on.height), (heat.width, heat.height), "picture and heat map");
     let scale = line_scale(on);
     let mut lines = Lines::new(on);
@@ -28,7 +28,7 @@ pub fn draw_contours(on: &mut Picture, heat: &HeatMap, levels: &[f32]) {
 }
 
 /// Draws the outline of `found`, a box in a heat map of `rows` and `columns` over the picture.
-pub fn draw_box(on: &mut Picture, found: HeatBox, (rows, columns): (usize, usize)) {
+pub fn draw_box(on: &mut RgbImage, found: BoundingBox, (rows, columns): (usize, usize)) {
     let scale = line_scale(on);
     let radius = 0.9 * scale;
     let mut lines = Lines::new(on);
@@ -47,7 +47,7 @@ pub fn draw_box(on: &mut Picture, found: HeatBox, (rows, columns): (usize, usize
 }
 
 /// Pixels that stand for one: lines grow with the picture, but slower.
-fn line_scale(on: &Picture) -> f32 {
+fn line_scale(on: &RgbImage) -> f32 {
     (on.width.min(on.height) as f32 / 176.0).sqrt().clamp(0.9, 4.0)
 }
 
@@ -62,7 +62,7 @@ struct Lines {
 const REACH: f32 = 6.0;
 
 impl Lines {
-    fn new(on: &Picture) -> Self {
+    fn new(on: &RgbImage) -> Self {
         Lines { width: on.width, height: on.height, distance: vec![f32::INFINITY; on.width * on.height] }
     }
 
@@ -87,7 +87,7 @@ impl Lines {
     }
 
     /// Dark edges of `edge` pixels first, the white lines over them.
-    fn draw(&self, on: &mut Picture, edge: f32) {
+    fn draw(&self, on: &mut RgbImage, edge: f32) {
         for (i, &distance) in self.distance.iter().enumerate() {
             if distance >= REACH {
                 continue;

@@ -1,8 +1,8 @@
 //! A heat map over a photo.
 
 use super::color::{Colormap, index};
-use crate::imaging::heatmap::HeatMap;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::heatmap::Heatmap;
+use crate::imaging::rgb_image::RgbImage;
 
 /// How much of an overlay is heat map unless told.
 pub const HEAT_ALPHA: f32 = 0.5;
@@ -11,7 +11,7 @@ pub const HEAT_ALPHA: f32 = 0.5;
 ///
 /// # Panics
 /// When the two differ in size, or `heat_alpha` leaves [0, 1].
-pub fn overlay(photo: &Picture, heat: &HeatMap, colormap: Colormap, heat_alpha: f32) -> Picture {
+pub fn overlay(photo: &RgbImage, heat: &Heatmap, colormap: Colormap, heat_alpha: f32) -> RgbImage {
     assert_eq!((photo.width, photo.height), (heat.width, heat.height), "photo and heat map");
     assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
     // Both products have 256 values a channel; a picture has many more pixels.
@@ -24,7 +24,7 @@ pub fn overlay(photo: &Picture, heat: &HeatMap, colormap: Colormap, heat_alpha: 
             out[c] = (below[usize::from(pixel[c])] + colour[c]) as u8;
         }
     }
-    Picture::new(photo.width, photo.height, rgb)
+    RgbImage::new(photo.width, photo.height, rgb)
 }
 
 /// Numbers in [-1, 1] over `photo`, in a diverging colour map: the photo alone where they are 0, and
@@ -32,7 +32,7 @@ pub fn overlay(photo: &Picture, heat: &HeatMap, colormap: Colormap, heat_alpha: 
 ///
 /// # Panics
 /// As [`overlay`].
-pub fn diverging(photo: &Picture, signed: &HeatMap, heat_alpha: f32) -> Picture {
+pub fn diverging(photo: &RgbImage, signed: &Heatmap, heat_alpha: f32) -> RgbImage {
     assert_eq!((photo.width, photo.height), (signed.width, signed.height), "photo and heat map");
     assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
     let most = (1.5 * heat_alpha).min(1.0);
@@ -49,13 +49,13 @@ pub fn diverging(photo: &Picture, signed: &HeatMap, heat_alpha: f32) -> Picture 
 mod tests {
     use super::*;
 
-    fn heat(values: &[f32]) -> HeatMap {
-        HeatMap::new(values, (1, values.len()), (1, values.len()))
+    fn heat(values: &[f32]) -> Heatmap {
+        Heatmap::new(values, (1, values.len()), (1, values.len()))
     }
 
     #[test]
     fn opacity_goes_from_the_photo_to_the_colour() {
-        let photo = Picture::new(2, 1, vec![10, 20, 255, 0, 100, 200]);
+        let photo = RgbImage::new(2, 1, vec![10, 20, 255, 0, 100, 200]);
         let heat = heat(&[0.0, 1.0]);
         let at = |alpha| overlay(&photo, &heat, Colormap::Jet, alpha).rgb;
         assert_eq!(at(0.0), photo.rgb);
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn where_nothing_differs_there_is_only_the_photo() {
-        let photo = Picture::filled(3, 1, [100, 150, 200]);
+        let photo = RgbImage::filled(3, 1, [100, 150, 200]);
         let mut signed = heat(&[0.0, 1.0, 2.0]);
         signed.values = vec![0.0, 1.0, -1.0];
         let picture = diverging(&photo, &signed, 0.5);

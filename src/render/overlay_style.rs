@@ -4,14 +4,14 @@ use super::color::Colormap;
 use super::outlines::{draw_box, draw_contours};
 use super::overlay::{HEAT_ALPHA, overlay};
 use super::styles::Style;
-use crate::imaging::bounding_box::HeatBox;
-use crate::imaging::heatmap::HeatMap;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::bounding_box::BoundingBox;
+use crate::imaging::heatmap::Heatmap;
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::styles::{article, captum, pytorch_grad_cam, torchcam};
 
 /// How maps are shown.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
+pub struct OverlayStyle {
     /// Another tool's picture instead of ours; it has its own colours, opacity and scale.
     pub style: Option<Style>,
     /// Colours of the heat.
@@ -22,9 +22,14 @@ pub struct Look {
     pub contours: Vec<f32>,
 }
 
-impl Default for Look {
+impl Default for OverlayStyle {
     fn default() -> Self {
-        Look { style: None, colormap: Colormap::default(), heat_alpha: HEAT_ALPHA, contours: Vec::new() }
+        OverlayStyle {
+            style: None,
+            colormap: Colormap::default(),
+            heat_alpha: HEAT_ALPHA,
+            contours: Vec::new(),
+        }
     }
 }
 
@@ -32,25 +37,25 @@ impl Default for Look {
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// The part of the photo that the network saw, in the picture's size.
-    pub photo: &'a Picture,
+    pub photo: &'a RgbImage,
     /// The network's input.
-    pub seen: &'a Picture,
+    pub seen: &'a RgbImage,
     /// The heat map, in the picture's size.
-    pub heat: &'a HeatMap,
+    pub heat: &'a Heatmap,
     /// The map after its ReLU, at its own size.
     pub map: &'a [f32],
     /// Rows and columns of the map.
     pub size: (usize, usize),
     /// A box to draw, in a heat map of so many rows and columns.
-    pub found: Option<(HeatBox, (usize, usize))>,
+    pub found: Option<(BoundingBox, (usize, usize))>,
 }
 
-impl Look {
+impl OverlayStyle {
     /// The picture of `subject`.
     ///
     /// # Panics
     /// When the subject's sizes disagree, or the opacity leaves [0, 1].
-    pub fn draw(&self, subject: Subject) -> Picture {
+    pub fn draw(&self, subject: Subject) -> RgbImage {
         let Subject { photo, seen, heat, map, size, found } = subject;
         let mut picture = match self.style {
             None => overlay(photo, heat, self.colormap, self.heat_alpha),
@@ -85,11 +90,11 @@ mod tests {
     const SIDE: usize = 128;
 
     /// A heat map that is warm in the middle, over an even photo.
-    fn drawn(look: &Look, colour: [u8; 3], boxes: bool) -> Picture {
+    fn drawn(look: &OverlayStyle, colour: [u8; 3], boxes: bool) -> RgbImage {
         let map = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
-        let heat = HeatMap::new(&map, (3, 3), (SIDE, SIDE));
-        let found = HeatBox::find(&heat, Threshold::Share(0.5)).map(|found| (found, (SIDE, SIDE)));
-        let (photo, seen) = (Picture::filled(SIDE, SIDE, colour), Picture::filled(8, 8, colour));
+        let heat = Heatmap::new(&map, (3, 3), (SIDE, SIDE));
+        let found = BoundingBox::find(&heat, Threshold::Share(0.5)).map(|found| (found, (SIDE, SIDE)));
+        let (photo, seen) = (RgbImage::filled(SIDE, SIDE, colour), RgbImage::filled(8, 8, colour));
         look.draw(Subject {
             photo: &photo,
             seen: &seen,
@@ -101,7 +106,7 @@ mod tests {
     }
 
     /// Brightness from 0 to 255 along the middle row.
-    fn middle_row(picture: &Picture) -> Vec<u8> {
+    fn middle_row(picture: &RgbImage) -> Vec<u8> {
         (0..SIDE).map(|x| picture.pixel(x, SIDE / 2)[1]).collect()
     }
 
@@ -110,7 +115,8 @@ mod tests {
         for colour in [[0; 3], [255; 3], [128; 3]] {
             for heat_alpha in [0.0, 0.5, 1.0] {
                 for colormap in Colormap::ALL {
-                    let look = Look { heat_alpha, colormap, contours: vec![0.5], ..Look::default() };
+                    let look =
+                        OverlayStyle { heat_alpha, colormap, contours: vec![0.5], ..OverlayStyle::default() };
                     for boxes in [false, true] {
                         let row = middle_row(&drawn(&look, colour, boxes));
                         // From the border to the middle one line is crossed, light between dark.
@@ -129,8 +135,8 @@ mod tests {
     #[test]
     fn every_style_draws_the_same_lines() {
         for style in [None, Some(Style::Article), Some(Style::TorchCam), Some(Style::Captum)] {
-            let look = Look { style, contours: vec![0.5], ..Look::default() };
-            let plain = drawn(&Look { contours: Vec::new(), ..look.clone() }, [90; 3], false);
+            let look = OverlayStyle { style, contours: vec![0.5], ..OverlayStyle::default() };
+            let plain = drawn(&OverlayStyle { contours: Vec::new(), ..look.clone() }, [90; 3], false);
             let lined = drawn(&look, [90; 3], true);
             let changed = plain.rgb.iter().zip(&lined.rgb).filter(|(a, b)| a != b).count();
             assert!(changed > 3 * SIDE, "{style:?}: {changed} bytes");
@@ -140,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_picture_of_one_pixel_can_be_drawn() {
-        let (photo, map) = (Picture::filled(1, 1, [9; 3]), [0.0, 1.0]);
-        let heat = HeatMap::new(&map, (1, 2), (1, 2));
-        let found = HeatBox::find(&heat, Threshold::Otsu).map(|found| (found, (1, 2)));
-        let wide = Picture::filled(2, 1, [9; 3]);
+        let (photo, map) = (RgbImage::filled(1, 1, [9; 3]), [0.0, 1.0]);
+        let heat = Heatmap::new(&map, (1, 2), (1, 2));
+        let found = BoundingBox::find(&heat, Threshold::Otsu).map(|found| (found, (1, 2)));
+        let wide = RgbImage::filled(2, 1, [9; 3]);
         for style in [None, Some(Style::Article), Some(Style::PytorchGradCam), Some(Style::Captum)] {
-            let look = Look { style, contours: vec![0.5], ..Look::default() };
+            let look = OverlayStyle { style, contours: vec![0.5], ..OverlayStyle::default() };
             let size = (1, 2);
             look.draw(Subject { photo: &wide, seen: &photo, heat: &heat, map: &map, size, found });
         }

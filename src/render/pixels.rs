@@ -1,7 +1,7 @@
 //! Pictures of pixel arrays: (3, H, W) numbers of either sign, one for each number of the input.
 
 use super::color::{Colormap, index};
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 
 /// What a picture of an array shows. Its scale ends at the 99th percentile of the magnitudes, as
 /// in the reference code of SmoothGrad (Smilkov et al. 2017): single peaks would darken the rest.
@@ -19,7 +19,7 @@ pub enum PixelView {
 ///
 /// # Panics
 /// When `values` does not hold 3 x `height` x `width` numbers.
-pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: PixelView) -> Picture {
+pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: PixelView) -> RgbImage {
     let plane = height * width;
     assert!(values.len() == 3 * plane && plane > 0, "{height} x {width} with {} numbers", values.len());
     let sum = |of: fn(f32) -> f32| -> Vec<f32> {
@@ -46,14 +46,14 @@ pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: Pixe
             coloured(above.iter().map(|x| x / scale).collect(), Colormap::Grey)
         }
     };
-    Picture::new(width, height, rgb)
+    RgbImage::new(width, height, rgb)
 }
 
 /// `picture` at `side` x `side`, each pixel as it is: an array has no values between its pixels.
-pub fn enlarged(picture: &Picture, side: usize) -> Picture {
+pub fn enlarged(picture: &RgbImage, side: usize) -> RgbImage {
     let from = |i: usize, length: usize| i * length / side;
     let pixel = |i: usize| picture.pixel(from(i % side, picture.width), from(i / side, picture.height));
-    Picture::new(side, side, (0..side * side).flat_map(pixel).collect())
+    RgbImage::new(side, side, (0..side * side).flat_map(pixel).collect())
 }
 
 /// The 99th percentile of the magnitudes, as `numpy.percentile` has it; the largest where that is
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_enlarged_picture_keeps_its_pixels() {
-        let picture = Picture::new(2, 1, vec![1, 2, 3, 4, 5, 6]);
+        let picture = RgbImage::new(2, 1, vec![1, 2, 3, 4, 5, 6]);
         assert_eq!(enlarged(&picture, 2).rgb, [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
     }
 }

@@ -1,21 +1,21 @@
 //! The picture of a map that means nothing.
 
 use super::text::Style;
-use crate::imaging::heatmap::Status;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::heatmap::MapStatus;
+use crate::imaging::rgb_image::RgbImage;
 
 /// Two lines that say why a heat map shows nothing.
-pub fn reason(status: Status) -> [&'static str; 2] {
+pub fn reason(status: MapStatus) -> [&'static str; 2] {
     match status {
-        Status::Ok => ["", ""],
-        Status::Empty => ["no positive", "evidence"],
-        Status::Constant => ["the same", "everywhere"],
-        Status::Nonfinite => ["not a finite", "number"],
+        MapStatus::Ok => ["", ""],
+        MapStatus::Empty => ["no positive", "evidence"],
+        MapStatus::Constant => ["the same", "everywhere"],
+        MapStatus::Nonfinite => ["not a finite", "number"],
     }
 }
 
 /// The pale photo with two lines that say why there is nothing to see.
-pub fn reason_picture(photo: &Picture, lines: [&str; 2]) -> Picture {
+pub fn reason_picture(photo: &RgbImage, lines: [&str; 2]) -> RgbImage {
     let size = photo.width;
     let mut pale = photo.clone();
     for pixel in pale.rgb.chunks_exact_mut(3) {

@@ -3,7 +3,7 @@
 use super::canvas::{Area, Rgb};
 use super::color::Colormap;
 use super::text::Style;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 
 /// What one exit says.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,7 @@ pub struct Cell<'a> {
     /// How sure it is, in [0, 1].
     pub probability: f32,
     /// A square picture of the cell's size.
-    pub picture: &'a Picture,
+    pub picture: &'a RgbImage,
 }
 
 /// What the colours mean.
@@ -139,7 +139,7 @@ impl Header {
         HEADER + (self.lines.len().max(1) - 1) * LINE
     }
 
-    pub fn draw(&self, page: &mut Picture, options: &Options) {
+    pub fn draw(&self, page: &mut RgbImage, options: &Options) {
         let left = MARGIN as f32;
         TITLE.draw(page, left, (MARGIN + 18) as f32, &self.title);
         for (i, line) in self.lines.iter().enumerate() {
@@ -151,7 +151,7 @@ impl Header {
     }
 }
 
-fn legend(page: &mut Picture, Legend { bar, note }: &Legend) {
+fn legend(page: &mut RgbImage, Legend { bar, note }: &Legend) {
     let right = page.width - MARGIN;
     SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, note);
     let Some((colours, [low, high])) = bar else { return };
@@ -166,13 +166,13 @@ fn legend(page: &mut Picture, Legend { bar, note }: &Legend) {
 }
 
 /// A square picture in its frame.
-pub(super) fn framed(page: &mut Picture, (x, y): (usize, usize), picture: &Picture) {
+pub(super) fn framed(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage) {
     page.fill(Area { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
     page.place(x, y, picture);
 }
 
 /// A square picture that is no exit's, with two lines below it.
-pub(super) fn with_lines(page: &mut Picture, (x, y): (usize, usize), picture: &Picture, lines: [&str; 2]) {
+pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage, lines: [&str; 2]) {
     framed(page, (x, y), picture);
     for (line, at) in lines.into_iter().zip([FIRST_LINE, SECOND_LINE]) {
         let line = SMALL.fit(line, picture.width as f32);
@@ -193,17 +193,17 @@ pub(super) fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
 }
 
 /// The bar in a label's colour below a picture's lower edge.
-pub(super) fn label_bar(page: &mut Picture, (x, below): (usize, usize), width: usize, colour: Rgb) {
+pub(super) fn label_bar(page: &mut RgbImage, (x, below): (usize, usize), width: usize, colour: Rgb) {
     page.fill(Area { x, y: below + BAR_AT, width, height: BAR }, colour);
 }
 
 /// The line between two exits that do not agree.
-pub(super) fn change_mark(page: &mut Picture, x: usize, top: usize, height: usize) {
+pub(super) fn change_mark(page: &mut RgbImage, x: usize, top: usize, height: usize) {
     page.fill(Area { x: x - 1, y: top, width: 2, height }, INK);
 }
 
 /// What an exit says, below its picture's lower edge.
-pub(super) fn caption(page: &mut Picture, cell: &Cell, x: usize, below: usize, size: usize) {
+pub(super) fn caption(page: &mut RgbImage, cell: &Cell, x: usize, below: usize, size: usize) {
     let line = (below + FIRST_LINE) as f32;
     SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
     let sure = Style { colour: INK, ..SMALL };

@@ -5,7 +5,7 @@ use super::sheet::{
     CAPTION, Cell, GAP, HEADER, Header, MARGIN, Options, ROW_GAP, WHITE, caption, change_mark, framed,
     label_bar, label_colours, with_lines,
 };
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 
 /// More exits than this go to a second row: a page or a screen is not wider.
@@ -37,9 +37,9 @@ impl Layout {
         self.at(0, self.columns + 1).0 - GAP - MARGIN
     }
 
-    fn page(&self) -> Picture {
+    fn page(&self) -> RgbImage {
         let below = self.at(self.rows, 0).1 - ROW_GAP;
-        Picture::filled(self.width() + 2 * MARGIN, below + MARGIN, WHITE)
+        RgbImage::filled(self.width() + 2 * MARGIN, below + MARGIN, WHITE)
     }
 }
 
@@ -51,7 +51,7 @@ impl Layout {
 ///
 /// # Panics
 /// When a picture is empty, one of a cell has another size, or `options` leave their ranges.
-pub fn strip(photo: &Picture, seen: &Picture, cells: &[Cell], options: &Options) -> Picture {
+pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Options) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
     let mut layout = Layout::new(cells.len(), size);
@@ -92,7 +92,7 @@ pub fn strip(photo: &Picture, seen: &Picture, cells: &[Cell], options: &Options)
 
 /// The photo in a `strip` of so many `cells`: the reverse of drawing it. `None` where the picture
 /// cannot be such a strip.
-pub fn photo(strip: &Picture, cells: usize) -> Option<Picture> {
+pub fn photo(strip: &RgbImage, cells: usize) -> Option<RgbImage> {
     let layout = Layout::new(cells, 0);
     let columns = layout.columns + 1;
     let row = (strip.width + GAP).checked_sub(2 * MARGIN)?;
@@ -103,5 +103,5 @@ pub fn photo(strip: &Picture, cells: usize) -> Option<Picture> {
         return None;
     }
     let rows = (top..top + size).flat_map(|y| &strip.rgb[3 * (y * strip.width + left)..][..3 * size]);
-    Some(Picture::new(size, size, rows.copied().collect()))
+    Some(RgbImage::new(size, size, rows.copied().collect()))
 }

@@ -7,7 +7,7 @@ use ab_glyph::{Font, FontRef, GlyphId, Point, PxScale, ScaleFont};
 
 use super::canvas::Rgb;
 use crate::error::printable;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 
 static REGULAR: LazyLock<FontRef> = LazyLock::new(|| {
     FontRef::try_from_slice(include_bytes!("font/DejaVuSans.subset.ttf")).expect("the bundled font is sound")
@@ -92,7 +92,7 @@ impl Style {
     }
 
     /// Draws `text` with its start at `x` and its baseline at `y`.
-    pub fn draw(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+    pub fn draw(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         let (font, scale) = (self.font(), self.scale());
         for (glyph, advance) in self.lay_out(text).0 {
             let at = Point { x: x + advance, y };
@@ -110,11 +110,11 @@ impl Style {
     }
 
     /// Draws `text` running upwards from (`x`, `y`), its baseline on the right.
-    pub fn draw_upwards(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+    pub fn draw_upwards(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         // Beside the page first, so that letters are drawn in one way only.
         let (width, height) = (self.width(text).ceil() as usize + 2, (self.size * 2.0).ceil() as usize);
         let baseline = self.size * 1.4;
-        let mut cover = Picture::filled(width, height, [0; 3]);
+        let mut cover = RgbImage::filled(width, height, [0; 3]);
         Style { colour: [255; 3], ..*self }.draw(&mut cover, 1.0, baseline, text);
         for row in 0..height {
             for column in 0..width {
@@ -128,12 +128,12 @@ impl Style {
     }
 
     /// As [`Style::draw`], with the text's end at `x`.
-    pub fn draw_right(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+    pub fn draw_right(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         self.draw(on, x - self.width(text), y, text);
     }
 
     /// As [`Style::draw`], with the text's middle at `x`.
-    pub fn draw_centred(&self, on: &mut Picture, x: f32, y: f32, text: &str) {
+    pub fn draw_centred(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         self.draw(on, x - self.width(text) / 2.0, y, text);
     }
 }
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn letters_are_drawn_where_they_are_told_to() {
-        let mut page = Picture::filled(60, 30, [255; 3]);
+        let mut page = RgbImage::filled(60, 30, [255; 3]);
         STYLE.draw(&mut page, 10.0, 20.0, "H");
         let dark: Vec<_> = (0..60 * 30).filter(|i| page.rgb[i * 3] < 128).map(|i| (i % 60, i / 60)).collect();
         assert!(dark.len() > 20, "{dark:?}");
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn text_that_runs_upwards_is_the_same_text_turned() {
-        let dark = |page: &Picture| page.rgb.chunks(3).filter(|pixel| pixel[0] < 128).count();
-        let [mut across, mut up] = [(); 2].map(|()| Picture::filled(60, 60, [255; 3]));
+        let dark = |page: &RgbImage| page.rgb.chunks(3).filter(|pixel| pixel[0] < 128).count();
+        let [mut across, mut up] = [(); 2].map(|()| RgbImage::filled(60, 60, [255; 3]));
         STYLE.draw(&mut across, 4.0, 30.0, "HLF");
         STYLE.draw_upwards(&mut up, 30.0, 50.0, "HLF");
         assert!(dark(&across) > 40);

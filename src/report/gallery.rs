@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::format::name;
 use super::record::Record;
 use super::{Report, json};
-use crate::imaging::heatmap::Status;
+use crate::imaging::heatmap::MapStatus;
 use crate::render::Colormap;
 use crate::render::sheet::percent;
 
@@ -147,7 +147,7 @@ struct Image {
     sure: Vec<Option<f32>>,
     /// The class that the map is about.
     about: Vec<usize>,
-    status: Vec<Status>,
+    status: Vec<MapStatus>,
     max: Vec<f32>,
     /// Exits x height x width bytes, in base64.
     maps: Option<String>,
@@ -175,8 +175,8 @@ fn image(tile: &Tile, size: (usize, usize)) -> Image {
     let maps = tile.maps.as_ref().filter(|maps| maps.size() == size && maps.max.len() == exits.len());
     let status = |(i, exit): (usize, &super::ExitRecord)| match (exit.status, maps) {
         (Some(status), _) => status,
-        (None, Some(maps)) if maps.max[i] > 0.0 => Status::Ok,
-        (None, _) => Status::Empty,
+        (None, Some(maps)) if maps.max[i] > 0.0 => MapStatus::Ok,
+        (None, _) => MapStatus::Empty,
     };
     Image {
         name: name(&tile.record.image),

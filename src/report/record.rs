@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::evaluation::{ExitOutcome, Outcome};
-use crate::imaging::heatmap::Status;
+use crate::imaging::heatmap::MapStatus;
 
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -49,7 +49,7 @@ pub struct ExitRecord {
     /// The name of that class.
     pub target_label: Option<String>,
     /// Whether its map means anything.
-    pub status: Option<Status>,
+    pub status: Option<MapStatus>,
 }
 
 /// An image's files, as paths below the run.
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn lines_with_and_without_maps_labels_and_errors_are_read() {
         let record: Record = serde_json::from_str(LINE).unwrap();
-        assert_eq!((record.label, record.exits[0].status), (Some(3), Some(Status::Ok)));
+        assert_eq!((record.label, record.exits[0].status), (Some(3), Some(MapStatus::Ok)));
         assert_eq!((record.exits[1].probability, record.exits[1].status), (None, None));
         let failed: Record = serde_json::from_str(r#"{"image":"b","error":"no"}"#).unwrap();
         assert!(failed.error.is_some() && failed.exits.is_empty());

@@ -190,7 +190,7 @@ fn boxes_and_masks_say_where_the_objects_are() {
         let run = place.msdcam(&format!("faithfulness photos/{name} {options} --masks masks"));
         (run.code, run)
     };
-    let mut picture = msdcam::imaging::rgb_image::Picture::filled(32, 32, [0; 3]);
+    let mut picture = msdcam::imaging::rgb_image::RgbImage::filled(32, 32, [0; 3]);
     for pixel in picture.rgb.chunks_exact_mut(3).enumerate().filter(|(i, _)| i % 32 < 16).map(|(_, p)| p) {
         pixel.fill(255);
     }
@@ -204,7 +204,7 @@ fn boxes_and_masks_say_where_the_objects_are() {
     );
     assert_eq!(of_mask["object_share"], 0.5);
 
-    let small = msdcam::imaging::rgb_image::Picture::filled(31, 32, [9; 3]);
+    let small = msdcam::imaging::rgb_image::RgbImage::filled(31, 32, [9; 3]);
     place.write("masks/photos/noise.png", &msdcam::imaging::encode_png(&small));
     let (code, run) = masked("noise.png");
     assert!(code == 4 && run.stderr.contains("31 x 32 pixels, the image has 32 x 32"), "{run:?}");

@@ -1,12 +1,12 @@
 //! How `msdcam explain` draws: styles, scales, contour lines, boxes.
 
 use msdcam::imaging::decode;
-use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::rgb_image::RgbImage;
 use serde_json::{Value, json};
 
 use crate::program::{Place, repository};
 
-fn decoded(place: &Place, name: &str) -> Picture {
+fn decoded(place: &Place, name: &str) -> RgbImage {
     decode(&place.read(name), std::path::Path::new(name)).unwrap()
 }
 
@@ -171,7 +171,7 @@ fn contour_lines_are_drawn_where_they_are_asked_for() {
         explain(&place, &format!("cat.png -o out --exits 5 --size 128 --heat-alpha 0 {words}"));
         decoded(&place, "out/cat_exit05_cam.png")
     };
-    let differing = |a: &Picture, b: &Picture| a.rgb.iter().zip(&b.rgb).filter(|(a, b)| a != b).count();
+    let differing = |a: &RgbImage, b: &RgbImage| a.rgb.iter().zip(&b.rgb).filter(|(a, b)| a != b).count();
     let (plain, one, three) = (overlay(""), overlay("--contours=0.5"), overlay("--contours"));
     assert_eq!(manifest(&place, "out")["contours"], json!([0.25, 0.5, 0.75]));
     assert!(differing(&plain, &one) > 500);
@@ -218,7 +218,7 @@ fn photos_of_one_pixel_and_of_one_row_have_boxes_inside_and_every_style_draws_th
     let place = Place::new();
     for (name, width, height) in [("one.png", 1, 1), ("wide.png", 700, 1), ("tall.png", 2, 900)] {
         let rgb = (0..width * height * 3).map(|i| (i * 37 % 251) as u8).collect();
-        place.write(name, &msdcam::imaging::encode_png(&Picture::new(width, height, rgb)));
+        place.write(name, &msdcam::imaging::encode_png(&RgbImage::new(width, height, rgb)));
         explain(&place, &format!("{name} -o out --boxes 15% --contours --exits 1,10 --size 64"));
         for exit in exits(&place, "out") {
             let found = &exit["box"];

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use msdcam::imaging::rgb_image::Picture;
+use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors};
 
@@ -70,10 +70,10 @@ impl Golden {
     }
 
     /// Tensor `name`, (H, W, 3) bytes, as a picture.
-    pub fn picture(&self, name: &str) -> Picture {
+    pub fn picture(&self, name: &str) -> RgbImage {
         let (dims, dtype, data) = self.raw(name);
         assert_eq!((dtype, dims.len(), dims[2]), (Dtype::U8, 3, 3), "{}: {name}", self.name);
-        Picture::new(dims[1], dims[0], data.to_vec())
+        RgbImage::new(dims[1], dims[0], data.to_vec())
     }
 
     fn raw(&self, name: &str) -> (Vec<usize>, Dtype, &[u8]) {

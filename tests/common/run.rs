@@ -54,10 +54,10 @@ pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> 
     let n = inputs[0].n;
     let plan = Arc::new(plan);
     let spaces = input_spaces(&plan, inputs);
-    let mut runner = device.load(Arc::clone(&plan), n).unwrap();
+    let mut session = device.session(Arc::clone(&plan), n).unwrap();
     let mut given_back = [vec![f32::NAN; n * plan.output_len], vec![f32::NAN; n * plan.output_len]];
     for out in &mut given_back {
-        runner.run(&spaces, out).unwrap();
+        session.run(&spaces, out).unwrap();
     }
     let read = |run: usize, slot: &Slot| output(&plan, slot, &given_back[run]);
     let tensors: Vec<Tensor> = plan.outputs.iter().map(|slot| read(0, slot)).collect();

@@ -6,7 +6,8 @@ use crate::{PARITY, device, examine, map_methods, maps_study, network};
 use msdcam::Tensor;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{
-    Examiner, Explainer, Integration, MapMethod, Method, Noise, Question, Score, Smoothing, Study, Target,
+    Classifier, ExplainRequest, Explainer, Integration, MapMethod, Method, Noise, Question, Score, Smoothing,
+    Target,
 };
 
 #[test]
@@ -14,10 +15,10 @@ fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
     let (network, images) = network("subnets-lin_grow");
     let one = Tensor::new(1, images.shape, images.image(0).to_vec());
     let width = images.shape.w;
-    let study = Study { exits: vec![2], ..maps_study(&network, map_methods()) };
-    let smoothed = Study { smoothing: Smoothing::Flips, ..study.clone() };
+    let study = ExplainRequest { exits: vec![2], ..maps_study(&network, map_methods()) };
+    let smoothed = ExplainRequest { smoothing: Smoothing::Flips, ..study.clone() };
     let found = examine(&network, &smoothed, &device(), &one).remove(0).remove(0);
-    let given = Study { target: Target::Class(found.target), ..study };
+    let given = ExplainRequest { target: Target::Class(found.target), ..study };
     let mut means = vec![vec![0.0; images.shape.plane()]; found.maps.len()];
     for mirrored in [false, true] {
         for factor in [0.9_f32, 1.0, 1.1] {
@@ -46,7 +47,7 @@ fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
 fn grad_cam_of_a_study_is_the_explainer_s() {
     let (network, images) = network("subnets-lin_grow");
     let question = Question::explain_all(&network);
-    let mut explainer = Explainer::new(&network, &question, &device(), 2).unwrap();
+    let mut explainer = Classifier::new(&network, &question, &device(), 2).unwrap();
     let answers = explainer.explain(&images.data, None).unwrap();
     let study = maps_study(&network, vec![MapMethod::GradCam]);
     for (answers, findings) in answers.iter().zip(examine(&network, &study, &device(), &images)) {
@@ -69,15 +70,15 @@ fn grad_cam_of_a_study_is_the_explainer_s() {
 fn a_study_says_the_same_whatever_the_batch_and_the_memory() {
     let (network, images) = network("blocks-transition-last");
     let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
-    let study = Study {
+    let study = ExplainRequest {
         noise: Noise { samples: 5, ..Noise::default() },
         integration: Integration { steps: 5, ..Integration::default() },
         smoothing: Smoothing::Flips,
-        ..Study::of(&network, &all)
+        ..ExplainRequest::of(&network, &all)
     };
     let both = examine(&network, &study, &device(), &images);
-    let small = Study { max_memory: 4 << 20, ..study };
-    let mut examiner = Examiner::new(&network, &small, &device(), 1).unwrap();
+    let small = ExplainRequest { max_memory: 4 << 20, ..study };
+    let mut examiner = Explainer::new(&network, &small, &device(), 1).unwrap();
     assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
     // The second time there is something in every buffer.
     assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
@@ -88,12 +89,12 @@ fn every_method_finds_on_a_gpu_what_it_finds_on_the_cpu() {
     on_gpu("agreement::every_method_finds_on_a_gpu_what_it_finds_on_the_cpu", || {
         let (network, images) = network("blocks-transition-last");
         let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
-        let study = Study {
+        let study = ExplainRequest {
             target: Target::Top(2),
             score: Score::Margin,
             noise: Noise { samples: 2, ..Noise::default() },
             integration: Integration { steps: 2, ..Integration::default() },
-            ..Study::of(&network, &all)
+            ..ExplainRequest::of(&network, &all)
         };
         let cpu = Device::open(DeviceChoice::Cpu, 0).unwrap();
         let want = examine(&network, &study, &cpu, &images);

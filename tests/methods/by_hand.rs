@@ -5,7 +5,7 @@ use crate::common::nets::golden_network;
 use crate::{device, examine, maps_study};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
-use msdcam::explain::{MapMethod, Study, Target};
+use msdcam::explain::{ExplainRequest, MapMethod, Target};
 use msdcam::model::msdnet::{Exit, Network};
 use msdcam::{Shape, Tensor};
 
@@ -34,7 +34,7 @@ fn plain_cam_is_the_class_s_weights_where_a_head_allows_it() {
     // Channel 1 is red; channel 2 is green minus blue.
     let image = [1.0, 2.0, 3.0, 4.0, 1.0, 1.0, 1.0, 1.0, 0.0, 2.0, 0.5, 1.0];
     let images = Tensor::new(1, Shape::new(3, 2, 2), image.to_vec());
-    let study = Study {
+    let study = ExplainRequest {
         target: Target::Class(1),
         ..maps_study(&network, vec![MapMethod::Cam, MapMethod::GradCam, MapMethod::HiResCam])
     };
@@ -54,7 +54,7 @@ fn score_and_ablation_cam_weigh_channels_as_worked_by_hand() {
     let network = pooling_network();
     let image = [1.0, 2.0, 3.0, 4.0, 1.0, 1.0, 1.0, 1.0, 0.0, 2.0, 0.5, 1.0];
     let images = Tensor::new(1, Shape::new(3, 2, 2), image.to_vec());
-    let study = Study {
+    let study = ExplainRequest {
         target: Target::Class(1),
         ..maps_study(&network, vec![MapMethod::AblationCam, MapMethod::ScoreCam])
     };

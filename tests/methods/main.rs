@@ -16,7 +16,7 @@ use common::nets::golden_network;
 use common::run;
 use msdcam::Tensor;
 use msdcam::engine::device::Device;
-use msdcam::explain::{Examiner, Finding, MapMethod, PixelMethod, Study};
+use msdcam::explain::{ExplainRequest, Explainer, Explanation, MapMethod, PixelMethod};
 use msdcam::model::msdnet::{Network, load};
 use msdcam::model::pretrained::built_in_weights;
 
@@ -67,20 +67,25 @@ pub fn map_methods() -> Vec<MapMethod> {
     MapMethod::ALL.into_iter().filter(|&m| m != MapMethod::Cam).collect()
 }
 
-pub fn maps_study(network: &Network, methods: Vec<MapMethod>) -> Study {
-    Study { maps: methods, ..Study::of(network, &[]) }
+pub fn maps_study(network: &Network, methods: Vec<MapMethod>) -> ExplainRequest {
+    ExplainRequest { maps: methods, ..ExplainRequest::of(network, &[]) }
 }
 
-pub fn pixels_study(network: &Network, methods: &[PixelMethod]) -> Study {
-    Study { pixels: methods.to_vec(), ..Study::of(network, &[]) }
+pub fn pixels_study(network: &Network, methods: &[PixelMethod]) -> ExplainRequest {
+    ExplainRequest { pixels: methods.to_vec(), ..ExplainRequest::of(network, &[]) }
 }
 
-pub fn examine(network: &Network, study: &Study, device: &Device, images: &Tensor) -> Vec<Vec<Finding>> {
-    let mut examiner = Examiner::new(network, study, device, images.n).unwrap();
+pub fn examine(
+    network: &Network,
+    study: &ExplainRequest,
+    device: &Device,
+    images: &Tensor,
+) -> Vec<Vec<Explanation>> {
+    let mut examiner = Explainer::new(network, study, device, images.n).unwrap();
     examiner.examine(&images.data, &[]).unwrap()
 }
 
 /// The numbers that `pick` takes of each image's only finding.
-pub fn joined(findings: &[Vec<Finding>], pick: impl Fn(&Finding) -> &[f32]) -> Vec<f32> {
+pub fn joined(findings: &[Vec<Explanation>], pick: impl Fn(&Explanation) -> &[f32]) -> Vec<f32> {
     findings.iter().flat_map(|image| pick(&image[0]).to_vec()).collect()
 }

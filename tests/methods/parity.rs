@@ -9,9 +9,9 @@ use crate::{
 };
 use msdcam::Tensor;
 use msdcam::explain::{
-    Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Study, Taps, reaching_taps,
+    ExplainRequest, Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Taps, reaching_taps,
 };
-use msdcam::imaging::heatmap::Status;
+use msdcam::imaging::heatmap::MapStatus;
 
 #[test]
 fn every_map_is_pytorch_grad_cam_s_at_every_exit_and_tap() {
@@ -24,7 +24,7 @@ fn every_map_is_pytorch_grad_cam_s_at_every_exit_and_tap() {
             let taps: Vec<String> = stored.collect();
             assert!(!taps.is_empty(), "{name}: no answer of exit {exit}");
             for device in devices_for(name) {
-                let study = Study {
+                let study = ExplainRequest {
                     exits: vec![exit],
                     taps: Taps::Named(taps.clone()),
                     ..maps_study(&network, map_methods())
@@ -57,8 +57,11 @@ fn margin_and_probability_are_differentiated_as_in_pytorch_grad_cam() {
         let (network, images) = network(name);
         for exit in exits_of(name, &network) {
             for score in [Score::Margin, Score::Probability] {
-                let study =
-                    Study { exits: vec![exit], score, ..maps_study(&network, vec![MapMethod::GradCam]) };
+                let study = ExplainRequest {
+                    exits: vec![exit],
+                    score,
+                    ..maps_study(&network, vec![MapMethod::GradCam])
+                };
                 let findings = examine(&network, &study, &device(), &images);
                 let key = format!("{name}/{exit}/exit{exit}/grad-cam.{}", score.name());
                 let got = joined(&findings, |f| &f.maps[0].signed);
@@ -80,13 +83,17 @@ fn pixel_arrays_are_captum_s() {
     for name in NETS {
         let (network, images) = network(name);
         let exit = network.exits.len();
-        let study =
-            Study { exits: vec![exit], noise, integration, ..pixels_study(&network, &PixelMethod::ALL) };
+        let study = ExplainRequest {
+            exits: vec![exit],
+            noise,
+            integration,
+            ..pixels_study(&network, &PixelMethod::ALL)
+        };
         for device in devices_for(name) {
             let first = Tensor::new(1, images.shape, images.image(0).to_vec());
             for pixels in &examine(&network, &study, &device, &first)[0][0].pixels {
                 let key = format!("{name}/{exit}/pixels/{}", pixels.method.name());
-                assert_eq!(pixels.status, Status::Ok);
+                assert_eq!(pixels.status, MapStatus::Ok);
                 // A noisy copy may stand within rounding of a ReLU's kink.
                 let tolerance =
                     if pixels.method == PixelMethod::SmoothGrad { Tolerance(1e-3) } else { PARITY };
@@ -102,7 +109,7 @@ fn smoothing_by_flips_is_pytorch_grad_cam_s_aug_smooth() {
     for name in NETS {
         let (network, images) = network(name);
         for exit in exits_of(name, &network) {
-            let study = Study {
+            let study = ExplainRequest {
                 exits: vec![exit],
                 smoothing: Smoothing::Flips,
                 ..maps_study(&network, vec![MapMethod::GradCam])
@@ -124,7 +131,7 @@ fn taps_fused_by_mean_and_by_refine_cam_are_pytorch_grad_cam_s() {
         let exit = network.exits.len();
         for fusion in [Fusion::Mean, Fusion::Refine] {
             let method = MapMethod::GradCam;
-            let study = Study {
+            let study = ExplainRequest {
                 exits: vec![exit],
                 taps: Taps::AllScales,
                 fusion: Some(fusion),

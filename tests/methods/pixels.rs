@@ -5,7 +5,7 @@ use crate::{device, examine, network, pixels_study};
 use msdcam::Tensor;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule};
-use msdcam::explain::{Integration, Noise, PixelMethod, Score, Study, Target};
+use msdcam::explain::{ExplainRequest, Integration, Noise, PixelMethod, Score, Target};
 
 #[test]
 fn every_relu_before_the_score_takes_part_in_guided_backpropagation() {
@@ -51,7 +51,7 @@ fn guided_backpropagation_differs_from_the_plain_gradient() {
 fn integrated_gradients_add_up_to_what_the_score_gains() {
     let (network, images) = network("blocks-transition-last");
     let baseline = [0.2, 0.1, 0.3];
-    let study = Study {
+    let study = ExplainRequest {
         integration: Integration { steps: 400, baseline },
         ..pixels_study(&network, &[PixelMethod::IntegratedGradients])
     };
@@ -73,7 +73,7 @@ fn a_gradient_at_the_input_predicts_how_the_score_changes() {
     let (network, images) = network("subnets-lin_grow");
     let one = Tensor::new(1, images.shape, images.image(0).to_vec());
     for score in [Score::Logit, Score::Probability, Score::Margin, Score::Over(1)] {
-        let study = Study { score, ..pixels_study(&network, &[PixelMethod::InputGradient]) };
+        let study = ExplainRequest { score, ..pixels_study(&network, &[PixelMethod::InputGradient]) };
         let here = examine(&network, &study, &device(), &one);
         for finding in &here[0] {
             let gradient = &finding.pixels[0].values;
@@ -85,7 +85,7 @@ fn a_gradient_at_the_input_predicts_how_the_score_changes() {
             let step = 1e-3;
             let mut moved = one.clone();
             moved.data.iter_mut().zip(gradient).for_each(|(x, g)| *x += step * g / length);
-            let study = Study { target: Target::Class(finding.target), ..study.clone() };
+            let study = ExplainRequest { target: Target::Class(finding.target), ..study.clone() };
             let there = &examine(&network, &study, &device(), &moved)[0][finding.exit - 1];
             let got = (there.score - finding.score) / step;
             assert!(
@@ -102,7 +102,7 @@ fn another_seed_gives_another_smooth_gradient() {
     let (network, images) = network("subnets-lin_grow");
     let with = |seed| {
         let noise = Noise { samples: 3, share: 0.1, seed };
-        let study = Study { noise, ..pixels_study(&network, &[PixelMethod::SmoothGrad]) };
+        let study = ExplainRequest { noise, ..pixels_study(&network, &[PixelMethod::SmoothGrad]) };
         examine(&network, &study, &device(), &images)[0][0].pixels[0].values.clone()
     };
     assert_eq!(with(1), with(1));
@@ -114,7 +114,7 @@ fn without_noise_the_smooth_gradient_is_the_gradient() {
     let (network, images) = network("subnets-lin_grow");
     let methods = [PixelMethod::InputGradient, PixelMethod::SmoothGrad];
     let noise = Noise { samples: 3, share: 0.0, seed: 0 };
-    let study = Study { noise, ..pixels_study(&network, &methods) };
+    let study = ExplainRequest { noise, ..pixels_study(&network, &methods) };
     for finding in examine(&network, &study, &device(), &images).iter().flatten() {
         let [plain, smooth] = &finding.pixels[..] else { panic!("two arrays") };
         assert_close("no noise", &smooth.values, &plain.values, Tolerance(1e-6));

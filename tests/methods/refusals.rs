@@ -3,22 +3,24 @@
 use crate::common::nets::golden_network;
 use crate::{device, examine, map_methods, maps_study, network, pixels_study};
 use msdcam::engine::graph::ops::Linear;
-use msdcam::explain::{Examiner, Fusion, MapMethod, Method, Noise, PixelMethod, Score, Study, Taps, Target};
-use msdcam::imaging::heatmap::Status;
+use msdcam::explain::{
+    ExplainRequest, Explainer, Fusion, MapMethod, Method, Noise, PixelMethod, Score, Taps, Target,
+};
+use msdcam::imaging::heatmap::MapStatus;
 use msdcam::model::msdnet::Network;
 
 #[test]
 fn maps_of_an_exit_with_only_evidence_against_its_class_are_empty_never_nan() {
     let (golden, network) = golden_network("blocks-empty");
     let images = golden.tensor("input");
-    let study = Study { exits: vec![2], ..maps_study(&network, map_methods()) };
+    let study = ExplainRequest { exits: vec![2], ..maps_study(&network, map_methods()) };
     for finding in examine(&network, &study, &device(), &images).iter().flatten() {
         for map in &finding.maps {
             let numbers = [&map.signed, &map.map, &map.heat.values, &map.weights];
             assert!(numbers.iter().all(|n| n.iter().all(|x| x.is_finite())), "{}", map.method.name());
             let asks_gradient = map.method.needs_gradient() && map.method != MapMethod::EigenGradCam;
             if asks_gradient {
-                assert_eq!(map.heat.status, Status::Empty, "{}", map.method.name());
+                assert_eq!(map.heat.status, MapStatus::Empty, "{}", map.method.name());
                 assert!(map.heat.values.iter().all(|&x| x == 0.0));
             }
         }
@@ -42,27 +44,28 @@ fn weights_that_overflow_give_a_status_and_zeros() {
     network.exits[0].logits = huge;
     let images = golden.tensor("input");
     let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
-    let study = Study { exits: vec![1], fusion: Some(Fusion::Mean), ..Study::of(&network, &all) };
+    let study =
+        ExplainRequest { exits: vec![1], fusion: Some(Fusion::Mean), ..ExplainRequest::of(&network, &all) };
     for finding in examine(&network, &study, &device(), &images).iter().flatten() {
         let mut bad = 0;
         for map in &finding.maps {
             let numbers = [&map.signed, &map.map, &map.heat.values, &map.weights];
             assert!(numbers.iter().all(|n| n.iter().all(|x| x.is_finite())), "{}", map.method.name());
             assert!(map.heat.min.is_finite() && map.heat.max.is_finite());
-            bad += usize::from(map.heat.status == Status::Nonfinite);
+            bad += usize::from(map.heat.status == MapStatus::Nonfinite);
         }
         assert!(bad > 5, "{bad} maps are not finite");
         for pixels in &finding.pixels {
             assert!(pixels.values.iter().all(|x| x.is_finite()));
-            assert_eq!(pixels.status, Status::Nonfinite, "{}", pixels.method.name());
+            assert_eq!(pixels.status, MapStatus::Nonfinite, "{}", pixels.method.name());
         }
         assert!(finding.fused.iter().all(|f| f.heat.values.iter().all(|x| x.is_finite())));
     }
 }
 
 /// The one-line refusal of a study.
-fn refusal(network: &Network, study: &Study) -> String {
-    let error = Examiner::new(network, study, &device(), 1).err().expect("refused").to_string();
+fn refusal(network: &Network, study: &ExplainRequest) -> String {
+    let error = Explainer::new(network, study, &device(), 1).err().expect("refused").to_string();
     assert_eq!(error.lines().count(), 1, "{error}");
     error
 }
@@ -76,32 +79,34 @@ fn what_cannot_be_studied_is_refused_with_what_can() {
     let cam = refusal(&network, &one(MapMethod::Cam));
     assert!(cam.starts_with("cam: exit 1 ") && cam.contains("2 convolutions"), "{cam}");
 
-    let late = Study { exits: vec![1], taps: named(&["exit2"]), ..one(MapMethod::GradCam) };
+    let late = ExplainRequest { exits: vec![1], taps: named(&["exit2"]), ..one(MapMethod::GradCam) };
     let late_error = refusal(&network, &late);
     assert!(late_error.contains("'exit2' does not reach the score of exit 1"), "{late_error}");
     assert!(late_error.contains("these do: exit1, layer0.scale1"), "{late_error}");
     // Its activations are there all the same.
-    Examiner::new(&network, &Study { maps: vec![MapMethod::EigenCam], ..late }, &device(), 1).unwrap();
+    Explainer::new(&network, &ExplainRequest { maps: vec![MapMethod::EigenCam], ..late }, &device(), 1)
+        .unwrap();
 
-    let unknown = refusal(&network, &Study { taps: named(&["layer99.scale1"]), ..one(MapMethod::GradCam) });
+    let unknown =
+        refusal(&network, &ExplainRequest { taps: named(&["layer99.scale1"]), ..one(MapMethod::GradCam) });
     assert!(unknown.starts_with("tap 'layer99.scale1': the network has exit1, exit2"), "{unknown}");
 
     for (what, study) in [
-        ("class 10", Study { target: Target::Class(10), ..one(MapMethod::GradCam) }),
-        ("class 10", Study { score: Score::Over(10), ..one(MapMethod::GradCam) }),
-        ("top 11", Study { target: Target::Top(11), ..one(MapMethod::GradCam) }),
-        ("top 0", Study { target: Target::Top(0), ..one(MapMethod::GradCam) }),
-        ("exit 4", Study { exits: vec![4], ..one(MapMethod::GradCam) }),
-        ("no exit", Study { exits: vec![], ..one(MapMethod::GradCam) }),
-        ("no method", Study::of(&network, &[])),
+        ("class 10", ExplainRequest { target: Target::Class(10), ..one(MapMethod::GradCam) }),
+        ("class 10", ExplainRequest { score: Score::Over(10), ..one(MapMethod::GradCam) }),
+        ("top 11", ExplainRequest { target: Target::Top(11), ..one(MapMethod::GradCam) }),
+        ("top 0", ExplainRequest { target: Target::Top(0), ..one(MapMethod::GradCam) }),
+        ("exit 4", ExplainRequest { exits: vec![4], ..one(MapMethod::GradCam) }),
+        ("no exit", ExplainRequest { exits: vec![], ..one(MapMethod::GradCam) }),
+        ("no method", ExplainRequest::of(&network, &[])),
         ("method 'layer-cam' is asked for twice", maps_study(&network, vec![MapMethod::LayerCam; 2])),
-        ("score-cam: one image takes", Study { max_memory: 1000, ..one(MapMethod::ScoreCam) }),
-        ("ablation-cam: one image takes", Study { max_memory: 1000, ..one(MapMethod::AblationCam) }),
+        ("score-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::ScoreCam) }),
+        ("ablation-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::AblationCam) }),
     ] {
         let error = refusal(&network, &study);
         assert!(error.starts_with(what), "{error}");
     }
-    let smooth = |noise| Study { noise, ..pixels_study(&network, &[PixelMethod::SmoothGrad]) };
+    let smooth = |noise| ExplainRequest { noise, ..pixels_study(&network, &[PixelMethod::SmoothGrad]) };
     for noise in [
         Noise { samples: 0, ..Noise::default() },
         Noise { share: f32::NAN, ..Noise::default() },
@@ -114,8 +119,8 @@ fn what_cannot_be_studied_is_refused_with_what_can() {
 #[test]
 fn images_and_labels_that_do_not_fit_are_refused() {
     let (network, images) = network("subnets-lin_grow");
-    let study = Study { target: Target::Label, ..maps_study(&network, vec![MapMethod::LayerCam]) };
-    let mut examiner = Examiner::new(&network, &study, &device(), 2).unwrap();
+    let study = ExplainRequest { target: Target::Label, ..maps_study(&network, vec![MapMethod::LayerCam]) };
+    let mut examiner = Explainer::new(&network, &study, &device(), 2).unwrap();
     let mut refused = |images: &[f32], labels: &[usize]| {
         let error = examiner.examine(images, labels).expect_err("refused").to_string();
         assert_eq!(error.lines().count(), 1, "{error}");

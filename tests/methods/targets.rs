@@ -2,14 +2,14 @@
 
 use crate::common::close::{Tolerance, assert_close, assert_same_bits};
 use crate::{device, examine, maps_study, network};
-use msdcam::explain::{Examiner, MapMethod, Score, Study, Target, difference};
+use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Score, Target, difference};
 
 #[test]
 fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {
     let (network, images) = network("default");
     let explained = |target: Target, labels: &[usize]| {
-        let study = Study { target, ..maps_study(&network, vec![MapMethod::GradCam]) };
-        let mut examiner = Examiner::new(&network, &study, &device(), 1).unwrap();
+        let study = ExplainRequest { target, ..maps_study(&network, vec![MapMethod::GradCam]) };
+        let mut examiner = Explainer::new(&network, &study, &device(), 1).unwrap();
         examiner.examine(&images.data, labels).unwrap().remove(0)
     };
     let predicted = explained(Target::Predicted, &[]);
@@ -42,7 +42,7 @@ fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {
 #[test]
 fn a_margin_s_map_is_the_class_s_minus_the_runner_up_s() {
     let (network, images) = network("subnets-lin_grow");
-    let study = |target, score| Study {
+    let study = |target, score| ExplainRequest {
         target,
         score,
         ..maps_study(&network, vec![MapMethod::GradCam, MapMethod::HiResCam])
@@ -65,7 +65,7 @@ fn a_margin_s_map_is_the_class_s_minus_the_runner_up_s() {
 #[test]
 fn a_class_over_another_is_the_difference_of_their_maps() {
     let (network, images) = network("subnets-lin_grow");
-    let study = |class, score| Study {
+    let study = |class, score| ExplainRequest {
         target: Target::Class(class),
         score,
         ..maps_study(&network, vec![MapMethod::GradCam, MapMethod::HiResCam])

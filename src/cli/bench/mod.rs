@@ -9,7 +9,7 @@ use crate::Result;
 use crate::engine::cuda::Variant;
 use crate::engine::device::Device;
 use crate::engine::plan::Order;
-use crate::explain::{Explainer, Question};
+use crate::explain::{Classifier, Question};
 use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -116,12 +116,12 @@ pub fn run(args: Args) -> Result<()> {
     let mut measurements = questions
         .map(|(exits, maps)| {
             let question = Question { exits, maps, order: Order::Depth };
-            let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+            let explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
             Ok(Measurement { explainer, times: Vec::new(), device_ms: None })
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
-    measurements.iter().for_each(|m| model.announce_notes(m.explainer.runner().notes()));
+    measurements.iter().for_each(|m| model.announce_notes(m.explainer.session().notes()));
     let bar = progress(&model, &measurements);
     measure(
         &mut measurements,
@@ -154,7 +154,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// One question, asked again and again.
 struct Measurement {
-    explainer: Explainer,
+    explainer: Classifier,
     /// Seconds.
     times: Vec<f64>,
     device_ms: Option<f64>,

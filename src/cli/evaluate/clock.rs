@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::evaluation::Milliseconds;
-use crate::explain::Explainer;
+use crate::explain::Classifier;
 
 /// Rounds of measuring; the median counts.
 const ROUNDS: usize = 7;
@@ -18,7 +18,7 @@ const ALONE: usize = 8;
 ///
 /// # Errors
 /// When the device fails.
-pub fn milliseconds(explainer: &mut Explainer, sample: &[f32]) -> Result<Vec<Milliseconds>> {
+pub fn milliseconds(explainer: &mut Classifier, sample: &[f32]) -> Result<Vec<Milliseconds>> {
     let image = explainer.image().len();
     let batch = sample.len() / image;
     let exits = explainer.multiply_adds().len();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::dataset::Dataset;
 use crate::evaluation::{Accuracy, Outcome, Thresholds, Walk};
-use crate::explain::Explainer;
+use crate::explain::Classifier;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -106,7 +106,7 @@ pub fn work(text: &str) -> Result<f64, String> {
 pub fn run(
     model: &Model,
     dataset: &Dataset,
-    explainer: &mut Explainer,
+    explainer: &mut Classifier,
     passed: &Passed,
     rule: &Rule,
 ) -> Result<EarlyExit> {
@@ -124,7 +124,7 @@ pub fn run(
         return Err(Error::usage("--budget: one image is too few, thresholds are found on other images"));
     }
     let positions: Vec<usize> = tested().map(|i| passed.positions[i]).collect();
-    let before = explainer.runner().multiply_adds_done();
+    let before = explainer.session().multiply_adds_done();
     let mut measured = Measured::default();
     let timings = Timings::default();
     let items = positions.iter().map(|&i| dataset.item(i));
@@ -133,7 +133,7 @@ pub fn run(
             .map(|_| ())
     })?;
     let all = work[work.len() - 1];
-    let done = explainer.runner().multiply_adds_done() - before - measured.outcomes.len() as u64 * all;
+    let done = explainer.session().multiply_adds_done() - before - measured.outcomes.len() as u64 * all;
     Ok(measured.summary(rule, thresholds, tested().map(|i| &passed.outcomes[i]), (done, all)))
 }
 
@@ -151,7 +151,7 @@ impl Measured {
     /// same machine.
     fn batch(
         &mut self,
-        explainer: &mut Explainer,
+        explainer: &mut Classifier,
         thresholds: &Thresholds,
         inputs: &[f32],
         labels: &[Option<usize>],

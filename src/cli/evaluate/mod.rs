@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::dataset::Dataset;
 use crate::engine::plan::Order;
 use crate::evaluation::{Evaluation, list_line};
-use crate::explain::{Explainer, Question, class_of};
+use crate::explain::{Classifier, Question, class_of};
 use crate::util::atomic_file::make_folder;
 use crate::{Error, Result};
 use early::{EarlyExit, Rule};
@@ -111,13 +111,13 @@ pub fn run(args: Args) -> Result<Outcome> {
     }
     let batch = usize::from(args.batch_size).min(dataset.len());
     let question = Question { exits: exits.clone(), maps: false, order: Order::ByExit };
-    let mut explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+    let mut explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
     let rule = early::rule(args.early_exit.as_deref(), args.budget, &explainer.multiply_adds())?;
     if let Some(folder) = &args.output {
         make_folder(folder)?;
     }
     model.announce();
-    model.announce_notes(explainer.runner().notes());
+    model.announce_notes(explainer.session().notes());
 
     let passed = pass::all_exits(&model, &dataset, &mut explainer, &timings)?;
     if passed.outcomes.is_empty() {
@@ -143,7 +143,7 @@ pub fn run(args: Args) -> Result<Outcome> {
 fn report(
     model: &Model,
     dataset: &Dataset,
-    explainer: &mut Explainer,
+    explainer: &mut Classifier,
     exits: &[usize],
     passed: &Passed,
     rule: Option<Rule>,

@@ -2,7 +2,7 @@
 
 use crate::dataset::{Dataset, Item};
 use crate::evaluation::{ExitOutcome, Outcome};
-use crate::explain::{ExitAnswer, Explainer};
+use crate::explain::{Classifier, ExitPrediction};
 use crate::{Error, Result};
 
 use super::report_failure;
@@ -45,7 +45,7 @@ impl Passed {
 pub fn all_exits(
     model: &Model,
     dataset: &Dataset,
-    explainer: &mut Explainer,
+    explainer: &mut Classifier,
     timings: &Timings,
 ) -> Result<Passed> {
     let mut passed = Passed::default();
@@ -104,8 +104,8 @@ fn labelled<T>(item: &Item, photo: Result<T>) -> Result<T> {
 }
 
 /// What the exits said about an image that shows `label`.
-pub fn said(exits: &[ExitAnswer], label: Option<usize>) -> Vec<ExitOutcome> {
-    let exit = |answer: &ExitAnswer| {
+pub fn said(exits: &[ExitPrediction], label: Option<usize>) -> Vec<ExitOutcome> {
+    let exit = |answer: &ExitPrediction| {
         let rank = label.map_or(usize::MAX, |label| answer.rank(label));
         ExitOutcome::new(answer.class, answer.probabilities[answer.class], rank)
     };

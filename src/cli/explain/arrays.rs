@@ -20,11 +20,11 @@
 //! `difference.fused.layer-cam`), and with several taps those of the taps, since taps differ in size
 //! (`cam.layer-cam.scale2`).
 
-use crate::explain::{Finding, MethodMap};
+use crate::explain::{ActivationMap, Explanation};
 use crate::util::npz;
 use crate::util::npz::{Array, Values};
 
-use super::layer_view::{Findings, View};
+use super::layer_view::{Explanations, View};
 use super::layers::{Kind, Layer};
 
 /// A key, dimensions and numbers.
@@ -35,10 +35,11 @@ struct Named {
 }
 
 /// The archive of an image's findings; the network sees `side` x `side` pixels.
-pub fn encode(findings: Findings, side: usize) -> Vec<u8> {
+pub fn encode(findings: Explanations, side: usize) -> Vec<u8> {
     let exits = findings.exits();
     let first = || (0..exits).map(|i| findings.at(i, 0));
-    let integers = |pick: &dyn Fn(&Finding) -> usize, findings: &mut dyn Iterator<Item = &Finding>| {
+    let integers = |pick: &dyn Fn(&Explanation) -> usize,
+                    findings: &mut dyn Iterator<Item = &Explanation>| {
         findings.map(|finding| pick(finding) as i64).collect::<Vec<i64>>()
     };
     let exit = integers(&|f| f.exit, &mut first());
@@ -72,24 +73,24 @@ pub fn encode(findings: Findings, side: usize) -> Vec<u8> {
 }
 
 /// The names of the taps of `finding`'s maps.
-fn taps<'a>(findings: Findings<'a>, finding: &'a Finding) -> impl Iterator<Item = &'a str> {
+fn taps<'a>(findings: Explanations<'a>, finding: &'a Explanation) -> impl Iterator<Item = &'a str> {
     finding.maps.iter().take(findings.layers.taps.len()).map(|map| map.tap.as_str())
 }
 
 /// (E), or (E, N).
-fn each_finding(findings: Findings) -> Vec<usize> {
+fn each_finding(findings: Explanations) -> Vec<usize> {
     let ranks = findings.layers.ranks;
     if ranks > 1 { vec![findings.exits(), ranks] } else { vec![findings.exits()] }
 }
 
 /// Every layer's arrays.
-fn maps(findings: Findings, side: usize) -> Vec<Named> {
+fn maps(findings: Explanations, side: usize) -> Vec<Named> {
     let layers = findings.layers.all.iter().filter(|layer| layer.rank == 0);
     layers.flat_map(|layer| of_layer(findings, layer, side)).collect()
 }
 
 /// The arrays of a layer, whatever its rank: each finding's numbers one after another.
-fn of_layer(findings: Findings, layer: &Layer, side: usize) -> Vec<Named> {
+fn of_layer(findings: Explanations, layer: &Layer, side: usize) -> Vec<Named> {
     let array = |word: &str, own: &[usize], pick: &dyn Fn(usize, usize) -> Vec<f32>| {
         let ranks = findings.layers.ranks;
         let each = (0..findings.exits()).flat_map(|i| (0..ranks).map(move |rank| (i, rank)));
@@ -110,7 +111,7 @@ fn of_layer(findings: Findings, layer: &Layer, side: usize) -> Vec<Named> {
         (Kind::Pixels { .. }, _) => vec![array("pixels", &[3, side, side], &shown)],
         (Kind::Map { method, tap }, None) => {
             let map =
-                |i: usize, rank: usize| -> &MethodMap { findings.map(findings.at(i, rank), method, tap) };
+                |i: usize, rank: usize| -> &ActivationMap { findings.map(findings.at(i, rank), method, tap) };
             let shape = map(0, 0).shape;
             vec![
                 array("cam", &[shape.h, shape.w], &|i, rank| map(i, rank).map.clone()),
@@ -121,7 +122,7 @@ fn of_layer(findings: Findings, layer: &Layer, side: usize) -> Vec<Named> {
 }
 
 /// `word`, and what tells this array from the others of the word.
-fn key(findings: Findings, word: &str, kind: Kind) -> String {
+fn key(findings: Explanations, word: &str, kind: Kind) -> String {
     let methods = findings.all[0].maps.len() / findings.layers.taps.len().max(1);
     let mut parts = vec![word];
     let method = match kind {

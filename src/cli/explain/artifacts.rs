@@ -4,9 +4,9 @@ use crate::explain::PixelMethod;
 use crate::imaging::{encode_jpeg, encode_png};
 use crate::render::styles::Style as Tool;
 
-use super::layer_view::Findings;
+use super::layer_view::Explanations;
 use super::layers::{Kind, Layers};
-use super::style_args::Looks;
+use super::style_args::PictureOptions;
 use super::{arrays, article};
 use crate::cli::images::Photo;
 use crate::cli::timings::{Stage, Timings};
@@ -19,7 +19,7 @@ pub struct Style {
     pub layers: Layers,
     /// The pixel methods, which layers count.
     pub pixels: Vec<PixelMethod>,
-    pub looks: Looks,
+    pub looks: PictureOptions,
     /// Side of the network's input, to which the arrays' heat maps belong.
     pub input: usize,
 }
@@ -34,14 +34,14 @@ pub struct Drawing<'a> {
     pub title: String,
     /// The photo, with the class that it shows where the data set says.
     pub photo: &'a Photo,
-    pub findings: Findings<'a>,
+    pub findings: Explanations<'a>,
 }
 
 /// One file of an image; layers and exits by their position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum File {
     /// What a layer shows of an exit.
-    Picture {
+    RgbImage {
         layer: usize,
         exit: usize,
     },
@@ -72,7 +72,7 @@ impl Drawing<'_> {
         let (layers, exits) = (self.style.layers.all.len(), self.findings.exits());
         let strips = (0..layers).map(|layer| File::Strip { layer });
         let pictures =
-            (0..layers).flat_map(|layer| (0..exits).map(move |exit| File::Picture { layer, exit }));
+            (0..layers).flat_map(|layer| (0..exits).map(move |exit| File::RgbImage { layer, exit }));
         let grids = (0..self.style.layers.grids.len()).map(|grid| File::Grid { grid });
         let mut files: Vec<File> = grids.chain(strips).chain([File::Arrays]).chain(pictures).collect();
         if self.is_articles() {
@@ -109,12 +109,12 @@ impl Drawing<'_> {
         let stem = &self.stem;
         let layers = &self.style.layers.all;
         match file {
-            File::Picture { layer, exit } if self.is_articles() => {
+            File::RgbImage { layer, exit } if self.is_articles() => {
                 let layer = &layers[layer];
                 let what = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
                 self.articles_name(exit, layer.rank, &format!("_{}_{what}", self.findings.at(exit, 0).exit))
             }
-            File::Picture { layer, exit } => {
+            File::RgbImage { layer, exit } => {
                 format!("{stem}_exit{:02}_{}", self.findings.at(exit, 0).exit, layers[layer].picture)
             }
             File::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
@@ -140,7 +140,7 @@ impl Drawing<'_> {
     pub fn bytes(&self, file: File, timings: &Timings) -> Vec<u8> {
         let layers = &self.style.layers.all;
         let picture = timings.time(Stage::Draw, || match file {
-            File::Picture { layer, exit } => Some(self.picture(&layers[layer], exit, self.view())),
+            File::RgbImage { layer, exit } => Some(self.picture(&layers[layer], exit, self.view())),
             File::Strip { layer } => Some(self.strip(&layers[layer])),
             File::Grid { grid } => Some(self.grid(&self.style.layers.grids[grid])),
             File::CamGb { exit, rank } => Some(self.cam_gb(exit, rank)),

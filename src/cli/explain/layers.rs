@@ -1,7 +1,7 @@
 //! What a run shows of each exit: one layer for each method, tap and class, and its names in files,
 //! arrays and headlines.
 
-use crate::explain::{MapMethod, Score, Smoothing, Study, Target};
+use crate::explain::{ExplainRequest, MapMethod, Score, Smoothing, Target};
 use crate::model::msdnet::Network;
 use crate::{Error, Result};
 
@@ -54,7 +54,7 @@ pub struct Layers {
     pub grids: Vec<Grid>,
     /// What each of the study's taps is called, whatever the exit; as `--tap` has it.
     pub taps: Vec<String>,
-    /// Findings for each exit.
+    /// Explanations for each exit.
     pub ranks: usize,
 }
 
@@ -63,7 +63,12 @@ impl Layers {
     ///
     /// # Errors
     /// When there is nothing from which `minus` could be taken away, or no such exit.
-    pub fn new(study: &Study, minus: Option<Minus>, network: &Network, labels: &[String]) -> Result<Layers> {
+    pub fn new(
+        study: &ExplainRequest,
+        minus: Option<Minus>,
+        network: &Network,
+        labels: &[String],
+    ) -> Result<Layers> {
         check(study, minus, labels)?;
         let taps = study.taps_of(network, study.exits[0])?;
         let taps: Vec<String> = taps.iter().map(|tap| study.taps.column(&tap.name).into()).collect();
@@ -98,7 +103,7 @@ impl Layers {
     }
 }
 
-fn check(study: &Study, minus: Option<Minus>, labels: &[String]) -> Result<()> {
+fn check(study: &ExplainRequest, minus: Option<Minus>, labels: &[String]) -> Result<()> {
     let Some(minus) = minus else { return Ok(()) };
     let name = minus.name(labels);
     if study.maps.is_empty() {
@@ -122,7 +127,7 @@ fn check(study: &Study, minus: Option<Minus>, labels: &[String]) -> Result<()> {
 
 /// Makes names.
 struct Words<'a> {
-    study: &'a Study,
+    study: &'a ExplainRequest,
     taps: &'a [String],
     labels: &'a [String],
 }
@@ -201,7 +206,7 @@ impl Words<'_> {
     }
 
     fn subtitle(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> String {
-        let Study { taps, fusion, score, smoothing, .. } = self.study;
+        let ExplainRequest { taps, fusion, score, smoothing, .. } = self.study;
         let at = match (kind, fusion) {
             (Kind::Map { tap, .. }, _) if *taps != Default::default() => format!(" at {}", self.taps[tap]),
             (Kind::Fused { .. }, Some(fusion)) => format!(" of {} taps, {}", self.taps.len(), fusion.name()),

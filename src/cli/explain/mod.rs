@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::dataset::Dataset;
-use crate::explain::{PixelMethod, Smoothing, Study};
+use crate::explain::{ExplainRequest, PixelMethod, Smoothing};
 use crate::render::styles;
 use crate::run::Summary;
 use crate::{Error, Result};
@@ -38,12 +38,12 @@ use difference::Minus;
 use layers::Layers;
 use pipeline::{Done, Ended, Setting, all_images};
 use sink::End;
-use style_args::LookArgs;
+use style_args::StyleArgs;
 
 use super::data::DataArgs;
 use super::exit_status::Outcome;
 use super::exits::Exits;
-use super::method_args::StudyArgs;
+use super::method_args::MethodArgs;
 use super::model::{Model, ModelArgs};
 use super::output;
 use super::output::Output;
@@ -87,19 +87,19 @@ pub struct Args {
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
-    study: StudyArgs,
+    study: MethodArgs,
     /// Show differences too, in blue and red: from the same map at another exit (exit3), of the next
-    /// likeliest class (runner-up) or of a class by its name or number; what is explained is then the
+    /// likeliest class (session-up) or of a class by its name or number; what is explained is then the
     /// difference of the two classes' logits
     #[arg(
         long,
-        value_name = "exitN|runner-up|NAME|INDEX",
+        value_name = "exitN|session-up|NAME|INDEX",
         allow_hyphen_values = true,
         help_heading = "What is explained, and how"
     )]
     minus: Option<String>,
     #[command(flatten)]
-    look: LookArgs,
+    look: StyleArgs,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -153,7 +153,7 @@ fn chooser<'a>(
     is_set: bool,
     model: &Model,
     dataset: &Dataset,
-    study: &'a Study,
+    study: &'a ExplainRequest,
 ) -> Result<Option<Chooser<'a>>> {
     if let Some(option) = args.run.any().filter(|_| !is_set) {
         let expected = "a folder of images, a CIFAR file or a list on standard input";

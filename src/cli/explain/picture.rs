@@ -1,9 +1,9 @@
 //! What a layer shows of an exit, as a picture.
 
-use crate::explain::{PixelMap, PixelMethod};
-use crate::imaging::bounding_box::HeatBox;
-use crate::imaging::heatmap::{HeatMap, Status, common_scale};
-use crate::imaging::rgb_image::Picture;
+use crate::explain::{PixelAttribution, PixelMethod};
+use crate::imaging::bounding_box::BoundingBox;
+use crate::imaging::heatmap::{Heatmap, MapStatus, common_scale};
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::overlay::diverging;
 use crate::render::overlay_style::Subject;
 use crate::render::pixels::{PixelView, enlarged, pixel_picture};
@@ -16,18 +16,18 @@ use super::layers::{Kind, Layer};
 
 impl Drawing<'_> {
     /// The part of the photo that the network saw, in the overlays' size.
-    pub fn view(&self) -> &Picture {
+    pub fn view(&self) -> &RgbImage {
         self.photo.view.as_ref().expect("explain asks for a view")
     }
 
     /// What `layer` shows of the exit at position `i` over `photo`, the view in the picture's size.
-    pub fn picture(&self, layer: &Layer, i: usize, photo: &Picture) -> Picture {
+    pub fn picture(&self, layer: &Layer, i: usize, photo: &RgbImage) -> RgbImage {
         if let Some(why) = self.reason(layer, i) {
             return reason_picture(photo, why);
         }
         match self.findings.view(layer, i, photo.width) {
             // A picture smaller than the map may skip what differs.
-            View::Heat(heat) if heat.status != Status::Ok => reason_picture(photo, reason(heat.status)),
+            View::Heat(heat) if heat.status != MapStatus::Ok => reason_picture(photo, reason(heat.status)),
             View::Heat(heat) => self.heat_picture(layer, i, photo, &heat),
             View::Signed(heat) => diverging(photo, &heat, self.style.looks.look.heat_alpha),
             View::Pixels(pixels) => self.pixels_picture(pixels, photo.width),
@@ -37,17 +37,17 @@ impl Drawing<'_> {
     /// Why there is nothing to see, in two lines: one even colour would look like an answer.
     fn reason(&self, layer: &Layer, i: usize) -> Option<[&'static str; 2]> {
         match (self.findings.status(layer, i), layer) {
-            (Status::Ok, _) => None,
-            (Status::Empty, Layer { minus: Some(_), .. }) => Some(["no", "difference"]),
-            (Status::Empty, Layer { kind: Kind::Pixels { .. }, .. }) => Some(["zero", "everywhere"]),
+            (MapStatus::Ok, _) => None,
+            (MapStatus::Empty, Layer { minus: Some(_), .. }) => Some(["no", "difference"]),
+            (MapStatus::Empty, Layer { kind: Kind::Pixels { .. }, .. }) => Some(["zero", "everywhere"]),
             (status, _) => Some(reason(status)),
         }
     }
 
-    fn heat_picture(&self, layer: &Layer, i: usize, photo: &Picture, own: &HeatMap) -> Picture {
+    fn heat_picture(&self, layer: &Layer, i: usize, photo: &RgbImage, own: &Heatmap) -> RgbImage {
         let (map, size) = self.findings.raw(layer.kind, self.findings.at(i, layer.rank));
         let shared =
-            self.scale(layer).map(|scale| HeatMap::on_scale(map, size, (photo.height, photo.width), scale));
+            self.scale(layer).map(|scale| Heatmap::on_scale(map, size, (photo.height, photo.width), scale));
         let heat = shared.as_ref().unwrap_or(own);
         let (seen, found) = (&self.photo.seen, self.found(layer, i));
         self.style.looks.look.draw(Subject { photo, seen, heat, map, size, found })
@@ -63,17 +63,17 @@ impl Drawing<'_> {
 
     /// The box in what `layer` shows of the exit at position `i`, and the rows and columns that it
     /// counts; `None` where there is none or none was asked for.
-    pub fn found(&self, layer: &Layer, i: usize) -> Option<(HeatBox, (usize, usize))> {
+    pub fn found(&self, layer: &Layer, i: usize) -> Option<(BoundingBox, (usize, usize))> {
         let threshold = self.style.looks.boxes.filter(|_| layer.minus.is_none())?;
-        if matches!(layer.kind, Kind::Pixels { .. }) || self.findings.status(layer, i) != Status::Ok {
+        if matches!(layer.kind, Kind::Pixels { .. }) || self.findings.status(layer, i) != MapStatus::Ok {
             return None;
         }
         let (map, size) = self.findings.raw(layer.kind, self.findings.at(i, layer.rank));
-        let grid = HeatBox::grid(self.photo.crop);
-        Some((HeatBox::find(&HeatMap::new(map, size, grid), threshold)?, grid))
+        let grid = BoundingBox::grid(self.photo.crop);
+        Some((BoundingBox::find(&Heatmap::new(map, size, grid), threshold)?, grid))
     }
 
-    fn pixels_picture(&self, pixels: &PixelMap, side: usize) -> Picture {
+    fn pixels_picture(&self, pixels: &PixelAttribution, side: usize) -> RgbImage {
         let size = (pixels.shape.h, pixels.shape.w);
         if self.is_articles() && pixels.method == PixelMethod::InputGradient {
             return article::gb(&pixels.values, size, (side, side));
@@ -82,7 +82,7 @@ impl Drawing<'_> {
     }
 
     /// The article's `_cam_gb`, of the first heat map.
-    pub fn cam_gb(&self, i: usize, rank: usize) -> Picture {
+    pub fn cam_gb(&self, i: usize, rank: usize) -> RgbImage {
         let layers = &self.style.layers.all;
         let of = |wanted: &dyn Fn(&Kind) -> bool| layers.iter().find(|l| l.rank == rank && wanted(&l.kind));
         let is_gradient = |method: usize| self.style.pixels[method] == PixelMethod::InputGradient;
@@ -101,7 +101,7 @@ impl Drawing<'_> {
     }
 
     /// The article's `_input`.
-    pub fn input(&self) -> Picture {
+    pub fn input(&self) -> RgbImage {
         article::input(&self.photo.seen, (article::SIDE, article::SIDE))
     }
 }

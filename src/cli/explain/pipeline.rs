@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 
 use crate::Result;
 use crate::dataset::{Dataset, Item};
-use crate::explain::Study;
+use crate::explain::ExplainRequest;
 use crate::run::Summary;
 
 use super::Args;
@@ -34,7 +34,7 @@ pub struct Setting<'a> {
     pub dataset: &'a Dataset,
     /// Whether it is a set, and not photos by name.
     pub is_set: bool,
-    pub study: &'a Study,
+    pub study: &'a ExplainRequest,
     /// What is taken away from its maps, if there are to be differences.
     pub minus: Option<Minus>,
     pub style: &'a Style,

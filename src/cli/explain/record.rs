@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::printable;
-use crate::explain::{ExitAnswer, PixelMap};
+use crate::explain::{ExitPrediction, PixelAttribution};
 use serde::Serialize;
 
 use super::artifacts::{Drawing, File};
@@ -58,7 +58,7 @@ pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
 }
 
 /// What was found in a photo that was not selected.
-pub fn passed_over(photo: &Photo, answers: &[ExitAnswer], labels: &[String]) -> Found {
+pub fn passed_over(photo: &Photo, answers: &[ExitPrediction], labels: &[String]) -> Found {
     Found {
         width: photo.width,
         height: photo.height,
@@ -118,7 +118,7 @@ impl Report<'_> {
             map_max: heat.max,
             found: self.found(&style.layers.all[0], i),
             files: MapFiles {
-                cam: self.name(File::Picture { layer: 0, exit: i }),
+                cam: self.name(File::RgbImage { layer: 0, exit: i }),
                 cam_gb: self.drawing.has_cam_gb().then(|| self.name(File::CamGb { exit: i, rank: 0 })),
                 input: self.drawing.is_articles().then(|| self.name(File::Input { exit: i, rank: 0 })),
             },
@@ -154,12 +154,12 @@ impl Report<'_> {
             min,
             max,
             found: self.found(layer, i).filter(|_| !matches!(layer.kind, Kind::Pixels { .. })),
-            file: self.name(File::Picture { layer: number, exit: i }),
+            file: self.name(File::RgbImage { layer: number, exit: i }),
         }
     }
 }
 
-fn range(pixels: &PixelMap) -> (f32, f32) {
+fn range(pixels: &PixelAttribution) -> (f32, f32) {
     let values = pixels.values.iter().copied();
     values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }

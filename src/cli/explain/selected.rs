@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::engine::plan::Order;
 use crate::evaluation::{ExitOutcome, Outcome};
-use crate::explain::{ExitAnswer, Explainer, Finding, Question};
+use crate::explain::{Classifier, ExitPrediction, Explanation, Question};
 
 use crate::cli::ask::Asker;
 use crate::cli::images;
@@ -15,14 +15,14 @@ use crate::cli::run::Chooser;
 #[derive(Debug)]
 pub enum Seen {
     /// By exit, then by rank.
-    Explained(Vec<Finding>),
+    Explained(Vec<Explanation>),
     /// It was not selected.
-    PassedOver(Vec<ExitAnswer>),
+    PassedOver(Vec<ExitPrediction>),
 }
 
 /// A network that is asked for classes only, and what they decide.
 pub struct Choosing<'a> {
-    explainer: Explainer,
+    explainer: Classifier,
     chooser: Chooser<'a>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Choosing<'a> {
     /// When the device fails.
     pub fn new(model: &Model, chooser: Chooser<'a>, exits: &[usize], batch: usize) -> Result<Self> {
         let question = Question { exits: exits.to_vec(), maps: false, order: Order::Depth };
-        let explainer = Explainer::new(&model.network, &question, &model.device, batch)?;
+        let explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
         Ok(Choosing { explainer, chooser })
     }
 
@@ -47,7 +47,7 @@ impl<'a> Choosing<'a> {
         asker: &mut Asker,
     ) -> Result<Vec<Result<(Photo, Seen)>>> {
         let answered = images::answer_group(photos, |inputs, _| self.explainer.explain(inputs, None))?;
-        let is_chosen = |photo: &Photo, answers: &[ExitAnswer]| {
+        let is_chosen = |photo: &Photo, answers: &[ExitPrediction]| {
             photo.label.is_some_and(|label| self.chooser.takes(&outcome(label, answers)))
         };
         let mut chosen = Vec::new();
@@ -73,8 +73,8 @@ impl<'a> Choosing<'a> {
 }
 
 /// What the exits said about an image of class `label`.
-fn outcome(label: usize, answers: &[ExitAnswer]) -> Outcome {
-    let exit = |answer: &ExitAnswer| ExitOutcome {
+fn outcome(label: usize, answers: &[ExitPrediction]) -> Outcome {
+    let exit = |answer: &ExitPrediction| ExitOutcome {
         class: answer.class as u32,
         probability: answer.probabilities[answer.class],
         label_rank: answer.rank(label) as u32,

@@ -1,7 +1,7 @@
 //! What layers show of all exits: film strips, grids, and what stands above them.
 
 use crate::explain::PixelMethod;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 use crate::render;
 use crate::render::Colormap;
@@ -17,7 +17,7 @@ use super::picture::pixel_view;
 
 impl Drawing<'_> {
     /// The film strip of `layer`.
-    pub fn strip(&self, layer: &Layer) -> Picture {
+    pub fn strip(&self, layer: &Layer) -> RgbImage {
         let options = self.page(layer, &layer.subtitle);
         let photo = self.small_view(options.cell);
         let pictures = self.all_exits(layer, &photo);
@@ -25,7 +25,7 @@ impl Drawing<'_> {
     }
 
     /// Several film strips in one picture.
-    pub fn grid(&self, grid: &Grid) -> Picture {
+    pub fn grid(&self, grid: &Grid) -> RgbImage {
         let layers: Vec<&Layer> = grid.layers.iter().map(|&layer| &self.style.layers.all[layer]).collect();
         let mut options = self.page(layers[0], &grid.subtitle);
         if self.scale(layers[0]).is_some() {
@@ -34,7 +34,7 @@ impl Drawing<'_> {
         }
         options.legend.note = options.legend.note.replace("each exit", "each map");
         let photo = self.small_view(options.cell);
-        let pictures: Vec<Vec<Picture>> = layers.iter().map(|layer| self.all_exits(layer, &photo)).collect();
+        let pictures: Vec<Vec<RgbImage>> = layers.iter().map(|layer| self.all_exits(layer, &photo)).collect();
         let rows = layers
             .iter()
             .zip(&pictures)
@@ -54,19 +54,19 @@ impl Drawing<'_> {
     }
 
     /// The part of the photo that the network saw, in the size of a cell.
-    fn small_view(&self, cell: usize) -> Picture {
+    fn small_view(&self, cell: usize) -> RgbImage {
         let photo = self.view();
         resample(photo, Region::all(photo), cell, cell, Filter::Bicubic)
     }
 
-    fn all_exits(&self, layer: &Layer, photo: &Picture) -> Vec<Picture> {
+    fn all_exits(&self, layer: &Layer, photo: &RgbImage) -> Vec<RgbImage> {
         (0..self.findings.exits()).map(|i| self.picture(layer, i, photo)).collect()
     }
 
     /// A cell for each exit, which says what the exit predicts; where it explains several classes,
     /// which one it is and how likely.
-    fn cells<'a>(&'a self, layer: &Layer, pictures: &'a [Picture]) -> Vec<Cell<'a>> {
-        let cell = |(i, picture): (usize, &'a Picture)| {
+    fn cells<'a>(&'a self, layer: &Layer, pictures: &'a [RgbImage]) -> Vec<Cell<'a>> {
+        let cell = |(i, picture): (usize, &'a RgbImage)| {
             let finding = self.findings.at(i, layer.rank);
             let class = if self.style.layers.ranks > 1 { finding.target } else { finding.class };
             Cell {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::imaging::heatmap::Status;
+use crate::imaging::heatmap::MapStatus;
 
 use super::artifacts::Drawing;
 
@@ -25,13 +25,13 @@ impl Statuses {
         }
     }
 
-    fn add(&mut self, exit: usize, status: Status) {
+    fn add(&mut self, exit: usize, status: MapStatus) {
         self.maps += 1;
         let by_exit = match status {
-            Status::Ok => return,
-            Status::Empty => &mut self.empty,
-            Status::Constant => &mut self.constant,
-            Status::Nonfinite => &mut self.nonfinite,
+            MapStatus::Ok => return,
+            MapStatus::Empty => &mut self.empty,
+            MapStatus::Constant => &mut self.constant,
+            MapStatus::Nonfinite => &mut self.nonfinite,
         };
         *by_exit.entry(exit).or_default() += 1;
     }
@@ -58,11 +58,11 @@ mod tests {
         let mut statuses = Statuses::default();
         assert!(statuses.summary().is_empty());
         for (exit, status) in [
-            (1, Status::Empty),
-            (2, Status::Ok),
-            (1, Status::Empty),
-            (10, Status::Empty),
-            (2, Status::Nonfinite),
+            (1, MapStatus::Empty),
+            (2, MapStatus::Ok),
+            (1, MapStatus::Empty),
+            (10, MapStatus::Empty),
+            (2, MapStatus::Nonfinite),
         ] {
             statuses.add(exit, status);
         }

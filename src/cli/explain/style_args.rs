@@ -3,13 +3,13 @@
 use crate::imaging::bounding_box;
 use crate::imaging::bounding_box::Threshold;
 use crate::render::styles::{Style, article};
-use crate::render::{Colormap, Look};
+use crate::render::{Colormap, OverlayStyle};
 use crate::{Error, Result};
 
 /// A look in words.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "How it looks")]
-pub struct LookArgs {
+pub struct StyleArgs {
     /// Long side of the overlays, pixels [default: 512]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(16..=4096))]
     size: Option<u16>,
@@ -55,8 +55,8 @@ enum Scale {
 
 /// How a run's pictures look.
 #[derive(Debug, Clone)]
-pub struct Looks {
-    pub look: Look,
+pub struct PictureOptions {
+    pub look: OverlayStyle,
     /// Whether the heat maps of all exits share a scale.
     pub shared: bool,
     pub boxes: Option<Threshold>,
@@ -64,12 +64,12 @@ pub struct Looks {
     pub side: usize,
 }
 
-impl LookArgs {
+impl StyleArgs {
     /// The look. `magnitudes` says whether maps have such, which fused and smoothed ones have not.
     ///
     /// # Errors
     /// When two of the words contradict each other.
-    pub fn looks(&self, magnitudes: bool) -> Result<Looks> {
+    pub fn looks(&self, magnitudes: bool) -> Result<PictureOptions> {
         let shared = self.scale == Some(Scale::Shared);
         if shared && !magnitudes {
             return Err(Error::usage(
@@ -91,18 +91,18 @@ impl LookArgs {
             Some(Style::Article) => article::SIDE,
             _ => self.size.map_or(512, usize::from),
         };
-        let default = Look::default();
-        let look = Look {
+        let default = OverlayStyle::default();
+        let look = OverlayStyle {
             style: self.style,
             colormap: self.colormap.unwrap_or(default.colormap),
             heat_alpha: self.heat_alpha.unwrap_or(default.heat_alpha),
             contours: self.contours.clone(),
         };
-        Ok(Looks { look, shared, boxes: self.boxes, side })
+        Ok(PictureOptions { look, shared, boxes: self.boxes, side })
     }
 }
 
-impl Looks {
+impl PictureOptions {
     /// Adds to a manifest how the pictures look.
     pub fn about(&self, about: &mut serde_json::Value) {
         about["size"] = self.side.into();
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn the_remark_says_what_lines_and_boxes_mean() {
         let remark = |contours: &[f32], boxes| {
-            let look = Look { contours: contours.to_vec(), ..Look::default() };
-            Looks { look, shared: false, boxes, side: 512 }.remark()
+            let look = OverlayStyle { contours: contours.to_vec(), ..OverlayStyle::default() };
+            PictureOptions { look, shared: false, boxes, side: 512 }.remark()
         };
         assert_eq!(remark(&[], None), "");
         assert_eq!(remark(&[0.5], None), "Lines: 50 % of the scale.");

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use crate::dataset::Item;
-use crate::explain::{ExitAnswer, Smoothing};
+use crate::explain::{ExitPrediction, Smoothing};
 use crate::run::Written;
 use crate::{Error, Result};
 use indicatif::ProgressBar;
 
 use super::artifacts::{Drawing, File};
-use super::layer_view::Findings;
+use super::layer_view::Explanations;
 use super::pipeline::{Done, Group, Setting};
 use super::record;
 use super::record::Found;
@@ -34,7 +34,7 @@ pub struct Drawer<'a> {
 /// What an image's row is about.
 enum Shown<'a> {
     Drawing(Drawing<'a>),
-    PassedOver(&'a Photo, &'a [ExitAnswer]),
+    PassedOver(&'a Photo, &'a [ExitPrediction]),
 }
 
 impl<'r> Drawer<'r> {
@@ -75,7 +75,7 @@ impl<'r> Drawer<'r> {
                 Seen::PassedOver(answers) => return Ok(Shown::PassedOver(photo, answers)),
             };
             let title = Path::new(&item.id).file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let findings = Findings {
+            let findings = Explanations {
                 all: findings,
                 layers: &style.layers,
                 smoothed: study.smoothing != Smoothing::None,

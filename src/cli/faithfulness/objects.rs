@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Item;
 use crate::error::printable;
 use crate::faithfulness::{Assessment, Pointing, energy_pointing, pointing};
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, imaging};
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ impl Objects {
     }
 
     /// The pixels of the network's input, (S, S), whose centres lie on an object of class `class`.
-    fn object(&self, item: &Item, photo: &Photo, mask: Option<&Picture>, class: usize) -> Vec<bool> {
+    fn object(&self, item: &Item, photo: &Photo, mask: Option<&RgbImage>, class: usize) -> Vec<bool> {
         let crop = photo.crop;
         let along = |i: usize, from: f32, to: f32| {
             f64::from(from) + (i as f64 + 0.5) / self.side as f64 * f64::from(to - from)
@@ -157,7 +157,7 @@ fn name_in(boxes: &Boxes, item: &Item) -> Option<String> {
 }
 
 /// An image's mask, where there is one.
-fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<Picture>> {
+fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<RgbImage>> {
     let path = folder.join(Path::new(&item.id).with_extension("png"));
     if !path.exists() {
         return Ok(None);

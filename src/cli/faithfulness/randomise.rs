@@ -1,7 +1,7 @@
 //! The cascading randomisation check of `--randomise`.
 
 use crate::Result;
-use crate::explain::Study;
+use crate::explain::ExplainRequest;
 use crate::faithfulness::{Cascade, Settings, Similarity};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -17,7 +17,7 @@ use crate::cli::model::Model;
 pub fn check(
     args: &Args,
     model: &Model,
-    study: &Study,
+    study: &ExplainRequest,
     settings: &Settings,
     measured: &Measured,
 ) -> Result<Vec<Similarity>> {

@@ -1,6 +1,6 @@
 //! Everything that was measured, with what it depends on.
 
-use crate::explain::Study;
+use crate::explain::ExplainRequest;
 use crate::faithfulness::{Settings, Similarity, Summary};
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ impl Report {
     pub fn new(
         args: &Args,
         model: &Model,
-        study: &Study,
+        study: &ExplainRequest,
         settings: &Settings,
         objects: Option<Objects>,
         measured: Measured,

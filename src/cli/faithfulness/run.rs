@@ -1,7 +1,7 @@
 //! Every image measured, in groups, with constant memory.
 
 use crate::dataset::Dataset;
-use crate::explain::Study;
+use crate::explain::ExplainRequest;
 use crate::faithfulness::{Assessment, Assessor, Pointing, Settings};
 use crate::{Error, Result, faithfulness};
 
@@ -31,7 +31,7 @@ pub fn all_images(
     args: &Args,
     model: &Model,
     dataset: &Dataset,
-    study: &Study,
+    study: &ExplainRequest,
     settings: &Settings,
     mut objects: Option<&mut Objects>,
 ) -> Result<Measured> {
@@ -42,7 +42,7 @@ pub fn all_images(
         super::files::open(folder)?;
     }
     model.announce();
-    model.announce_notes(assessor.runner().notes());
+    model.announce_notes(assessor.session().notes());
     let timings = Timings::default();
     let bar = images::progress(model, count);
     let mut measured = Measured { tally: Tally::default(), rows: Vec::new(), sample: Default::default() };

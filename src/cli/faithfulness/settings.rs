@@ -1,6 +1,6 @@
 //! The settings that the numbers depend on.
 
-use crate::explain::{Score, Study, Target};
+use crate::explain::{ExplainRequest, Score, Target};
 use crate::faithfulness::overlap::BRIGHT;
 use crate::faithfulness::{Baseline, CurveSettings, RoadSettings, Settings, Ties};
 use crate::{Error, Result};
@@ -71,18 +71,18 @@ enum MaskSpace {
 ///
 /// # Errors
 /// When the network lacks an exit or a class, or a method does not suit it.
-pub fn study(args: &Args, model: &Model) -> Result<Study> {
+pub fn study(args: &Args, model: &Model) -> Result<ExplainRequest> {
     let target = Target::parse(&args.class, &model.labels)?;
     if let Target::Top(_) = target {
         let text = format!("class '{}': faithfulness is measured of one class an exit", args.class);
         return Err(Error::usage(text));
     }
-    let study = Study {
+    let study = ExplainRequest {
         exits: args.exits.resolve(model.exits())?,
         target,
         score: Score::Logit,
         max_memory: args.settings.max_memory,
-        ..Study::of(&model.network, &args.methods)
+        ..ExplainRequest::of(&model.network, &args.methods)
     };
     study.check(&model.network)?;
     Ok(study)

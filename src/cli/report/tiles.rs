@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::strip;
 use crate::report::{Maps, Photo, Record, Tile};
 use crate::util::npz::{Archive, Floats};
@@ -51,13 +51,13 @@ fn below(folder: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// The photo, out of the film strip.
-pub fn photo(folder: &Path, record: &Record) -> Result<Option<Picture>> {
+pub fn photo(folder: &Path, record: &Record) -> Result<Option<RgbImage>> {
     let Some(strip) = &record.files.strip else { return Ok(None) };
     let picture = imaging::open(&below(folder, strip)?)?;
     Ok(strip::photo(&picture, record.exits.len()))
 }
 
-fn encoded(photo: &Picture) -> Photo {
+fn encoded(photo: &RgbImage) -> Photo {
     /// A sixth of PNG's size, and no difference to be seen where it is small.
     const QUALITY: u8 = 85;
     Photo { mime: "image/jpeg", bytes: imaging::encode_jpeg(photo, QUALITY) }

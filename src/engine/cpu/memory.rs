@@ -1,4 +1,4 @@
-//! The memory of a runner: for each image in flight its input, output and work spaces, and for
+//! The memory of a session: for each image in flight its input, output and work spaces, and for
 //! each thread its scratch. All of it is made once.
 
 use super::aligned::{LINE, Pages};

@@ -11,7 +11,7 @@ mod linear;
 mod memory;
 mod pool;
 mod program;
-mod runner;
+mod session;
 mod simd;
 mod softmax;
 mod step;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 pub use simd::Isa;
 
-use super::device::Runner;
 use super::plan::Plan;
+use crate::engine::session::Session;
 use crate::{Error, Result};
 
 /// The CPU as a device.
@@ -75,8 +75,8 @@ impl Cpu {
     ///
     /// # Errors
     /// When there is too little memory, or the system refuses a thread.
-    pub fn load(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Runner>> {
-        Ok(Box::new(runner::CpuRunner::new(plan, batch, self.threads, self.isa)?))
+    pub fn session(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Session>> {
+        Ok(Box::new(session::CpuSession::new(plan, batch, self.threads, self.isa)?))
     }
 }
 

@@ -33,7 +33,7 @@ struct Shared {
     panicked: AtomicBool,
 }
 
-/// The threads of one runner. The caller's thread is number 0.
+/// The threads of one session. The caller's thread is number 0.
 pub(super) struct Threads {
     shared: Arc<Shared>,
     handles: Vec<JoinHandle<()>>,

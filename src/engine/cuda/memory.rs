@@ -1,4 +1,4 @@
-//! The memory of a runner: the three spaces of every image on the device, their two ends on the
+//! The memory of a session: the three spaces of every image on the device, their two ends on the
 //! host, and what the kernels share. All of it is made once.
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ mod lower;
 mod memory;
 pub mod nvrtc;
 mod program;
-mod runner;
+mod session;
 mod source;
 mod variant;
 mod weights;
@@ -34,8 +34,8 @@ pub use built_in::built_in_source;
 #[doc(hidden)]
 pub use variant::{Kernels, Launches, Variant};
 
-use super::device::Runner;
 use super::plan::Plan;
+use crate::engine::session::Session;
 use crate::{Error, Result};
 use error::driver;
 
@@ -88,7 +88,7 @@ impl Cuda {
             return Err(Error::device(format!("cuda: no GPU {ordinal}: {have}")));
         }
         let context = CudaContext::new(ordinal).map_err(driver("cannot open the GPU"))?;
-        // SAFETY: a runner has a stream of its own, on which everything that touches its memory runs.
+        // SAFETY: a session has a stream of its own, on which everything that touches its memory runs.
         unsafe { context.disable_event_tracking() };
         let name = context.name().map_err(driver("name"))?;
         let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
@@ -126,11 +126,11 @@ impl Cuda {
     }
 
     /// Prepares `plan` for batches of up to `batch` images, on a stream of its own; of fewer, where
-    /// memory does not suffice: [`Runner::capacity`] and [`Runner::notes`] tell.
+    /// memory does not suffice: [`Session::capacity`] and [`Session::notes`] tell.
     ///
     /// # Errors
     /// [`Error::Device`] when memory does not suffice even for one image.
-    pub fn load(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Runner>> {
-        Ok(Box::new(runner::CudaRunner::new(self, plan, batch)?))
+    pub fn session(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Session>> {
+        Ok(Box::new(session::CudaSession::new(self, plan, batch)?))
     }
 }

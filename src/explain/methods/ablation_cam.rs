@@ -8,36 +8,36 @@
 use crate::engine::device::Device;
 use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
-use crate::explain::batch_runner::{Loaded, batch_within};
-use crate::explain::request::Study;
+use crate::explain::batch_runner::{BatchRunner, batch_within};
+use crate::explain::request::ExplainRequest;
 use crate::explain::taps::Tap;
 use crate::model::msdnet::Network;
 use crate::{Result, Shape};
 
 /// What comes after a tap.
-pub(crate) struct AblatedRuns {
+pub(crate) struct AblationCamRuns {
     exit: usize,
     tap: Tap,
-    loaded: Loaded,
+    loaded: BatchRunner,
     /// Where image and tap lie in the input space.
     inputs: [Slot; 2],
     logits: Slot,
 }
 
-impl AblatedRuns {
+impl AblationCamRuns {
     pub(crate) fn new(
         network: &Network,
-        study: &Study,
+        study: &ExplainRequest,
         exit: usize,
         tap: Tap,
         device: &Device,
-    ) -> Result<AblatedRuns> {
+    ) -> Result<AblationCamRuns> {
         let logits = network.exits[exit - 1].logits;
         let plan = Plan::new(&network.graph.cut(tap.node), &[logits], Order::Depth, &Passes::ALL)?;
         let batch = batch_within(&plan, study.max_memory, "ablation-cam")?;
         // The image comes first: it is the graph's first node.
         let (inputs, logits) = ([plan.inputs[0], plan.inputs[1]], plan.outputs[0]);
-        Ok(AblatedRuns { exit, tap, loaded: Loaded::new(plan, device, batch)?, inputs, logits })
+        Ok(AblationCamRuns { exit, tap, loaded: BatchRunner::new(plan, device, batch)?, inputs, logits })
     }
 
     /// Whether these are the runs of exit `exit` and `tap`.
@@ -53,7 +53,7 @@ impl AblatedRuns {
         activations: &[f32],
     ) -> Result<Vec<Vec<f32>>> {
         let [image_slot, tap_slot] = self.inputs;
-        let batch = self.loaded.runner().capacity();
+        let batch = self.loaded.session().capacity();
         let mut logits = Vec::with_capacity(shape.c);
         for first in (0..shape.c).step_by(batch) {
             let n = batch.min(shape.c - first);

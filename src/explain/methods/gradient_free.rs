@@ -3,23 +3,23 @@
 
 use std::collections::HashMap;
 
-use super::ablation_cam::AblatedRuns;
+use super::ablation_cam::AblationCamRuns;
 use super::cam;
 use super::cam::TapValues;
 use super::plain_cam::class_weights;
-use super::score_cam::MaskedRuns;
+use super::score_cam::ScoreCamRuns;
 use crate::Result;
 use crate::engine::device::Device;
-use crate::explain::lowering::{Cell, TapSlots};
+use crate::explain::lowering::{TapSlots, TargetSlots};
 use crate::explain::method::MapMethod;
-use crate::explain::request::Study;
+use crate::explain::request::ExplainRequest;
 use crate::explain::score::Score;
 use crate::model::msdnet::Network;
 
 /// What the methods without a gradient need.
 pub(crate) struct GradientFree {
-    masked: Option<MaskedRuns>,
-    ablated: Vec<AblatedRuns>,
+    masked: Option<ScoreCamRuns>,
+    ablated: Vec<AblationCamRuns>,
     /// For each exit and tap of the study, the weights (classes, C) of plain CAM.
     class_weights: HashMap<(usize, String), Vec<f32>>,
 }
@@ -38,7 +38,7 @@ pub(crate) type Runs = HashMap<(MapMethod, usize, String), Vec<Vec<f32>>>;
 
 impl GradientFree {
     /// How many plans [`GradientFree::new`] loads, which share the memory.
-    pub(crate) fn plans(study: &Study, cells: &[Cell]) -> usize {
+    pub(crate) fn plans(study: &ExplainRequest, cells: &[TargetSlots]) -> usize {
         let asked = |method: MapMethod| study.maps.contains(&method);
         let taps: usize = cells.iter().filter(|cell| cell.rank == 0).map(|cell| cell.taps.len()).sum();
         usize::from(asked(MapMethod::ScoreCam)) + if asked(MapMethod::AblationCam) { taps } else { 0 }
@@ -46,19 +46,25 @@ impl GradientFree {
 
     pub(crate) fn new(
         network: &Network,
-        study: &Study,
-        cells: &[Cell],
+        study: &ExplainRequest,
+        cells: &[TargetSlots],
         device: &Device,
     ) -> Result<GradientFree> {
         let asked = |method: MapMethod| study.maps.contains(&method);
         let mut free = GradientFree { masked: None, ablated: Vec::new(), class_weights: HashMap::new() };
         if asked(MapMethod::ScoreCam) {
-            free.masked = Some(MaskedRuns::new(network, study, device)?);
+            free.masked = Some(ScoreCamRuns::new(network, study, device)?);
         }
         for cell in cells.iter().filter(|cell| cell.rank == 0) {
             for tap in &cell.taps {
                 if asked(MapMethod::AblationCam) {
-                    free.ablated.push(AblatedRuns::new(network, study, cell.exit, tap.tap.clone(), device)?);
+                    free.ablated.push(AblationCamRuns::new(
+                        network,
+                        study,
+                        cell.exit,
+                        tap.tap.clone(),
+                        device,
+                    )?);
                 }
                 if asked(MapMethod::Cam) {
                     let weights = network.graph.param(class_weights(network, cell.exit, &tap.tap)?);

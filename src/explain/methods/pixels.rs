@@ -9,10 +9,10 @@ use super::cam;
 use crate::engine::bilinear::bilinear;
 use crate::engine::device::Device;
 use crate::engine::plan::Slot;
-use crate::explain::batch_runner::{Loaded, batch_within};
-use crate::explain::lowering::{Cell, Purpose, StudyPlan, study_plan};
+use crate::explain::batch_runner::{BatchRunner, batch_within};
+use crate::explain::lowering::{Lowered, Purpose, TargetSlots, lower};
 use crate::explain::method::PixelMethod;
-use crate::explain::request::{Integration, Noise, Study};
+use crate::explain::request::{ExplainRequest, Integration, Noise};
 use crate::model::msdnet::Network;
 use crate::util::rng::Normal;
 use crate::{Result, Shape};
@@ -33,9 +33,9 @@ pub(crate) fn gradient_times_input(gradient: &[f32], image: &[f32]) -> Vec<f32> 
 /// The array of a method that the study's main run suffices for; `index` is the image's place in it.
 pub(crate) fn in_one_pass(
     method: PixelMethod,
-    main: &Loaded,
+    main: &BatchRunner,
     index: usize,
-    cell: &Cell,
+    cell: &TargetSlots,
     image: &[f32],
     shape: Shape,
 ) -> Vec<f32> {
@@ -56,22 +56,22 @@ pub(crate) fn in_one_pass(
 }
 
 /// Gradients at the input of many images made from one.
-pub(crate) struct ManyGradients {
-    loaded: Loaded,
+pub(crate) struct InputGradients {
+    loaded: BatchRunner,
     layout: Layout,
 }
 
 struct Layout {
-    cells: Vec<Cell>,
+    cells: Vec<TargetSlots>,
     image: usize,
 }
 
-impl ManyGradients {
-    pub(crate) fn new(network: &Network, study: &Study, device: &Device) -> Result<ManyGradients> {
-        let StudyPlan { plan, cells, image, .. } = study_plan(network, study, Purpose::InputGradient)?;
+impl InputGradients {
+    pub(crate) fn new(network: &Network, study: &ExplainRequest, device: &Device) -> Result<InputGradients> {
+        let Lowered { plan, cells, image, .. } = lower(network, study, Purpose::InputGradient)?;
         let batch = batch_within(&plan, study.max_memory, "smooth-grad and integrated-gradients")?;
         let layout = Layout { cells, image: image.offset };
-        Ok(ManyGradients { loaded: Loaded::new(plan, device, batch)?, layout })
+        Ok(InputGradients { loaded: BatchRunner::new(plan, device, batch)?, layout })
     }
 
     /// SmoothGrad (Smilkov et al. 2017, arXiv 1706.03825): the mean gradient of copies of the image
@@ -124,10 +124,10 @@ impl ManyGradients {
         mut make: impl FnMut(usize, &mut [f32]),
     ) -> Result<Vec<Vec<f32>>> {
         let Layout { cells, image } = &self.layout;
-        let gradient = |cell: &Cell| cell.input_gradient.expect("this plan has it");
+        let gradient = |cell: &TargetSlots| cell.input_gradient.expect("this plan has it");
         let len = cells.first().map_or(0, |cell| gradient(cell).shape.len());
         let mut sums = vec![vec![0.0_f64; len]; cells.len()];
-        let batch = self.loaded.runner().capacity();
+        let batch = self.loaded.session().capacity();
         for first in (0..count).step_by(batch) {
             let n = batch.min(count - first);
             self.loaded.run(n, |i, space| {

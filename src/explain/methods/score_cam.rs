@@ -1,20 +1,20 @@
 //! The runs of Score-CAM: the image seen through each channel of a tap, in batches.
 
 use crate::engine::device::Device;
-use crate::explain::forward_batches::ExitRuns;
-use crate::explain::request::Study;
+use crate::explain::forward_batches::ForwardBatches;
+use crate::explain::request::ExplainRequest;
 use crate::model::msdnet::Network;
 use crate::{Result, Shape};
 
 /// Runs of images seen through masks.
-pub(crate) struct MaskedRuns {
-    runs: ExitRuns,
+pub(crate) struct ScoreCamRuns {
+    runs: ForwardBatches,
 }
 
-impl MaskedRuns {
-    pub(crate) fn new(network: &Network, study: &Study, device: &Device) -> Result<MaskedRuns> {
-        let runs = ExitRuns::new(network, &study.exits, device, study.max_memory, "score-cam")?;
-        Ok(MaskedRuns { runs })
+impl ScoreCamRuns {
+    pub(crate) fn new(network: &Network, study: &ExplainRequest, device: &Device) -> Result<ScoreCamRuns> {
+        let runs = ForwardBatches::new(network, &study.exits, device, study.max_memory, "score-cam")?;
+        Ok(ScoreCamRuns { runs })
     }
 
     /// The logits of exit `exit` for `image` (3, H, W) times the mask of each channel of

@@ -2,8 +2,8 @@
 //! input and its mirror image, each times 0.9, 1 and 1.1.
 
 use crate::Shape;
-use crate::explain::explanation::Finding;
-use crate::imaging::heatmap::{HeatMap, Status};
+use crate::explain::explanation::Explanation;
+use crate::imaging::heatmap::{Heatmap, MapStatus};
 
 /// One copy.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,10 +34,10 @@ impl Copy {
 
 /// Makes each heat map of `findings` the mean of itself and those of `copies`, which are turned
 /// back first.
-pub(crate) fn average(findings: &mut [Vec<Finding>], copies: &[(Copy, Vec<Vec<Finding>>)]) {
+pub(crate) fn average(findings: &mut [Vec<Explanation>], copies: &[(Copy, Vec<Vec<Explanation>>)]) {
     for (image, findings) in findings.iter_mut().enumerate() {
         for (cell, finding) in findings.iter_mut().enumerate() {
-            let others = |pick: &dyn Fn(&Finding) -> HeatMap| -> Vec<(Copy, HeatMap)> {
+            let others = |pick: &dyn Fn(&Explanation) -> Heatmap| -> Vec<(Copy, Heatmap)> {
                 copies.iter().map(|(copy, found)| (*copy, pick(&found[image][cell]))).collect()
             };
             for (i, map) in finding.maps.iter_mut().enumerate() {
@@ -50,11 +50,11 @@ pub(crate) fn average(findings: &mut [Vec<Finding>], copies: &[(Copy, Vec<Vec<Fi
     }
 }
 
-fn mean(heat: &mut HeatMap, others: &[(Copy, HeatMap)]) {
-    let any = |status: Status| others.iter().any(|(_, other)| other.status == status);
-    if heat.status == Status::Nonfinite || any(Status::Nonfinite) {
+fn mean(heat: &mut Heatmap, others: &[(Copy, Heatmap)]) {
+    let any = |status: MapStatus| others.iter().any(|(_, other)| other.status == status);
+    if heat.status == MapStatus::Nonfinite || any(MapStatus::Nonfinite) {
         heat.values.fill(0.0);
-        heat.status = Status::Nonfinite;
+        heat.status = MapStatus::Nonfinite;
         return;
     }
     for (copy, other) in others {
@@ -69,7 +69,7 @@ fn mean(heat: &mut HeatMap, others: &[(Copy, HeatMap)]) {
     }
     let count = (others.len() + 1) as f32;
     heat.values.iter_mut().for_each(|v| *v /= count);
-    if any(Status::Ok) {
-        heat.status = Status::Ok;
+    if any(MapStatus::Ok) {
+        heat.status = MapStatus::Ok;
     }
 }

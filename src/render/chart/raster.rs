@@ -3,7 +3,7 @@
 use ab_glyph_rasterizer::{Rasterizer, point};
 
 use super::drawing::{Anchor, Drawing, Ink, Mark, Point, Shape, Text};
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::canvas::Rgb;
 use crate::render::text::Style;
 
@@ -55,16 +55,16 @@ impl Theme {
 
 impl Drawing {
     /// The drawing as a picture, `scale` times its size.
-    pub fn picture(&self, theme: Theme, scale: f64) -> Picture {
+    pub fn picture(&self, theme: Theme, scale: f64) -> RgbImage {
         let side = |length: f64| (length * scale).ceil().max(1.0) as usize;
         let paper = theme.colour(Ink::Paper);
-        let mut page = Picture::filled(side(self.width), side(self.height), paper);
+        let mut page = RgbImage::filled(side(self.width), side(self.height), paper);
         self.marks.iter().for_each(|mark| draw(&mut page, mark, theme, scale));
         page
     }
 }
 
-fn draw(page: &mut Picture, mark: &Mark, theme: Theme, scale: f64) {
+fn draw(page: &mut RgbImage, mark: &Mark, theme: Theme, scale: f64) {
     let colour = theme.colour(mark.ink);
     let mut fill = |outlines: &[Vec<Point>]| fill(page, outlines, scale, colour, mark.opacity as f32);
     match &mark.shape {
@@ -98,7 +98,7 @@ fn stroke(points: &[Point], width: f64) -> Vec<Vec<Point>> {
 }
 
 /// Fills what lies in any of the outlines.
-fn fill(page: &mut Picture, outlines: &[Vec<Point>], scale: f64, colour: Rgb, opacity: f32) {
+fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, colour: Rgb, opacity: f32) {
     let corners = || outlines.iter().flatten().map(|&(x, y)| (x * scale, y * scale));
     let least = |pick: fn(Point) -> f64| corners().map(pick).fold(f64::MAX, f64::min).floor().max(0.0);
     let most = |pick: fn(Point) -> f64| corners().map(pick).fold(0.0, f64::max).ceil();
@@ -135,7 +135,7 @@ fn signed_area(outline: &[Point]) -> f64 {
     outline.iter().zip(next).map(|((ax, ay), (bx, by))| ax * by - bx * ay).sum()
 }
 
-fn draw_text(page: &mut Picture, text: &Text, colour: Rgb, scale: f64) {
+fn draw_text(page: &mut RgbImage, text: &Text, colour: Rgb, scale: f64) {
     let style = Style { bold: text.bold, size: (text.size * scale) as f32, colour };
     let line = style.fit(&text.text, f32::INFINITY);
     let length = style.width(&line);

@@ -8,8 +8,8 @@
 
 use super::unit;
 use crate::engine::bilinear::bilinear;
-use crate::imaging::heatmap::HeatMap;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::heatmap::Heatmap;
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::color::{Colormap, index};
 
 /// Width and height of the pictures.
@@ -19,7 +19,7 @@ pub const SIDE: usize = 512;
 ///
 /// # Panics
 /// When one of them is empty.
-pub fn cam(seen: &Picture, heat: &HeatMap) -> Picture {
+pub fn cam(seen: &RgbImage, heat: &Heatmap) -> RgbImage {
     let [red, green, blue] = resized(&planes(seen), (seen.height, seen.width), (heat.height, heat.width));
     let colours = Colormap::Jet.table().map(|colour| colour.map(|v| f32::from(v) / 255.0));
     let mut sum = Vec::with_capacity(heat.values.len() * 3);
@@ -29,14 +29,14 @@ pub fn cam(seen: &Picture, heat: &HeatMap) -> Picture {
     }
     let most = sum.iter().copied().fold(0.0, f32::max);
     let rgb = sum.iter().map(|v| (255.0 * (v / most)) as u8).collect();
-    Picture::new(heat.width, heat.height, rgb)
+    RgbImage::new(heat.width, heat.height, rgb)
 }
 
 /// `_gb`: twice the `gradient` (3, h, w) at the network's input, `height` x `width`.
 ///
 /// # Panics
 /// When `gradient` does not hold 3 x h x w numbers.
-pub fn gb(gradient: &[f32], from: (usize, usize), to: (usize, usize)) -> Picture {
+pub fn gb(gradient: &[f32], from: (usize, usize), to: (usize, usize)) -> RgbImage {
     saved(&resized(&doubled(gradient), from, to), to)
 }
 
@@ -44,7 +44,7 @@ pub fn gb(gradient: &[f32], from: (usize, usize), to: (usize, usize)) -> Picture
 ///
 /// # Panics
 /// As [`gb`].
-pub fn cam_gb(gradient: &[f32], from: (usize, usize), heat: &HeatMap) -> Picture {
+pub fn cam_gb(gradient: &[f32], from: (usize, usize), heat: &Heatmap) -> RgbImage {
     let to = (heat.height, heat.width);
     let mut channels = resized(&doubled(gradient), from, to);
     for channel in &mut channels {
@@ -57,12 +57,12 @@ pub fn cam_gb(gradient: &[f32], from: (usize, usize), heat: &HeatMap) -> Picture
 ///
 /// # Panics
 /// When it is empty.
-pub fn input(seen: &Picture, to: (usize, usize)) -> Picture {
+pub fn input(seen: &RgbImage, to: (usize, usize)) -> RgbImage {
     saved(&resized(&planes(seen), (seen.height, seen.width), to), to)
 }
 
 /// Red, green and blue, (3, h, w), in [0, 1].
-fn planes(photo: &Picture) -> Vec<f32> {
+fn planes(photo: &RgbImage) -> Vec<f32> {
     let values: Vec<f32> = unit(photo).collect();
     (0..3).flat_map(|c| values[c..].iter().step_by(3)).copied().collect()
 }
@@ -78,8 +78,8 @@ fn resized(planes: &[f32], from: (usize, usize), to: (usize, usize)) -> [Vec<f32
 }
 
 /// As torchvision's `save_image` makes bytes of [0, 1]: rounded, the rest cut off.
-fn saved([red, green, blue]: &[Vec<f32>; 3], (height, width): (usize, usize)) -> Picture {
+fn saved([red, green, blue]: &[Vec<f32>; 3], (height, width): (usize, usize)) -> RgbImage {
     let byte = |v: f32| (v * 255.0 + 0.5) as u8;
     let pixels = red.iter().zip(green).zip(blue);
-    Picture::new(width, height, pixels.flat_map(|((&r, &g), &b)| [r, g, b].map(byte)).collect())
+    RgbImage::new(width, height, pixels.flat_map(|((&r, &g), &b)| [r, g, b].map(byte)).collect())
 }

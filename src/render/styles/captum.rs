@@ -2,7 +2,7 @@
 //! `visualize_image_attr`, both with their defaults, drawn by matplotlib.
 
 use super::matplotlib_index;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::color::table;
 
 /// The share of the whole evidence that may lie above the scale's end.
@@ -13,25 +13,25 @@ const OUTLIERS: f32 = 2.0;
 ///
 /// # Panics
 /// When the map or the photo is empty.
-pub fn blended(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
+pub fn blended(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     let map: Vec<f32> = map.iter().map(|&v| v.max(0.0)).collect();
     let values = normalised(&nearest(&map, from, (photo.height, photo.width)));
     let mut rgb = Vec::with_capacity(photo.rgb.len());
     for (grey, v) in stretched_grey(photo).into_iter().zip(values) {
         rgb.extend(colours()[matplotlib_index(v)].map(|colour| half_over(grey, colour)));
     }
-    Picture::new(photo.width, photo.height, rgb)
+    RgbImage::new(photo.width, photo.height, rgb)
 }
 
 /// `heat_map`, sign `all`: `signed` (h, w), before its ReLU, from red by white to green, alone.
 ///
 /// # Panics
 /// When the map or the size is empty.
-pub fn signed(signed: &[f32], from: (usize, usize), (height, width): (usize, usize)) -> Picture {
+pub fn signed(signed: &[f32], from: (usize, usize), (height, width): (usize, usize)) -> RgbImage {
     let values = normalised(&nearest(signed, from, (height, width)));
     let colours = table(include_bytes!("../colormaps/red_white_green.rgb"));
     let rgb = values.iter().flat_map(|v| colours[matplotlib_index((v + 1.0) / 2.0)]).collect();
-    Picture::new(width, height, rgb)
+    RgbImage::new(width, height, rgb)
 }
 
 /// The greens of [`blended`].
@@ -73,7 +73,7 @@ fn normalised(values: &[f32]) -> Vec<f32> {
 }
 
 /// The photo's mean channel, stretched from its darkest to its brightest, in matplotlib's grey.
-fn stretched_grey(photo: &Picture) -> Vec<u8> {
+fn stretched_grey(photo: &RgbImage) -> Vec<u8> {
     let means: Vec<f64> =
         photo.rgb.chunks_exact(3).map(|p| p.iter().map(|&v| f64::from(v)).sum::<f64>() / 3.0).collect();
     let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));

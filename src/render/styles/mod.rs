@@ -2,7 +2,7 @@
 //!
 //! Each takes a map as its tool does, before the tool's own scaling, and shows what the tool
 //! shows by default, quirks included. A map that cannot be scaled is the caller's to catch
-//! ([`crate::imaging::heatmap::Status`]); no function here makes a NaN of one.
+//! ([`crate::imaging::heatmap::MapStatus`]); no function here makes a NaN of one.
 
 pub mod article;
 pub mod captum;
@@ -67,7 +67,7 @@ impl FromStr for Style {
 }
 
 /// `photo`'s numbers divided by 255, as these tools hold a photo.
-fn unit(photo: &crate::imaging::rgb_image::Picture) -> impl Iterator<Item = f32> {
+fn unit(photo: &crate::imaging::rgb_image::RgbImage) -> impl Iterator<Item = f32> {
     photo.rgb.iter().map(|&v| f32::from(v) / 255.0)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{range, unit};
 use crate::engine::bilinear::bilinear;
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::render::color::{Colormap, index};
 
 /// `map` (h, w) after its ReLU, in jet over `photo`: half of each, divided by the brightest
@@ -10,7 +10,7 @@ use crate::render::color::{Colormap, index};
 ///
 /// # Panics
 /// When the map or the photo is empty.
-pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
+pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     let mut mask = map.to_vec();
     scale(&mut mask);
     mask = bilinear(&mask, from, (photo.height, photo.width));
@@ -23,7 +23,7 @@ pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
         sum.extend([colour[0] + pixel[0], colour[1] + pixel[1], colour[2] + pixel[2]]);
     }
     let most = sum.iter().copied().fold(0.0, f32::max);
-    Picture::new(photo.width, photo.height, sum.iter().map(|v| (255.0 * (v / most)) as u8).collect())
+    RgbImage::new(photo.width, photo.height, sum.iter().map(|v| (255.0 * (v / most)) as u8).collect())
 }
 
 /// Minimum subtracted, divided by the maximum and a little.

@@ -1,7 +1,7 @@
 //! torchcam's picture: `overlay_mask` with its defaults.
 
 use super::{matplotlib_index, range};
-use crate::imaging::rgb_image::Picture;
+use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, resample_map};
 use crate::render::color::table;
 
@@ -10,7 +10,7 @@ use crate::render::color::table;
 ///
 /// # Panics
 /// When the map or the photo is empty.
-pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
+pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     const PHOTO: f32 = 0.7;
     let (low, high) = range(map);
     let divisor = (high - low) + 1e-8;
@@ -26,7 +26,7 @@ pub fn cam(photo: &Picture, map: &[f32], from: (usize, usize)) -> Picture {
         };
         rgb.extend([0, 1, 2].map(blend));
     }
-    Picture::new(photo.width, photo.height, rgb)
+    RgbImage::new(photo.width, photo.height, rgb)
 }
 
 /// matplotlib's jet.

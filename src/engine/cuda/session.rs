@@ -13,19 +13,19 @@ use super::error::{describe, driver, is_out_of_memory};
 use super::memory::{Constants, Images, Memory};
 use super::program::Program;
 use super::variant::Launches;
-use crate::engine::device::{Continues, Runner};
 use crate::engine::plan::Plan;
+use crate::engine::session::{Continues, Session};
 use crate::{Error, Result};
 
 /// A captured run.
 struct Replay(CudaGraph);
 
-// SAFETY: a graph may move between threads as long as one uses it at a time; its runner is only
+// SAFETY: a graph may move between threads as long as one uses it at a time; its session is only
 // used through `&mut`.
 unsafe impl Send for Replay {}
 
 /// A plan on a GPU.
-pub(super) struct CudaRunner {
+pub(super) struct CudaSession {
     // Before the memory, so that no graph outlives what it names.
     replays: HashMap<usize, Replay>,
     memory: Memory,
@@ -42,10 +42,10 @@ pub(super) struct CudaRunner {
 /// Kernels count numbers with 32 bits.
 const MOST_NUMBERS: usize = 1 << 31;
 
-impl CudaRunner {
+impl CudaSession {
     /// Loads `plan` for batches of up to `batch` images, or of half as many, and so on, where
     /// memory is too little.
-    pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaRunner> {
+    pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaSession> {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
         let program = Program::new(&plan, cuda.multiprocessors, cuda.variant.tiling)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
@@ -69,7 +69,7 @@ impl CudaRunner {
             true => vec![format!("cuda: memory suffices for batches of {images}, not of {wanted}")],
             false => Vec::new(),
         };
-        Ok(CudaRunner {
+        Ok(CudaSession {
             replays: HashMap::new(),
             memory,
             constants,
@@ -94,7 +94,7 @@ impl CudaRunner {
                     shared_mem_bytes: 0,
                 };
                 // SAFETY: the argument is the kernel's own structure (a test compares the two), and
-                // names memory that lives as long as the runner.
+                // names memory that lives as long as the session.
                 unsafe { self.stream.launch_builder(&self.level).arg(&launch).launch(config) }?;
             }
         }
@@ -111,7 +111,7 @@ impl CudaRunner {
     /// Captures what `enqueue` enqueues.
     fn capture(
         &mut self,
-        enqueue: impl FnOnce(&mut CudaRunner) -> Result<(), DriverError>,
+        enqueue: impl FnOnce(&mut CudaSession) -> Result<(), DriverError>,
     ) -> Result<CudaGraph> {
         let failed = driver("capturing the run");
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -125,10 +125,10 @@ impl CudaRunner {
         Ok(graph)
     }
 
-    /// Makes ready what [`CudaRunner::launch_all`] needs for the first `n` images.
+    /// Makes ready what [`CudaSession::launch_all`] needs for the first `n` images.
     fn prepare(&mut self, n: usize) -> Result<()> {
         if self.launches == Launches::Graph && !self.replays.contains_key(&n) {
-            let graph = self.capture(|runner| runner.enqueue_all(n))?;
+            let graph = self.capture(|session| session.enqueue_all(n))?;
             self.replays.insert(n, Replay(graph));
         }
         Ok(())
@@ -146,10 +146,11 @@ impl CudaRunner {
     fn mean_ms(
         &mut self,
         repeats: usize,
-        mut launch: impl FnMut(&mut CudaRunner) -> Result<(), DriverError>,
+        mut launch: impl FnMut(&mut CudaSession) -> Result<(), DriverError>,
     ) -> Result<f64> {
         let failed = driver("timing the plan");
-        let event = |runner: &CudaRunner| runner.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+        let event =
+            |session: &CudaSession| session.stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
         let start = event(self).map_err(&failed)?;
         for _ in 0..repeats {
             launch(self).map_err(&failed)?;
@@ -184,7 +185,7 @@ impl CudaRunner {
     }
 }
 
-impl Runner for CudaRunner {
+impl Session for CudaSession {
     fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -253,7 +254,7 @@ impl Runner for CudaRunner {
             return Ok(None);
         }
         self.prepare(images)?;
-        Ok(Some(self.mean_ms(repeats, |runner| runner.launch_all(images))?))
+        Ok(Some(self.mean_ms(repeats, |session| session.launch_all(images))?))
     }
 
     /// Each prefix is a graph of its own that holds it several times, which spreads the cost of a
@@ -265,8 +266,8 @@ impl Runner for CudaRunner {
         let (copies, rounds) = (repeats.min(8), repeats.min(3));
         let mut times = Vec::new();
         for levels in 1..=self.program.len() {
-            let graph = self.capture(|runner| {
-                (0..copies).try_for_each(|_| runner.enqueue(0..levels, Images::First(images)))
+            let graph = self.capture(|session| {
+                (0..copies).try_for_each(|_| session.enqueue(0..levels, Images::First(images)))
             })?;
             graph.launch().map_err(driver("timing the plan"))?;
             let mut shortest = f64::INFINITY;

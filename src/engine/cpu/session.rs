@@ -8,15 +8,15 @@ use super::memory::Memory;
 use super::program::Program;
 use super::simd::Isa;
 use super::threads::Threads;
-use crate::engine::device::{Continues, Runner};
 use crate::engine::plan::Plan;
+use crate::engine::session::{Continues, Session};
 use crate::{Error, Result};
 
 /// Images that a thread takes through each level together, so that weights are read once for all.
 const TOGETHER: usize = 4;
 
 /// See the module's documentation.
-pub(super) struct CpuRunner {
+pub(super) struct CpuSession {
     plan: Arc<Plan>,
     program: Program,
     memory: Memory,
@@ -26,7 +26,7 @@ pub(super) struct CpuRunner {
     multiply_adds: u64,
 }
 
-impl CpuRunner {
+impl CpuSession {
     pub(super) fn new(plan: Arc<Plan>, batch: usize, threads: usize, isa: Isa) -> Result<Self> {
         let program = Program::new(&plan, threads, isa);
         let images = if batch < threads { 1 } else { batch.min(threads * TOGETHER) };
@@ -34,7 +34,7 @@ impl CpuRunner {
         let memory = Memory::new(&plan, images, threads, program.scratch_len, f32::NAN)?;
         let threads = Threads::new(threads).map_err(|e| Error::device(format!("cpu: no thread: {e}")))?;
         let active = Vec::with_capacity(images);
-        Ok(CpuRunner { plan, program, memory, threads, capacity: batch, active, multiply_adds: 0 })
+        Ok(CpuSession { plan, program, memory, threads, capacity: batch, active, multiply_adds: 0 })
     }
 
     /// Runs `levels` on the images `active` in memory.
@@ -110,7 +110,7 @@ impl CpuRunner {
     }
 }
 
-impl Runner for CpuRunner {
+impl Session for CpuSession {
     fn plan(&self) -> &Plan {
         &self.plan
     }
