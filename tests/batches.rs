@@ -38,7 +38,7 @@ fn plan(network: &Network, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32
 
 /// Output spaces of all images, `batch` at a time; the last batch is what is left.
 fn run_in_batches(device: &Device, plan: &Arc<Plan>, spaces: &[f32], batch: usize) -> Vec<f32> {
-    let mut session = device.session(Arc::clone(&plan), batch).unwrap();
+    let mut session = device.session(Arc::clone(plan), batch).unwrap();
     let mut outputs = vec![f32::NAN; spaces.len() / plan.input_len * plan.output_len];
     let batches = spaces.chunks(batch * plan.input_len).zip(outputs.chunks_mut(batch * plan.output_len));
     for (inputs, outputs) in batches {

@@ -53,7 +53,7 @@ fn case(config: &Config, n: usize, order: Order, passes: &Passes) -> (Arc<Plan>,
 fn run_spaces(device: &Device, plan: &Arc<Plan>, spaces: &[f32]) -> Vec<f32> {
     let n = spaces.len() / plan.input_len;
     let mut out = vec![f32::NAN; n * plan.output_len];
-    device.session(Arc::clone(&plan), n).unwrap().run(spaces, &mut out).unwrap();
+    device.session(Arc::clone(plan), n).unwrap().run(spaces, &mut out).unwrap();
     out
 }
 

@@ -26,7 +26,7 @@ mod merge;
 mod paths;
 mod resume;
 mod rows;
-mod run;
+mod in_progress;
 mod settings;
 mod shard;
 
@@ -37,5 +37,5 @@ pub use journal::{Entry, Written};
 pub use lock::Lock;
 pub use merge::merge;
 pub use rows::{Found, rows};
-pub use run::{Opened, Plan, Run, Summary};
+pub use in_progress::{Opened, Plan, Run, Summary};
 pub use shard::Shard;
