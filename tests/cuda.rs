@@ -286,7 +286,7 @@ fn the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked() {
     let photo = gpu::repository("tests/golden/images/noise.png");
     let ranges = |device: &str| {
         let methods = "grad-cam,layer-cam,score-cam,ablation-cam,eigen-cam,guided-grad-cam,smooth-grad";
-        let asked = ["--method", methods, "--class", "top2", "--tap", "all-scales", "--minus", "session-up"];
+        let asked = ["--method", methods, "--class", "top2", "--tap", "all-scales", "--minus", "runner-up"];
         let rest =
             ["--samples", "2", "--size", "32", "--weights", "w.safetensors", "--device", device, "-o", "out"];
         run(&[&["explain", photo.to_str().unwrap()], &asked[..], &rest[..]].concat());

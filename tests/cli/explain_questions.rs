@@ -109,7 +109,7 @@ fn a_difference_from_the_runner_up_is_the_margin_s_signed_map() {
     let place = with_small();
     let bytes = std::fs::read(repository("tests/golden/methods.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let found = found(&place, "--exits 2 --minus session-up");
+    let found = found(&place, "--exits 2 --minus runner-up");
     let signed = golden(&file, "default/2/exit2/grad-cam.margin", 0);
     let signed: Vec<f32> = signed.iter().map(|&x| x as f32).collect();
     let resized = msdcam::engine::bilinear::bilinear(&signed, (8, 8), (32, 32));
@@ -118,7 +118,7 @@ fn a_difference_from_the_runner_up_is_the_margin_s_signed_map() {
     close("difference", &found["difference"].1, &want, 1e-4);
     assert!(want.iter().any(|&v| v > 0.5) && want.iter().any(|&v| v < -0.1));
     let manifest: Value = serde_json::from_slice(&place.read("out/manifest.json")).unwrap();
-    assert_eq!((&manifest["score"], &manifest["minus"]), (&"margin".into(), &"session-up".into()));
+    assert_eq!((&manifest["score"], &manifest["minus"]), (&"margin".into(), &"runner-up".into()));
 }
 
 #[test]
@@ -136,8 +136,8 @@ fn a_difference_from_a_class_is_that_of_the_two_classes_maps() {
     let places = cat_over_dog.iter().zip(&dog_over_cat);
     assert!(places.clone().all(|(a, b)| *a == 0.0 || *b == 0.0));
     assert!(places.filter(|(a, b)| **a > 0.0 || **b > 0.0).count() > 120);
-    // Exit 2 has no session-up but the cat: the margin is the same difference.
-    let runner_up = found(&place, "--exits 2 --method hires-cam --minus session-up");
+    // Exit 2 has no runner-up but the cat: the margin is the same difference.
+    let runner_up = found(&place, "--exits 2 --method hires-cam --minus runner-up");
     close("the margin at exit 2", &dog_cat[1024..], &runner_up["difference"].1, 1e-4);
     assert!(place.names("out").contains(&"chelsea_32_strip_minus_class3.png".to_string()));
 

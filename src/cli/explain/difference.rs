@@ -15,16 +15,16 @@ pub enum Minus {
 }
 
 impl Minus {
-    /// What `text` names: `exit3`, `session-up`, a class's name among `labels` or its number.
+    /// What `text` names: `exit3`, `runner-up`, a class's name among `labels` or its number.
     ///
     /// # Errors
     /// When it is none of these.
     pub fn parse(text: &str, labels: &[String]) -> Result<Minus> {
         let exit = text.strip_prefix("exit").and_then(|number| number.trim_start_matches(':').parse().ok());
         match (text, exit) {
-            ("session-up", _) => Ok(Minus::RunnerUp),
+            ("runner-up", _) => Ok(Minus::RunnerUp),
             (_, Some(exit)) => Ok(Minus::Exit(exit)),
-            _ => class_of(text, labels, &["session-up", "exit<number>"]).map(Minus::Class),
+            _ => class_of(text, labels, &["runner-up", "exit<number>"]).map(Minus::Class),
         }
     }
 
@@ -32,7 +32,7 @@ impl Minus {
     pub fn name(self, labels: &[String]) -> String {
         match self {
             Minus::Exit(exit) => format!("exit{exit}"),
-            Minus::RunnerUp => "session-up".into(),
+            Minus::RunnerUp => "runner-up".into(),
             Minus::Class(class) => labels[class].clone(),
         }
     }
@@ -65,7 +65,7 @@ mod tests {
     fn a_word_comes_before_an_exit_before_a_class() {
         let labels = ["cat", "exit1", "exit door"].map(String::from);
         for (text, minus) in [
-            ("session-up", Minus::RunnerUp),
+            ("runner-up", Minus::RunnerUp),
             ("exit1", Minus::Exit(1)),
             ("exit:12", Minus::Exit(12)),
             ("Exit Door", Minus::Class(2)),
@@ -74,6 +74,6 @@ mod tests {
             assert_eq!(Minus::parse(text, &labels), Ok(minus), "{text}");
         }
         let error = Minus::parse("all", &labels).unwrap_err().to_string();
-        assert!(error.ends_with("or by number 0 to 2; and there are session-up, exit<number>"), "{error}");
+        assert!(error.ends_with("or by number 0 to 2; and there are runner-up, exit<number>"), "{error}");
     }
 }

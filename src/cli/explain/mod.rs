@@ -89,11 +89,11 @@ pub struct Args {
     #[command(flatten)]
     study: MethodArgs,
     /// Show differences too, in blue and red: from the same map at another exit (exit3), of the next
-    /// likeliest class (session-up) or of a class by its name or number; what is explained is then the
+    /// likeliest class (runner-up) or of a class by its name or number; what is explained is then the
     /// difference of the two classes' logits
     #[arg(
         long,
-        value_name = "exitN|session-up|NAME|INDEX",
+        value_name = "exitN|runner-up|NAME|INDEX",
         allow_hyphen_values = true,
         help_heading = "What is explained, and how"
     )]
