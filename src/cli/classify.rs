@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::engine::plan::Order;
 use crate::error::printable;
-use crate::explain::{Classifier, ExitPrediction, Question};
+use crate::explain::{Classifier, ExitPrediction};
 use crate::render::sheet::percent;
 use serde::Serialize;
 
@@ -65,8 +65,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let dataset = args.data.open(&model.labels)?;
     let group = images::group_size(&model, dataset.len());
     let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
-    let question = Question { exits, maps: false, order };
-    let mut explainer = Classifier::new(&model.network, &question, &model.device, group)?;
+    let mut explainer = Classifier::new(&model.network, &exits, order, &model.device, group)?;
     let costs = explainer.multiply_adds();
 
     model.announce();
@@ -76,10 +75,10 @@ pub fn run(args: Args) -> Result<Outcome> {
     let mut ask = |(items, photos): images::Group| -> Result<bool> {
         let answered = images::answer_group(photos, |inputs, _| match args.early_exit {
             Some(confidence) => {
-                let thresholds = vec![Some(confidence); question.exits.len()];
-                explainer.explain_early_exit(inputs, None, &thresholds)
+                let thresholds = vec![Some(confidence); exits.len()];
+                explainer.classify_early_exit(inputs, &thresholds)
             }
-            None => explainer.explain(inputs, None),
+            None => explainer.classify(inputs),
         })?;
         for (item, answered) in items.iter().zip(answered) {
             tally.count(&item.id, &answered);

@@ -1,6 +1,7 @@
 //! `msdcam convert`: from a PyTorch checkpoint to weights.
 
-use crate::model::convert::{Normalization, Options, convert};
+use crate::model::Normalization;
+use crate::model::convert::{Options, convert};
 use crate::model::weights::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::thread::Scope;
 
 use crate::dataset::Item;
-use crate::explain::Target;
+use crate::explain::{Explainer, Explanation, Target};
 use crate::imaging::Region;
 use crate::imaging::rgb_image::RgbImage;
-use crate::{Error, Result, dataset, imaging};
+use crate::{Error, Result, dataset};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::model::Model;
@@ -98,10 +98,25 @@ pub fn answer_group<A>(
     Ok(photos.into_iter().map(|photo| photo.map(&mut answered)).collect())
 }
 
+/// Explains the photos that could be read.
+///
+/// # Errors
+/// When the device fails, or a label is to be explained that a photo does not have: see
+/// [`with_labels`].
+pub fn explain_group(
+    photos: Vec<Result<Photo>>,
+    explainer: &mut Explainer,
+) -> Result<Vec<Result<Answered<Explanation>>>> {
+    answer_group(photos, |inputs, labels| {
+        let labels: Vec<usize> = labels.iter().flatten().copied().collect();
+        explainer.explain_labeled(inputs, &labels)
+    })
+}
+
 fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
     let picture = timings.time(Stage::Decode, || item.read())?;
     Ok(timings.time(Stage::Resize, || {
-        let prepared = imaging::prepare(&picture, model.input(), model.mean, model.std);
+        let prepared = model.network.prepare(&picture);
         Photo {
             width: picture.width,
             height: picture.height,

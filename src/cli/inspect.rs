@@ -1,10 +1,10 @@
 //! `msdcam inspect`: what a model file holds.
 
 use crate::error::printable;
-use crate::explain::{TapSize, tap_sizes};
+use crate::model::TapInfo;
 use crate::model::inspect::{Inspection, inspect};
-use crate::model::msdnet::Network;
 use crate::model::msdnet::config::{Config, Layout, Stem, StepMode};
+use crate::model::msdnet::outline;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,14 +27,14 @@ pub struct Args {
 struct Inspected {
     #[serde(flatten)]
     file: Inspection,
-    taps: Vec<TapSize>,
+    taps: Vec<TapInfo>,
 }
 
 /// Inspects the file and prints the result on standard output.
 pub fn run(args: Args) -> crate::Result<()> {
     let file = inspect(&args.file)?;
-    let network = file.architecture.as_ref().map(Network::outline).transpose()?;
-    let taps = network.as_ref().map(tap_sizes).unwrap_or_default();
+    let network = file.architecture.as_ref().map(outline).transpose()?;
+    let taps = network.as_ref().map(|model| model.tap_infos()).unwrap_or_default();
     let text = if args.json {
         serde_json::to_string_pretty(&Inspected { file, taps }).expect("plain fields have a JSON form") + "\n"
     } else {
@@ -92,7 +92,7 @@ fn table(i: &Inspection) -> String {
 }
 
 /// A row for each tap: its size, and the exits that can be explained there.
-fn tap_table(taps: &[TapSize]) -> String {
+fn tap_table(taps: &[TapInfo]) -> String {
     if taps.is_empty() {
         return String::new();
     }

@@ -94,10 +94,12 @@ impl MethodArgs {
             score,
             fusion: self.fuse,
             smoothing: self.smooth,
+            // Only a difference of two classes shows signs.
+            signed: implied.is_some(),
             noise: Noise { samples: self.samples, share: self.noise, seed: self.seed },
             integration: Integration { steps: self.steps, baseline: self.baseline.of(model) },
             max_memory: self.max_memory,
-            ..ExplainRequest::of(&model.network, &self.methods)
+            ..ExplainRequest::new(&model.network, &self.methods)
         };
         study.check(&model.network)?;
         let several = match &study.taps {
@@ -151,7 +153,7 @@ impl Baseline {
             Baseline::Black => 0.0,
             Baseline::White => 1.0,
         };
-        std::array::from_fn(|c| (colour - model.mean[c]) / model.std[c])
+        model.network.input.normalized(colour)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The commands, one file each.
 
-mod ask;
 mod bench;
 mod classify;
 mod convert;

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use crate::engine::cuda::{Cuda, Variant};
 use crate::engine::device::{Device, DeviceChoice};
 use crate::error::printable;
-use crate::model::msdnet;
-use crate::model::msdnet::Network;
-use crate::model::weights::Weights;
+use crate::model;
 use crate::util::sha256;
 
 use super::output;
@@ -32,12 +30,9 @@ pub struct ModelArgs {
 
 /// A network on its device.
 pub struct Model {
-    pub network: Network,
+    pub network: model::Model,
     /// Class names.
     pub labels: Vec<String>,
-    /// Mean and standard deviation of the input's normalisation.
-    pub mean: [f32; 3],
-    pub std: [f32; 3],
     /// The weights' file, printable, or `built-in`.
     pub weights: String,
     file: Option<PathBuf>,
@@ -55,17 +50,6 @@ impl ModelArgs {
     /// Whether only errors are to be said.
     pub fn is_quiet(&self) -> bool {
         self.quiet
-    }
-
-    /// Reads the weights.
-    ///
-    /// # Errors
-    /// When they cannot be used.
-    pub fn weights(&self) -> crate::Result<Weights> {
-        match &self.weights {
-            Some(file) => Weights::read(file),
-            None => crate::model::pretrained::built_in_weights(),
-        }
     }
 
     /// Reads the weights and opens the device.
@@ -98,19 +82,19 @@ impl ModelArgs {
         timings: &Timings,
         open: impl FnOnce(DeviceChoice, usize) -> crate::Result<(Device, Option<crate::Error>)>,
     ) -> crate::Result<Model> {
-        let weights = timings.time(Stage::Weights, || self.weights())?;
-        let network = timings.time(Stage::Network, || msdnet::load(&weights))?;
+        let network = timings.time(Stage::Weights, || match &self.weights {
+            Some(file) => model::open(file),
+            None => model::Model::pretrained(),
+        })?;
         let threads = self.threads.map_or(0, usize::from);
         let (device, reason) = open(self.device, threads)?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Model {
-            network,
-            labels: weights.labels,
-            mean: weights.mean,
-            std: weights.std,
+            labels: network.labels.clone(),
             weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
             file: self.weights.clone(),
-            source_sha256: weights.source_sha256,
+            source_sha256: network.source.checkpoint_sha256().to_string(),
+            network,
             device,
             reason,
             threads: self.threads.map_or_else(cores, usize::from),
@@ -154,7 +138,7 @@ impl Model {
 
     /// Side of the network's input image, pixels.
     pub fn input(&self) -> usize {
-        self.network.config.input
+        self.network.input.width
     }
 }
 

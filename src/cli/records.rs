@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use crate::Error;
 use crate::dataset::Item;
-use crate::explain::{ExitPrediction, Explanation};
+use crate::explain::ExitPrediction;
 use crate::imaging::bounding_box::BoundingBox;
 use crate::imaging::heatmap::MapStatus;
 use serde::Serialize;
@@ -156,23 +156,6 @@ impl ExitRecord {
     pub fn new(answer: &ExitPrediction, labels: &[String], label: Option<usize>) -> Self {
         let ExitPrediction { exit, class, ref probabilities, .. } = *answer;
         let label_rank = label.map(|label| answer.rank(label));
-        ExitRecord::about(exit, class, probabilities, labels, label_rank)
-    }
-
-    /// The same of a finding, without its maps.
-    pub fn of(finding: &Explanation, labels: &[String], label: Option<usize>) -> Self {
-        let Explanation { exit, class, ref probabilities, .. } = *finding;
-        let label_rank = label.map(|label| finding.class_rank(label));
-        ExitRecord::about(exit, class, probabilities, labels, label_rank)
-    }
-
-    fn about(
-        exit: usize,
-        class: usize,
-        probabilities: &[f32],
-        labels: &[String],
-        label_rank: Option<usize>,
-    ) -> Self {
         let (label, probability) = (labels[class].clone(), probabilities[class]);
         ExitRecord { exit, class, label, probability, label_rank, map: None, maps: Vec::new() }
     }

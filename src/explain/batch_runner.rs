@@ -1,37 +1,56 @@
-//! A plan on its device, with the buffers of its batches.
+//! A session with the host buffers of its batches.
 
 use std::sync::Arc;
 
 use crate::engine::device::Device;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
-use crate::{Error, Result};
+use crate::{Error, Result, Shape};
 
-/// More images than this in one batch bring nothing.
-const LARGEST_BATCH: usize = 256;
+/// A target that stands for the predicted class: see `Op::Seed`.
+const PREDICTED: f32 = -1.0;
 
-/// The largest batch of `plan` whose numbers take no more than `max_memory` bytes.
+/// Larger batches bring nothing.
+const MAX_BATCH: usize = 256;
+
+/// The largest batch of `plan` whose buffers take no more than `max_memory` bytes.
 ///
 /// # Errors
-/// When one image takes more: says for which method.
-pub(crate) fn batch_within(plan: &Plan, max_memory: usize, method: &str) -> Result<usize> {
-    let image = bytes_an_image(plan);
+/// When one image takes more: names `purpose`.
+pub(crate) fn batch_within(plan: &Plan, max_memory: usize, purpose: &str) -> Result<usize> {
+    let image = bytes_per_image(plan);
     match max_memory / image {
         0 => Err(Error::usage(format!(
-            "{method}: one image takes {image} bytes, the memory limit leaves {max_memory}"
+            "{purpose}: one image takes {image} bytes, the memory limit leaves {max_memory}"
         ))),
-        images => Ok(images.min(LARGEST_BATCH)),
+        images => Ok(images.min(MAX_BATCH)),
     }
 }
 
-/// What a batch of `plan` takes for each image, on the host and on the device together.
-pub(crate) fn bytes_an_image(plan: &Plan) -> usize {
+/// Bytes that a batch of `plan` takes for each image, on the host and on the device together.
+pub(crate) fn bytes_per_image(plan: &Plan) -> usize {
     // Inputs and outputs are on both.
-    let numbers = 2 * plan.input_len + 2 * plan.output_len + plan.work_len;
-    (numbers * size_of::<f32>()).max(1)
+    let elements = 2 * plan.input_len + 2 * plan.output_len + plan.work_len;
+    (elements * size_of::<f32>()).max(1)
 }
 
-/// See the module's documentation.
+/// How many images of `shape` the elements `images` are.
+///
+/// # Errors
+/// When there is none, the last one is incomplete, or an element is not finite.
+pub(crate) fn count_images(images: &[f32], shape: Shape) -> Result<usize> {
+    let len = shape.len();
+    if images.is_empty() || !images.len().is_multiple_of(len) {
+        let given = images.len();
+        return Err(Error::usage(format!("{given} elements given: an image of {shape} has {len}")));
+    }
+    match images.iter().position(|x| !x.is_finite()) {
+        Some(i) => Err(Error::usage(format!("image {}: element {} is {}", i / len + 1, i % len, images[i]))),
+        None => Ok(images.len() / len),
+    }
+}
+
+/// A plan on a device, with its input and output buffers.
 pub(crate) struct BatchRunner {
     session: Box<dyn Session>,
     inputs: Vec<f32>,
@@ -48,38 +67,47 @@ impl BatchRunner {
         self.session.as_ref()
     }
 
-    /// Runs `n` images; `fill` writes each one's input space, full of -1 before: the class of each
-    /// target that is not given is left to the logits.
+    pub(crate) fn session_mut(&mut self) -> &mut dyn Session {
+        self.session.as_mut()
+    }
+
+    /// The largest batch.
+    pub(crate) fn capacity(&self) -> usize {
+        self.session.capacity()
+    }
+
+    /// Runs `n` images; `fill` writes each one's input space. A target that it leaves out is the
+    /// class that the logits predict.
     pub(crate) fn run(&mut self, n: usize, fill: impl FnMut(usize, &mut [f32])) -> Result<()> {
         self.fill(n, fill);
         self.session.run(&self.inputs, &mut self.outputs)
     }
 
-    /// The same, but no further than exit `exit`.
-    pub(crate) fn run_until(
+    /// As [`BatchRunner::run`], exit by exit: an image stops once `continues` says that it needs no
+    /// later exit. Returns the last exit of each image.
+    pub(crate) fn run_early_exit(
         &mut self,
-        exit: usize,
         n: usize,
         fill: impl FnMut(usize, &mut [f32]),
-    ) -> Result<()> {
+        mut continues: impl FnMut(usize, usize, &[f32]) -> bool,
+    ) -> Result<Vec<usize>> {
         self.fill(n, fill);
-        let mut earlier = |done: usize, _: usize, _: &[f32]| done < exit;
-        self.session.run_early_exit(&self.inputs, &mut self.outputs, &mut earlier)?;
-        Ok(())
+        self.session.run_early_exit(&self.inputs, &mut self.outputs, &mut continues)
     }
 
     fn fill(&mut self, n: usize, mut fill: impl FnMut(usize, &mut [f32])) {
         let (input_len, output_len) = (self.session.plan().input_len, self.session.plan().output_len);
         self.inputs.clear();
-        self.inputs.resize(n * input_len, -1.0);
+        self.inputs.resize(n * input_len, PREDICTED);
         self.outputs.resize(n * output_len, 0.0);
         for (image, space) in self.inputs.chunks_exact_mut(input_len).enumerate() {
             fill(image, space);
         }
     }
 
-    /// The value at `slot` that the last run made of image `image`.
+    /// The value at `slot` that the last run computed for image `image` of its batch.
     pub(crate) fn read(&self, image: usize, slot: Slot) -> &[f32] {
-        &self.outputs[image * self.session.plan().output_len + slot.offset..][..slot.shape.len()]
+        let space = &self.outputs[image * self.session.plan().output_len..];
+        &space[slot.offset..][..slot.shape.len()]
     }
 }

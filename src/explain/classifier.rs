@@ -1,295 +1,173 @@
-//! A question about a network, planned and loaded: images in, answers out.
+//! The forward pass with its exits: predictions, with or without early exit.
 
-use std::sync::Arc;
-
-use super::grad_cam::{ExitNodes, Question, question_graph};
-use super::target::{check_class, class_rank};
+use super::batch_runner::{BatchRunner, count_images};
+use super::prediction::ExitPrediction;
 use crate::engine::device::Device;
+use crate::engine::graph::Op;
 use crate::engine::graph::passes::Passes;
-use crate::engine::plan::{Plan, Slot};
+use crate::engine::plan::{Order, Plan, Slot};
 use crate::engine::session::Session;
-use crate::engine::tensor::argmax;
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::{Error, Result, Shape};
 
-/// What one exit says about one image.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExitPrediction {
-    /// The exit, from 1.
-    pub exit: usize,
-    /// Class scores before the softmax.
-    pub logits: Vec<f32>,
-    /// Class probabilities.
-    pub probabilities: Vec<f32>,
-    /// The class with the highest score; the first where several are equal.
-    pub class: usize,
-    /// Its map, if the question wants maps.
-    pub map: Option<MapAnswer>,
+/// A model on a device, for its predictions alone.
+///
+/// ```
+/// use msdcam::engine::device::{Device, DeviceChoice};
+/// use msdcam::engine::plan::Order;
+/// use msdcam::explain::Classifier;
+/// use msdcam::model::Model;
+///
+/// # fn main() -> msdcam::Result<()> {
+/// let model = Model::pretrained()?;
+/// let device = Device::open(DeviceChoice::Cpu, 1)?;
+/// let exits = [1, 2, 3];
+/// let mut classifier = Classifier::new(&model, &exits, Order::ByExit, &device, 1)?;
+/// let image = vec![0.5; model.input_shape().len()];
+/// let predictions = classifier.classify_early_exit(&image, &[Some(0.0), None, None])?;
+/// assert_eq!(predictions[0].len(), 1, "the first exit is always sure enough");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Classifier {
+    runner: BatchRunner,
+    image: Slot,
+    order: Order,
+    exits: Vec<ExitSlots>,
 }
 
-impl ExitPrediction {
-    /// How many classes stand before class `label`: 0 where the exit says it, below 5 where it is
-    /// among the first five. Of equal scores the first class stands first; a score that is no
-    /// number stands before none and behind all.
-    pub fn rank(&self, label: usize) -> usize {
-        class_rank(&self.logits, label)
-    }
-}
-
-/// Where one exit looks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MapAnswer {
-    /// The class that is explained.
-    pub target: usize,
-    /// The weight of each channel of the tap: spatial mean of the gradient.
-    pub weights: Vec<f32>,
-    /// (1, h, w) of the map: the tap's size.
-    pub shape: Shape,
-    /// The map after the ReLU, h x w.
-    pub map: Vec<f32>,
-    /// Smallest number of the map.
-    pub min: f32,
-    /// Largest number of the map.
-    pub max: f32,
-    /// The map resized to the input image, H x W, and scaled to [0, 1].
-    pub heat: Vec<f32>,
-}
-
-/// Where each part of one exit's answer lies in the output space.
+/// The outputs of one exit.
 struct ExitSlots {
     exit: usize,
     logits: Slot,
     probabilities: Slot,
-    map: Option<[Slot; 4]>,
-}
-
-/// See the module's documentation.
-pub struct Classifier {
-    session: Box<dyn Session>,
-    slots: Vec<ExitSlots>,
-    classes: usize,
-    image: Shape,
-    inputs: Vec<f32>,
-    outputs: Vec<f32>,
 }
 
 impl Classifier {
-    /// Plans `question` about `network` and loads it on `device`, for batches of up to `batch` images.
+    /// Plans the forward pass up to `exits`, numbered from 1 and ascending, for batches of up to
+    /// `batch` images. With [`Order::ByExit`] a run can stop early; [`Order::Depth`] has fewer levels.
     ///
     /// # Errors
-    /// When the network lacks an exit asked for, or the device fails.
-    pub fn new(network: &Network, question: &Question, device: &Device, batch: usize) -> Result<Classifier> {
-        let (plan, slots) = plan(network, question, &Passes::ALL)?;
-        let session = device.session(Arc::new(plan), batch.max(1))?;
-        let classes = network.config.classes;
-        let image = network.graph.shape(network.input);
-        Ok(Classifier { session, slots, classes, image, inputs: Vec::new(), outputs: Vec::new() })
+    /// When the model lacks one of the exits, or the device fails.
+    pub fn new(
+        model: &Model,
+        exits: &[usize],
+        order: Order,
+        device: &Device,
+        batch: usize,
+    ) -> Result<Classifier> {
+        model.check_exits(exits)?;
+        let mut graph = model.graph.clone();
+        let mut outputs = Vec::with_capacity(2 * exits.len());
+        for &exit in exits {
+            let logits = model.exits[exit - 1].logits;
+            graph.set_stage(exit);
+            outputs.extend([logits, graph.push(Op::Softmax, &[logits])?]);
+        }
+        let plan = Plan::new(&graph, &outputs, order, &Passes::ALL)?;
+        let slots = exits.iter().zip(plan.outputs.as_chunks().0);
+        let exits = slots.map(|(&exit, &[logits, probabilities])| ExitSlots { exit, logits, probabilities });
+        let (exits, image) = (exits.collect(), plan.inputs[0]);
+        Ok(Classifier { exits, image, order, runner: BatchRunner::new(plan, device, batch)? })
     }
 
-    /// The most images of one batch.
+    /// The largest batch of one run; larger requests are divided.
     pub fn capacity(&self) -> usize {
-        self.session.capacity()
+        self.runner.capacity()
     }
 
-    /// (C, H, W) of an image.
+    /// (3, H, W) of an image.
     pub fn image(&self) -> Shape {
-        self.image
+        self.image.shape
     }
 
     /// The plan on its device.
     pub fn session(&self) -> &dyn Session {
-        self.session.as_ref()
+        self.runner.session()
     }
 
-    /// As [`Session::device_ms`].
+    /// As [`Classifier::session`], for its clock.
+    pub fn session_mut(&mut self) -> &mut dyn Session {
+        self.runner.session_mut()
+    }
+
+    /// Multiply-adds of an image that stops at each of the exits, if the order is by exit.
+    pub fn multiply_adds(&self) -> Vec<u64> {
+        let plan = self.session().plan();
+        self.exits.iter().map(|slots| plan.multiply_adds_until(slots.exit)).collect()
+    }
+
+    /// The predictions of every exit for each of N normalized images, (N, 3, H, W).
     ///
     /// # Errors
-    /// As [`Session::run`].
-    pub fn device_ms(&mut self, images: usize, repeats: usize) -> Result<Option<f64>> {
-        self.session.device_ms(images, repeats)
-    }
-
-    /// As [`Session::prefix_ms`].
-    ///
-    /// # Errors
-    /// As [`Session::run`].
-    pub fn prefix_ms(&mut self, images: usize, repeats: usize) -> Result<Option<Vec<f64>>> {
-        self.session.prefix_ms(images, repeats)
-    }
-
-    /// Answers for normalised images, (N, 3, H, W), of any number N: they run in batches of
-    /// [`Classifier::capacity`]. `target` is the class whose map is wanted; `None`: each exit's own.
-    ///
-    /// # Errors
-    /// When the class does not exist, the numbers are not whole images, or the device fails.
-    pub fn explain(&mut self, images: &[f32], target: Option<usize>) -> Result<Vec<Vec<ExitPrediction>>> {
-        self.in_batches(images, target.as_slice(), Classifier::run_all)
-    }
-
-    /// As [`Classifier::explain`], with a class for each image.
-    ///
-    /// # Errors
-    /// As [`Classifier::explain`], and when there are more or fewer classes than images.
-    pub fn explain_each(&mut self, images: &[f32], targets: &[usize]) -> Result<Vec<Vec<ExitPrediction>>> {
-        let n = images.len() / self.image.len();
-        if targets.len() != n {
-            return Err(Error::usage(format!("{} classes for {n} images", targets.len())));
-        }
-        self.in_batches(images, targets, Classifier::run_all)
-    }
-
-    fn run_all(&mut self, n: usize) -> Result<Vec<usize>> {
-        self.session.run(&self.inputs, &mut self.outputs)?;
-        Ok(vec![usize::MAX; n])
-    }
-
-    /// As [`Classifier::explain`], but each image stops at the first exit whose highest probability
-    /// reaches the exit's threshold: its later exits are not computed and not in the answer.
-    /// `thresholds` has one for each exit of the question; `None` where no image stops.
-    ///
-    /// # Errors
-    /// As [`Classifier::explain`]; and when there are more or fewer thresholds than exits.
-    pub fn explain_early_exit(
-        &mut self,
-        images: &[f32],
-        target: Option<usize>,
-        thresholds: &[Option<f32>],
-    ) -> Result<Vec<Vec<ExitPrediction>>> {
-        let (given, exits) = (thresholds.len(), self.slots.len());
-        if given != exits {
-            return Err(Error::usage(format!("{given} thresholds for {exits} exits")));
-        }
-        self.in_batches(images, target.as_slice(), |explainer, _| {
-            let slots = &explainer.slots;
-            let mut unsure = |exit: usize, _image: usize, outputs: &[f32]| {
-                let Some(i) = slots.iter().position(|s| s.exit == exit) else { return true };
-                let best = read(outputs, slots[i].probabilities).iter().copied().fold(0.0, f32::max);
-                thresholds[i].is_none_or(|threshold| best < threshold)
-            };
-            explainer.session.run_early_exit(&explainer.inputs, &mut explainer.outputs, &mut unsure)
+    /// When `images` is not a whole number of images or an element is not finite, or the device
+    /// fails.
+    pub fn classify(&mut self, images: &[f32]) -> Result<Vec<Vec<ExitPrediction>>> {
+        self.in_batches(images, |runner, _, n, fill| {
+            runner.run(n, fill)?;
+            Ok(vec![usize::MAX; n])
         })
     }
 
-    /// Multiply-adds of an image that stops at each exit of the question, if it is ordered by exit.
-    pub fn multiply_adds(&self) -> Vec<u64> {
-        let plan = self.session.plan();
-        self.slots.iter().map(|slots| plan.multiply_adds_until(slots.exit)).collect()
+    /// As [`Classifier::classify`], but each image stops at the first exit whose confidence reaches
+    /// the exit's threshold: later exits are not computed, and not in the result. `thresholds` has an
+    /// element for each exit; `None` where no image stops.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`]; when there are more or fewer thresholds than exits, or the order
+    /// is not [`Order::ByExit`].
+    pub fn classify_early_exit(
+        &mut self,
+        images: &[f32],
+        thresholds: &[Option<f32>],
+    ) -> Result<Vec<Vec<ExitPrediction>>> {
+        if self.order != Order::ByExit {
+            return Err(Error::usage("early exit needs a classifier whose order is by exit"));
+        }
+        let (given, count) = (thresholds.len(), self.exits.len());
+        if given != count {
+            return Err(Error::usage(format!("{given} thresholds for {count} exits")));
+        }
+        self.in_batches(images, |runner, exits, n, fill| {
+            runner.run_early_exit(n, fill, |exit, _, outputs| {
+                let Some(i) = exits.iter().position(|slots| slots.exit == exit) else { return true };
+                let slot = exits[i].probabilities;
+                let probabilities = &outputs[slot.offset..][..slot.shape.len()];
+                let confidence = probabilities.iter().copied().fold(0.0, f32::max);
+                thresholds[i].is_none_or(|threshold| confidence < threshold)
+            })
+        })
     }
 
-    /// Runs batch after batch; `run` returns the last exit that each of its n images reached.
-    /// `targets` holds a class for each image, one for all, or none.
+    /// Runs batch after batch; `run` returns the last exit that each of its images reached.
     fn in_batches(
         &mut self,
         images: &[f32],
-        targets: &[usize],
-        mut run: impl FnMut(&mut Self, usize) -> Result<Vec<usize>>,
+        mut run: impl FnMut(
+            &mut BatchRunner,
+            &[ExitSlots],
+            usize,
+            &mut dyn FnMut(usize, &mut [f32]),
+        ) -> Result<Vec<usize>>,
     ) -> Result<Vec<Vec<ExitPrediction>>> {
-        let len = self.image.len();
-        if images.is_empty() || !images.len().is_multiple_of(len) {
-            let (given, image) = (images.len(), self.image);
-            return Err(Error::usage(format!("{given} numbers given: an image of {image} has {len}")));
-        }
-        targets.iter().try_for_each(|&class| check_class(class, self.classes))?;
-        let capacity = self.capacity();
-        let mut answers = Vec::with_capacity(images.len() / len);
-        for (i, batch) in images.chunks(len * capacity).enumerate() {
-            let n = batch.len() / len;
-            let target = |image: usize| match targets {
-                [] | [_] => targets.first().copied(),
-                each => Some(each[i * capacity + image]),
+        let (shape, offset) = (self.image.shape, self.image.offset);
+        let mut predictions = Vec::with_capacity(count_images(images, shape)?);
+        for batch in images.chunks(shape.len() * self.capacity()) {
+            let n = batch.len() / shape.len();
+            let mut fill = |i: usize, space: &mut [f32]| {
+                space[offset..][..shape.len()].copy_from_slice(&batch[i * shape.len()..][..shape.len()]);
             };
-            self.fill_inputs(batch, target);
-            let reached = run(self, n)?;
-            answers.extend((0..n).map(|image| self.answers(image, reached[image], target(image))));
-        }
-        Ok(answers)
-    }
-
-    fn fill_inputs(&mut self, images: &[f32], target: impl Fn(usize) -> Option<usize>) {
-        let (plan, len) = (self.session.plan(), self.image.len());
-        let n = images.len() / len;
-        self.inputs.clear();
-        self.inputs.resize(n * plan.input_len, 0.0);
-        self.outputs.resize(n * plan.output_len, 0.0);
-        let spaces = self.inputs.chunks_exact_mut(plan.input_len);
-        for (i, (space, image)) in spaces.zip(images.chunks_exact(len)).enumerate() {
-            space[plan.inputs[0].offset..][..len].copy_from_slice(image);
-            for slot in &plan.inputs[1..] {
-                space[slot.offset] = target(i).map_or(-1.0, |class| class as f32);
+            let reached = run(&mut self.runner, &self.exits, n, &mut fill)?;
+            for (image, last) in reached.into_iter().enumerate() {
+                let read = |slot| self.runner.read(image, slot);
+                let exits = self.exits.iter().filter(|slots| slots.exit <= last);
+                predictions.push(
+                    exits
+                        .map(|s| ExitPrediction::new(s.exit, read(s.logits), read(s.probabilities)))
+                        .collect(),
+                );
             }
         }
-    }
-
-    fn answers(&self, image: usize, last_exit: usize, target: Option<usize>) -> Vec<ExitPrediction> {
-        let len = self.session.plan().output_len;
-        let outputs = &self.outputs[image * len..][..len];
-        let reached = self.slots.iter().filter(|s| s.exit <= last_exit);
-        reached.map(|slots| slots.answer(outputs, target)).collect()
-    }
-}
-
-impl ExitSlots {
-    fn answer(&self, outputs: &[f32], target: Option<usize>) -> ExitPrediction {
-        let logits = read(outputs, self.logits).to_vec();
-        let class = argmax(&logits);
-        let map = self.map.map(|[weights, map, range, heat]| MapAnswer {
-            target: target.unwrap_or(class),
-            weights: read(outputs, weights).to_vec(),
-            shape: map.shape,
-            map: read(outputs, map).to_vec(),
-            min: read(outputs, range)[0],
-            max: read(outputs, range)[1],
-            heat: read(outputs, heat).to_vec(),
-        });
-        let probabilities = read(outputs, self.probabilities).to_vec();
-        ExitPrediction { exit: self.exit, logits, probabilities, class, map }
-    }
-}
-
-/// The plan of a question and where its answers lie.
-fn plan(network: &Network, question: &Question, passes: &Passes) -> Result<(Plan, Vec<ExitSlots>)> {
-    let (graph, nodes) = question_graph(network, question)?;
-    let wanted = |exit: &ExitNodes| {
-        let map = exit.map.map(|m| [m.weights, m.map, m.range, m.heat]);
-        [exit.logits, exit.probabilities].into_iter().chain(map.into_iter().flatten())
-    };
-    let outputs: Vec<_> = nodes.iter().flat_map(wanted).collect();
-    let plan = Plan::new(&graph, &outputs, question.order, passes)?;
-    let per_exit = outputs.len() / nodes.len();
-    let slots = question.exits.iter().zip(plan.outputs.chunks_exact(per_exit));
-    let slots = slots
-        .map(|(&exit, slots)| ExitSlots {
-            exit,
-            logits: slots[0],
-            probabilities: slots[1],
-            map: slots[2..].try_into().ok(),
-        })
-        .collect();
-    Ok((plan, slots))
-}
-
-fn read(outputs: &[f32], slot: Slot) -> &[f32] {
-    &outputs[slot.offset..][..slot.shape.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rank_counts_the_classes_before() {
-        let ranks = |logits: &[f32]| {
-            let answer = ExitPrediction {
-                exit: 1,
-                logits: logits.to_vec(),
-                probabilities: vec![],
-                class: argmax(logits),
-                map: None,
-            };
-            (0..logits.len()).map(|label| answer.rank(label)).collect::<Vec<_>>()
-        };
-        assert_eq!(ranks(&[1.0, 3.0, 2.0]), [2, 0, 1]);
-        assert_eq!(ranks(&[1.0, 1.0, 2.0, 1.0]), [1, 2, 0, 3]);
-        assert_eq!(ranks(&[0.0, f32::NAN, 2.0]), [2, 2, 1], "no number is right nowhere");
+        Ok(predictions)
     }
 }

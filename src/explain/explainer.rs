@@ -1,270 +1,309 @@
-//! A study about a network, planned and loaded: images in, findings out.
+//! The explainer: a request on a device. Images in, explanations out.
 
-use super::batch_runner::{BatchRunner, bytes_an_image};
+use super::batch_runner::{BatchRunner, bytes_per_image, count_images};
 use super::explanation::{ActivationMap, Explanation, PixelAttribution};
 use super::lowering::{Lowered, Purpose, TargetSlots, lower};
-use super::method::PixelMethod;
+use super::method::{MapMethod, PixelMethod};
+use super::methods::gradient_free::{GradientFree, MapRequest, Runs};
+use super::methods::pixels::InputGradients;
+use super::methods::{cam, pixels, smoothing};
+use super::prediction::ExitPrediction;
 use super::request::{ExplainRequest, Smoothing};
 use super::target::{Target, best_classes, check_class};
 use crate::engine::device::Device;
 use crate::engine::plan::Slot;
 use crate::engine::session::Session;
-use crate::explain::methods::gradient_free::{Asked, GradientFree, Runs};
-use crate::explain::methods::pixels::InputGradients;
-use crate::explain::methods::{cam, pixels, smoothing};
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::{Error, Result, Shape};
 
-/// A [`ExplainRequest`] on its device.
+/// An [`ExplainRequest`], planned and loaded on a device.
 ///
 /// ```
 /// # fn main() -> msdcam::Result<()> {
-/// use msdcam::explain::{Explainer, ExplainRequest};
 /// use msdcam::engine::device::{Device, DeviceChoice};
-/// use msdcam::model::msdnet::{built_in_weights, load};
+/// use msdcam::explain::{ExplainRequest, Explainer};
+/// use msdcam::model::Model;
 ///
-/// let network = load(&built_in_weights()?)?;
-/// let study = ExplainRequest { exits: vec![1], ..ExplainRequest::of(&network, &["hires-cam".parse()?]) };
+/// let model = Model::pretrained()?;
+/// let request = ExplainRequest {
+///     exits: vec![1],
+///     ..ExplainRequest::new(&model, &["hires-cam".parse()?])
+/// };
 /// let device = Device::open(DeviceChoice::Cpu, 1)?;
-/// let mut examiner = Explainer::new(&network, &study, &device, 1)?;
-/// let findings = examiner.examine(&[0.5; 3 * 32 * 32], &[])?;
-/// assert_eq!(findings[0][0].maps[0].heat.values.len(), 32 * 32);
+/// let mut explainer = Explainer::new(&model, &request, &device, 1)?;
+/// let explanations = explainer.explain(&[0.5; 3 * 32 * 32])?;
+/// assert_eq!(explanations[0][0].maps[0].heatmap.values.len(), 32 * 32);
 /// # Ok(())
 /// # }
 /// ```
 pub struct Explainer {
-    study: ExplainRequest,
+    request: ExplainRequest,
     image: Shape,
     classes: usize,
     main: BatchRunner,
     layout: Layout,
-    free: GradientFree,
-    many: Option<InputGradients>,
+    gradient_free: GradientFree,
+    input_gradients: Option<InputGradients>,
 }
 
-/// Where things lie in the main plan's spaces.
+/// Where values are in the main plan's spaces.
 struct Layout {
-    cells: Vec<TargetSlots>,
+    targets: Vec<TargetSlots>,
     image: Slot,
     final_logits: Option<Slot>,
 }
 
-/// The class explained in each cell of each image.
+/// The class explained for each image and each of [`Layout::targets`].
 type Classes = Vec<Vec<usize>>;
 
 impl Explainer {
-    /// Plans `study` and loads it on `device`, for batches of up to `batch` images.
+    /// Plans `request` and loads it on `device`, for batches of up to `batch` images.
     ///
     /// # Errors
-    /// When the network lacks an exit, a class or a tap asked for, a tap does not reach the score, a
-    /// method does not suit the network, one image takes more than [`ExplainRequest::max_memory`], or the
-    /// device fails.
-    pub fn new(
-        network: &Network,
-        study: &ExplainRequest,
-        device: &Device,
-        batch: usize,
-    ) -> Result<Explainer> {
-        study.check(network)?;
-        let Lowered { plan, cells, image, final_logits } = lower(network, study, Purpose::Everything)?;
-        let many = study.pixels.iter().any(|p| p.reads_many_gradients());
-        let plans = GradientFree::plans(study, &cells) + usize::from(many);
-        let shared = ExplainRequest { max_memory: study.max_memory / plans.max(1), ..study.clone() };
-        let free = GradientFree::new(network, &shared, &cells, device)?;
-        let batch = batch.min(study.max_memory / bytes_an_image(&plan)).max(1);
+    /// As [`ExplainRequest::check`]; when one image takes more than
+    /// [`ExplainRequest::max_memory`], or the device fails.
+    pub fn new(model: &Model, request: &ExplainRequest, device: &Device, batch: usize) -> Result<Explainer> {
+        request.check(model)?;
+        let Lowered { plan, targets, image, final_logits } = lower(model, request, Purpose::Explanation)?;
+        let many = request.pixels.iter().any(|p| p.reads_many_gradients());
+        let plans = GradientFree::plans(request, &targets) + usize::from(many);
+        let shared = ExplainRequest { max_memory: request.max_memory / plans.max(1), ..request.clone() };
+        let gradient_free = GradientFree::new(model, &shared, &targets, device)?;
+        let batch = batch.min(request.max_memory / bytes_per_image(&plan)).max(1);
         Ok(Explainer {
-            study: study.clone(),
-            image: network.graph.shape(network.input),
-            classes: network.config.classes,
+            request: request.clone(),
+            image: model.input_shape(),
+            classes: model.classes(),
             main: BatchRunner::new(plan, device, batch)?,
-            layout: Layout { cells, image, final_logits },
-            free,
-            many: if many { Some(InputGradients::new(network, &shared, device)?) } else { None },
+            layout: Layout { targets, image, final_logits },
+            gradient_free,
+            input_gradients: if many { Some(InputGradients::new(model, &shared, device)?) } else { None },
         })
     }
 
-    /// The most images of one run; [`Explainer::examine`] divides what is more.
+    /// The largest batch of one run; larger requests are divided.
     pub fn capacity(&self) -> usize {
-        self.main.session().capacity()
+        self.main.capacity()
     }
 
-    /// The plan of the forward pass and the gradients, on its device.
+    /// (3, H, W) of an image.
+    pub fn image(&self) -> Shape {
+        self.image
+    }
+
+    /// The plan of the forward pass and the gradients on its device.
     pub fn session(&self) -> &dyn Session {
         self.main.session()
     }
 
-    /// What the study finds about normalised images, (N, 3, H, W): for each image, each exit's
-    /// finding, and for [`Target::Top`] each exit's findings by rank. `labels` holds a class for
-    /// each image where the study explains labels, and is not read otherwise.
+    /// As [`Explainer::session`], for its clock.
+    pub fn session_mut(&mut self) -> &mut dyn Session {
+        self.main.session_mut()
+    }
+
+    /// The explanations of N normalized images, (N, 3, H, W): for each image one of each exit, in the
+    /// request's order; with [`Target::Top`] one of each exit and rank.
     ///
     /// # Errors
-    /// When `images` is not a whole number of images or holds a number that is not finite, a label
-    /// is missing or does not exist, or the device fails.
-    pub fn examine(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
-        let len = self.image.len();
-        let n = images.len() / len;
-        if n == 0 || images.len() != n * len {
-            let (given, shape) = (images.len(), self.image);
-            return Err(Error::usage(format!("{given} numbers given: an image of {shape} has {len}")));
+    /// When `images` is not a whole number of images or an element is not finite, the request's
+    /// target is [`Target::Label`], or the device fails.
+    pub fn explain(&mut self, images: &[f32]) -> Result<Vec<Vec<Explanation>>> {
+        if self.request.target == Target::Label {
+            return Err(Error::usage("target 'label': the images have no labels"));
         }
-        if let Some(i) = images.iter().position(|x| !x.is_finite()) {
-            return Err(Error::usage(format!("image {}: number {} is {}", i / len + 1, i % len, images[i])));
-        }
-        if self.study.target == Target::Label {
+        self.explain_with(images, &[])
+    }
+
+    /// As [`Explainer::explain`], with the label of each image for [`Target::Label`]; other targets
+    /// do not read `labels`.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain`]; when there are more or fewer labels than images, or the model has
+    /// no such class.
+    pub fn explain_labeled(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
+        if self.request.target == Target::Label {
+            let n = count_images(images, self.image)?;
             if labels.len() != n {
                 return Err(Error::usage(format!("{} labels for {n} images", labels.len())));
             }
             labels.iter().try_for_each(|&label| check_class(label, self.classes))?;
         }
-        let mut findings = Vec::with_capacity(n);
-        let capacity = self.capacity();
-        for (i, images) in images.chunks(capacity * len).enumerate() {
-            let labels = labels.get(i * capacity..).unwrap_or_default();
-            findings.extend(self.examine_batch(images, labels)?);
-        }
-        Ok(findings)
+        self.explain_with(images, labels)
     }
 
-    fn examine_batch(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
+    fn explain_with(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
+        let mut explanations = Vec::with_capacity(count_images(images, self.image)?);
+        let capacity = self.capacity();
+        for (i, images) in images.chunks(capacity * self.image.len()).enumerate() {
+            let labels = labels.get(i * capacity..).unwrap_or_default();
+            explanations.extend(self.explain_batch(images, labels)?);
+        }
+        Ok(explanations)
+    }
+
+    fn explain_batch(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
         let n = images.len() / self.image.len();
-        let given = match self.study.target {
-            Target::Class(class) => Some(vec![vec![class; self.layout.cells.len()]; n]),
-            Target::Label => Some(labels[..n].iter().map(|&l| vec![l; self.layout.cells.len()]).collect()),
+        let count = self.layout.targets.len();
+        let given: Option<Classes> = match self.request.target {
+            Target::Class(class) => Some(vec![vec![class; count]; n]),
+            Target::Label => Some(labels[..n].iter().map(|&label| vec![label; count]).collect()),
             Target::Predicted | Target::Final | Target::Top(_) => None,
         };
         self.run(images, given.as_ref())?;
-        let classes = given.unwrap_or_else(|| (0..n).map(|image| self.chosen(image)).collect());
+        let classes = given.unwrap_or_else(|| (0..n).map(|image| self.selected(image)).collect());
 
-        let mut findings = self.scores(&classes);
-        self.pixels(images, &classes, &mut findings)?;
-        self.maps(images, &classes, &mut findings)?;
-        if self.study.smoothing == Smoothing::Flips && !self.study.maps.is_empty() {
-            self.smooth(images, &classes, &mut findings)?;
+        let mut explanations = self.predictions(&classes);
+        self.pixels(images, &classes, &mut explanations)?;
+        self.maps(images, &classes, &mut explanations)?;
+        if self.request.smoothing == Smoothing::Flips && !self.request.maps.is_empty() {
+            self.smooth(images, &classes, &mut explanations)?;
         }
-        Ok(findings)
+        Ok(explanations)
     }
 
-    /// Runs the main plan; without `classes` the logits choose.
+    /// Runs the main plan; without `classes` the logits select.
     fn run(&mut self, images: &[f32], classes: Option<&Classes>) -> Result<()> {
         let (len, layout) = (self.image.len(), &self.layout);
         self.main.run(images.len() / len, |i, space| {
             space[layout.image.offset..][..len].copy_from_slice(&images[i * len..][..len]);
-            for (cell, &class) in layout.cells.iter().zip(classes.into_iter().flat_map(|c| &c[i])) {
-                space[cell.target.offset] = class as f32;
+            for (target, &class) in layout.targets.iter().zip(classes.into_iter().flat_map(|c| &c[i])) {
+                space[target.class.offset] = class as f32;
             }
         })
     }
 
-    /// The class that the logits chose in each cell, by the rule of the graph.
-    fn chosen(&self, image: usize) -> Vec<usize> {
-        let choose = |cell: &TargetSlots| {
-            let deciding = self.layout.final_logits.unwrap_or(cell.logits);
-            best_classes(self.main.read(image, deciding), cell.rank + 1)[cell.rank]
+    /// The class that the logits selected for each target, by the rule of the graph.
+    fn selected(&self, image: usize) -> Vec<usize> {
+        let select = |target: &TargetSlots| {
+            let deciding = self.layout.final_logits.unwrap_or(target.logits);
+            best_classes(self.main.read(image, deciding), target.rank + 1)[target.rank]
         };
-        self.layout.cells.iter().map(choose).collect()
+        self.layout.targets.iter().map(select).collect()
     }
 
-    /// What the last run says about each image's classes, without maps and pixels.
-    fn scores(&self, classes: &Classes) -> Vec<Vec<Explanation>> {
-        let finding = |image: usize, cell: &TargetSlots, target: usize| {
-            let logits = self.main.read(image, cell.logits).to_vec();
+    /// Explanations of the last run's images, without maps and pixels.
+    fn predictions(&self, classes: &Classes) -> Vec<Vec<Explanation>> {
+        let explanation = |image: usize, slots: &TargetSlots, target: usize| {
+            let read = |slot| self.main.read(image, slot);
+            let prediction = ExitPrediction::new(slots.exit, read(slots.logits), read(slots.probabilities));
             Explanation {
-                exit: cell.exit,
-                rank: cell.rank,
+                rank: slots.rank,
                 target,
-                score: self.study.score.of(&logits, target) as f32,
-                class: best_classes(&logits, 1)[0],
-                probabilities: self.main.read(image, cell.probabilities).to_vec(),
-                logits,
+                score: self.request.score.of(&prediction.logits, target) as f32,
+                prediction,
                 maps: Vec::new(),
                 fused: Vec::new(),
                 pixels: Vec::new(),
             }
         };
         let of_image = |(image, classes): (usize, &Vec<usize>)| {
-            let cells = self.layout.cells.iter().zip(classes);
-            cells.map(|(cell, &class)| finding(image, cell, class)).collect()
+            let targets = self.layout.targets.iter().zip(classes);
+            targets.map(|(slots, &class)| explanation(image, slots, class)).collect()
         };
         classes.iter().enumerate().map(of_image).collect()
     }
 
-    /// Makes the maps of the last run.
-    fn maps(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Explanation>]) -> Result<()> {
-        let size = (self.image.h, self.image.w);
-        for (i, (image, findings)) in images.chunks_exact(self.image.len()).zip(findings).enumerate() {
+    /// Adds the activation maps of the last run.
+    fn maps(&mut self, images: &[f32], classes: &Classes, all: &mut [Vec<Explanation>]) -> Result<()> {
+        for (i, (image, explanations)) in images.chunks_exact(self.image.len()).zip(all).enumerate() {
             let mut runs = Runs::new();
-            for ((cell, finding), &class) in self.layout.cells.iter().zip(findings).zip(&classes[i]) {
-                for &method in &self.study.maps {
-                    for tap in &cell.taps {
-                        let values = tap.read(&self.main, i);
-                        let place = (cell.exit, tap);
-                        let found = match cam::in_one_pass(method, values) {
-                            Some(found) => found,
-                            None => {
-                                let logits = self.main.read(i, cell.logits);
-                                let asked = Asked { method, image, class, logits, score: self.study.score };
-                                self.free.map(asked, place, values, &mut runs)?
-                            }
-                        };
-                        let shape = (values.shape.h, values.shape.w);
-                        let mut map = ActivationMap::new(method, &tap.tap.name, shape, found, size);
-                        if method.asks_for_class() && !finding.score.is_finite() {
+            for (target, explanation) in explanations.iter_mut().enumerate() {
+                let class = classes[i][target];
+                for number in 0..self.request.maps.len() {
+                    let method = self.request.maps[number];
+                    for tap in 0..self.layout.targets[target].taps.len() {
+                        let mut map = self.map(method, (i, image), (target, tap), class, &mut runs)?;
+                        if method.depends_on_class() && !explanation.score.is_finite() {
                             map.empty_out();
                         }
-                        finding.maps.push(map);
+                        if !self.request.signed {
+                            map.signed = Vec::new();
+                        }
+                        explanation.maps.push(map);
                     }
                 }
-                finding.fused = match self.study.fusion {
-                    Some(fusion) => finding
-                        .maps
-                        .chunk_by(|a, b| a.method == b.method)
-                        .filter_map(|maps| fusion.fuse(&maps.iter().collect::<Vec<_>>()))
-                        .collect(),
-                    None => Vec::new(),
-                };
+                if let Some(fusion) = self.request.fusion {
+                    let by_method = explanation.maps.chunk_by(|a, b| a.method == b.method);
+                    let fused = by_method.filter_map(|maps| fusion.fuse(&maps.iter().collect::<Vec<_>>()));
+                    explanation.fused = fused.collect();
+                }
             }
         }
         Ok(())
     }
 
-    /// Replaces the heat maps by the mean of those of the image's copies.
-    fn smooth(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Explanation>]) -> Result<()> {
+    /// The map of `method` for image `i` of the batch, at a target's tap.
+    fn map(
+        &mut self,
+        method: MapMethod,
+        (i, image): (usize, &[f32]),
+        (target, tap): (usize, usize),
+        class: usize,
+        runs: &mut Runs,
+    ) -> Result<ActivationMap> {
+        let size = (self.image.h, self.image.w);
+        let target = &self.layout.targets[target];
+        let tap = &target.taps[tap];
+        if let (MapMethod::GradCam, Some(grad_cam)) = (method, &tap.grad_cam) {
+            return Ok(grad_cam.read(&self.main, i, &tap.tap, size));
+        }
+        let values = tap.read(&self.main, i);
+        let found = match cam::in_one_pass(method, values) {
+            Some(found) => found,
+            None => {
+                let logits = self.main.read(i, target.logits);
+                let request = MapRequest { method, image, class, logits, score: self.request.score };
+                self.gradient_free.map(request, (target.exit, tap), values, runs)?
+            }
+        };
+        let shape = (values.shape.h, values.shape.w);
+        Ok(ActivationMap::new(method, &tap.tap.name, shape, found, size))
+    }
+
+    /// Replaces the heatmaps by the mean of those of the image's copies.
+    fn smooth(
+        &mut self,
+        images: &[f32],
+        classes: &Classes,
+        explanations: &mut [Vec<Explanation>],
+    ) -> Result<()> {
         let mut copies = Vec::new();
         for copy in smoothing::OTHER_COPIES {
             let changed = copy.apply(images, self.image);
             self.run(&changed, Some(classes))?;
-            let mut found = self.scores(classes);
+            let mut found = self.predictions(classes);
             self.maps(&changed, classes, &mut found)?;
             copies.push((copy, found));
         }
-        smoothing::average(findings, &copies);
+        smoothing::average(explanations, &copies);
         Ok(())
     }
 
-    fn pixels(&mut self, images: &[f32], classes: &Classes, findings: &mut [Vec<Explanation>]) -> Result<()> {
+    /// Adds the pixel attributions of the last run.
+    fn pixels(&mut self, images: &[f32], classes: &Classes, all: &mut [Vec<Explanation>]) -> Result<()> {
         let shape = self.image;
-        for (i, (image, findings)) in images.chunks_exact(shape.len()).zip(findings).enumerate() {
-            for &method in &self.study.pixels {
-                let arrays = match (method, &mut self.many) {
-                    (PixelMethod::SmoothGrad, Some(many)) => {
-                        many.smooth_grad(image, &classes[i], self.study.noise)?
+        for (i, (image, explanations)) in images.chunks_exact(shape.len()).zip(all).enumerate() {
+            for &method in &self.request.pixels {
+                let arrays = match (method, &mut self.input_gradients) {
+                    (PixelMethod::SmoothGrad, Some(gradients)) => {
+                        gradients.smooth_grad(image, &classes[i], self.request.noise)?
                     }
-                    (PixelMethod::IntegratedGradients, Some(many)) => {
-                        many.integrated_gradients(image, &classes[i], self.study.integration)?
+                    (PixelMethod::IntegratedGradients, Some(gradients)) => {
+                        gradients.integrated_gradients(image, &classes[i], self.request.integration)?
                     }
                     _ => {
-                        let cells = self.layout.cells.iter();
-                        cells
-                            .map(|cell| pixels::in_one_pass(method, &self.main, i, cell, image, shape))
+                        let targets = self.layout.targets.iter();
+                        targets
+                            .map(|target| pixels::in_one_pass(method, &self.main, i, target, image))
                             .collect()
                     }
                 };
-                for (finding, values) in findings.iter_mut().zip(arrays) {
+                for (explanation, values) in explanations.iter_mut().zip(arrays) {
                     let mut pixels = PixelAttribution::new(method, shape, values);
-                    if !finding.score.is_finite() {
+                    if !explanation.score.is_finite() {
                         pixels.empty_out();
                     }
-                    finding.pixels.push(pixels);
+                    explanation.pixels.push(pixels);
                 }
             }
         }

@@ -1,80 +1,36 @@
-//! What a study finds. Arrays are contiguous, rows first; no map or pixel is ever NaN: what could
-//! not be computed is zero and its status says so. Where a score is not finite, nothing that was
-//! made of it is trusted, though the numbers may happen to be.
+//! The results of an explanation.
+//!
+//! Arrays are contiguous and row-major; no element of a map or an attribution is ever NaN: what could
+//! not be computed is zero and its status says so. Where a score is not finite, nothing that depends
+//! on it is trusted, even where its elements happen to be finite.
 
-use super::classifier::ExitPrediction;
 use super::method::{MapMethod, PixelMethod};
-use super::score::Score;
-use super::taps::exit_name;
-use super::target::class_rank;
+use super::prediction::ExitPrediction;
 use crate::Shape;
 use crate::engine::bilinear::bilinear;
 use crate::imaging::heatmap::{Heatmap, MapStatus};
 
-/// What a study finds about one image, one exit and one class.
+/// The explanation of one image at one exit for one class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// The exit, from 1.
-    pub exit: usize,
-    /// Which of the exit's answers this is: 0, or the class's rank for [`super::Target::Top`].
+    /// What the exit predicts.
+    pub prediction: ExitPrediction,
+    /// 0, or the rank of the explained class for [`super::Target::Top`].
     pub rank: usize,
     /// The class that is explained.
     pub target: usize,
-    /// The number that was differentiated: the class's [`super::Score`]. Like the logits and the
-    /// probabilities it is what the device gave, and may be infinite or NaN where weights are huge.
+    /// The scalar that was differentiated: the class's [`super::Score`]. Like the logits it is what
+    /// the device computed, and may be infinite or NaN where weights are huge.
     pub score: f32,
-    /// The class that the exit predicts.
-    pub class: usize,
-    /// The exit's class scores before the softmax, as the device gave them.
-    pub logits: Vec<f32>,
-    /// The exit's class probabilities, as the device gave them.
-    pub probabilities: Vec<f32>,
-    /// For each method, in the order asked for, a map at each tap.
+    /// For each method, in the request's order, an activation map at each tap.
     pub maps: Vec<ActivationMap>,
-    /// For each method the map of all taps together, if the study fuses them.
+    /// For each method the heatmap of all taps together, if the request fuses them.
     pub fused: Vec<FusedMap>,
-    /// For each pixel method, in the order asked for, its array.
+    /// For each pixel method, in the request's order, its attribution.
     pub pixels: Vec<PixelAttribution>,
 }
 
-impl Explanation {
-    /// What an [`super::Classifier`] answers, in this form: Grad-CAM at the exit's own tap, without
-    /// signs, resized to `image` (H, W).
-    pub fn of(answer: ExitPrediction, image: (usize, usize)) -> Explanation {
-        let ExitPrediction { exit, logits, probabilities, class, map } = answer;
-        let target = map.as_ref().map_or(class, |map| map.target);
-        let score = Score::Logit.of(&logits, target) as f32;
-        let map = map.map(|map| {
-            let size = (map.shape.h, map.shape.w);
-            let tap = exit_name(exit);
-            let mut found = ActivationMap::new(MapMethod::GradCam, &tap, size, (map.weights, map.map), image);
-            found.signed.clear();
-            if !score.is_finite() {
-                found.empty_out();
-            }
-            found
-        });
-        Explanation {
-            exit,
-            rank: 0,
-            target,
-            score,
-            class,
-            logits,
-            probabilities,
-            maps: map.into_iter().collect(),
-            fused: Vec::new(),
-            pixels: Vec::new(),
-        }
-    }
-
-    /// As [`ExitPrediction::rank`].
-    pub fn class_rank(&self, class: usize) -> usize {
-        class_rank(&self.logits, class)
-    }
-}
-
-/// A method's map at one tap.
+/// A class activation map at one tap.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivationMap {
     /// The method.
@@ -85,53 +41,77 @@ pub struct ActivationMap {
     pub shape: Shape,
     /// The weight of each of the tap's channels, where the method has such weights; else empty.
     pub weights: Vec<f32>,
-    /// h x w numbers before the ReLU: what speaks against the class is negative. Empty in
-    /// [`Explanation::of`] an answer, which does not have them.
+    /// h x w elements before the ReLU: evidence against the class is negative. Empty unless
+    /// [`super::ExplainRequest::signed`].
     pub signed: Vec<f32>,
-    /// h x w numbers after the ReLU.
+    /// h x w elements after the ReLU.
     pub map: Vec<f32>,
-    /// (H, W): the map resized to the image and scaled to [0, 1]; with
+    /// (H, W): the map resized to the input and scaled to [0, 1]; with
     /// [`super::Smoothing::Flips`] the mean of six such.
-    pub heat: Heatmap,
+    pub heatmap: Heatmap,
 }
 
 impl ActivationMap {
+    /// From a map before its ReLU; `input` is (H, W) of the heatmap.
     pub(crate) fn new(
         method: MapMethod,
         tap: &str,
         (h, w): (usize, usize),
         (weights, signed): (Vec<f32>, Vec<f32>),
-        image: (usize, usize),
+        input: (usize, usize),
     ) -> ActivationMap {
-        // Not `max`: NaN stays NaN, and is seen by the heat map.
+        // Not `max`: NaN stays NaN, and is seen by the heatmap.
         let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
-        let mut found = ActivationMap {
-            method,
-            tap: tap.into(),
-            shape: Shape::new(1, h, w),
-            heat: Heatmap::new(&map, (h, w), image),
-            weights,
-            signed,
-            map,
-        };
+        let heatmap = Heatmap::new(&map, (h, w), input);
+        ActivationMap { signed, ..ActivationMap::from_parts(method, tap, (h, w), (weights, map), heatmap) }
+            .checked()
+    }
+
+    /// Grad-CAM that the device computed whole.
+    pub(crate) fn from_device(
+        tap: &str,
+        size: (usize, usize),
+        weights: Vec<f32>,
+        map: Vec<f32>,
+        heatmap: Heatmap,
+    ) -> ActivationMap {
+        ActivationMap::from_parts(MapMethod::GradCam, tap, size, (weights, map), heatmap).checked()
+    }
+
+    fn from_parts(
+        method: MapMethod,
+        tap: &str,
+        (h, w): (usize, usize),
+        (weights, map): (Vec<f32>, Vec<f32>),
+        heatmap: Heatmap,
+    ) -> ActivationMap {
+        let (tap, shape) = (tap.to_string(), Shape::new(1, h, w));
+        ActivationMap { method, tap, shape, weights, signed: Vec::new(), map, heatmap }
+    }
+
+    /// Itself, zeroed out where one of its elements is not finite.
+    fn checked(mut self) -> ActivationMap {
         let finite = |x: &[f32]| x.iter().all(|x| x.is_finite());
-        if !(finite(&found.signed) && finite(&found.weights)) {
-            found.empty_out();
+        if !(finite(&self.signed) && finite(&self.weights) && finite(&self.map)) {
+            self.empty_out();
         }
-        found
+        self
     }
 
-    /// All numbers become zero, and the status says why.
+    /// Zeroes every element; the status says why.
     pub(crate) fn empty_out(&mut self) {
-        for numbers in [&mut self.weights, &mut self.signed, &mut self.map, &mut self.heat.values] {
-            numbers.fill(0.0);
+        for elements in [&mut self.weights, &mut self.signed, &mut self.map, &mut self.heatmap.values] {
+            elements.fill(0.0);
         }
-        self.heat = Heatmap { status: MapStatus::Nonfinite, min: 0.0, max: 0.0, ..self.heat.clone() };
+        let heatmap = std::mem::take(&mut self.heatmap.values);
+        let (width, height) = (self.heatmap.width, self.heatmap.height);
+        self.heatmap =
+            Heatmap { width, height, values: heatmap, status: MapStatus::Nonfinite, min: 0.0, max: 0.0 };
     }
 
-    /// The signed map at another size, (H, W), divided by its largest magnitude: [-1, 1], for a
-    /// diverging colour map. Under [`super::Score::Margin`] it shows why this class, and where
-    /// rather the next one. Zero where the map is.
+    /// The signed map resized to (`height`, `width`) and divided by its largest magnitude: [-1, 1],
+    /// for a diverging color map. Under [`super::Score::Margin`] it shows evidence for this class
+    /// and for the next one. Zero where the map is.
     ///
     /// # Panics
     /// When there is no signed map, or the size is empty.
@@ -145,7 +125,7 @@ impl ActivationMap {
     }
 }
 
-/// A method's maps at several taps as one.
+/// The activation maps of one method at several taps, fused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FusedMap {
     /// The method.
@@ -153,17 +133,17 @@ pub struct FusedMap {
     /// The taps' names.
     pub taps: Vec<String>,
     /// (H, W), scaled to [0, 1].
-    pub heat: Heatmap,
+    pub heatmap: Heatmap,
 }
 
-/// A number for each number of the input.
+/// An attribution to every element of the input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PixelAttribution {
     /// The method.
     pub method: PixelMethod,
     /// (3, H, W).
     pub shape: Shape,
-    /// 3 x H x W numbers, of either sign and any size.
+    /// 3 x H x W elements, of either sign and any magnitude.
     pub values: Vec<f32>,
     /// Whether the values mean anything.
     pub status: MapStatus,
@@ -184,15 +164,15 @@ impl PixelAttribution {
         PixelAttribution { method, shape, values, status }
     }
 
-    /// All numbers become zero, and the status says why.
+    /// Zeroes every element; the status says why.
     pub(crate) fn empty_out(&mut self) {
         self.values.fill(0.0);
         self.status = MapStatus::Nonfinite;
     }
 }
 
-/// Where `a` looks and `b` does not, and the reverse: the difference of two heat maps, (H, W) in
-/// [-1, 1]. For one image at two exits, two classes or under two methods.
+/// The difference of two heatmaps, (H, W) in [-1, 1]: of one image at two exits, for two classes or
+/// by two methods.
 ///
 /// `None` where the two have different sizes.
 pub fn difference(a: &Heatmap, b: &Heatmap) -> Option<Vec<f32>> {
@@ -213,24 +193,24 @@ mod tests {
     fn a_map_that_is_not_finite_is_zero_and_says_so() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let found = map(&[1.0, bad]);
-            assert_eq!(found.heat.status, MapStatus::Nonfinite);
-            let numbers = [found.weights, found.signed, found.map, found.heat.values];
+            assert_eq!(found.heatmap.status, MapStatus::Nonfinite);
+            let numbers = [found.weights, found.signed, found.map, found.heatmap.values];
             assert!(numbers.concat().iter().all(|&x| x == 0.0));
-            assert_eq!((found.heat.min, found.heat.max), (0.0, 0.0));
+            assert_eq!((found.heatmap.min, found.heatmap.max), (0.0, 0.0));
         }
     }
 
     #[test]
     fn a_map_with_nothing_positive_is_empty_but_keeps_its_signs() {
         let found = map(&[-1.0, -3.0]);
-        assert_eq!((found.heat.status, found.map.as_slice()), (MapStatus::Empty, [0.0, 0.0].as_slice()));
+        assert_eq!((found.heatmap.status, found.map.as_slice()), (MapStatus::Empty, [0.0, 0.0].as_slice()));
         assert_eq!(found.signed, [-1.0, -3.0]);
         assert_eq!(found.diverging(1, 2), [-1.0 / 3.0, -1.0]);
     }
 
     #[test]
     fn a_constant_map_says_so() {
-        assert_eq!(map(&[2.0, 2.0]).heat.status, MapStatus::Constant);
+        assert_eq!(map(&[2.0, 2.0]).heatmap.status, MapStatus::Constant);
     }
 
     #[test]
@@ -245,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_positive_where_only_the_first_looks() {
-        let (a, b) = (map(&[0.0, 1.0, 2.0]).heat, map(&[4.0, 2.0, 0.0]).heat);
+        let (a, b) = (map(&[0.0, 1.0, 2.0]).heatmap, map(&[4.0, 2.0, 0.0]).heatmap);
         assert_eq!(difference(&a, &b), Some(vec![-1.0, 0.0, 1.0]));
-        assert_eq!(difference(&a, &map(&[1.0]).heat), None);
+        assert_eq!(difference(&a, &map(&[1.0]).heatmap), None);
     }
 }

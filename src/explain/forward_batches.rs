@@ -4,7 +4,7 @@ use super::batch_runner::{BatchRunner, batch_within};
 use crate::engine::device::Device;
 use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::{Result, Shape};
 
 /// See the module's documentation.
@@ -21,14 +21,14 @@ impl ForwardBatches {
     /// # Errors
     /// When one image takes more, which `purpose` then names, or the device fails.
     pub(crate) fn new(
-        network: &Network,
+        model: &Model,
         exits: &[usize],
         device: &Device,
         max_memory: usize,
         purpose: &str,
     ) -> Result<ForwardBatches> {
-        let outputs: Vec<_> = exits.iter().map(|&exit| network.exits[exit - 1].logits).collect();
-        let plan = Plan::new(&network.graph, &outputs, Order::ByExit, &Passes::ALL)?;
+        let outputs: Vec<_> = exits.iter().map(|&exit| model.exits[exit - 1].logits).collect();
+        let plan = Plan::new(&model.graph, &outputs, Order::ByExit, &Passes::ALL)?;
         let logits = exits.iter().copied().zip(plan.outputs.iter().copied()).collect();
         let (image, batch) = (plan.inputs[0], batch_within(&plan, max_memory, purpose)?);
         Ok(ForwardBatches { loaded: BatchRunner::new(plan, device, batch)?, image, logits })
@@ -41,7 +41,7 @@ impl ForwardBatches {
 
     /// The most images of one run.
     pub(crate) fn capacity(&self) -> usize {
-        self.loaded.session().capacity()
+        self.loaded.capacity()
     }
 
     /// The logits of exit `exit` for each of `n` images, which `fill` writes, (3, H, W); nothing
@@ -58,7 +58,8 @@ impl ForwardBatches {
         let mut logits = Vec::with_capacity(n);
         for first in (0..n).step_by(capacity) {
             let batch = capacity.min(n - first);
-            self.loaded.run_until(exit, batch, |i, space| fill(first + i, &mut space[offset..][..len]))?;
+            let input = |i: usize, space: &mut [f32]| fill(first + i, &mut space[offset..][..len]);
+            self.loaded.run_early_exit(batch, input, |done, _, _| done < exit)?;
             logits.extend((0..batch).map(|i| self.loaded.read(i, slot).to_vec()));
         }
         Ok(logits)

@@ -35,9 +35,9 @@ impl Fusion {
     /// not finite leaves nothing to fuse.
     pub(crate) fn fuse(self, maps: &[&ActivationMap]) -> Option<FusedMap> {
         let first = maps.first()?;
-        let size = (first.heat.height, first.heat.width);
+        let size = (first.heatmap.height, first.heatmap.width);
         let layers = maps.iter().map(|map| match self {
-            Fusion::Refine => map.heat.values.clone(),
+            Fusion::Refine => map.heatmap.values.clone(),
             Fusion::Mean | Fusion::Max => scaled_then_resized(map, size),
         });
         let combine = |a: f32, b: f32| match self {
@@ -48,12 +48,12 @@ impl Fusion {
         let fused = layers.reduce(|a, b| a.iter().zip(&b).map(|(&a, &b)| combine(a, b)).collect())?;
         // The mean's division by the number of maps is undone by the scaling.
         let mut heat = Heatmap::new(&fused, size, size);
-        if maps.iter().any(|map| map.heat.status == MapStatus::Nonfinite) {
+        if maps.iter().any(|map| map.heatmap.status == MapStatus::Nonfinite) {
             heat.values.fill(0.0);
             heat.status = MapStatus::Nonfinite;
         }
         let taps = maps.iter().map(|map| map.tap.clone()).collect();
-        Some(FusedMap { method: first.method, taps, heat })
+        Some(FusedMap { method: first.method, taps, heatmap: heat })
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn fused(fusion: Fusion, maps: &[ActivationMap]) -> Heatmap {
-        fusion.fuse(&maps.iter().collect::<Vec<_>>()).unwrap().heat
+        fusion.fuse(&maps.iter().collect::<Vec<_>>()).unwrap().heatmap
     }
 
     #[test]

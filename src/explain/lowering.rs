@@ -1,141 +1,146 @@
-//! The graph of a study: one forward pass, and one way back for each exit and class.
+//! Lowering of a request to a graph: one forward pass, and one backward pass for each exit and class.
+//!
+//! Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) is lowered whole: weights = spatial mean of
+//! d score / d tap, map = ReLU(sum of weight x channel), and the heatmap that is made of it. So the
+//! passes can fuse it, no gradient leaves the device, and every caller has the fast path. The other
+//! methods download activations and gradients, and apply their formulas on the host.
 
 use super::batch_runner::BatchRunner;
+use super::explanation::ActivationMap;
+use super::method::MapMethod;
+use super::methods::cam::TapValues;
 use super::request::ExplainRequest;
 use super::score::Score;
-use super::score_graph::{ClassNodes, choose, start};
-use super::taps::Tap;
 use super::target::Target;
+use super::target_nodes::{TargetNode, backward_seed, select_class};
 use crate::engine::graph::grad::gradients;
-use crate::engine::graph::ops::{Op, ReluRule};
+use crate::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
 use crate::engine::graph::passes::Passes;
 use crate::engine::graph::{Graph, NodeId};
 use crate::engine::plan::{Order, Plan, Slot};
-use crate::explain::methods::cam::TapValues;
-use crate::model::msdnet::Network;
+use crate::imaging::heatmap::Heatmap;
+use crate::model::{Model, Tap};
 use crate::{Result, Shape};
 
-/// What a run of the study's graph is for.
+/// What a run of the lowered graph is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Everything that the methods read.
-    Everything,
+    Explanation,
     /// The gradient at the input alone, for the pixel methods with many runs.
     InputGradient,
 }
 
-/// A tap's values in the output space.
-#[derive(Debug, Clone)]
-pub(crate) struct TapSlots {
-    pub(crate) tap: Tap,
-    pub(crate) activations: Slot,
-    pub(crate) gradients: Option<Slot>,
-}
-
-impl TapSlots {
-    /// The tap's values that the last run of `main` made of image `image`.
-    pub(crate) fn read<'a>(&self, main: &'a BatchRunner, image: usize) -> TapValues<'a> {
-        TapValues {
-            shape: self.activations.shape,
-            activations: main.read(image, self.activations),
-            gradients: self.gradients.map_or(&[], |slot| main.read(image, slot)),
-        }
-    }
-}
-
-/// One exit and one class: where their values lie in the output space.
-#[derive(Debug, Clone)]
-pub(crate) struct TargetSlots {
-    pub(crate) exit: usize,
-    pub(crate) rank: usize,
-    pub(crate) logits: Slot,
-    pub(crate) probabilities: Slot,
-    pub(crate) taps: Vec<TapSlots>,
-    /// The exit's own tap, for guided Grad-CAM.
-    pub(crate) guide: Option<TapSlots>,
-    pub(crate) input_gradient: Option<Slot>,
-    pub(crate) guided: Option<Slot>,
-    /// Where the class is given in the input space.
-    pub(crate) target: Slot,
-}
-
-/// A study laid out for a device.
+/// A request laid out for a device.
 pub(crate) struct Lowered {
     pub(crate) plan: Plan,
-    pub(crate) cells: Vec<TargetSlots>,
-    /// Where the image lies in the input space.
+    /// One for each exit and rank.
+    pub(crate) targets: Vec<TargetSlots>,
+    /// The image in the input space.
     pub(crate) image: Slot,
-    /// The last exit's logits, where it decides what is explained.
+    /// The last exit's logits, where they decide which class is explained.
     pub(crate) final_logits: Option<Slot>,
 }
 
-/// The same as a [`TargetSlots`], before there are addresses.
-struct TargetNodes {
-    exit: usize,
-    rank: usize,
-    logits: NodeId,
-    probabilities: NodeId,
-    taps: Vec<TapNodes>,
-    guide: Option<TapNodes>,
-    input_gradient: Option<NodeId>,
-    guided: Option<NodeId>,
-    target: NodeId,
+/// The values of one exit and one class, at places of type `V`: [`Slot`]s of the plan's spaces, or
+/// [`NodeId`]s of the graph before it is planned.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetValues<V> {
+    /// The exit, numbered from 1.
+    pub(crate) exit: usize,
+    /// 0, or the class's rank for [`Target::Top`].
+    pub(crate) rank: usize,
+    pub(crate) logits: V,
+    pub(crate) probabilities: V,
+    pub(crate) taps: Vec<TapPlaces<V>>,
+    /// Grad-CAM at the exit's own tap, for guided Grad-CAM.
+    pub(crate) guide: Option<GradCam<V>>,
+    /// d score / d input.
+    pub(crate) input_gradient: Option<V>,
+    /// The same by the guided rule.
+    pub(crate) guided_gradient: Option<V>,
+    /// The class, in the input space.
+    pub(crate) class: V,
 }
 
-struct TapNodes {
-    tap: Tap,
-    gradients: Option<NodeId>,
+/// [`TargetValues`] of a plan.
+pub(crate) type TargetSlots = TargetValues<Slot>;
+
+/// The values at one tap that the request's methods read.
+#[derive(Debug, Clone)]
+pub(crate) struct TapPlaces<V> {
+    pub(crate) tap: Tap,
+    pub(crate) shape: Shape,
+    pub(crate) activations: Option<V>,
+    pub(crate) gradients: Option<V>,
+    pub(crate) grad_cam: Option<GradCam<V>>,
 }
 
-/// Lays out `study`.
+/// [`TapPlaces`] of a plan.
+pub(crate) type TapSlots = TapPlaces<Slot>;
+
+/// The outputs of Grad-CAM.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GradCam<V> {
+    pub(crate) weights: V,
+    /// Before the ReLU where the request wants signed maps, else after it.
+    pub(crate) map: V,
+    /// Smallest and largest element of the map, and the map resized to the input and scaled to
+    /// [0, 1]; unless the map is signed.
+    pub(crate) heatmap: Option<[V; 2]>,
+}
+
+/// Lowers `request` and plans it.
 ///
 /// # Errors
-/// When a tap does not exist or does not reach the score.
-pub(crate) fn lower(network: &Network, study: &ExplainRequest, purpose: Purpose) -> Result<Lowered> {
-    let mut graph = network.graph.clone();
-    let cells = cells(&mut graph, network, study, purpose)?;
-    let final_logits = (study.target == Target::Final).then(|| network.exits[network.exits.len() - 1].logits);
-    let mut outputs: Vec<NodeId> = cells.iter().flat_map(TargetNodes::outputs).chain(final_logits).collect();
+/// When a tap does not exist or the score does not depend on it.
+pub(crate) fn lower(model: &Model, request: &ExplainRequest, purpose: Purpose) -> Result<Lowered> {
+    let mut graph = model.graph.clone();
+    let targets = lower_targets(&mut graph, model, request, purpose)?;
+    let final_logits = (request.target == Target::Final).then(|| last_logits(model));
+    let mut outputs: Vec<NodeId> =
+        targets.iter().flat_map(TargetValues::outputs).chain(final_logits).collect();
     outputs.sort_unstable();
     outputs.dedup();
     let plan = Plan::new(&graph, &outputs, Order::Depth, &Passes::ALL)?;
 
     let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input(_));
     let inputs: Vec<NodeId> = graph.ids().filter(is_input).collect();
-    let given = |id: NodeId| plan.inputs[inputs.iter().position(|&i| i == id).expect("an input")];
-    let slot = |id: NodeId| plan.outputs[outputs.binary_search(&id).expect("an output")];
-    let cells = cells.into_iter().map(|cell| cell.placed(&slot, given)).collect();
-    let (image, final_logits) = (given(network.input), final_logits.map(slot));
-    Ok(Lowered { cells, image, final_logits, plan })
+    let input = |id: NodeId| plan.inputs[inputs.iter().position(|&i| i == id).expect("an input")];
+    let output = |id: NodeId| plan.outputs[outputs.binary_search(&id).expect("an output")];
+    let targets = targets.iter().map(|target| target.placed(&output, input)).collect();
+    let (image, final_logits) = (input(model.input.node), final_logits.map(output));
+    Ok(Lowered { targets, image, final_logits, plan })
 }
 
-/// Appends every exit's classes and their ways back.
-fn cells(
+fn last_logits(model: &Model) -> NodeId {
+    model.exits[model.exits.len() - 1].logits
+}
+
+/// Appends every exit's classes and their backward passes.
+fn lower_targets(
     graph: &mut Graph,
-    network: &Network,
-    study: &ExplainRequest,
+    model: &Model,
+    request: &ExplainRequest,
     purpose: Purpose,
-) -> Result<Vec<TargetNodes>> {
-    let predicted = match study.score {
-        Score::Margin => Some(graph.push(Op::Input(Shape::vector(1)), &[])?),
-        Score::Logit | Score::Probability | Score::Over(_) => None,
-    };
-    let mut cells = Vec::new();
-    for &exit in &study.exits {
+) -> Result<Vec<TargetValues<NodeId>>> {
+    let mut targets = Vec::new();
+    for &exit in &request.exits {
         graph.set_stage(exit);
-        let logits = network.exits[exit - 1].logits;
+        let logits = model.exits[exit - 1].logits;
         let probabilities = graph.push(Op::Softmax, &[logits])?;
-        let deciding = match study.target {
-            Target::Final => network.exits[network.exits.len() - 1].logits,
-            _ => logits,
+        let deciding = if request.target == Target::Final { last_logits(model) } else { logits };
+        let predicted = match request.score {
+            Score::Margin => Some(graph.push(Op::Input(Shape::vector(1)), &[])?),
+            Score::Logit | Score::Probability | Score::Over(_) => None,
         };
-        let mut classes: Vec<ClassNodes> = Vec::new();
-        for rank in 0..study.target.ranks() {
-            let class = choose(graph, deciding, &classes)?;
+        let mut classes: Vec<TargetNode> = Vec::new();
+        for rank in 0..request.target.ranks() {
+            let class = select_class(graph, deciding, &classes)?;
             classes.push(class);
             let scores = [logits, probabilities];
-            let from = start(graph, study.score, scores, class.one_hot, predicted)?;
-            let mut cell = TargetNodes {
+            let seed = backward_seed(graph, request.score, scores, class.one_hot, predicted)?;
+            let mut target = TargetValues {
                 exit,
                 rank,
                 logits,
@@ -143,77 +148,160 @@ fn cells(
                 taps: Vec::new(),
                 guide: None,
                 input_gradient: None,
-                guided: None,
-                target: class.target,
+                guided_gradient: None,
+                class: class.input,
             };
-            way_back(graph, network, study, purpose, from, &mut cell)?;
-            cells.push(cell);
+            append_backward(graph, model, request, purpose, seed, &mut target)?;
+            targets.push(target);
         }
     }
-    Ok(cells)
+    Ok(targets)
 }
 
-/// Appends the gradients that `cell` needs.
-fn way_back(
+/// Appends the gradients that the request's methods need, and Grad-CAM.
+fn append_backward(
     graph: &mut Graph,
-    network: &Network,
-    study: &ExplainRequest,
+    model: &Model,
+    request: &ExplainRequest,
     purpose: Purpose,
     (score, seed): (NodeId, NodeId),
-    cell: &mut TargetNodes,
+    target: &mut TargetValues<NodeId>,
 ) -> Result<()> {
+    let input = model.input.node;
     if purpose == Purpose::InputGradient {
-        cell.input_gradient = Some(gradients(graph, score, seed, &[network.input], ReluRule::Plain)?[0]);
+        target.input_gradient = Some(gradients(graph, score, seed, &[input], ReluRule::Plain)?[0]);
         return Ok(());
     }
-    let with_gradient = study.maps.iter().any(|m| m.needs_gradient());
-    let taps = study.taps_of(network, cell.exit)?;
-    let guide = study.guide_of(network, cell.exit);
-    let to_input = study.pixels.iter().any(|p| p.reads_input_gradient());
+    let reads = |reads: fn(MapMethod) -> bool| request.maps.iter().any(|&method| reads(method));
+    let grad_cam_wanted = reads(|method| method == MapMethod::GradCam);
+    let gradient_read = reads(MapMethod::reads_gradient);
+    let taps = request.taps_of(model, target.exit)?;
+    let guide = request.guide_of(model, target.exit);
+    let to_input = request.pixels.iter().any(|p| p.reads_input_gradient());
 
     let mut wanted: Vec<NodeId> = Vec::new();
-    wanted.extend(taps.iter().filter(|_| with_gradient).map(|tap| tap.node));
+    wanted.extend(taps.iter().filter(|_| grad_cam_wanted || gradient_read).map(|tap| tap.node));
     wanted.extend(guide.iter().map(|tap| tap.node));
-    wanted.extend(to_input.then_some(network.input));
+    wanted.extend(to_input.then_some(input));
     wanted.sort_unstable();
     wanted.dedup();
     let found =
         if wanted.is_empty() { Vec::new() } else { gradients(graph, score, seed, &wanted, ReluRule::Plain)? };
     let gradient = |id: NodeId| wanted.binary_search(&id).ok().map(|i| found[i]);
-    let placed = |tap: Tap| TapNodes { gradients: gradient(tap.node), tap };
-    cell.taps = taps.into_iter().map(placed).collect();
-    cell.guide = guide.map(placed);
-    cell.input_gradient = gradient(network.input);
-    if study.pixels.iter().any(|p| p.reads_guided_gradient()) {
-        cell.guided = Some(gradients(graph, score, seed, &[network.input], ReluRule::Guided)?[0]);
+
+    // Guided Grad-CAM shares the map of the exit's own tap with Grad-CAM.
+    let mut made: Vec<(NodeId, GradCam<NodeId>)> = Vec::new();
+    let mut grad_cam_at = |graph: &mut Graph, tap: &Tap| {
+        if let Some((_, grad_cam)) = made.iter().find(|(node, _)| *node == tap.node) {
+            return Ok(*grad_cam);
+        }
+        let gradient = gradient(tap.node).expect("one of the gradients wanted");
+        let grad_cam = append_grad_cam(graph, tap.node, gradient, model, request.signed)?;
+        made.push((tap.node, grad_cam));
+        Ok::<_, crate::Error>(grad_cam)
+    };
+    for tap in taps {
+        target.taps.push(TapPlaces {
+            shape: graph.shape(tap.node),
+            activations: reads(MapMethod::reads_activations).then_some(tap.node),
+            gradients: gradient(tap.node).filter(|_| gradient_read),
+            grad_cam: if grad_cam_wanted { Some(grad_cam_at(graph, &tap)?) } else { None },
+            tap,
+        });
+    }
+    target.guide = guide.map(|tap| grad_cam_at(graph, &tap)).transpose()?;
+    target.input_gradient = gradient(input).filter(|_| to_input);
+    if request.pixels.iter().any(|p| p.reads_guided_gradient()) {
+        target.guided_gradient = Some(gradients(graph, score, seed, &[input], ReluRule::Guided)?[0]);
     }
     Ok(())
 }
 
-impl TargetNodes {
+fn append_grad_cam(
+    graph: &mut Graph,
+    tap: NodeId,
+    gradient: NodeId,
+    model: &Model,
+    signed: bool,
+) -> Result<GradCam<NodeId>> {
+    let weights = graph.push(Op::SpatialMean, &[gradient])?;
+    let map = graph.push(Op::WeightedSum(WeightedSum { relu: !signed }), &[weights, tap])?;
+    if signed {
+        return Ok(GradCam { weights, map, heatmap: None });
+    }
+    let range = graph.push(Op::Range, &[map])?;
+    let (height, width) = (model.input.height, model.input.width);
+    let heatmap = graph.push(Op::Heat(Heat { height, width }), &[map])?;
+    Ok(GradCam { weights, map, heatmap: Some([range, heatmap]) })
+}
+
+impl TargetValues<NodeId> {
+    /// Every node whose value is read after a run.
     fn outputs(&self) -> Vec<NodeId> {
-        let taps = self.taps.iter().chain(&self.guide);
-        let of_taps = taps.flat_map(|tap| [Some(tap.tap.node), tap.gradients]);
-        let rest = [Some(self.logits), Some(self.probabilities), self.input_gradient, self.guided];
-        of_taps.chain(rest).flatten().collect()
+        let grad_cams = self.taps.iter().filter_map(|tap| tap.grad_cam).chain(self.guide);
+        let of_grad_cams = grad_cams
+            .flat_map(|cam| [cam.weights, cam.map].into_iter().chain(cam.heatmap.into_iter().flatten()));
+        let of_taps = self.taps.iter().flat_map(|tap| [tap.activations, tap.gradients]);
+        let rest = [Some(self.logits), Some(self.probabilities), self.input_gradient, self.guided_gradient];
+        of_taps.chain(rest).flatten().chain(of_grad_cams).collect()
     }
 
-    fn placed(self, slot: &impl Fn(NodeId) -> Slot, given: impl Fn(NodeId) -> Slot) -> TargetSlots {
-        let tap = |tap: TapNodes| TapSlots {
-            activations: slot(tap.tap.node),
-            gradients: tap.gradients.map(slot),
-            tap: tap.tap,
+    /// The same values as slots.
+    fn placed(&self, output: &impl Fn(NodeId) -> Slot, input: impl Fn(NodeId) -> Slot) -> TargetSlots {
+        let grad_cam = |cam: GradCam<NodeId>| GradCam {
+            weights: output(cam.weights),
+            map: output(cam.map),
+            heatmap: cam.heatmap.map(|ids| ids.map(output)),
         };
-        TargetSlots {
+        let tap = |tap: &TapPlaces<NodeId>| TapPlaces {
+            tap: tap.tap.clone(),
+            shape: tap.shape,
+            activations: tap.activations.map(output),
+            gradients: tap.gradients.map(output),
+            grad_cam: tap.grad_cam.map(grad_cam),
+        };
+        TargetValues {
             exit: self.exit,
             rank: self.rank,
-            logits: slot(self.logits),
-            probabilities: slot(self.probabilities),
-            taps: self.taps.into_iter().map(tap).collect(),
-            guide: self.guide.map(tap),
-            input_gradient: self.input_gradient.map(slot),
-            guided: self.guided.map(slot),
-            target: given(self.target),
+            logits: output(self.logits),
+            probabilities: output(self.probabilities),
+            taps: self.taps.iter().map(tap).collect(),
+            guide: self.guide.map(grad_cam),
+            input_gradient: self.input_gradient.map(output),
+            guided_gradient: self.guided_gradient.map(output),
+            class: input(self.class),
+        }
+    }
+}
+
+impl TapSlots {
+    /// The values that the last run of `runner` computed for image `image` of its batch.
+    pub(crate) fn read<'a>(&self, runner: &'a BatchRunner, image: usize) -> TapValues<'a> {
+        let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| runner.read(image, slot));
+        TapValues { shape: self.shape, activations: read(self.activations), gradients: read(self.gradients) }
+    }
+}
+
+impl GradCam<Slot> {
+    /// The activation map at `tap` that the last run of `runner` computed for image `image` of its
+    /// batch, with a heatmap of `size` (H, W).
+    pub(crate) fn read(
+        &self,
+        runner: &BatchRunner,
+        image: usize,
+        tap: &Tap,
+        size: (usize, usize),
+    ) -> ActivationMap {
+        let (weights, map) = (runner.read(image, self.weights).to_vec(), runner.read(image, self.map));
+        let shape = (self.map.shape.h, self.map.shape.w);
+        match self.heatmap {
+            None => ActivationMap::new(MapMethod::GradCam, &tap.name, shape, (weights, map.to_vec()), size),
+            Some([range, heatmap]) => {
+                let range = runner.read(image, range);
+                let values = runner.read(image, heatmap).to_vec();
+                let heatmap = Heatmap::from_scaled(values, size, (range[0], range[1]));
+                ActivationMap::from_device(&tap.name, shape, weights, map.to_vec(), heatmap)
+            }
         }
     }
 }

@@ -1,39 +1,39 @@
-//! The methods by name.
+//! The methods: names, titles, and what each reads.
 
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// A method that makes a map at a tap: a sum over the tap's channels. [`crate::explain::methods::cam`] has the
-/// formulas.
+/// A method that gives an activation map at a tap: a sum over the tap's channels.
+/// [`crate::explain::methods::cam`] has the formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MapMethod {
-    /// Channels weighed by the mean of their gradient.
+    /// Channels weighted by the mean of their gradient.
     GradCam,
-    /// Channels weighed by their positive gradients, each with a second-order share.
+    /// Channels weighted by their positive gradients, each with a second-order coefficient.
     GradCamPlusPlus,
-    /// Gradient times activation, place by place.
+    /// Gradient times activation, element by element.
     HiResCam,
-    /// Channels weighed by their gradients' mean over the activation.
+    /// Channels weighted by the activation-weighted mean of their gradient.
     XGradCam,
-    /// Positive gradient times activation, place by place.
+    /// Positive gradient times activation, element by element.
     LayerCam,
     /// The positive products of gradient and activation.
     GradCamElementwise,
-    /// First principal component of the activations; asks for no class.
+    /// First principal component of the activations; independent of the class.
     EigenCam,
     /// First principal component of gradient times activation.
     EigenGradCam,
-    /// Channels weighed by the score of the image seen through them; no gradient.
+    /// Channels weighted by the score of the image masked by them; no gradient.
     ScoreCam,
-    /// Channels weighed by what the score loses without them; no gradient.
+    /// Channels weighted by the loss of score without them; no gradient.
     AblationCam,
     /// The class's own weights, where one linear layer reads the pooled tap.
     Cam,
 }
 
 impl MapMethod {
-    /// Every map method.
+    /// Every CAM method.
     pub const ALL: [MapMethod; 11] = [
         MapMethod::GradCam,
         MapMethod::GradCamPlusPlus,
@@ -48,7 +48,7 @@ impl MapMethod {
         MapMethod::Cam,
     ];
 
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             MapMethod::GradCam => "grad-cam",
@@ -65,7 +65,7 @@ impl MapMethod {
         }
     }
 
-    /// As its authors write it.
+    /// Its name as its authors write it.
     pub fn title(self) -> &'static str {
         match self {
             MapMethod::GradCam => "Grad-CAM",
@@ -82,36 +82,42 @@ impl MapMethod {
         }
     }
 
-    /// Whether it reads the gradient at the tap.
-    pub fn needs_gradient(self) -> bool {
-        !matches!(self, MapMethod::EigenCam | MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam)
+    /// Whether its formula reads the tap's activations on the host. Grad-CAM runs on the device.
+    pub(crate) fn reads_activations(self) -> bool {
+        self != MapMethod::GradCam
+    }
+
+    /// Whether its formula reads the gradient at the tap on the host.
+    pub(crate) fn reads_gradient(self) -> bool {
+        use MapMethod::{AblationCam, Cam, EigenCam, GradCam, ScoreCam};
+        !matches!(self, GradCam | EigenCam | ScoreCam | AblationCam | Cam)
     }
 
     /// Whether its map depends on the class that is explained.
-    pub fn asks_for_class(self) -> bool {
+    pub(crate) fn depends_on_class(self) -> bool {
         self != MapMethod::EigenCam
     }
 
-    /// Whether the tap has to reach the score: not where only its activations count.
-    pub fn needs_path(self) -> bool {
+    /// Whether the score has to depend on the tap; not where only the tap's activations count.
+    pub(crate) fn needs_path(self) -> bool {
         !matches!(self, MapMethod::EigenCam | MapMethod::ScoreCam)
     }
 }
 
-/// A method that says something about every pixel of the input.
+/// A method that gives an attribution to every element of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PixelMethod {
     /// d score / d input.
     InputGradient,
-    /// The same, letting only positive gradients through every ReLU.
+    /// The same, with only positive gradients passed through every ReLU.
     GuidedBackprop,
     /// Guided backpropagation times the exit's Grad-CAM map.
     GuidedGradCam,
     /// Gradient times input.
     GradientTimesInput,
-    /// The mean gradient of noisy copies of the image.
+    /// The mean gradient over noisy copies of the image.
     SmoothGrad,
-    /// The gradient along the way from a baseline to the image.
+    /// The mean gradient on the path from a baseline to the image, times their difference.
     IntegratedGradients,
 }
 
@@ -126,7 +132,7 @@ impl PixelMethod {
         PixelMethod::IntegratedGradients,
     ];
 
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             PixelMethod::InputGradient => "input-gradient",
@@ -138,7 +144,7 @@ impl PixelMethod {
         }
     }
 
-    /// As its authors write it.
+    /// Its name as its authors write it.
     pub fn title(self) -> &'static str {
         match self {
             PixelMethod::InputGradient => "Input gradient",
@@ -177,9 +183,9 @@ impl PixelMethod {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// One that makes a map at a tap.
+    /// One that gives an activation map at a tap.
     Map(MapMethod),
-    /// One that speaks of the input's pixels.
+    /// One that gives a pixel attribution.
     Pixels(PixelMethod),
 }
 
@@ -190,7 +196,7 @@ impl Method {
         maps.chain(PixelMethod::ALL.into_iter().map(Method::Pixels))
     }
 
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Method::Map(method) => method.name(),

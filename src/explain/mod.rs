@@ -1,32 +1,52 @@
-//! From images to maps: builds the graph that answers a question about a network, and runs it.
+//! Explanations: from a request to a graph, from images to class activation maps and pixel
+//! attributions.
 //!
-//! Two ways: an [`Classifier`] answers a [`Question`], which is Grad-CAM at each exit and no more,
-//! as fast as can be; an [`Explainer`] makes a [`ExplainRequest`], which is any of the [`Method`]s, at any
-//! tap, for any class and score, with one forward pass for all of them.
+//! An [`ExplainRequest`] says what is to be explained; an [`Explainer`] lowers it to one graph,
+//! plans that for a device and gives an [`Explanation`] for each image, exit and target. A
+//! [`Classifier`] is the forward pass alone, with early exit.
+//!
+//! ```
+//! use msdcam::engine::device::{Device, DeviceChoice};
+//! use msdcam::explain::{ExplainRequest, Explainer};
+//! use msdcam::imaging::rgb_image::RgbImage;
+//! use msdcam::model::Model;
+//!
+//! # fn main() -> msdcam::Result<()> {
+//! let model = Model::pretrained()?;
+//! let device = Device::open(DeviceChoice::Cpu, 1)?;
+//! let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
+//! let photo = RgbImage::filled(48, 32, [200, 120, 40]);
+//! for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
+//!     let class = &model.labels[explanation.prediction.class];
+//!     println!("exit {}: {class}", explanation.prediction.exit);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
-pub(crate) mod batch_runner;
-pub(crate) mod classifier;
-pub(crate) mod explainer;
-pub(crate) mod explanation;
+mod batch_runner;
+mod classifier;
+mod explainer;
+mod explanation;
 pub(crate) mod forward_batches;
-pub(crate) mod fusion;
-pub(crate) mod grad_cam;
-pub(crate) mod lowering;
+mod fusion;
+mod lowering;
 pub(crate) mod method;
 pub mod methods;
-pub(crate) mod request;
-pub(crate) mod score;
-pub(crate) mod score_graph;
-pub(crate) mod taps;
-pub(crate) mod target;
+mod prediction;
+mod request;
+mod score;
+mod taps;
+mod target;
+mod target_nodes;
 
-pub use classifier::{Classifier, ExitPrediction, MapAnswer};
+pub use classifier::Classifier;
 pub use explainer::Explainer;
 pub use explanation::{ActivationMap, Explanation, FusedMap, PixelAttribution, difference};
 pub use fusion::Fusion;
-pub use grad_cam::Question;
 pub use method::{MapMethod, Method, PixelMethod};
+pub use prediction::ExitPrediction;
 pub use request::{ExplainRequest, Integration, Noise, Smoothing};
 pub use score::Score;
-pub use taps::{Tap, TapSize, Taps, all_taps, reaching_taps, tap_sizes};
+pub use taps::Taps;
 pub use target::{Target, class_of};

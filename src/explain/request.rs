@@ -1,74 +1,74 @@
-//! What a study asks: which exits, taps, methods, classes and scores.
+//! The request for an explanation: exits, taps, methods, target and score.
 
 use std::str::FromStr;
 
 use super::fusion::Fusion;
-use super::grad_cam::Question;
 use super::method::{MapMethod, Method, PixelMethod, by_name};
+use super::methods::plain_cam::class_weights;
 use super::score::Score;
-use super::taps::{Tap, Taps, own_tap};
+use super::taps::Taps;
 use super::target::{Target, check_class};
-use crate::engine::plan::Order;
-use crate::explain::methods::plain_cam::class_weights;
-use crate::model::msdnet::Network;
+use crate::model::{Model, Tap};
 use crate::{Error, Result};
 
-/// Several methods about the same images, which share one forward pass. An [`super::Classifier`] is
-/// the faster way to Grad-CAM alone.
+/// What is to be explained; all methods share one forward pass.
 ///
 /// ```
 /// # fn main() -> msdcam::Result<()> {
-/// use msdcam::explain::{Score, ExplainRequest, Target};
-/// use msdcam::model::msdnet::{built_in_weights, load};
+/// use msdcam::explain::{ExplainRequest, Score, Target};
+/// use msdcam::model::Model;
 ///
-/// let network = load(&built_in_weights()?)?;
-/// let study = ExplainRequest {
+/// let model = Model::pretrained()?;
+/// let request = ExplainRequest {
 ///     exits: vec![1, 10],
 ///     target: Target::Final,
 ///     score: Score::Margin,
-///     ..ExplainRequest::of(&network, &["grad-cam++".parse()?, "guided-backprop".parse()?])
+///     ..ExplainRequest::new(&model, &["grad-cam++".parse()?, "guided-backprop".parse()?])
 /// };
-/// assert_eq!((study.maps.len(), study.pixels.len()), (1, 1));
+/// assert_eq!((request.maps.len(), request.pixels.len()), (1, 1));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExplainRequest {
-    /// The exits to answer for, from 1, ascending.
+    /// The exits, numbered from 1, ascending.
     pub exits: Vec<usize>,
-    /// Where maps are made.
+    /// Where activation maps are made.
     pub taps: Taps,
-    /// The methods that make maps.
+    /// The methods that give activation maps.
     pub maps: Vec<MapMethod>,
-    /// The methods that speak of pixels.
+    /// The methods that give pixel attributions.
     pub pixels: Vec<PixelMethod>,
     /// The class that is explained.
     pub target: Target,
-    /// The number of it that is differentiated.
+    /// The scalar of it that is differentiated.
     pub score: Score,
-    /// How the maps of several taps become one, if they are to.
+    /// How the activation maps of several taps become one heatmap, if at all.
     pub fusion: Option<Fusion>,
-    /// Whether heat maps are smoothed.
+    /// Whether heatmaps are smoothed.
     pub smoothing: Smoothing,
+    /// Whether activation maps before the ReLU are wanted ([`super::ActivationMap::signed`]). Without
+    /// them Grad-CAM runs on the device from the gradient to the heatmap.
+    pub signed: bool,
     /// The noise of [`PixelMethod::SmoothGrad`].
     pub noise: Noise,
-    /// The way of [`PixelMethod::IntegratedGradients`].
+    /// The path of [`PixelMethod::IntegratedGradients`].
     pub integration: Integration,
     /// Bytes that the batches of all methods with many runs may take together, on the host and on
-    /// the device; the weights are not counted. The study's own batch takes no more either, unless
-    /// one image does.
+    /// the device, weights apart. The request's main batch takes no more either, unless one image
+    /// does.
     pub max_memory: usize,
 }
 
-/// Smoothing by copies of the image.
+/// Smoothing over copies of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Smoothing {
     /// None.
     #[default]
     None,
-    /// The mean of six heat maps: of the input and its mirror image, each times 0.9, 1 and 1.1
-    /// (`aug_smooth` of pytorch-grad-cam). All six explain the class of the image itself. Maps at
-    /// the taps' own size, and pixels, stay those of the image itself.
+    /// The mean of six heatmaps: of the input and its mirror image, each times 0.9, 1 and 1.1
+    /// (`aug_smooth` of pytorch-grad-cam). All six explain the class of the image itself. Activation
+    /// maps and pixel attributions stay those of the image itself.
     Flips,
 }
 
@@ -93,11 +93,11 @@ impl FromStr for Smoothing {
 /// The noisy copies of SmoothGrad.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// How many.
+    /// How many copies.
     pub samples: usize,
-    /// Standard deviation, as a share of the range (maximum minus minimum) of the input.
+    /// Standard deviation, as a fraction of the input's range (maximum minus minimum).
     pub share: f32,
-    /// The same seed gives the same noise, whatever the device and the batch.
+    /// Seed of the noise, which depends on neither device nor batch size.
     pub seed: u64,
 }
 
@@ -108,12 +108,12 @@ impl Default for Noise {
     }
 }
 
-/// The way from a baseline to the image.
+/// The path from a baseline to the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Integration {
-    /// Into how many parts it is divided; the gradient is taken in the middle of each.
+    /// Number of intervals; the gradient is taken at the middle of each.
     pub steps: usize,
-    /// Where it starts: one number for all of red, green and blue each, normalised as the input is.
+    /// Where it starts: the normalized value of every pixel's red, green and blue.
     pub baseline: [f32; 3],
 }
 
@@ -125,13 +125,13 @@ impl Default for Integration {
 }
 
 impl ExplainRequest {
-    /// `methods` at every exit's own tap, for the class that it predicts.
-    pub fn of(network: &Network, methods: &[Method]) -> ExplainRequest {
+    /// `methods` at every exit's own tap, for the class that the exit predicts.
+    pub fn new(model: &Model, methods: &[Method]) -> ExplainRequest {
         let maps = methods.iter().filter_map(|m| if let Method::Map(map) = m { Some(*map) } else { None });
         let pixels =
             methods.iter().filter_map(|m| if let Method::Pixels(pixels) = m { Some(*pixels) } else { None });
         ExplainRequest {
-            exits: (1..=network.exits.len()).collect(),
+            exits: (1..=model.exits.len()).collect(),
             taps: Taps::Exit,
             maps: maps.collect(),
             pixels: pixels.collect(),
@@ -139,45 +139,53 @@ impl ExplainRequest {
             score: Score::Logit,
             fusion: None,
             smoothing: Smoothing::None,
+            signed: false,
             noise: Noise::default(),
             integration: Integration::default(),
             max_memory: 1 << 30,
         }
     }
 
-    /// Whether `network` can be asked this.
+    /// Grad-CAM at every exit's own tap, for the class that the exit predicts.
+    pub fn grad_cam(model: &Model) -> ExplainRequest {
+        ExplainRequest::new(model, &[Method::Map(MapMethod::GradCam)])
+    }
+
+    /// An error unless `model` can be explained in this way.
     ///
     /// # Errors
-    /// When it lacks an exit, a class or a tap, a tap does not reach a score, a method does not
-    /// suit the network, or settings are out of range.
-    pub fn check(&self, network: &Network) -> Result<()> {
-        Question { exits: self.exits.clone(), maps: false, order: Order::Depth }.check(network)?;
-        self.target.check(network.config.classes)?;
+    /// When the model lacks an exit, a class or a tap, the score does not depend on a tap, a method
+    /// does not suit the model, or a setting is out of range.
+    pub fn check(&self, model: &Model) -> Result<()> {
+        model.check_exits(&self.exits)?;
+        self.target.check(model.classes())?;
         if let Score::Over(class) = self.score {
-            check_class(class, network.config.classes)?;
+            check_class(class, model.classes())?;
         }
         if self.maps.is_empty() && self.pixels.is_empty() {
-            return Err(Error::usage("no method asked for"));
+            return Err(Error::usage("no method requested"));
         }
         let mut names: Vec<&str> = self.maps.iter().map(|m| m.name()).collect();
         names.extend(self.pixels.iter().map(|p| p.name()));
         names.sort_unstable();
         if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
-            return Err(Error::usage(format!("method '{}' is asked for twice", two[0])));
+            return Err(Error::usage(format!("method '{}' is requested twice", two[0])));
         }
         if let Taps::Named(taps) = &self.taps
             && let Some(tap) = taps.iter().find(|tap| taps.iter().filter(|other| other == tap).count() > 1)
         {
-            return Err(Error::usage(format!("tap '{tap}' is asked for twice")));
+            return Err(Error::usage(format!("tap '{tap}' is requested twice")));
         }
         if self.fusion.is_some() && self.maps.is_empty() {
-            return Err(Error::usage("maps are to be fused, but no method that makes maps is asked for"));
+            return Err(Error::usage(
+                "fusion of activation maps, but no method that makes them is requested",
+            ));
         }
         self.check_pixel_settings()?;
         for &exit in &self.exits {
-            for tap in self.taps_of(network, exit)? {
+            for tap in self.taps_of(model, exit)? {
                 if self.maps.contains(&MapMethod::Cam) {
-                    class_weights(network, exit, &tap)?;
+                    class_weights(model, exit, &tap)?;
                 }
             }
         }
@@ -206,19 +214,20 @@ impl ExplainRequest {
         self.pixels.contains(&method)
     }
 
-    /// The taps of exit `exit`, in the order asked for; none where no method makes maps.
+    /// The taps at which exit `exit` is explained, in the request's order; none where no method makes
+    /// activation maps.
     ///
     /// # Errors
-    /// When there is no tap of a name, or it does not reach the score: names those that do.
-    pub fn taps_of(&self, network: &Network, exit: usize) -> Result<Vec<Tap>> {
+    /// When there is no tap of a name, or the exit's score does not depend on it: names those that fit.
+    pub fn taps_of(&self, model: &Model, exit: usize) -> Result<Vec<Tap>> {
         if self.maps.is_empty() {
             return Ok(Vec::new());
         }
-        self.taps.of(network, exit, self.maps.iter().any(|m| m.needs_path()))
+        self.taps.of(model, exit, self.maps.iter().any(|m| m.needs_path()))
     }
 
-    /// The tap whose Grad-CAM map guided Grad-CAM multiplies with.
-    pub(crate) fn guide_of(&self, network: &Network, exit: usize) -> Option<Tap> {
-        self.wants(PixelMethod::GuidedGradCam).then(|| own_tap(network, exit))
+    /// The tap of the Grad-CAM map that guided Grad-CAM multiplies by.
+    pub(crate) fn guide_of(&self, model: &Model, exit: usize) -> Option<Tap> {
+        self.wants(PixelMethod::GuidedGradCam).then(|| model.exit_tap(exit).clone())
     }
 }

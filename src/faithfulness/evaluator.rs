@@ -9,7 +9,7 @@ use super::settings::{CurveSettings, RoadSettings, Settings};
 use crate::engine::device::Device;
 use crate::explain::Score;
 use crate::explain::forward_batches::ForwardBatches;
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::util::parallel;
 use crate::util::rng::{Normal, mix};
 use crate::{Result, Shape};
@@ -42,7 +42,7 @@ impl Measurer {
     /// # Errors
     /// When a setting makes no sense, one image takes more memory, or the device fails.
     pub fn new(
-        network: &Network,
+        model: &Model,
         exits: &[usize],
         settings: &Settings,
         device: &Device,
@@ -51,9 +51,9 @@ impl Measurer {
         settings.check()?;
         Ok(Measurer {
             settings: settings.clone(),
-            image: network.graph.shape(network.input),
+            image: model.input_shape(),
             threads,
-            runs: ForwardBatches::new(network, exits, device, max_memory, "faithfulness")?,
+            runs: ForwardBatches::new(model, exits, device, max_memory, "faithfulness")?,
         })
     }
 

@@ -9,7 +9,7 @@ use crate::engine::device::Device;
 use crate::engine::session::Session;
 use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Taps, Target};
 use crate::imaging::heatmap::MapStatus;
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::{Error, Result};
 
 /// A [`ExplainRequest`]'s maps and what is measured of them, on a device.
@@ -33,7 +33,7 @@ impl Assessor {
     /// As [`Explainer::new`] and [`Measurer::new`]; and when `study` fuses maps, takes them elsewhere
     /// than at each exit's own tap, or has several classes an exit.
     pub fn new(
-        network: &Network,
+        model: &Model,
         study: &ExplainRequest,
         settings: &Settings,
         device: &Device,
@@ -43,23 +43,23 @@ impl Assessor {
             return Err(Error::usage("faithfulness is measured of one map for each exit and method"));
         }
         let resources = (study.max_memory, threads);
-        let measurer = Measurer::new(network, &study.exits, settings, device, resources)?;
+        let measurer = Measurer::new(model, &study.exits, settings, device, resources)?;
         let mut all = study.clone();
-        let last = network.exits.len();
+        let last = model.exits.len();
         if !all.exits.contains(&last) {
             all.exits.push(last);
         }
         let methods: Vec<Method> = methods_of(study).collect();
         let again = |exit: usize, method: Method| {
             let one = ExplainRequest { exits: vec![exit], target: Target::Label, ..of_method(study, method) };
-            Explainer::new(network, &one, device, batch)
+            Explainer::new(model, &one, device, batch)
         };
         let rows = study.exits.iter().flat_map(|&exit| methods.iter().map(move |&method| (exit, method)));
         let rows = rows.filter(|_| settings.coherency);
         Ok(Assessor {
             zero: settings.zero,
             exits: study.exits.clone(),
-            examiner: Explainer::new(network, &all, device, batch)?,
+            examiner: Explainer::new(model, &all, device, batch)?,
             measurer,
             again: rows.map(|(exit, method)| again(exit, method)).collect::<Result<_>>()?,
             methods,
@@ -72,11 +72,11 @@ impl Assessor {
     }
 
     /// Measures the maps of normalised images, (N, 3, H, W): for each image, each exit's
-    /// assessments by method. `labels` is as for [`Explainer::examine`]; `numbers` holds each image's
+    /// assessments by method. `labels` is as for [`Explainer::explain_labeled`]; `numbers` holds each image's
     /// number in its data set, with which its noise is drawn.
     ///
     /// # Errors
-    /// As [`Explainer::examine`].
+    /// As [`Explainer::explain_labeled`].
     ///
     /// # Panics
     /// When there are not as many numbers as images.
@@ -86,7 +86,7 @@ impl Assessor {
         labels: &[usize],
         numbers: &[u64],
     ) -> Result<Vec<Vec<Assessment>>> {
-        let findings = self.examiner.examine(images, labels)?;
+        let findings = self.examiner.explain_labeled(images, labels)?;
         assert_eq!(findings.len(), numbers.len(), "images and their numbers");
         let mut table: Vec<Vec<Assessment>> = findings.iter().map(|found| self.rows(found)).collect();
         let len = images.len() / numbers.len();
@@ -127,9 +127,9 @@ impl Assessor {
 
     /// An image's maps, not measured yet.
     fn rows(&self, findings: &[Explanation]) -> Vec<Assessment> {
-        let asked = findings.iter().filter(|finding| self.exits.contains(&finding.exit));
+        let asked = findings.iter().filter(|finding| self.exits.contains(&finding.prediction.exit));
         let of_exit = |finding: &Explanation| {
-            let (exit, target, class) = (finding.exit, finding.target, finding.class);
+            let (exit, target, class) = (finding.prediction.exit, finding.target, finding.prediction.class);
             let assessment = |(saliency, &method): (Saliency, &Method)| {
                 let status = saliency.heat.status;
                 Assessment { exit, method, target, class, saliency, status, measures: None }
@@ -151,7 +151,7 @@ fn coherencies(examiner: &mut Explainer, subjects: &[Subject], zero: [f32; 3]) -
         mask(subject.image, subject.heat, zero, out);
     }
     let classes: Vec<usize> = subjects.iter().map(|subject| subject.class).collect();
-    let findings = examiner.examine(&masked, &classes)?;
+    let findings = examiner.explain_labeled(&masked, &classes)?;
     let of_subject = |(subject, found): (&Subject, &Vec<Explanation>)| {
         let heat = &Saliency::all(&found[0])[0].heat;
         if heat.status == MapStatus::Ok { coherency::coherency(subject.heat, &heat.values) } else { None }

@@ -4,15 +4,13 @@
 //! A map that stays alike though the weights are drawn anew says nothing about what the network
 //! learned; it may be about the image's edges.
 
-use super::random_weights::{Stage, redraw};
 use super::saliency::Saliency;
 use super::{similarity, ssim};
 use crate::Result;
 use crate::engine::device::Device;
 use crate::explain::{ExplainRequest, Explainer, Explanation, Target};
 use crate::imaging::heatmap::MapStatus;
-use crate::model::msdnet::load;
-use crate::model::weights::Weights;
+use crate::model::{LayerGroup, Model};
 
 /// How alike a method's maps are before and after a stage of the cascade, in the mean over the
 /// images; 1 for equal maps.
@@ -42,8 +40,8 @@ pub struct Similarity {
 
 /// What the check is about and how it is made.
 pub struct Cascade<'a> {
-    /// The trained network's weights.
-    pub weights: &'a Weights,
+    /// The trained model.
+    pub model: &'a Model,
     /// The exits and methods; the class is the one that the trained network's maps explain.
     pub study: &'a ExplainRequest,
     /// Where it runs.
@@ -57,28 +55,28 @@ pub struct Cascade<'a> {
 impl Cascade<'_> {
     /// How many networks [`Cascade::run`] draws.
     pub fn networks(&self) -> usize {
-        self.study.exits.iter().map(|&exit| Stage::cascade(exit).len()).sum()
+        self.study.exits.iter().map(|&exit| LayerGroup::cascade(exit).len()).sum()
     }
 
     /// The similarities of every exit, stage and method on normalised images, (N, 3, H, W); `labels`
-    /// as for [`Explainer::examine`]. `done` is called after each network.
+    /// as for [`Explainer::explain_labeled`]. `done` is called after each network.
     ///
     /// # Errors
-    /// As [`Explainer::new`] and [`Explainer::examine`].
+    /// As [`Explainer::new`] and [`Explainer::explain_labeled`].
     pub fn run(&self, images: &[f32], labels: &[usize], mut done: impl FnMut()) -> Result<Vec<Similarity>> {
-        let network = load(self.weights)?;
-        let mut examiner = Explainer::new(&network, self.study, self.device, self.batch)?;
-        let trained = examiner.examine(images, labels)?;
+        let request = ExplainRequest { signed: true, ..self.study.clone() };
+        let mut examiner = Explainer::new(self.model, &request, self.device, self.batch)?;
+        let trained = examiner.explain_labeled(images, labels)?;
         let mut all = Vec::new();
         for (at, &exit) in self.study.exits.iter().enumerate() {
             let before: Vec<&Explanation> = trained.iter().map(|findings| &findings[at]).collect();
             let classes: Vec<usize> = before.iter().map(|finding| finding.target).collect();
-            let study = ExplainRequest { exits: vec![exit], target: Target::Label, ..self.study.clone() };
-            let stages = Stage::cascade(exit);
+            let study = ExplainRequest { exits: vec![exit], target: Target::Label, ..request.clone() };
+            let stages = LayerGroup::cascade(exit);
             for drawn in 1..=stages.len() {
-                let network = load(&redraw(self.weights, &stages[..drawn], self.seed)?)?;
-                let mut examiner = Explainer::new(&network, &study, self.device, self.batch)?;
-                let after = examiner.examine(images, &classes)?;
+                let model = self.model.reinitialized(&stages[..drawn], self.seed);
+                let mut examiner = Explainer::new(&model, &study, self.device, self.batch)?;
+                let after = examiner.explain_labeled(images, &classes)?;
                 let after: Vec<&Explanation> = after.iter().map(|findings| &findings[0]).collect();
                 let mut found = similarities(&before, &after);
                 for similarity in &mut found {
@@ -108,7 +106,7 @@ fn similarities(before: &[&Explanation], after: &[&Explanation]) -> Vec<Similari
                 (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
             };
             Similarity {
-                exit: before[0].exit,
+                exit: before[0].prediction.exit,
                 method,
                 drawn: 0,
                 stage: String::new(),

@@ -17,8 +17,11 @@ pub struct Saliency {
 impl Saliency {
     /// That of a map.
     pub fn of_map(map: &ActivationMap) -> Saliency {
-        let (from, to) = ((map.shape.h, map.shape.w), (map.heat.height, map.heat.width));
-        Saliency { heat: map.heat.clone(), signed: bilinear(&map.signed, from, to) }
+        let (from, to) = ((map.shape.h, map.shape.w), (map.heatmap.height, map.heatmap.width));
+        Saliency {
+            heat: map.heatmap.clone(),
+            signed: if map.signed.is_empty() { Vec::new() } else { bilinear(&map.signed, from, to) },
+        }
     }
 
     /// That of a pixel array. Channels are summed as Adebayo et al. (2018, arXiv 1810.03292) show

@@ -85,6 +85,26 @@ impl Heatmap {
         Heatmap { width, height, values, status, min, max }
     }
 
+    /// The heatmap of a map with smallest and largest element `range` that was resized to
+    /// `height` x `width` and scaled to [0, 1] elsewhere: `values` has the result, zero everywhere
+    /// where the resized map was constant.
+    ///
+    /// # Panics
+    /// When `values` are not `height * width` elements.
+    pub(crate) fn from_scaled(
+        mut values: Vec<f32>,
+        (height, width): (usize, usize),
+        (min, max): (f32, f32),
+    ) -> Self {
+        assert_eq!(values.len(), height * width, "elements of a heatmap");
+        // 0 and 1 stand for the ends of the resized map's own range.
+        let status = status((min, max), self::range(&values));
+        if status != MapStatus::Ok {
+            values.fill(0.0);
+        }
+        Heatmap { width, height, values, status, min, max }
+    }
+
     /// The same at another size.
     ///
     /// # Panics

@@ -13,6 +13,6 @@ mod sniff;
 
 pub use decode::{MAX_BYTES, MAX_PIXELS, decode, open};
 pub use encode::{encode_jpeg, encode_png};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, ResizePolicy, prepare};
 pub use resample::{Filter, Region, resample, resample_map};
 pub use sniff::is_image;

@@ -6,9 +6,9 @@ use super::rgb_image::RgbImage;
 /// What the network reads, and where in the photo it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
-    /// (3, S, S): red, green, blue, each `(x / 255 - mean) / std`.
+    /// (3, H, W): red, green, blue, each `(x / 255 - mean) / std`.
     pub tensor: Vec<f32>,
-    /// The same as pixels, S x S.
+    /// The same as pixels, H x W.
     pub seen: RgbImage,
     /// The part of the photo that the network sees, in the photo's pixels.
     pub crop: Region,
@@ -21,44 +21,71 @@ impl Prepared {
     }
 }
 
-/// Brings `photo` to `size` x `size` and normalises each channel.
+/// How a photo is brought to the size of a model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ResizePolicy {
+    /// Scaled so that it just covers the input, then cut to its center: torchvision's
+    /// `Resize(size)` and `CenterCrop(size)` where the input is a square.
+    #[default]
+    CenterCrop,
+    /// Scaled to the input's height and width, whatever the photo's aspect ratio.
+    Stretch,
+}
+
+/// Brings `photo` to `(height, width)` and normalizes each channel.
 ///
-/// The recipe is torchvision's `Resize(size)` and `CenterCrop(size)` on a Pillow image: the
-/// shorter side becomes `size` by an antialiased bilinear resize, then the centre is cut out.
-/// A photo that is `size` x `size` already goes in untouched.
+/// The resize is antialiased bilinear, as Pillow's. A photo that has the size already goes in
+/// untouched.
 ///
 /// # Panics
-/// When `size` is zero or the photo is empty.
-pub fn prepare(photo: &RgbImage, size: usize, mean: [f32; 3], std: [f32; 3]) -> Prepared {
-    let (seen, crop) = network_view(photo, size);
-    let mut tensor = Vec::with_capacity(3 * size * size);
+/// When a size is zero or the photo is empty.
+pub fn prepare(
+    photo: &RgbImage,
+    size: (usize, usize),
+    policy: ResizePolicy,
+    mean: [f32; 3],
+    std: [f32; 3],
+) -> Prepared {
+    let (seen, crop) = network_view(photo, size, policy);
+    let mut tensor = Vec::with_capacity(3 * size.0 * size.1);
     for c in 0..3 {
         tensor.extend(seen.rgb[c..].iter().step_by(3).map(|&v| (f32::from(v) / 255.0 - mean[c]) / std[c]));
     }
     Prepared { tensor, seen, crop }
 }
 
-/// The `size` x `size` pixels that the network sees, and where they come from.
-fn network_view(photo: &RgbImage, size: usize) -> (RgbImage, Region) {
-    if (photo.width, photo.height) == (size, size) {
-        return (photo.clone(), Region::all(photo));
+/// The pixels that the network sees, and where in the photo they come from.
+fn network_view(
+    photo: &RgbImage,
+    (height, width): (usize, usize),
+    policy: ResizePolicy,
+) -> (RgbImage, Region) {
+    let all = Region::all(photo);
+    if (photo.width, photo.height) == (width, height) {
+        return (photo.clone(), all);
     }
-    let shorter = photo.width.min(photo.height);
-    // Pillow and torchvision round the longer side down.
-    let scaled = |side: usize| size * side / shorter;
-    let (width, height) = (scaled(photo.width), scaled(photo.height));
-    let (left, top) = (half_even(width - size), half_even(height - size));
+    // Pillow and torchvision round the side that is cut down.
+    let (scaled_width, scaled_height) = match policy {
+        ResizePolicy::Stretch => (width, height),
+        ResizePolicy::CenterCrop if photo.width * height <= photo.height * width => {
+            (width, width * photo.height / photo.width)
+        }
+        ResizePolicy::CenterCrop => (height * photo.width / photo.height, height),
+    };
+    let (left, top) = (half_even(scaled_width - width), half_even(scaled_height - height));
     // Only the columns and rows that stay are computed: a photo of 1 x 60000 is then no burden.
-    let window = (left..left + size, top..top + size);
-    let seen = resample_window(photo, Region::all(photo), (width, height), window, Filter::Bilinear);
+    let window = (left..left + width, top..top + height);
+    let seen = resample_window(photo, all, (scaled_width, scaled_height), window, Filter::Bilinear);
 
-    let (sx, sy) = (photo.width as f32 / width as f32, photo.height as f32 / height as f32);
+    let sx = photo.width as f32 / scaled_width as f32;
+    let sy = photo.height as f32 / scaled_height as f32;
     let crop = Region {
         left: left as f32 * sx,
         top: top as f32 * sy,
         // Rounding must not push the far edge out of the photo.
-        right: ((left + size) as f32 * sx).min(photo.width as f32),
-        bottom: ((top + size) as f32 * sy).min(photo.height as f32),
+        right: ((left + width) as f32 * sx).min(photo.width as f32),
+        bottom: ((top + height) as f32 * sy).min(photo.height as f32),
     };
     (seen, crop)
 }
@@ -76,7 +103,7 @@ mod tests {
     #[test]
     fn a_photo_of_the_networks_size_goes_in_untouched() {
         let photo = RgbImage::new(2, 2, (0..12).map(|i| i * 20).collect());
-        let prepared = prepare(&photo, 2, [0.0, 0.5, 0.0], [1.0, 0.25, 2.0]);
+        let prepared = prepare(&photo, (2, 2), ResizePolicy::CenterCrop, [0.0, 0.5, 0.0], [1.0, 0.25, 2.0]);
         let scaled = |v: u8| f32::from(v) / 255.0;
         let red = [0, 60, 120, 180].map(scaled);
         let green = [20, 80, 140, 200].map(|v| (scaled(v) - 0.5) / 0.25);
@@ -89,7 +116,7 @@ mod tests {
     fn the_crop_is_the_part_of_the_photo_under_the_centre_pixels() {
         let photo = RgbImage::filled(451, 300, [9; 3]);
         // 48 x 32, of which columns 8..40.
-        let crop = prepare(&photo, 32, [0.0; 3], [1.0; 3]).crop;
+        let crop = prepare(&photo, (32, 32), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]).crop;
         assert_eq!((crop.top, crop.bottom), (0.0, 300.0));
         assert!((crop.left - 8.0 * 451.0 / 48.0).abs() < 1e-4, "{crop:?}");
         assert!((crop.right - 40.0 * 451.0 / 48.0).abs() < 1e-4, "{crop:?}");
@@ -102,12 +129,24 @@ mod tests {
         {
             for size in [32, 33, 224] {
                 let photo = RgbImage::filled(width, height, [0; 3]);
-                let prepared = prepare(&photo, size, [0.0; 3], [1.0; 3]);
+                let prepared = prepare(&photo, (size, size), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]);
                 assert_eq!(prepared.tensor.len(), 3 * size * size);
                 let view = prepared.view(&photo, 9);
                 assert_eq!((view.width, view.height), (9, 9));
             }
         }
+    }
+
+    #[test]
+    fn an_input_of_another_aspect_ratio_is_covered_or_stretched_to() {
+        let photo = RgbImage::filled(40, 30, [9; 3]);
+        let crop = |size, policy| prepare(&photo, size, policy, [0.0; 3], [1.0; 3]).crop;
+        // 10 rows of 20 columns: the width decides, 15 rows of which 10 stay (2 above, 3 below).
+        let covered = crop((10, 20), ResizePolicy::CenterCrop);
+        assert_eq!((covered.left, covered.right, covered.top, covered.bottom), (0.0, 40.0, 4.0, 24.0));
+        let tall = crop((30, 10), ResizePolicy::CenterCrop);
+        assert_eq!((tall.left, tall.right, tall.top, tall.bottom), (15.0, 25.0, 0.0, 30.0));
+        assert_eq!(crop((10, 20), ResizePolicy::Stretch), Region::all(&photo));
     }
 
     #[test]

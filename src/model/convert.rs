@@ -4,74 +4,18 @@ use super::pytorch::Checkpoint;
 use super::source_file;
 use super::weights::{Precision, Weights, numbered};
 use crate::dataset::cifar;
+use crate::model::Normalization;
 use crate::model::msdnet::check_tensors::confirm;
-use crate::model::msdnet::config::{Config, Layout, Stem};
+use crate::model::msdnet::config::{Config, Stem};
 use crate::model::msdnet::infer::{Assumed, Shapes, infer};
+use crate::model::msdnet::usual_normalization;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-/// What is subtracted from and what divides red, green and blue in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normalization {
-    /// Subtracted.
-    pub mean: [f32; 3],
-    /// Divides the difference.
-    pub std: [f32; 3],
-}
-
-impl Normalization {
-    /// Pixels in [0, 1] as they are.
-    pub const NONE: Self = Normalization { mean: [0.0; 3], std: [1.0; 3] };
-    /// The authors' port on CIFAR-10.
-    pub const CIFAR10: Self = Normalization { mean: [0.4914, 0.4824, 0.4467], std: [0.2471, 0.2435, 0.2616] };
-    /// The authors' port on CIFAR-100.
-    pub const CIFAR100: Self =
-        Normalization { mean: [0.5071, 0.4867, 0.4408], std: [0.2675, 0.2565, 0.2761] };
-    /// ImageNet, the numbers that torchvision made customary.
-    pub const IMAGENET: Self = Normalization { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
-
-    /// What networks of this configuration were trained with: nothing in the article's port,
-    /// their data set's numbers in the authors'.
-    pub fn usual(config: &Config) -> Self {
-        match (config.layout, config.stem) {
-            (Layout::Subnets, _) => Self::NONE,
-            (Layout::Blocks, Stem::Imagenet) => Self::IMAGENET,
-            (Layout::Blocks, Stem::Cifar) if config.classes == 100 => Self::CIFAR100,
-            (Layout::Blocks, Stem::Cifar) => Self::CIFAR10,
-        }
-    }
-}
-
-impl FromStr for Normalization {
-    type Err = String;
-
-    /// `none`, `cifar10`, `cifar100`, `imagenet`, or `R,G,B/R,G,B`: mean, then standard deviation.
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => return Ok(Self::NONE),
-            "cifar10" => return Ok(Self::CIFAR10),
-            "cifar100" => return Ok(Self::CIFAR100),
-            "imagenet" => return Ok(Self::IMAGENET),
-            _ => {}
-        }
-        let three = |text: &str| -> Option<[f32; 3]> {
-            let numbers: Result<Vec<f32>, _> = text.split(',').map(|n| n.trim().parse()).collect();
-            <[f32; 3]>::try_from(numbers.ok()?).ok().filter(|n| n.iter().all(|x| x.is_finite()))
-        };
-        let numbers = text.split_once('/').and_then(|(mean, std)| Some((three(mean)?, three(std)?)));
-        let (mean, std) = numbers.ok_or("expected none, cifar10, cifar100, imagenet or R,G,B/R,G,B")?;
-        if std.iter().any(|s| *s <= 0.0) {
-            return Err("a standard deviation must be positive".into());
-        }
-        Ok(Normalization { mean, std })
-    }
-}
 
 /// What a conversion may be told.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Normalisation; by default [`Normalization::usual`].
+    /// Normalisation; by default [`usual_normalization`].
     pub normalization: Option<Normalization>,
     /// File of class names, one a line.
     pub labels: Option<PathBuf>,
@@ -127,7 +71,7 @@ pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
         None if config.classes == 10 && config.stem == Stem::Cifar => cifar::CIFAR10.map(String::from).into(),
         None => numbered(config.classes),
     };
-    let usual = Normalization::usual(&config);
+    let usual = usual_normalization(&config);
     let Normalization { mean, std } = options.normalization.unwrap_or(usual);
     if options.normalization.is_none() {
         assumed.push(format!(

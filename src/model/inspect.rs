@@ -1,6 +1,5 @@
 //! What a model file holds, checkpoint or weights.
 
-use super::convert::Normalization;
 use super::pytorch::{Checkpoint, SourceType, is_safetensors};
 use super::source_file;
 use super::weights::Weights;
@@ -9,6 +8,7 @@ use crate::model::msdnet::check_tensors::differences;
 use crate::model::msdnet::config::Config;
 use crate::model::msdnet::infer::{Shapes, infer};
 use crate::model::msdnet::layers::parts;
+use crate::model::msdnet::usual_normalization;
 use crate::util::sha256;
 use serde::Serialize;
 use std::path::Path;
@@ -100,7 +100,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     drop(bytes);
     let checkpoint = Checkpoint::read(path)?;
     let (architecture, assumed, problems) = architecture(&checkpoint.shapes());
-    let normalization = architecture.as_ref().map(Normalization::usual);
+    let normalization = architecture.as_ref().map(usual_normalization);
     let mut stored: Vec<String> = [SourceType::F16, SourceType::Bf16, SourceType::F32, SourceType::F64]
         .into_iter()
         .filter(|t| checkpoint.tensors.values().any(|tensor| tensor.stored == *t))

@@ -9,7 +9,8 @@ use crate::Result;
 use crate::engine::cuda::Variant;
 use crate::engine::device::Device;
 use crate::engine::plan::Order;
-use crate::explain::{Classifier, Question};
+use crate::engine::session::Session;
+use crate::explain::{Classifier, ExplainRequest, Explainer};
 use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -115,23 +116,17 @@ pub fn run(args: Args) -> Result<()> {
     let questions = questions.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));
     let mut measurements = questions
         .map(|(exits, maps)| {
-            let question = Question { exits, maps, order: Order::Depth };
-            let explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
-            Ok(Measurement { explainer, times: Vec::new(), device_ms: None })
+            let subject = Subject::new(&model, exits, maps, batch)?;
+            Ok(Measurement { subject, times: Vec::new(), device_ms: None })
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
-    measurements.iter().for_each(|m| model.announce_notes(m.explainer.session().notes()));
+    measurements.iter_mut().for_each(|m| model.announce_notes(m.subject.session().notes()));
     let bar = progress(&model, &measurements);
-    measure(
-        &mut measurements,
-        &noise(batch * model.network.graph.shape(model.network.input).len()),
-        args.seconds,
-        &bar,
-    )?;
+    measure(&mut measurements, &noise(batch * model.network.input_shape().len()), args.seconds, &bar)?;
     for measurement in &mut measurements {
         let repeats = (DEVICE_SECONDS / quantile(&measurement.sorted(), 0.5)).clamp(1.0, 1000.0);
-        measurement.device_ms = measurement.explainer.device_ms(batch, repeats as usize)?;
+        measurement.device_ms = measurement.subject.session().device_ms(batch, repeats as usize)?;
     }
 
     let mut times = measurements
@@ -152,9 +147,40 @@ pub fn run(args: Args) -> Result<()> {
     Output::default().print(&text)
 }
 
-/// One question, asked again and again.
+/// What is timed.
+enum Subject {
+    Forward(Classifier),
+    GradCam(Box<Explainer>),
+}
+
+impl Subject {
+    fn new(model: &Model, exits: Vec<usize>, maps: bool, batch: usize) -> Result<Subject> {
+        let (network, device) = (&model.network, &model.device);
+        if !maps {
+            return Classifier::new(network, &exits, Order::Depth, device, batch).map(Subject::Forward);
+        }
+        let request = ExplainRequest { exits, ..ExplainRequest::grad_cam(network) };
+        Ok(Subject::GradCam(Box::new(Explainer::new(network, &request, device, batch)?)))
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<()> {
+        match self {
+            Subject::Forward(classifier) => classifier.classify(input).map(drop),
+            Subject::GradCam(explainer) => explainer.explain(input).map(drop),
+        }
+    }
+
+    fn session(&mut self) -> &mut dyn Session {
+        match self {
+            Subject::Forward(classifier) => classifier.session_mut(),
+            Subject::GradCam(explainer) => explainer.session_mut(),
+        }
+    }
+}
+
+/// A subject and its times.
 struct Measurement {
-    explainer: Classifier,
+    subject: Subject,
     /// Seconds.
     times: Vec<f64>,
     device_ms: Option<f64>,
@@ -164,10 +190,10 @@ impl Measurement {
     /// Asks until `time` is over, at least once; the first, unmeasured time warms the caches.
     fn burst(&mut self, input: &[f32], time: Duration) -> Result<()> {
         let start = Instant::now();
-        self.explainer.explain(input, None)?;
+        self.subject.run(input)?;
         loop {
             let before = Instant::now();
-            self.explainer.explain(input, None)?;
+            self.subject.run(input)?;
             self.times.push(before.elapsed().as_secs_f64());
             if start.elapsed() >= time {
                 return Ok(());

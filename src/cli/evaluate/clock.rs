@@ -30,7 +30,7 @@ pub fn milliseconds(explainer: &mut Classifier, sample: &[f32]) -> Result<Vec<Mi
             leave[exit] = Some(0.0);
             let mut time = |inputs: &[f32]| -> Result<f64> {
                 let start = Instant::now();
-                explainer.explain_early_exit(inputs, None, &leave)?;
+                explainer.classify_early_exit(inputs, &leave)?;
                 Ok(start.elapsed().as_secs_f64() * 1e3)
             };
             in_batch.push(time(sample)? / batch as f64);

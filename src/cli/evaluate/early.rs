@@ -157,9 +157,9 @@ impl Measured {
         labels: &[Option<usize>],
     ) -> Result<Vec<Vec<()>>> {
         let start = Instant::now();
-        explainer.explain(inputs, None)?;
+        explainer.classify(inputs)?;
         let middle = Instant::now();
-        let answers = explainer.explain_early_exit(inputs, None, &thresholds.0)?;
+        let answers = explainer.classify_early_exit(inputs, &thresholds.0)?;
         self.full += middle - start;
         self.early += middle.elapsed();
         for (exits, label) in answers.iter().zip(labels) {

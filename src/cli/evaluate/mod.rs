@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::dataset::Dataset;
 use crate::engine::plan::Order;
 use crate::evaluation::{Evaluation, list_line};
-use crate::explain::{Classifier, Question, class_of};
+use crate::explain::{Classifier, class_of};
 use crate::util::atomic_file::make_folder;
 use crate::{Error, Result};
 use early::{EarlyExit, Rule};
@@ -110,8 +110,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         return Err(Error::refused(dataset.name(), "labels", cause));
     }
     let batch = usize::from(args.batch_size).min(dataset.len());
-    let question = Question { exits: exits.clone(), maps: false, order: Order::ByExit };
-    let mut explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
+    let mut explainer = Classifier::new(&model.network, &exits, Order::ByExit, &model.device, batch)?;
     let rule = early::rule(args.early_exit.as_deref(), args.budget, &explainer.multiply_adds())?;
     if let Some(folder) = &args.output {
         make_folder(folder)?;

@@ -42,10 +42,10 @@ pub fn encode(findings: Explanations, side: usize) -> Vec<u8> {
                     findings: &mut dyn Iterator<Item = &Explanation>| {
         findings.map(|finding| pick(finding) as i64).collect::<Vec<i64>>()
     };
-    let exit = integers(&|f| f.exit, &mut first());
-    let class = integers(&|f| f.class, &mut first());
+    let exit = integers(&|f| f.prediction.exit, &mut first());
+    let class = integers(&|f| f.prediction.class, &mut first());
     let target = integers(&|f| f.target, &mut findings.all.iter());
-    let logits: Vec<f32> = first().flat_map(|f| &f.logits).map(|&x| finite(x)).collect();
+    let logits: Vec<f32> = first().flat_map(|f| &f.prediction.logits).map(|&x| finite(x)).collect();
     let score: Vec<f32> = findings.all.iter().map(|f| finite(f.score)).collect();
     let taps: Vec<&str> = first().flat_map(|finding| taps(findings, finding)).collect();
     let each = each_finding(findings);

@@ -81,8 +81,8 @@ impl<'a> Explanations<'a> {
     /// The heat map as it was found, at the size of the network's input.
     pub fn own_heat(&self, kind: Kind, finding: &'a Explanation) -> &'a Heatmap {
         match kind {
-            Kind::Map { method, tap } => &self.map(finding, method, tap).heat,
-            Kind::Fused { method } => &finding.fused[method].heat,
+            Kind::Map { method, tap } => &self.map(finding, method, tap).heatmap,
+            Kind::Fused { method } => &finding.fused[method].heatmap,
             Kind::Pixels { .. } => unreachable!("pixels have no heat map"),
         }
     }
@@ -101,7 +101,7 @@ impl<'a> Explanations<'a> {
         let own = self.own_heat(kind, finding);
         let (values, finite) = match (minus, kind) {
             (Minus::Exit(exit), _) => {
-                let other = self.all.iter().find(|f| (f.exit, f.rank) == (exit, finding.rank));
+                let other = self.all.iter().find(|f| (f.prediction.exit, f.rank) == (exit, finding.rank));
                 let other = other.expect("one of the exits asked for");
                 let heats = [self.heat(kind, finding, side), self.heat(kind, other, side)];
                 let finite = heats.iter().all(|heat| heat.status != MapStatus::Nonfinite);

@@ -2,7 +2,7 @@
 //! arrays and headlines.
 
 use crate::explain::{ExplainRequest, MapMethod, Score, Smoothing, Target};
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::{Error, Result};
 
 use super::difference::Minus;
@@ -66,12 +66,12 @@ impl Layers {
     pub fn new(
         study: &ExplainRequest,
         minus: Option<Minus>,
-        network: &Network,
+        model: &Model,
         labels: &[String],
     ) -> Result<Layers> {
         check(study, minus, labels)?;
-        let taps = study.taps_of(network, study.exits[0])?;
-        let taps: Vec<String> = taps.iter().map(|tap| study.taps.column(&tap.name).into()).collect();
+        let taps = study.taps_of(model, study.exits[0])?;
+        let taps: Vec<String> = taps.iter().map(|tap| study.taps.column(tap)).collect();
         let maps = (0..study.maps.len()).flat_map(|method| {
             let fused = study.fusion.map(|_| Kind::Fused { method });
             fused.into_iter().chain((0..taps.len()).map(move |tap| Kind::Map { method, tap }))

@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 
 use crate::Result;
 use crate::dataset::{Dataset, Item};
-use crate::explain::ExplainRequest;
+use crate::explain::{ExplainRequest, Explainer};
 use crate::run::Summary;
 
 use super::Args;
@@ -15,7 +15,6 @@ use super::selected::{Choosing, Seen};
 use super::sink::{Store, Work};
 use super::statuses::Statuses;
 use super::writer::Drawer;
-use crate::cli::ask::Asker;
 use crate::cli::exit_status::Tally;
 use crate::cli::images;
 use crate::cli::images::Photo;
@@ -74,7 +73,8 @@ pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
             images::groups(scope, model, items, group, Some(setting.style.looks.side), timings)
         };
         let early = (!setting.is_set).then(|| read((0..dataset.len()).collect()));
-        let mut asker = timings.time(Stage::Plan, || Asker::new(model, study, group))?;
+        let mut explainer =
+            timings.time(Stage::Plan, || Explainer::new(&model.network, study, &model.device, group))?;
         let choosing = chooser.map(|chooser| Choosing::new(model, chooser, &study.exits, group));
         let mut choosing = choosing.transpose()?;
         let (numbers, store) = match Store::open(setting)? {
@@ -84,7 +84,7 @@ pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
         let interrupt = if setting.is_set { Interrupt::watch()? } else { Interrupt::default() };
         let drawer = Drawer::new(setting, store, numbers.len());
         model.announce();
-        model.announce_notes(asker.notes());
+        model.announce_notes(explainer.session().notes());
         let photos = early.unwrap_or_else(|| read(numbers));
         let (answer, answered) = sync_channel(0);
         let drawn = scope.spawn(move || drawer.draw_all(answered));
@@ -94,8 +94,8 @@ pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
             }
             let photos = images::with_labels(study.target, &items, photos);
             let seen = timings.time(Stage::Run, || match &mut choosing {
-                Some(choosing) => choosing.ask(photos, &mut asker),
-                None => explained(photos, &mut asker),
+                Some(choosing) => choosing.ask(photos, &mut explainer),
+                None => explained(photos, &mut explainer),
             });
             if answer.send((items, seen?)).is_err() {
                 break;
@@ -108,8 +108,8 @@ pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
 }
 
 /// What is found in all of `photos`.
-fn explained(photos: Vec<Result<Photo>>, asker: &mut Asker) -> Result<Vec<Result<(Photo, Seen)>>> {
-    let answered = images::answer_group(photos, |inputs, labels| asker.ask(inputs, labels))?;
+fn explained(photos: Vec<Result<Photo>>, explainer: &mut Explainer) -> Result<Vec<Result<(Photo, Seen)>>> {
+    let answered = images::explain_group(photos, explainer)?;
     let explained = |(photo, findings)| (photo, Seen::Explained(findings));
     Ok(answered.into_iter().map(|answered| answered.map(explained)).collect())
 }

@@ -92,7 +92,11 @@ impl Report<'_> {
         ExitRecord {
             map,
             maps,
-            ..ExitRecord::of(self.drawing.findings.at(i, 0), &style.labels, self.drawing.photo.label)
+            ..ExitRecord::new(
+                &self.drawing.findings.at(i, 0).prediction,
+                &style.labels,
+                self.drawing.photo.label,
+            )
         }
     }
 
@@ -131,11 +135,11 @@ impl Report<'_> {
         let (method, taps, (min, max)) = match layer.kind {
             Kind::Map { method, tap } => {
                 let map = findings.map(finding, method, tap);
-                (map.method.name(), vec![map.tap.clone()], (map.heat.min, map.heat.max))
+                (map.method.name(), vec![map.tap.clone()], (map.heatmap.min, map.heatmap.max))
             }
             Kind::Fused { method } => {
                 let fused = &finding.fused[method];
-                (fused.method.name(), fused.taps.clone(), (fused.heat.min, fused.heat.max))
+                (fused.method.name(), fused.taps.clone(), (fused.heatmap.min, fused.heatmap.max))
             }
             Kind::Pixels { method } => {
                 let pixels = &finding.pixels[method];

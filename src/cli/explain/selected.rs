@@ -3,9 +3,8 @@
 use crate::Result;
 use crate::engine::plan::Order;
 use crate::evaluation::{ExitOutcome, Outcome};
-use crate::explain::{Classifier, ExitPrediction, Explanation, Question};
+use crate::explain::{Classifier, ExitPrediction, Explainer, Explanation};
 
-use crate::cli::ask::Asker;
 use crate::cli::images;
 use crate::cli::images::Photo;
 use crate::cli::model::Model;
@@ -22,7 +21,7 @@ pub enum Seen {
 
 /// A network that is asked for classes only, and what they decide.
 pub struct Choosing<'a> {
-    explainer: Classifier,
+    classifier: Classifier,
     chooser: Chooser<'a>,
 }
 
@@ -32,9 +31,8 @@ impl<'a> Choosing<'a> {
     /// # Errors
     /// When the device fails.
     pub fn new(model: &Model, chooser: Chooser<'a>, exits: &[usize], batch: usize) -> Result<Self> {
-        let question = Question { exits: exits.to_vec(), maps: false, order: Order::Depth };
-        let explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
-        Ok(Choosing { explainer, chooser })
+        let classifier = Classifier::new(&model.network, exits, Order::Depth, &model.device, batch)?;
+        Ok(Choosing { classifier, chooser })
     }
 
     /// What is known of each of `photos`.
@@ -44,9 +42,9 @@ impl<'a> Choosing<'a> {
     pub fn ask(
         &mut self,
         photos: Vec<Result<Photo>>,
-        asker: &mut Asker,
+        explainer: &mut Explainer,
     ) -> Result<Vec<Result<(Photo, Seen)>>> {
-        let answered = images::answer_group(photos, |inputs, _| self.explainer.explain(inputs, None))?;
+        let answered = images::answer_group(photos, |inputs, _| self.classifier.classify(inputs))?;
         let is_chosen = |photo: &Photo, answers: &[ExitPrediction]| {
             photo.label.is_some_and(|label| self.chooser.takes(&outcome(label, answers)))
         };
@@ -62,7 +60,7 @@ impl<'a> Choosing<'a> {
                 Err(error) => Err(error),
             });
         }
-        let explained = images::answer_group(chosen, |inputs, labels| asker.ask(inputs, labels))?;
+        let explained = images::explain_group(chosen, explainer)?;
         let mut explained = explained.into_iter();
         let mut next = || {
             let (photo, findings) = explained.next().expect("one for each that was chosen")?;

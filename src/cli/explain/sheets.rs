@@ -68,11 +68,11 @@ impl Drawing<'_> {
     fn cells<'a>(&'a self, layer: &Layer, pictures: &'a [RgbImage]) -> Vec<Cell<'a>> {
         let cell = |(i, picture): (usize, &'a RgbImage)| {
             let finding = self.findings.at(i, layer.rank);
-            let class = if self.style.layers.ranks > 1 { finding.target } else { finding.class };
+            let class = if self.style.layers.ranks > 1 { finding.target } else { finding.prediction.class };
             Cell {
-                exit: finding.exit,
+                exit: finding.prediction.exit,
                 label: &self.style.labels[class],
-                probability: finding.probabilities[class],
+                probability: finding.prediction.probabilities[class],
                 picture,
             }
         };

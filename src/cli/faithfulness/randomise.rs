@@ -24,7 +24,7 @@ pub fn check(
     let Some(wanted) = args.randomise else { return Ok(Vec::new()) };
     let (inputs, labels) = &measured.sample;
     let cascade = Cascade {
-        weights: &args.model.weights()?,
+        model: &model.network,
         study,
         device: &model.device,
         batch: images::group_size(model, usize::from(wanted)),

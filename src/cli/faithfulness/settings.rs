@@ -82,7 +82,7 @@ pub fn study(args: &Args, model: &Model) -> Result<ExplainRequest> {
         target,
         score: Score::Logit,
         max_memory: args.settings.max_memory,
-        ..ExplainRequest::of(&model.network, &args.methods)
+        ..ExplainRequest::new(&model.network, &args.methods)
     };
     study.check(&model.network)?;
     Ok(study)
@@ -95,7 +95,7 @@ impl SettingArgs {
     /// When one makes no sense.
     pub fn settings(&self, model: &Model) -> Result<Settings> {
         let zero = match self.mask_space {
-            MaskSpace::Image => std::array::from_fn(|c| 0.0 - model.mean[c] / model.std[c]),
+            MaskSpace::Image => model.network.input.normalized(0.0),
             MaskSpace::Input => [0.0; 3],
         };
         let wanted = |part: Part| !self.skip.contains(&part);

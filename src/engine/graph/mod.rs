@@ -133,6 +133,16 @@ impl Graph {
         ParamId(self.params.len() as u32 - 1)
     }
 
+    /// Replaces the elements of a parameter.
+    ///
+    /// # Panics
+    /// When `data` does not have as many elements as the parameter.
+    pub fn set_param(&mut self, id: ParamId, data: Arc<[f32]>) {
+        let param = &mut self.params[id.index()];
+        assert_eq!(data.len(), param.data.len(), "elements of parameter '{}'", param.name);
+        param.data = data;
+    }
+
     /// Adds a node that reads `inputs`.
     ///
     /// # Errors

@@ -10,8 +10,7 @@ use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::explain::batch_runner::{BatchRunner, batch_within};
 use crate::explain::request::ExplainRequest;
-use crate::explain::taps::Tap;
-use crate::model::msdnet::Network;
+use crate::model::{Model, Tap};
 use crate::{Result, Shape};
 
 /// What comes after a tap.
@@ -26,14 +25,14 @@ pub(crate) struct AblationCamRuns {
 
 impl AblationCamRuns {
     pub(crate) fn new(
-        network: &Network,
+        model: &Model,
         study: &ExplainRequest,
         exit: usize,
         tap: Tap,
         device: &Device,
     ) -> Result<AblationCamRuns> {
-        let logits = network.exits[exit - 1].logits;
-        let plan = Plan::new(&network.graph.cut(tap.node), &[logits], Order::Depth, &Passes::ALL)?;
+        let logits = model.exits[exit - 1].logits;
+        let plan = Plan::new(&model.graph.cut(tap.node), &[logits], Order::Depth, &Passes::ALL)?;
         let batch = batch_within(&plan, study.max_memory, "ablation-cam")?;
         // The image comes first: it is the graph's first node.
         let (inputs, logits) = ([plan.inputs[0], plan.inputs[1]], plan.outputs[0]);
@@ -53,7 +52,7 @@ impl AblationCamRuns {
         activations: &[f32],
     ) -> Result<Vec<Vec<f32>>> {
         let [image_slot, tap_slot] = self.inputs;
-        let batch = self.loaded.session().capacity();
+        let batch = self.loaded.capacity();
         let mut logits = Vec::with_capacity(shape.c);
         for first in (0..shape.c).step_by(batch) {
             let n = batch.min(shape.c - first);

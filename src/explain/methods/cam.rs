@@ -1,4 +1,4 @@
-//! The formulas: from the activations A and the gradients G = d score / d A of a tap, both
+//! The formulas of the CAM methods: from the activations A and the gradients G = d score / d A of a tap, both
 //! (C, h, w), to a map (h, w) before its ReLU.
 //!
 //! Each is defined as pytorch-grad-cam (Gildenblat 2021) computes it, which departs from a paper
@@ -9,7 +9,7 @@ use super::eigen_cam::principal_projection;
 use crate::Shape;
 use crate::explain::method::MapMethod;
 
-/// A tap's activations and gradients, or its activations alone.
+/// A tap's activations A and gradients G; empty where a method does not read them.
 #[derive(Debug, Clone, Copy)]
 pub struct TapValues<'a> {
     /// (C, h, w).
@@ -27,12 +27,12 @@ impl<'a> TapValues<'a> {
         self.activations.chunks_exact(plane).zip(self.gradients.chunks_exact(plane))
     }
 
-    /// One number a channel.
-    fn weigh(&self, weight: impl Fn(&[f32], &[f32]) -> f64) -> Vec<f32> {
+    /// One weight per channel.
+    fn channel_weights(&self, weight: impl Fn(&[f32], &[f32]) -> f64) -> Vec<f32> {
         self.channels().map(|(a, g)| weight(a, g) as f32).collect()
     }
 
-    /// The sum over the channels of a number for each place, made of (a, g).
+    /// The sum over the channels of a function of (a, g), for each position.
     fn sum(&self, product: impl Fn(f64, f64) -> f64) -> Vec<f32> {
         let mut sums = vec![0.0; self.shape.plane()];
         for (a, g) in self.channels() {
@@ -45,27 +45,26 @@ impl<'a> TapValues<'a> {
 }
 
 /// Channel weights, where the method has them, and the map before its ReLU; `None` where the
-/// method needs more runs than one.
+/// device computes the map or it takes more than one run.
 pub(crate) fn in_one_pass(method: MapMethod, tap: TapValues) -> Option<(Vec<f32>, Vec<f32>)> {
-    let weighed = |weights: Vec<f32>| {
+    let weighted = |weights: Vec<f32>| {
         let map = weighted_sum(tap.shape, &weights, tap.activations);
         Some((weights, map))
     };
-    let placed = |map: Vec<f32>| Some((Vec::new(), map));
+    let unweighted = |map: Vec<f32>| Some((Vec::new(), map));
     match method {
-        MapMethod::GradCam => weighed(grad_cam_weights(tap)),
-        MapMethod::GradCamPlusPlus => weighed(grad_cam_plus_plus_weights(tap)),
-        MapMethod::XGradCam => weighed(xgrad_cam_weights(tap)),
-        MapMethod::HiResCam => placed(hires_cam(tap)),
-        MapMethod::LayerCam => placed(layer_cam(tap)),
-        MapMethod::GradCamElementwise => placed(grad_cam_elementwise(tap)),
-        MapMethod::EigenCam => placed(eigen_cam(tap.shape, tap.activations)),
-        MapMethod::EigenGradCam => placed(eigen_grad_cam(tap)),
-        MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam => None,
+        MapMethod::GradCamPlusPlus => weighted(grad_cam_plus_plus_weights(tap)),
+        MapMethod::XGradCam => weighted(xgrad_cam_weights(tap)),
+        MapMethod::HiResCam => unweighted(hires_cam(tap)),
+        MapMethod::LayerCam => unweighted(layer_cam(tap)),
+        MapMethod::GradCamElementwise => unweighted(grad_cam_elementwise(tap)),
+        MapMethod::EigenCam => unweighted(eigen_cam(tap.shape, tap.activations)),
+        MapMethod::EigenGradCam => unweighted(eigen_grad_cam(tap)),
+        MapMethod::GradCam | MapMethod::ScoreCam | MapMethod::AblationCam | MapMethod::Cam => None,
     }
 }
 
-/// Sum over the channels of weight x activation: what every method with channel weights ends with.
+/// Sum over the channels of weight x activation: the last step of every method with channel weights.
 pub fn weighted_sum(shape: Shape, weights: &[f32], activations: &[f32]) -> Vec<f32> {
     let mut sums = vec![0.0; shape.plane()];
     for (&weight, a) in weights.iter().zip(activations.chunks_exact(shape.plane())) {
@@ -76,20 +75,14 @@ pub fn weighted_sum(shape: Shape, weights: &[f32], activations: &[f32]) -> Vec<f
     narrow(&sums)
 }
 
-/// Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): w = mean of G over the places.
-pub fn grad_cam_weights(tap: TapValues) -> Vec<f32> {
-    tap.weigh(|_, g| total(g) / g.len() as f64)
-}
-
 /// Grad-CAM++ (Chattopadhay et al. 2018, arXiv 1710.11063, equation 19, for an exponential score):
 /// w = sum of alpha x max(G, 0), alpha = G^2 / (2 G^2 + (sum of A) G^3 + 1e-6), 0 where G is 0.
 pub fn grad_cam_plus_plus_weights(tap: TapValues) -> Vec<f32> {
-    tap.weigh(|a, g| {
+    tap.channel_weights(|a, g| {
         let sum = total(a);
-        // A negative gradient has no part in the sum, so its share, which may have no finite value,
-        // is never computed.
+        // Negative gradients are not in the sum; their coefficient may not be finite.
         let positive = g.iter().map(|&g| f64::from(g)).filter(|&g| g > 0.0 || g.is_nan());
-        positive.map(|g| g * share(g * g, 2.0 * g * g + sum * g * g * g + 1e-6)).sum()
+        positive.map(|g| g * ratio(g * g, 2.0 * g * g + sum * g * g * g + 1e-6)).sum()
     })
 }
 
@@ -101,9 +94,9 @@ pub fn hires_cam(tap: TapValues) -> Vec<f32> {
 
 /// XGrad-CAM (Fu et al. 2020, arXiv 2008.02312): w = sum of G x A / (sum of A + 1e-7).
 pub fn xgrad_cam_weights(tap: TapValues) -> Vec<f32> {
-    tap.weigh(|a, g| {
+    tap.channel_weights(|a, g| {
         let products: f64 = a.iter().zip(g).map(|(&a, &g)| f64::from(a) * f64::from(g)).sum();
-        share(products, total(a) + 1e-7)
+        ratio(products, total(a) + 1e-7)
     })
 }
 
@@ -117,8 +110,8 @@ pub fn grad_cam_elementwise(tap: TapValues) -> Vec<f32> {
     tap.sum(|a, g| positive(g * a))
 }
 
-/// Eigen-CAM (Bany Muhammad and Yeasin 2020, arXiv 2008.00299): the places, each a vector of C
-/// activations less the channels' means, projected on their first principal axis.
+/// Eigen-CAM (Bany Muhammad and Yeasin 2020, arXiv 2008.00299): the positions, each a vector of C
+/// activations minus the channels' means, projected on their first principal axis.
 pub fn eigen_cam(shape: Shape, activations: &[f32]) -> Vec<f32> {
     let rows: Vec<f64> = activations.iter().map(|&a| f64::from(a)).collect();
     narrow(&principal_projection(&rows, shape.c, shape.plane()))
@@ -132,7 +125,7 @@ pub fn eigen_grad_cam(tap: TapValues) -> Vec<f32> {
 }
 
 /// Score-CAM (Wang et al. 2020, arXiv 1910.01279): w = softmax over the channels of the score
-/// that the image gets through each channel's mask. The score of an empty image, which the paper
+/// of the image times each channel's mask. The score of an empty image, which the paper
 /// subtracts, is the same for all channels and drops out of the softmax.
 pub fn score_cam_weights(scores: &[f64]) -> Vec<f32> {
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -143,8 +136,8 @@ pub fn score_cam_weights(scores: &[f64]) -> Vec<f32> {
 
 /// Ablation-CAM (Ramaswamy et al. 2020, WACV): w = (score - score without the channel) / score.
 ///
-/// Where the score is 0, the loss itself. A negative score turns every sign, as in the paper's
-/// formula: choose `Score::Probability` where that matters.
+/// Where the score is 0, the difference itself. A negative score inverts every sign, as in the
+/// paper's formula: use `Score::Probability` where that matters.
 pub fn ablation_cam_weights(score: f64, without: &[f64]) -> Vec<f32> {
     let scale = if score == 0.0 { 1.0 } else { score };
     without.iter().map(|without| ((score - without) / scale) as f32).collect()
@@ -154,8 +147,8 @@ fn total(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x)).sum()
 }
 
-/// a / b; nothing of nothing is nothing.
-fn share(a: f64, b: f64) -> f64 {
+/// a / b, with 0 / 0 = 0.
+fn ratio(a: f64, b: f64) -> f64 {
     if a == 0.0 && b == 0.0 { 0.0 } else { a / b }
 }
 
@@ -179,19 +172,13 @@ mod tests {
         gradients: &[2.0, -1.0, 0.0, 4.0],
     };
 
-    fn map(weights: &[f32]) -> Vec<f32> {
-        weighted_sum(TAP.shape, weights, TAP.activations)
+    #[test]
+    fn channels_are_summed_by_their_weights() {
+        assert_eq!(weighted_sum(TAP.shape, &[0.5, 2.0], TAP.activations), [0.5 + 4.0, 1.5]);
     }
 
     #[test]
-    fn grad_cam_weighs_a_channel_by_its_mean_gradient() {
-        let weights = grad_cam_weights(TAP);
-        assert_eq!(weights, [0.5, 2.0]);
-        assert_eq!(map(&weights), [0.5 + 4.0, 1.5]);
-    }
-
-    #[test]
-    fn grad_cam_plus_plus_counts_positive_gradients_by_their_share() {
+    fn grad_cam_plus_plus_counts_positive_gradients_by_their_ratio() {
         // Channel 1: sum of A is 4, G = 2: 4 / (8 + 32) * 2. Channel 2: sum 2, G = 4: 16 / (32 + 128) * 4.
         let weights = grad_cam_plus_plus_weights(TAP);
         assert!((weights[0] - 0.2).abs() < 1e-6 && (weights[1] - 0.4).abs() < 1e-6, "{weights:?}");
@@ -224,7 +211,7 @@ mod tests {
     #[test]
     fn a_dead_channel_weighs_nothing_and_is_never_nan() {
         let dead = TapValues { activations: &[0.0; 4], gradients: &[0.0; 4], ..TAP };
-        for weights in [grad_cam_weights(dead), grad_cam_plus_plus_weights(dead), xgrad_cam_weights(dead)] {
+        for weights in [grad_cam_plus_plus_weights(dead), xgrad_cam_weights(dead)] {
             assert_eq!(weights, [0.0, 0.0]);
         }
         assert_eq!(eigen_grad_cam(dead), [0.0, 0.0]);

@@ -14,7 +14,7 @@ use crate::explain::lowering::{TapSlots, TargetSlots};
 use crate::explain::method::MapMethod;
 use crate::explain::request::ExplainRequest;
 use crate::explain::score::Score;
-use crate::model::msdnet::Network;
+use crate::model::Model;
 
 /// What the methods without a gradient need.
 pub(crate) struct GradientFree {
@@ -25,7 +25,7 @@ pub(crate) struct GradientFree {
 }
 
 /// One map of a method without a gradient.
-pub(crate) struct Asked<'a> {
+pub(crate) struct MapRequest<'a> {
     pub(crate) method: MapMethod,
     pub(crate) image: &'a [f32],
     pub(crate) class: usize,
@@ -45,7 +45,7 @@ impl GradientFree {
     }
 
     pub(crate) fn new(
-        network: &Network,
+        model: &Model,
         study: &ExplainRequest,
         cells: &[TargetSlots],
         device: &Device,
@@ -53,13 +53,13 @@ impl GradientFree {
         let asked = |method: MapMethod| study.maps.contains(&method);
         let mut free = GradientFree { masked: None, ablated: Vec::new(), class_weights: HashMap::new() };
         if asked(MapMethod::ScoreCam) {
-            free.masked = Some(ScoreCamRuns::new(network, study, device)?);
+            free.masked = Some(ScoreCamRuns::new(model, study, device)?);
         }
         for cell in cells.iter().filter(|cell| cell.rank == 0) {
             for tap in &cell.taps {
                 if asked(MapMethod::AblationCam) {
                     free.ablated.push(AblationCamRuns::new(
-                        network,
+                        model,
                         study,
                         cell.exit,
                         tap.tap.clone(),
@@ -67,7 +67,7 @@ impl GradientFree {
                     )?);
                 }
                 if asked(MapMethod::Cam) {
-                    let weights = network.graph.param(class_weights(network, cell.exit, &tap.tap)?);
+                    let weights = model.graph.param(class_weights(model, cell.exit, &tap.tap)?);
                     free.class_weights.insert((cell.exit, tap.tap.name.clone()), weights.data.to_vec());
                 }
             }
@@ -78,7 +78,7 @@ impl GradientFree {
     /// Channel weights and the map before its ReLU.
     pub(crate) fn map(
         &mut self,
-        asked: Asked,
+        asked: MapRequest,
         (exit, tap): (usize, &TapSlots),
         values: TapValues,
         runs: &mut Runs,

@@ -5,7 +5,6 @@
 //! they are sharp because they redraw the image's edges, and say less about the decision than
 //! the plain gradient or Grad-CAM.
 
-use super::cam;
 use crate::engine::bilinear::bilinear;
 use crate::engine::device::Device;
 use crate::engine::plan::Slot;
@@ -13,7 +12,7 @@ use crate::explain::batch_runner::{BatchRunner, batch_within};
 use crate::explain::lowering::{Lowered, Purpose, TargetSlots, lower};
 use crate::explain::method::PixelMethod;
 use crate::explain::request::{ExplainRequest, Integration, Noise};
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::util::rng::Normal;
 use crate::{Result, Shape};
 
@@ -37,19 +36,19 @@ pub(crate) fn in_one_pass(
     index: usize,
     cell: &TargetSlots,
     image: &[f32],
-    shape: Shape,
 ) -> Vec<f32> {
     let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| main.read(index, slot));
-    let (plain, guided) = (read(cell.input_gradient), read(cell.guided));
+    let (plain, guided) = (read(cell.input_gradient), read(cell.guided_gradient));
     match method {
         PixelMethod::GradientTimesInput => gradient_times_input(plain, image),
         PixelMethod::GuidedBackprop => guided.to_vec(),
         PixelMethod::GuidedGradCam => {
-            let guide = cell.guide.as_ref().expect("the study asks for it");
-            let values = guide.read(main, index);
-            let signed = cam::weighted_sum(values.shape, &cam::grad_cam_weights(values), values.activations);
-            let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
-            guided_grad_cam(guided, shape, &map, (values.shape.h, values.shape.w))
+            let guide = cell.guide.as_ref().expect("lowered for this method").map;
+            // The map may be signed. Not `max`: NaN stays NaN.
+            let map: Vec<f32> =
+                main.read(index, guide).iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
+            let shape = cell.guided_gradient.expect("lowered for this method").shape;
+            guided_grad_cam(guided, shape, &map, (guide.shape.h, guide.shape.w))
         }
         _ => plain.to_vec(),
     }
@@ -67,8 +66,8 @@ struct Layout {
 }
 
 impl InputGradients {
-    pub(crate) fn new(network: &Network, study: &ExplainRequest, device: &Device) -> Result<InputGradients> {
-        let Lowered { plan, cells, image, .. } = lower(network, study, Purpose::InputGradient)?;
+    pub(crate) fn new(model: &Model, study: &ExplainRequest, device: &Device) -> Result<InputGradients> {
+        let Lowered { plan, targets: cells, image, .. } = lower(model, study, Purpose::InputGradient)?;
         let batch = batch_within(&plan, study.max_memory, "smooth-grad and integrated-gradients")?;
         let layout = Layout { cells, image: image.offset };
         Ok(InputGradients { loaded: BatchRunner::new(plan, device, batch)?, layout })
@@ -127,12 +126,12 @@ impl InputGradients {
         let gradient = |cell: &TargetSlots| cell.input_gradient.expect("this plan has it");
         let len = cells.first().map_or(0, |cell| gradient(cell).shape.len());
         let mut sums = vec![vec![0.0_f64; len]; cells.len()];
-        let batch = self.loaded.session().capacity();
+        let batch = self.loaded.capacity();
         for first in (0..count).step_by(batch) {
             let n = batch.min(count - first);
             self.loaded.run(n, |i, space| {
                 make(first + i, &mut space[*image..][..len]);
-                cells.iter().zip(classes).for_each(|(cell, &c)| space[cell.target.offset] = c as f32);
+                cells.iter().zip(classes).for_each(|(cell, &c)| space[cell.class.offset] = c as f32);
             })?;
             for i in 0..n {
                 for (sum, cell) in sums.iter_mut().zip(cells) {

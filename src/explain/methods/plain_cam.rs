@@ -3,18 +3,17 @@
 //! by one linear layer; MSD-Net's heads have two convolutions in between.
 
 use crate::engine::graph::{Op, ParamId};
-use crate::explain::taps::Tap;
-use crate::model::msdnet::Network;
+use crate::model::{Model, Tap};
 use crate::{Error, Result};
 
 /// The weight (classes, C) with which exit `exit` reads the means of `tap`.
 ///
 /// # Errors
 /// When the head is not of that kind: says what stands in between.
-pub(crate) fn class_weights(network: &Network, exit: usize, tap: &Tap) -> Result<ParamId> {
-    let graph = &network.graph;
+pub(crate) fn class_weights(model: &Model, exit: usize, tap: &Tap) -> Result<ParamId> {
+    let graph = &model.graph;
     let mut between = Vec::new();
-    let mut node = graph.node(network.exits[exit - 1].logits);
+    let mut node = graph.node(model.exits[exit - 1].logits);
     let mut linear = None;
     loop {
         match &node.op {

@@ -3,7 +3,7 @@
 use crate::engine::device::Device;
 use crate::explain::forward_batches::ForwardBatches;
 use crate::explain::request::ExplainRequest;
-use crate::model::msdnet::Network;
+use crate::model::Model;
 use crate::{Result, Shape};
 
 /// Runs of images seen through masks.
@@ -12,8 +12,8 @@ pub(crate) struct ScoreCamRuns {
 }
 
 impl ScoreCamRuns {
-    pub(crate) fn new(network: &Network, study: &ExplainRequest, device: &Device) -> Result<ScoreCamRuns> {
-        let runs = ForwardBatches::new(network, &study.exits, device, study.max_memory, "score-cam")?;
+    pub(crate) fn new(model: &Model, study: &ExplainRequest, device: &Device) -> Result<ScoreCamRuns> {
+        let runs = ForwardBatches::new(model, &study.exits, device, study.max_memory, "score-cam")?;
         Ok(ScoreCamRuns { runs })
     }
 

@@ -41,10 +41,10 @@ pub(crate) fn average(findings: &mut [Vec<Explanation>], copies: &[(Copy, Vec<Ve
                 copies.iter().map(|(copy, found)| (*copy, pick(&found[image][cell]))).collect()
             };
             for (i, map) in finding.maps.iter_mut().enumerate() {
-                mean(&mut map.heat, &others(&|f| f.maps[i].heat.clone()));
+                mean(&mut map.heatmap, &others(&|f| f.maps[i].heatmap.clone()));
             }
             for (i, map) in finding.fused.iter_mut().enumerate() {
-                mean(&mut map.heat, &others(&|f| f.fused[i].heat.clone()));
+                mean(&mut map.heatmap, &others(&|f| f.fused[i].heatmap.clone()));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The network as a graph: one builder for both layouts, which differ only in names and in what
-//! the config says.
+//! The MSD-Net builder: one for both layouts, which differ only in tensor names and in what the
+//! configuration says.
 
 use std::sync::Arc;
 
@@ -8,55 +8,44 @@ use super::tensor_names;
 use super::tensor_names::{Branch, ConvBn, Names};
 use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
 use crate::engine::graph::{Graph, NodeId, ParamId};
+use crate::model::weights::Weights;
+use crate::model::{Model, Normalization, Source, Tap};
 use crate::{Error, Result, Shape};
 
 /// PyTorch's default, which both ports use.
 const BATCH_NORM_EPS: f32 = 1e-5;
 
-/// One exit of a [`Network`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit {
-    /// The feature map that the exit's classifier reads, (C, h, w): the coarsest scale at the end
-    /// of its block, after a transition if the block ends in one.
-    pub tap: NodeId,
-    /// The class scores before the softmax, (classes, 1, 1).
-    pub logits: NodeId,
+/// The MSD-Net of `config`; `tensor` gives each weight by name and dimensions. Classes are named by
+/// their indices and pixels are not normalized: see [`from_weights`] for both.
+///
+/// # Errors
+/// A configuration that makes no network, those of `tensor`, and an input too small for the
+/// network's scales.
+pub fn build(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Model> {
+    Builder::new(config, Some(&tensor))?.build()
 }
 
-/// An MSD-Net, forward only, and the places in it that people ask about.
-#[derive(Debug, Clone)]
-pub struct Network {
-    /// What it was built from.
-    pub config: Config,
-    /// The graph, with the input and every exit.
-    pub graph: Graph,
-    /// The normalised image, (3, H, W).
-    pub input: NodeId,
-    /// The exits, exit 1 first.
-    pub exits: Vec<Exit>,
-    /// Every other place that can be looked at: `layer12.scale2` and its value. Layers count from
-    /// 0, the first layer; scales from 1, the finest.
-    pub layers: Vec<(String, NodeId)>,
+/// The MSD-Net of `config` without its weights, to look at: every parameter is
+/// [declared](Graph::declare_param).
+///
+/// # Errors
+/// A configuration that makes no network.
+pub fn outline(config: &Config) -> Result<Model> {
+    Builder::new(config, None)?.build()
 }
 
-impl Network {
-    /// Builds the network of `config`; `tensor` gives each weight by name and dimensions.
-    ///
-    /// # Errors
-    /// A configuration that makes no network, those of `tensor`, and an input too small for the
-    /// network's scales.
-    pub fn new(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Network> {
-        Builder::new(config, Some(&tensor))?.build()
-    }
-
-    /// The network of `config` without its numbers, to look at: every parameter is
-    /// [declared](Graph::declare_param).
-    ///
-    /// # Errors
-    /// A configuration that makes no network.
-    pub fn outline(config: &Config) -> Result<Network> {
-        Builder::new(config, None)?.build()
-    }
+/// The model of a weights file.
+///
+/// # Errors
+/// When a tensor is missing or its dimensions are not those of the architecture; never for
+/// weights that were read from a file.
+pub fn from_weights(weights: &Weights) -> Result<Model> {
+    let mut model = build(&weights.config, |name, dims| weights.get(name, dims).cloned())?;
+    model.labels = weights.labels.clone();
+    model.input.normalization = Normalization { mean: weights.mean, std: weights.std };
+    let checkpoint_sha256 = weights.source_sha256.clone();
+    model.source = Source::MsdNet { config: weights.config.clone(), checkpoint_sha256 };
+    Ok(model)
 }
 
 type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Arc<[f32]>>;
@@ -78,11 +67,11 @@ impl<'a> Builder<'a> {
         Ok(Builder { config, names: Names::new(config), graph: Graph::new(), tensor })
     }
 
-    fn build(mut self) -> Result<Network> {
+    fn build(mut self) -> Result<Model> {
         let config = self.config;
         self.graph.set_stage(1);
         let input = self.graph.push(Op::Input(Shape::new(3, config.input, config.input)), &[])?;
-        let (mut exits, mut layers) = (Vec::new(), Vec::new());
+        let (mut exits, mut taps) = (Vec::new(), Vec::new());
         let mut scales = Scales::new();
         let (mut width, mut layer) = (config.channels, 0);
         for (block, &depth) in config.layers_per_exit().iter().enumerate() {
@@ -90,7 +79,7 @@ impl<'a> Builder<'a> {
             let mut module = 0;
             if block == 0 {
                 scales = self.first_layer(input)?;
-                note(&mut layers, layer, &scales);
+                note(&mut taps, layer, &scales);
                 module += 1;
             }
             for _ in 0..depth {
@@ -105,12 +94,15 @@ impl<'a> Builder<'a> {
                     width = reduced;
                     module += 1;
                 }
-                note(&mut layers, layer, &scales);
+                note(&mut taps, layer, &scales);
             }
             let tap = scales.last().copied().flatten().expect("the coarsest scale is never dropped");
-            exits.push(Exit { tap, logits: self.head(block, tap)? });
+            exits.push((tap, self.head(block, tap)?));
         }
-        Ok(Network { config: config.clone(), graph: self.graph, input, exits, layers })
+        let mut model = Model::from_graph(self.graph, input, &exits)?;
+        model.taps.append(&mut taps);
+        model.source = Source::MsdNet { config: config.clone(), checkpoint_sha256: String::new() };
+        Ok(model)
     }
 
     fn first_layer(&mut self, input: NodeId) -> Result<Scales> {
@@ -302,8 +294,12 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Names the values of a layer's live scales.
-fn note(layers: &mut Vec<(String, NodeId)>, layer: usize, scales: &Scales) {
-    let alive = scales.iter().enumerate().filter_map(|(scale, x)| x.map(|x| (scale, x)));
-    layers.extend(alive.map(|(scale, x)| (format!("layer{layer}.scale{}", scale + 1), x)));
+/// Adds the taps of a layer's live scales: `layer12.scale2`, layers from 0, scales from 1, the finest.
+fn note(taps: &mut Vec<Tap>, layer: usize, scales: &Scales) {
+    let alive = scales.iter().zip(1..).filter_map(|(x, scale)| x.map(|x| (scale, x)));
+    taps.extend(alive.map(|(scale, node)| Tap {
+        name: format!("layer{layer}.scale{scale}"),
+        node,
+        scale: Some(scale),
+    }));
 }

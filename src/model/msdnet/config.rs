@@ -1,5 +1,6 @@
 //! What an MSD-Net looks like: every number from which the network follows.
 
+use crate::model::Normalization;
 use serde::{Deserialize, Serialize};
 
 /// Which of the two published PyTorch ports the network comes from.
@@ -164,6 +165,17 @@ impl Config {
             Stem::Cifar => 128,
             Stem::Imagenet => tap,
         }
+    }
+}
+
+/// The normalization that networks of this configuration are trained with: none in the article's
+/// port, the data set's statistics in the authors'.
+pub fn usual_normalization(config: &Config) -> Normalization {
+    match (config.layout, config.stem) {
+        (Layout::Subnets, _) => Normalization::NONE,
+        (Layout::Blocks, Stem::Imagenet) => Normalization::IMAGENET,
+        (Layout::Blocks, Stem::Cifar) if config.classes == 100 => Normalization::CIFAR100,
+        (Layout::Blocks, Stem::Cifar) => Normalization::CIFAR10,
     }
 }
 

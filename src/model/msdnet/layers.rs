@@ -3,10 +3,11 @@
 //! Tensor names, parameter counts and multiply-adds all follow from this one list, and the list
 //! from the network's graph.
 
-use super::Network;
+use super::builder::outline;
 use super::config::Config;
 use crate::Result;
 use crate::engine::graph::{Graph, Op, ParamId};
+use crate::model::Model;
 
 /// One learned part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,13 +104,13 @@ impl Part {
 /// # Errors
 /// When the configuration makes no network.
 pub fn parts(config: &Config) -> Result<Vec<Part>> {
-    let Network { graph, exits, .. } = Network::outline(config)?;
+    let Model { graph, exits, taps, .. } = outline(config)?;
     let mut parts: Vec<Part> = Vec::new();
     for id in graph.ids() {
         // A head is built right behind its tap, up to its logits.
         let exit =
             exits.iter().position(|exit| id <= exit.logits).expect("the last exit's logits end the graph");
-        let head = id > exits[exit].tap;
+        let head = id > taps[exits[exit].tap].node;
         let node = graph.node(id);
         if let Some((weight, kind)) = learned(&graph, &node.op) {
             let name = graph.param(weight).name.trim_end_matches(".weight").to_string();

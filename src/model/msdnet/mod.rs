@@ -5,11 +5,9 @@ pub mod check_tensors;
 pub mod config;
 pub mod infer;
 pub mod layers;
-mod load;
 pub mod tensor_names;
 pub mod validate;
 
-pub use builder::{Exit, Network};
+pub use builder::{build, from_weights, outline};
 pub use check_tensors::confirm;
-pub use config::Config;
-pub use load::load;
+pub use config::{Config, usual_normalization};

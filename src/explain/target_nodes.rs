@@ -1,4 +1,4 @@
-//! Class and score as nodes of a graph: what differentiation starts from.
+//! The explained class and its score as nodes of a graph: where the backward pass starts.
 
 use super::score::Score;
 use crate::engine::graph::ops::{BatchNorm, Op};
@@ -6,31 +6,31 @@ use crate::engine::graph::{Graph, NodeId};
 use crate::{Result, Shape};
 
 /// Far below any logit, and far from overflow.
-const OUT_OF_THE_RACE: f32 = -1e30;
+const MASKED: f32 = -1e30;
 
-/// A class as nodes of a graph.
+/// A selected class.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ClassNodes {
-    /// The one-hot vector.
+pub(crate) struct TargetNode {
+    /// Its one-hot vector, (classes, 1, 1).
     pub(crate) one_hot: NodeId,
-    /// The input that names the class, or leaves the choice to the logits where it is negative.
-    pub(crate) target: NodeId,
+    /// The input that holds the class's index, or the mark of the predicted class.
+    pub(crate) input: NodeId,
 }
 
-/// Appends a class that is the input's, or where that is negative the best of `logits` but for
-/// `taken` classes.
-pub(crate) fn choose(graph: &mut Graph, logits: NodeId, taken: &[ClassNodes]) -> Result<ClassNodes> {
-    let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
-    let mut open = logits;
+/// Appends the selection of a class: the one that the appended input names, or else the class with
+/// the highest of `logits` among those that are not `taken`.
+pub(crate) fn select_class(graph: &mut Graph, logits: NodeId, taken: &[TargetNode]) -> Result<TargetNode> {
+    let input = graph.push(Op::Input(Shape::vector(1)), &[])?;
+    let mut candidates = logits;
     for class in taken {
-        open = without(graph, open, class.one_hot)?;
+        candidates = mask_class(graph, candidates, class.one_hot)?;
     }
-    Ok(ClassNodes { one_hot: graph.push(Op::Seed, &[open, target])?, target })
+    Ok(TargetNode { one_hot: graph.push(Op::Seed, &[candidates, input])?, input })
 }
 
-/// Appends what differentiation starts from: the node to differentiate, and the weight of each of
-/// its numbers. `predicted` is an input that is always negative.
-pub(crate) fn start(
+/// Appends the start of a backward pass: the node to differentiate, and the gradient of the score
+/// with respect to it. `predicted` is an input that always holds the mark of the predicted class.
+pub(crate) fn backward_seed(
     graph: &mut Graph,
     score: Score,
     [logits, probabilities]: [NodeId; 2],
@@ -42,13 +42,13 @@ pub(crate) fn start(
         Score::Probability => Ok((probabilities, class)),
         Score::Margin => {
             let predicted = predicted.expect("a margin comes with its input");
-            let others = without(graph, logits, class)?;
+            let others = mask_class(graph, logits, class)?;
             let best_other = graph.push(Op::Seed, &[others, predicted])?;
             let against = scaled(graph, best_other, -1.0)?;
             Ok((logits, graph.push(Op::Add, &[class, against])?))
         }
         Score::Over(other) => {
-            // No number of the one-hot vector is left.
+            // Nothing of the one-hot vector is left but its shape.
             let mut against = vec![0.0; graph.shape(class).c];
             against[other] = -1.0;
             let against = affine(graph, class, 0.0, against)?;
@@ -57,19 +57,19 @@ pub(crate) fn start(
     }
 }
 
-/// `logits` with the class of `one_hot` below all others.
-fn without(graph: &mut Graph, logits: NodeId, one_hot: NodeId) -> Result<NodeId> {
-    let penalty = scaled(graph, one_hot, OUT_OF_THE_RACE)?;
+/// Appends `logits` with the class of `one_hot` below all others.
+fn mask_class(graph: &mut Graph, logits: NodeId, one_hot: NodeId) -> Result<NodeId> {
+    let penalty = scaled(graph, one_hot, MASKED)?;
     graph.push(Op::Add, &[logits, penalty])
 }
 
-/// A vector times a constant.
+/// Appends a vector times a constant.
 fn scaled(graph: &mut Graph, x: NodeId, factor: f32) -> Result<NodeId> {
     let zeros = vec![0.0; graph.shape(x).c];
     affine(graph, x, factor, zeros)
 }
 
-/// A vector times a constant, plus one: a batch norm that has nothing else to do.
+/// Appends a vector times a constant plus a constant vector, as a batch norm.
 fn affine(graph: &mut Graph, x: NodeId, factor: f32, shift: Vec<f32>) -> Result<NodeId> {
     let n = shift.len();
     let mut constant = |name: &str, values: Vec<f32>| graph.add_param(name, &[n], values);
