@@ -1,10 +1,10 @@
-"""The numbers of article.md, from a run of `msdcam explain` on a data set with labels.
+"""The figures of article.md, from a run of `msdcam explain` on a data set with labels.
 
     python article.py RUN        NumPy only; tables in Markdown on standard output
 
 Intervals hold 95 % of 2,000 paired bootstrap resamples of the images (percentiles, fixed seed). An
-exit's map is its heat map (H, W), in [0, 1] over each image; likeness compares the maps at the
-tap's own size. A map without positive evidence has no likeness to another and is left out there.
+exit's map is its heatmap (H, W), in [0, 1] over each image; similarity compares the maps at the
+tap's own size. A map without positive evidence has no similarity to another and is left out there.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def told(mean, resampled, scale=1.0, digits=3, sign=False):
     return f"{mean * scale:{form}} [{low:{form}}, {high:{form}}]"
 
 
-# ---- likeness of two maps ----
+# ---- similarity of two maps ----
 
 
 def ranks(vectors):
@@ -144,7 +144,7 @@ def sizes(heat, groups, bootstrap):
         table([name + ", % at exit", *range(1, exits + 1), f"exit {exits} - exit 1"], rows)
 
 
-def likeness(cam, heat, predicted, groups, bootstrap):
+def similarity(cam, heat, predicted, groups, bootstrap):
     alike = Likeness(cam, heat)
     early, late = alike.between(*EARLY), alike.between(*LATE)
     usable = ~(np.isnan(early) | np.isnan(late)).any(1)
@@ -156,7 +156,7 @@ def likeness(cam, heat, predicted, groups, bootstrap):
         for i, name in enumerate(alike.names):
             gain = told(mean[i + 3] - mean[i], resampled[:, i + 3] - resampled[:, i], sign=True)
             rows.append((group, kept.sum(), name, told(mean[i], resampled[:, i]), told(mean[i + 3], resampled[:, i + 3]), gain))
-    table(["images", "number", "likeness", f"exits {EARLY[0]} and {EARLY[1]}", f"exits {LATE[0]} and {LATE[1]}", "later - earlier"], rows)
+    table(["images", "count", "measure", f"exits {EARLY[0]} and {EARLY[1]}", f"exits {LATE[0]} and {LATE[1]}", "later - earlier"], rows)
     exits = range(1, cam.shape[1] + 1)
     with np.errstate(invalid="ignore"):
         spearman = [[np.nanmean(alike.between(a, b)[:, 0]) for b in exits] for a in exits]
@@ -180,7 +180,7 @@ def main():
     print("## Are later exits' maps larger?\n")
     sizes(heat, groups, bootstrap)
     print("## Are later exits' maps more alike?\n")
-    likeness(cam, heat, predicted, groups, bootstrap)
+    similarity(cam, heat, predicted, groups, bootstrap)
 
 
 if __name__ == "__main__":
