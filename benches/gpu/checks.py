@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 
+from build import TESTS
 from files import PHOTO, WORK, write_json
 from server import Server
 from visit import Absent, Failed, Unfinished
@@ -60,12 +61,12 @@ def same_bits(visit):
         raise Failed(f"other bits in batches of {differ}; the same batch twice: {'equal' if twice[0] == twice[1] else 'differs'}")
 
 
-def parity(program):
+def parity(module, one_test):
+    """The tests of a module; at the shortest scale, those whose name begins with `one_test`."""
+
     def step(visit):
-        command = [visit.programs / program, "--test-threads", 1]
-        if visit.scale.one_test:
-            some = {"cuda": "the_device_says", "ops": "every_device_says", "network": "a_class_given", "random_graphs": "agree"}
-            command.append(some[program])
+        tests = f"{module}::{one_test}" if visit.scale.one_test else f"{module}::"
+        command = [visit.programs / TESTS, tests, "--test-threads", 1]
         done = visit.run(command, MSDCAM_CUDA_TESTS="standin" if visit.scale.rehearsal else "gpu")
         found = re.search(r"test result: (\w+)\. (\d+) passed; (\d+) failed", done.stdout)
         if not found or found[1] != "ok" or done.code:
@@ -95,7 +96,7 @@ def sanitizer(tool, command=None):
     def step(visit):
         if not shutil.which("compute-sanitizer"):
             raise Absent("no compute-sanitizer")
-        test = [visit.programs / "cuda", "print_hash", "--exact", "--include-ignored"]
+        test = [visit.programs / TESTS, "cuda::print_hash", "--exact", "--include-ignored"]
         kind = "standin" if visit.scale.rehearsal else "gpu"
         lines = {} if visit.scale.rehearsal else {"MSDCAM_CUBIN": visit.programs / "line_info.cubin"}
         program = command(visit) if command else test

@@ -1,0 +1,139 @@
+//! Memory: a session makes all of it when it is made, and methods with many runs keep to their limit.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
+
+use crate::common::nets::{asked, cam_graph, golden_network, inputs};
+use crate::common::process::alone;
+use crate::common::run;
+use crate::common::run::input_spaces;
+use msdcam::engine::cpu::Isa;
+use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::graph::Graph;
+use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::plan::{Order, Plan};
+use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
+use msdcam::model::msdnet::{Exit, Network};
+use msdcam::{Shape, Tensor};
+
+/// The system's allocator. It counts where [`counted`] runs.
+struct Counting;
+
+/// Off in processes that run other tests.
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Bytes in use that were allocated since counting began, and the most that ever were. What was
+/// allocated before may be freed: the sum can be negative.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTS.load(Ordering::Relaxed) {
+            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+            let size = layout.size() as isize;
+            let live = LIVE.fetch_add(size, Ordering::Relaxed) + size;
+            PEAK.fetch_max(live, Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if COUNTS.load(Ordering::Relaxed) {
+            LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        }
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs `body` where its allocations are counted, those of worker threads too: in a process of its
+/// own, so that no other test's are.
+fn counted(name: &str, body: impl FnOnce()) {
+    alone(name, || {
+        COUNTS.store(true, Ordering::Relaxed);
+        body();
+    });
+}
+
+#[test]
+fn a_run_allocates_nothing_after_the_first() {
+    counted(test_name!(), || {
+        let (golden, network) = golden_network("subnets-even");
+        let (graph, exits) = cam_graph(&network);
+        let plan = Arc::new(Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap());
+        let inputs = inputs(&golden.tensor("input"), exits.len());
+        let two = input_spaces(&plan, &inputs.iter().collect::<Vec<&Tensor>>());
+        for isa in Isa::available() {
+            for threads in [1, 2, 3] {
+                for batch in [1, 2, 5, 20] {
+                    let spaces: Vec<f32> = two.iter().copied().cycle().take(batch * plan.input_len).collect();
+                    let mut outputs = vec![0.0; batch * plan.output_len];
+                    let mut session = run::cpu(threads, isa).session(Arc::clone(&plan), batch).unwrap();
+                    session.run(&spaces, &mut outputs).unwrap();
+                    let before = ALLOCATIONS.load(Ordering::Relaxed);
+                    for _ in 0..3 {
+                        session.run(&spaces, &mut outputs).unwrap();
+                    }
+                    let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+                    assert_eq!(made, 0, "{}, {threads} threads, {batch} images", isa.name());
+                }
+            }
+        }
+        assert!(ALLOCATIONS.load(Ordering::Relaxed) > 100, "the counter counts");
+    });
+}
+
+/// A network that reads 10,000 channels of 4 x 4, made of 3 x 64 x 64 pixels.
+fn wide_network() -> Network {
+    const CHANNELS: usize = 10_000;
+    let (_, like) = golden_network("subnets-even");
+    let mut graph = Graph::new();
+    graph.set_stage(1);
+    let input = graph.push(Op::Input(Shape::new(3, 64, 64)), &[]).unwrap();
+    let weights = |n: usize| (0..n).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect::<Vec<f32>>();
+    let weight = graph.add_param("conv", &[CHANNELS, 3, 1, 1], weights(3 * CHANNELS));
+    let conv = Conv2d::new(&graph, weight, None, [16, 16], [0, 0]);
+    let conv = graph.push(conv, &[input]).unwrap();
+    let tap = graph.push(Op::Relu, &[conv]).unwrap();
+    let pooled = graph.push(AvgPool { window: Window::square(4, 4, 0) }, &[tap]).unwrap();
+    let weight = graph.add_param("linear", &[2, CHANNELS], weights(2 * CHANNELS));
+    let bias = graph.add_param("bias", &[2], vec![0.0; 2]);
+    let logits = graph.push(Linear { weight, bias }, &[pooled]).unwrap();
+    let mut config = like.config.clone();
+    (config.classes, config.input) = (2, 64);
+    Network { config, graph, input, exits: vec![Exit { tap, logits }], layers: Vec::new() }
+}
+
+#[test]
+fn score_cam_of_ten_thousand_channels_keeps_to_its_memory() {
+    counted(test_name!(), || {
+        let network = wide_network();
+        let images = vec![0.5; 3 * 64 * 64];
+        let device = Device::open(DeviceChoice::Cpu, 1).unwrap();
+        const MIB: usize = 1 << 20;
+        let most = |max_memory: usize| {
+            let study = ExplainRequest {
+                max_memory,
+                ..ExplainRequest::of(&network, &[Method::Map(MapMethod::ScoreCam)])
+            };
+            let before = LIVE.load(Ordering::Relaxed);
+            PEAK.store(before, Ordering::Relaxed);
+            let mut examiner = Explainer::new(&network, &study, &device, 1).unwrap();
+            let findings = examiner.examine(&images, &[]).unwrap();
+            assert_eq!(findings[0][0].maps[0].weights.len(), 10_000);
+            (PEAK.load(Ordering::Relaxed) - before) as usize / MIB
+        };
+        // The masks of all channels at once would be 156 MiB.
+        let [little, much] = [8, 256].map(|limit| most(limit * MIB));
+        assert!(little <= 8, "{little} MiB where 8 are allowed");
+        assert!(much > little && much < 100, "{much} MiB where 256 are allowed, {little} where 8 are");
+    });
+}

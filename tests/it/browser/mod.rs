@@ -1,0 +1,18 @@
+//! The report in a real browser: Chromium without a window. MSDCAM_SCREENSHOTS=FOLDER keeps
+//! pictures of it.
+
+mod chrome;
+mod gallery;
+mod page;
+mod runs;
+
+use chrome::{Chrome, Look};
+
+/// A browser, or a line that says that there is none.
+fn browser(look: &Look) -> Option<Chrome> {
+    let chrome = Chrome::start(look);
+    if chrome.is_none() {
+        skipped!("a test of report.html in a browser: no Chromium");
+    }
+    chrome
+}

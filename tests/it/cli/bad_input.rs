@@ -1,0 +1,156 @@
+//! Bad requests, images, weights and folders: one line, an exit code, no panic.
+
+use crate::cli::program::{Place, repository};
+
+fn with_cat() -> Place {
+    let place = Place::new();
+    place.cat("cat.png");
+    place
+}
+
+#[test]
+fn an_unknown_class_is_refused_with_those_that_there_are() {
+    let place = with_cat();
+    for class in ["tabby", "10", "-1", ""] {
+        let run = place.run(&["explain", "cat.png", "--class", class]);
+        run.refused(2, &[&format!("class '{class}': the network has airplane, automobile"), "0 to 9"]);
+    }
+    assert!(!place.path().join("msdcam-out").exists(), "no folder for a request that was refused");
+}
+
+#[test]
+fn an_exit_that_the_network_lacks_is_refused_with_those_that_there_are() {
+    let place = with_cat();
+    for (exits, cause) in [("0", "exit 0"), ("11", "exit 11"), ("3,9..12", "exit 12")] {
+        for command in ["explain", "classify"] {
+            let run = place.msdcam(&format!("{command} cat.png --exits {exits}"));
+            run.refused(2, &[cause, "the network has exits 1 to 10"]);
+            assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn arguments_out_of_range_are_usage_errors() {
+    let place = with_cat();
+    for line in [
+        "classify cat.png --early-exit NaN",
+        "classify cat.png --early-exit 0",
+        "classify cat.png --early-exit 1.5",
+        "classify cat.png --early-exit -1",
+        "classify cat.png --early-exit inf",
+        "classify cat.png --threads 0",
+        "classify cat.png --threads 99999999999",
+        "classify cat.png --device gpu",
+        "classify cat.png --device cuda:x",
+        "classify cat.png --exits 3..1",
+        "classify cat.png --exits ,",
+        "explain cat.png --size 0",
+        "explain cat.png --colormap rainbow",
+        "explain",
+        "bench --seconds NaN",
+        "bench --seconds -1",
+        "bench --batch 0",
+        "dream",
+    ] {
+        place.msdcam(line).refused(2, &[]);
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_exit_code_5() {
+    with_cat().msdcam("classify cat.png --device cuda:63").refused(5, &["cuda"]);
+}
+
+#[test]
+fn a_bad_image_alone_is_refused_and_says_why() {
+    let place = with_cat();
+    let cat = place.read("cat.png");
+    let mut huge = cat.clone();
+    huge[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+    place.write("cut.png", &cat[..cat.len() / 2]);
+    place.write("empty.png", b"");
+    place.write("page.png", b"<!DOCTYPE html><html></html>");
+    place.write("huge.png", &huge);
+    for (name, cause) in [
+        ("cut.png", "truncated"),
+        ("empty.png", "empty"),
+        ("page.png", "HTML"),
+        ("huge.png", "20000x20000"),
+        ("missing.png", "cannot read"),
+    ] {
+        place.msdcam(&format!("explain {name} -o out")).refused(4, &[&format!("error: {name}: "), cause]);
+        place.msdcam(&format!("classify {name}")).refused(4, &[&format!("error: {name}: "), cause]);
+    }
+    assert_eq!(place.names("out"), ["manifest.json", "results.jsonl"], "no picture of a bad image");
+}
+
+#[test]
+fn a_bad_image_among_good_ones_fails_alone() {
+    let place = with_cat();
+    place.small("ramp.png");
+    place.write("bad.png", b"no image");
+    for line in ["explain cat.png bad.png ramp.png --exits 1 -o out", "classify cat.png bad.png ramp.png"] {
+        let run = place.msdcam(line);
+        run.refused(3, &["error: bad.png: file: "]);
+        assert!(run.stderr.ends_with("1 of 3 images failed: bad.png\n"), "{run:?}");
+        let order = ["cat.png", "ramp.png"].map(|name| run.stdout.find(name).unwrap());
+        assert!(order.is_sorted() && !run.stdout.contains("bad"), "{run:?}");
+        let run = place.msdcam(&format!("{line} --json"));
+        let errors: Vec<bool> = run.json().iter().map(|image| image["error"].is_string()).collect();
+        assert_eq!((run.code, errors), (3, vec![false, true, false]));
+    }
+    let run = place.msdcam("classify bad.png nothing.png");
+    assert_eq!(
+        (run.code, run.stderr.lines().last()),
+        (4, Some("2 of 2 images failed: bad.png, nothing.png"))
+    );
+}
+
+#[test]
+fn a_photo_of_one_pixel_is_a_photo() {
+    let place = Place::new();
+    place.write("one.png", &std::fs::read(repository("tests/golden/images/one.png")).unwrap());
+    let run = place.msdcam("explain one.png -o out --exits 1");
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn weights_that_are_none_are_refused_and_say_what_they_are() {
+    let place = with_cat();
+    let weights = std::fs::read(repository("weights/msdnet_cifar10.safetensors")).unwrap();
+    let mut lying = weights.clone();
+    lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    place.write("page.safetensors", b"<html><body>404</body></html>");
+    place.write("lying.safetensors", &lying);
+    place.write("cut.safetensors", &weights[..weights.len() - 1]);
+    place.write("empty.safetensors", b"");
+    for name in ["page", "lying", "cut", "empty", "missing"] {
+        let run = place.msdcam(&format!("classify cat.png --weights {name}.safetensors"));
+        run.refused(4, &[&format!("error: {name}.safetensors: ")]);
+        assert_eq!((run.stdout.as_str(), run.stderr.lines().count()), ("", 1), "{run:?}");
+    }
+    let checkpoint = repository("tests/golden/nets/blocks-even.pth");
+    let run = place.run(&["classify", "cat.png", "--weights", checkpoint.to_str().unwrap()]);
+    run.refused(4, &["`msdcam convert`"]);
+}
+
+#[test]
+fn a_page_is_no_checkpoint() {
+    let place = Place::new();
+    place.write("net.pth", b"<!DOCTYPE html><html></html>");
+    place.msdcam("convert net.pth -o w.safetensors").refused(4, &["net.pth: ", "web page"]);
+    place.msdcam("inspect net.pth").refused(4, &["net.pth: ", "web page"]);
+    assert_eq!(place.names("."), ["net.pth"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_exit_code_6() {
+    let place = with_cat();
+    place
+        .msdcam("explain cat.png -o cat.png")
+        .refused(6, &["cat.png: cannot write: is a file, expected a folder"]);
+    place.msdcam("explain cat.png -o cat.png/out").refused(6, &["cat.png", "cannot write"]);
+    #[cfg(target_os = "linux")]
+    place.msdcam("explain cat.png -o /proc/msdcam").refused(6, &["/proc/msdcam: cannot write"]);
+}

@@ -1,0 +1,100 @@
+//! `msdcam classify`: the same answers without maps, and stopping early.
+
+use serde_json::Value;
+
+use crate::cli::program::Place;
+
+const IMAGES: [&str; 4] = ["chelsea_32.png", "noise.png", "ramp.png", "blocks.png"];
+
+fn classify(place: &Place, options: &str) -> Vec<Value> {
+    IMAGES.iter().for_each(|name| place.small(name));
+    let run = place.msdcam(&format!("classify {} --json{options}", IMAGES.join(" ")));
+    assert_eq!(run.code, 0, "{run:?}");
+    run.json()
+}
+
+fn exits(image: &Value) -> &Vec<Value> {
+    image["exits"].as_array().unwrap()
+}
+
+/// Number, class and probability.
+fn said(exit: &Value) -> (u64, u64, f64) {
+    (exit["exit"].as_u64().unwrap(), exit["class"].as_u64().unwrap(), exit["probability"].as_f64().unwrap())
+}
+
+#[test]
+fn classify_says_what_explain_says() {
+    let place = Place::new();
+    let classified = classify(&place, "");
+    let run = place.msdcam(&format!("explain {} --json -o out --size 16", IMAGES.join(" ")));
+    for (a, b) in classified.iter().zip(run.json()) {
+        assert_eq!(a["image"], b["image"]);
+        assert_eq!(exits(a).len(), 10);
+        for (a, b) in exits(a).iter().zip(exits(&b)) {
+            assert_eq!((&a["exit"], &a["class"], &a["label"]), (&b["exit"], &b["class"], &b["label"]));
+            let (p, q) = (said(a).2, said(b).2);
+            assert!((p - q).abs() < 1e-5, "{p} {q}");
+        }
+    }
+    assert!(!place.path().join("msdcam-out").exists(), "classify writes nothing");
+}
+
+#[test]
+fn an_early_exit_is_the_first_that_is_sure_and_the_rest_is_not_computed() {
+    let place = Place::new();
+    let full = classify(&place, "");
+    let mut stops = Vec::new();
+    for threshold in [0.3, 0.6, 0.9] {
+        let early = classify(&place, &format!(" --early-exit {threshold}"));
+        for (full, early) in full.iter().zip(&early) {
+            let (full, answers) = (exits(full), exits(early));
+            let first = full.iter().position(|e| said(e).2 >= threshold).unwrap_or(9);
+            assert_eq!(answers.len(), first + 1, "{threshold}: {early}");
+            for (a, b) in answers.iter().zip(full) {
+                assert_eq!((said(a).0, said(a).1), (said(b).0, said(b).1));
+                assert!((said(a).2 - said(b).2).abs() < 1e-5, "{a} {b}");
+            }
+            let sure = said(&full[first]).2 >= threshold;
+            let stopped_at = if sure { Value::from(first + 1) } else { Value::Null };
+            assert_eq!(early["stopped_at"], stopped_at);
+            let (done, all) =
+                (early["multiply_adds"].as_u64().unwrap(), early["multiply_adds_all"].as_u64().unwrap());
+            assert_eq!(done == all, first == 9, "{early}");
+            assert!(done <= all && done > 0, "{early}");
+            stops.push((first, done));
+        }
+    }
+    // The test means nothing unless images stop at several exits; later ones cost more.
+    stops.sort();
+    stops.dedup();
+    assert!(stops.len() >= 3, "{stops:?}");
+    assert!(stops.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 < w[1].1), "{stops:?}");
+}
+
+#[test]
+fn only_the_exits_asked_for_answer_and_stop() {
+    let place = Place::new();
+    for image in classify(&place, " --exits 4,8 --early-exit 0.01") {
+        assert_eq!(exits(&image).iter().map(|e| said(e).0).collect::<Vec<_>>(), [4]);
+    }
+}
+
+#[test]
+fn the_table_shows_the_exits_and_what_was_saved() {
+    let place = Place::new();
+    place.cat("chelsea.png");
+    let run = place.msdcam("classify chelsea.png --early-exit 0.7");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 7, "{run:?}");
+    assert_eq!(
+        (lines[0], lines[1].split_whitespace().collect::<Vec<_>>()),
+        ("chelsea.png", vec!["exit", "class", "sure"])
+    );
+    assert!(lines[5].split_whitespace().take(2).eq(["4", "cat"]), "{run:?}");
+    assert!(
+        lines[6].starts_with("  stopped at exit 4: ") && lines[6].contains("million multiply-adds"),
+        "{run:?}"
+    );
+    let run = place.msdcam("classify chelsea.png --early-exit 1");
+    assert!(run.stdout.contains("no exit was sure enough") && run.stdout.contains("100.0 %"), "{run:?}");
+}

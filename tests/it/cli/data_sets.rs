@@ -1,0 +1,174 @@
+//! Large, odd and hostile data sets on the command line.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::cli::program::{Place, Run, repository};
+
+#[test]
+fn a_list_of_paths_comes_on_standard_input() {
+    let place = Place::new();
+    for name in ["ramp.png", "noise.png", "blocks.png"] {
+        place.small(name);
+    }
+    std::fs::rename(place.path().join("noise.png"), place.path().join("a\nb.png")).unwrap();
+    let classify = |args: &[&str], list: &[u8]| -> Run {
+        let mut command = place.command(args);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(list).unwrap();
+        child.wait_with_output().unwrap().into()
+    };
+    let images = |run: &Run| -> Vec<String> {
+        run.json().iter().map(|image| image["image"].as_str().unwrap().into()).collect()
+    };
+    let run = classify(&["classify", "-", "--json", "--exits", "1"], b"ramp.png\r\n\n./blocks.png\n");
+    assert_eq!((run.code, images(&run)), (0, vec!["ramp.png".into(), "./blocks.png".into()]), "{run:?}");
+    let run =
+        classify(&["classify", "ramp.png", "-", "-0", "--json", "--exits", "1"], b"a\nb.png\0missing.png\0");
+    assert_eq!(images(&run), ["ramp.png", "a\nb.png", "missing.png"]);
+    run.refused(3, &["missing.png: file: cannot read"]);
+    classify(&["classify", "-"], b"\n").refused(4, &["standard input: list: no path in it"]);
+    classify(&["classify", "-"], b"a.png\0b.png\0").refused(2, &["NUL"]);
+}
+
+#[test]
+fn folders_go_through_explain_and_classify_with_their_labels() {
+    let place = Place::new();
+    for (name, image) in [("cat/x.png", "chelsea_32.png"), ("dog/x.png", "noise.png")] {
+        place.write(name, &std::fs::read(repository("tests/golden/images").join(image)).unwrap());
+    }
+    for line in ["classify . --json --exits 1,10", "explain . --json --exits 1,10 -o out --size 32"] {
+        let run = place.msdcam(line);
+        assert_eq!(run.code, 0, "{run:?}");
+        let images = run.json();
+        assert_eq!((&images[0]["image"], &images[0]["label_name"]), (&"cat/x.png".into(), &"cat".into()));
+        assert_eq!((&images[1]["image"], &images[1]["label"]), (&"dog/x.png".into(), &5.into()));
+        for image in &images {
+            for exit in image["exits"].as_array().unwrap() {
+                assert_eq!(exit["label_rank"] == 0, exit["class"] == image["label"], "{image}");
+            }
+        }
+        std::fs::remove_dir_all(place.path().join("out")).unwrap_or_default();
+    }
+}
+
+#[test]
+fn results_in_a_folder_of_the_set_are_no_part_of_it() {
+    let place = Place::new();
+    for name in ["cat/x.png", "dog/x.png"] {
+        place.write(name, &std::fs::read(repository("tests/golden/images/noise.png")).unwrap());
+    }
+    let explain = "explain . --exits 1 --size 16";
+    for line in [
+        explain.into(),
+        explain.into(),
+        format!("{explain} -o other"),
+        format!("{explain} --shard 1/2 -o half"),
+        format!("{explain} --shard 2/2 -o half"),
+    ] {
+        assert_eq!(place.msdcam(&line).code, 0, "{line}");
+    }
+    let run = place.msdcam("classify . --exits 1 --json");
+    assert_eq!((run.code, run.json().len()), (0, 2), "{run:?}");
+}
+
+#[test]
+fn a_limit_keeps_the_first_images() {
+    let place = Place::new();
+    for name in ["noise.png", "ramp.png", "blocks.png"] {
+        place.small(name);
+        place.write(&format!("photos/{name}"), &place.read(name));
+    }
+    let images = |line: &str| -> Vec<String> {
+        let run = place.msdcam(line);
+        assert_eq!(run.code, 0, "{run:?}");
+        run.json().iter().map(|image| image["image"].as_str().unwrap().into()).collect()
+    };
+    assert_eq!(images("classify photos --json --exits 1 --limit 2"), ["blocks.png", "noise.png"]);
+    assert_eq!(images("explain photos --json --exits 1 --size 32 -o out --limit 1"), ["blocks.png"]);
+    assert_eq!(images("classify photos --json --exits 1 --limit 9").len(), 3);
+    place.msdcam("explain photos --exits 1 --size 32 -o out --limit 2").refused(2, &["out"]);
+    place.msdcam("classify photos --limit 0").refused(2, &["--limit"]);
+}
+
+#[cfg(target_os = "linux")]
+mod limits {
+    use super::*;
+    use std::process::{Child, Command};
+
+    /// A shell line in which `$0` is the program.
+    fn shell(place: &Place, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(line).arg(env!("CARGO_BIN_EXE_msdcam")).current_dir(place.path());
+        command
+    }
+
+    #[test]
+    fn one_bad_image_among_a_thousand_fails_alone_with_sixty_four_open_files_allowed() {
+        let place = Place::new();
+        let good = std::fs::read(repository("tests/golden/images/ramp.png")).unwrap();
+        for i in 0..1000 {
+            place.write(&format!("photos/{i:03}.png"), if i == 500 { b"no image" } else { &good });
+        }
+        let line = "ulimit -n 64; exec \"$0\" classify photos --json --exits 1 --threads 2";
+        let run: Run = shell(&place, line).output().unwrap().into();
+        run.refused(3, &["photos/500.png: file: not a PNG"]);
+        assert!(run.stderr.ends_with("1 of 1000 images failed: 500.png\n"), "{}", run.stderr);
+        let images = run.json();
+        let bad: Vec<usize> = (0..images.len()).filter(|&i| images[i]["error"].is_string()).collect();
+        assert_eq!((images.len(), bad, &images[999]["image"]), (1000, vec![500], &"999.png".into()));
+    }
+
+    /// The most memory that a process ever had, in KiB, as far as one can see before it ends.
+    fn peak(mut child: Child) -> u64 {
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+            peak = now.unwrap_or(0).max(peak);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(child.wait().unwrap().success());
+        peak
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_data_set() {
+        let place = Place::new();
+        let record: Vec<u8> = (0..3073).map(|i| if i == 0 { 7 } else { (i % 251) as u8 }).collect();
+        let peak = |name: &str, images: usize, options: &str| {
+            place.write(name, &record.repeat(images));
+            let line = format!("exec \"$0\" {options} --exits 1 --threads 2 --device cpu {name} >/dev/null");
+            peak(shell(&place, &line).spawn().unwrap())
+        };
+        for options in ["classify --json --quiet", "evaluate --json --quiet"] {
+            let (few, many) = (peak("few.bin", 100, options), peak("many.bin", 10_000, options));
+            assert!(few > 1000, "{options}: {few} KiB are no measurement");
+            let within = few + few / 10;
+            assert!(many <= within, "{options}: {few} KiB for 100 images, {many} KiB for 10,000");
+        }
+    }
+}
+
+/// The accuracies that PyTorch measured for the built-in network on CIFAR-10's test images.
+#[test]
+fn the_built_in_network_is_as_good_as_pytorch_says() {
+    let name = "the_built_in_network_is_as_good_as_pytorch_says";
+    let test_batch = repository("../shared/cifar10/test_batch.bin");
+    if !test_batch.is_file() {
+        // Past the test runner, which keeps what passing tests print.
+        let _ = writeln!(std::io::stderr(), "skipped: {name}: needs CIFAR-10's test images");
+        return;
+    }
+    let place = Place::new();
+    let run = place.run(&["evaluate".as_ref(), test_batch.as_os_str(), "--json".as_ref()]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let report = run.json().remove(0);
+    assert_eq!(report["images"], 10_000);
+    let top1: Vec<f64> =
+        report["exits"].as_array().unwrap().iter().map(|exit| exit["top1"].as_f64().unwrap()).collect();
+    assert_eq!(top1, [82.32, 84.19, 85.32, 86.55, 87.02, 87.46, 87.65, 87.47, 87.70, 87.69]);
+}

@@ -1,0 +1,23 @@
+//! The built program from outside: what it prints, what it writes and how it ends.
+
+mod bad_input;
+mod bench;
+mod classify;
+mod data_sets;
+mod evaluate;
+mod explain;
+mod explain_methods;
+mod explain_questions;
+mod explain_refusals;
+mod faithfulness;
+mod files;
+mod pictures;
+mod program;
+mod report;
+mod run;
+mod run_refused;
+mod run_select;
+mod run_shards;
+mod run_stopped;
+mod snapshot;
+mod streams;

@@ -1,0 +1,236 @@
+//! `msdcam report` and `msdcam figure`: runs of every kind as a page and as a picture.
+
+use serde_json::Value;
+
+use crate::cli::program::{Place, Run};
+
+/// A run over four photos in folders for their classes: `run`.
+fn labelled() -> Place {
+    let place = Place::new();
+    for (class, name) in [("cat", "chelsea_32"), ("cat", "noise"), ("dog", "ramp"), ("ship", "blocks")] {
+        place.small(&format!("{name}.png"));
+        let bytes = place.read(&format!("{name}.png"));
+        place.write(&format!("set/{class}/{name}.png"), &bytes);
+    }
+    // The network's ten classes, though most have no image.
+    for class in ["airplane", "automobile", "bird", "deer", "frog", "horse", "truck"] {
+        std::fs::create_dir(place.path().join(format!("set/{class}"))).unwrap();
+    }
+    let run = place.msdcam("explain set --format folders -o run --size 64 --quiet");
+    assert_eq!(run.code, 0, "{run:?}");
+    place
+}
+
+fn page(place: &Place, run: &Run, at: &str) -> String {
+    assert_eq!((run.code, &run.stderr[..]), (0, ""), "{run:?}");
+    String::from_utf8(place.read(at)).unwrap()
+}
+
+/// What the page's script is given.
+fn data(page: &str) -> Value {
+    let data = page.split("<script type=\"application/json\" id=\"data\">").nth(1).unwrap();
+    serde_json::from_str(data.split("</script>").next().unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_becomes_one_page_and_its_charts() {
+    let place = labelled();
+    let run = place.msdcam("report run");
+    let page = page(&place, &run, "run/report.html");
+    let paths = ["run/report.html", "run/plots"].map(|p| p.replace('/', std::path::MAIN_SEPARATOR_STR));
+    assert!(paths.iter().all(|path| run.stdout.contains(path.as_str())), "{run:?}");
+    for outside in ["http://", "https://", "src=\"./", "@import", "url("] {
+        let found = page.matches(outside).count();
+        // The name space of SVG is no address.
+        let names = if outside == "http://" { page.matches("http://www.w3.org/2000/svg").count() } else { 0 };
+        assert_eq!(found, names, "{outside}");
+    }
+    for section in ["accuracy", "classes", "hardness", "confidence", "confusion", "gallery"] {
+        assert!(page.contains(&format!("<section id=\"{section}\"")), "{section}");
+    }
+    let data = data(&page);
+    assert_eq!(data["images"].as_array().unwrap().len(), 4);
+    assert_eq!((&data["height"], &data["width"]), (&Value::from(8), &Value::from(8)));
+    let plots = place.names("run/plots");
+    for plot in ["accuracy", "hardness", "first_right", "classes", "confidence_exit01", "confusion_exit10"] {
+        for ending in ["svg", "png"] {
+            let bytes = place.read(&format!("run/plots/{plot}.{ending}"));
+            let begin: &[u8] = if ending == "svg" { b"<svg " } else { b"\x89PNG" };
+            assert!(bytes.starts_with(begin), "{plot}.{ending}");
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{plot}.{ending}");
+        }
+    }
+    assert_eq!(plots.len() % 2, 0, "{plots:?}");
+    let again = place.msdcam("report run -o other --no-plots");
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(!place.path().join("other/plots").exists());
+    let elsewhere = String::from_utf8(place.read("other/report.html")).unwrap();
+    assert!(
+        page.contains("href=\".&#x2f;") && !elsewhere.contains("href=\".&#x2f;"),
+        "links only beside the run"
+    );
+}
+
+#[test]
+fn an_evaluation_alone_gives_charts_and_both_together_give_all() {
+    let place = labelled();
+    let run = place.msdcam("evaluate set --format folders -o measured --quiet");
+    assert_eq!(run.code, 0, "{run:?}");
+    let charts = page(&place, &place.msdcam("report measured"), "measured/report.html");
+    assert!(charts.contains("<section id=\"cost\"") && !charts.contains("<section id=\"gallery\""));
+    assert!(place.names("measured/plots").contains(&"multiply_adds.svg".into()));
+    place.write("run/evaluation.json", &place.read("measured/evaluation.json"));
+    let both = page(&place, &place.msdcam("report run"), "run/report.html");
+    assert!(both.contains("<section id=\"cost\"") && both.contains("<section id=\"gallery\""));
+}
+
+#[test]
+fn photos_without_labels_give_a_gallery_and_failed_ones_a_list() {
+    let place = Place::new();
+    place.small("noise.png");
+    place.cat("cat.png");
+    place.write("broken.png", b"no picture");
+    let run = place.msdcam("explain noise.png broken.png cat.png -o run --size 64 --exits 2,5");
+    assert_eq!(run.code, 3, "{run:?}");
+    let page = page(&place, &place.msdcam("report run"), "run/report.html");
+    assert!(page.contains("<section id=\"gallery\"") && !page.contains("<section id=\"accuracy\""));
+    assert!(page.contains("<section id=\"failed\"") && page.contains("broken.png"));
+    assert!(!place.path().join("run/plots").exists(), "no chart without labels");
+    let data = data(&page);
+    assert_eq!(data["exits"], serde_json::json!([2, 5]));
+    assert_eq!(data["images"][0]["label"], Value::Null);
+}
+
+#[test]
+fn a_run_that_is_not_finished_says_so_and_pictures_may_be_missing() {
+    let place = labelled();
+    std::fs::remove_file(place.path().join("run/manifest.json")).unwrap();
+    let page = page(&place, &place.msdcam("report run"), "run/report.html");
+    assert!(page.contains("The run is not finished"));
+    let results = String::from_utf8(place.read("run/results.jsonl")).unwrap();
+    let row: Value = serde_json::from_str(results.lines().next().unwrap()).unwrap();
+    for file in ["strip", "arrays"] {
+        std::fs::remove_file(place.path().join("run").join(row["files"][file].as_str().unwrap())).unwrap();
+    }
+    let run = place.msdcam("report run");
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.stderr.lines().count(), 2, "one line for photos, one for maps: {run:?}");
+    let text = String::from_utf8(place.read("run/report.html")).unwrap();
+    let images = data(&text)["images"].clone();
+    assert_eq!(images.as_array().unwrap().iter().filter(|image| image["maps"].is_null()).count(), 1);
+}
+
+#[test]
+fn no_name_breaks_the_page() {
+    let place = labelled();
+    let hostile = "</script><script>alert(1)</script>\n\"'\u{202e}&amp;";
+    let results = String::from_utf8(place.read("run/results.jsonl")).unwrap();
+    let rows = results.lines().map(|line| {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        row["image"] = hostile.into();
+        row["label_name"] = hostile.into();
+        row["exits"][0]["label"] = hostile.into();
+        row.to_string() + "\n"
+    });
+    place.write("run/results.jsonl", rows.collect::<String>().as_bytes());
+    std::fs::remove_file(place.path().join("run/manifest.json")).unwrap();
+    let page = page(&place, &place.msdcam("report run"), "run/report.html");
+    assert_eq!(page.matches("<script").count(), 2, "the data's and the program's own");
+    assert!(!page.contains("alert(1)</script>") && !page.contains('\u{202e}'));
+    assert!(data(&page)["images"][0]["name"].as_str().unwrap().starts_with("</script><script>"));
+    let outside = results.replacen("\"strip\":\"", "\"strip\":\"../../", 1);
+    place.write("run/results.jsonl", outside.as_bytes());
+    let run = place.msdcam("report run");
+    assert!(run.code == 0 && run.stderr.contains("is not below the run"), "{run:?}");
+}
+
+#[test]
+fn a_large_run_is_shown_in_part_and_evenly() {
+    let place = labelled();
+    let text = page(&place, &place.msdcam("report run --images 2 --colormap viridis"), "run/report.html");
+    let found = data(&text);
+    assert_eq!((found["images"].as_array().unwrap().len(), &found["first_colours"]), (2, &"viridis".into()));
+    assert!(text.contains("2 of 4 images, evenly chosen"), "the page says that it is a part");
+    let names = |n| -> Vec<String> {
+        let text = page(&place, &place.msdcam(&format!("report run --images {n}")), "run/report.html");
+        let images = data(&text)["images"].clone();
+        images.as_array().unwrap().iter().map(|image| image["name"].as_str().unwrap().into()).collect()
+    };
+    let all = names(4);
+    assert_eq!(names(2), [all[1].clone(), all[3].clone()]);
+}
+
+#[test]
+fn what_is_no_run_is_refused() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("empty")).unwrap();
+    place.msdcam("report empty").refused(4, &["empty", "explain -o"]);
+    place.msdcam("report nowhere").refused(4, &["nowhere"]);
+    place.write("damaged/results.jsonl", b"{\"image\": 3}\n");
+    place.msdcam("report damaged").refused(4, &["damaged", "results"]);
+    place.write("odd/evaluation.json", b"{}");
+    place.msdcam("report odd").refused(4, &["evaluation.json", "JSON"]);
+    let class = r#"{"image":"a","exits":[{"exit":1,"class":99999999999,"label":"a","probability":1}]}"#;
+    place.write("huge/results.jsonl", class.as_bytes());
+    place.msdcam("report huge").refused(4, &["class 99999999999"]);
+}
+
+#[test]
+fn a_figure_has_the_images_asked_for_by_the_exits_asked_for() {
+    let place = labelled();
+    let run = place.msdcam("figure run --rows cat/chelsea_32.png,blocks.png --exits 1,2,10 -o figure.png");
+    assert_eq!((run.code, run.stdout.trim()), (0, "figure.png"), "{run:?}");
+    let small = msdcam::imaging::open(&place.path().join("figure.png")).unwrap();
+    let run = place.msdcam("figure run --rows chelsea_32.png --exits 1..4 --colormap grey -o other.png");
+    assert_eq!(run.code, 0, "{run:?}");
+    let wide = msdcam::imaging::open(&place.path().join("other.png")).unwrap();
+    assert!(wide.width > small.width && wide.height < small.height);
+    // The article's colours of right and wrong: exit 1 says cat, exit 2 dog.
+    let has = |colour: [u8; 3]| small.rgb.chunks(3).any(|pixel| pixel == colour);
+    assert!(has([0x00, 0x62, 0xa3]) && has([0xb5, 0x47, 0x08]));
+}
+
+#[test]
+fn a_figure_has_all_exits_of_a_run_with_some() {
+    let place = labelled();
+    assert_eq!(place.msdcam("explain set --format folders -o some --exits 1,10 --size 64 --quiet").code, 0);
+    let figure = |exits: &str| {
+        let run = place.msdcam(&format!("figure some --select hardness>=0{exits}"));
+        assert_eq!(run.code, 0, "{run:?}");
+        place.read("figure.png")
+    };
+    assert!(figure("") == figure(" --exits 1,10"));
+    place
+        .msdcam("figure some --select hardness>=0 --exits 1..10")
+        .refused(2, &["exit 2: the run has exits 1, 10"]);
+}
+
+#[test]
+fn a_figure_takes_the_images_whose_story_changes() {
+    let place = labelled();
+    // Exit 1 takes the small cat for a cat, exit 2 for a dog.
+    let figure = |line: &[&str]| {
+        let run = place.run(&[&["figure", "run", "--exits", "1,2"], line].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+        place.read("figure.png")
+    };
+    let changed = figure(&["--select", "right@1 wrong@2 class=cat"]);
+    assert!(changed == figure(&["--rows", "chelsea_32.png"]));
+    let [all, two] = ["4", "2"].map(|most| figure(&["--select", "hardness>=0", "--most", most]).len());
+    assert!(all > two, "{all} {two}");
+    let run = place.run(&["figure", "run", "--select", "class=frog"]);
+    run.refused(4, &["class=frog"]);
+    assert_eq!(place.run(&["figure", "run"]).code, 2);
+}
+
+#[test]
+fn a_figure_of_what_is_not_there_is_refused() {
+    let place = labelled();
+    place.msdcam("figure run --rows lion.png").refused(4, &["lion.png"]);
+    place.msdcam("figure run --rows noise.png --exits 11").refused(2, &["exit 11"]);
+    place.msdcam("figure run --rows noise.png --heat-alpha 2").refused(2, &[]);
+    place.small("noise.png");
+    assert_eq!(place.msdcam("explain noise.png -o bare --size 64 --quiet").code, 0);
+    place.msdcam("figure bare --rows noise.png").refused(4, &["noise.png", "no label"]);
+}

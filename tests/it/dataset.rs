@@ -1,0 +1,284 @@
+//! Data sets: what is listed, how it is labelled, what is refused, and what fails alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use msdcam::dataset::{Dataset, Format, cifar};
+use msdcam::model::weights::numbered;
+use msdcam::{Error, Result, dataset};
+use tempfile::TempDir;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new(files: &[&str]) -> Folder {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        files.iter().for_each(|name| folder.write(name, PNG));
+        folder
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn open(&self, format: Format) -> Result<Dataset> {
+        dataset::open(&[self.path().into()], format)
+    }
+
+    fn auto(&self) -> Dataset {
+        self.open(Format::Auto).unwrap()
+    }
+}
+
+const PNG: &[u8] = include_bytes!("../golden/images/ramp.png");
+
+fn ids(dataset: &Dataset) -> Vec<String> {
+    dataset.items().map(|item| item.id).collect()
+}
+
+fn labels(dataset: &Dataset) -> Vec<Option<usize>> {
+    dataset.items().map(|item| item.label).collect()
+}
+
+fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.into()).collect()
+}
+
+/// Panics unless it is refused in one line that has every part of `parts` in it.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) {
+    let text = result.expect_err("it was accepted").to_string();
+    assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} expected in {text:?}");
+    assert_eq!(text.lines().count(), 1, "{text:?}");
+}
+
+/// Records of a CIFAR file: the label bytes, then pixels that begin with the record's number.
+fn records(labels: &[&[u8]]) -> Vec<u8> {
+    let record = |(number, labels): (usize, &&[u8])| {
+        let mut pixels: Vec<u8> = (0..3072).map(|i| (i / 1024 * 80) as u8).collect();
+        pixels[0] = number as u8;
+        [labels.to_vec(), pixels].concat()
+    };
+    labels.iter().enumerate().flat_map(record).collect()
+}
+
+#[test]
+fn a_cifar_10_file_is_known_by_its_length() {
+    let folder = Folder::new(&[]);
+    folder.write("test_batch", &records(&[&[3], &[9], &[0]]));
+    let set = dataset::open(&[folder.path().join("test_batch")], Format::Auto).unwrap();
+    assert_eq!(ids(&set), ["test_batch/00000", "test_batch/00001", "test_batch/00002"]);
+    assert_eq!(labels(&set), [Some(3), Some(9), Some(0)]);
+    assert_eq!(set.classes().unwrap(), cifar::CIFAR10);
+    let picture = set.item(2).read().unwrap();
+    assert_eq!((picture.width, picture.height), (32, 32));
+    assert_eq!((picture.pixel(0, 0), picture.pixel(31, 31)), ([2, 80, 160], [0, 80, 160]));
+}
+
+#[test]
+fn cifar_100_has_fine_and_coarse_labels_and_the_network_decides() {
+    let folder = Folder::new(&[]);
+    folder.write("test.bin", &records(&[&[4, 0], &[19, 99]]));
+    let open = || dataset::open(&[folder.path().join("test.bin")], Format::Auto).unwrap();
+    assert_eq!(labels(&open()), [Some(0), Some(99)]);
+    for (classes, expected) in [
+        (strings(&cifar::FINE), [0, 99]),
+        (numbered(100), [0, 99]),
+        (strings(&cifar::COARSE), [4, 19]),
+        (numbered(20), [4, 19]),
+    ] {
+        let mut set = open();
+        set.fit_labels(&classes).unwrap();
+        assert_eq!(labels(&set), expected.map(Some));
+        assert_eq!(set.classes().unwrap(), classes);
+    }
+    refused(
+        open().fit_labels(&strings(&cifar::CIFAR10)),
+        &["test.bin: labels: 100 classes", "the network's 10", "airplane"],
+    );
+}
+
+#[test]
+fn a_length_that_fits_both_is_decided_by_the_labels() {
+    let folder = Folder::new(&[]);
+    let mut bytes = vec![77; 3073 * 3074];
+    bytes.chunks_exact_mut(3074).for_each(|record| record[..2].copy_from_slice(&[1, 2]));
+    folder.write("both.bin", &bytes);
+    let path = [folder.path().join("both.bin")];
+    assert_eq!(dataset::open(&path, Format::Auto).unwrap().len(), 3073);
+    refused(dataset::open(&path, Format::Cifar10), &["image 1: label 77: CIFAR-10 has classes 0 to 9"]);
+}
+
+#[test]
+fn a_cifar_file_of_the_wrong_length_or_label_is_refused() {
+    let folder = Folder::new(&[]);
+    let good = records(&[&[1], &[2]]);
+    for (name, bytes, cause) in [
+        ("cut.bin", &good[..good.len() - 1], "6145 bytes are no whole number of CIFAR-10 images of 3073"),
+        ("empty.bin", &[], "0 bytes"),
+        ("label.bin", &records(&[&[1], &[10]]), "image 1: label 10: CIFAR-10 has classes 0 to 9"),
+    ] {
+        folder.write(name, bytes);
+        refused(dataset::open(&[folder.path().join(name)], Format::Auto), &[name, cause]);
+    }
+    folder.write("photo.png", PNG);
+    let photo = [folder.path().join("photo.png")];
+    refused(dataset::open(&photo, Format::Cifar100), &["photo.png: length: ", "CIFAR-100 images of 3074"]);
+}
+
+#[test]
+fn a_cifar_file_that_changes_is_not_read_with_old_labels() {
+    let folder = Folder::new(&[]);
+    folder.write("a.bin", &records(&[&[1], &[2]]));
+    let set = dataset::open(&[folder.path().join("a.bin")], Format::Auto).unwrap();
+    set.item(1).read().unwrap();
+    folder.write("a.bin", &records(&[&[1]]));
+    refused(set.item(1).read(), &["a.bin: image 1: the file changed"]);
+    fs::remove_file(folder.path().join("a.bin")).unwrap();
+    refused(set.item(0).read(), &["a.bin: image 0: cannot read"]);
+}
+
+#[test]
+fn folders_of_classes_are_sorted_and_searched_to_the_bottom() {
+    let files = ["dog/b.PNG", "dog/a.png", "cat/deep/er/c.jpeg", "cat/d.webp", "cat/notes.txt", "cat/.e.png"];
+    let folder = Folder::new(&files);
+    fs::create_dir(folder.path().join("bird")).unwrap();
+    let mut set = folder.auto();
+    assert_eq!(ids(&set), ["cat/d.webp", "cat/deep/er/c.jpeg", "dog/a.png", "dog/b.PNG"]);
+    assert_eq!(set.classes().unwrap(), ["bird", "cat", "dog"], "a class without images is one too");
+    assert_eq!(labels(&set), [1, 1, 2, 2].map(Some));
+    set.fit_labels(&strings(&cifar::CIFAR10)).unwrap();
+    assert_eq!(labels(&set), [3, 3, 5, 5].map(Some), "by name");
+    let mut set = folder.auto();
+    set.fit_labels(&strings(&["Vogel", "Katze", "Hund"])).unwrap();
+    assert_eq!(labels(&set), [1, 1, 2, 2].map(Some), "in order");
+    refused(folder.auto().fit_labels(&numbered(10)), &["3 classes (bird, cat, dog)", "10 (0, 1, 2"]);
+}
+
+#[test]
+fn a_folder_without_class_folders_has_no_labels() {
+    for files in [&["b.png", "a.png"][..], &["b.png", "a/c.png"]] {
+        let set = Folder::new(files).auto();
+        assert_eq!((set.len(), set.classes()), (2, None));
+        assert_eq!(labels(&set), [None, None]);
+    }
+    let folder = Folder::new(&["x/a.png", "y/b.png"]);
+    assert_eq!(labels(&folder.open(Format::Flat).unwrap()), [None, None]);
+    folder.write("c.png", PNG);
+    refused(folder.open(Format::Folders), &["lies beside the folders of the classes: c.png"]);
+}
+
+#[test]
+fn an_empty_folder_is_refused_and_cifar_files_in_it_are_told() {
+    let folder = Folder::new(&[]);
+    refused(folder.open(Format::Auto), &["folder: no image in it"]);
+    folder.write("notes.txt", b"");
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    refused(folder.open(Format::Auto), &["folder: no image in it"]);
+    folder.write("test_batch.bin", &records(&[&[1]]));
+    refused(folder.open(Format::Auto), &["CIFAR files are given by name: test_batch.bin"]);
+    refused(dataset::open(&[], Format::Auto), &["no images are given"]);
+}
+
+#[test]
+fn what_cannot_be_decoded_is_listed_and_fails_alone() {
+    let folder = Folder::new(&["a.png", "c.png"]);
+    folder.write("b.png", b"no image");
+    folder.write("d.gif", b"GIF89a");
+    let set = folder.auto();
+    assert_eq!(ids(&set), ["a.png", "b.png", "c.png", "d.gif"]);
+    let good: Vec<bool> = set.items().map(|item| item.read().is_ok()).collect();
+    assert_eq!(good, [true, false, true, false]);
+    refused(set.item(3).read(), &["d.gif", "GIF"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_a_circle_and_into_nowhere_end_and_pipes_do_not_block() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new(&["cat/a.png"]);
+    let at = |name: &str| folder.path().join(name);
+    symlink(folder.path(), at("cat/up")).unwrap();
+    symlink(at("cat/nothing.png"), at("cat/broken.png")).unwrap();
+    symlink(at("cat/self.png"), at("cat/self.png")).unwrap();
+    symlink(at("cat"), at("kitten")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(at("cat/pipe.png")).status().unwrap().success());
+    let set = folder.auto();
+    let under = ["a.png", "broken.png", "pipe.png", "self.png", "up"];
+    let expected: Vec<String> =
+        ["cat", "kitten"].iter().flat_map(|class| under.map(|name| format!("{class}/{name}"))).collect();
+    assert_eq!(ids(&set), expected, "a link to a folder beside is followed");
+    set.item(0).read().unwrap();
+    refused(set.item(1).read(), &["cat/broken.png: file: cannot read"]);
+    refused(set.item(2).read(), &["cat/pipe.png: file: is a pipe"]);
+    refused(set.item(3).read(), &["cat/self.png: file: cannot read"]);
+    refused(set.item(4).read(), &["cat/up: folder: a symbolic link to a folder it is in"]);
+    set.item(5).read().unwrap();
+}
+
+#[test]
+fn ids_are_never_the_same_twice() {
+    let folder = Folder::new(&["a/x.png", "b/x.png", "b/x.jpg"]);
+    assert_eq!(ids(&folder.auto()), ["a/x.png", "b/x.jpg", "b/x.png"]);
+    folder.write("t.bin", &records(&[&[1]]));
+    let [photo, batch] = ["a/x.png", "t.bin"].map(|name| folder.path().join(name));
+    let given = photo.to_string_lossy().into_owned();
+    let places = [photo.clone(), photo.clone(), batch.clone(), photo, batch];
+    let set = dataset::open(&places, Format::Auto).unwrap();
+    let expected = [&given, &format!("{given} (2)"), "t/00000", &format!("{given} (3)"), "t/00000 (2)"];
+    assert_eq!(ids(&set), expected);
+    assert_eq!(labels(&set), [None, None, Some(1), None, Some(1)]);
+    assert_eq!(set.item(1).file(), places[0]);
+}
+
+#[test]
+fn several_folders_are_one_set_if_their_classes_are_the_same() {
+    let folder = Folder::new(&[
+        "train/cat/a.png",
+        "train/dog/b.png",
+        "test/cat/a.png",
+        "test/dog/c.png",
+        "odd/cow/a.png",
+    ]);
+    let open = |names: &[&str]| {
+        let places: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
+        dataset::open(&places, Format::Auto)
+    };
+    let set = open(&["train", "test"]).unwrap();
+    assert_eq!(labels(&set), [0, 1, 0, 1].map(Some));
+    assert!(ids(&set)[2].ends_with("test/cat/a.png"), "{:?}", ids(&set));
+    let error = open(&["train", "odd"]).unwrap_err();
+    assert!(matches!(error, Error::Usage(_)), "{error}");
+    refused(Err::<(), _>(error), &["odd: its classes (cow)", "(cat, dog)"]);
+}
+
+/// A file that grows under the reader gives its picture or an error, nothing else.
+#[test]
+fn a_photo_that_changes_while_it_is_read_is_whole_or_refused() {
+    let folder = Folder::new(&["a.png"]);
+    let set = folder.auto();
+    let whole = set.item(0).read().unwrap();
+    let path = folder.path().join("a.png");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::write(&path, &PNG[..PNG.len() / 2]).unwrap();
+                fs::write(&path, [PNG, &[0; 50_000]].concat()).unwrap();
+            }
+        });
+        for _ in 0..300 {
+            match set.item(0).read() {
+                Ok(picture) => assert_eq!(picture, whole),
+                Err(error) => assert_eq!(error.exit_code(), 4, "{error}"),
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,263 @@
+//! Photos of every kind, whole and broken; `golden/make_images.py` made them.
+
+use std::path::{Path, PathBuf};
+
+use msdcam::Error;
+use msdcam::imaging::rgb_image::RgbImage;
+use msdcam::imaging::{decode, open};
+use safetensors::SafeTensors;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/images")
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(name)).unwrap()
+}
+
+/// The pixels that Pillow sees in the file.
+fn expected(name: &str) -> RgbImage {
+    let golden = SafeTensors::deserialize(include_bytes!("../golden/images.safetensors")).unwrap();
+    let tensor = golden.tensor(name).unwrap();
+    RgbImage::new(tensor.shape()[1], tensor.shape()[0], tensor.data().to_vec())
+}
+
+fn worst(a: &RgbImage, b: &RgbImage) -> u8 {
+    assert_eq!((a.width, a.height), (b.width, b.height));
+    a.rgb.iter().zip(&b.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+/// The message of a refusal, which must be one line that names the file.
+fn refusal(bytes: &[u8]) -> String {
+    let Err(error) = decode(bytes, Path::new("photo")) else { panic!("should be refused") };
+    assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+    let line = error.to_string();
+    assert!(line.starts_with("photo: ") && !line.contains('\n'), "{line}");
+    line
+}
+
+/// A PNG chunk with the right check sum.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let typed = [kind, data].concat();
+    let crc = typed.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 })
+    });
+    [&(data.len() as u32).to_be_bytes()[..], &typed, &(!crc).to_be_bytes()].concat()
+}
+
+/// A PNG whose header claims a size; its body holds next to nothing.
+fn claiming(width: u32, height: u32) -> Vec<u8> {
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    let body = [0x78, 0x9c, 0x03, 0x00, 0x00, 0x00, 0x00, 0x01]; // zlib of nothing
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &body), chunk(b"IEND", b"")]
+        .concat()
+}
+
+#[test]
+fn lossless_photos_have_the_pixels_that_pillow_sees() {
+    for name in [
+        "rgb.png",
+        "lossless.webp",
+        "grey.png",
+        "bits.png",
+        "palette.png",
+        "one.png",
+        "animated.png",
+        "animated.webp",
+        "grey_alpha.png",
+        "palette_transparent.png",
+        "grey16.png",
+        "grey_alpha16.png",
+        "rgb16.png",
+        "rgba16.png",
+    ] {
+        let photo = open(&folder().join(name)).unwrap();
+        assert_eq!(worst(&photo, &expected(name)), 0, "{name}");
+    }
+}
+
+#[test]
+fn transparency_shows_white_in_png_and_webp() {
+    for name in ["alpha.png", "alpha.webp"] {
+        let photo = open(&folder().join(name)).unwrap();
+        assert_eq!(worst(&photo, &expected("alpha")), 0, "{name}");
+    }
+}
+
+#[test]
+fn lossy_photos_have_nearly_the_pixels_that_pillow_sees() {
+    // Decoders may round the transform and enlarge colour each in its own way.
+    for (name, most) in [
+        ("baseline.jpg", 6),
+        ("progressive.jpg", 6),
+        ("restarts.jpg", 6),
+        ("full_colour.jpg", 3),
+        ("half_colour.jpg", 6),
+        ("rgb.jpg", 3),
+        ("grey.jpg", 2),
+        ("one.jpg", 2),
+        ("lossy.webp", 8),
+    ] {
+        let photo = open(&folder().join(name)).unwrap();
+        let worst = worst(&photo, &expected(name));
+        assert!(worst <= most, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn every_exif_orientation_is_turned_upright() {
+    let upright = expected("upright");
+    for o in 1..=8 {
+        for (ending, most) in [("png", 0), ("webp", 0), ("jpg", 40)] {
+            let name = format!("orientation_{o}.{ending}");
+            let worst = worst(&open(&folder().join(&name)).unwrap(), &upright);
+            assert!(worst <= most, "{name}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn an_orientation_that_does_not_exist_changes_nothing() {
+    assert_eq!(open(&folder().join("orientation_9.png")).unwrap(), expected("upright"));
+}
+
+#[test]
+fn a_photo_cut_anywhere_is_refused() {
+    for name in [
+        "rgb.png",
+        "palette.png",
+        "animated.png",
+        "baseline.jpg",
+        "progressive.jpg",
+        "restarts.jpg",
+        "orientation_6.jpg",
+        "lossy.webp",
+        "lossless.webp",
+        "alpha.webp",
+        "animated.webp",
+    ] {
+        let whole = bytes(name);
+        let step = 1 + whole.len() / 300;
+        let named = [whole.len() / 10, whole.len() / 2, whole.len() - 2, whole.len() - 1];
+        for cut in (1..whole.len()).step_by(step).chain(named) {
+            let line = refusal(&whole[..cut]);
+            if cut >= whole.len() / 10 {
+                assert!(line.contains("truncated: "), "{name} cut at {cut}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_photo_is_read_or_refused_but_never_a_panic() {
+    for name in ["rgb.png", "baseline.jpg", "progressive.jpg", "restarts.jpg", "lossy.webp", "lossless.webp"]
+    {
+        let whole = bytes(name);
+        for at in (0..whole.len()).step_by(1 + whole.len() / 250) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x5a;
+            if let Err(error) = decode(&damaged, Path::new("photo")) {
+                let line = error.to_string();
+                assert!(
+                    matches!(error, Error::Refused { .. }) && !line.contains("gave up"),
+                    "{name} at {at}: {line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_to_a_pngs_pixels_is_found_by_its_check_sum() {
+    let mut damaged = bytes("rgb.png");
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    assert!(refusal(&damaged).starts_with("photo: PNG: damaged: "));
+}
+
+#[test]
+fn a_size_is_believed_only_up_to_the_limit() {
+    assert_eq!(
+        refusal(&claiming(20_000, 20_000)),
+        "photo: PNG: 20000x20000 are 400 megapixels, the limit is 210"
+    );
+    assert!(refusal(&claiming(u32::MAX, u32::MAX)).contains(" megapixels, the limit is 210"));
+    assert!(refusal(&claiming(14_000, 14_000)).starts_with("photo: PNG: damaged"));
+    refusal(&claiming(0, 5));
+
+    let mut jpeg = bytes("baseline.jpg");
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].fill(0xff);
+    assert_eq!(refusal(&jpeg), "photo: JPEG: 65535x65535 are 4294 megapixels, the limit is 210");
+}
+
+#[test]
+fn what_is_no_photo_is_called_by_what_it_is() {
+    for (bytes, what) in [
+        (&b""[..], "photo: file: empty, not an image"),
+        (b"<!doctype html><p>404", "photo: file: not a PNG, JPEG or WebP image; it looks like HTML"),
+        (b"\0\0\0\x20ftypheic\0\0\0\0", "photo: file: not a PNG, JPEG or WebP image; it looks like HEIC"),
+        (b"GIF89a\x01\0\x01\0", "photo: file: not a PNG, JPEG or WebP image; it looks like GIF"),
+        (b"\xff\xd8", "photo: file: not a PNG, JPEG or WebP image; it looks like unknown data"),
+    ] {
+        assert_eq!(refusal(bytes), what);
+    }
+    assert!(refusal(&bytes("cmyk.jpg")).contains("CMYK"));
+}
+
+#[test]
+fn the_name_of_a_file_says_nothing_about_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photo.png");
+    std::fs::write(&path, bytes("baseline.jpg")).unwrap();
+    assert_eq!(open(&path).unwrap().width, 61);
+}
+
+#[test]
+fn folders_and_missing_files_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |path: &Path| open(path).unwrap_err().to_string();
+    assert!(refused(folder.path()).ends_with(": file: is a folder, not an image"));
+    let missing = refused(&folder.path().join("a\nb.png"));
+    assert!(missing.contains("a\\nb.png: file: cannot read: "), "{missing}");
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_or_device_is_refused_without_waiting_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("photo.png");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero")] {
+            let line = open(path).unwrap_err().to_string();
+            assert!(line.ends_with(": file: is a pipe or a device, not an image file"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_need_not_be_unicode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(OsStr::from_bytes(b"caf\xe9.png"));
+        std::fs::write(&path, bytes("one.png")).unwrap();
+        assert_eq!(open(&path).unwrap(), expected("one.png"));
+        std::fs::write(&path, b"text").unwrap();
+        assert!(open(&path).unwrap_err().to_string().contains("caf\u{fffd}.png: file: not a PNG"));
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_by_its_size() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(20 << 30).unwrap();
+        let line = open(file.path()).unwrap_err().to_string();
+        assert!(
+            line.ends_with("21474836480 bytes are too many for a photo, the limit is 1073741824"),
+            "{line}"
+        );
+    }
+}

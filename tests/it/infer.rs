@@ -1,0 +1,151 @@
+//! Configurations worked out from tensor names and shapes alone.
+
+use msdcam::model::msdnet::config::{GlobalConv, Layout, StepMode};
+use msdcam::model::msdnet::infer::{Assumed, Shapes, infer};
+use msdcam::model::msdnet::{Config, confirm, layers, tensor_names};
+use serde::Deserialize;
+use std::path::Path;
+
+fn shapes(config: &Config) -> Shapes {
+    tensor_names::tensors(config).unwrap().into_iter().collect()
+}
+
+fn golden() -> Vec<(String, Config)> {
+    #[derive(Deserialize)]
+    struct Row {
+        name: String,
+        config: Config,
+    }
+    let rows: Vec<Row> = serde_json::from_str(include_str!("../golden/names.json")).unwrap();
+    rows.into_iter().map(|row| (row.name, row.config)).collect()
+}
+
+#[test]
+fn every_golden_network_is_found_again_from_its_tensors() {
+    for (name, config) in golden() {
+        let found = infer(&shapes(&config)).unwrap_or_else(|e| panic!("{name}: {e:?}")).config;
+        assert_eq!(tensor_names::tensors(&found), tensor_names::tensors(&config), "{name}");
+        let costs = |c| layers::parts(c).unwrap().iter().map(|p| p.multiply_adds()).collect::<Vec<_>>();
+        assert_eq!(costs(&found), costs(&config), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn the_published_networks_are_found_number_for_number() {
+    for config in [
+        Config::cifar10_anytime(),
+        Config::cifar100_anytime(),
+        Config::imagenet(4),
+        Config::imagenet(6),
+        Config::imagenet(7),
+        Config { step_mode: StepMode::LinGrow, step: 2, exits: 5, base: 3, ..Config::cifar10_anytime() },
+        Config { step_mode: StepMode::LinGrow, step: 1, ..Config::cifar100_anytime() },
+        Config { reduction_permille: 0, ..Config::cifar10_anytime() },
+        Config {
+            global_conv: Some(GlobalConv { first: true, all: false, shared: false, kernel: 7 }),
+            ..Config::cifar10_anytime()
+        },
+    ] {
+        assert_eq!(infer(&shapes(&config)).unwrap().config, config);
+    }
+}
+
+#[test]
+fn what_the_tensors_cannot_tell_is_said() {
+    let plain = infer(&shapes(&Config::cifar10_anytime())).unwrap();
+    assert_eq!(plain.assumed, [Assumed::Input(32)]);
+    let shared = GlobalConv { first: true, all: true, shared: true, kernel: 5 };
+    let global = infer(&shapes(&Config { global_conv: Some(shared), ..Config::cifar10_anytime() })).unwrap();
+    assert_eq!(global.config.global_conv, Some(GlobalConv { shared: false, ..shared }));
+    assert_eq!(global.assumed, [Assumed::Input(32), Assumed::UnsharedGlobal]);
+}
+
+#[test]
+fn an_unclear_network_is_refused_by_the_tensor_that_decides() {
+    let said = |edit: fn(&mut Shapes)| {
+        let mut shapes = shapes(&Config::cifar10_anytime());
+        edit(&mut shapes);
+        let unclear = infer(&shapes).unwrap_err();
+        format!("{}: {}", unclear.tensor, unclear.cause)
+    };
+    assert_eq!(
+        said(|s| s.retain(|k, _| !k.starts_with("subnets."))),
+        "subnets.0.MSD_first.subnets.0.0.weight: absent: there are no tensors"
+    );
+    assert_eq!(
+        said(|s| s.retain(|k, _| !k.contains("classifier"))),
+        "subnets.*.classifier.weight: absent: no exit has a head"
+    );
+    assert_eq!(
+        said(|s| s.retain(|k, _| !k.starts_with("subnets.3.MSD_layer_9."))),
+        "subnets.9.MSD_layer_*: blocks of [4, 2, 2, 1, 2, 2, 2, 2, 2, 2] layers, neither evenly nor linearly spaced"
+    );
+    assert_eq!(
+        said(|s| {
+            s.insert("subnets.0.MSD_first.subnets.1.1.weight".into(), vec![65]);
+        }),
+        "subnets.0.MSD_first.subnets.1.1.weight: 65 channels are no multiple of the finest scale's 32"
+    );
+    assert_eq!(
+        said(|s| {
+            s.insert("subnets.13.classifier.weight".into(), vec![10]);
+            s.insert("subnets.10.classifier.weight".into(), vec![10]);
+        }),
+        "subnets.10.classifier.weight: has dimensions [10], expected 2 of them, none zero"
+    );
+    let resnet: Shapes = [("conv1.weight".to_string(), vec![64, 3, 7, 7])].into();
+    assert_eq!(
+        infer(&resnet).unwrap_err().cause,
+        "absent, and so is 'blocks.0.0.layers.0': no MSD-Net (1 tensors, the first is 'conv1.weight')"
+    );
+}
+
+#[test]
+fn removing_any_one_tensor_never_panics_and_never_passes() {
+    for (name, config) in
+        golden().into_iter().filter(|(name, _)| name.contains("global") || name.contains("odd"))
+    {
+        let whole = shapes(&config);
+        for gone in whole.keys() {
+            let mut shapes = whole.clone();
+            shapes.remove(gone);
+            let passes =
+                infer(&shapes).is_ok_and(|found| confirm(Path::new("x"), &found.config, &shapes).is_ok());
+            assert!(!passes, "{name} without {gone}");
+        }
+    }
+}
+
+#[test]
+fn strange_dimensions_never_panic_and_never_pass() {
+    for layout in [Layout::Subnets, Layout::Blocks] {
+        let whole = shapes(&Config { layout, exits: 3, ..Config::cifar10_anytime() });
+        for name in whole.keys() {
+            for dims in
+                [vec![], vec![0], vec![usize::MAX], vec![1 << 40, 1, 1, 1], vec![3, 3, 2, 2], vec![0; 4]]
+            {
+                let mut shapes = whole.clone();
+                shapes.insert(name.clone(), dims.clone());
+                let passes =
+                    infer(&shapes).is_ok_and(|found| confirm(Path::new("x"), &found.config, &shapes).is_ok());
+                assert!(!passes, "{name} as {dims:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_match_is_counted_and_the_first_are_named() {
+    let config = Config::cifar10_anytime();
+    let mut shapes = shapes(&config);
+    shapes.retain(|name, _| !name.starts_with("subnets.19.features"));
+    shapes.insert("extra.weight".into(), vec![1]);
+    shapes.insert("subnets.19.classifier.bias".into(), vec![11]);
+    let said = confirm(Path::new("a.pth"), &config, &shapes).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "a.pth: tensors: 12 missing: subnets.19.features.0.bias, subnets.19.features.0.weight, \
+         subnets.19.features.1.bias, ...; 1 unexpected: extra.weight; \
+         1 of another shape: subnets.19.classifier.bias is [11], expected [10]"
+    );
+}

@@ -1,0 +1,37 @@
+//! The integration tests, linked once: each module is about one part of the library or the program.
+//!
+//! `cargo test --test it cuda::` runs the tests of one module.
+
+#[macro_use]
+mod common;
+
+mod allocations;
+mod batches;
+mod browser;
+mod checkpoint;
+mod checkpoint_damage;
+mod cli;
+mod cuda;
+mod cuda_failures;
+mod dataset;
+mod evaluation;
+mod faithfulness;
+mod faithfulness_randomization;
+mod film_strip;
+mod image_input;
+mod infer;
+mod kernels;
+mod methods;
+mod names;
+mod network;
+mod ops;
+mod passes;
+mod plan;
+mod random_graphs;
+mod reference;
+mod resizes;
+mod run;
+mod shapes;
+mod standin;
+mod styles;
+mod weights;

@@ -1,0 +1,136 @@
+//! What cannot be studied is refused; what means nothing is zero and says so.
+
+use crate::common::nets::golden_network;
+use crate::methods::{device, examine, map_methods, maps_study, network, pixels_study};
+use msdcam::engine::graph::ops::Linear;
+use msdcam::explain::{
+    ExplainRequest, Explainer, Fusion, MapMethod, Method, Noise, PixelMethod, Score, Taps, Target,
+};
+use msdcam::imaging::heatmap::MapStatus;
+use msdcam::model::msdnet::Network;
+
+#[test]
+fn maps_of_an_exit_with_only_evidence_against_its_class_are_empty_never_nan() {
+    let (golden, network) = golden_network("blocks-empty");
+    let images = golden.tensor("input");
+    let study = ExplainRequest { exits: vec![2], ..maps_study(&network, map_methods()) };
+    for finding in examine(&network, &study, &device(), &images).iter().flatten() {
+        for map in &finding.maps {
+            let numbers = [&map.signed, &map.map, &map.heat.values, &map.weights];
+            assert!(numbers.iter().all(|n| n.iter().all(|x| x.is_finite())), "{}", map.method.name());
+            let asks_gradient = map.method.needs_gradient() && map.method != MapMethod::EigenGradCam;
+            if asks_gradient {
+                assert_eq!(map.heat.status, MapStatus::Empty, "{}", map.method.name());
+                assert!(map.heat.values.iter().all(|&x| x == 0.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_that_overflow_give_a_status_and_zeros() {
+    let (golden, mut network) = golden_network("subnets-lin_grow");
+    // A linear layer so large that the class scores are infinite.
+    let logits = network.exits[0].logits;
+    let mut graph = network.graph.clone();
+    let shape = graph.shape(logits);
+    let factor = graph.add_param("factor", &[shape.c, shape.c], vec![1e38; shape.c * shape.c]);
+    let zero = graph.add_param("zero", &[shape.c], vec![0.0; shape.c]);
+    let mut huge = logits;
+    for _ in 0..2 {
+        huge = graph.push(Linear { weight: factor, bias: zero }, &[huge]).unwrap();
+    }
+    network.graph = graph;
+    network.exits[0].logits = huge;
+    let images = golden.tensor("input");
+    let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
+    let study =
+        ExplainRequest { exits: vec![1], fusion: Some(Fusion::Mean), ..ExplainRequest::of(&network, &all) };
+    for finding in examine(&network, &study, &device(), &images).iter().flatten() {
+        let mut bad = 0;
+        for map in &finding.maps {
+            let numbers = [&map.signed, &map.map, &map.heat.values, &map.weights];
+            assert!(numbers.iter().all(|n| n.iter().all(|x| x.is_finite())), "{}", map.method.name());
+            assert!(map.heat.min.is_finite() && map.heat.max.is_finite());
+            bad += usize::from(map.heat.status == MapStatus::Nonfinite);
+        }
+        assert!(bad > 5, "{bad} maps are not finite");
+        for pixels in &finding.pixels {
+            assert!(pixels.values.iter().all(|x| x.is_finite()));
+            assert_eq!(pixels.status, MapStatus::Nonfinite, "{}", pixels.method.name());
+        }
+        assert!(finding.fused.iter().all(|f| f.heat.values.iter().all(|x| x.is_finite())));
+    }
+}
+
+/// The one-line refusal of a study.
+fn refusal(network: &Network, study: &ExplainRequest) -> String {
+    let error = Explainer::new(network, study, &device(), 1).err().expect("refused").to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+#[test]
+fn what_cannot_be_studied_is_refused_with_what_can() {
+    let (network, _) = network("subnets-lin_grow");
+    let one = |method| maps_study(&network, vec![method]);
+    let named = |names: &[&str]| Taps::Named(names.iter().map(ToString::to_string).collect());
+
+    let cam = refusal(&network, &one(MapMethod::Cam));
+    assert!(cam.starts_with("cam: exit 1 ") && cam.contains("2 convolutions"), "{cam}");
+
+    let late = ExplainRequest { exits: vec![1], taps: named(&["exit2"]), ..one(MapMethod::GradCam) };
+    let late_error = refusal(&network, &late);
+    assert!(late_error.contains("'exit2' does not reach the score of exit 1"), "{late_error}");
+    assert!(late_error.contains("these do: exit1, layer0.scale1"), "{late_error}");
+    // Its activations are there all the same.
+    Explainer::new(&network, &ExplainRequest { maps: vec![MapMethod::EigenCam], ..late }, &device(), 1)
+        .unwrap();
+
+    let unknown =
+        refusal(&network, &ExplainRequest { taps: named(&["layer99.scale1"]), ..one(MapMethod::GradCam) });
+    assert!(unknown.starts_with("tap 'layer99.scale1': the network has exit1, exit2"), "{unknown}");
+
+    for (what, study) in [
+        ("class 10", ExplainRequest { target: Target::Class(10), ..one(MapMethod::GradCam) }),
+        ("class 10", ExplainRequest { score: Score::Over(10), ..one(MapMethod::GradCam) }),
+        ("top 11", ExplainRequest { target: Target::Top(11), ..one(MapMethod::GradCam) }),
+        ("top 0", ExplainRequest { target: Target::Top(0), ..one(MapMethod::GradCam) }),
+        ("exit 4", ExplainRequest { exits: vec![4], ..one(MapMethod::GradCam) }),
+        ("no exit", ExplainRequest { exits: vec![], ..one(MapMethod::GradCam) }),
+        ("no method", ExplainRequest::of(&network, &[])),
+        ("method 'layer-cam' is asked for twice", maps_study(&network, vec![MapMethod::LayerCam; 2])),
+        ("score-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::ScoreCam) }),
+        ("ablation-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::AblationCam) }),
+    ] {
+        let error = refusal(&network, &study);
+        assert!(error.starts_with(what), "{error}");
+    }
+    let smooth = |noise| ExplainRequest { noise, ..pixels_study(&network, &[PixelMethod::SmoothGrad]) };
+    for noise in [
+        Noise { samples: 0, ..Noise::default() },
+        Noise { share: f32::NAN, ..Noise::default() },
+        Noise { share: -1.0, ..Noise::default() },
+    ] {
+        assert!(refusal(&network, &smooth(noise)).starts_with("smooth-grad: "));
+    }
+}
+
+#[test]
+fn images_and_labels_that_do_not_fit_are_refused() {
+    let (network, images) = network("subnets-lin_grow");
+    let study = ExplainRequest { target: Target::Label, ..maps_study(&network, vec![MapMethod::LayerCam]) };
+    let mut examiner = Explainer::new(&network, &study, &device(), 2).unwrap();
+    let mut refused = |images: &[f32], labels: &[usize]| {
+        let error = examiner.examine(images, labels).expect_err("refused").to_string();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        error
+    };
+    assert_eq!(refused(&images.data, &[1]), "1 labels for 2 images");
+    assert!(refused(&images.data, &[1, 10]).starts_with("class 10: "));
+    assert!(refused(&images.data[1..], &[1]).contains("numbers given"));
+    assert!(refused(&[], &[]).contains("numbers given"));
+    let mut bad = images.data.clone();
+    bad[images.shape.len() + 2] = f32::NAN;
+    assert_eq!(refused(&bad, &[1, 1]), "image 2: number 2 is NaN");
+}

@@ -1,0 +1,243 @@
+//! Every op against PyTorch: results and gradients of the reference and of every device.
+
+use crate::common::close;
+use crate::common::close::{Tolerance, assert_close};
+use crate::common::golden::Golden;
+use crate::common::{reference, run};
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Window};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, NodeId, ParamId};
+use msdcam::engine::plan::Order;
+use msdcam::{Shape, Tensor};
+use serde::Deserialize;
+
+/// One row of the golden file's table.
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    op: String,
+    #[serde(default = "one")]
+    kernel: [usize; 2],
+    #[serde(default = "one")]
+    stride: [usize; 2],
+    #[serde(default)]
+    padding: [usize; 2],
+    #[serde(default)]
+    eps: f32,
+    #[serde(default)]
+    rule: String,
+    #[serde(default)]
+    h: usize,
+    #[serde(default)]
+    w: usize,
+}
+
+fn one() -> [usize; 2] {
+    [1, 1]
+}
+
+/// A graph with what PyTorch says about it.
+struct Case {
+    name: String,
+    graph: Graph,
+    inputs: Vec<Tensor>,
+    /// Each output: what it is, where it is, what PyTorch says.
+    outputs: Vec<(String, NodeId, Vec<f32>)>,
+}
+
+impl Case {
+    fn check(&self, who: &str, answers: &[impl AsRef<[f64]>], tolerance: Tolerance) {
+        for ((what, _, want), got) in self.outputs.iter().zip(answers) {
+            assert_close(&format!("{who}: {}: {what}", self.name), got.as_ref(), want, tolerance);
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.outputs.iter().map(|&(_, id, _)| id).collect()
+    }
+
+    fn inputs(&self) -> Vec<&Tensor> {
+        self.inputs.iter().collect()
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let golden = Golden::load("ops");
+    let rows: Vec<Row> = golden.json("cases");
+    assert_eq!(rows.len(), 93, "cases in the golden file");
+    rows.iter().map(|row| if row.op == "resize" { heat(&golden, row) } else { op(&golden, row) }).collect()
+}
+
+/// An op, and the gradient of each of its inputs from an upstream gradient that is one more input.
+fn op(golden: &Golden, row: &Row) -> Case {
+    let name = |suffix: &str| format!("{}.{suffix}", row.name);
+    let numbered = (0..).map(|i| i.to_string()).take_while(|i| golden.has(&name(&format!("input{i}"))));
+    let mut suffixes: Vec<String> = numbered.collect();
+    if suffixes.is_empty() {
+        suffixes.push(String::new());
+    }
+    let mut inputs: Vec<Tensor> =
+        suffixes.iter().map(|s| golden.tensor(&name(&format!("input{s}")))).collect();
+    let mut graph = Graph::new();
+    let push = |graph: &mut Graph, t: &Tensor| graph.push(Op::Input(t.shape), &[]).unwrap();
+    let nodes: Vec<NodeId> = inputs.iter().map(|t| push(&mut graph, t)).collect();
+    let forward = op_of(golden, row, &mut graph);
+    let result = graph.push(forward, &nodes).unwrap();
+
+    inputs.push(golden.tensor(&name("grad_output")));
+    let upstream = push(&mut graph, inputs.last().unwrap());
+    let rule = match row.rule.as_str() {
+        "guided" => ReluRule::Guided,
+        "deconvnet" => ReluRule::Deconvnet,
+        _ => ReluRule::Plain,
+    };
+    let grads = gradients(&mut graph, result, upstream, &nodes, rule).unwrap();
+
+    let want = |what: &str| golden.array(&name(what)).1;
+    let mut outputs = vec![("output".to_string(), result, want("output"))];
+    for (suffix, grad) in suffixes.iter().zip(grads) {
+        let what = format!("grad_input{suffix}");
+        let numbers = want(&what);
+        outputs.push((what, grad, numbers));
+    }
+    Case { name: row.name.clone(), graph, inputs, outputs }
+}
+
+fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
+    let name = |suffix: &str| format!("{}.{suffix}", row.name);
+    let param = |graph: &mut Graph, suffix: &str| {
+        let (dims, data) = golden.array(&name(suffix));
+        graph.add_param(name(suffix), &dims, data)
+    };
+    let has_bias = golden.has(&name("bias"));
+    let window = Window { kernel: row.kernel, stride: row.stride, padding: row.padding };
+    match row.op.as_str() {
+        "conv2d" => {
+            let weight = param(graph, "weight");
+            let bias = has_bias.then(|| param(graph, "bias"));
+            Conv2d::new(graph, weight, bias, row.stride, row.padding).into()
+        }
+        "batch_norm" => {
+            let [weight, bias, mean, variance] =
+                ["weight", "bias", "running_mean", "running_var"].map(|suffix| param(graph, suffix));
+            BatchNorm { weight, bias, mean, variance, eps: row.eps }.into()
+        }
+        "relu" => Op::Relu,
+        "max_pool" => MaxPool { window }.into(),
+        "avg_pool" => AvgPool { window }.into(),
+        "concat" => Op::Concat,
+        "add" => Op::Add,
+        "linear" => {
+            let weight = param(graph, "weight");
+            let out = graph.param(weight).dims[0];
+            let bias: ParamId =
+                if has_bias { param(graph, "bias") } else { graph.add_param("zero", &[out], vec![0.0; out]) };
+            Linear { weight, bias }.into()
+        }
+        "softmax" => Op::Softmax,
+        other => panic!("{}: unknown op '{other}'", row.name),
+    }
+}
+
+/// PyTorch's resizing, channel by channel, scaled to [0, 1] as a heat map is.
+fn heat(golden: &Golden, row: &Row) -> Case {
+    let map = golden.tensor(&format!("{}.input", row.name));
+    let (_, resized) = golden.array(&format!("{}.output", row.name));
+    let (n, shape) = (map.n * map.shape.c, Shape { c: 1, ..map.shape });
+    let mut want = resized;
+    for channel in want.chunks_mut(row.h * row.w) {
+        let min = channel.iter().copied().fold(f32::INFINITY, f32::min);
+        let max = channel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let scale = |x: f32| if max > min { (x - min) / (max - min) } else { 0.0 };
+        channel.iter_mut().for_each(|x| *x = scale(*x));
+    }
+    let mut graph = Graph::new();
+    let input = graph.push(Op::Input(shape), &[]).unwrap();
+    let heat = graph.push(Op::Heat(Heat { height: row.h, width: row.w }), &[input]).unwrap();
+    Case {
+        name: row.name.clone(),
+        graph,
+        inputs: vec![Tensor::new(n, shape, map.data)],
+        outputs: vec![("heat".into(), heat, want)],
+    }
+}
+
+#[test]
+fn the_reference_says_what_pytorch_says() {
+    for case in cases() {
+        let answers = reference::run(&case.graph, &case.nodes(), &case.inputs());
+        // PyTorch's f64 answers were rounded to f32 once.
+        case.check("reference", &answers, Tolerance(2e-7));
+    }
+}
+
+#[test]
+fn every_device_says_what_pytorch_says() {
+    let cases = cases();
+    for device in run::devices() {
+        let who = device.description();
+        for case in &cases {
+            for passes in [Passes::NONE, Passes::ALL] {
+                let answers =
+                    run::run(&device, &case.graph, &case.nodes(), Order::Depth, &passes, &case.inputs());
+                let answers: Vec<Vec<f64>> =
+                    answers.iter().map(|t| t.data.iter().map(|&x| f64::from(x)).collect()).collect();
+                case.check(&who, &answers, close::OP);
+            }
+        }
+    }
+}
+
+#[test]
+fn resizing_says_what_pytorch_says() {
+    let golden = Golden::load("ops");
+    let rows: Vec<Row> = golden.json("cases");
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.op == "resize").collect();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        let map = golden.tensor(&format!("{}.input", row.name));
+        let (_, want) = golden.array(&format!("{}.output", row.name));
+        let mut got = vec![f32::NAN; want.len()];
+        let from = (map.shape.h, map.shape.w);
+        for (map, out) in map.data.chunks(map.shape.plane()).zip(got.chunks_mut(row.h * row.w)) {
+            out.copy_from_slice(&msdcam::engine::bilinear::bilinear(map, from, (row.h, row.w)));
+        }
+        assert_close(&row.name, &got, &want, close::OP);
+    }
+}
+
+#[test]
+fn a_map_that_is_the_same_everywhere_has_no_heat() {
+    let mut graph = Graph::new();
+    let input = graph.push(Op::Input(Shape::new(1, 7, 6)), &[]).unwrap();
+    let heat = graph.push(Op::Heat(Heat { height: 45, width: 61 }), &[input]).unwrap();
+    for device in run::devices() {
+        for value in [0.0, 0.3, 0.7, 1.1e-7, 123.456, 3e-41] {
+            let map = Tensor::new(1, Shape::new(1, 7, 6), vec![value; 42]);
+            let out = run::run(&device, &graph, &[heat], Order::Depth, &Passes::ALL, &[&map]);
+            let hottest = out[0].data.iter().copied().fold(0.0, f32::max);
+            assert!(out[0].data.iter().all(|&x| x == 0.0), "{value} everywhere has heat {hottest}");
+        }
+    }
+}
+
+#[test]
+fn the_heat_of_a_tiny_map_is_finite_and_reaches_one() {
+    let mut graph = Graph::new();
+    let input = graph.push(Op::Input(Shape::new(1, 3, 2)), &[]).unwrap();
+    let heat = graph.push(Op::Heat(Heat { height: 9, width: 5 }), &[input]).unwrap();
+    for device in run::devices() {
+        for scale in [1.0, 1e-20, 1e-38, 1e-40] {
+            let map = Tensor::new(
+                1,
+                Shape::new(1, 3, 2),
+                [0.0, 1.0, 2.0, 0.5, 0.0, 1.5].map(|x| x * scale).to_vec(),
+            );
+            let out = run::run(&device, &graph, &[heat], Order::Depth, &Passes::ALL, &[&map]);
+            let range = |pick: fn(f32, f32) -> f32| out[0].data.iter().copied().reduce(pick).unwrap();
+            assert!(out[0].data.iter().all(|x| x.is_finite()), "{scale:e}: not finite");
+            assert_eq!((range(f32::min), range(f32::max)), (0.0, 1.0), "{scale:e}: range of the heat map");
+        }
+    }
+}

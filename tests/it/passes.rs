@@ -1,0 +1,217 @@
+//! Rewrites leave the answers as they were, and do what they are for.
+
+use crate::common::close::{EXACT, NETWORK, ROUNDED_ONCE, Tolerance, assert_close};
+use crate::common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};
+use crate::common::random::Random;
+use crate::common::{reference, run};
+use msdcam::Shape;
+use msdcam::engine::cpu::Isa;
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{BatchNorm, Conv2d, Op, ReluRule};
+use msdcam::engine::graph::passes::{Passes, apply};
+use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::engine::plan::{Order, Plan};
+
+/// A pass by name: how to set it, and whether it rounds new constants to f32.
+type Pass = (&'static str, fn(&mut Passes) -> &mut bool, bool);
+
+const PASSES: [Pass; 8] = [
+    ("fold_batch_norm", |p| &mut p.fold_batch_norm, true),
+    ("fuse_relu", |p| &mut p.fuse_relu, false),
+    ("merge_pointwise", |p| &mut p.merge_pointwise, false),
+    ("pooled_gradient", |p| &mut p.pooled_gradient, true),
+    ("fuse_cam", |p| &mut p.fuse_cam, false),
+    ("dead_nodes", |p| &mut p.dead_nodes, false),
+    ("in_place_concat", |p| &mut p.in_place_concat, false),
+    ("chain_small_steps", |p| &mut p.chain_small_steps, false),
+];
+
+fn with(mut passes: Passes, pass: &Pass, wanted: bool) -> Passes {
+    *pass.1(&mut passes) = wanted;
+    passes
+}
+
+/// All on, all off, each alone, each left out; with the tolerance against all off.
+fn combinations() -> Vec<(String, Passes, Tolerance)> {
+    let mut all = vec![("all".to_string(), Passes::ALL, ROUNDED_ONCE)];
+    for pass in &PASSES {
+        let alone = if pass.2 { ROUNDED_ONCE } else { EXACT };
+        all.push((format!("{} alone", pass.0), with(Passes::NONE, pass, true), alone));
+        all.push((format!("all but {}", pass.0), with(Passes::ALL, pass, false), ROUNDED_ONCE));
+    }
+    all
+}
+
+/// What the program asks for, and the taps and their gradients: more ways to be in a pass's way.
+fn questions(exits: &[ExitNodes]) -> [(&'static str, Vec<NodeId>); 2] {
+    let inner = exits.iter().flat_map(|e| [e.tap, e.grad, e.signed]);
+    [("asked", asked(exits)), ("everything", asked(exits).into_iter().chain(inner).collect())]
+}
+
+#[test]
+fn no_pass_changes_the_answers_in_f64() {
+    for variant in VARIANTS.into_iter().filter(|v| *v != "blocks-imagenet-stem") {
+        let (golden, network) = golden_network(variant);
+        let (graph, exits) = cam_graph(&network);
+        let inputs = inputs(&golden.tensor("input"), exits.len());
+        let inputs: Vec<_> = inputs.iter().collect();
+        for (question, outputs) in questions(&exits) {
+            let want = reference::run(&graph, &outputs, &inputs);
+            for (name, passes, tolerance) in combinations() {
+                let plan = Plan::new(&graph, &outputs, Order::Depth, &passes).unwrap();
+                let got = reference::run_plan(&plan, &inputs);
+                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                    assert_close(&format!("{variant}: {question}: {name}: output {i}"), got, want, tolerance);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_pass_changes_the_answers_on_the_cpu() {
+    let device = run::cpu(2, Isa::detect());
+    for variant in ["subnets-gcn-all-shared", "blocks-imagenet-stem-two-scales"] {
+        let (golden, network) = golden_network(variant);
+        let (graph, exits) = cam_graph(&network);
+        let inputs = inputs(&golden.tensor("input"), exits.len());
+        let inputs: Vec<_> = inputs.iter().collect();
+        for (question, outputs) in questions(&exits) {
+            let want = run::run(&device, &graph, &outputs, Order::Depth, &Passes::NONE, &inputs);
+            for (name, passes, _) in combinations() {
+                let got = run::run(&device, &graph, &outputs, Order::Depth, &passes, &inputs);
+                for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                    let what = format!("{variant}: {question}: {name}: output {i}");
+                    assert_close(&what, &got.data, &want.data, NETWORK);
+                }
+            }
+        }
+    }
+}
+
+/// (levels, steps, multiply-adds) of the default-like network's Grad-CAM plan.
+fn size(passes: &Passes, choose: fn(&[ExitNodes]) -> Vec<NodeId>) -> (usize, usize, u64) {
+    let (_, network) = golden_network("subnets-even");
+    let (graph, exits) = cam_graph(&network);
+    let plan = Plan::new(&graph, &choose(&exits), Order::Depth, passes).unwrap();
+    (plan.levels.len(), plan.steps().count(), plan.multiply_adds())
+}
+
+#[test]
+fn every_pass_saves_what_it_is_for() {
+    let (levels, steps, work) = size(&Passes::ALL, asked);
+    for pass in &PASSES {
+        let (levels_without, steps_without, work_without) = size(&with(Passes::ALL, pass, false), asked);
+        let saves = match pass.0 {
+            "pooled_gradient" => work < work_without,
+            "chain_small_steps" => levels < levels_without,
+            "dead_nodes" => work < work_without && steps < steps_without,
+            _ => steps < steps_without,
+        };
+        let now = format!("{levels} levels, {steps} steps, {work} multiply-adds");
+        let without = format!("{levels_without}, {steps_without}, {work_without}");
+        assert!(saves, "{}: {now}; without it {without}", pass.0);
+    }
+}
+
+#[test]
+fn what_no_output_needs_is_not_computed() {
+    let (_, _, one) = size(&Passes::ALL, |exits| vec![exits[0].logits]);
+    let (_, _, all) = size(&Passes::ALL, |exits| exits.iter().map(|e| e.logits).collect());
+    assert!(one < all, "exit 1 alone costs {one} multiply-adds, all exits {all}");
+}
+
+#[test]
+fn folding_leaves_no_batch_norm_and_fusing_no_relu() {
+    let (_, network) = golden_network("blocks-even");
+    let (graph, exits) = cam_graph(&network);
+    let plan = Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap();
+    let left: Vec<&str> = plan.steps().map(|step| step.op.name()).collect();
+    for gone in ["batch_norm", "batch_norm_grad", "relu", "copy", "spatial_mean", "weighted_sum", "range"] {
+        assert!(!left.contains(&gone), "{gone} is left in {left:?}");
+    }
+    for kept in ["conv2d", "conv2d_grad", "cam", "heat", "softmax", "linear"] {
+        assert!(left.contains(&kept), "{kept} is missing in {left:?}");
+    }
+}
+
+/// A convolution with whole-number weights, its gradient at the input, and that gradient's mean.
+fn pooled(image: [usize; 2], kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Option<Graph> {
+    let (channels, out) = (3, 4);
+    let shape = Shape::new(channels, image[0], image[1]);
+    let mut graph = Graph::new();
+    let input = graph.push(Op::Input(shape), &[]).unwrap();
+    // Multiples of H W, so that the kernel sums divided by it are exact in f32.
+    let weights = Random::new(5).whole(out * channels * kernel[0] * kernel[1], 9);
+    let weights: Vec<f32> = weights.into_iter().map(|w| w * shape.plane() as f32).collect();
+    let weight = graph.add_param("weight", &[out, channels, kernel[0], kernel[1]], weights);
+    let conv = Conv2d::new(&graph, weight, None, stride, padding);
+    let score = graph.push(conv, &[input]).ok()?; // the window may not fit
+    let seed = graph.push(Op::Input(graph.shape(score)), &[]).unwrap();
+    let grad = gradients(&mut graph, score, seed, &[input], ReluRule::Plain).unwrap()[0];
+    graph.push(Op::SpatialMean, &[grad]).unwrap();
+    Some(graph)
+}
+
+#[test]
+fn the_pooled_gradient_is_exactly_the_mean_of_the_gradient() {
+    let passes = Passes { pooled_gradient: true, dead_nodes: true, ..Passes::NONE };
+    let mut tried = 0;
+    for image in [[7, 7], [8, 8], [5, 6], [1, 9], [2, 2], [1, 1]] {
+        for kernel in [[1, 1], [1, 3], [3, 1], [2, 2], [3, 3], [5, 3], [7, 7], [9, 11]] {
+            for stride in [[1, 1], [2, 2], [3, 3], [1, 2], [3, 1]] {
+                for padding in [[0, 0], [kernel[0] / 2, kernel[1] / 2], [1, 0], [4, 6]] {
+                    let Some(graph) = pooled(image, kernel, stride, padding) else { continue };
+                    tried += 1;
+                    let what = format!("{image:?} under {kernel:?}, stride {stride:?}, padding {padding:?}");
+                    let [.., mean] = graph.ids().collect::<Vec<_>>()[..] else { panic!("nodes") };
+                    let (short, new) = apply(&graph, &[mean], &passes).unwrap();
+                    let names: Vec<&str> = short.nodes().iter().map(|n| n.op.name()).collect();
+                    assert_eq!(names, ["input", "input", "pooled_conv2d_grad"], "{what}");
+
+                    let shapes = graph.nodes().iter().filter(|n| matches!(n.op, Op::Input(_)));
+                    let mut random = Random::new(11);
+                    let inputs: Vec<Vec<f64>> = shapes
+                        .map(|n| random.whole(n.shape.len(), 9).into_iter().map(f64::from).collect())
+                        .collect();
+                    let want = &reference::evaluate(&graph, &inputs)[mean.index()];
+                    let got = &reference::evaluate(&short, &inputs)[new[0].index()];
+                    assert_close(&what, got, want, EXACT);
+                }
+            }
+        }
+    }
+    assert!(tried > 500, "only {tried} windows fit");
+}
+
+#[test]
+fn one_weight_under_two_norms_and_two_biases_folds_into_different_convolutions() {
+    let mut graph = Graph::new();
+    let mut random = Random::new(3);
+    let mut param = |graph: &mut Graph, dims: &[usize]| {
+        let data: Vec<f32> = random.numbers(dims.iter().product()).iter().map(|x| x + 1.5).collect();
+        graph.add_param("p", dims, data)
+    };
+    let x = graph.push(Op::Input(Shape::new(2, 4, 5)), &[]).unwrap();
+    let weight = param(&mut graph, &[3, 2, 3, 3]);
+    let [scale, mean, variance] = [(); 3].map(|()| param(&mut graph, &[3]));
+    let mut outputs = Vec::new();
+    for eps in [1e-3, 0.5] {
+        let [conv_bias, bias] = [(); 2].map(|()| param(&mut graph, &[3]));
+        let conv = Conv2d::new(&graph, weight, Some(conv_bias), [1, 1], [1, 1]);
+        let y = graph.push(conv, &[x]).unwrap();
+        let norm = BatchNorm { weight: scale, bias, mean, variance, eps };
+        let y = graph.push(norm, &[y]).unwrap();
+        let seed = graph.push(Op::Input(graph.shape(y)), &[]).unwrap();
+        outputs.push(y);
+        outputs.extend(gradients(&mut graph, y, seed, &[x], ReluRule::Plain).unwrap());
+    }
+    let inputs: Vec<Vec<f64>> =
+        [40, 60, 60].map(|n| Random::new(n as u64).numbers(n).into_iter().map(f64::from).collect()).to_vec();
+    let passes = Passes { fold_batch_norm: true, ..Passes::NONE };
+    let (folded, places) = apply(&graph, &outputs, &passes).unwrap();
+    let (want, got) = (reference::evaluate(&graph, &inputs), reference::evaluate(&folded, &inputs));
+    for (i, (old, new)) in outputs.iter().zip(&places).enumerate() {
+        assert_close(&format!("output {i}"), &got[new.index()], &want[old.index()], ROUNDED_ONCE);
+    }
+}

@@ -1,0 +1,182 @@
+//! Random graphs of awkward shapes, forward and backward: every device against the reference.
+//!
+//! All numbers are small whole ones, or halves of such, so that f32 arithmetic is exact and no
+//! ReLU or maximum is decided by rounding: devices must agree with the reference to the last bit
+//! wherever no mean or softmax is taken.
+
+use crate::common::close::{OP, assert_close};
+use crate::common::random::Random;
+use crate::common::{reference, run};
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{
+    AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Slice, WeightedSum, Window,
+};
+use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::{Graph, NodeId, ParamId};
+use msdcam::engine::plan::Order;
+use msdcam::{Shape, Tensor};
+
+const GRAPHS: u64 = 300;
+/// Convolutions one after another: more, and the numbers grow beyond what f32 holds exactly.
+const MOST_CONVOLUTIONS: usize = 3;
+
+struct Builder {
+    graph: Graph,
+    random: Random,
+    /// What later nodes may read.
+    nodes: Vec<NodeId>,
+    convolutions: usize,
+}
+
+impl Builder {
+    fn new(seed: u64) -> Builder {
+        let mut random = Random::new(seed);
+        let mut graph = Graph::new();
+        let shape = Shape::new(1 + random.below(18), 1 + random.below(13), 1 + random.below(19));
+        let input = graph.push(Op::Input(shape), &[]).unwrap();
+        Builder { graph, random, nodes: vec![input], convolutions: 0 }
+    }
+
+    fn param(&mut self, dims: &[usize], choices: &[f32]) -> ParamId {
+        let numbers: Vec<f32> = (0..dims.iter().product()).map(|_| self.random.pick(choices)).collect();
+        let name = format!("parameter {}", self.graph.params().len());
+        self.graph.add_param(name, dims, numbers)
+    }
+
+    fn window(&mut self) -> Window {
+        let kernel =
+            self.random.pick(&[[1, 1], [1, 1], [3, 3], [3, 3], [2, 2], [1, 5], [5, 1], [4, 3], [7, 7]]);
+        let stride = self.random.pick(&[[1, 1], [1, 1], [2, 2], [2, 2], [1, 2], [3, 1], [4, 3]]);
+        let half = [kernel[0] / 2, kernel[1] / 2];
+        let padding = self.random.pick(&[half, half, half, [0, 0], [1, 0], [0, 2]]);
+        Window { kernel, stride, padding }
+    }
+
+    /// A random op on random nodes; `None` where it does not fit.
+    fn push(&mut self) -> Option<NodeId> {
+        let x = self.random.pick(&self.nodes);
+        let shape = self.graph.shape(x);
+        match self.random.below(10) {
+            0..=2 if self.convolutions < MOST_CONVOLUTIONS => {
+                let window = self.window();
+                let out = 1 + self.random.below(19);
+                let weight =
+                    self.param(&[out, shape.c, window.kernel[0], window.kernel[1]], &[-1.0, 0.0, 0.0, 1.0]);
+                let bias = self.random.below(2) == 1;
+                let bias = bias.then(|| self.param(&[out], &[-2.0, -1.0, 0.0, 1.0, 3.0]));
+                let conv = Conv2d::new(&self.graph, weight, bias, window.stride, window.padding);
+                let y = self.graph.push(conv, &[x]).ok()?;
+                self.convolutions += 1;
+                Some(y)
+            }
+            3 => {
+                let weight = self.param(&[shape.c], &[-1.0, 1.0, 2.0]);
+                let [bias, mean] = [(); 2].map(|()| self.param(&[shape.c], &[-1.0, 0.0, 2.0]));
+                let variance = self.param(&[shape.c], &[3.5]); // sqrt(3.5 + 0.5) = 2, exactly
+                self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.5 }, &[x]).ok()
+            }
+            4 | 5 => self.graph.push(Op::Relu, &[x]).ok(),
+            6 => {
+                let window = self.window();
+                self.graph.push(MaxPool { window }, &[x]).ok()
+            }
+            7 => {
+                let kernel = self.random.pick(&[[2, 2], [1, 2], [2, 1], [1, 1]]);
+                let stride = self.random.pick(&[[2, 2], [1, 1], [1, 3]]);
+                let window = Window { kernel, stride, padding: [0, 0] };
+                self.graph.push(AvgPool { window }, &[x]).ok()
+            }
+            8 => {
+                let others: Vec<NodeId> = (0..2).map(|_| self.random.pick(&self.nodes)).collect();
+                self.graph.push(Op::Concat, &[&[x], &others[..]].concat()).ok()
+            }
+            _ => {
+                let same = |id: &NodeId| self.graph.shape(*id) == shape;
+                let same: Vec<NodeId> = self.nodes.iter().copied().filter(same).collect();
+                let other = self.random.pick(&same);
+                self.graph.push(Op::Add, &[x, other]).ok()
+            }
+        }
+    }
+}
+
+/// A graph, what is asked of it and how many numbers each input needs.
+struct Case {
+    graph: Graph,
+    outputs: Vec<NodeId>,
+    inputs: Vec<Tensor>,
+}
+
+fn case(seed: u64) -> Case {
+    let mut b = Builder::new(seed);
+    let wanted = 3 + b.random.below(9);
+    while b.nodes.len() < wanted {
+        b.graph.set_stage(b.nodes.len() / 3);
+        if let Some(node) = b.push() {
+            b.nodes.push(node);
+        }
+    }
+    let last = *b.nodes.last().unwrap();
+    let mut score = last;
+    if b.random.below(2) == 1 {
+        let len = b.graph.shape(last).len();
+        let (weight, bias) = (b.param(&[7, len], &[-1.0, 0.0, 0.0, 1.0]), b.param(&[7], &[0.0, 1.0]));
+        score = b.graph.push(Linear { weight, bias }, &[last]).unwrap();
+    }
+    let mut outputs = vec![score];
+    // Backward, from a random upstream gradient to a random node on the way.
+    let upstream = b.graph.push(Op::Input(b.graph.shape(score)), &[]).unwrap();
+    let on_way = b.graph.ancestors(&[score]);
+    let on_way: Vec<NodeId> = b.nodes.iter().copied().filter(|id| on_way[id.index()]).collect();
+    let tap = b.random.pick(&on_way);
+    let rule = b.random.pick(&[ReluRule::Plain, ReluRule::Plain, ReluRule::Guided, ReluRule::Deconvnet]);
+    let grads = gradients(&mut b.graph, score, upstream, &[tap, on_way[0]], rule).unwrap();
+    let keep_gradient = b.random.below(2) == 1;
+    if keep_gradient {
+        outputs.extend(&grads);
+    }
+    // A map of the tap: exact where the mean is.
+    if b.graph.shape(tap).plane().is_power_of_two() {
+        let weights = b.graph.push(Op::SpatialMean, &[grads[0]]).unwrap();
+        let map = b.graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, tap]).unwrap();
+        let range = b.graph.push(Op::Range, &[map]).unwrap();
+        outputs.extend([weights, map, range]);
+    }
+    let any = b.random.pick(&b.nodes);
+    let shape = b.graph.shape(any);
+    let channel = Slice { offset: (shape.c - 1) * shape.plane(), shape: Shape { c: 1, ..shape } };
+    let channel = b.graph.push(channel, &[any]).unwrap();
+    let heat = b.graph.push(Op::Heat(Heat { height: 9, width: 14 }), &[channel]).unwrap();
+    outputs.extend([channel, heat, any]);
+    let shapes: Vec<Shape> =
+        b.graph.nodes().iter().filter(|n| matches!(n.op, Op::Input(_))).map(|n| n.shape).collect();
+    let n = 1 + b.random.below(4);
+    let inputs = shapes.iter().map(|&s| Tensor::new(n, s, b.random.whole(n * s.len(), 2))).collect();
+    Case { graph: b.graph, outputs, inputs }
+}
+
+#[test]
+fn devices_and_reference_agree_on_random_graphs() {
+    let devices = run::devices();
+    let mut seen = std::collections::HashMap::new();
+    for seed in 0..GRAPHS {
+        let Case { graph, outputs, inputs } = case(seed);
+        graph.nodes().iter().for_each(|node| *seen.entry(node.op.name()).or_insert(0) += 1);
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let want = reference::run(&graph, &outputs, &inputs);
+        let device = &devices[seed as usize % devices.len()];
+        let order = if seed % 2 == 0 { Order::Depth } else { Order::ByExit };
+        for passes in [Passes::ALL, Passes::NONE] {
+            let got = run::run(device, &graph, &outputs, order, &passes, &inputs);
+            for ((got, want), id) in got.iter().zip(&want).zip(&outputs) {
+                let op = graph.node(*id).op.name();
+                let all = if passes == Passes::ALL { "all" } else { "no" };
+                let what = format!("graph {seed}, {all} passes, {}: {op} {id:?}", device.description());
+                assert_close(&what, &got.data, want, OP);
+            }
+        }
+    }
+    for op in ["conv2d", "conv2d_grad", "batch_norm_grad", "max_pool_grad", "avg_pool_grad", "linear_grad"] {
+        assert!(seen.get(op).is_some_and(|&n| n > 10), "{op} is rare: {seen:?}");
+    }
+}

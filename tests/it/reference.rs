@@ -1,0 +1,157 @@
+//! The tests' own tools: the comparison fails when it should, and the reference's gradients are
+//! those of finite differences.
+
+use crate::common::close::{Tolerance, assert_close, compare};
+use crate::common::random::Random;
+use crate::common::reference;
+use msdcam::Shape;
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, Slice, Window};
+use msdcam::engine::graph::{Graph, NodeId};
+
+#[test]
+fn a_comparison_fails_on_nan_infinity_length_and_distance() {
+    let tight = Tolerance(1e-6);
+    assert_eq!(compare(&[1.0_f32, 2.0], &[1.0_f32, 2.0], tight), Ok(0.0));
+    assert!(compare(&[1.0_f32, 2.000_01], &[1.0_f32, 2.0], tight).unwrap_err().contains("number 1 of 2"));
+    assert!(compare(&[f32::NAN], &[f32::NAN], tight).is_err());
+    assert!(compare(&[f32::INFINITY], &[f32::INFINITY], tight).is_err());
+    assert!(compare(&[1.0_f32], &[f32::NAN], tight).is_err());
+    assert!(compare(&[1.0_f32], &[1.0_f32, 1.0], tight).is_err());
+    assert!(compare(&[1e-30_f32], &[0.0_f32], tight).is_err(), "zero has no neighbourhood");
+}
+
+/// A graph whose input 0 is to be differentiated, and its result.
+struct Case {
+    name: &'static str,
+    graph: Graph,
+    result: NodeId,
+}
+
+fn case(name: &'static str, shape: Shape, build: impl Fn(&mut Graph, NodeId) -> NodeId) -> Case {
+    let mut graph = Graph::new();
+    let input = graph.push(Op::Input(shape), &[]).unwrap();
+    let result = build(&mut graph, input);
+    Case { name, graph, result }
+}
+
+fn param(graph: &mut Graph, dims: &[usize]) -> msdcam::engine::graph::ParamId {
+    let name = format!("parameter {}", graph.params().len());
+    let data = Random::for_text(&name).numbers(dims.iter().product());
+    graph.add_param(name, dims, data)
+}
+
+fn conv(graph: &mut Graph, x: NodeId, dims: [usize; 4], stride: [usize; 2], padding: [usize; 2]) -> NodeId {
+    let weight = param(graph, &dims);
+    let bias = param(graph, &[dims[0]]);
+    let op = Conv2d::new(graph, weight, Some(bias), stride, padding);
+    graph.push(op, &[x]).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case("conv2d", Shape::new(3, 5, 4), |g, x| conv(g, x, [2, 3, 3, 3], [1, 1], [1, 1])),
+        case("conv2d strided", Shape::new(2, 7, 6), |g, x| conv(g, x, [3, 2, 3, 2], [2, 3], [1, 0])),
+        case("conv2d larger than the image", Shape::new(2, 2, 3), |g, x| {
+            conv(g, x, [2, 2, 7, 5], [1, 2], [3, 2])
+        }),
+        case("conv2d with relu", Shape::new(2, 4, 5), |g, x| {
+            let weight = param(g, &[3, 2, 3, 3]);
+            let op = Conv2d { relu: true, ..Conv2d::new(g, weight, None, [1, 1], [1, 1]) };
+            g.push(op, &[x]).unwrap()
+        }),
+        case("batch_norm", Shape::new(4, 3, 2), |g, x| {
+            let [weight, bias, mean] = [param(g, &[4]), param(g, &[4]), param(g, &[4])];
+            let variance = g.add_param("variance", &[4], vec![0.1, 1.0, 2.5, 0.0]);
+            g.push(BatchNorm { weight, bias, mean, variance, eps: 1e-3 }, &[x]).unwrap()
+        }),
+        case("relu", Shape::new(3, 4, 5), |g, x| g.push(Op::Relu, &[x]).unwrap()),
+        case("max_pool", Shape::new(2, 5, 7), |g, x| {
+            g.push(MaxPool { window: Window::square(3, 2, 1) }, &[x]).unwrap()
+        }),
+        case("avg_pool", Shape::new(2, 5, 7), |g, x| {
+            g.push(AvgPool { window: Window::square(2, 2, 0) }, &[x]).unwrap()
+        }),
+        case("linear", Shape::new(3, 2, 2), |g, x| {
+            let (weight, bias) = (param(g, &[5, 12]), param(g, &[5]));
+            g.push(Linear { weight, bias }, &[x]).unwrap()
+        }),
+        case("softmax", Shape::vector(7), |g, x| g.push(Op::Softmax, &[x]).unwrap()),
+        case("copy", Shape::vector(3), |g, x| g.push(Op::Copy, &[x]).unwrap()),
+        case("a value read by many", Shape::new(2, 4, 4), |g, x| {
+            let a = conv(g, x, [2, 2, 3, 3], [1, 1], [1, 1]);
+            let b = g.push(Op::Relu, &[a]).unwrap();
+            let sum = g.push(Op::Add, &[x, b, x]).unwrap();
+            let all = g.push(Op::Concat, &[b, sum, b, x]).unwrap();
+            let c = conv(g, all, [3, 8, 1, 1], [1, 1], [0, 0]);
+            g.push(Op::Relu, &[c]).unwrap()
+        }),
+    ]
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for Case { name, mut graph, result } in cases() {
+        let input = graph.ids().next().unwrap();
+        let upstream = graph.push(Op::Input(graph.shape(result)), &[]).unwrap();
+        let grad = gradients(&mut graph, result, upstream, &[input], ReluRule::Plain).unwrap()[0];
+        let mut random = Random::for_text(name);
+        let mut draw = |id: NodeId| -> Vec<f64> {
+            random.numbers(graph.shape(id).len()).into_iter().map(f64::from).collect()
+        };
+        let (x, seed) = (draw(input), draw(upstream));
+        let score = |x: &[f64]| -> f64 {
+            let values = reference::evaluate(&graph, &[x.to_vec(), seed.clone()]);
+            values[result.index()].iter().zip(&seed).map(|(y, s)| y * s).sum()
+        };
+        let step = 1e-6;
+        let numeric: Vec<f64> = (0..x.len())
+            .map(|i| {
+                let moved = |by: f64| {
+                    let mut x = x.clone();
+                    x[i] += by;
+                    score(&x)
+                };
+                (moved(step) - moved(-step)) / (2.0 * step)
+            })
+            .collect();
+        let values = reference::evaluate(&graph, &[x.clone(), seed.clone()]);
+        assert_close(name, &values[grad.index()], &numeric, Tolerance(1e-7));
+    }
+}
+
+#[test]
+fn a_gradient_can_be_asked_for_at_several_places_at_once() {
+    let mut graph = Graph::new();
+    let x = graph.push(Op::Input(Shape::new(2, 4, 3)), &[]).unwrap();
+    let a = conv(&mut graph, x, [4, 2, 3, 3], [1, 1], [1, 1]);
+    let a = graph.push(Op::Relu, &[a]).unwrap();
+    let score = conv(&mut graph, a, [2, 4, 3, 3], [2, 2], [1, 1]);
+    let seed = graph.push(Op::Input(graph.shape(score)), &[]).unwrap();
+    let [together_x, together_a, own] =
+        gradients(&mut graph, score, seed, &[x, a, score], ReluRule::Plain).unwrap()[..]
+    else {
+        panic!("three gradients")
+    };
+    assert_eq!(own, seed, "the gradient of the score itself is the seed");
+    let alone_x = gradients(&mut graph, score, seed, &[x], ReluRule::Plain).unwrap()[0];
+    let alone_a = gradients(&mut graph, score, seed, &[a], ReluRule::Plain).unwrap()[0];
+    let mut random = Random::new(7);
+    let mut draw = |n| -> Vec<f64> { random.numbers(n).into_iter().map(f64::from).collect() };
+    let values = reference::evaluate(&graph, &[draw(24), draw(graph.shape(score).len())]);
+    assert_eq!(values[together_x.index()], values[alone_x.index()]);
+    assert_eq!(values[together_a.index()], values[alone_a.index()]);
+}
+
+#[test]
+fn what_cannot_be_differentiated_is_refused_in_one_line() {
+    let mut graph = Graph::new();
+    let x = graph.push(Op::Input(Shape::vector(4)), &[]).unwrap();
+    let other = graph.push(Op::Input(Shape::vector(4)), &[]).unwrap();
+    let y = graph.push(Op::Relu, &[x]).unwrap();
+    let lost = gradients(&mut graph, y, x, &[x, other], ReluRule::Plain).unwrap_err().to_string();
+    assert!(lost.contains("tap 2 of 2 does not reach the score"), "{lost}");
+    let slice = graph.push(Op::Slice(Slice { offset: 1, shape: Shape::vector(2) }), &[x]).unwrap();
+    let refused = gradients(&mut graph, slice, other, &[x], ReluRule::Plain).unwrap_err().to_string();
+    assert!(refused.contains("slice: has no derivative"), "{refused}");
+}
