@@ -27,42 +27,42 @@ pub struct BoundingBox {
     /// Rows.
     pub height: usize,
     /// Share of the heat map's sum that lies in the box.
-    pub heat: f32,
+    pub heatmap_share: f32,
     /// The threshold, as a share of the maximum.
     pub threshold: f32,
 }
 
 impl Threshold {
-    /// The share of the maximum that it means for `heat`.
-    fn share(self, heat: &Heatmap) -> f32 {
+    /// The share of the maximum that it means for `heatmap`.
+    fn share(self, heatmap: &Heatmap) -> f32 {
         match self {
             Threshold::Share(share) => share,
-            Threshold::Otsu => otsu(&heat.values),
+            Threshold::Otsu => otsu(&heatmap.values),
         }
     }
 }
 
 impl BoundingBox {
-    /// The box around the largest part of `heat`, in its pixels; of equal parts the first. Pixels
+    /// The box around the largest part of `heatmap`, in its pixels; of equal parts the first. Pixels
     /// that touch at a corner belong together. `None` where the heat map means nothing.
-    pub fn find(heat: &Heatmap, threshold: Threshold) -> Option<BoundingBox> {
-        if heat.status != MapStatus::Ok {
+    pub fn find(heatmap: &Heatmap, threshold: Threshold) -> Option<BoundingBox> {
+        if heatmap.status != MapStatus::Ok {
             return None;
         }
-        let threshold = threshold.share(heat);
-        let warm: Vec<bool> = heat.values.iter().map(|&v| v >= threshold).collect();
-        let part = largest_part(warm, heat.width)?;
+        let threshold = threshold.share(heatmap);
+        let warm: Vec<bool> = heatmap.values.iter().map(|&v| v >= threshold).collect();
+        let part = largest_part(warm, heatmap.width)?;
         let inside: f64 = (part.top..=part.bottom)
-            .flat_map(|y| &heat.values[y * heat.width..][part.left..=part.right])
+            .flat_map(|y| &heatmap.values[y * heatmap.width..][part.left..=part.right])
             .map(|&v| f64::from(v))
             .sum();
-        let all: f64 = heat.values.iter().map(|&v| f64::from(v)).sum();
+        let all: f64 = heatmap.values.iter().map(|&v| f64::from(v)).sum();
         Some(BoundingBox {
             x: part.left,
             y: part.top,
             width: part.right - part.left + 1,
             height: part.bottom - part.top + 1,
-            heat: (inside / all) as f32,
+            heatmap_share: (inside / all) as f32,
             threshold,
         })
     }
@@ -192,7 +192,7 @@ pub fn share(text: &str) -> Option<f32> {
 mod tests {
     use super::*;
 
-    fn heat(width: usize, values: &[f32]) -> Heatmap {
+    fn heatmap(width: usize, values: &[f32]) -> Heatmap {
         let size = (values.len() / width, width);
         Heatmap::new(values, size, size)
     }
@@ -200,16 +200,16 @@ mod tests {
     #[test]
     fn the_largest_part_is_boxed_and_corners_touch() {
         #[rustfmt::skip]
-        let heat = heat(5, &[
+        let heatmap = heatmap(5, &[
             1.0, 0.1, 0.0, 0.0, 0.6,
             0.0, 0.0, 0.0, 0.7, 0.0,
             0.0, 0.0, 0.5, 0.0, 0.1,
         ]);
-        let found = BoundingBox::find(&heat, Threshold::Share(0.5)).unwrap();
+        let found = BoundingBox::find(&heatmap, Threshold::Share(0.5)).unwrap();
         assert_eq!((found.x, found.y, found.width, found.height, found.threshold), (2, 0, 3, 3, 0.5));
-        assert!((found.heat - 1.9 / 3.0).abs() < 1e-6, "{found:?}");
+        assert!((found.heatmap_share - 1.9 / 3.0).abs() < 1e-6, "{found:?}");
         // Only the maximum itself is as warm as the maximum.
-        let hottest = BoundingBox::find(&heat, Threshold::Share(1.0)).unwrap();
+        let hottest = BoundingBox::find(&heatmap, Threshold::Share(1.0)).unwrap();
         assert_eq!((hottest.x, hottest.y, hottest.width, hottest.height), (0, 0, 1, 1));
     }
 
@@ -217,14 +217,14 @@ mod tests {
     fn a_map_that_means_nothing_has_no_box() {
         for values in [[0.0; 4], [3.0; 4], [0.0, 1.0, f32::NAN, 2.0], [0.0, f32::INFINITY, 1.0, 0.0]] {
             for threshold in [Threshold::Share(0.15), Threshold::Otsu] {
-                assert_eq!(BoundingBox::find(&heat(2, &values), threshold), None, "{values:?}");
+                assert_eq!(BoundingBox::find(&heatmap(2, &values), threshold), None, "{values:?}");
             }
         }
     }
 
     #[test]
     fn a_box_is_carried_into_the_photo_and_stays_there() {
-        let found = BoundingBox { x: 10, y: 0, width: 20, height: 64, heat: 0.5, threshold: 0.15 };
+        let found = BoundingBox { x: 10, y: 0, width: 20, height: 64, heatmap_share: 0.5, threshold: 0.15 };
         let place = |part, grid| {
             let b = found.in_photo(part, grid);
             [b.x, b.y, b.width, b.height]

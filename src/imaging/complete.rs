@@ -1,6 +1,6 @@
 //! Does an image file reach its own end?
 //!
-//! Decoders stop when they have their pixels, and some fill in grey for what is missing, so a
+//! Decoders stop when they have their pixels, and some fill in gray for what is missing, so a
 //! download that broke off can pass for a photo. Each format marks its end; we walk there by
 //! the lengths and markers of the container, without decoding.
 

@@ -1,7 +1,7 @@
 //! From an image file to an upright 8-bit RGB picture.
 //!
-//! One rule for each kind of pixel: greyscale and palettes become RGB, 16 bits become 8 by
-//! `x / 257` rounded, transparency is laid over white, colour profiles are not applied, the
+//! One rule for each kind of pixel: grayscale and palettes become RGB, 16 bits become 8 by
+//! `x / 257` rounded, transparency is laid over white, color profiles are not applied, the
 //! EXIF orientation is, and of an animation only the first frame counts.
 
 use std::fs::File;
@@ -157,18 +157,18 @@ fn zeros(len: usize) -> Result<Vec<u8>, String> {
 
 /// Three bytes a pixel, from whatever the decoder gave.
 fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
-    let grey = |v: u8| [v; 3];
+    let gray = |v: u8| [v; 3];
     Ok(match decoded {
         DynamicImage::ImageRgb8(x) => x.into_raw(),
-        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| grey(p[0])).collect(),
-        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| grey(over_white(p[0], p[1]))).collect(),
+        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| gray(p[0])).collect(),
+        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| gray(over_white(p[0], p[1]))).collect(),
         DynamicImage::ImageRgba8(x) => {
             x.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p[c], p[3]))).collect()
         }
-        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| grey(eight_bits(p[0]))).collect(),
+        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| gray(eight_bits(p[0]))).collect(),
         DynamicImage::ImageRgb16(x) => x.pixels().flat_map(|p| p.0.map(eight_bits)).collect(),
         DynamicImage::ImageLumaA16(x) => {
-            x.pixels().flat_map(|p| grey(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
+            x.pixels().flat_map(|p| gray(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
         }
         DynamicImage::ImageRgba16(x) => x
             .pixels()

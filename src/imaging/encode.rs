@@ -20,7 +20,7 @@ pub fn encode_png(picture: &RgbImage) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of a JPEG file with all of the colour, at a quality from 1 to 100; OpenCV writes 95
+/// The bytes of a JPEG file with all of the color, at a quality from 1 to 100; OpenCV writes 95
 /// unless told.
 ///
 /// # Panics

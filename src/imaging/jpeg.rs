@@ -1,4 +1,4 @@
-//! JPEG to RGB, strictly: codes that cannot be decoded are an error, not a grey area.
+//! JPEG to RGB, strictly: codes that cannot be decoded are an error, not a gray area.
 //!
 //! JPEG has no check sum, so damage that leaves valid codes stays unseen, and so does a scan
 //! that an end marker closes too early.
@@ -18,8 +18,8 @@ pub(super) struct Jpeg<'a> {
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads the header. Ink colours (CMYK, YCCK) are refused: without their profile, and
-    /// with two opposite conventions in use, they would be shown in guessed colours.
+    /// Reads the header. Ink colors (CMYK, YCCK) are refused: without their profile, and
+    /// with two opposite conventions in use, they would be shown in guessed colors.
     pub fn header(bytes: &'a [u8]) -> Result<Self, String> {
         let options = DecoderOptions::default()
             .set_strict_mode(true)
@@ -32,9 +32,9 @@ impl<'a> Jpeg<'a> {
         match decoder.input_colorspace() {
             Some(ColorSpace::YCbCr | ColorSpace::RGB | ColorSpace::Luma) => {}
             Some(ColorSpace::CMYK | ColorSpace::YCCK) => {
-                return Err("four ink colours (CMYK); convert it to RGB".into());
+                return Err("four ink colors (CMYK); convert it to RGB".into());
             }
-            other => return Err(format!("unsupported colours {other:?}")),
+            other => return Err(format!("unsupported colors {other:?}")),
         }
         let exif = decoder.exif().cloned();
         Ok(Jpeg { decoder, size, exif })

@@ -21,10 +21,10 @@ impl Prepared {
     }
 }
 
-/// Brings `photo` to `size` x `size` and normalises each channel.
+/// Brings `photo` to `size` x `size` and normalizes each channel.
 ///
 /// The recipe is torchvision's `Resize(size)` and `CenterCrop(size)` on a Pillow image: the
-/// shorter side becomes `size` by an antialiased bilinear resize, then the centre is cut out.
+/// shorter side becomes `size` by an antialiased bilinear resize, then the center is cut out.
 /// A photo that is `size` x `size` already goes in untouched.
 ///
 /// # Panics
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crop_is_the_part_of_the_photo_under_the_centre_pixels() {
+    fn the_crop_is_the_part_of_the_photo_under_the_center_pixels() {
         let photo = RgbImage::filled(451, 300, [9; 3]);
         // 48 x 32, of which columns 8..40.
         let crop = prepare(&photo, 32, [0.0; 3], [1.0; 3]).crop;

@@ -126,11 +126,11 @@ impl Taps<f64> {
         let support = filter.support() * widening;
         let (mut spans, mut weights) = (Vec::new(), Vec::new());
         for x in window {
-            let centre = f64::from(from) + (x as f64 + 0.5) * scale;
-            let start = (centre - support + 0.5).max(0.0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(input);
+            let center = f64::from(from) + (x as f64 + 0.5) * scale;
+            let start = (center - support + 0.5).max(0.0) as usize;
+            let end = ((center + support + 0.5) as usize).min(input);
             let exact: Vec<f64> =
-                (start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / widening))).collect();
+                (start..end).map(|i| filter.weight((i as f64 - center + 0.5) * (1.0 / widening))).collect();
             let sum: f64 = exact.iter().sum();
             let sum = if sum == 0.0 { 1.0 } else { sum };
             weights.push(exact.iter().map(|w| w / sum).collect());

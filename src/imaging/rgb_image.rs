@@ -21,9 +21,9 @@ impl RgbImage {
         RgbImage { width, height, rgb }
     }
 
-    /// A picture of one colour.
-    pub fn filled(width: usize, height: usize, colour: [u8; 3]) -> Self {
-        RgbImage::new(width, height, colour.repeat(width * height))
+    /// A picture of one color.
+    pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Self {
+        RgbImage::new(width, height, color.repeat(width * height))
     }
 
     /// The pixel in column `x` of row `y`.

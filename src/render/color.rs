@@ -1,16 +1,16 @@
-//! Colour maps: from [0, 1] to RGB.
+//! Colormaps: from [0, 1] to RGB.
 
 use std::str::FromStr;
 
 use crate::Error;
 
-/// A table of 256 colours. See `colormaps/README.md` for where each comes from.
+/// A table of 256 colors. See `colormaps/README.md` for where each comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Colormap {
     /// Blue, green, red: OpenCV's `COLORMAP_JET`, which readers of the article know.
     #[default]
     Jet,
-    /// Purple, green, yellow; even to the eye, also to colour-blind ones.
+    /// Purple, green, yellow; even to the eye, also to color-blind ones.
     Viridis,
     /// As jet, smoother.
     Turbo,
@@ -18,16 +18,16 @@ pub enum Colormap {
     Inferno,
     /// Black, purple, cream.
     Magma,
-    /// Blue to yellow; made for colour-blind readers.
+    /// Blue to yellow; made for color-blind readers.
     Cividis,
     /// Black to white.
-    Grey,
+    Gray,
     /// Blue, white, red: for signed maps, with 0 in the middle.
     RdBuR,
 }
 
 impl Colormap {
-    /// Every colour map.
+    /// Every colormap.
     pub const ALL: [Colormap; 8] = [
         Colormap::Jet,
         Colormap::Viridis,
@@ -35,7 +35,7 @@ impl Colormap {
         Colormap::Inferno,
         Colormap::Magma,
         Colormap::Cividis,
-        Colormap::Grey,
+        Colormap::Gray,
         Colormap::RdBuR,
     ];
 
@@ -48,12 +48,12 @@ impl Colormap {
             Colormap::Inferno => "inferno",
             Colormap::Magma => "magma",
             Colormap::Cividis => "cividis",
-            Colormap::Grey => "grey",
+            Colormap::Gray => "grey",
             Colormap::RdBuR => "rdbu_r",
         }
     }
 
-    /// The colours, from 0 to 1.
+    /// The colors, from 0 to 1.
     pub fn table(self) -> &'static [[u8; 3]; 256] {
         match self {
             Colormap::Jet => table(include_bytes!("colormaps/jet.rgb")),
@@ -62,7 +62,7 @@ impl Colormap {
             Colormap::Inferno => table(include_bytes!("colormaps/inferno.rgb")),
             Colormap::Magma => table(include_bytes!("colormaps/magma.rgb")),
             Colormap::Cividis => table(include_bytes!("colormaps/cividis.rgb")),
-            Colormap::Grey => &GREY,
+            Colormap::Gray => &GRAY,
             Colormap::RdBuR => table(include_bytes!("colormaps/rdbu_r.rgb")),
         }
     }
@@ -73,12 +73,12 @@ pub fn index(v: f32) -> usize {
     (v * 255.0).clamp(0.0, 255.0) as usize
 }
 
-/// The colours of a table's file.
+/// The colors of a table's file.
 pub(super) fn table(bytes: &'static [u8; 768]) -> &'static [[u8; 3]; 256] {
-    bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colours")
+    bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colors")
 }
 
-const GREY: [[u8; 3]; 256] = {
+const GRAY: [[u8; 3]; 256] = {
     let mut table = [[0; 3]; 256];
     let mut i = 0;
     while i < 256 {
@@ -100,7 +100,7 @@ impl FromStr for Colormap {
     fn from_str(name: &str) -> Result<Self, Error> {
         Colormap::ALL.into_iter().find(|map| map.name() == name).ok_or_else(|| {
             let known = Colormap::ALL.map(Colormap::name).join(", ");
-            Error::usage(format!("no colour map '{name}'; there are {known}"))
+            Error::usage(format!("no colormap '{name}'; there are {known}"))
         })
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn jet_is_opencvs_straight_lines() {
         for (i, &[r, g, b]) in Colormap::Jet.table().iter().enumerate() {
-            let line = |centre: i32| (382 - (4 * i as i32 - centre).abs()).clamp(0, 255);
+            let line = |center: i32| (382 - (4 * i as i32 - center).abs()).clamp(0, 255);
             for (name, value, expected) in
                 [("red", r, line(766)), ("green", g, line(510)), ("blue", b, line(254))]
             {
@@ -123,11 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn tables_hold_the_colours_that_their_authors_publish() {
+    fn tables_hold_the_colors_that_their_authors_publish() {
         let ends = |map: Colormap| (map.table()[0], map.table()[255]);
         assert_eq!(ends(Colormap::Jet), ([0, 0, 128], [128, 0, 0]));
         assert_eq!(ends(Colormap::Viridis), ([0x44, 0x01, 0x54], [0xfd, 0xe7, 0x24]));
-        assert_eq!(ends(Colormap::Grey), ([0; 3], [255; 3]));
+        assert_eq!(ends(Colormap::Gray), ([0; 3], [255; 3]));
         assert_eq!(Colormap::Jet.table()[128], [130, 255, 126]);
     }
 
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(map.to_string().parse(), Ok(map));
         }
         let error = "rainbow".parse::<Colormap>().unwrap_err().to_string();
-        assert!(error.starts_with("no colour map 'rainbow'; there are jet, viridis"), "{error}");
+        assert!(error.starts_with("no colormap 'rainbow'; there are jet, viridis"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lines on a picture that can be seen on any photo: white between dark edges, smoothed.
+//! DistanceField on a picture that can be seen on any photo: white between dark edges, smoothed.
 
 use super::canvas::Rgb;
 use super::contour::contour;
@@ -11,27 +11,27 @@ const DARK: Rgb = [0x10, 0x12, 0x16];
 /// How much the dark edges hide.
 const EDGE: f32 = 0.7;
 
-/// Draws the lines on which `heat` has the `levels`, the higher the wider.
+/// Draws the lines on which `heatmap` has the `levels`, the higher the wider.
 ///
 /// # Panics
 /// When the picture and the heat map differ in size.
-pub fn draw_contours(on: &mut RgbImage, heat: &Heatmap, levels: &[f32]) {
-    assert_eq!((on.width, on.height), (heat.width, heat.height), "picture and heat map");
+pub fn draw_contours(on: &mut RgbImage, heatmap: &Heatmap, levels: &[f32]) {
+    assert_eq!((on.width, on.height), (heatmap.width, heatmap.height), "picture and heat map");
     let scale = line_scale(on);
-    let mut lines = Lines::new(on);
+    let mut field = DistanceField::new(on);
     for &level in levels {
-        for piece in contour(heat, level) {
-            lines.add(piece, scale * (0.5 + 0.4 * level));
+        for segment in contour(heatmap, level) {
+            field.add(segment, scale * (0.5 + 0.4 * level));
         }
     }
-    lines.draw(on, 0.8 * scale);
+    field.draw(on, 0.8 * scale);
 }
 
 /// Draws the outline of `found`, a box in a heat map of `rows` and `columns` over the picture.
 pub fn draw_box(on: &mut RgbImage, found: BoundingBox, (rows, columns): (usize, usize)) {
     let scale = line_scale(on);
     let radius = 0.9 * scale;
-    let mut lines = Lines::new(on);
+    let mut field = DistanceField::new(on);
     // In the picture's pixels, whose middles have whole numbers; all of the line stays inside.
     let along = |at: usize, of: usize, pixels: usize| {
         (at as f32 / of as f32 * pixels as f32 - 0.5)
@@ -41,9 +41,9 @@ pub fn draw_box(on: &mut RgbImage, found: BoundingBox, (rows, columns): (usize, 
     let (top, bottom) = (along(found.y, rows, on.height), along(found.y + found.height, rows, on.height));
     let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
     for i in 0..4 {
-        lines.add([corners[i], corners[(i + 1) % 4]], radius);
+        field.add([corners[i], corners[(i + 1) % 4]], radius);
     }
-    lines.draw(on, scale);
+    field.draw(on, scale);
 }
 
 /// Pixels that stand for one: lines grow with the picture, but slower.
@@ -52,7 +52,7 @@ fn line_scale(on: &RgbImage) -> f32 {
 }
 
 /// How far from each pixel's middle the nearest line's edge is; negative inside of it.
-struct Lines {
+struct DistanceField {
     width: usize,
     height: usize,
     distance: Vec<f32>,
@@ -61,9 +61,13 @@ struct Lines {
 /// Farther than this from a line nothing is drawn.
 const REACH: f32 = 6.0;
 
-impl Lines {
+impl DistanceField {
     fn new(on: &RgbImage) -> Self {
-        Lines { width: on.width, height: on.height, distance: vec![f32::INFINITY; on.width * on.height] }
+        DistanceField {
+            width: on.width,
+            height: on.height,
+            distance: vec![f32::INFINITY; on.width * on.height],
+        }
     }
 
     /// Adds a straight line with round ends.

@@ -7,8 +7,8 @@ use crate::imaging::rgb_image::RgbImage;
 /// in the reference code of SmoothGrad (Smilkov et al. 2017): single peaks would darken the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PixelView {
-    /// Red, green and blue each around mid grey.
-    Colour,
+    /// Red, green and blue each around mid gray.
+    Color,
     /// The sum of the three: blue below zero, white at zero, red above.
     Signed,
     /// The sum of the three magnitudes, from black to white.
@@ -25,10 +25,10 @@ pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: Pixe
     let sum = |of: fn(f32) -> f32| -> Vec<f32> {
         (0..plane).map(|i| [0, 1, 2].map(|c| of(values[c * plane + i])).iter().sum()).collect()
     };
-    let coloured =
+    let colored =
         |shares: Vec<f32>, map: Colormap| shares.iter().flat_map(|&s| map.table()[index(s)]).collect();
     let rgb = match view {
-        PixelView::Colour => {
+        PixelView::Color => {
             let scale = peak(values);
             let level = |i: usize| (127.5 + 127.5 * values[i] / scale + 0.5).clamp(0.0, 255.0) as u8;
             (0..plane).flat_map(|i| [0, 1, 2].map(|c| level(c * plane + i))).collect()
@@ -36,14 +36,14 @@ pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: Pixe
         PixelView::Signed => {
             let sums = sum(|x| x);
             let scale = peak(&sums);
-            coloured(sums.iter().map(|x| 0.5 + 0.5 * x / scale).collect(), Colormap::RdBuR)
+            colored(sums.iter().map(|x| 0.5 + 0.5 * x / scale).collect(), Colormap::RdBuR)
         }
         PixelView::Magnitude => {
             let sums = sum(f32::abs);
             let least = sums.iter().copied().fold(f32::INFINITY, f32::min);
             let above: Vec<f32> = sums.iter().map(|x| x - least).collect();
             let scale = peak(&above);
-            coloured(above.iter().map(|x| x / scale).collect(), Colormap::Grey)
+            colored(above.iter().map(|x| x / scale).collect(), Colormap::Gray)
         }
     };
     RgbImage::new(width, height, rgb)
@@ -75,17 +75,17 @@ mod tests {
     const ARRAY: [f32; 6] = [1.0, -1.0, 0.0, 0.0, 0.0, 0.5];
 
     #[test]
-    fn nothing_is_grey_white_or_black() {
+    fn nothing_is_gray_white_or_black() {
         let shown = |view| pixel_picture(&[0.0; 6], (1, 2), view).rgb;
-        assert_eq!(shown(PixelView::Colour), [128; 6]);
+        assert_eq!(shown(PixelView::Color), [128; 6]);
         assert_eq!(shown(PixelView::Magnitude), [0; 6]);
         let white = shown(PixelView::Signed);
         assert!(white.iter().all(|&v| v > 240), "{white:?}");
     }
 
     #[test]
-    fn colours_stand_around_grey() {
-        assert_eq!(pixel_picture(&ARRAY, (1, 2), PixelView::Colour).rgb, [255, 128, 128, 0, 128, 191]);
+    fn colors_stand_around_gray() {
+        assert_eq!(pixel_picture(&ARRAY, (1, 2), PixelView::Color).rgb, [255, 128, 128, 0, 128, 191]);
     }
 
     #[test]

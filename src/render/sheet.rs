@@ -1,13 +1,13 @@
 //! What film strips and grids have in common: the headline, pictures in their frames, captions.
 
-use super::canvas::{Area, Rgb};
+use super::canvas::{Rect, Rgb};
 use super::color::Colormap;
-use super::text::Style;
+use super::text::TextStyle;
 use crate::imaging::rgb_image::RgbImage;
 
 /// What one exit says.
 #[derive(Debug, Clone, Copy)]
-pub struct Cell<'a> {
+pub struct ExitCell<'a> {
     /// The exit, from 1.
     pub exit: usize,
     /// The class that it predicts.
@@ -18,10 +18,10 @@ pub struct Cell<'a> {
     pub picture: &'a RgbImage,
 }
 
-/// What the colours mean.
+/// What the colors mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Legend {
-    /// A bar of colours, and what its two ends stand for.
+    /// A bar of colors, and what its two ends stand for.
     pub bar: Option<(&'static [Rgb; 256], [String; 2])>,
     /// The line below.
     pub note: String,
@@ -29,9 +29,9 @@ pub struct Legend {
 
 impl Legend {
     /// The usual one: from the least to the most.
-    pub fn heat(colours: &'static [Rgb; 256]) -> Self {
+    pub fn heatmap(colors: &'static [Rgb; 256]) -> Self {
         Legend {
-            bar: Some((colours, ["least".into(), "most".into()])),
+            bar: Some((colors, ["least".into(), "most".into()])),
             note: "each exit on its own scale".into(),
         }
     }
@@ -39,13 +39,13 @@ impl Legend {
 
 impl Default for Legend {
     fn default() -> Self {
-        Legend::heat(Colormap::default().table())
+        Legend::heatmap(Colormap::default().table())
     }
 }
 
 /// How the strip looks.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct SheetOptions {
     /// The headline, usually the photo's file name.
     pub title: String,
     /// Below it, such as the method and the class.
@@ -58,9 +58,9 @@ pub struct Options {
     pub legend: Legend,
 }
 
-impl Default for Options {
+impl Default for SheetOptions {
     fn default() -> Self {
-        Options {
+        SheetOptions {
             title: String::new(),
             subtitle: String::new(),
             remark: String::new(),
@@ -71,18 +71,18 @@ impl Default for Options {
 }
 
 const INK: Rgb = [0x1c, 0x1e, 0x21];
-const GREY: Rgb = [0x5f, 0x66, 0x6d];
+const GRAY: Rgb = [0x5f, 0x66, 0x6d];
 pub(super) const WHITE: Rgb = [0xff; 3];
 
-const TITLE: Style = Style { bold: true, size: 20.0, colour: INK };
-pub(super) const SMALL: Style = Style { bold: false, size: 13.0, colour: GREY };
-pub(super) const LABEL: Style = Style { bold: true, size: 17.0, colour: INK };
+const TITLE: TextStyle = TextStyle { bold: true, size: 20.0, color: INK };
+pub(super) const SMALL: TextStyle = TextStyle { bold: false, size: 13.0, color: GRAY };
+pub(super) const LABEL: TextStyle = TextStyle { bold: true, size: 17.0, color: INK };
 
 /// A hairline around pictures: one of a white wall would have no edge.
 const FRAME: Rgb = [0xd4, 0xd8, 0xdc];
 
-/// Okabe and Ito's colours, which colour-blind readers can tell apart.
-const LABEL_COLOURS: [Rgb; 7] = [
+/// Okabe and Ito's colors, which color-blind readers can tell apart.
+const LABEL_COLORS: [Rgb; 7] = [
     [0x00, 0x72, 0xb2], // blue
     [0xe6, 0x9f, 0x00], // orange
     [0x00, 0x9e, 0x73], // green
@@ -107,20 +107,20 @@ pub(super) const CAPTION: usize = 68;
 pub(super) const ROW_GAP: usize = 28;
 
 /// What stands above the pictures: title and lines on the left and, if there is room, what the
-/// colours mean on the right.
-pub(super) struct Header {
+/// colors mean on the right.
+pub(super) struct SheetHeader {
     title: String,
     lines: Vec<String>,
     legend: bool,
 }
 
 const BAR_WIDTH: usize = 150;
-/// Between the bar of colours and what stands beside it.
+/// Between the bar of colors and what stands beside it.
 const SPACE: usize = 8;
 
-impl Header {
+impl SheetHeader {
     /// For a page that is `width` pixels wide from margin to margin.
-    pub fn new(options: &Options, width: usize) -> Header {
+    pub fn new(options: &SheetOptions, width: usize) -> SheetHeader {
         /// A narrower page has no legend.
         const LEAST: usize = 560;
         let Legend { bar, note } = &options.legend;
@@ -131,7 +131,7 @@ impl Header {
         let (beside, width) = (beside as f32, width as f32);
         let mut lines = SMALL.wrap(&options.subtitle, beside, width, LINES - 1);
         lines.extend(SMALL.wrap(&options.remark, width, width, LINES - lines.len()));
-        Header { title: TITLE.fit(&options.title, beside).into_owned(), lines, legend }
+        SheetHeader { title: TITLE.fit(&options.title, beside).into_owned(), lines, legend }
     }
 
     /// Pixels from the margin to the pictures.
@@ -139,7 +139,7 @@ impl Header {
         HEADER + (self.lines.len().max(1) - 1) * LINE
     }
 
-    pub fn draw(&self, page: &mut RgbImage, options: &Options) {
+    pub fn draw(&self, page: &mut RgbImage, options: &SheetOptions) {
         let left = MARGIN as f32;
         TITLE.draw(page, left, (MARGIN + 18) as f32, &self.title);
         for (i, line) in self.lines.iter().enumerate() {
@@ -154,12 +154,12 @@ impl Header {
 fn legend(page: &mut RgbImage, Legend { bar, note }: &Legend) {
     let right = page.width - MARGIN;
     SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, note);
-    let Some((colours, [low, high])) = bar else { return };
+    let Some((colors, [low, high])) = bar else { return };
     let end = right - SMALL.width(high).ceil() as usize - SPACE;
-    page.fill(Area { x: end - BAR_WIDTH - 1, y: MARGIN + 6, width: BAR_WIDTH + 2, height: 14 }, FRAME);
+    page.fill(Rect { x: end - BAR_WIDTH - 1, y: MARGIN + 6, width: BAR_WIDTH + 2, height: 14 }, FRAME);
     for i in 0..BAR_WIDTH {
-        let colour = colours[i * 255 / (BAR_WIDTH - 1)];
-        page.fill(Area { x: end - BAR_WIDTH + i, y: MARGIN + 7, width: 1, height: 12 }, colour);
+        let color = colors[i * 255 / (BAR_WIDTH - 1)];
+        page.fill(Rect { x: end - BAR_WIDTH + i, y: MARGIN + 7, width: 1, height: 12 }, color);
     }
     SMALL.draw(page, (end + SPACE) as f32, (MARGIN + 18) as f32, high);
     SMALL.draw_right(page, (end - BAR_WIDTH - SPACE) as f32, (MARGIN + 18) as f32, low);
@@ -167,7 +167,7 @@ fn legend(page: &mut RgbImage, Legend { bar, note }: &Legend) {
 
 /// A square picture in its frame.
 pub(super) fn framed(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage) {
-    page.fill(Area { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
+    page.fill(Rect { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
     page.place(x, y, picture);
 }
 
@@ -180,8 +180,8 @@ pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &
     }
 }
 
-/// One colour for each label, in the order in which labels appear.
-pub(super) fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
+/// One color for each label, in the order in which labels appear.
+pub(super) fn label_colors(cells: &[ExitCell]) -> Vec<Rgb> {
     let mut seen: Vec<&str> = Vec::new();
     let mut number = |label| {
         seen.iter().position(|&s| s == label).unwrap_or_else(|| {
@@ -189,24 +189,24 @@ pub(super) fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
             seen.len() - 1
         })
     };
-    cells.iter().map(|cell| LABEL_COLOURS[number(cell.label) % LABEL_COLOURS.len()]).collect()
+    cells.iter().map(|cell| LABEL_COLORS[number(cell.label) % LABEL_COLORS.len()]).collect()
 }
 
-/// The bar in a label's colour below a picture's lower edge.
-pub(super) fn label_bar(page: &mut RgbImage, (x, below): (usize, usize), width: usize, colour: Rgb) {
-    page.fill(Area { x, y: below + BAR_AT, width, height: BAR }, colour);
+/// The bar in a label's color below a picture's lower edge.
+pub(super) fn label_bar(page: &mut RgbImage, (x, below): (usize, usize), width: usize, color: Rgb) {
+    page.fill(Rect { x, y: below + BAR_AT, width, height: BAR }, color);
 }
 
 /// The line between two exits that do not agree.
 pub(super) fn change_mark(page: &mut RgbImage, x: usize, top: usize, height: usize) {
-    page.fill(Area { x: x - 1, y: top, width: 2, height }, INK);
+    page.fill(Rect { x: x - 1, y: top, width: 2, height }, INK);
 }
 
 /// What an exit says, below its picture's lower edge.
-pub(super) fn caption(page: &mut RgbImage, cell: &Cell, x: usize, below: usize, size: usize) {
+pub(super) fn caption(page: &mut RgbImage, cell: &ExitCell, x: usize, below: usize, size: usize) {
     let line = (below + FIRST_LINE) as f32;
     SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
-    let sure = Style { colour: INK, ..SMALL };
+    let sure = TextStyle { color: INK, ..SMALL };
     sure.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
     LABEL.draw(page, x as f32, (below + SECOND_LINE) as f32, &LABEL.fit(cell.label, size as f32));
 }

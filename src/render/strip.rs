@@ -2,8 +2,8 @@
 
 use super::pixels::enlarged;
 use super::sheet::{
-    CAPTION, Cell, GAP, HEADER, Header, MARGIN, Options, ROW_GAP, WHITE, caption, change_mark, framed,
-    label_bar, label_colours, with_lines,
+    CAPTION, ExitCell, GAP, HEADER, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, change_mark,
+    framed, label_bar, label_colors, with_lines,
 };
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
@@ -12,7 +12,7 @@ use crate::imaging::{Filter, Region, resample};
 const COLUMNS: usize = 6;
 
 /// Where the pictures are.
-struct Layout {
+struct StripLayout {
     /// Exits in a row.
     columns: usize,
     rows: usize,
@@ -21,10 +21,10 @@ struct Layout {
     top: usize,
 }
 
-impl Layout {
-    fn new(exits: usize, cell: usize) -> Layout {
+impl StripLayout {
+    fn new(exits: usize, cell: usize) -> StripLayout {
         let rows = exits.div_ceil(COLUMNS).max(1);
-        Layout { columns: exits.div_ceil(rows), rows, cell, top: MARGIN + HEADER }
+        StripLayout { columns: exits.div_ceil(rows), rows, cell, top: MARGIN + HEADER }
     }
 
     /// The upper left corner of a picture; the photo's column is 0.
@@ -46,16 +46,16 @@ impl Layout {
 /// Draws `photo`, the part that the network saw, and one cell for each exit, in rows to the right
 /// of it. Where there is a second row, `seen`, the network's input, stands below the photo.
 ///
-/// A bar under the cells has one colour for each label: it runs on while the exits agree and
+/// A bar under the cells has one color for each label: it runs on while the exits agree and
 /// breaks, at a vertical line, where the label changes.
 ///
 /// # Panics
 /// When a picture is empty, one of a cell has another size, or `options` leave their ranges.
-pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Options) -> RgbImage {
+pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &SheetOptions) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
-    let mut layout = Layout::new(cells.len(), size);
-    let header = Header::new(options, layout.width());
+    let mut layout = StripLayout::new(cells.len(), size);
+    let header = SheetHeader::new(options, layout.width());
     layout.top = MARGIN + header.height();
     let mut page = layout.page();
     header.draw(&mut page, options);
@@ -72,7 +72,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Option
         };
         with_lines(&mut page, layout.at(1, 0), &input, ["what the network sees", &pixels]);
     }
-    let colours = label_colours(cells);
+    let colors = label_colors(cells);
     for (i, cell) in cells.iter().enumerate() {
         assert_eq!((cell.picture.width, cell.picture.height), (size, size), "exit {}", cell.exit);
         let (x, y) = layout.at(i / layout.columns, 1 + i % layout.columns);
@@ -81,7 +81,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Option
         let starts_row = i % layout.columns == 0;
         // Where the label stays, its bar reaches back over the gap.
         let reach = if same && !starts_row { GAP } else { 0 };
-        label_bar(&mut page, (x - reach, y + size), size + reach, colours[i]);
+        label_bar(&mut page, (x - reach, y + size), size + reach, colors[i]);
         if i > 0 && !same {
             change_mark(&mut page, x - GAP / 2, y, size + CAPTION);
         }
@@ -93,7 +93,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Option
 /// The photo in a `strip` of so many `cells`: the reverse of drawing it. `None` where the picture
 /// cannot be such a strip.
 pub fn photo(strip: &RgbImage, cells: usize) -> Option<RgbImage> {
-    let layout = Layout::new(cells, 0);
+    let layout = StripLayout::new(cells, 0);
     let columns = layout.columns + 1;
     let row = (strip.width + GAP).checked_sub(2 * MARGIN)?;
     let size = (row / columns).checked_sub(GAP)?;

@@ -19,14 +19,14 @@ static BOLD: LazyLock<FontRef> = LazyLock::new(|| {
 
 /// How text looks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Style {
+pub(super) struct TextStyle {
     pub bold: bool,
     /// Pixels an em.
     pub size: f32,
-    pub colour: Rgb,
+    pub color: Rgb,
 }
 
-impl Style {
+impl TextStyle {
     fn font(&self) -> &'static FontRef<'static> {
         if self.bold { &BOLD } else { &REGULAR }
     }
@@ -103,7 +103,7 @@ impl Style {
             outline.draw(|column, row, opacity| {
                 let (px, py) = (corner.x + column as f32, corner.y + row as f32);
                 if px >= 0.0 && py >= 0.0 {
-                    on.blend(px as usize, py as usize, self.colour, opacity.clamp(0.0, 1.0));
+                    on.blend(px as usize, py as usize, self.color, opacity.clamp(0.0, 1.0));
                 }
             });
         }
@@ -115,25 +115,25 @@ impl Style {
         let (width, height) = (self.width(text).ceil() as usize + 2, (self.size * 2.0).ceil() as usize);
         let baseline = self.size * 1.4;
         let mut cover = RgbImage::filled(width, height, [0; 3]);
-        Style { colour: [255; 3], ..*self }.draw(&mut cover, 1.0, baseline, text);
+        TextStyle { color: [255; 3], ..*self }.draw(&mut cover, 1.0, baseline, text);
         for row in 0..height {
             for column in 0..width {
                 let (px, py) = (x - baseline + row as f32, y + 1.0 - column as f32);
                 if px >= 0.0 && py >= 0.0 {
                     let opacity = f32::from(cover.pixel(column, row)[0]) / 255.0;
-                    on.blend(px as usize, py as usize, self.colour, opacity);
+                    on.blend(px as usize, py as usize, self.color, opacity);
                 }
             }
         }
     }
 
-    /// As [`Style::draw`], with the text's end at `x`.
+    /// As [`TextStyle::draw`], with the text's end at `x`.
     pub fn draw_right(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         self.draw(on, x - self.width(text), y, text);
     }
 
-    /// As [`Style::draw`], with the text's middle at `x`.
-    pub fn draw_centred(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
+    /// As [`TextStyle::draw`], with the text's middle at `x`.
+    pub fn draw_centered(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         self.draw(on, x - self.width(text) / 2.0, y, text);
     }
 }
@@ -149,7 +149,7 @@ fn shortened(letters: &[char]) -> String {
 mod tests {
     use super::*;
 
-    const STYLE: Style = Style { bold: false, size: 16.0, colour: [0; 3] };
+    const STYLE: TextStyle = TextStyle { bold: false, size: 16.0, color: [0; 3] };
 
     #[test]
     fn a_long_label_ends_in_an_ellipsis_and_fits() {

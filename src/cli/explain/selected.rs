@@ -9,7 +9,7 @@ use crate::cli::ask::Asker;
 use crate::cli::images;
 use crate::cli::images::Photo;
 use crate::cli::model::Model;
-use crate::cli::run::Chooser;
+use crate::cli::run::ResolvedSelection;
 
 /// What is known of an image.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub enum Seen {
 /// A network that is asked for classes only, and what they decide.
 pub struct Choosing<'a> {
     explainer: Classifier,
-    chooser: Chooser<'a>,
+    chooser: ResolvedSelection<'a>,
 }
 
 impl<'a> Choosing<'a> {
@@ -31,7 +31,7 @@ impl<'a> Choosing<'a> {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn new(model: &Model, chooser: Chooser<'a>, exits: &[usize], batch: usize) -> Result<Self> {
+    pub fn new(model: &Model, chooser: ResolvedSelection<'a>, exits: &[usize], batch: usize) -> Result<Self> {
         let question = Question { exits: exits.to_vec(), maps: false, order: Order::Depth };
         let explainer = Classifier::new(&model.network, &question, &model.device, batch)?;
         Ok(Choosing { explainer, chooser })
@@ -48,7 +48,7 @@ impl<'a> Choosing<'a> {
     ) -> Result<Vec<Result<(Photo, Seen)>>> {
         let answered = images::answer_group(photos, |inputs, _| self.explainer.explain(inputs, None))?;
         let is_chosen = |photo: &Photo, answers: &[ExitPrediction]| {
-            photo.label.is_some_and(|label| self.chooser.takes(&outcome(label, answers)))
+            photo.label.is_some_and(|label| self.chooser.matches(&outcome(label, answers)))
         };
         let mut chosen = Vec::new();
         let mut places = Vec::with_capacity(answered.len());

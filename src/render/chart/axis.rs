@@ -36,8 +36,8 @@ impl Axis {
 
 /// A range around one number.
 fn widened(x: f64) -> (f64, f64) {
-    let room = if x == 0.0 { 1.0 } else { x.abs() * 0.1 };
-    (x - room, x + room)
+    let margins = if x == 0.0 { 1.0 } else { x.abs() * 0.1 };
+    (x - margins, x + margins)
 }
 
 /// The round number at or above `least`: 1, 2 or 5 times a power of ten.

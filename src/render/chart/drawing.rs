@@ -18,7 +18,7 @@ pub struct Drawing {
 /// One mark. Later marks lie over earlier ones.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
-    pub shape: Shape,
+    pub geometry: Geometry,
     pub ink: Ink,
     pub opacity: f64,
     /// What a pointer that rests on the mark is told.
@@ -26,16 +26,16 @@ pub(super) struct Mark {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Shape {
+pub(super) enum Geometry {
     Rect { x: f64, y: f64, width: f64, height: f64 },
     Circle { x: f64, y: f64, r: f64 },
     Line { points: Vec<Point>, width: f64 },
     Area { points: Vec<Point> },
-    Text(Text),
+    Text(TextMark),
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct TextMark {
     pub x: f64,
     /// Of the baseline.
     pub y: f64,
@@ -55,7 +55,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// A colour by what it is for; light and dark pages have their own.
+/// A color by what it is for; light and dark pages have their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     Paper,
@@ -67,7 +67,7 @@ pub(super) enum Ink {
 }
 
 impl Ink {
-    /// How many series have a colour of their own.
+    /// How many series have a color of their own.
     pub const SERIES: usize = 6;
 }
 
@@ -80,20 +80,20 @@ impl Drawing {
         Drawing { width, height, name, marks: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, ink: Ink, shape: Shape) -> &mut Mark {
-        self.marks.push(Mark { shape, ink, opacity: 1.0, tip: None });
+    pub(super) fn add(&mut self, ink: Ink, geometry: Geometry) -> &mut Mark {
+        self.marks.push(Mark { geometry, ink, opacity: 1.0, tip: None });
         self.marks.last_mut().expect("one was pushed")
     }
 
     pub(super) fn line(&mut self, ink: Ink, width: f64, points: Vec<Point>) -> &mut Mark {
-        self.add(ink, Shape::Line { points, width })
+        self.add(ink, Geometry::Line { points, width })
     }
 
     /// Small text.
-    pub(super) fn text(&mut self, ink: Ink, (x, y): Point, anchor: Anchor, text: &str) -> &mut Text {
-        let text = Text { x, y, anchor, size: SMALL, bold: false, turned: false, text: text.into() };
-        match &mut self.add(ink, Shape::Text(text)).shape {
-            Shape::Text(text) => text,
+    pub(super) fn text(&mut self, ink: Ink, (x, y): Point, anchor: Anchor, text: &str) -> &mut TextMark {
+        let text = TextMark { x, y, anchor, size: SMALL, bold: false, turned: false, text: text.into() };
+        match &mut self.add(ink, Geometry::Text(text)).geometry {
+            Geometry::Text(text) => text,
             _ => unreachable!("a text was added"),
         }
     }

@@ -1,12 +1,12 @@
-//! Lines over a common x axis, with an interval around each point where there is one.
+//! LineChart over a common x axis, with an interval around each point where there is one.
 
 use super::axis::{Axis, number};
-use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Point, SMALL};
 use super::frame;
-use super::frame::{Room, Size};
-use crate::render::text::Style;
+use super::frame::{ChartSize, Margins};
+use crate::render::text::TextStyle;
 
-/// One line of [`Lines`].
+/// One line of [`LineChart`].
 #[derive(Debug, Clone, Copy)]
 pub struct Series<'a> {
     /// What it is, written beside its last point.
@@ -19,16 +19,16 @@ pub struct Series<'a> {
 
 /// Where the y axis begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum YOrigin {
     /// At zero: lengths can be compared.
     Zero,
     /// At a round number under the data: small differences can be seen.
     Data,
 }
 
-/// Lines over a common x axis.
+/// LineChart over a common x axis.
 #[derive(Debug, Clone, Copy)]
-pub struct Lines<'a> {
+pub struct LineChart<'a> {
     /// Heading.
     pub title: &'a str,
     /// Name of the x axis.
@@ -36,7 +36,7 @@ pub struct Lines<'a> {
     /// Name of the y axis, with its unit.
     pub y: &'a str,
     /// Where the y axis begins.
-    pub from: From,
+    pub from: YOrigin,
     /// The lines.
     pub series: &'a [Series<'a>],
 }
@@ -48,23 +48,23 @@ const MANY: usize = 25;
 /// The least distance between two names at the lines' ends.
 const LINE: f64 = 16.0;
 
-impl Lines<'_> {
+impl LineChart<'_> {
     /// The chart, laid out.
-    pub fn draw(&self, size: Size) -> Drawing {
+    pub fn draw(&self, size: ChartSize) -> Drawing {
         let (mut drawing, above) = frame::begin(size, self.title, self.y);
         let ys = |ends| Axis::round(self.y_range(), 5, ends);
-        let names = Style { bold: true, size: SMALL as f32, colour: [0; 3] };
+        let names = TextStyle { bold: true, size: SMALL as f32, color: [0; 3] };
         let longest = self.series.iter().map(|s| names.width(s.name)).fold(0.0, f32::max);
-        let room = Room {
+        let margins = Margins {
             left: frame::left_room(&ys((0.0, 1.0)).ticks, size.heading),
             above,
             right: 26.0 + f64::from(longest).min(size.width / 3.0),
             below: 52.0,
         };
-        let y = ys((size.height - room.below, room.above));
-        let x = self.x_axis((room.left + 8.0, size.width - room.right));
-        frame::grid(&mut drawing, &y, room);
-        frame::below(&mut drawing, &x, self.x, room);
+        let y = ys((size.height - margins.below, margins.above));
+        let x = self.x_axis((margins.left + 8.0, size.width - margins.right));
+        frame::grid(&mut drawing, &y, margins);
+        frame::below(&mut drawing, &x, self.x, margins);
         for (i, series) in self.series.iter().enumerate() {
             draw_interval(&mut drawing, series, Ink::Series(i), (&x, &y));
         }
@@ -83,7 +83,7 @@ impl Lines<'_> {
     fn y_range(&self) -> (f64, f64) {
         let ends = self.series.iter().flat_map(|s| s.intervals).flat_map(|&(low, high)| [low, high]);
         let ys = self.points().map(|(_, y)| y).chain(ends.filter(|y| y.is_finite()));
-        let start = if self.from == From::Zero { (0.0, 0.0) } else { (f64::MAX, f64::MIN) };
+        let start = if self.from == YOrigin::Zero { (0.0, 0.0) } else { (f64::MAX, f64::MIN) };
         let (low, high) = ys.fold(start, |(low, high), y| (low.min(y), high.max(y)));
         if low <= high { (low, high) } else { (0.0, 1.0) }
     }
@@ -113,7 +113,7 @@ impl Lines<'_> {
         let r = if at.len() > MANY { 2.0 } else { 3.5 };
         for ((px, py), (cx, cy)) in finite(series).zip(&at) {
             let tip = format!("{}: {} at {} {}", series.name, number(round(py)), self.x, number(round(px)));
-            drawing.add(ink, Shape::Circle { x: *cx, y: *cy, r }).tip(tip);
+            drawing.add(ink, Geometry::Circle { x: *cx, y: *cy, r }).tip(tip);
         }
         at.last().copied()
     }
@@ -149,7 +149,7 @@ fn draw_interval(drawing: &mut Drawing, series: &Series, ink: Ink, (x, y): (&Axi
         }
         _ => {
             let points = low.into_iter().chain(high.into_iter().rev()).collect();
-            drawing.add(ink, Shape::Area { points }).opacity(0.15);
+            drawing.add(ink, Geometry::Area { points }).opacity(0.15);
         }
     }
 }
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn chart(series: &[Series]) -> String {
-        Lines { title: "T", x: "exit", y: "ms", from: From::Zero, series }.draw(Size::FILE).svg()
+        LineChart { title: "T", x: "exit", y: "ms", from: YOrigin::Zero, series }.draw(ChartSize::FILE).svg()
     }
 
     #[test]
@@ -185,10 +185,11 @@ mod tests {
         let (a, b) = (at(10.0), at(10.1));
         let series = [("a", &a), ("b", &b)];
         let series = series.map(|(name, points)| Series { name, points, intervals: &[] });
-        let drawing = Lines { title: "", x: "", y: "", from: From::Zero, series: &series }.draw(Size::PAGE);
+        let drawing =
+            LineChart { title: "", x: "", y: "", from: YOrigin::Zero, series: &series }.draw(ChartSize::PAGE);
         let name = |wanted: &str| {
-            let mut texts = drawing.marks.iter().filter_map(|mark| match &mark.shape {
-                Shape::Text(text) if text.text == wanted => Some(text.y),
+            let mut texts = drawing.marks.iter().filter_map(|mark| match &mark.geometry {
+                Geometry::Text(text) if text.text == wanted => Some(text.y),
                 _ => None,
             });
             texts.next_back().unwrap()

@@ -1,13 +1,13 @@
 //! A table of numbers as shades: confusion, or a class by an exit.
 
-use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Point, SMALL};
 use super::frame;
-use super::frame::Size;
-use crate::render::text::Style;
+use super::frame::ChartSize;
+use crate::render::text::TextStyle;
 
 /// A table of numbers as shades.
 #[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
+pub struct MatrixChart<'a> {
     /// Heading.
     pub title: &'a str,
     /// What the rows are.
@@ -32,16 +32,16 @@ const HIGHEST: f64 = 30.0;
 /// Cells narrower than this hold no number.
 const LEGIBLE: f64 = 26.0;
 
-impl Matrix<'_> {
+impl MatrixChart<'_> {
     /// The chart, laid out: as wide as `size`, as high as its rows need.
     ///
     /// # Panics
     /// When `values` are not rows x columns.
-    pub fn draw(&self, size: Size) -> Drawing {
-        let Matrix { rows, columns, values, .. } = self;
+    pub fn draw(&self, size: ChartSize) -> Drawing {
+        let MatrixChart { rows, columns, values, .. } = self;
         assert_eq!(values.len(), rows.len() * columns.len(), "matrix '{}'", self.title);
         let (mut drawing, above) = frame::begin(size, self.title, "");
-        let letters = Style { bold: false, size: SMALL as f32, colour: [0; 3] };
+        let letters = TextStyle { bold: false, size: SMALL as f32, color: [0; 3] };
         let widest = |names: &[String]| names.iter().map(|n| f64::from(letters.width(n))).fold(0.0, f64::max);
         let margin = if size.heading { 16.0 } else { 0.0 };
         let left = margin + 10.0 + widest(rows).min(size.width * 0.3);
@@ -87,7 +87,7 @@ impl Matrix<'_> {
         let (low, high) = self.shades;
         let shade = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
         let tip = format!("{}, {}: {}", self.rows[row], self.columns[column], (self.text)(value));
-        let area = Shape::Rect { x: x + 1.0, y: y + 1.0, width: width - 2.0, height: height - 2.0 };
+        let area = Geometry::Rect { x: x + 1.0, y: y + 1.0, width: width - 2.0, height: height - 2.0 };
         drawing.add(Ink::Series(0), area).opacity(0.04 + 0.9 * shade).tip(tip);
         if width >= LEGIBLE && height >= 16.0 {
             let ink = if shade > 0.75 { Ink::Paper } else { Ink::Text };
@@ -105,7 +105,7 @@ mod tests {
         let names = |n: usize| (0..n).map(|i| format!("class {i}")).collect::<Vec<_>>();
         let (rows, columns) = (names(values.len() / columns), names(columns));
         let text = |v: f64| format!("{v:.0}");
-        Matrix {
+        MatrixChart {
             title: "T",
             y: "true",
             x: "said",
@@ -115,11 +115,11 @@ mod tests {
             shades: (0.0, 4.0),
             text,
         }
-        .draw(Size::FILE)
+        .draw(ChartSize::FILE)
     }
 
     fn shades(drawing: &Drawing) -> Vec<f64> {
-        let rects = drawing.marks.iter().filter(|mark| matches!(mark.shape, Shape::Rect { .. }));
+        let rects = drawing.marks.iter().filter(|mark| matches!(mark.geometry, Geometry::Rect { .. }));
         rects.map(|mark| mark.opacity).collect()
     }
 
@@ -135,8 +135,8 @@ mod tests {
         let drawing = matrix(&[1.0; 10_000], 100);
         assert_eq!(shades(&drawing).len(), 10_000);
         assert!(!drawing.svg().contains(">1<"));
-        let right = drawing.marks.iter().filter_map(|mark| match mark.shape {
-            Shape::Rect { x, width, .. } => Some(x + width),
+        let right = drawing.marks.iter().filter_map(|mark| match mark.geometry {
+            Geometry::Rect { x, width, .. } => Some(x + width),
             _ => None,
         });
         assert!(right.fold(0.0, f64::max) <= drawing.width);

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::drawing::{Anchor, Drawing, Ink, Mark, Point, Shape, Text};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Mark, Point, TextMark};
 use super::raster::Theme;
 
 impl Drawing {
-    /// An SVG document with its own colours, for light and for dark readers.
+    /// An SVG document with its own colors, for light and for dark readers.
     pub fn svg(&self) -> String {
         let style = format!(
             "<style>text{{font-family:system-ui,sans-serif}}{}@media (prefers-color-scheme:dark){{{}}}</style>\n\
@@ -40,7 +40,7 @@ impl Theme {
         let inks = [Ink::Paper, Ink::Text, Ink::Quiet, Ink::Rule].into_iter();
         let inks = inks.chain((0..Ink::SERIES).map(Ink::Series));
         let rule = |ink| {
-            let [r, g, b] = self.colour(ink);
+            let [r, g, b] = self.color(ink);
             format!(".{}{{color:#{r:02x}{g:02x}{b:02x}}}", class(ink))
         };
         inks.map(rule).collect()
@@ -62,8 +62,8 @@ fn write_mark(svg: &mut String, mark: &Mark) {
     if mark.opacity < 1.0 {
         let _ = write!(look, " opacity=\"{}\"", short(mark.opacity));
     }
-    let (open, close) = match &mark.shape {
-        Shape::Rect { x, y, width, height } => {
+    let (open, close) = match &mark.geometry {
+        Geometry::Rect { x, y, width, height } => {
             let [x, y, width, height] = [x, y, width, height].map(|v| short(*v));
             (
                 format!(
@@ -72,11 +72,11 @@ fn write_mark(svg: &mut String, mark: &Mark) {
                 "rect",
             )
         }
-        Shape::Circle { x, y, r } => {
+        Geometry::Circle { x, y, r } => {
             let [x, y, r] = [x, y, r].map(|v| short(*v));
             (format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"currentColor\" {look}"), "circle")
         }
-        Shape::Line { points, width } => (
+        Geometry::Line { points, width } => (
             format!(
                 "<polyline points=\"{}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"{}\" \
                  stroke-linejoin=\"round\" {look}",
@@ -85,10 +85,10 @@ fn write_mark(svg: &mut String, mark: &Mark) {
             ),
             "polyline",
         ),
-        Shape::Area { points } => {
+        Geometry::Area { points } => {
             (format!("<polygon points=\"{}\" fill=\"currentColor\" {look}", path(points)), "polygon")
         }
-        Shape::Text(text) => return write_text(svg, text, &look),
+        Geometry::Text(text) => return write_text(svg, text, &look),
     };
     let _ = match &mark.tip {
         None => writeln!(svg, "{open}/>"),
@@ -96,7 +96,7 @@ fn write_mark(svg: &mut String, mark: &Mark) {
     };
 }
 
-fn write_text(svg: &mut String, text: &Text, look: &str) {
+fn write_text(svg: &mut String, text: &TextMark, look: &str) {
     let [x, y] = [text.x, text.y].map(short);
     let mut more = match text.anchor {
         Anchor::Start => String::new(),
@@ -152,7 +152,7 @@ mod tests {
     fn hostile_text_stays_text() {
         let mut drawing = Drawing::new(10.0, 10.0, "\"><script>\n".into());
         drawing.text(Ink::Text, (1.0, 2.0), Anchor::Start, "</svg>&\u{202e}\u{0}");
-        drawing.add(Ink::Rule, Shape::Circle { x: 1.0, y: 1.0, r: 1.0 }).tip("<b>".into());
+        drawing.add(Ink::Rule, Geometry::Circle { x: 1.0, y: 1.0, r: 1.0 }).tip("<b>".into());
         let svg = drawing.svg();
         assert!(!svg.contains("<script>") && !svg.contains("<b>") && !svg.contains('\u{202e}'), "{svg}");
         assert_eq!(svg.matches("</svg>").count(), 1);

@@ -2,7 +2,7 @@
 //!
 //! What its tool does, and we repeat: the photo is the network's own input, resized without
 //! antialiasing; jet is added to it and the sum divided by its maximum, which darkens and shifts
-//! colours; the file has the photo's red and blue exchanged, for an array whose first channel is
+//! colors; the file has the photo's red and blue exchanged, for an array whose first channel is
 //! red is written as if it were blue; `_gb` replaces no ReLU and runs backward twice, so that it
 //! is twice the plain gradient, its negative half cut off.
 
@@ -19,17 +19,18 @@ pub const SIDE: usize = 512;
 ///
 /// # Panics
 /// When one of them is empty.
-pub fn cam(seen: &RgbImage, heat: &Heatmap) -> RgbImage {
-    let [red, green, blue] = resized(&planes(seen), (seen.height, seen.width), (heat.height, heat.width));
-    let colours = Colormap::Jet.table().map(|colour| colour.map(|v| f32::from(v) / 255.0));
-    let mut sum = Vec::with_capacity(heat.values.len() * 3);
-    for (i, &v) in heat.values.iter().enumerate() {
-        let colour = colours[index(v)];
-        sum.extend([colour[0] + blue[i], colour[1] + green[i], colour[2] + red[i]]);
+pub fn cam(seen: &RgbImage, heatmap: &Heatmap) -> RgbImage {
+    let [red, green, blue] =
+        resized(&planes(seen), (seen.height, seen.width), (heatmap.height, heatmap.width));
+    let colors = Colormap::Jet.table().map(|color| color.map(|v| f32::from(v) / 255.0));
+    let mut sum = Vec::with_capacity(heatmap.values.len() * 3);
+    for (i, &v) in heatmap.values.iter().enumerate() {
+        let color = colors[index(v)];
+        sum.extend([color[0] + blue[i], color[1] + green[i], color[2] + red[i]]);
     }
     let most = sum.iter().copied().fold(0.0, f32::max);
     let rgb = sum.iter().map(|v| (255.0 * (v / most)) as u8).collect();
-    RgbImage::new(heat.width, heat.height, rgb)
+    RgbImage::new(heatmap.width, heatmap.height, rgb)
 }
 
 /// `_gb`: twice the `gradient` (3, h, w) at the network's input, `height` x `width`.
@@ -44,11 +45,11 @@ pub fn gb(gradient: &[f32], from: (usize, usize), to: (usize, usize)) -> RgbImag
 ///
 /// # Panics
 /// As [`gb`].
-pub fn cam_gb(gradient: &[f32], from: (usize, usize), heat: &Heatmap) -> RgbImage {
-    let to = (heat.height, heat.width);
+pub fn cam_gb(gradient: &[f32], from: (usize, usize), heatmap: &Heatmap) -> RgbImage {
+    let to = (heatmap.height, heatmap.width);
     let mut channels = resized(&doubled(gradient), from, to);
     for channel in &mut channels {
-        channel.iter_mut().zip(&heat.values).for_each(|(g, &v)| *g *= v);
+        channel.iter_mut().zip(&heatmap.values).for_each(|(g, &v)| *g *= v);
     }
     saved(&channels, to)
 }

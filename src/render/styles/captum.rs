@@ -9,16 +9,16 @@ use crate::render::color::table;
 const OUTLIERS: f32 = 2.0;
 
 /// `blended_heat_map`, sign `positive`: `map` (h, w) in greens, half transparent, over the photo
-/// in grey, stretched from black to white. The map is not smoothed: its places stay squares.
+/// in gray, stretched from black to white. The map is not smoothed: its places stay squares.
 ///
 /// # Panics
 /// When the map or the photo is empty.
 pub fn blended(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     let map: Vec<f32> = map.iter().map(|&v| v.max(0.0)).collect();
-    let values = normalised(&nearest(&map, from, (photo.height, photo.width)));
+    let values = normalized(&nearest(&map, from, (photo.height, photo.width)));
     let mut rgb = Vec::with_capacity(photo.rgb.len());
-    for (grey, v) in stretched_grey(photo).into_iter().zip(values) {
-        rgb.extend(colours()[matplotlib_index(v)].map(|colour| half_over(grey, colour)));
+    for (gray, v) in stretched_gray(photo).into_iter().zip(values) {
+        rgb.extend(colors()[matplotlib_index(v)].map(|color| half_over(gray, color)));
     }
     RgbImage::new(photo.width, photo.height, rgb)
 }
@@ -28,14 +28,14 @@ pub fn blended(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage 
 /// # Panics
 /// When the map or the size is empty.
 pub fn signed(signed: &[f32], from: (usize, usize), (height, width): (usize, usize)) -> RgbImage {
-    let values = normalised(&nearest(signed, from, (height, width)));
-    let colours = table(include_bytes!("../colormaps/red_white_green.rgb"));
-    let rgb = values.iter().flat_map(|v| colours[matplotlib_index((v + 1.0) / 2.0)]).collect();
+    let values = normalized(&nearest(signed, from, (height, width)));
+    let colors = table(include_bytes!("../colormaps/red_white_green.rgb"));
+    let rgb = values.iter().flat_map(|v| colors[matplotlib_index((v + 1.0) / 2.0)]).collect();
     RgbImage::new(width, height, rgb)
 }
 
 /// The greens of [`blended`].
-pub fn colours() -> &'static [[u8; 3]; 256] {
+pub fn colors() -> &'static [[u8; 3]; 256] {
     table(include_bytes!("../colormaps/greens.rgb"))
 }
 
@@ -50,7 +50,7 @@ fn nearest(map: &[f32], (h, w): (usize, usize), (height, width): (usize, usize))
 
 /// Divided by the number under which lie all but [`OUTLIERS`] percent of the sum of magnitudes,
 /// and cut off at 1. Zero where all is zero.
-fn normalised(values: &[f32]) -> Vec<f32> {
+fn normalized(values: &[f32]) -> Vec<f32> {
     let mut sorted: Vec<f32> = values.iter().map(|v| v.abs()).collect();
     sorted.sort_unstable_by(f32::total_cmp);
     let running = |values: &[f32]| {
@@ -72,18 +72,18 @@ fn normalised(values: &[f32]) -> Vec<f32> {
     values.iter().map(|v| (v / end).clamp(-1.0, 1.0)).collect()
 }
 
-/// The photo's mean channel, stretched from its darkest to its brightest, in matplotlib's grey.
-fn stretched_grey(photo: &RgbImage) -> Vec<u8> {
+/// The photo's mean channel, stretched from its darkest to its brightest, in matplotlib's gray.
+fn stretched_gray(photo: &RgbImage) -> Vec<u8> {
     let means: Vec<f64> =
         photo.rgb.chunks_exact(3).map(|p| p.iter().map(|&v| f64::from(v)).sum::<f64>() / 3.0).collect();
     let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
     let spread = if high > low { high - low } else { 1.0 };
-    let greys = table(include_bytes!("../colormaps/grey_matplotlib.rgb"));
-    means.iter().map(|v| greys[(((v - low) / spread) * 256.0).min(255.0) as usize][0]).collect()
+    let grays = table(include_bytes!("../colormaps/gray_matplotlib.rgb"));
+    means.iter().map(|v| grays[(((v - low) / spread) * 256.0).min(255.0) as usize][0]).collect()
 }
 
-/// One channel of matplotlib's blend of a colour that is half transparent (127 of 255) over an
-/// opaque grey: Agg's rule for plain alpha, in integers.
+/// One channel of matplotlib's blend of a color that is half transparent (127 of 255) over an
+/// opaque gray: Agg's rule for plain alpha, in integers.
 fn half_over(below: u8, above: u8) -> u8 {
     const ALPHA: i32 = 127;
     let below = i32::from(below) * 255;
@@ -99,8 +99,8 @@ mod tests {
     fn two_percent_of_the_evidence_lie_beyond_the_scale() {
         // The sum is 100; the first 98 are reached at the number 8.
         let values = [50.0, 40.0, 8.0, 1.0, 1.0].map(|v: f32| -v);
-        assert_eq!(normalised(&values)[..3], [-1.0, -0.8, -0.16]);
-        assert_eq!(normalised(&[0.0; 3]), [0.0; 3]);
+        assert_eq!(normalized(&values)[..3], [-1.0, -0.8, -0.16]);
+        assert_eq!(normalized(&[0.0; 3]), [0.0; 3]);
     }
 
     #[test]

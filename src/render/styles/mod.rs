@@ -15,7 +15,7 @@ use crate::Error;
 
 /// Whose pictures are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Style {
+pub enum ToolStyle {
     /// The article's own tool, [siddsax/VisualizeMSDNet](https://github.com/siddsax/VisualizeMSDNet).
     Article,
     /// [jacobgil/pytorch-grad-cam](https://github.com/jacobgil/pytorch-grad-cam).
@@ -26,41 +26,42 @@ pub enum Style {
     Captum,
 }
 
-impl Style {
+impl ToolStyle {
     /// Every style.
-    pub const ALL: [Style; 4] = [Style::Article, Style::PytorchGradCam, Style::TorchCam, Style::Captum];
+    pub const ALL: [ToolStyle; 4] =
+        [ToolStyle::Article, ToolStyle::PytorchGradCam, ToolStyle::TorchCam, ToolStyle::Captum];
 
     /// The name on the command line and in files.
     pub const fn name(self) -> &'static str {
         match self {
-            Style::Article => "article",
-            Style::PytorchGradCam => "pytorch-grad-cam",
-            Style::TorchCam => "torchcam",
-            Style::Captum => "captum",
+            ToolStyle::Article => "article",
+            ToolStyle::PytorchGradCam => "pytorch-grad-cam",
+            ToolStyle::TorchCam => "torchcam",
+            ToolStyle::Captum => "captum",
         }
     }
 
     /// The name in a sentence.
     pub const fn title(self) -> &'static str {
         match self {
-            Style::Article => "the article's tool",
+            ToolStyle::Article => "the article's tool",
             _ => self.name(),
         }
     }
 }
 
-impl std::fmt::Display for Style {
+impl std::fmt::Display for ToolStyle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Style {
+impl FromStr for ToolStyle {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Style::ALL.into_iter().find(|style| style.name() == name).ok_or_else(|| {
-            let known = Style::ALL.map(Style::name).join(", ");
+        ToolStyle::ALL.into_iter().find(|style| style.name() == name).ok_or_else(|| {
+            let known = ToolStyle::ALL.map(ToolStyle::name).join(", ");
             Error::usage(format!("no style '{name}'; there are {known}"))
         })
     }

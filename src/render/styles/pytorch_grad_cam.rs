@@ -15,12 +15,12 @@ pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     scale(&mut mask);
     mask = bilinear(&mask, from, (photo.height, photo.width));
     scale(&mut mask);
-    let colours = Colormap::Jet.table().map(|colour| colour.map(|v| 0.5 * (f32::from(v) / 255.0)));
+    let colors = Colormap::Jet.table().map(|color| color.map(|v| 0.5 * (f32::from(v) / 255.0)));
     let photo_half: Vec<f32> = unit(photo).map(|v| 0.5 * v).collect();
     let mut sum = Vec::with_capacity(photo.rgb.len());
     for (pixel, &v) in photo_half.chunks_exact(3).zip(&mask) {
-        let colour = colours[index(v)];
-        sum.extend([colour[0] + pixel[0], colour[1] + pixel[1], colour[2] + pixel[2]]);
+        let color = colors[index(v)];
+        sum.extend([color[0] + pixel[0], color[1] + pixel[1], color[2] + pixel[2]]);
     }
     let most = sum.iter().copied().fold(0.0, f32::max);
     RgbImage::new(photo.width, photo.height, sum.iter().map(|v| (255.0 * (v / most)) as u8).collect())
