@@ -1,8 +1,8 @@
-//! Drawing on a picture: areas, other pictures, single blended pixels. What lies outside is cut off.
+//! Drawing primitives on an [`RgbImage`]: rectangles, other images, blended pixels; clipped to the image.
 
 use crate::imaging::rgb_image::RgbImage;
 
-/// A color, red, green, blue.
+/// An RGB color.
 pub(super) type Rgb = [u8; 3];
 
 /// A rectangle in whole pixels.
@@ -15,7 +15,7 @@ pub(super) struct Rect {
 }
 
 impl RgbImage {
-    /// Fills `area` with one color.
+    /// Fills `area` with a color.
     pub(super) fn fill(&mut self, area: Rect, color: Rgb) {
         for y in area.y..area.y + area.height {
             for x in area.x..area.x + area.width {
@@ -24,7 +24,7 @@ impl RgbImage {
         }
     }
 
-    /// Puts `other`'s upper left corner at (`x`, `y`).
+    /// Copies `other` with its upper left corner at (`x`, `y`).
     pub(super) fn place(&mut self, x: usize, y: usize, other: &RgbImage) {
         for row in 0..other.height {
             for column in 0..other.width {
@@ -33,7 +33,7 @@ impl RgbImage {
         }
     }
 
-    /// Mixes one pixel with `color`; an `opacity` of 1 replaces it.
+    /// Blends `color` into one pixel; an `opacity` of 1 replaces it.
     pub(super) fn blend(&mut self, x: usize, y: usize, color: Rgb, opacity: f32) {
         if x >= self.width || y >= self.height {
             return;

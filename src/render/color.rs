@@ -1,33 +1,33 @@
-//! Colormaps: from [0, 1] to RGB.
+//! Colormaps from [0, 1] to RGB.
 
 use std::str::FromStr;
 
 use crate::Error;
 
-/// A table of 256 colors. See `colormaps/README.md` for where each comes from.
+/// A colormap of 256 colors. `colormaps/README.md` lists the sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Colormap {
-    /// Blue, green, red: OpenCV's `COLORMAP_JET`, which readers of the article know.
+    /// Blue, green, red: OpenCV's `COLORMAP_JET`, as in the article.
     #[default]
     Jet,
-    /// Purple, green, yellow; even to the eye, also to color-blind ones.
+    /// Purple, green, yellow; perceptually uniform, also under color vision deficiency.
     Viridis,
-    /// As jet, smoother.
+    /// Like jet, but smoother.
     Turbo,
     /// Black, red, yellow.
     Inferno,
     /// Black, purple, cream.
     Magma,
-    /// Blue to yellow; made for color-blind readers.
+    /// Blue to yellow; optimized for color vision deficiency.
     Cividis,
     /// Black to white.
     Gray,
-    /// Blue, white, red: for signed maps, with 0 in the middle.
+    /// Blue, white, red: diverging, for signed maps centered at 0.
     RdBuR,
 }
 
 impl Colormap {
-    /// Every colormap.
+    /// All colormaps.
     pub const ALL: [Colormap; 8] = [
         Colormap::Jet,
         Colormap::Viridis,
@@ -39,7 +39,7 @@ impl Colormap {
         Colormap::RdBuR,
     ];
 
-    /// The name on the command line: matplotlib's, in lower case.
+    /// Name on the command line: matplotlib's in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Colormap::Jet => "jet",
@@ -53,7 +53,7 @@ impl Colormap {
         }
     }
 
-    /// The colors, from 0 to 1.
+    /// The colors from 0 to 1.
     pub fn table(self) -> &'static [[u8; 3]; 256] {
         match self {
             Colormap::Jet => table(include_bytes!("colormaps/jet.rgb")),
@@ -68,12 +68,12 @@ impl Colormap {
     }
 }
 
-/// Where `v` in [0, 1] lies in a table: the article's rule, `255 v` rounded down.
+/// Table index of `v` in [0, 1]: `255 v` rounded down, as in the article's code.
 pub fn index(v: f32) -> usize {
     (v * 255.0).clamp(0.0, 255.0) as usize
 }
 
-/// The colors of a table's file.
+/// A colormap file as a table.
 pub(super) fn table(bytes: &'static [u8; 768]) -> &'static [[u8; 3]; 256] {
     bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colors")
 }
@@ -98,9 +98,11 @@ impl FromStr for Colormap {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
+        // The US spelling is an alias.
+        let name = if name == "gray" { "grey" } else { name };
         Colormap::ALL.into_iter().find(|map| map.name() == name).ok_or_else(|| {
             let known = Colormap::ALL.map(Colormap::name).join(", ");
-            Error::usage(format!("no colormap '{name}'; there are {known}"))
+            Error::usage(format!("unknown colormap '{name}'; expected one of {known}"))
         })
     }
 }
@@ -109,9 +111,9 @@ impl FromStr for Colormap {
 mod tests {
     use super::*;
 
-    /// OpenCV describes jet by straight lines: each channel rises to full, stays for a quarter, falls.
+    /// OpenCV's jet is piecewise linear: each channel rises, stays at its maximum for a quarter, and falls.
     #[test]
-    fn jet_is_opencvs_straight_lines() {
+    fn jet_is_piecewise_linear_like_opencv() {
         for (i, &[r, g, b]) in Colormap::Jet.table().iter().enumerate() {
             let line = |center: i32| (382 - (4 * i as i32 - center).abs()).clamp(0, 255);
             for (name, value, expected) in
@@ -123,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_hold_the_colors_that_their_authors_publish() {
+    fn tables_hold_the_published_colors() {
         let ends = |map: Colormap| (map.table()[0], map.table()[255]);
         assert_eq!(ends(Colormap::Jet), ([0, 0, 128], [128, 0, 0]));
         assert_eq!(ends(Colormap::Viridis), ([0x44, 0x01, 0x54], [0xfd, 0xe7, 0x24]));
@@ -132,16 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back_and_an_unknown_one_lists_them() {
+    fn names_round_trip_and_unknown_ones_are_refused() {
         for map in Colormap::ALL {
             assert_eq!(map.to_string().parse(), Ok(map));
         }
+        assert_eq!("gray".parse(), Ok(Colormap::Gray));
         let error = "rainbow".parse::<Colormap>().unwrap_err().to_string();
-        assert!(error.starts_with("no colormap 'rainbow'; there are jet, viridis"), "{error}");
+        assert!(error.starts_with("unknown colormap 'rainbow'; expected one of jet, viridis"), "{error}");
     }
 
     #[test]
-    fn an_index_rounds_down_and_never_leaves_the_table() {
+    fn an_index_rounds_down_and_is_clamped() {
         assert_eq!([-1.0, 0.0, 0.003, 0.5, 1.0, 2.0, f32::NAN].map(index), [0, 0, 0, 127, 255, 255, 0]);
     }
 }

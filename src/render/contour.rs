@@ -1,13 +1,13 @@
-//! Contour lines of a heat map: where it has a given value, by marching squares.
+//! Contour lines of a heatmap at a given level, by marching squares.
 
 use crate::imaging::heatmap::Heatmap;
 
-/// A straight segment of a line: two points (x, y), in pixels; pixel (0, 0) has its middle at (0, 0).
+/// A line segment between two points (x, y) in pixels; the center of pixel (0, 0) is (0, 0).
 pub type Segment = [(f32, f32); 2];
 
-/// The segments of the line that parts what is at least `level` from what is less, in no order.
-/// Between pixels the map is taken to be linear; in a square with two lines the mean of its
-/// corners says which belong together.
+/// Segments of the contour between values of at least `level` and values below, in no particular order.
+/// The map is interpolated linearly between pixels. On a saddle, the mean of the four corners decides which
+/// corners are connected.
 pub fn contour(heatmap: &Heatmap, level: f32) -> Vec<Segment> {
     let mut segments = Vec::new();
     let rows = heatmap.values.chunks_exact(heatmap.width);
@@ -26,8 +26,8 @@ pub fn contour(heatmap: &Heatmap, level: f32) -> Vec<Segment> {
     segments
 }
 
-/// The one or two segments in a square whose corners, clockwise from the upper left, are not all
-/// on one side.
+/// The one or two segments in a square whose corners, clockwise from the upper left, are not all on the
+/// same side of the level.
 fn square(corners: [f32; 4], high: [bool; 4], level: f32) -> [Option<Segment>; 2] {
     let [a, b, c, d] = corners;
     let share = |from: f32, to: f32| (level - from) / (to - from);
@@ -64,22 +64,22 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_is_crossed_where_it_has_the_level() {
+    fn a_contour_crosses_a_slope_at_its_level() {
         assert_eq!(segments(3, &[0.0, 0.5, 1.0, 0.0, 0.5, 1.0], 0.75), [[(1.5, 0.0), (1.5, 1.0)]]);
         assert_eq!(segments(2, &[0.0, 0.0, 1.0, 1.0], 0.25), [[(1.0, 0.25), (0.0, 0.25)]]);
     }
 
     #[test]
-    fn the_mean_decides_on_a_saddle() {
+    fn the_mean_resolves_a_saddle() {
         let [low, high] = [0.4, 0.6].map(|level| segments(2, &[1.0, 0.0, 0.0, 1.0], level));
-        // The mean is 0.5: at 0.4 the high corners are joined, at 0.6 each stands alone.
+        // The mean is 0.5: at 0.4 the high corners are connected, at 0.6 they are separate.
         assert_eq!((low.len(), high.len()), (2, 2));
         assert!(low[0][0].1 == 0.0 && low[0][1].0 == 1.0, "{low:?}");
         assert!(high[0][0].1 == 0.0 && high[0][1].0 == 0.0, "{high:?}");
     }
 
     #[test]
-    fn a_flat_map_or_a_single_pixel_has_no_line() {
+    fn a_constant_map_or_a_single_pixel_has_no_contour() {
         assert_eq!(segments(2, &[3.0; 4], 0.5), Vec::<Segment>::new());
         assert_eq!(segments(1, &[1.0], 0.5), Vec::<Segment>::new());
         assert_eq!(segments(3, &[0.0, f32::NAN, 1.0], 0.5), Vec::<Segment>::new());

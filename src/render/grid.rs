@@ -1,4 +1,4 @@
-//! Several film strips in one picture: a row for each scale, layer or class, a column for each exit.
+//! Grid of film strips: one row per scale, layer or class, one column per exit.
 
 use super::sheet::{
     CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, framed,
@@ -7,30 +7,30 @@ use super::sheet::{
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 
-/// One row.
+/// One row of the grid.
 #[derive(Debug, Clone)]
 pub struct GridRow<'a> {
-    /// What it shows, written above it.
+    /// Title above the row.
     pub title: String,
-    /// A cell for each exit, the same exits in every row.
+    /// One cell per exit; every row has the same exits.
     pub cells: Vec<ExitCell<'a>>,
 }
 
-/// Room above a row for its title.
+/// Height of a row's title in pixels.
 const TITLE: usize = 30;
 
-/// Draws `photo`, the part that the network saw as `seen`, and `rows`. Captions stand below each row, or below
-/// the last one alone where all rows say the same of an exit.
+/// Draws `photo`, of which `seen` is the model's input, and `rows`. Captions are below each row, or only
+/// below the last one if all rows have the same.
 ///
 /// # Panics
-/// When `photo` is empty, rows differ in length or `options` leave their ranges.
+/// When `photo` is empty, rows differ in length, or `options` are out of range.
 pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &SheetOptions) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
     let columns = rows.first().map_or(0, |row| row.cells.len());
-    let said =
+    let captions =
         |row: &GridRow| row.cells.iter().map(|c| (c.label.to_string(), c.probability)).collect::<Vec<_>>();
-    let alike = rows.windows(2).all(|two| said(&two[0]) == said(&two[1]));
+    let alike = rows.windows(2).all(|two| captions(&two[0]) == captions(&two[1]));
     let captioned = |row: usize| !alike || row + 1 == rows.len();
     let below = |row: usize| if captioned(row) { CAPTION + ROW_GAP } else { GAP };
     let width = (columns + 1) * (size + GAP) - GAP;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_stand_one_above_the_other_with_the_photo_on_their_left() {
+    fn rows_are_stacked_to_the_right_of_the_photo() {
         let page = drawn(["cat", "cat"]);
         let (left, top) = (MARGIN + 112 + GAP, MARGIN + HEADER + TITLE);
         assert_eq!(page.pixel(MARGIN, top), [9, 9, 9]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_say_different_things_have_captions_of_their_own() {
+    fn rows_with_different_captions_have_their_own() {
         assert_eq!(drawn(["cat", "dog"]).height, drawn(["cat", "cat"]).height + CAPTION + ROW_GAP - GAP);
     }
 }

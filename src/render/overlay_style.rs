@@ -1,4 +1,4 @@
-//! How a map is shown over the photo.
+//! Overlay options: how a map is drawn over the photo.
 
 use super::color::Colormap;
 use super::outlines::{draw_box, draw_contours};
@@ -9,16 +9,16 @@ use crate::imaging::heatmap::Heatmap;
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::styles::{article, captum, pytorch_grad_cam, torchcam};
 
-/// How maps are shown.
+/// Options of an overlay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OverlayStyle {
-    /// Another tool's picture instead of ours; it has its own colors, opacity and scale.
+    /// Reproduce the picture of another tool, with its own colors, opacity and scale.
     pub style: Option<ToolStyle>,
-    /// Colors of the heatmap.
+    /// Colormap of the heatmap.
     pub colormap: Colormap,
     /// Opacity of the heatmap, in [0, 1].
     pub heat_alpha: f32,
-    /// The values of the heat map, in (0, 1), along which there are contour lines.
+    /// Levels of contour lines, in (0, 1).
     pub contours: Vec<f32>,
 }
 
@@ -33,30 +33,30 @@ impl Default for OverlayStyle {
     }
 }
 
-/// A map that means something, and what it is drawn over.
+/// A map with a status of ok, and the photo that it is drawn over.
 #[derive(Debug, Clone, Copy)]
 pub struct OverlayInput<'a> {
-    /// The part of the photo that the network saw, in the picture's size.
+    /// The model's view of the photo, at the size of the picture.
     pub photo: &'a RgbImage,
-    /// The network's input.
+    /// The model's input as an image.
     pub seen: &'a RgbImage,
-    /// The heat map, in the picture's size.
+    /// The heatmap, at the size of the picture.
     pub heatmap: &'a Heatmap,
-    /// The map after its ReLU, at its own size.
+    /// The activation map after its ReLU, at the size of its tap.
     pub map: &'a [f32],
-    /// Rows and columns of the map.
+    /// Rows and columns of the activation map.
     pub size: (usize, usize),
-    /// A box to draw, in a heat map of so many rows and columns.
+    /// Bounding box to draw, with the rows and columns of the heatmap that it was found in.
     pub found: Option<(BoundingBox, (usize, usize))>,
 }
 
 impl OverlayStyle {
-    /// The picture of `subject`.
+    /// Draws the overlay of `input`.
     ///
     /// # Panics
-    /// When the subject's sizes disagree, or the opacity leaves [0, 1].
-    pub fn draw(&self, subject: OverlayInput) -> RgbImage {
-        let OverlayInput { photo, seen, heatmap, map, size, found } = subject;
+    /// When the sizes of the input disagree, or the opacity is outside [0, 1].
+    pub fn draw(&self, input: OverlayInput) -> RgbImage {
+        let OverlayInput { photo, seen, heatmap, map, size, found } = input;
         let mut picture = match self.style {
             None => overlay(photo, heatmap, self.colormap, self.heat_alpha),
             Some(ToolStyle::Article) => article::cam(seen, heatmap),
@@ -71,7 +71,7 @@ impl OverlayStyle {
         picture
     }
 
-    /// The colors of the heatmap, from 0 to 1.
+    /// Colors of the heatmap from 0 to 1.
     pub fn colors(&self) -> &'static [[u8; 3]; 256] {
         match self.style {
             None => self.colormap.table(),
@@ -89,7 +89,7 @@ mod tests {
 
     const SIDE: usize = 128;
 
-    /// A heat map that is warm in the middle, over an even photo.
+    /// A heatmap with its maximum in the middle, over a uniform photo.
     fn drawn(style: &OverlayStyle, color: [u8; 3], boxes: bool) -> RgbImage {
         let map = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
         let heatmap = Heatmap::new(&map, (3, 3), (SIDE, SIDE));
@@ -105,13 +105,13 @@ mod tests {
         })
     }
 
-    /// Brightness from 0 to 255 along the middle row.
+    /// Green channel along the middle row.
     fn middle_row(picture: &RgbImage) -> Vec<u8> {
         (0..SIDE).map(|x| picture.pixel(x, SIDE / 2)[1]).collect()
     }
 
     #[test]
-    fn lines_can_be_seen_on_black_on_white_and_on_any_heat() {
+    fn lines_are_visible_on_any_photo_and_colormap() {
         for color in [[0; 3], [255; 3], [128; 3]] {
             for heat_alpha in [0.0, 0.5, 1.0] {
                 for colormap in Colormap::ALL {
@@ -119,7 +119,7 @@ mod tests {
                         OverlayStyle { heat_alpha, colormap, contours: vec![0.5], ..OverlayStyle::default() };
                     for boxes in [false, true] {
                         let row = middle_row(&drawn(&style, color, boxes));
-                        // From the border to the middle one line is crossed, light between dark.
+                        // From the border to the middle there is one line, light between dark edges.
                         let line = row[..SIDE / 2].windows(9).map(|w| {
                             let dark = |side: &[u8]| side.iter().copied().min().unwrap_or(255);
                             w[4].saturating_sub(dark(&w[..4]).max(dark(&w[5..])))
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_one_pixel_can_be_drawn() {
+    fn a_tiny_picture_can_be_drawn() {
         let (photo, map) = (RgbImage::filled(1, 1, [9; 3]), [0.0, 1.0]);
         let heatmap = Heatmap::new(&map, (1, 2), (1, 2));
         let found = BoundingBox::find(&heatmap, Threshold::Otsu).map(|found| (found, (1, 2)));

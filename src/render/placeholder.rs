@@ -1,10 +1,10 @@
-//! The picture of a map that means nothing.
+//! Placeholder picture of a map without information.
 
 use super::text::TextStyle;
 use crate::imaging::heatmap::MapStatus;
 use crate::imaging::rgb_image::RgbImage;
 
-/// Two lines that say why a heat map shows nothing.
+/// Two lines that explain why a map is not shown.
 pub fn placeholder_text(status: MapStatus) -> [&'static str; 2] {
     match status {
         MapStatus::Ok => ["", ""],
@@ -14,12 +14,12 @@ pub fn placeholder_text(status: MapStatus) -> [&'static str; 2] {
     }
 }
 
-/// The pale photo with two lines that say why there is nothing to see.
+/// The photo, faded to light gray, with two lines that explain why there is no map.
 pub fn placeholder(photo: &RgbImage, lines: [&str; 2]) -> RgbImage {
     let size = photo.width;
     let mut pale = photo.clone();
     for pixel in pale.rgb.chunks_exact_mut(3) {
-        // Rec. 601 brightness, brought close to white.
+        // Rec. 601 luma, compressed towards white.
         let luma = 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
         pixel.fill((178.0 + luma * 0.28) as u8);
     }

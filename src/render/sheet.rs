@@ -1,34 +1,34 @@
-//! What film strips and grids have in common: the headline, pictures in their frames, captions.
+//! Sheet layout shared by film strips, grids and figures: header, legend, framed pictures, captions.
 
 use super::canvas::{Rect, Rgb};
 use super::color::Colormap;
 use super::text::TextStyle;
 use crate::imaging::rgb_image::RgbImage;
 
-/// What one exit says.
+/// Prediction of one exit and its picture.
 #[derive(Debug, Clone, Copy)]
 pub struct ExitCell<'a> {
-    /// The exit, from 1.
+    /// Exit number, from 1.
     pub exit: usize,
-    /// The class that it predicts.
+    /// Name of the predicted class.
     pub label: &'a str,
-    /// How sure it is, in [0, 1].
+    /// Probability of the predicted class, in [0, 1].
     pub probability: f32,
     /// A square picture of the cell's size.
     pub picture: &'a RgbImage,
 }
 
-/// What the colors mean.
+/// Legend of the colors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Legend {
-    /// A bar of colors, and what its two ends stand for.
+    /// Color bar, and the labels of its two ends.
     pub bar: Option<(&'static [Rgb; 256], [String; 2])>,
-    /// The line below.
+    /// Note below the color bar.
     pub note: String,
 }
 
 impl Legend {
-    /// The usual one: from the least to the most.
+    /// The legend of heatmaps: from least to most.
     pub fn heatmap(colors: &'static [Rgb; 256]) -> Self {
         Legend {
             bar: Some((colors, ["least".into(), "most".into()])),
@@ -43,18 +43,18 @@ impl Default for Legend {
     }
 }
 
-/// How the strip looks.
+/// Header and size of a sheet.
 #[derive(Debug, Clone)]
 pub struct SheetOptions {
-    /// The headline, usually the photo's file name.
+    /// Title, usually the photo's file name.
     pub title: String,
-    /// Below it, such as the method and the class.
+    /// Subtitle, such as the method and the class.
     pub subtitle: String,
-    /// Below that, such as what lines in the pictures mean.
+    /// Remark below the subtitle, such as the meaning of lines in the pictures.
     pub remark: String,
-    /// Width and height of one picture in the strip, at least 112 pixels.
+    /// Width and height of one picture in pixels, at least 112.
     pub cell: usize,
-    /// What stands on the right of the headline.
+    /// Legend to the right of the title.
     pub legend: Legend,
 }
 
@@ -78,10 +78,10 @@ const TITLE: TextStyle = TextStyle { bold: true, size: 20.0, color: INK };
 pub(super) const SMALL: TextStyle = TextStyle { bold: false, size: 13.0, color: GRAY };
 pub(super) const LABEL: TextStyle = TextStyle { bold: true, size: 17.0, color: INK };
 
-/// A hairline around pictures: one of a white wall would have no edge.
+/// Color of the frame around pictures, which makes the edge of a white picture visible.
 const FRAME: Rgb = [0xd4, 0xd8, 0xdc];
 
-/// Okabe and Ito's colors, which color-blind readers can tell apart.
+/// Okabe and Ito's palette, distinguishable under color vision deficiency.
 const LABEL_COLORS: [Rgb; 7] = [
     [0x00, 0x72, 0xb2], // blue
     [0xe6, 0x9f, 0x00], // orange
@@ -94,11 +94,11 @@ const LABEL_COLORS: [Rgb; 7] = [
 
 pub(super) const MARGIN: usize = 32;
 pub(super) const GAP: usize = 14;
-/// Title and one line below it; what each further line adds, and how many there may be.
+/// Height of the title with one line below it, height of each further line, and maximum number of lines.
 pub(super) const HEADER: usize = 68;
 const LINE: usize = 20;
 const LINES: usize = 4;
-/// From a picture's lower edge: the label's bar, and the caption's two baselines.
+/// Offsets of the label bar and of the two caption baselines from the lower edge of a picture.
 const BAR_AT: usize = 10;
 const BAR: usize = 8;
 const FIRST_LINE: usize = 38;
@@ -106,8 +106,7 @@ const SECOND_LINE: usize = 60;
 pub(super) const CAPTION: usize = 68;
 pub(super) const ROW_GAP: usize = 28;
 
-/// What stands above the pictures: title and lines on the left and, if there is room, what the
-/// colors mean on the right.
+/// Header above the pictures: title and lines on the left and, if there is space, the legend on the right.
 pub(super) struct SheetHeader {
     title: String,
     lines: Vec<String>,
@@ -115,18 +114,18 @@ pub(super) struct SheetHeader {
 }
 
 const BAR_WIDTH: usize = 150;
-/// Between the bar of colors and what stands beside it.
+/// Space between the color bar and its labels.
 const SPACE: usize = 8;
 
 impl SheetHeader {
-    /// For a page that is `width` pixels wide from margin to margin.
+    /// The header of a page of `width` pixels between its margins.
     pub fn new(options: &SheetOptions, width: usize) -> SheetHeader {
-        /// A narrower page has no legend.
-        const LEAST: usize = 560;
+        /// Minimum width of a page with a legend.
+        const MIN_WIDTH: usize = 560;
         let Legend { bar, note } = &options.legend;
         let wide = |text: &str| SMALL.width(text).ceil() as usize;
         let bar = bar.as_ref().map_or(0, |(_, [low, high])| wide(low) + wide(high) + BAR_WIDTH + 2 * SPACE);
-        let legend = width >= LEAST;
+        let legend = width >= MIN_WIDTH;
         let beside = if legend { width.saturating_sub(bar.max(wide(note)) + 2 * SPACE) } else { width };
         let (beside, width) = (beside as f32, width as f32);
         let mut lines = SMALL.wrap(&options.subtitle, beside, width, LINES - 1);
@@ -134,7 +133,7 @@ impl SheetHeader {
         SheetHeader { title: TITLE.fit(&options.title, beside).into_owned(), lines, legend }
     }
 
-    /// Pixels from the margin to the pictures.
+    /// Height from the margin to the pictures, in pixels.
     pub fn height(&self) -> usize {
         HEADER + (self.lines.len().max(1) - 1) * LINE
     }
@@ -165,13 +164,13 @@ fn legend(page: &mut RgbImage, Legend { bar, note }: &Legend) {
     SMALL.draw_right(page, (end - BAR_WIDTH - SPACE) as f32, (MARGIN + 18) as f32, low);
 }
 
-/// A square picture in its frame.
+/// Draws a picture with a frame.
 pub(super) fn framed(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage) {
     page.fill(Rect { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
     page.place(x, y, picture);
 }
 
-/// A square picture that is no exit's, with two lines below it.
+/// Draws a framed picture with two lines of text below it.
 pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage, lines: [&str; 2]) {
     framed(page, (x, y), picture);
     for (line, at) in lines.into_iter().zip([FIRST_LINE, SECOND_LINE]) {
@@ -180,7 +179,7 @@ pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &
     }
 }
 
-/// One color for each label, in the order in which labels appear.
+/// Color of each cell: one per label, in order of appearance.
 pub(super) fn label_colors(cells: &[ExitCell]) -> Vec<Rgb> {
     let mut seen: Vec<&str> = Vec::new();
     let mut number = |label| {
@@ -192,26 +191,26 @@ pub(super) fn label_colors(cells: &[ExitCell]) -> Vec<Rgb> {
     cells.iter().map(|cell| LABEL_COLORS[number(cell.label) % LABEL_COLORS.len()]).collect()
 }
 
-/// The bar in a label's color below a picture's lower edge.
+/// Draws the bar in a label's color below a picture.
 pub(super) fn label_bar(page: &mut RgbImage, (x, below): (usize, usize), width: usize, color: Rgb) {
     page.fill(Rect { x, y: below + BAR_AT, width, height: BAR }, color);
 }
 
-/// The line between two exits that do not agree.
+/// Draws the line between two exits that disagree.
 pub(super) fn change_mark(page: &mut RgbImage, x: usize, top: usize, height: usize) {
     page.fill(Rect { x: x - 1, y: top, width: 2, height }, INK);
 }
 
-/// What an exit says, below its picture's lower edge.
+/// Draws exit, probability and label below a picture.
 pub(super) fn caption(page: &mut RgbImage, cell: &ExitCell, x: usize, below: usize, size: usize) {
     let line = (below + FIRST_LINE) as f32;
     SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
-    let sure = TextStyle { color: INK, ..SMALL };
-    sure.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
+    let probability = TextStyle { color: INK, ..SMALL };
+    probability.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
     LABEL.draw(page, x as f32, (below + SECOND_LINE) as f32, &LABEL.fit(cell.label, size as f32));
 }
 
-/// A probability for reading: never "100.0 %" for what is not certain.
+/// A probability as text; never rounds up to "100.0 %" or down to "0.0 %".
 pub fn percent(p: f32) -> String {
     match p {
         p if !p.is_finite() => "\u{2013}".into(),

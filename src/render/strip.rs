@@ -1,4 +1,4 @@
-//! The film strip: the photo, then every exit in order, with what each says.
+//! Film strip: the photo, then every exit in order with its prediction.
 
 use super::pixels::enlarged;
 use super::sheet::{
@@ -8,16 +8,16 @@ use super::sheet::{
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 
-/// More exits than this go to a second row: a page or a screen is not wider.
+/// Maximum number of exits per row, limited by the width of a page or screen.
 const COLUMNS: usize = 6;
 
-/// Where the pictures are.
+/// Positions of the pictures.
 struct StripLayout {
-    /// Exits in a row.
+    /// Exits per row.
     columns: usize,
     rows: usize,
     cell: usize,
-    /// The upper edge of the first row.
+    /// Upper edge of the first row.
     top: usize,
 }
 
@@ -27,12 +27,12 @@ impl StripLayout {
         StripLayout { columns: exits.div_ceil(rows), rows, cell, top: MARGIN + HEADER }
     }
 
-    /// The upper left corner of a picture; the photo's column is 0.
+    /// Upper left corner of a picture; column 0 is the photo's.
     fn at(&self, row: usize, column: usize) -> (usize, usize) {
         (MARGIN + column * (self.cell + GAP), self.top + row * (self.cell + CAPTION + ROW_GAP))
     }
 
-    /// From margin to margin.
+    /// Width between the margins.
     fn width(&self) -> usize {
         self.at(0, self.columns + 1).0 - GAP - MARGIN
     }
@@ -43,14 +43,14 @@ impl StripLayout {
     }
 }
 
-/// Draws `photo`, the part that the network saw, and one cell for each exit, in rows to the right
-/// of it. Where there is a second row, `seen`, the network's input, stands below the photo.
+/// Draws `photo`, the model's view, and to its right one cell per exit, in rows. If there is a second row,
+/// `seen`, the model's input, is below the photo.
 ///
-/// A bar under the cells has one color for each label: it runs on while the exits agree and
-/// breaks, at a vertical line, where the label changes.
+/// A bar below the cells has one color per label: it continues while the exits agree and breaks at a
+/// vertical line where the label changes.
 ///
 /// # Panics
-/// When a picture is empty, one of a cell has another size, or `options` leave their ranges.
+/// When a picture is empty or differs in size from a cell, or `options` are out of range.
 pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &SheetOptions) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
@@ -79,7 +79,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &Sh
         framed(&mut page, (x, y), cell.picture);
         let same = i > 0 && cells[i - 1].label == cell.label;
         let starts_row = i % layout.columns == 0;
-        // Where the label stays, its bar reaches back over the gap.
+        // Where the label stays the same, its bar extends over the gap.
         let reach = if same && !starts_row { GAP } else { 0 };
         label_bar(&mut page, (x - reach, y + size), size + reach, colors[i]);
         if i > 0 && !same {
@@ -90,8 +90,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &Sh
     page
 }
 
-/// The photo in a `strip` of so many `cells`: the reverse of drawing it. `None` where the picture
-/// cannot be such a strip.
+/// Cuts the photo out of a `strip` of `cells` exits. `None` if the image cannot be such a strip.
 pub fn photo(strip: &RgbImage, cells: usize) -> Option<RgbImage> {
     let layout = StripLayout::new(cells, 0);
     let columns = layout.columns + 1;

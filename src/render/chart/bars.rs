@@ -1,4 +1,4 @@
-//! BarChart that stand on zero: counts, or one number for each of a few things.
+//! Bar charts with a baseline of zero.
 
 use super::axis::{Axis, number};
 use super::drawing::{Anchor, Drawing, Geometry, Ink, SMALL};
@@ -9,33 +9,33 @@ use crate::render::text::TextStyle;
 /// One bar of [`BarChart`].
 #[derive(Debug, Clone)]
 pub struct Bar<'a> {
-    /// What stands under it.
+    /// Label below the bar.
     pub label: &'a str,
-    /// Its height; zero where it is not finite.
+    /// Value; zero is drawn if it is not finite.
     pub value: f64,
-    /// The lower and the upper end around the value, such as of a 95 % interval.
+    /// Lower and upper end of an interval around the value, such as a 95 % confidence interval.
     pub interval: Option<(f64, f64)>,
-    /// What is written over it.
+    /// Text above the bar.
     pub text: String,
-    /// Whether it is one of those that the chart is about; the others are pale.
+    /// Whether the bar is emphasized; the others are pale.
     pub strong: bool,
 }
 
-/// BarChart side by side.
+/// A bar chart.
 #[derive(Debug, Clone, Copy)]
 pub struct BarChart<'a> {
-    /// Heading.
+    /// Title.
     pub title: &'a str,
-    /// What the labels are.
+    /// Name of the x axis.
     pub x: &'a str,
     /// Name of the y axis, with its unit.
     pub y: &'a str,
-    /// The bars, from left to right.
+    /// Bars from left to right.
     pub bars: &'a [Bar<'a>],
 }
 
 impl BarChart<'_> {
-    /// The chart, laid out. Labels that would touch each other run upwards.
+    /// Lays out the chart. Labels that would overlap are rotated.
     pub fn draw(&self, size: ChartSize) -> Drawing {
         let (mut drawing, above) = frame::begin(size, self.title, self.y);
         let ends = self.bars.iter().flat_map(|b| b.interval).flat_map(|(low, high)| [low, high]);
@@ -104,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_as_high_as_its_number() {
+    fn bar_heights_are_proportional_to_values() {
         let heights = heights(&[bar("a", 1.0), bar("b", 4.0), bar("c", f64::NAN)]);
         assert!((heights[1] - 4.0 * heights[0]).abs() < 1e-9, "{heights:?}");
         assert!(heights[0] > 10.0 && heights[2] == 0.0, "{heights:?}");
     }
 
     #[test]
-    fn long_labels_run_upwards() {
+    fn long_labels_are_rotated() {
         let turned = |label: &str| {
             let bars: Vec<Bar> = (0..20).map(|_| bar(label, 1.0)).collect();
             BarChart { title: "", x: "", y: "", bars: &bars }.draw(ChartSize::FILE).svg().contains("rotate")

@@ -1,4 +1,4 @@
-//! A chart as marks on a page, before it is SVG or pixels.
+//! A laid-out chart as a list of marks, independent of the output format.
 
 /// A position; y points down.
 pub(super) type Point = (f64, f64);
@@ -10,21 +10,22 @@ pub struct Drawing {
     pub width: f64,
     /// Height in pixels.
     pub height: f64,
-    /// What the chart shows, for readers who cannot see it.
+    /// Title, also used as the text alternative.
     pub name: String,
     pub(super) marks: Vec<Mark>,
 }
 
-/// One mark. Later marks lie over earlier ones.
+/// A mark. Later marks cover earlier ones.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     pub geometry: Geometry,
     pub ink: Ink,
     pub opacity: f64,
-    /// What a pointer that rests on the mark is told.
+    /// Tooltip.
     pub tip: Option<String>,
 }
 
+/// Shape of a mark, in pixels.
 #[derive(Debug, Clone)]
 pub(super) enum Geometry {
     Rect { x: f64, y: f64, width: f64, height: f64 },
@@ -34,20 +35,21 @@ pub(super) enum Geometry {
     Text(TextMark),
 }
 
+/// A line of text.
 #[derive(Debug, Clone)]
 pub(super) struct TextMark {
     pub x: f64,
-    /// Of the baseline.
+    /// Baseline.
     pub y: f64,
     pub anchor: Anchor,
     pub size: f64,
     pub bold: bool,
-    /// Whether it runs upwards.
+    /// Whether the text is rotated upwards.
     pub turned: bool,
     pub text: String,
 }
 
-/// Which part of a text lies at its position.
+/// The part of a text that is at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -55,23 +57,23 @@ pub(super) enum Anchor {
     End,
 }
 
-/// A color by what it is for; light and dark pages have their own.
+/// A color by its role; each [`super::Theme`] defines its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     Paper,
     Text,
     Quiet,
     Rule,
-    /// Of the data, counted from 0; they repeat after [`Ink::SERIES`].
+    /// Color of a data series, from 0; repeats after [`Ink::SERIES`].
     Series(usize),
 }
 
 impl Ink {
-    /// How many series have a color of their own.
+    /// Number of distinct series colors.
     pub const SERIES: usize = 6;
 }
 
-/// Text sizes.
+/// Text sizes in pixels.
 pub(super) const TITLE: f64 = 16.0;
 pub(super) const SMALL: f64 = 12.5;
 
@@ -89,7 +91,7 @@ impl Drawing {
         self.add(ink, Geometry::Line { points, width })
     }
 
-    /// Small text.
+    /// Adds small text.
     pub(super) fn text(&mut self, ink: Ink, (x, y): Point, anchor: Anchor, text: &str) -> &mut TextMark {
         let text = TextMark { x, y, anchor, size: SMALL, bold: false, turned: false, text: text.into() };
         match &mut self.add(ink, Geometry::Text(text)).geometry {

@@ -1,4 +1,4 @@
-//! Charts. Each kind lays itself out as a [`Drawing`], which becomes SVG text or pixels.
+//! Charts. Each type lays itself out as a [`Drawing`], which is written as SVG or drawn as pixels.
 
 mod axis;
 mod bars;

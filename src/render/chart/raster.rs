@@ -1,4 +1,4 @@
-//! A drawing as pixels, for what does not read SVG.
+//! Rasterization of a drawing, and the themes' colors.
 
 use ab_glyph_rasterizer::{Rasterizer, point};
 
@@ -7,7 +7,7 @@ use crate::imaging::rgb_image::RgbImage;
 use crate::render::canvas::Rgb;
 use crate::render::text::TextStyle;
 
-/// The colors of a page.
+/// Color theme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     /// Dark on white.
@@ -16,8 +16,8 @@ pub enum Theme {
     Dark,
 }
 
-/// Of the series: Okabe and Ito's hues, which color-blind readers can tell apart, as dark (on
-/// white) or as light (on black) as text must be.
+/// Series colors: Okabe and Ito's hues, distinguishable under color vision deficiency, darkened (on white) or
+/// lightened (on black) to the contrast of text.
 const SERIES: [[Rgb; Ink::SERIES]; 2] = [
     [
         [0x00, 0x62, 0xa3], // blue
@@ -54,7 +54,7 @@ impl Theme {
 }
 
 impl Drawing {
-    /// The drawing as a picture, `scale` times its size.
+    /// Rasterizes the drawing at `scale` times its size.
     pub fn picture(&self, theme: Theme, scale: f64) -> RgbImage {
         let side = |length: f64| (length * scale).ceil().max(1.0) as usize;
         let paper = theme.color(Ink::Paper);
@@ -78,13 +78,14 @@ fn draw(page: &mut RgbImage, mark: &Mark, theme: Theme, scale: f64) {
     }
 }
 
+/// A circle as a polygon.
 fn circle((x, y): Point, r: f64) -> Vec<Point> {
     const CORNERS: usize = 48;
     let corner = |i: usize| (std::f64::consts::TAU * i as f64 / CORNERS as f64).sin_cos();
     (0..CORNERS).map(corner).map(|(sin, cos)| (x + r * cos, y + r * sin)).collect()
 }
 
-/// A line as outlines: a rectangle for each piece, a disc where two meet.
+/// Outlines of a line: a rectangle for each segment, a disc at each joint.
 fn stroke(points: &[Point], width: f64) -> Vec<Vec<Point>> {
     let half = width / 2.0;
     let piece = |ends: &[Point]| {
@@ -97,7 +98,7 @@ fn stroke(points: &[Point], width: f64) -> Vec<Vec<Point>> {
     points.windows(2).map(piece).chain(inner.iter().map(|&at| circle(at, half))).collect()
 }
 
-/// Fills what lies in any of the outlines.
+/// Fills the union of the outlines.
 fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, color: Rgb, opacity: f32) {
     let corners = || outlines.iter().flatten().map(|&(x, y)| (x * scale, y * scale));
     let least = |pick: fn(Point) -> f64| corners().map(pick).fold(f64::MAX, f64::min).floor().max(0.0);
@@ -111,7 +112,7 @@ fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, color: Rgb, op
     let mut area = Rasterizer::new((right - left) as usize, (bottom - top) as usize);
     for outline in outlines {
         let corner = |&(x, y): &Point| point((x * scale - left) as f32, (y * scale - top) as f32);
-        // All run the same way round: where two overlap, both count as inside.
+        // All outlines get the same orientation, so that overlaps count as inside.
         let turns = signed_area(outline) < 0.0;
         for (i, from) in outline.iter().enumerate() {
             let (from, to) = (corner(from), corner(&outline[(i + 1) % outline.len()]));
@@ -156,7 +157,7 @@ fn draw_text(page: &mut RgbImage, text: &TextMark, color: Rgb, scale: f64) {
 mod tests {
     use super::*;
 
-    /// The share of a 20 x 20 page that `geometry` covers, and where its middle lies.
+    /// Area that `geometry` covers on a 20 x 20 page, and its centroid.
     fn cover(geometry: Geometry, scale: f64) -> (f64, f64, f64) {
         let mut drawing = Drawing::new(20.0, 20.0, String::new());
         drawing.add(Ink::Text, geometry);
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_cover_their_area() {
+    fn marks_cover_their_area() {
         for scale in [1.0, 2.0, 3.5] {
             let rect = Geometry::Rect { x: 2.3, y: 4.0, width: 5.5, height: 3.25 };
             close(cover(rect, scale), (5.5 * 3.25, 5.05, 5.625));
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bent_line_has_no_hole_where_its_pieces_overlap() {
+    fn a_bent_line_has_no_hole_where_segments_overlap() {
         let points = vec![(2.0, 10.0), (10.0, 10.0), (10.0, 2.0), (10.0, 18.0)];
         let mut drawing = Drawing::new(20.0, 20.0, String::new());
         drawing.line(Ink::Text, 4.0, points);
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_is_cut_off() {
+    fn marks_are_clipped_to_the_page() {
         let mut drawing = Drawing::new(20.0, 20.0, String::new());
         drawing.add(Ink::Text, Geometry::Rect { x: -50.0, y: -50.0, width: 20.0, height: 20.0 });
         drawing.add(Ink::Text, Geometry::Rect { x: 15.0, y: 15.0, width: 1e6, height: 1e6 });

@@ -1,37 +1,37 @@
-//! A reliability diagram: how often an exit is right, against how sure it is.
+//! Reliability diagrams: accuracy against confidence.
 
 use super::axis::Axis;
 use super::drawing::{Anchor, Drawing, Geometry, Ink, Point};
 use super::frame;
 use super::frame::{ChartSize, Margins};
 
-/// Answers of about the same confidence.
+/// A bin of predictions of similar confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReliabilityBin {
-    /// Their mean confidence, 0 to 1.
+    /// Mean confidence, 0 to 1.
     pub confidence: f64,
-    /// How many of them are right, 0 to 1.
+    /// Accuracy, 0 to 1.
     pub accuracy: f64,
-    /// How many there are.
+    /// Number of images.
     pub images: usize,
 }
 
-/// How often an exit is right, against how sure it is (Guo et al., 2017, figure 4; here each bin
-/// is a disc at its mean confidence, its area the number of images).
+/// A reliability diagram (Guo et al., 2017, figure 4). Each bin is a disc at its mean confidence whose area
+/// is proportional to its number of images.
 #[derive(Debug, Clone, Copy)]
 pub struct ReliabilityDiagram<'a> {
-    /// Heading.
+    /// Title.
     pub title: &'a str,
-    /// The bins, by rising confidence; empty ones are left out.
+    /// Bins by ascending confidence; empty ones are left out.
     pub bins: &'a [ReliabilityBin],
 }
 
-/// Radius of a disc that holds all images, and the least radius.
-const LARGEST: f64 = 18.0;
-const LEAST: f64 = 3.0;
+/// Radius in pixels of a disc of all images, and minimum radius.
+const MAX_RADIUS: f64 = 18.0;
+const MIN_RADIUS: f64 = 3.0;
 
 impl ReliabilityDiagram<'_> {
-    /// The chart, laid out.
+    /// Lays out the chart.
     pub fn draw(&self, size: ChartSize) -> Drawing {
         let (mut drawing, above) = frame::begin(size, self.title, "Right, %");
         let margins = Margins {
@@ -56,7 +56,7 @@ impl ReliabilityDiagram<'_> {
         drawing.line(Ink::Series(0), 2.0, line).opacity(0.6);
         for bin in shown {
             let (cx, cy) = at(bin);
-            let r = LEAST.max(LARGEST * (bin.images as f64 / all).sqrt());
+            let r = MIN_RADIUS.max(MAX_RADIUS * (bin.images as f64 / all).sqrt());
             let images = if bin.images == 1 { "image" } else { "images" };
             let (sure, right) = (100.0 * bin.confidence, 100.0 * bin.accuracy);
             let tip = format!("{} {images}: {sure:.1} % sure, {right:.1} % right", bin.images);
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disc_has_the_area_of_its_images_and_lies_at_its_confidence() {
+    fn disc_areas_are_proportional_to_image_counts() {
         let bin = |confidence, accuracy, images| ReliabilityBin { confidence, accuracy, images };
         let bins = [bin(0.5, 0.5, 25), bin(0.6, f64::NAN, 0), bin(0.9, 0.8, 75)];
         let drawing = ReliabilityDiagram { title: "T", bins: &bins }.draw(ChartSize::FILE);

@@ -1,4 +1,4 @@
-//! A drawing as SVG: a file that is light or dark as its reader likes, or a part of a page.
+//! SVG output of a drawing: a file with light and dark themes, or a fragment for an HTML page.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::drawing::{Anchor, Drawing, Geometry, Ink, Mark, Point, TextMark};
 use super::raster::Theme;
 
 impl Drawing {
-    /// An SVG document with its own colors, for light and for dark readers.
+    /// A standalone SVG document with a light and a dark theme.
     pub fn svg(&self) -> String {
         let style = format!(
             "<style>text{{font-family:system-ui,sans-serif}}{}@media (prefers-color-scheme:dark){{{}}}</style>\n\
@@ -17,7 +17,7 @@ impl Drawing {
         self.document(&style)
     }
 
-    /// The same for a page that has [`Theme::css`] in its style sheet.
+    /// An SVG element for a page that includes [`Theme::css`] in its style sheet.
     pub fn inline_svg(&self) -> String {
         self.document("")
     }
@@ -35,7 +35,7 @@ impl Drawing {
 }
 
 impl Theme {
-    /// The style rules of a page's charts.
+    /// Style rules of the chart colors.
     pub fn css(self) -> String {
         let inks = [Ink::Paper, Ink::Text, Ink::Quiet, Ink::Rule].into_iter();
         let inks = inks.chain((0..Ink::SERIES).map(Ink::Series));
@@ -121,14 +121,14 @@ fn path(points: &[Point]) -> String {
     points.iter().map(|&(x, y)| format!("{},{}", short(x), short(y))).collect::<Vec<_>>().join(" ")
 }
 
-/// Two digits are finer than any screen.
+/// A number with at most two decimals, finer than any screen.
 fn short(x: f64) -> String {
     let text = format!("{x:.2}");
     text.trim_end_matches('0').trim_end_matches('.').into()
 }
 
-/// Text for XML: no letter of it ends an element or an attribute, turns the reading direction or
-/// is one that XML forbids.
+/// Text escaped for XML elements and attributes, without bidirectional controls and characters that XML
+/// forbids.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in crate::error::printable(text).chars() {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_light_or_dark_and_a_part_leaves_that_to_its_page() {
+    fn only_a_standalone_file_has_a_style_sheet() {
         let drawing = Drawing::new(10.0, 10.0, "T".into());
         assert!(drawing.svg().contains("@media (prefers-color-scheme:dark)"));
         assert!(!drawing.inline_svg().contains("style"));

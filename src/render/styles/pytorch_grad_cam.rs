@@ -1,12 +1,12 @@
-//! pytorch-grad-cam's picture: `show_cam_on_image` with its defaults.
+//! Picture of pytorch-grad-cam: `show_cam_on_image` with its defaults.
 
 use super::{range, unit};
 use crate::engine::bilinear::bilinear;
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::color::{Colormap, index};
 
-/// `map` (h, w) after its ReLU, in jet over `photo`: half of each, divided by the brightest
-/// number of the picture. The map is scaled at its own size, resized, and scaled again.
+/// `map` (h, w) after its ReLU, in jet over `photo`: half of each, divided by the maximum of the sum. The map
+/// is scaled at its own size, resized, and scaled again.
 ///
 /// # Panics
 /// When the map or the photo is empty.
@@ -26,7 +26,7 @@ pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     RgbImage::new(photo.width, photo.height, sum.iter().map(|v| (255.0 * (v / most)) as u8).collect())
 }
 
-/// Minimum subtracted, divided by the maximum and a little.
+/// Min-max scaling with an epsilon of 1e-7.
 fn scale(values: &mut [f32]) {
     let (low, high) = range(values);
     let divisor = 1e-7 + (high - low);

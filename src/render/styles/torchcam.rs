@@ -1,12 +1,12 @@
-//! torchcam's picture: `overlay_mask` with its defaults.
+//! Picture of torchcam: `overlay_mask` with its defaults.
 
 use super::{matplotlib_index, range};
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, resample_map};
 use crate::render::color::table;
 
-/// `map` (h, w) after its ReLU, scaled at its own size, resized by Pillow's bicubic filter and
-/// *squared*, in matplotlib's jet; seven tenths photo, three tenths color.
+/// `map` (h, w) after its ReLU, scaled at its own size, resized by Pillow's bicubic filter and *squared*, in
+/// matplotlib's jet: 0.7 photo + 0.3 color.
 ///
 /// # Panics
 /// When the map or the photo is empty.
@@ -19,7 +19,7 @@ pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     let mut rgb = Vec::with_capacity(photo.rgb.len());
     for (pixel, v) in photo.rgb.chunks_exact(3).zip(mask) {
         let color = colors()[matplotlib_index(v * v)];
-        // Pillow's blend: cut off, not rounded.
+        // Pillow's blend truncates instead of rounding.
         let blend = |c: usize| {
             let (above, below) = (f32::from(color[c]), f32::from(pixel[c]));
             (above + PHOTO * (below - above)) as u8
