@@ -1,17 +1,17 @@
-//! The one error type: a value that names the file, the place in it and the facts that disagree.
+//! The crate's error type: names the file, the place in it, and the facts that disagree.
 
 use std::path::Path;
 
-/// What a library call returns.
+/// Result of a fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong, grouped by what the caller can do about it.
+/// An error, grouped by what the caller can do about it.
 ///
-/// `Display` is always one line, with file-derived text escaped. [`Error::exit_code`] is the
-/// code with which the command line reports it.
+/// `Display` is always one line, with text from files escaped. [`Error::exit_code`] is the exit code of the
+/// command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The request itself is wrong: an unknown class, an exit that the network lacks.
+    /// The request is invalid, such as an unknown class or an exit that the model lacks.
     #[error("{0}")]
     Usage(String),
     /// An input file cannot be used: `file: place: cause`.
@@ -19,7 +19,7 @@ pub enum Error {
     Refused {
         /// The file as the user named it, escaped.
         file: String,
-        /// Where in the file: a tensor, an offset, a header field.
+        /// Place in the file: a tensor, an offset, a header field.
         place: String,
         /// The facts that disagree.
         cause: String,
@@ -32,13 +32,13 @@ pub enum Error {
     Write {
         /// The output as the user named it, escaped.
         file: String,
-        /// What the system said.
+        /// The operating system's message.
         cause: String,
     },
 }
 
 impl Error {
-    /// An [`Error::Refused`] for `file`; `place` and `cause` may hold text from the file.
+    /// An [`Error::Refused`] for `file`; `place` and `cause` may contain text from the file.
     pub fn refused(file: &Path, place: impl AsRef<str>, cause: impl AsRef<str>) -> Self {
         Error::Refused {
             file: printable(&file.to_string_lossy()),
@@ -62,7 +62,7 @@ impl Error {
         Error::Device(printable(cause.as_ref()))
     }
 
-    /// The process exit code: 2 usage, 4 input refused, 5 device, 6 cannot write.
+    /// Exit code of the process: 2 usage, 4 input refused, 5 device, 6 cannot write.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
@@ -73,8 +73,8 @@ impl Error {
     }
 }
 
-/// `text` with everything that could disturb a terminal or break the line escaped:
-/// control characters and the Unicode characters that change reading direction.
+/// `text` with control characters, line separators and bidirectional formatting characters escaped, so
+/// that it is safe on a terminal and stays on one line.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_whatever_the_file_is_called() {
+    fn messages_are_one_line_for_any_file_name() {
         let e = Error::refused(Path::new("a\nb\u{1b}[31m.pth"), "tensor 'x\u{202e}'", "bad");
         assert_eq!(e.to_string(), "a\\nb\\u{1b}[31m.pth: tensor 'x\\u{202e}': bad");
         assert_eq!(e.exit_code(), 4);

@@ -1,4 +1,4 @@
-//! `msdcam merge`: one run of all shards.
+//! `msdcam merge`: merges all shards of a run.
 
 use std::path::PathBuf;
 
@@ -8,32 +8,34 @@ use crate::{Error, Result, run};
 use super::exit_status::Outcome;
 use super::output::Output;
 
-/// Make one run of the shards that `msdcam explain --shard` did
+/// Merge the shards of `msdcam explain --shard` into one run
 ///
-/// The result is, byte for byte, that of a run that was never divided. Pictures become links to the
-/// shards' where the file system has them, copies elsewhere. Shards that are missing, not finished,
-/// there twice or of another run are refused by name.
+/// The result is byte for byte that of a run of the whole set. Pictures become hard links to those of
+/// the shards, or copies where the file system does not support links. Missing, unfinished, duplicate
+/// or foreign shards are refused by name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
-    /// Folders with all shards
+    /// Folders that hold the shards
     #[arg(required = true, value_name = "DIR")]
     shards: Vec<PathBuf>,
-    /// Folder for the whole [default: the shards' own, if they are all in one]
+    /// Folder of the merged run [default: the shards' folder, if they share one]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
 
-/// Merges the shards and says what they are together.
+/// Merges the shards and prints the counts of the whole run.
 pub fn run(args: Args) -> Result<Outcome> {
     let out = match (args.output, &args.shards[..]) {
         (Some(out), _) => out,
         (None, [only]) => only.clone(),
         (None, _) => {
-            return Err(Error::usage("the shards are in several folders: -o says where to merge them"));
+            return Err(Error::usage(
+                "the shards are in several folders: name the folder of the merged run with -o",
+            ));
         }
     };
     let summary = run::merge(&RealDisk, &args.shards, &out)?;
-    Output::default().print(&super::run::told(&summary, &out))?;
+    Output::default().print(&super::run::summary_line(&summary, &out))?;
     Ok(Outcome::of(summary.images, summary.failed))
 }

@@ -106,8 +106,8 @@ pub struct BoxRecord {
 }
 
 impl From<BoundingBox> for BoxRecord {
-    fn from(BoundingBox { x, y, width, height, heat, threshold }: BoundingBox) -> Self {
-        BoxRecord { x, y, width, height, bbox: [x, y, width, height], heat, threshold }
+    fn from(BoundingBox { x, y, width, height, heatmap_share, threshold }: BoundingBox) -> Self {
+        BoxRecord { x, y, width, height, bbox: [x, y, width, height], heat: heatmap_share, threshold }
     }
 }
 

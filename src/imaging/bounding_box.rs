@@ -1,4 +1,4 @@
-//! Boxes around what a heat map shows most of, for whoever has boxes to compare with.
+//! Bounding boxes around the most salient region of a heatmap.
 
 use std::str::FromStr;
 
@@ -6,77 +6,79 @@ use super::Region;
 use super::heatmap::{Heatmap, MapStatus};
 use crate::{Error, Result};
 
-/// How warm a place must be to count, on the heat map's scale from 0 to 1.
+/// Threshold on a heatmap above which a pixel is salient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Threshold {
-    /// This share of the maximum, in (0, 1]; the Grad-CAM paper takes 0.15.
+    /// Share of the maximum, in (0, 1]; the Grad-CAM paper uses 0.15.
     Share(f32),
-    /// Otsu's: where warm and cold places differ most (Otsu 1979, doi 10.1109/TSMC.1979.4310076).
+    /// Otsu's method: the threshold of maximum between-class variance (Otsu 1979, doi
+    /// 10.1109/TSMC.1979.4310076).
     Otsu,
 }
 
-/// The box around the largest connected part of a heat map above a threshold.
+/// Bounding box of the largest connected component of a heatmap above a threshold, in pixels of the
+/// heatmap or, after [`BoundingBox::in_photo`], of the photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BoundingBox {
     /// Column of the left edge.
     pub x: usize,
     /// Row of the upper edge.
     pub y: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Share of the heat map's sum that lies in the box.
-    pub heat: f32,
-    /// The threshold, as a share of the maximum.
+    /// Share of the heatmap's sum inside the box, in [0, 1].
+    pub heatmap_share: f32,
+    /// Threshold as a share of the maximum.
     pub threshold: f32,
 }
 
 impl Threshold {
-    /// The share of the maximum that it means for `heat`.
-    fn share(self, heat: &Heatmap) -> f32 {
+    /// The threshold as a share of the maximum of `heatmap`.
+    fn share(self, heatmap: &Heatmap) -> f32 {
         match self {
             Threshold::Share(share) => share,
-            Threshold::Otsu => otsu(&heat.values),
+            Threshold::Otsu => otsu(&heatmap.values),
         }
     }
 }
 
 impl BoundingBox {
-    /// The box around the largest part of `heat`, in its pixels; of equal parts the first. Pixels
-    /// that touch at a corner belong together. `None` where the heat map means nothing.
-    pub fn find(heat: &Heatmap, threshold: Threshold) -> Option<BoundingBox> {
-        if heat.status != MapStatus::Ok {
+    /// Box around the largest component of `heatmap` (8-connected; the first of equal ones), in its pixels.
+    /// `None` unless its status is [`MapStatus::Ok`].
+    pub fn find(heatmap: &Heatmap, threshold: Threshold) -> Option<BoundingBox> {
+        if heatmap.status != MapStatus::Ok {
             return None;
         }
-        let threshold = threshold.share(heat);
-        let warm: Vec<bool> = heat.values.iter().map(|&v| v >= threshold).collect();
-        let part = largest_part(warm, heat.width)?;
+        let threshold = threshold.share(heatmap);
+        let salient: Vec<bool> = heatmap.values.iter().map(|&v| v >= threshold).collect();
+        let part = largest_component(salient, heatmap.width)?;
         let inside: f64 = (part.top..=part.bottom)
-            .flat_map(|y| &heat.values[y * heat.width..][part.left..=part.right])
+            .flat_map(|y| &heatmap.values[y * heatmap.width..][part.left..=part.right])
             .map(|&v| f64::from(v))
             .sum();
-        let all: f64 = heat.values.iter().map(|&v| f64::from(v)).sum();
+        let all: f64 = heatmap.values.iter().map(|&v| f64::from(v)).sum();
         Some(BoundingBox {
             x: part.left,
             y: part.top,
             width: part.right - part.left + 1,
             height: part.bottom - part.top + 1,
-            heat: (inside / all) as f32,
+            heatmap_share: (inside / all) as f32,
             threshold,
         })
     }
 
-    /// Rows and columns of the heat map in which to look for a box of `part` of a photo: its own
-    /// pixels, but for very small and very large ones.
+    /// Rows and columns of the heatmap in which to search for a box in the region `part` of a photo: the
+    /// region's size in pixels, clamped to 64..=512.
     pub fn grid(part: Region) -> (usize, usize) {
         let pixels = |from: f32, to: f32| ((to - from).round() as usize).clamp(64, 512);
         (pixels(part.top, part.bottom), pixels(part.left, part.right))
     }
 
-    /// The box in the pixels of a photo of whose `part` the heat map has `rows` and `columns`.
+    /// The box in pixels of a photo whose region `part` the heatmap covers with `rows` and `columns`.
     pub fn in_photo(self, part: Region, (rows, columns): (usize, usize)) -> BoundingBox {
-        // To the nearest edge between pixels, and never empty.
+        // Rounded to whole pixels, and never empty.
         let side = |from: f32, to: f32, at: usize, length: usize, count: usize| {
             let edge = |i: usize| (from + (to - from) * (i as f32 / count as f32)).round() as usize;
             let start = edge(at).min((to.ceil() as usize).max(1) - 1);
@@ -88,7 +90,7 @@ impl BoundingBox {
     }
 }
 
-/// Otsu's threshold of numbers in [0, 1], over 256 levels; the least that counts as warm.
+/// Otsu's threshold of values in [0, 1] over 256 levels: the smallest value above the split.
 fn otsu(values: &[f32]) -> f32 {
     let mut counts = [0_u32; 256];
     values.iter().for_each(|&v| counts[(v * 255.0) as usize] += 1);
@@ -113,7 +115,7 @@ fn otsu(values: &[f32]) -> f32 {
     (best + 1) as f32 / 255.0
 }
 
-/// Where a connected part lies; the edges belong to it.
+/// Extent of a connected component, edges included.
 #[derive(Clone, Copy)]
 struct Extent {
     left: usize,
@@ -122,12 +124,12 @@ struct Extent {
     bottom: usize,
 }
 
-/// The connected part of `warm` with the most pixels.
-fn largest_part(mut warm: Vec<bool>, width: usize) -> Option<Extent> {
+/// Extent of the connected component of `salient` pixels with the largest area.
+fn largest_component(mut salient: Vec<bool>, width: usize) -> Option<Extent> {
     let (mut largest, mut most) = (None, 0);
     let mut found = Vec::new();
-    for start in 0..warm.len() {
-        if !std::mem::take(&mut warm[start]) {
+    for start in 0..salient.len() {
+        if !std::mem::take(&mut salient[start]) {
             continue;
         }
         let (x, y) = (start % width, start / width);
@@ -140,9 +142,9 @@ fn largest_part(mut warm: Vec<bool>, width: usize) -> Option<Extent> {
             extent.right = extent.right.max(x);
             extent.top = extent.top.min(y);
             extent.bottom = extent.bottom.max(y);
-            for y in y.saturating_sub(1)..(y + 2).min(warm.len() / width) {
+            for y in y.saturating_sub(1)..(y + 2).min(salient.len() / width) {
                 for x in x.saturating_sub(1)..(x + 2).min(width) {
-                    if std::mem::take(&mut warm[y * width + x]) {
+                    if std::mem::take(&mut salient[y * width + x]) {
                         found.push((x, y));
                     }
                 }
@@ -174,13 +176,15 @@ impl FromStr for Threshold {
         }
         match share(text) {
             Some(share) if share > 0.0 && share <= 1.0 => Ok(Threshold::Share(share)),
-            Some(share) => Err(Error::usage(format!("a threshold of {share} is not above 0 and at most 1"))),
-            None => Err(Error::usage(format!("no threshold '{text}'; there are 15%, 0.15 and otsu"))),
+            Some(share) => Err(Error::usage(format!("threshold {share} is outside (0, 1]"))),
+            None => Err(Error::usage(format!(
+                "invalid threshold '{text}'; expected a percentage such as 15%, a share such as 0.15, or otsu"
+            ))),
         }
     }
 }
 
-/// The number in `0.15` or, as a percentage, in `15%`.
+/// Parses a share: `0.15` or `15%`.
 pub fn share(text: &str) -> Option<f32> {
     match text.strip_suffix('%') {
         Some(percent) => percent.parse().ok().map(|percent: f32| percent / 100.0),
@@ -192,39 +196,39 @@ pub fn share(text: &str) -> Option<f32> {
 mod tests {
     use super::*;
 
-    fn heat(width: usize, values: &[f32]) -> Heatmap {
+    fn heatmap(width: usize, values: &[f32]) -> Heatmap {
         let size = (values.len() / width, width);
         Heatmap::new(values, size, size)
     }
 
     #[test]
-    fn the_largest_part_is_boxed_and_corners_touch() {
+    fn the_largest_8_connected_component_is_boxed() {
         #[rustfmt::skip]
-        let heat = heat(5, &[
+        let heatmap = heatmap(5, &[
             1.0, 0.1, 0.0, 0.0, 0.6,
             0.0, 0.0, 0.0, 0.7, 0.0,
             0.0, 0.0, 0.5, 0.0, 0.1,
         ]);
-        let found = BoundingBox::find(&heat, Threshold::Share(0.5)).unwrap();
+        let found = BoundingBox::find(&heatmap, Threshold::Share(0.5)).unwrap();
         assert_eq!((found.x, found.y, found.width, found.height, found.threshold), (2, 0, 3, 3, 0.5));
-        assert!((found.heat - 1.9 / 3.0).abs() < 1e-6, "{found:?}");
-        // Only the maximum itself is as warm as the maximum.
-        let hottest = BoundingBox::find(&heat, Threshold::Share(1.0)).unwrap();
+        assert!((found.heatmap_share - 1.9 / 3.0).abs() < 1e-6, "{found:?}");
+        // At a threshold of 1 only the maximum itself is left.
+        let hottest = BoundingBox::find(&heatmap, Threshold::Share(1.0)).unwrap();
         assert_eq!((hottest.x, hottest.y, hottest.width, hottest.height), (0, 0, 1, 1));
     }
 
     #[test]
-    fn a_map_that_means_nothing_has_no_box() {
+    fn a_map_without_information_has_no_box() {
         for values in [[0.0; 4], [3.0; 4], [0.0, 1.0, f32::NAN, 2.0], [0.0, f32::INFINITY, 1.0, 0.0]] {
             for threshold in [Threshold::Share(0.15), Threshold::Otsu] {
-                assert_eq!(BoundingBox::find(&heat(2, &values), threshold), None, "{values:?}");
+                assert_eq!(BoundingBox::find(&heatmap(2, &values), threshold), None, "{values:?}");
             }
         }
     }
 
     #[test]
-    fn a_box_is_carried_into_the_photo_and_stays_there() {
-        let found = BoundingBox { x: 10, y: 0, width: 20, height: 64, heat: 0.5, threshold: 0.15 };
+    fn a_box_is_mapped_into_the_photo() {
+        let found = BoundingBox { x: 10, y: 0, width: 20, height: 64, heatmap_share: 0.5, threshold: 0.15 };
         let place = |part, grid| {
             let b = found.in_photo(part, grid);
             [b.x, b.y, b.width, b.height]
@@ -241,18 +245,18 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_is_a_percentage_a_share_or_otsus() {
+    fn a_threshold_is_a_percentage_a_share_or_otsu() {
         assert_eq!("15%".parse(), Ok(Threshold::Share(0.15)));
         assert_eq!("0.3".parse(), Ok(Threshold::Share(0.3)));
         assert_eq!("1".parse(), Ok(Threshold::Share(1.0)));
         assert_eq!("otsu".parse(), Ok(Threshold::Otsu));
         for text in ["0", "-1", "1.5", "101%", "nan", "inf", "0%"] {
             let error = text.parse::<Threshold>().unwrap_err().to_string();
-            assert!(error.starts_with("a threshold of"), "{text}: {error}");
+            assert!(error.starts_with("threshold "), "{text}: {error}");
         }
         for text in ["", "%", "Otsu's", "15 %"] {
             let error = text.parse::<Threshold>().unwrap_err().to_string();
-            assert!(error.starts_with("no threshold '"), "{text}: {error}");
+            assert!(error.starts_with("invalid threshold '"), "{text}: {error}");
         }
     }
 }

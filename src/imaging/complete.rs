@@ -1,12 +1,12 @@
-//! Does an image file reach its own end?
+//! Completeness check: does an image file contain its own end marker?
 //!
-//! Decoders stop when they have their pixels, and some fill in grey for what is missing, so a
-//! download that broke off can pass for a photo. Each format marks its end; we walk there by
-//! the lengths and markers of the container, without decoding.
+//! Decoders stop once they have their pixels, and some fill missing parts with gray, so a truncated
+//! download can pass for a photo. The check walks the container's lengths and markers to the end without
+//! decoding.
 
 use super::sniff::Format;
 
-/// `Err` says what is missing, with the offsets that show it.
+/// `Err` describes what is missing, with the offsets that show it.
 pub(super) fn check(format: Format, bytes: &[u8]) -> Result<(), String> {
     match format {
         Format::Png => png(bytes),
@@ -19,7 +19,7 @@ fn big_endian(bytes: &[u8]) -> usize {
     bytes.iter().fold(0, |n, &b| n << 8 | usize::from(b))
 }
 
-/// PNG (ISO/IEC 15948, 5.3): chunks of length, type, data, CRC, the last one being IEND.
+/// PNG (ISO/IEC 15948, 5.3): chunks of length, type, data and CRC; the last one is IEND.
 fn png(bytes: &[u8]) -> Result<(), String> {
     let mut at = 8;
     loop {
@@ -37,7 +37,7 @@ fn png(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// WebP: one RIFF chunk whose size says where the file ends.
+/// WebP: one RIFF chunk whose size gives the end of the file.
 fn webp(bytes: &[u8]) -> Result<(), String> {
     let size = bytes.get(4..8).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     match size + 8 > bytes.len() {
@@ -46,13 +46,13 @@ fn webp(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// JPEG (ITU-T T.81, B.1): segments that carry their length, and after each scan header
-/// entropy-coded data, in which an 0xff that is no marker is followed by a zero byte.
+/// JPEG (ITU-T T.81, B.1): segments with their length and, after each scan header, entropy-coded data, in
+/// which a 0xff that is not a marker is followed by a zero byte.
 fn jpeg(bytes: &[u8]) -> Result<(), String> {
     let cut = || format!("truncated: {} bytes and no end-of-image marker", bytes.len());
     let mut at = 2;
     loop {
-        // To the next marker: past entropy-coded data, restart markers and fill bytes.
+        // Skip to the next marker, past entropy-coded data, restart markers and fill bytes.
         let found = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff)).ok_or_else(cut)?;
         at += found + 1;
         let marker = *bytes.get(at).ok_or_else(cut)?;
@@ -63,7 +63,7 @@ fn jpeg(bytes: &[u8]) -> Result<(), String> {
             _ => {
                 let length = big_endian(bytes.get(at + 1..at + 3).ok_or_else(cut)?);
                 if length < 2 {
-                    return Err(format!("the segment at {at} says it is {length} bytes long"));
+                    return Err(format!("the segment at {at} claims a length of {length} bytes"));
                 }
                 at += 1 + length;
             }

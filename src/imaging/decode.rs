@@ -1,8 +1,8 @@
-//! From an image file to an upright 8-bit RGB picture.
+//! Decoding of an image file into an upright 8-bit RGB image.
 //!
-//! One rule for each kind of pixel: greyscale and palettes become RGB, 16 bits become 8 by
-//! `x / 257` rounded, transparency is laid over white, colour profiles are not applied, the
-//! EXIF orientation is, and of an animation only the first frame counts.
+//! Grayscale and palette pixels become RGB, 16-bit samples become 8-bit by `x / 257` rounded, transparency
+//! is composited over white, the EXIF orientation is applied, color profiles are not, and of an animation
+//! only the first frame is read.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -20,35 +20,35 @@ use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
 use crate::{Error, Result};
 
-/// The most pixels that a photo may claim: above the largest phone and studio cameras.
+/// Maximum number of pixels of a photo: above the largest phone and studio cameras.
 pub const MAX_PIXELS: u64 = 210_000_000;
-/// The largest file that is read.
+/// Maximum size of a file in bytes.
 pub const MAX_BYTES: u64 = 1 << 30;
-/// What a decoder may allocate: the largest photo at eight bytes a pixel, and room beside it.
+/// Allocation limit of a decoder in bytes: the largest photo at eight bytes per pixel, plus 256 MiB.
 const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
 
 /// Reads and decodes the photo in `path`; see [`decode`].
 ///
 /// # Errors
-/// [`Error::Refused`], also for what is no regular file: opening a named pipe would block.
+/// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
 pub fn open(path: &Path) -> Result<RgbImage> {
     let unreadable = |e: std::io::Error| Error::refused(path, "file", format!("cannot read: {e}"));
-    let about = std::fs::metadata(path).map_err(unreadable)?;
-    if about.is_dir() {
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
         return Err(Error::refused(path, "file", "is a folder, not an image"));
     }
-    if !about.is_file() {
+    if !metadata.is_file() {
         return Err(Error::refused(path, "file", "is a pipe or a device, not an image file"));
     }
     let too_large = |n: u64| {
         Error::refused(path, "file", format!("{n} bytes are too many for a photo, the limit is {MAX_BYTES}"))
     };
-    if about.len() > MAX_BYTES {
-        return Err(too_large(about.len()));
+    if metadata.len() > MAX_BYTES {
+        return Err(too_large(metadata.len()));
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    let stamp = |file: &File| file.metadata().map(|about| (about.len(), about.modified().ok()));
+    let stamp = |file: &File| file.metadata().map(|metadata| (metadata.len(), metadata.modified().ok()));
     let before = stamp(&file).map_err(unreadable)?;
     // The file may grow while it is read.
     (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -61,11 +61,11 @@ pub fn open(path: &Path) -> Result<RgbImage> {
     decode(&bytes, path)
 }
 
-/// Decodes a PNG, JPEG or WebP file's `bytes`; `name` is for messages only.
+/// Decodes the `bytes` of a PNG, JPEG or WebP file; `name` is used in messages only.
 ///
 /// # Errors
-/// [`Error::Refused`] for another format, for damaged or cut data, for more than
-/// [`MAX_PIXELS`] and for CMYK.
+/// [`Error::Refused`] for other formats, damaged or truncated data, more than [`MAX_PIXELS`] pixels, and
+/// CMYK.
 pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
     if bytes.is_empty() {
         return Err(Error::refused(name, "file", "empty, not an image"));
@@ -73,17 +73,17 @@ pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
     let format = sniff(bytes).map_err(|what| {
         Error::refused(name, "file", format!("not a PNG, JPEG or WebP image; it looks like {what}"))
     })?;
-    // The codecs mean not to panic on bad data, but a file from anywhere may prove them wrong.
+    // The codecs should not panic on bad data, but an untrusted file may trigger a bug in them.
     catch_unwind(AssertUnwindSafe(|| decode_format(format, bytes)))
-        .unwrap_or_else(|_| Err("damaged: the decoder gave up".into()))
+        .unwrap_or_else(|_| Err("damaged: the decoder panicked".into()))
         .map_err(|cause| Error::refused(name, format.name(), cause))
 }
 
 fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
     match format {
         Format::Png => {
-            // The header chunk stands first. The decoder reads it too, but puts a size beyond its
-            // limits in vaguer words.
+            // The header chunk comes first. The decoder reads it too, but its error about a size beyond
+            // the limits is vague.
             if let Some((width, height)) = bytes.get(16..24).map(|size| size.split_at(4)) {
                 let side = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
                 check_size(side(width), side(height))?;
@@ -96,9 +96,9 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
             decode_with(decoder, format, bytes)
         }
         Format::Jpeg => {
-            // A cut file is called cut, whatever the decoder stumbles over.
-            let or_cut = |e: String| complete::check(format, bytes).err().unwrap_or(e);
-            let jpeg = Jpeg::header(bytes).map_err(or_cut)?;
+            // A truncated file is reported as truncated, whatever the decoder reports.
+            let or_truncated = |e: String| complete::check(format, bytes).err().unwrap_or(e);
+            let jpeg = Jpeg::header(bytes).map_err(or_truncated)?;
             let (width, height) = jpeg.size;
             check_size(width as u64, height as u64)?;
             complete::check(format, bytes)?;
@@ -110,12 +110,13 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
     }
 }
 
-/// Size, then completeness, then pixels: nothing large is allocated for a header's word alone.
+/// Checks the size, then completeness, then decodes, so that a header alone cannot cause a large
+/// allocation.
 fn decode_with(mut decoder: impl ImageDecoder, format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
     let (width, height) = decoder.dimensions();
     check_size(width.into(), height.into())?;
     complete::check(format, bytes)?;
-    // An unreadable EXIF block says nothing about the pixels.
+    // An unreadable EXIF block does not affect the pixels.
     let orientation = decoder.orientation().ok();
     decoder.set_limits(limits()).map_err(|e| cause(format, bytes, &e))?;
     let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(format, bytes, &e))?;
@@ -131,16 +132,16 @@ fn limits() -> Limits {
 
 fn check_size(width: u64, height: u64) -> Result<(), String> {
     if width == 0 || height == 0 {
-        return Err(format!("{width}x{height} holds no pixel"));
+        return Err(format!("{width}x{height} holds no pixels"));
     }
     if width * height > MAX_PIXELS {
         let (claimed, limit) = (width * height / 1_000_000, MAX_PIXELS / 1_000_000);
-        return Err(format!("{width}x{height} are {claimed} megapixels, the limit is {limit}"));
+        return Err(format!("{width}x{height} is {claimed} megapixels, the limit is {limit}"));
     }
     Ok(())
 }
 
-/// A cut file is called cut, whatever the decoder stumbled over.
+/// Cause of a decoder error; a truncated file is reported as truncated, whatever the decoder reported.
 fn cause(format: Format, bytes: &[u8], error: &ImageError) -> String {
     complete::check(format, bytes).err().unwrap_or_else(|| match error {
         ImageError::Limits(_) => format!("needs more than {} MiB to decode", MAX_ALLOC >> 20),
@@ -148,27 +149,28 @@ fn cause(format: Format, bytes: &[u8], error: &ImageError) -> String {
     })
 }
 
+/// `len` zero bytes; an allocation failure is an error.
 fn zeros(len: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).map_err(|_| format!("no memory for {} MiB of pixels", len >> 20))?;
+    bytes.try_reserve_exact(len).map_err(|_| format!("out of memory for {} MiB of pixels", len >> 20))?;
     bytes.resize(len, 0);
     Ok(bytes)
 }
 
-/// Three bytes a pixel, from whatever the decoder gave.
+/// Converts the decoder's pixels to three bytes per pixel.
 fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
-    let grey = |v: u8| [v; 3];
+    let gray = |v: u8| [v; 3];
     Ok(match decoded {
         DynamicImage::ImageRgb8(x) => x.into_raw(),
-        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| grey(p[0])).collect(),
-        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| grey(over_white(p[0], p[1]))).collect(),
+        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| gray(p[0])).collect(),
+        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| gray(over_white(p[0], p[1]))).collect(),
         DynamicImage::ImageRgba8(x) => {
             x.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p[c], p[3]))).collect()
         }
-        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| grey(eight_bits(p[0]))).collect(),
+        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| gray(eight_bits(p[0]))).collect(),
         DynamicImage::ImageRgb16(x) => x.pixels().flat_map(|p| p.0.map(eight_bits)).collect(),
         DynamicImage::ImageLumaA16(x) => {
-            x.pixels().flat_map(|p| grey(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
+            x.pixels().flat_map(|p| gray(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
         }
         DynamicImage::ImageRgba16(x) => x
             .pixels()
@@ -178,27 +180,28 @@ fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
     })
 }
 
-/// 65535 becomes 255: divided by 257, rounded.
+/// A 16-bit sample as 8 bits: divided by 257, rounded.
 fn eight_bits(v: u16) -> u8 {
     ((u32::from(v) + 128) / 257) as u8
 }
 
-/// `v` with opacity `alpha` over white, rounded.
+/// `v` with opacity `alpha` composited over white, rounded.
 fn over_white(v: u8, alpha: u8) -> u8 {
     let (v, alpha) = (u32::from(v), u32::from(alpha));
     ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
+/// Applies the EXIF orientation.
 fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) -> Result<RgbImage, String> {
     let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
         return Ok(RgbImage::new(width, height, rgb));
     };
     let stored = image::ImageBuffer::<image::Rgb<u8>, _>::from_raw(width as u32, height as u32, rgb)
         .ok_or("the pixels do not fill the image")?;
-    let mut turned = DynamicImage::ImageRgb8(stored);
-    turned.apply_orientation(orientation);
-    let (width, height) = (turned.width() as usize, turned.height() as usize);
-    Ok(RgbImage::new(width, height, turned.into_rgb8().into_raw()))
+    let mut rotated = DynamicImage::ImageRgb8(stored);
+    rotated.apply_orientation(orientation);
+    let (width, height) = (rotated.width() as usize, rotated.height() as usize);
+    Ok(RgbImage::new(width, height, rotated.into_rgb8().into_raw()))
 }
 
 #[cfg(test)]
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn transparency_shows_white() {
+    fn transparency_is_composited_over_white() {
         assert_eq!(
             [over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)],
             [255, 0, 7, 127]

@@ -1,4 +1,4 @@
-//! Pictures as files.
+//! Encoding of images as PNG and JPEG.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -6,31 +6,31 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::rgb_image::RgbImage;
 
-/// The bytes of a PNG file; quick rather than small.
+/// The bytes of a PNG file, encoded for speed rather than size.
 ///
 /// # Panics
-/// When the picture is empty or larger than PNG can say (2^31 pixels a side).
+/// When the image is empty or exceeds the limit of PNG (2^31 pixels per side).
 pub fn encode_png(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(picture.rgb.len() / 2);
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
     let (width, height) = (picture.width as u32, picture.height as u32);
     encoder
         .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
-        .expect("memory takes a picture that is not empty");
+        .expect("encoding a non-empty image into memory succeeds");
     bytes
 }
 
-/// The bytes of a JPEG file with all of the colour, at a quality from 1 to 100; OpenCV writes 95
-/// unless told.
+/// The bytes of a JPEG file without chroma subsampling, at a quality from 1 to 100 (OpenCV's default is
+/// 95).
 ///
 /// # Panics
-/// When the picture is empty or larger than JPEG can say (65535 pixels a side).
+/// When the image is empty or exceeds the limit of JPEG (65535 pixels per side).
 pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (width, height) = (picture.width as u32, picture.height as u32);
     JpegEncoder::new_with_quality(&mut bytes, quality)
         .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
-        .expect("memory takes a picture that is not empty");
+        .expect("encoding a non-empty image into memory succeeds");
     bytes
 }
 
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_read_back_as_it_was() {
+    fn png_is_lossless() {
         let rgb = (0..37 * 23 * 3).map(|i| (i * 7919 % 251) as u8).collect();
         let picture = RgbImage::new(37, 23, rgb);
         let back = crate::imaging::decode(&encode_png(&picture), std::path::Path::new("made here")).unwrap();
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_is_read_back_nearly_as_it_was() {
+    fn jpeg_of_high_quality_is_nearly_lossless() {
         let rgb = (0..61 * 43).flat_map(|i| [i % 61 * 4, i / 61 * 5, 255 - i % 61 * 2].map(|v| v as u8));
         let picture = RgbImage::new(61, 43, rgb.collect());
         let back =

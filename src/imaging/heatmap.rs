@@ -1,23 +1,23 @@
-//! From a raw map to a heat map: resize, subtract the minimum, divide by the maximum.
+//! Heatmaps: activation maps resized to the image and min-max scaled to [0, 1].
 
 use crate::engine::bilinear::bilinear;
 
-/// What can be said about a heat map before looking at it.
+/// Whether a heatmap carries information, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MapStatus {
-    /// Values from 0 to 1.
+    /// The values span 0 to 1.
     Ok,
-    /// The raw map is zero everywhere: nothing speaks for the class. The heat map is zero.
+    /// The activation map is zero everywhere: there is no positive evidence. The heatmap is zero.
     Empty,
-    /// The raw map has one value, not zero, everywhere. The heat map is zero.
+    /// The activation map has the same nonzero value everywhere. The heatmap is zero.
     Constant,
-    /// The raw map, or its range, is not finite. The heat map is zero.
+    /// The activation map, or its range, is not finite. The heatmap is zero.
     Nonfinite,
 }
 
 impl MapStatus {
-    /// The word in files and messages.
+    /// Name in files and messages.
     pub fn name(self) -> &'static str {
         match self {
             MapStatus::Ok => "ok",
@@ -28,36 +28,37 @@ impl MapStatus {
     }
 }
 
-/// A map at the image's size, scaled to [0, 1]; never NaN.
+/// A heatmap: (height, width) elements in [0, 1], never NaN, at the size of the model's input or of a
+/// picture of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heatmap {
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// `height * width` numbers in [0, 1].
+    /// `height * width` elements in [0, 1], row by row from the top.
     pub values: Vec<f32>,
-    /// Whether the values mean anything.
+    /// Whether the values carry information.
     pub status: MapStatus,
-    /// The raw map's smallest value; NaN if it holds one.
+    /// Minimum of the activation map before resizing; NaN if it holds a NaN.
     pub min: f32,
-    /// The raw map's largest value; NaN if it holds one.
+    /// Maximum of the activation map before resizing; NaN if it holds a NaN.
     pub max: f32,
 }
 
 impl Heatmap {
-    /// `raw` (h, w), resized to `height` x `width` and scaled: the article's recipe, in its
-    /// order. The minimum and the maximum that scale are those of the resized map, and the
-    /// maximum is taken after the subtraction.
+    /// The activation map `raw` of shape (h, w), resized bilinearly to (height, width) and scaled to [0, 1].
+    /// As in the article's code, the minimum and maximum are those of the resized map, and the maximum is
+    /// taken after the minimum has been subtracted.
     ///
     /// # Panics
-    /// When `raw` is empty or does not hold `h * w` numbers, or the target is empty.
+    /// When `raw` is empty or does not hold `h * w` elements, or the target is empty.
     pub fn new(raw: &[f32], (h, w): (usize, usize), (height, width): (usize, usize)) -> Self {
         Heatmap::scaled(raw, (h, w), (height, width), None)
     }
 
-    /// As [`Heatmap::new`], but 0 and 1 stand for the two ends of `scale`, which several maps may
-    /// share: see [`common_scale`]. What lies beyond is cut off.
+    /// As [`Heatmap::new`], but scaled from `scale` (minimum, maximum), which several maps may share (see
+    /// [`common_scale`]). Values outside are clamped.
     ///
     /// # Panics
     /// As [`Heatmap::new`].
@@ -105,7 +106,7 @@ impl Heatmap {
         Heatmap { width, height, values, status, min, max }
     }
 
-    /// The same at another size.
+    /// The heatmap resized bilinearly to another size.
     ///
     /// # Panics
     /// When one of the sizes is empty.
@@ -115,7 +116,7 @@ impl Heatmap {
     }
 }
 
-/// What can be said of a map with these smallest and largest values, before and after its resize.
+/// Status of a map with these ranges before and after resizing.
 fn status((raw_min, raw_max): (f32, f32), (low, high): (f32, f32)) -> MapStatus {
     if !(raw_max - raw_min).is_finite() || !(high - low).is_finite() {
         return MapStatus::Nonfinite;
@@ -123,19 +124,19 @@ fn status((raw_min, raw_max): (f32, f32), (low, high): (f32, f32)) -> MapStatus 
     if raw_min == raw_max {
         return if raw_min == 0.0 { MapStatus::Empty } else { MapStatus::Constant };
     }
-    // A raw map may vary and its resized one not: a downscale can skip what differs.
+    // Downsampling can skip the only elements that differ.
     if low == high { MapStatus::Constant } else { MapStatus::Ok }
 }
 
-/// The smallest and the largest number of several raw maps, those apart that are not finite:
-/// one scale on which all can be compared. `None` where there is none or no two numbers differ.
+/// Minimum and maximum over several activation maps, as a common scale. Maps that are not finite are
+/// ignored; `None` if none is left or all elements are equal.
 pub fn common_scale<'a>(maps: impl IntoIterator<Item = &'a [f32]>) -> Option<(f32, f32)> {
     let ranges = maps.into_iter().map(range).filter(|(low, high)| (high - low).is_finite());
     let (low, high) = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
     (low < high && (high - low).is_finite()).then_some((low, high))
 }
 
-/// Smallest and largest; both NaN if one of `values` is.
+/// Minimum and maximum; both NaN if a value is NaN.
 fn range(values: &[f32]) -> (f32, f32) {
     if values.iter().any(|v| v.is_nan()) {
         return (f32::NAN, f32::NAN);
@@ -148,22 +149,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_maximum_is_taken_after_the_minimum_is_gone() {
-        let heat = Heatmap::new(&[2.0, 4.0, 3.0, 6.0], (2, 2), (2, 2));
-        assert_eq!(heat.values, [0.0, 0.5, 0.25, 1.0]);
-        assert_eq!((heat.status, heat.min, heat.max), (MapStatus::Ok, 2.0, 6.0));
+    fn the_maximum_is_taken_after_subtracting_the_minimum() {
+        let heatmap = Heatmap::new(&[2.0, 4.0, 3.0, 6.0], (2, 2), (2, 2));
+        assert_eq!(heatmap.values, [0.0, 0.5, 0.25, 1.0]);
+        assert_eq!((heatmap.status, heatmap.min, heatmap.max), (MapStatus::Ok, 2.0, 6.0));
     }
 
     #[test]
-    fn the_resized_maps_range_scales_not_the_raw_maps() {
-        // Shrunk to one column, each row is the mean of two.
-        let heat = Heatmap::new(&[0.0, 2.0, 4.0, 6.0, 8.0, 100.0], (3, 2), (3, 1));
-        assert_eq!(heat.values, [0.0, 4.0 / 53.0, 1.0]);
-        assert_eq!((heat.min, heat.max), (0.0, 100.0));
+    fn the_range_of_the_resized_map_is_used() {
+        // Resized to one column, each row is the mean of two elements.
+        let heatmap = Heatmap::new(&[0.0, 2.0, 4.0, 6.0, 8.0, 100.0], (3, 2), (3, 1));
+        assert_eq!(heatmap.values, [0.0, 4.0 / 53.0, 1.0]);
+        assert_eq!((heatmap.min, heatmap.max), (0.0, 100.0));
     }
 
     #[test]
-    fn maps_that_cannot_be_scaled_are_zero_and_say_why() {
+    fn maps_without_a_range_are_zero_with_a_status() {
         let tiny = f32::from_bits(1);
         for (raw, status) in [
             ([0.0, 0.0], MapStatus::Empty),
@@ -174,16 +175,16 @@ mod tests {
             ([f32::NEG_INFINITY, f32::INFINITY], MapStatus::Nonfinite),
             ([f32::MIN, f32::MAX], MapStatus::Nonfinite),
         ] {
-            let heat = Heatmap::new(&raw, (1, 2), (4, 4));
-            assert_eq!(heat.status, status, "{raw:?}");
-            assert_eq!(heat.values, [0.0; 16], "{raw:?}");
+            let heatmap = Heatmap::new(&raw, (1, 2), (4, 4));
+            assert_eq!(heatmap.status, status, "{raw:?}");
+            assert_eq!(heatmap.values, [0.0; 16], "{raw:?}");
         }
-        let heat = Heatmap::new(&[0.0, tiny], (1, 2), (1, 2));
-        assert_eq!((heat.values, heat.status), (vec![0.0, 1.0], MapStatus::Ok));
+        let heatmap = Heatmap::new(&[0.0, tiny], (1, 2), (1, 2));
+        assert_eq!((heatmap.values, heatmap.status), (vec![0.0, 1.0], MapStatus::Ok));
     }
 
     #[test]
-    fn maps_on_one_scale_keep_their_order() {
+    fn maps_on_a_common_scale_are_comparable() {
         let maps: [&[f32]; 4] = [&[0.0, 2.0], &[1.0, 5.0], &[f32::NAN, 900.0], &[3.0, 3.0]];
         let scale = common_scale(maps).unwrap();
         assert_eq!(scale, (0.0, 5.0));
@@ -196,11 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_map_stays_constant_through_the_resize() {
-        // 0.1 is no exact float: mixing 0.1 with 0.1 may round.
+    fn resizing_keeps_a_constant_map_constant() {
+        // 0.1 is not exact: interpolating between 0.1 and 0.1 may round.
         for value in [0.1, 1e-38, 12345.678] {
-            let heat = Heatmap::new(&[value; 49], (7, 7), (61, 33));
-            assert_eq!(heat.status, MapStatus::Constant, "{value}");
+            let heatmap = Heatmap::new(&[value; 49], (7, 7), (61, 33));
+            assert_eq!(heatmap.status, MapStatus::Constant, "{value}");
         }
     }
 }

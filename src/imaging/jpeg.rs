@@ -1,25 +1,25 @@
-//! JPEG to RGB, strictly: codes that cannot be decoded are an error, not a grey area.
+//! Strict JPEG decoding: invalid codes are an error instead of a gray area.
 //!
-//! JPEG has no check sum, so damage that leaves valid codes stays unseen, and so does a scan
-//! that an end marker closes too early.
+//! JPEG has no checksum, so damage that leaves valid codes goes unnoticed, as does a scan that a premature
+//! end marker closes.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-/// A JPEG whose header was read.
+/// A JPEG decoder that has read the header.
 pub(super) struct Jpeg<'a> {
     decoder: JpegDecoder<ZCursor<&'a [u8]>>,
-    /// Columns and rows as stored, before the orientation.
+    /// Width and height as stored, before the EXIF orientation.
     pub size: (usize, usize),
-    /// The EXIF block, if the file has one.
+    /// EXIF block, if there is one.
     pub exif: Option<Vec<u8>>,
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads the header. Ink colours (CMYK, YCCK) are refused: without their profile, and
-    /// with two opposite conventions in use, they would be shown in guessed colours.
+    /// Reads the header. CMYK and YCCK are refused: without the color profile, and with two opposite
+    /// conventions in use, their colors would be guesses.
     pub fn header(bytes: &'a [u8]) -> Result<Self, String> {
         let options = DecoderOptions::default()
             .set_strict_mode(true)
@@ -32,21 +32,21 @@ impl<'a> Jpeg<'a> {
         match decoder.input_colorspace() {
             Some(ColorSpace::YCbCr | ColorSpace::RGB | ColorSpace::Luma) => {}
             Some(ColorSpace::CMYK | ColorSpace::YCCK) => {
-                return Err("four ink colours (CMYK); convert it to RGB".into());
+                return Err("CMYK colors are not supported; convert it to RGB".into());
             }
-            other => return Err(format!("unsupported colours {other:?}")),
+            other => return Err(format!("unsupported color space {other:?}")),
         }
         let exif = decoder.exif().cloned();
         Ok(Jpeg { decoder, size, exif })
     }
 
-    /// Decodes into `rgb`, which has room for three bytes a pixel.
+    /// Decodes into `rgb`, of three bytes per pixel.
     pub fn decode_into(mut self, rgb: &mut [u8]) -> Result<(), String> {
         self.decoder.decode_into(rgb).map_err(message)
     }
 }
 
-/// The decoder's words, without the quotes that its errors put around some.
+/// Text of a decoder error, without its quotation marks.
 fn message(error: zune_jpeg::errors::DecodeErrors) -> String {
     format!("{error:?}").replace('"', "")
 }

@@ -1,4 +1,11 @@
-//! From an image file to what the network reads, and back to a file. The only place that knows the codecs.
+//! Images: photos decoded and prepared for a model, heatmaps, and pictures encoded. The only module that
+//! uses image codecs.
+//!
+//! ```text
+//! file ─ sniff ─ complete ─ decode (jpeg) ─ RgbImage ─ prepare (resample) ─ (3, height, width) tensor
+//! activation map ─ heatmap ─ bounding_box
+//! RgbImage ─ encode ─ file
+//! ```
 
 pub mod bounding_box;
 mod complete;

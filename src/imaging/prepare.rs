@@ -1,21 +1,21 @@
-//! From a photo to the network's input, and back to the part of the photo that it shows.
+//! Preparation of a photo as model input: resize, center crop, normalization.
 
 use super::resample::{Filter, Region, resample, resample_window};
 use super::rgb_image::RgbImage;
 
-/// What the network reads, and where in the photo it comes from.
+/// A photo prepared as model input, and the region of the photo that it covers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
-    /// (3, H, W): red, green, blue, each `(x / 255 - mean) / std`.
+    /// Input of shape (3, H, W): red, green and blue planes, each element `(x / 255 - mean) / std`.
     pub tensor: Vec<f32>,
-    /// The same as pixels, H x W.
+    /// The same as an image of H x W pixels, before normalization.
     pub seen: RgbImage,
-    /// The part of the photo that the network sees, in the photo's pixels.
+    /// Region of the photo that the input covers, in the photo's pixels.
     pub crop: Region,
 }
 
 impl Prepared {
-    /// The part of `photo` that the network sees, at `size` x `size` pixels for people.
+    /// The region of `photo` that the input covers, resized to `size` x `size` pixels for display.
     pub fn view(&self, photo: &RgbImage, size: usize) -> RgbImage {
         resample(photo, self.crop, size, size, Filter::Bicubic)
     }
@@ -35,8 +35,7 @@ pub enum ResizePolicy {
 
 /// Brings `photo` to `(height, width)` and normalizes each channel.
 ///
-/// The resize is antialiased bilinear, as Pillow's. A photo that has the size already goes in
-/// untouched.
+/// The resize is antialiased bilinear, as Pillow's. A photo of the input's size is not resampled.
 ///
 /// # Panics
 /// When a size is zero or the photo is empty.
@@ -47,7 +46,7 @@ pub fn prepare(
     mean: [f32; 3],
     std: [f32; 3],
 ) -> Prepared {
-    let (seen, crop) = network_view(photo, size, policy);
+    let (seen, crop) = resize_and_crop(photo, size, policy);
     let mut tensor = Vec::with_capacity(3 * size.0 * size.1);
     for c in 0..3 {
         tensor.extend(seen.rgb[c..].iter().step_by(3).map(|&v| (f32::from(v) / 255.0 - mean[c]) / std[c]));
@@ -55,8 +54,8 @@ pub fn prepare(
     Prepared { tensor, seen, crop }
 }
 
-/// The pixels that the network sees, and where in the photo they come from.
-fn network_view(
+/// The pixels of the input, and the region of the photo that they cover.
+fn resize_and_crop(
     photo: &RgbImage,
     (height, width): (usize, usize),
     policy: ResizePolicy,
@@ -74,7 +73,7 @@ fn network_view(
         ResizePolicy::CenterCrop => (height * photo.width / photo.height, height),
     };
     let (left, top) = (half_even(scaled_width - width), half_even(scaled_height - height));
-    // Only the columns and rows that stay are computed: a photo of 1 x 60000 is then no burden.
+    // Only the rows and columns inside the crop are computed, so that a photo of 1 x 60000 is cheap.
     let window = (left..left + width, top..top + height);
     let seen = resample_window(photo, all, (scaled_width, scaled_height), window, Filter::Bilinear);
 
@@ -90,7 +89,7 @@ fn network_view(
     (seen, crop)
 }
 
-/// `n / 2`, a half going to the even neighbour, as Python's `round` does.
+/// `n / 2` with halves rounded to even, like Python's `round`.
 fn half_even(n: usize) -> usize {
     let half = n / 2;
     half + (n % 2) * (half % 2)
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_photo_of_the_networks_size_goes_in_untouched() {
+    fn a_photo_of_the_input_size_is_not_resampled() {
         let photo = RgbImage::new(2, 2, (0..12).map(|i| i * 20).collect());
         let prepared = prepare(&photo, (2, 2), ResizePolicy::CenterCrop, [0.0, 0.5, 0.0], [1.0, 0.25, 2.0]);
         let scaled = |v: u8| f32::from(v) / 255.0;
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crop_is_the_part_of_the_photo_under_the_centre_pixels() {
+    fn the_crop_covers_the_center_of_the_photo() {
         let photo = RgbImage::filled(451, 300, [9; 3]);
         // 48 x 32, of which columns 8..40.
         let crop = prepare(&photo, (32, 32), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]).crop;
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crop_never_leaves_the_photo() {
+    fn the_crop_stays_inside_the_photo() {
         for (width, height) in
             [(1, 1), (1, 5000), (5000, 1), (7, 5), (33, 47), (451, 300), (4031, 4033), (65535, 3)]
         {
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_round_to_even_like_pythons() {
+    fn halves_round_to_even() {
         assert_eq!([0, 1, 2, 3, 5, 7, 16].map(half_even), [0, 0, 1, 2, 2, 4, 8]);
     }
 }

@@ -1,26 +1,28 @@
-//! Pillow's antialiased resize, bit for bit.
+//! Antialiased resize of images and maps, bit for bit equal to Pillow's `Image.resize`.
 //!
-//! The method of `Image.resize` for 8-bit images: an output pixel is a weighted mean of the
-//! input under the filter, which widens with the scale when shrinking. Two passes, columns
-//! first; weights in 22-bit fixed point; rounded to 8 bits after each pass.
+//! An output pixel is a weighted mean of the input under a filter that widens with the scale when
+//! downsampling. Two passes, horizontal first. For 8-bit images, weights are 22-bit fixed point and each
+//! pass rounds to 8 bits. [`crate::engine::bilinear`] is another filter on purpose: heatmaps follow
+//! PyTorch's `interpolate`, which does not antialias.
 
 use std::ops::Range;
 
 use super::rgb_image::RgbImage;
 
-/// 32 bits less 8 for the pixel and 2 for overshoot and the sign.
+/// Fractional bits of a weight: 32 less 8 for the pixel and 2 for overshoot and sign.
 const PRECISION: u32 = 32 - 8 - 2;
 
-/// The shape of the weights.
+/// Resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
-    /// Triangle, one pixel to each side.
+    /// Triangle filter with a support of one pixel.
     Bilinear,
-    /// Keys' cubic with a = -0.5, two pixels to each side.
+    /// Keys' cubic filter, a = -0.5, with a support of two pixels.
     Bicubic,
 }
 
 impl Filter {
+    /// Half the width of the filter in pixels.
     fn support(self) -> f64 {
         match self {
             Filter::Bilinear => 1.0,
@@ -40,7 +42,7 @@ impl Filter {
     }
 }
 
-/// A part of a picture, in its pixels; edges may lie between pixels.
+/// Rectangle of an image in pixels; edges may be fractional.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Region {
     /// Left edge.
@@ -54,21 +56,21 @@ pub struct Region {
 }
 
 impl Region {
-    /// All of `picture`.
+    /// The whole of `picture`.
     pub fn all(picture: &RgbImage) -> Self {
         Region { left: 0.0, top: 0.0, right: picture.width as f32, bottom: picture.height as f32 }
     }
 }
 
-/// The `part` of `from`, resized to `width` x `height`.
+/// The region `part` of `from`, resized to `width` x `height` pixels.
 ///
 /// # Panics
-/// When `part` is empty or leaves `from`, or the size is zero.
+/// When `part` is empty or not inside `from`, or the size is zero.
 pub fn resample(from: &RgbImage, part: Region, width: usize, height: usize, filter: Filter) -> RgbImage {
     resample_window(from, part, (width, height), (0..width, 0..height), filter)
 }
 
-/// As [`resample`], but only the columns and rows in `window` of the result are computed.
+/// As [`resample`], but computes only the columns and rows in `window` of the result.
 pub(super) fn resample_window(
     from: &RgbImage,
     part: Region,
@@ -76,42 +78,44 @@ pub(super) fn resample_window(
     window: (Range<usize>, Range<usize>),
     filter: Filter,
 ) -> RgbImage {
-    let columns = Taps::fixed(Taps::new(from.width, part.left, part.right, width, window.0, filter));
-    let rows = Taps::fixed(Taps::new(from.height, part.top, part.bottom, height, window.1, filter));
-    // Only the input rows that some output row reads take part in the first pass.
+    let columns =
+        FilterTaps::fixed(FilterTaps::new(from.width, part.left, part.right, width, window.0, filter));
+    let rows =
+        FilterTaps::fixed(FilterTaps::new(from.height, part.top, part.bottom, height, window.1, filter));
+    // The first pass computes only the input rows that the second pass reads.
     let first = rows.spans.iter().map(|s| s.start).min().unwrap_or(0);
     let last = rows.spans.iter().map(|s| s.end).max().unwrap_or(0);
     let narrow = columns.horizontal(from, first..last);
     rows.vertical(&narrow, first)
 }
 
-/// A `map` of (h, w) numbers resized to (H, W): Pillow's answer for images of mode F.
+/// A `map` of shape (h, w) resized to (height, width), as Pillow resizes images of mode F.
 ///
 /// # Panics
-/// When `map` is empty or does not hold h * w numbers, or the target is empty.
+/// When `map` is empty or does not hold h * w elements, or the target is empty.
 pub fn resample_map(
     map: &[f32],
     (h, w): (usize, usize),
     (height, width): (usize, usize),
     filter: Filter,
 ) -> Vec<f32> {
-    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} numbers", map.len());
-    let columns = Taps::new(w, 0.0, w as f32, width, 0..width, filter);
-    let rows = Taps::new(h, 0.0, h as f32, height, 0..height, filter);
+    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} elements", map.len());
+    let columns = FilterTaps::new(w, 0.0, w as f32, width, 0..width, filter);
+    let rows = FilterTaps::new(h, 0.0, h as f32, height, 0..height, filter);
     let narrow: Vec<f32> = map.chunks_exact(w).flat_map(|row| columns.along(|i| row[i])).collect();
     let wide = (0..width).map(|x| rows.along(|y| narrow[y * width + x]).collect::<Vec<f32>>());
     let wide: Vec<Vec<f32>> = wide.collect();
     (0..height).flat_map(|y| wide.iter().map(move |column| column[y])).collect()
 }
 
-/// For each output position the input positions under the filter, and their weights.
-struct Taps<W> {
+/// For each output position, the input indices under the filter and their weights.
+struct FilterTaps<W> {
     spans: Vec<Range<usize>>,
     weights: Vec<Vec<W>>,
 }
 
-impl Taps<f64> {
-    /// The output positions of one row or column.
+impl FilterTaps<f64> {
+    /// Output elements of one row or column.
     fn along(&self, input: impl Fn(usize) -> f32) -> impl Iterator<Item = f32> {
         self.spans.iter().zip(&self.weights).map(move |(span, weights)| {
             span.clone().zip(weights).map(|(i, w)| f64::from(input(i)) * w).sum::<f64>() as f32
@@ -126,28 +130,28 @@ impl Taps<f64> {
         let support = filter.support() * widening;
         let (mut spans, mut weights) = (Vec::new(), Vec::new());
         for x in window {
-            let centre = f64::from(from) + (x as f64 + 0.5) * scale;
-            let start = (centre - support + 0.5).max(0.0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(input);
+            let center = f64::from(from) + (x as f64 + 0.5) * scale;
+            let start = (center - support + 0.5).max(0.0) as usize;
+            let end = ((center + support + 0.5) as usize).min(input);
             let exact: Vec<f64> =
-                (start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / widening))).collect();
+                (start..end).map(|i| filter.weight((i as f64 - center + 0.5) * (1.0 / widening))).collect();
             let sum: f64 = exact.iter().sum();
             let sum = if sum == 0.0 { 1.0 } else { sum };
             weights.push(exact.iter().map(|w| w / sum).collect());
             spans.push(start..end);
         }
-        Taps { spans, weights }
+        FilterTaps { spans, weights }
     }
 }
 
-impl Taps<i32> {
-    /// The same, for 8-bit images.
-    fn fixed(exact: Taps<f64>) -> Self {
+impl FilterTaps<i32> {
+    /// The same weights in fixed point, for 8-bit images.
+    fn fixed(exact: FilterTaps<f64>) -> Self {
         let weights = exact.weights.iter().map(|weights| weights.iter().copied().map(fixed_point).collect());
-        Taps { spans: exact.spans, weights: weights.collect() }
+        FilterTaps { spans: exact.spans, weights: weights.collect() }
     }
 
-    /// The rows of `from`, each resized.
+    /// Resizes the rows in `rows` of `from`.
     fn horizontal(&self, from: &RgbImage, rows: Range<usize>) -> RgbImage {
         let mut rgb = Vec::with_capacity(rows.len() * self.spans.len() * 3);
         for row in
@@ -166,7 +170,7 @@ impl Taps<i32> {
         RgbImage::new(self.spans.len(), rows.len(), rgb)
     }
 
-    /// The columns of `from`, each resized; `from`'s top row is row `first` of the input.
+    /// Resizes the columns of `from`, whose top row is row `first` of the input.
     fn vertical(&self, from: &RgbImage, first: usize) -> RgbImage {
         let stride = from.width * 3;
         let mut rgb = Vec::with_capacity(self.spans.len() * stride);
@@ -184,15 +188,16 @@ impl Taps<i32> {
     }
 }
 
-/// A half in fixed point: makes the shift in [`clip`] round.
+/// One half in fixed point, so that the shift in [`clip`] rounds.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// Rounded half away from zero.
+/// A weight in fixed point, rounded half away from zero.
 fn fixed_point(weight: f64) -> i32 {
     let half = if weight < 0.0 { -0.5 } else { 0.5 };
     (half + weight * f64::from(1 << PRECISION)) as i32
 }
 
+/// An 8-bit sample from a fixed-point sum.
 fn clip(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }

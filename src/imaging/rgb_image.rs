@@ -1,18 +1,18 @@
-//! A raster of 8-bit RGB pixels: a decoded photo, or a picture that we drew.
+//! 8-bit RGB raster image: a decoded photo or a drawn picture.
 
-/// 8-bit RGB, row by row from the top, three bytes a pixel.
+/// 8-bit RGB image in (height, width, 3) order, rows from the top.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbImage {
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
     /// `height * width * 3` bytes.
     pub rgb: Vec<u8>,
 }
 
 impl RgbImage {
-    /// A picture from its pixels.
+    /// An image from its pixels.
     ///
     /// # Panics
     /// When `rgb` does not hold `height * width * 3` bytes.
@@ -21,9 +21,9 @@ impl RgbImage {
         RgbImage { width, height, rgb }
     }
 
-    /// A picture of one colour.
-    pub fn filled(width: usize, height: usize, colour: [u8; 3]) -> Self {
-        RgbImage::new(width, height, colour.repeat(width * height))
+    /// An image of a single color.
+    pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Self {
+        RgbImage::new(width, height, color.repeat(width * height))
     }
 
     /// The pixel in column `x` of row `y`.

@@ -1,6 +1,6 @@
-//! What a file is, by its first bytes; never by its name.
+//! Format detection by magic bytes, never by file name.
 
-/// The formats that we decode.
+/// Supported image formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Png,
@@ -9,7 +9,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// As in messages.
+    /// Name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Format::Png => "PNG",
@@ -19,12 +19,12 @@ impl Format {
     }
 }
 
-/// Whether `bytes` begin as an image that [`super::decode`] knows.
+/// Whether `bytes` start like an image that [`super::decode`] supports.
 pub fn is_image(bytes: &[u8]) -> bool {
     sniff(bytes).is_ok()
 }
 
-/// The format of `bytes`, or what they look like instead.
+/// Format of `bytes`, or a description of what they look like instead.
 pub(super) fn sniff(bytes: &[u8]) -> Result<Format, &'static str> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Ok(Format::Png);
@@ -38,6 +38,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Format, &'static str> {
     Err(looks_like(bytes))
 }
 
+/// Description of data that is not a supported image.
 fn looks_like(bytes: &[u8]) -> &'static str {
     if bytes.get(4..8) == Some(b"ftyp") {
         return match bytes.get(8..12) {
@@ -69,7 +70,7 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         return name;
     }
     let head = &bytes[..bytes.len().min(1024)];
-    // A character cut by the end of `head` is no sign of binary data.
+    // A character truncated by the end of `head` does not mean binary data.
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(e) if e.error_len().is_none() => {
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_files_are_called_by_their_name() {
+    fn other_formats_are_named() {
         for (bytes, name) in [
             (&b"\0\0\0\x18ftypheic\0\0\0\0"[..], "HEIC"),
             (b"\0\0\0\x1cftypavif", "AVIF"),

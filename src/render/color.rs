@@ -1,33 +1,33 @@
-//! Colour maps: from [0, 1] to RGB.
+//! Colormaps from [0, 1] to RGB.
 
 use std::str::FromStr;
 
 use crate::Error;
 
-/// A table of 256 colours. See `colormaps/README.md` for where each comes from.
+/// A colormap of 256 colors. `colormaps/README.md` lists the sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Colormap {
-    /// Blue, green, red: OpenCV's `COLORMAP_JET`, which readers of the article know.
+    /// Blue, green, red: OpenCV's `COLORMAP_JET`, as in the article.
     #[default]
     Jet,
-    /// Purple, green, yellow; even to the eye, also to colour-blind ones.
+    /// Purple, green, yellow; perceptually uniform, also under color vision deficiency.
     Viridis,
-    /// As jet, smoother.
+    /// Like jet, but smoother.
     Turbo,
     /// Black, red, yellow.
     Inferno,
     /// Black, purple, cream.
     Magma,
-    /// Blue to yellow; made for colour-blind readers.
+    /// Blue to yellow; optimized for color vision deficiency.
     Cividis,
     /// Black to white.
-    Grey,
-    /// Blue, white, red: for signed maps, with 0 in the middle.
+    Gray,
+    /// Blue, white, red: diverging, for signed maps centered at 0.
     RdBuR,
 }
 
 impl Colormap {
-    /// Every colour map.
+    /// All colormaps.
     pub const ALL: [Colormap; 8] = [
         Colormap::Jet,
         Colormap::Viridis,
@@ -35,11 +35,11 @@ impl Colormap {
         Colormap::Inferno,
         Colormap::Magma,
         Colormap::Cividis,
-        Colormap::Grey,
+        Colormap::Gray,
         Colormap::RdBuR,
     ];
 
-    /// The name on the command line: matplotlib's, in lower case.
+    /// Name on the command line: matplotlib's in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Colormap::Jet => "jet",
@@ -48,12 +48,12 @@ impl Colormap {
             Colormap::Inferno => "inferno",
             Colormap::Magma => "magma",
             Colormap::Cividis => "cividis",
-            Colormap::Grey => "grey",
+            Colormap::Gray => "grey",
             Colormap::RdBuR => "rdbu_r",
         }
     }
 
-    /// The colours, from 0 to 1.
+    /// The colors from 0 to 1.
     pub fn table(self) -> &'static [[u8; 3]; 256] {
         match self {
             Colormap::Jet => table(include_bytes!("colormaps/jet.rgb")),
@@ -62,23 +62,23 @@ impl Colormap {
             Colormap::Inferno => table(include_bytes!("colormaps/inferno.rgb")),
             Colormap::Magma => table(include_bytes!("colormaps/magma.rgb")),
             Colormap::Cividis => table(include_bytes!("colormaps/cividis.rgb")),
-            Colormap::Grey => &GREY,
+            Colormap::Gray => &GRAY,
             Colormap::RdBuR => table(include_bytes!("colormaps/rdbu_r.rgb")),
         }
     }
 }
 
-/// Where `v` in [0, 1] lies in a table: the article's rule, `255 v` rounded down.
+/// Table index of `v` in [0, 1]: `255 v` rounded down, as in the article's code.
 pub fn index(v: f32) -> usize {
     (v * 255.0).clamp(0.0, 255.0) as usize
 }
 
-/// The colours of a table's file.
+/// A colormap file as a table.
 pub(super) fn table(bytes: &'static [u8; 768]) -> &'static [[u8; 3]; 256] {
-    bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colours")
+    bytes.as_chunks::<3>().0.try_into().expect("768 bytes are 256 colors")
 }
 
-const GREY: [[u8; 3]; 256] = {
+const GRAY: [[u8; 3]; 256] = {
     let mut table = [[0; 3]; 256];
     let mut i = 0;
     while i < 256 {
@@ -98,9 +98,11 @@ impl FromStr for Colormap {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
+        // The US spelling is an alias.
+        let name = if name == "gray" { "grey" } else { name };
         Colormap::ALL.into_iter().find(|map| map.name() == name).ok_or_else(|| {
             let known = Colormap::ALL.map(Colormap::name).join(", ");
-            Error::usage(format!("no colour map '{name}'; there are {known}"))
+            Error::usage(format!("unknown colormap '{name}'; expected one of {known}"))
         })
     }
 }
@@ -109,11 +111,11 @@ impl FromStr for Colormap {
 mod tests {
     use super::*;
 
-    /// OpenCV describes jet by straight lines: each channel rises to full, stays for a quarter, falls.
+    /// OpenCV's jet is piecewise linear: each channel rises, stays at its maximum for a quarter, and falls.
     #[test]
-    fn jet_is_opencvs_straight_lines() {
+    fn jet_is_piecewise_linear_like_opencv() {
         for (i, &[r, g, b]) in Colormap::Jet.table().iter().enumerate() {
-            let line = |centre: i32| (382 - (4 * i as i32 - centre).abs()).clamp(0, 255);
+            let line = |center: i32| (382 - (4 * i as i32 - center).abs()).clamp(0, 255);
             for (name, value, expected) in
                 [("red", r, line(766)), ("green", g, line(510)), ("blue", b, line(254))]
             {
@@ -123,25 +125,26 @@ mod tests {
     }
 
     #[test]
-    fn tables_hold_the_colours_that_their_authors_publish() {
+    fn tables_hold_the_published_colors() {
         let ends = |map: Colormap| (map.table()[0], map.table()[255]);
         assert_eq!(ends(Colormap::Jet), ([0, 0, 128], [128, 0, 0]));
         assert_eq!(ends(Colormap::Viridis), ([0x44, 0x01, 0x54], [0xfd, 0xe7, 0x24]));
-        assert_eq!(ends(Colormap::Grey), ([0; 3], [255; 3]));
+        assert_eq!(ends(Colormap::Gray), ([0; 3], [255; 3]));
         assert_eq!(Colormap::Jet.table()[128], [130, 255, 126]);
     }
 
     #[test]
-    fn names_are_read_back_and_an_unknown_one_lists_them() {
+    fn names_round_trip_and_unknown_ones_are_refused() {
         for map in Colormap::ALL {
             assert_eq!(map.to_string().parse(), Ok(map));
         }
+        assert_eq!("gray".parse(), Ok(Colormap::Gray));
         let error = "rainbow".parse::<Colormap>().unwrap_err().to_string();
-        assert!(error.starts_with("no colour map 'rainbow'; there are jet, viridis"), "{error}");
+        assert!(error.starts_with("unknown colormap 'rainbow'; expected one of jet, viridis"), "{error}");
     }
 
     #[test]
-    fn an_index_rounds_down_and_never_leaves_the_table() {
+    fn an_index_rounds_down_and_is_clamped() {
         assert_eq!([-1.0, 0.0, 0.003, 0.5, 1.0, 2.0, f32::NAN].map(index), [0, 0, 0, 127, 255, 255, 0]);
     }
 }

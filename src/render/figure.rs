@@ -1,58 +1,58 @@
-//! Images by exits, as in the article's Figures 2 and 3: a row an image, a column an exit, and under
-//! each picture whether the exit is right.
+//! Figure of images by exits, as the article's Figures 2 and 3: one row per image, one column per exit, and
+//! below each picture whether the exit is right.
 
-use super::canvas::{Area, Rgb};
+use super::canvas::{Rect, Rgb};
 use super::sheet::{
-    CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, SMALL, WHITE, framed, percent,
+    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SMALL, SheetHeader, SheetOptions, WHITE, framed, percent,
 };
-use super::text::Style;
+use super::text::TextStyle;
 use crate::imaging::rgb_image::RgbImage;
 
-/// One image.
+/// One image with a picture for each exit.
 #[derive(Debug)]
-pub struct Row<'a> {
-    /// The part of the photo that the network saw, of the cells' size.
+pub struct FigureRow<'a> {
+    /// The model's view of the photo, at the size of a cell.
     pub photo: &'a RgbImage,
-    /// What it shows.
+    /// Name of the true class.
     pub label: &'a str,
-    /// How hard it is, such as "right at 7 of 10 exits".
+    /// Hardness, such as "right at 7 of 10 exits".
     pub hardness: String,
-    /// A cell for each exit, the same exits in every row.
-    pub cells: Vec<Cell<'a>>,
-    /// For each cell whether its exit is right: two classes may have one name.
+    /// One cell per exit; every row has the same exits.
+    pub cells: Vec<ExitCell<'a>>,
+    /// Whether the exit of each cell is right. Labels cannot tell: two classes may share a name.
     pub right: Vec<bool>,
 }
 
-const RIGHT: Style = Style { bold: true, size: 13.0, colour: [0x00, 0x62, 0xa3] };
-const WRONG: Style = Style { bold: true, size: 13.0, colour: [0xb5, 0x47, 0x08] };
-const HEAD: Style = Style { bold: true, size: 15.0, colour: LABEL.colour };
-/// Room above the first row for the columns' names.
-const NAMES: usize = 28;
-/// A hair under the columns' names.
+const RIGHT: TextStyle = TextStyle { bold: true, size: 13.0, color: [0x00, 0x62, 0xa3] };
+const WRONG: TextStyle = TextStyle { bold: true, size: 13.0, color: [0xb5, 0x47, 0x08] };
+const HEAD: TextStyle = TextStyle { bold: true, size: 15.0, color: LABEL.color };
+/// Height of the column names in pixels.
+const COLUMN_NAMES: usize = 28;
+/// Color of the line below the column names.
 const RULE: Rgb = [0xd9, 0xdc, 0xe0];
 
-/// Draws `rows`.
+/// Draws `rows` as one image.
 ///
 /// # Panics
-/// When there is no row, rows differ in their exits, a picture has another size than a cell, or
-/// `options` leave their ranges.
-pub fn figure(rows: &[Row], options: &Options) -> RgbImage {
+/// When there are no rows, rows differ in their exits, a picture differs in size from a cell, or `options`
+/// are out of range.
+pub fn figure(rows: &[FigureRow], options: &SheetOptions) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
-    let exits = |row: &Row| row.cells.iter().map(|cell| cell.exit).collect::<Vec<_>>();
-    let columns = exits(rows.first().expect("a figure of some rows"));
+    let exits = |row: &FigureRow| row.cells.iter().map(|cell| cell.exit).collect::<Vec<_>>();
+    let columns = exits(rows.first().expect("a figure has rows"));
     let left = |column: usize| MARGIN + column * (size + GAP);
     let width = left(columns.len() + 1) - GAP + MARGIN;
-    let header = Header::new(options, width - 2 * MARGIN);
+    let header = SheetHeader::new(options, width - 2 * MARGIN);
     let names = MARGIN + header.height();
-    let top = |row: usize| names + NAMES + row * (size + CAPTION + ROW_GAP);
+    let top = |row: usize| names + COLUMN_NAMES + row * (size + CAPTION + ROW_GAP);
     let mut page = RgbImage::filled(width, top(rows.len()) - ROW_GAP + MARGIN, WHITE);
     header.draw(&mut page, options);
     column_names(&mut page, &columns, names, left);
     for (number, row) in rows.iter().enumerate() {
         assert_eq!(exits(row), columns, "exits of row {number}");
         let y = top(number);
-        let mut place = |column: usize, picture: &RgbImage, style: Style, first: &str, second: &str| {
+        let mut place = |column: usize, picture: &RgbImage, style: TextStyle, first: &str, second: &str| {
             assert_eq!((picture.width, picture.height), (size, size), "column {column} of row {number}");
             framed(&mut page, (left(column), y), picture);
             let x = left(column) as f32;
@@ -63,14 +63,14 @@ pub fn figure(rows: &[Row], options: &Options) -> RgbImage {
         for (i, (cell, &right)) in row.cells.iter().zip(&row.right).enumerate() {
             let (style, verdict) =
                 if right { (RIGHT, "Correctly-classified") } else { (WRONG, "Mis-classified") };
-            let said = format!("{}, {}", cell.label, percent(cell.probability));
-            place(i + 1, cell.picture, style, verdict, &said);
+            let prediction = format!("{}, {}", cell.label, percent(cell.probability));
+            place(i + 1, cell.picture, style, verdict, &prediction);
         }
     }
     page
 }
 
-/// From a picture's lower edge: the two baselines below it.
+/// Offsets of the two caption baselines from the lower edge of a picture.
 const FIRST_LINE: usize = 24;
 const SECOND_LINE: usize = 46;
 
@@ -79,7 +79,7 @@ fn column_names(page: &mut RgbImage, exits: &[usize], y: usize, left: impl Fn(us
     for (column, name) in names.enumerate() {
         HEAD.draw(page, left(column) as f32, (y + 12) as f32, &name);
     }
-    page.fill(Area { x: MARGIN, y: y + 19, width: page.width - 2 * MARGIN, height: 1 }, RULE);
+    page.fill(Rect { x: MARGIN, y: y + 19, width: page.width - 2 * MARGIN, height: 1 }, RULE);
 }
 
 #[cfg(test)]
@@ -88,33 +88,33 @@ mod tests {
     use crate::render::sheet::HEADER;
 
     #[test]
-    fn a_row_has_its_photo_then_its_exits_and_under_each_the_verdict() {
+    fn a_row_is_the_photo_then_its_exits_with_verdicts() {
         let photo = RgbImage::filled(112, 112, [200, 30, 60]);
-        let pictures = [[0, 128, 0], [0, 0, 128]].map(|colour| RgbImage::filled(112, 112, colour));
+        let pictures = [[0, 128, 0], [0, 0, 128]].map(|color| RgbImage::filled(112, 112, color));
         let cell =
-            |exit: usize, label, i: usize| Cell { exit, label, probability: 0.5, picture: &pictures[i] };
-        let row = |right: [bool; 2]| Row {
+            |exit: usize, label, i: usize| ExitCell { exit, label, probability: 0.5, picture: &pictures[i] };
+        let row = |right: [bool; 2]| FigureRow {
             photo: &photo,
             label: "cat",
             hardness: "right at 1 of 2 exits".into(),
             cells: vec![cell(1, "dog", 0), cell(10, "cat", 1)],
             right: right.into(),
         };
-        let options = Options { cell: 112, ..Options::default() };
+        let options = SheetOptions { cell: 112, ..SheetOptions::default() };
         let page = figure(&[row([false, true]), row([true, false])], &options);
         let step = 112 + GAP;
-        let top = MARGIN + HEADER + NAMES;
+        let top = MARGIN + HEADER + COLUMN_NAMES;
         for number in 0..2 {
             let y = top + number * (112 + CAPTION + ROW_GAP) + 5;
             assert_eq!(page.pixel(MARGIN + 5, y), [200, 30, 60]);
             assert_eq!(page.pixel(MARGIN + step + 5, y), [0, 128, 0]);
             assert_eq!(page.pixel(MARGIN + 2 * step + 5, y), [0, 0, 128]);
         }
-        // Whether letters of a verdict's colour are under the cell in `column` of row `number`.
-        let has = |style: Style, number: usize, column: usize| {
+        // Whether the caption of the cell in `column` of row `number` has the verdict's color.
+        let has = |style: TextStyle, number: usize, column: usize| {
             let y = top + number * (112 + CAPTION + ROW_GAP) + 112;
             let x = MARGIN + column * step;
-            (y..y + 30).any(|y| (x..x + 112).any(|x| page.pixel(x, y) == style.colour))
+            (y..y + 30).any(|y| (x..x + 112).any(|x| page.pixel(x, y) == style.color))
         };
         assert!(has(WRONG, 0, 1) && has(RIGHT, 0, 2) && !has(RIGHT, 0, 1) && !has(WRONG, 0, 2));
         assert!(has(RIGHT, 1, 1) && has(WRONG, 1, 2));

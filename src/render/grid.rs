@@ -1,39 +1,40 @@
-//! Several film strips in one picture: a row for each scale, layer or class, a column for each exit.
+//! Grid of film strips: one row per scale, layer or class, one column per exit.
 
 use super::sheet::{
-    CAPTION, Cell, GAP, Header, LABEL, MARGIN, Options, ROW_GAP, WHITE, caption, framed, label_bar,
-    label_colours, with_lines,
+    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, framed,
+    label_bar, label_colors, with_lines,
 };
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 
-/// One row.
+/// One row of the grid.
 #[derive(Debug, Clone)]
-pub struct Row<'a> {
-    /// What it shows, written above it.
+pub struct GridRow<'a> {
+    /// Title above the row.
     pub title: String,
-    /// A cell for each exit, the same exits in every row.
-    pub cells: Vec<Cell<'a>>,
+    /// One cell per exit; every row has the same exits.
+    pub cells: Vec<ExitCell<'a>>,
 }
 
-/// Room above a row for its title.
+/// Height of a row's title in pixels.
 const TITLE: usize = 30;
 
-/// Draws `photo`, the part that the network saw as `seen`, and `rows`. Captions stand below each row, or below
-/// the last one alone where all rows say the same of an exit.
+/// Draws `photo`, of which `seen` is the model's input, and `rows`. Captions are below each row, or only
+/// below the last one if all rows have the same.
 ///
 /// # Panics
-/// When `photo` is empty, rows differ in length or `options` leave their ranges.
-pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[Row], options: &Options) -> RgbImage {
+/// When `photo` is empty, rows differ in length, or `options` are out of range.
+pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &SheetOptions) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
     let columns = rows.first().map_or(0, |row| row.cells.len());
-    let said = |row: &Row| row.cells.iter().map(|c| (c.label.to_string(), c.probability)).collect::<Vec<_>>();
-    let alike = rows.windows(2).all(|two| said(&two[0]) == said(&two[1]));
+    let captions =
+        |row: &GridRow| row.cells.iter().map(|c| (c.label.to_string(), c.probability)).collect::<Vec<_>>();
+    let alike = rows.windows(2).all(|two| captions(&two[0]) == captions(&two[1]));
     let captioned = |row: usize| !alike || row + 1 == rows.len();
     let below = |row: usize| if captioned(row) { CAPTION + ROW_GAP } else { GAP };
     let width = (columns + 1) * (size + GAP) - GAP;
-    let header = Header::new(options, width);
+    let header = SheetHeader::new(options, width);
     let top = MARGIN + header.height();
     let mut tops = Vec::with_capacity(rows.len());
     let mut y = top;
@@ -48,8 +49,8 @@ pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[Row], options: &Options) 
     let pixels = format!("seen as {} x {} pixels", seen.width, seen.height);
     with_lines(&mut page, (MARGIN, top + TITLE), &photo, ["photo", &pixels]);
     let room = width as f32;
-    let cells: Vec<Cell> = rows.iter().flat_map(|row| &row.cells).copied().collect();
-    let colours = label_colours(&cells);
+    let cells: Vec<ExitCell> = rows.iter().flat_map(|row| &row.cells).copied().collect();
+    let colors = label_colors(&cells);
     for (number, (row, &top)) in rows.iter().zip(&tops).enumerate() {
         assert_eq!(row.cells.len(), columns, "cells of row '{}'", row.title);
         let left = MARGIN + size + GAP;
@@ -59,7 +60,7 @@ pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[Row], options: &Options) 
             assert_eq!((cell.picture.width, cell.picture.height), (size, size), "exit {}", cell.exit);
             framed(&mut page, (x, top), cell.picture);
             if captioned(number) {
-                label_bar(&mut page, (x, top + size), size, colours[number * columns + i]);
+                label_bar(&mut page, (x, top + size), size, colors[number * columns + i]);
                 caption(&mut page, cell, x, top + size, size);
             }
         }
@@ -74,21 +75,22 @@ mod tests {
 
     /// Two rows of two exits, in red and in green.
     fn drawn(labels: [&str; 2]) -> RgbImage {
-        let pictures = [[255, 0, 0], [0, 128, 0]].map(|colour| RgbImage::filled(112, 112, colour));
-        let cell = |exit: usize, row: usize| Cell {
+        let pictures = [[255, 0, 0], [0, 128, 0]].map(|color| RgbImage::filled(112, 112, color));
+        let cell = |exit: usize, row: usize| ExitCell {
             exit,
             label: labels[row],
             probability: 0.5,
             picture: &pictures[row],
         };
-        let row = |row: usize| Row { title: format!("scale{row}"), cells: vec![cell(1, row), cell(2, row)] };
-        let options = Options { cell: 112, ..Options::default() };
+        let row =
+            |row: usize| GridRow { title: format!("scale{row}"), cells: vec![cell(1, row), cell(2, row)] };
+        let options = SheetOptions { cell: 112, ..SheetOptions::default() };
         let photo = RgbImage::filled(8, 8, [9, 9, 9]);
         grid(&photo, &photo, &[row(0), row(1)], &options)
     }
 
     #[test]
-    fn rows_stand_one_above_the_other_with_the_photo_on_their_left() {
+    fn rows_are_stacked_to_the_right_of_the_photo() {
         let page = drawn(["cat", "cat"]);
         let (left, top) = (MARGIN + 112 + GAP, MARGIN + HEADER + TITLE);
         assert_eq!(page.pixel(MARGIN, top), [9, 9, 9]);
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_say_different_things_have_captions_of_their_own() {
+    fn rows_with_different_captions_have_their_own() {
         assert_eq!(drawn(["cat", "dog"]).height, drawn(["cat", "cat"]).height + CAPTION + ROW_GAP - GAP);
     }
 }

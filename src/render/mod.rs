@@ -1,4 +1,7 @@
-//! From maps to pictures. Nothing here writes a file.
+//! Rendering: overlays, film strips, figures and charts as images. Nothing here writes a file.
+//!
+//! An [`overlay_style::OverlayStyle`] draws one map over a photo; [`strip`], [`grid`] and [`figure`] arrange such pictures
+//! on a [`sheet`]; [`chart`] draws charts as SVG or pixels; [`styles`] reproduces the pictures of other tools.
 
 mod canvas;
 pub mod chart;

@@ -1,4 +1,4 @@
-//! Lines on a picture that can be seen on any photo: white between dark edges, smoothed.
+//! DistanceField on a picture that can be seen on any photo: white between dark edges, smoothed.
 
 use super::canvas::Rgb;
 use super::contour::contour;
@@ -8,31 +8,31 @@ use crate::imaging::rgb_image::RgbImage;
 
 const LIGHT: Rgb = [0xff; 3];
 const DARK: Rgb = [0x10, 0x12, 0x16];
-/// How much the dark edges hide.
+/// Opacity of the dark edges.
 const EDGE: f32 = 0.7;
 
-/// Draws the lines on which `heat` has the `levels`, the higher the wider.
+/// Draws the contour lines of `heatmap` at `levels`; higher levels have wider lines.
 ///
 /// # Panics
-/// When the picture and the heat map differ in size.
-pub fn draw_contours(on: &mut RgbImage, heat: &Heatmap, levels: &[f32]) {
-    assert_eq!((on.width, on.height), (heat.width, heat.height), "picture and heat map");
+/// When the picture and the heatmap differ in size.
+pub fn draw_contours(on: &mut RgbImage, heatmap: &Heatmap, levels: &[f32]) {
+    assert_eq!((on.width, on.height), (heatmap.width, heatmap.height), "sizes of picture and heatmap");
     let scale = line_scale(on);
-    let mut lines = Lines::new(on);
+    let mut field = DistanceField::new(on);
     for &level in levels {
-        for piece in contour(heat, level) {
-            lines.add(piece, scale * (0.5 + 0.4 * level));
+        for segment in contour(heatmap, level) {
+            field.add(segment, scale * (0.5 + 0.4 * level));
         }
     }
-    lines.draw(on, 0.8 * scale);
+    field.draw(on, 0.8 * scale);
 }
 
-/// Draws the outline of `found`, a box in a heat map of `rows` and `columns` over the picture.
+/// Draws the outline of `found`, a box in a heatmap of `rows` and `columns` that covers the picture.
 pub fn draw_box(on: &mut RgbImage, found: BoundingBox, (rows, columns): (usize, usize)) {
     let scale = line_scale(on);
     let radius = 0.9 * scale;
-    let mut lines = Lines::new(on);
-    // In the picture's pixels, whose middles have whole numbers; all of the line stays inside.
+    let mut field = DistanceField::new(on);
+    // In pixels of the picture, whose centers are integers; the whole line stays inside.
     let along = |at: usize, of: usize, pixels: usize| {
         (at as f32 / of as f32 * pixels as f32 - 0.5)
             .clamp(radius, (pixels as f32 - 1.0 - radius).max(radius))
@@ -41,32 +41,37 @@ pub fn draw_box(on: &mut RgbImage, found: BoundingBox, (rows, columns): (usize, 
     let (top, bottom) = (along(found.y, rows, on.height), along(found.y + found.height, rows, on.height));
     let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
     for i in 0..4 {
-        lines.add([corners[i], corners[(i + 1) % 4]], radius);
+        field.add([corners[i], corners[(i + 1) % 4]], radius);
     }
-    lines.draw(on, scale);
+    field.draw(on, scale);
 }
 
-/// Pixels that stand for one: lines grow with the picture, but slower.
+/// Line width factor: lines grow with the square root of the picture's size.
 fn line_scale(on: &RgbImage) -> f32 {
     (on.width.min(on.height) as f32 / 176.0).sqrt().clamp(0.9, 4.0)
 }
 
-/// How far from each pixel's middle the nearest line's edge is; negative inside of it.
-struct Lines {
+/// Signed distance in pixels from the center of each pixel to the edge of the nearest line; negative
+/// inside.
+struct DistanceField {
     width: usize,
     height: usize,
     distance: Vec<f32>,
 }
 
-/// Farther than this from a line nothing is drawn.
+/// Distance in pixels beyond which nothing is drawn.
 const REACH: f32 = 6.0;
 
-impl Lines {
+impl DistanceField {
     fn new(on: &RgbImage) -> Self {
-        Lines { width: on.width, height: on.height, distance: vec![f32::INFINITY; on.width * on.height] }
+        DistanceField {
+            width: on.width,
+            height: on.height,
+            distance: vec![f32::INFINITY; on.width * on.height],
+        }
     }
 
-    /// Adds a straight line with round ends.
+    /// Adds a line segment with round caps.
     fn add(&mut self, [from, to]: [(f32, f32); 2], radius: f32) {
         let reach = radius + REACH;
         let span = |a: f32, b: f32, end: usize| {
@@ -86,7 +91,7 @@ impl Lines {
         }
     }
 
-    /// Dark edges of `edge` pixels first, the white lines over them.
+    /// Draws dark edges of `edge` pixels, then the white lines.
     fn draw(&self, on: &mut RgbImage, edge: f32) {
         for (i, &distance) in self.distance.iter().enumerate() {
             if distance >= REACH {

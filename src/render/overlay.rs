@@ -1,46 +1,46 @@
-//! A heat map over a photo.
+//! Overlays: a heatmap or a signed map blended over a photo.
 
 use super::color::{Colormap, index};
 use crate::imaging::heatmap::Heatmap;
 use crate::imaging::rgb_image::RgbImage;
 
-/// How much of an overlay is heat map unless told.
+/// Default opacity of a heatmap.
 pub const HEAT_ALPHA: f32 = 0.5;
 
-/// `heat` in colours over `photo`: `(1 - heat_alpha) * photo + heat_alpha * colour`, rounded.
+/// `heatmap` in color over `photo`: `(1 - heat_alpha) * photo + heat_alpha * color`, rounded.
 ///
 /// # Panics
-/// When the two differ in size, or `heat_alpha` leaves [0, 1].
-pub fn overlay(photo: &RgbImage, heat: &Heatmap, colormap: Colormap, heat_alpha: f32) -> RgbImage {
-    assert_eq!((photo.width, photo.height), (heat.width, heat.height), "photo and heat map");
+/// When the two differ in size, or `heat_alpha` is outside [0, 1].
+pub fn overlay(photo: &RgbImage, heatmap: &Heatmap, colormap: Colormap, heat_alpha: f32) -> RgbImage {
+    assert_eq!((photo.width, photo.height), (heatmap.width, heatmap.height), "sizes of photo and heatmap");
     assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
-    // Both products have 256 values a channel; a picture has many more pixels.
+    // Both products have only 256 values per channel, fewer than an image has pixels.
     let below: [f32; 256] = std::array::from_fn(|v| (1.0 - heat_alpha) * v as f32);
-    let above = colormap.table().map(|colour| colour.map(|v| heat_alpha * f32::from(v) + 0.5));
+    let above = colormap.table().map(|color| color.map(|v| heat_alpha * f32::from(v) + 0.5));
     let mut rgb = vec![0; photo.rgb.len()];
-    for ((out, pixel), &v) in rgb.chunks_exact_mut(3).zip(photo.rgb.chunks_exact(3)).zip(&heat.values) {
-        let colour = above[index(v)];
+    for ((out, pixel), &v) in rgb.chunks_exact_mut(3).zip(photo.rgb.chunks_exact(3)).zip(&heatmap.values) {
+        let color = above[index(v)];
         for c in 0..3 {
-            out[c] = (below[usize::from(pixel[c])] + colour[c]) as u8;
+            out[c] = (below[usize::from(pixel[c])] + color[c]) as u8;
         }
     }
     RgbImage::new(photo.width, photo.height, rgb)
 }
 
-/// Numbers in [-1, 1] over `photo`, in a diverging colour map: the photo alone where they are 0, and
-/// the more colour the farther they are from it, up to half as much again as `heat_alpha`.
+/// A signed map with values in [-1, 1] over `photo`, in a diverging colormap: transparent where it is 0, and
+/// more opaque the farther from 0, up to 1.5 times `heat_alpha`.
 ///
 /// # Panics
 /// As [`overlay`].
 pub fn diverging(photo: &RgbImage, signed: &Heatmap, heat_alpha: f32) -> RgbImage {
-    assert_eq!((photo.width, photo.height), (signed.width, signed.height), "photo and heat map");
+    assert_eq!((photo.width, photo.height), (signed.width, signed.height), "sizes of photo and heatmap");
     assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
     let most = (1.5 * heat_alpha).min(1.0);
-    let colours = Colormap::RdBuR.table();
+    let colors = Colormap::RdBuR.table();
     let mut picture = photo.clone();
     for (i, &v) in signed.values.iter().enumerate() {
         let (x, y) = (i % photo.width, i / photo.width);
-        picture.blend(x, y, colours[index(0.5 + 0.5 * v)], most * v.abs().sqrt().min(1.0));
+        picture.blend(x, y, colors[index(0.5 + 0.5 * v)], most * v.abs().sqrt().min(1.0));
     }
     picture
 }
@@ -49,15 +49,15 @@ pub fn diverging(photo: &RgbImage, signed: &Heatmap, heat_alpha: f32) -> RgbImag
 mod tests {
     use super::*;
 
-    fn heat(values: &[f32]) -> Heatmap {
+    fn heatmap(values: &[f32]) -> Heatmap {
         Heatmap::new(values, (1, values.len()), (1, values.len()))
     }
 
     #[test]
-    fn opacity_goes_from_the_photo_to_the_colour() {
+    fn opacity_blends_from_the_photo_to_the_color() {
         let photo = RgbImage::new(2, 1, vec![10, 20, 255, 0, 100, 200]);
-        let heat = heat(&[0.0, 1.0]);
-        let at = |alpha| overlay(&photo, &heat, Colormap::Jet, alpha).rgb;
+        let heatmap = heatmap(&[0.0, 1.0]);
+        let at = |alpha| overlay(&photo, &heatmap, Colormap::Jet, alpha).rgb;
         assert_eq!(at(0.0), photo.rgb);
         assert_eq!(at(1.0), [0, 0, 128, 128, 0, 0]);
         // (10 + 0) / 2, (20 + 0) / 2, (255 + 128) / 2 = 191.5, rounded up.
@@ -65,9 +65,9 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_differs_there_is_only_the_photo() {
+    fn zeros_of_a_signed_map_are_transparent() {
         let photo = RgbImage::filled(3, 1, [100, 150, 200]);
-        let mut signed = heat(&[0.0, 1.0, 2.0]);
+        let mut signed = heatmap(&[0.0, 1.0, 2.0]);
         signed.values = vec![0.0, 1.0, -1.0];
         let picture = diverging(&photo, &signed, 0.5);
         assert_eq!(picture.pixel(0, 0), [100, 150, 200]);

@@ -1,24 +1,24 @@
-//! How a map is shown over the photo.
+//! Overlay options: how a map is drawn over the photo.
 
 use super::color::Colormap;
 use super::outlines::{draw_box, draw_contours};
 use super::overlay::{HEAT_ALPHA, overlay};
-use super::styles::Style;
+use super::styles::ToolStyle;
 use crate::imaging::bounding_box::BoundingBox;
 use crate::imaging::heatmap::Heatmap;
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::styles::{article, captum, pytorch_grad_cam, torchcam};
 
-/// How maps are shown.
+/// Options of an overlay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OverlayStyle {
-    /// Another tool's picture instead of ours; it has its own colours, opacity and scale.
-    pub style: Option<Style>,
-    /// Colours of the heat.
+    /// Reproduce the picture of another tool, with its own colors, opacity and scale.
+    pub style: Option<ToolStyle>,
+    /// Colormap of the heatmap.
     pub colormap: Colormap,
-    /// Opacity of the heat, in [0, 1].
+    /// Opacity of the heatmap, in [0, 1].
     pub heat_alpha: f32,
-    /// The values of the heat map, in (0, 1), along which there are contour lines.
+    /// Levels of contour lines, in (0, 1).
     pub contours: Vec<f32>,
 }
 
@@ -33,51 +33,51 @@ impl Default for OverlayStyle {
     }
 }
 
-/// A map that means something, and what it is drawn over.
+/// A map with a status of ok, and the photo that it is drawn over.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// The part of the photo that the network saw, in the picture's size.
+pub struct OverlayInput<'a> {
+    /// The model's view of the photo, at the size of the picture.
     pub photo: &'a RgbImage,
-    /// The network's input.
+    /// The model's input as an image.
     pub seen: &'a RgbImage,
-    /// The heat map, in the picture's size.
-    pub heat: &'a Heatmap,
-    /// The map after its ReLU, at its own size.
+    /// The heatmap, at the size of the picture.
+    pub heatmap: &'a Heatmap,
+    /// The activation map after its ReLU, at the size of its tap.
     pub map: &'a [f32],
-    /// Rows and columns of the map.
+    /// Rows and columns of the activation map.
     pub size: (usize, usize),
-    /// A box to draw, in a heat map of so many rows and columns.
+    /// Bounding box to draw, with the rows and columns of the heatmap that it was found in.
     pub found: Option<(BoundingBox, (usize, usize))>,
 }
 
 impl OverlayStyle {
-    /// The picture of `subject`.
+    /// Draws the overlay of `input`.
     ///
     /// # Panics
-    /// When the subject's sizes disagree, or the opacity leaves [0, 1].
-    pub fn draw(&self, subject: Subject) -> RgbImage {
-        let Subject { photo, seen, heat, map, size, found } = subject;
+    /// When the sizes of the input disagree, or the opacity is outside [0, 1].
+    pub fn draw(&self, input: OverlayInput) -> RgbImage {
+        let OverlayInput { photo, seen, heatmap, map, size, found } = input;
         let mut picture = match self.style {
-            None => overlay(photo, heat, self.colormap, self.heat_alpha),
-            Some(Style::Article) => article::cam(seen, heat),
-            Some(Style::PytorchGradCam) => pytorch_grad_cam::cam(photo, map, size),
-            Some(Style::TorchCam) => torchcam::cam(photo, map, size),
-            Some(Style::Captum) => captum::blended(photo, map, size),
+            None => overlay(photo, heatmap, self.colormap, self.heat_alpha),
+            Some(ToolStyle::Article) => article::cam(seen, heatmap),
+            Some(ToolStyle::PytorchGradCam) => pytorch_grad_cam::cam(photo, map, size),
+            Some(ToolStyle::TorchCam) => torchcam::cam(photo, map, size),
+            Some(ToolStyle::Captum) => captum::blended(photo, map, size),
         };
-        draw_contours(&mut picture, heat, &self.contours);
+        draw_contours(&mut picture, heatmap, &self.contours);
         if let Some((found, grid)) = found {
             draw_box(&mut picture, found, grid);
         }
         picture
     }
 
-    /// The colours of the heat, from 0 to 1.
-    pub fn colours(&self) -> &'static [[u8; 3]; 256] {
+    /// Colors of the heatmap from 0 to 1.
+    pub fn colors(&self) -> &'static [[u8; 3]; 256] {
         match self.style {
             None => self.colormap.table(),
-            Some(Style::Article | Style::PytorchGradCam) => Colormap::Jet.table(),
-            Some(Style::TorchCam) => torchcam::colours(),
-            Some(Style::Captum) => captum::colours(),
+            Some(ToolStyle::Article | ToolStyle::PytorchGradCam) => Colormap::Jet.table(),
+            Some(ToolStyle::TorchCam) => torchcam::colors(),
+            Some(ToolStyle::Captum) => captum::colors(),
         }
     }
 }
@@ -89,43 +89,43 @@ mod tests {
 
     const SIDE: usize = 128;
 
-    /// A heat map that is warm in the middle, over an even photo.
-    fn drawn(look: &OverlayStyle, colour: [u8; 3], boxes: bool) -> RgbImage {
+    /// A heatmap with its maximum in the middle, over a uniform photo.
+    fn drawn(style: &OverlayStyle, color: [u8; 3], boxes: bool) -> RgbImage {
         let map = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
-        let heat = Heatmap::new(&map, (3, 3), (SIDE, SIDE));
-        let found = BoundingBox::find(&heat, Threshold::Share(0.5)).map(|found| (found, (SIDE, SIDE)));
-        let (photo, seen) = (RgbImage::filled(SIDE, SIDE, colour), RgbImage::filled(8, 8, colour));
-        look.draw(Subject {
+        let heatmap = Heatmap::new(&map, (3, 3), (SIDE, SIDE));
+        let found = BoundingBox::find(&heatmap, Threshold::Share(0.5)).map(|found| (found, (SIDE, SIDE)));
+        let (photo, seen) = (RgbImage::filled(SIDE, SIDE, color), RgbImage::filled(8, 8, color));
+        style.draw(OverlayInput {
             photo: &photo,
             seen: &seen,
-            heat: &heat,
+            heatmap: &heatmap,
             map: &map,
             size: (3, 3),
             found: found.filter(|_| boxes),
         })
     }
 
-    /// Brightness from 0 to 255 along the middle row.
+    /// Green channel along the middle row.
     fn middle_row(picture: &RgbImage) -> Vec<u8> {
         (0..SIDE).map(|x| picture.pixel(x, SIDE / 2)[1]).collect()
     }
 
     #[test]
-    fn lines_can_be_seen_on_black_on_white_and_on_any_heat() {
-        for colour in [[0; 3], [255; 3], [128; 3]] {
+    fn lines_are_visible_on_any_photo_and_colormap() {
+        for color in [[0; 3], [255; 3], [128; 3]] {
             for heat_alpha in [0.0, 0.5, 1.0] {
                 for colormap in Colormap::ALL {
-                    let look =
+                    let style =
                         OverlayStyle { heat_alpha, colormap, contours: vec![0.5], ..OverlayStyle::default() };
                     for boxes in [false, true] {
-                        let row = middle_row(&drawn(&look, colour, boxes));
-                        // From the border to the middle one line is crossed, light between dark.
+                        let row = middle_row(&drawn(&style, color, boxes));
+                        // From the border to the middle there is one line, light between dark edges.
                         let line = row[..SIDE / 2].windows(9).map(|w| {
                             let dark = |side: &[u8]| side.iter().copied().min().unwrap_or(255);
                             w[4].saturating_sub(dark(&w[..4]).max(dark(&w[5..])))
                         });
                         let contrast = line.max();
-                        assert!(contrast > Some(80), "{colour:?} {colormap} {heat_alpha}: {row:?}");
+                        assert!(contrast > Some(80), "{color:?} {colormap} {heat_alpha}: {row:?}");
                     }
                 }
             }
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn every_style_draws_the_same_lines() {
-        for style in [None, Some(Style::Article), Some(Style::TorchCam), Some(Style::Captum)] {
-            let look = OverlayStyle { style, contours: vec![0.5], ..OverlayStyle::default() };
-            let plain = drawn(&OverlayStyle { contours: Vec::new(), ..look.clone() }, [90; 3], false);
-            let lined = drawn(&look, [90; 3], true);
+        for style in [None, Some(ToolStyle::Article), Some(ToolStyle::TorchCam), Some(ToolStyle::Captum)] {
+            let style = OverlayStyle { style, contours: vec![0.5], ..OverlayStyle::default() };
+            let plain = drawn(&OverlayStyle { contours: Vec::new(), ..style.clone() }, [90; 3], false);
+            let lined = drawn(&style, [90; 3], true);
             let changed = plain.rgb.iter().zip(&lined.rgb).filter(|(a, b)| a != b).count();
             assert!(changed > 3 * SIDE, "{style:?}: {changed} bytes");
             assert_eq!(plain.pixel(1, 1), lined.pixel(1, 1), "{style:?}");
@@ -145,15 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_one_pixel_can_be_drawn() {
+    fn a_tiny_picture_can_be_drawn() {
         let (photo, map) = (RgbImage::filled(1, 1, [9; 3]), [0.0, 1.0]);
-        let heat = Heatmap::new(&map, (1, 2), (1, 2));
-        let found = BoundingBox::find(&heat, Threshold::Otsu).map(|found| (found, (1, 2)));
+        let heatmap = Heatmap::new(&map, (1, 2), (1, 2));
+        let found = BoundingBox::find(&heatmap, Threshold::Otsu).map(|found| (found, (1, 2)));
         let wide = RgbImage::filled(2, 1, [9; 3]);
-        for style in [None, Some(Style::Article), Some(Style::PytorchGradCam), Some(Style::Captum)] {
-            let look = OverlayStyle { style, contours: vec![0.5], ..OverlayStyle::default() };
+        for style in
+            [None, Some(ToolStyle::Article), Some(ToolStyle::PytorchGradCam), Some(ToolStyle::Captum)]
+        {
+            let style = OverlayStyle { style, contours: vec![0.5], ..OverlayStyle::default() };
             let size = (1, 2);
-            look.draw(Subject { photo: &wide, seen: &photo, heat: &heat, map: &map, size, found });
+            style.draw(OverlayInput {
+                photo: &wide,
+                seen: &photo,
+                heatmap: &heatmap,
+                map: &map,
+                size,
+                found,
+            });
         }
     }
 }

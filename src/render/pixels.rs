@@ -1,34 +1,34 @@
-//! Pictures of pixel arrays: (3, H, W) numbers of either sign, one for each number of the input.
+//! Pictures of pixel attributions: signed arrays of shape (3, height, width), like the model's input.
 
 use super::color::{Colormap, index};
 use crate::imaging::rgb_image::RgbImage;
 
-/// What a picture of an array shows. Its scale ends at the 99th percentile of the magnitudes, as
-/// in the reference code of SmoothGrad (Smilkov et al. 2017): single peaks would darken the rest.
+/// How an attribution is drawn. The scale ends at the 99th percentile of the magnitudes, as in the reference
+/// code of SmoothGrad (Smilkov et al. 2017), so that single peaks do not darken the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PixelView {
-    /// Red, green and blue each around mid grey.
-    Colour,
-    /// The sum of the three: blue below zero, white at zero, red above.
+    /// Red, green and blue channels, each centered at mid gray.
+    Color,
+    /// Sum over channels: blue below zero, white at zero, red above.
     Signed,
-    /// The sum of the three magnitudes, from black to white.
+    /// Sum of magnitudes over channels, from black to white.
     Magnitude,
 }
 
-/// An array (3, `height`, `width`) as a picture of that size.
+/// Draws `values` of shape (3, height, width) as a picture of that size.
 ///
 /// # Panics
-/// When `values` does not hold 3 x `height` x `width` numbers.
+/// When `values` does not hold 3 x `height` x `width` elements.
 pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: PixelView) -> RgbImage {
     let plane = height * width;
-    assert!(values.len() == 3 * plane && plane > 0, "{height} x {width} with {} numbers", values.len());
+    assert!(values.len() == 3 * plane && plane > 0, "{height} x {width} with {} elements", values.len());
     let sum = |of: fn(f32) -> f32| -> Vec<f32> {
         (0..plane).map(|i| [0, 1, 2].map(|c| of(values[c * plane + i])).iter().sum()).collect()
     };
-    let coloured =
+    let colored =
         |shares: Vec<f32>, map: Colormap| shares.iter().flat_map(|&s| map.table()[index(s)]).collect();
     let rgb = match view {
-        PixelView::Colour => {
+        PixelView::Color => {
             let scale = peak(values);
             let level = |i: usize| (127.5 + 127.5 * values[i] / scale + 0.5).clamp(0.0, 255.0) as u8;
             (0..plane).flat_map(|i| [0, 1, 2].map(|c| level(c * plane + i))).collect()
@@ -36,28 +36,29 @@ pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: Pixe
         PixelView::Signed => {
             let sums = sum(|x| x);
             let scale = peak(&sums);
-            coloured(sums.iter().map(|x| 0.5 + 0.5 * x / scale).collect(), Colormap::RdBuR)
+            colored(sums.iter().map(|x| 0.5 + 0.5 * x / scale).collect(), Colormap::RdBuR)
         }
         PixelView::Magnitude => {
             let sums = sum(f32::abs);
             let least = sums.iter().copied().fold(f32::INFINITY, f32::min);
             let above: Vec<f32> = sums.iter().map(|x| x - least).collect();
             let scale = peak(&above);
-            coloured(above.iter().map(|x| x / scale).collect(), Colormap::Grey)
+            colored(above.iter().map(|x| x / scale).collect(), Colormap::Gray)
         }
     };
     RgbImage::new(width, height, rgb)
 }
 
-/// `picture` at `side` x `side`, each pixel as it is: an array has no values between its pixels.
+/// `picture` enlarged to `side` x `side` by nearest neighbor, because an array has no values between its
+/// pixels.
 pub fn enlarged(picture: &RgbImage, side: usize) -> RgbImage {
     let from = |i: usize, length: usize| i * length / side;
     let pixel = |i: usize| picture.pixel(from(i % side, picture.width), from(i / side, picture.height));
     RgbImage::new(side, side, (0..side * side).flat_map(pixel).collect())
 }
 
-/// The 99th percentile of the magnitudes, as `numpy.percentile` has it; the largest where that is
-/// zero, and never zero.
+/// 99th percentile of the magnitudes, as `numpy.percentile` computes it; the maximum if that is zero, and 1
+/// if all are zero.
 fn peak(values: &[f32]) -> f32 {
     let mut sizes: Vec<f32> = values.iter().map(|x| x.abs()).collect();
     sizes.sort_by(f32::total_cmp);
@@ -75,21 +76,21 @@ mod tests {
     const ARRAY: [f32; 6] = [1.0, -1.0, 0.0, 0.0, 0.0, 0.5];
 
     #[test]
-    fn nothing_is_grey_white_or_black() {
+    fn zeros_are_gray_white_or_black() {
         let shown = |view| pixel_picture(&[0.0; 6], (1, 2), view).rgb;
-        assert_eq!(shown(PixelView::Colour), [128; 6]);
+        assert_eq!(shown(PixelView::Color), [128; 6]);
         assert_eq!(shown(PixelView::Magnitude), [0; 6]);
         let white = shown(PixelView::Signed);
         assert!(white.iter().all(|&v| v > 240), "{white:?}");
     }
 
     #[test]
-    fn colours_stand_around_grey() {
-        assert_eq!(pixel_picture(&ARRAY, (1, 2), PixelView::Colour).rgb, [255, 128, 128, 0, 128, 191]);
+    fn channels_are_centered_at_gray() {
+        assert_eq!(pixel_picture(&ARRAY, (1, 2), PixelView::Color).rgb, [255, 128, 128, 0, 128, 191]);
     }
 
     #[test]
-    fn what_speaks_for_the_class_is_red_and_what_speaks_against_it_blue() {
+    fn positive_evidence_is_red_and_negative_blue() {
         let picture = pixel_picture(&ARRAY, (1, 2), PixelView::Signed);
         let ([r, _, b], [r2, _, b2]) = (picture.pixel(0, 0), picture.pixel(1, 0));
         assert!(r > b && r2 < b2, "{picture:?}");
@@ -97,12 +98,12 @@ mod tests {
 
     #[test]
     fn magnitudes_go_from_black_to_white() {
-        // 1 and 1.5: the least is black, the most, which is beyond the percentile, white.
+        // 1 and 1.5: the minimum is black; the maximum, beyond the percentile, is white.
         assert_eq!(pixel_picture(&ARRAY, (1, 2), PixelView::Magnitude).rgb, [0, 0, 0, 255, 255, 255]);
     }
 
     #[test]
-    fn a_percentile_is_numpy_s() {
+    fn the_percentile_equals_numpy() {
         // numpy.percentile(range(101), 99) is 99; of range(11) it is 9.9.
         let range = |n: usize| (0..n).map(|i| i as f32).collect::<Vec<f32>>();
         assert_eq!(peak(&range(101)), 99.0);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enlarged_picture_keeps_its_pixels() {
+    fn enlarging_repeats_pixels() {
         let picture = RgbImage::new(2, 1, vec![1, 2, 3, 4, 5, 6]);
         assert_eq!(enlarged(&picture, 2).rgb, [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
     }

@@ -1,11 +1,11 @@
-//! The picture of a map that means nothing.
+//! Placeholder picture of a map without information.
 
-use super::text::Style;
+use super::text::TextStyle;
 use crate::imaging::heatmap::MapStatus;
 use crate::imaging::rgb_image::RgbImage;
 
-/// Two lines that say why a heat map shows nothing.
-pub fn reason(status: MapStatus) -> [&'static str; 2] {
+/// Two lines that explain why a map is not shown.
+pub fn placeholder_text(status: MapStatus) -> [&'static str; 2] {
     match status {
         MapStatus::Ok => ["", ""],
         MapStatus::Empty => ["no positive", "evidence"],
@@ -14,18 +14,23 @@ pub fn reason(status: MapStatus) -> [&'static str; 2] {
     }
 }
 
-/// The pale photo with two lines that say why there is nothing to see.
-pub fn reason_picture(photo: &RgbImage, lines: [&str; 2]) -> RgbImage {
+/// The photo, faded to light gray, with two lines that explain why there is no map.
+pub fn placeholder(photo: &RgbImage, lines: [&str; 2]) -> RgbImage {
     let size = photo.width;
     let mut pale = photo.clone();
     for pixel in pale.rgb.chunks_exact_mut(3) {
-        // Rec. 601 brightness, brought close to white.
+        // Rec. 601 luma, compressed towards white.
         let luma = 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
         pixel.fill((178.0 + luma * 0.28) as u8);
     }
-    let reason = Style { bold: true, size: 15.0, colour: [0x1c, 0x1e, 0x21] };
+    let placeholder_text = TextStyle { bold: true, size: 15.0, color: [0x1c, 0x1e, 0x21] };
     for (line, text) in lines.iter().enumerate() {
-        reason.draw_centred(&mut pale, size as f32 / 2.0, size as f32 / 2.0 - 4.0 + 20.0 * line as f32, text);
+        placeholder_text.draw_centered(
+            &mut pale,
+            size as f32 / 2.0,
+            size as f32 / 2.0 - 4.0 + 20.0 * line as f32,
+            text,
+        );
     }
     pale
 }

@@ -1,37 +1,37 @@
-//! What film strips and grids have in common: the headline, pictures in their frames, captions.
+//! Sheet layout shared by film strips, grids and figures: header, legend, framed pictures, captions.
 
-use super::canvas::{Area, Rgb};
+use super::canvas::{Rect, Rgb};
 use super::color::Colormap;
-use super::text::Style;
+use super::text::TextStyle;
 use crate::imaging::rgb_image::RgbImage;
 
-/// What one exit says.
+/// Prediction of one exit and its picture.
 #[derive(Debug, Clone, Copy)]
-pub struct Cell<'a> {
-    /// The exit, from 1.
+pub struct ExitCell<'a> {
+    /// Exit number, from 1.
     pub exit: usize,
-    /// The class that it predicts.
+    /// Name of the predicted class.
     pub label: &'a str,
-    /// How sure it is, in [0, 1].
+    /// Probability of the predicted class, in [0, 1].
     pub probability: f32,
     /// A square picture of the cell's size.
     pub picture: &'a RgbImage,
 }
 
-/// What the colours mean.
+/// Legend of the colors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Legend {
-    /// A bar of colours, and what its two ends stand for.
+    /// Color bar, and the labels of its two ends.
     pub bar: Option<(&'static [Rgb; 256], [String; 2])>,
-    /// The line below.
+    /// Note below the color bar.
     pub note: String,
 }
 
 impl Legend {
-    /// The usual one: from the least to the most.
-    pub fn heat(colours: &'static [Rgb; 256]) -> Self {
+    /// The legend of heatmaps: from least to most.
+    pub fn heatmap(colors: &'static [Rgb; 256]) -> Self {
         Legend {
-            bar: Some((colours, ["least".into(), "most".into()])),
+            bar: Some((colors, ["least".into(), "most".into()])),
             note: "each exit on its own scale".into(),
         }
     }
@@ -39,28 +39,28 @@ impl Legend {
 
 impl Default for Legend {
     fn default() -> Self {
-        Legend::heat(Colormap::default().table())
+        Legend::heatmap(Colormap::default().table())
     }
 }
 
-/// How the strip looks.
+/// Header and size of a sheet.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// The headline, usually the photo's file name.
+pub struct SheetOptions {
+    /// Title, usually the photo's file name.
     pub title: String,
-    /// Below it, such as the method and the class.
+    /// Subtitle, such as the method and the class.
     pub subtitle: String,
-    /// Below that, such as what lines in the pictures mean.
+    /// Remark below the subtitle, such as the meaning of lines in the pictures.
     pub remark: String,
-    /// Width and height of one picture in the strip, at least 112 pixels.
+    /// Width and height of one picture in pixels, at least 112.
     pub cell: usize,
-    /// What stands on the right of the headline.
+    /// Legend to the right of the title.
     pub legend: Legend,
 }
 
-impl Default for Options {
+impl Default for SheetOptions {
     fn default() -> Self {
-        Options {
+        SheetOptions {
             title: String::new(),
             subtitle: String::new(),
             remark: String::new(),
@@ -71,18 +71,18 @@ impl Default for Options {
 }
 
 const INK: Rgb = [0x1c, 0x1e, 0x21];
-const GREY: Rgb = [0x5f, 0x66, 0x6d];
+const GRAY: Rgb = [0x5f, 0x66, 0x6d];
 pub(super) const WHITE: Rgb = [0xff; 3];
 
-const TITLE: Style = Style { bold: true, size: 20.0, colour: INK };
-pub(super) const SMALL: Style = Style { bold: false, size: 13.0, colour: GREY };
-pub(super) const LABEL: Style = Style { bold: true, size: 17.0, colour: INK };
+const TITLE: TextStyle = TextStyle { bold: true, size: 20.0, color: INK };
+pub(super) const SMALL: TextStyle = TextStyle { bold: false, size: 13.0, color: GRAY };
+pub(super) const LABEL: TextStyle = TextStyle { bold: true, size: 17.0, color: INK };
 
-/// A hairline around pictures: one of a white wall would have no edge.
+/// Color of the frame around pictures, which makes the edge of a white picture visible.
 const FRAME: Rgb = [0xd4, 0xd8, 0xdc];
 
-/// Okabe and Ito's colours, which colour-blind readers can tell apart.
-const LABEL_COLOURS: [Rgb; 7] = [
+/// Okabe and Ito's palette, distinguishable under color vision deficiency.
+const LABEL_COLORS: [Rgb; 7] = [
     [0x00, 0x72, 0xb2], // blue
     [0xe6, 0x9f, 0x00], // orange
     [0x00, 0x9e, 0x73], // green
@@ -94,11 +94,11 @@ const LABEL_COLOURS: [Rgb; 7] = [
 
 pub(super) const MARGIN: usize = 32;
 pub(super) const GAP: usize = 14;
-/// Title and one line below it; what each further line adds, and how many there may be.
+/// Height of the title with one line below it, height of each further line, and maximum number of lines.
 pub(super) const HEADER: usize = 68;
 const LINE: usize = 20;
 const LINES: usize = 4;
-/// From a picture's lower edge: the label's bar, and the caption's two baselines.
+/// Offsets of the label bar and of the two caption baselines from the lower edge of a picture.
 const BAR_AT: usize = 10;
 const BAR: usize = 8;
 const FIRST_LINE: usize = 38;
@@ -106,40 +106,39 @@ const SECOND_LINE: usize = 60;
 pub(super) const CAPTION: usize = 68;
 pub(super) const ROW_GAP: usize = 28;
 
-/// What stands above the pictures: title and lines on the left and, if there is room, what the
-/// colours mean on the right.
-pub(super) struct Header {
+/// Header above the pictures: title and lines on the left and, if there is space, the legend on the right.
+pub(super) struct SheetHeader {
     title: String,
     lines: Vec<String>,
     legend: bool,
 }
 
 const BAR_WIDTH: usize = 150;
-/// Between the bar of colours and what stands beside it.
+/// Space between the color bar and its labels.
 const SPACE: usize = 8;
 
-impl Header {
-    /// For a page that is `width` pixels wide from margin to margin.
-    pub fn new(options: &Options, width: usize) -> Header {
-        /// A narrower page has no legend.
-        const LEAST: usize = 560;
+impl SheetHeader {
+    /// The header of a page of `width` pixels between its margins.
+    pub fn new(options: &SheetOptions, width: usize) -> SheetHeader {
+        /// Minimum width of a page with a legend.
+        const MIN_WIDTH: usize = 560;
         let Legend { bar, note } = &options.legend;
         let wide = |text: &str| SMALL.width(text).ceil() as usize;
         let bar = bar.as_ref().map_or(0, |(_, [low, high])| wide(low) + wide(high) + BAR_WIDTH + 2 * SPACE);
-        let legend = width >= LEAST;
+        let legend = width >= MIN_WIDTH;
         let beside = if legend { width.saturating_sub(bar.max(wide(note)) + 2 * SPACE) } else { width };
         let (beside, width) = (beside as f32, width as f32);
         let mut lines = SMALL.wrap(&options.subtitle, beside, width, LINES - 1);
         lines.extend(SMALL.wrap(&options.remark, width, width, LINES - lines.len()));
-        Header { title: TITLE.fit(&options.title, beside).into_owned(), lines, legend }
+        SheetHeader { title: TITLE.fit(&options.title, beside).into_owned(), lines, legend }
     }
 
-    /// Pixels from the margin to the pictures.
+    /// Height from the margin to the pictures, in pixels.
     pub fn height(&self) -> usize {
         HEADER + (self.lines.len().max(1) - 1) * LINE
     }
 
-    pub fn draw(&self, page: &mut RgbImage, options: &Options) {
+    pub fn draw(&self, page: &mut RgbImage, options: &SheetOptions) {
         let left = MARGIN as f32;
         TITLE.draw(page, left, (MARGIN + 18) as f32, &self.title);
         for (i, line) in self.lines.iter().enumerate() {
@@ -154,24 +153,24 @@ impl Header {
 fn legend(page: &mut RgbImage, Legend { bar, note }: &Legend) {
     let right = page.width - MARGIN;
     SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, note);
-    let Some((colours, [low, high])) = bar else { return };
+    let Some((colors, [low, high])) = bar else { return };
     let end = right - SMALL.width(high).ceil() as usize - SPACE;
-    page.fill(Area { x: end - BAR_WIDTH - 1, y: MARGIN + 6, width: BAR_WIDTH + 2, height: 14 }, FRAME);
+    page.fill(Rect { x: end - BAR_WIDTH - 1, y: MARGIN + 6, width: BAR_WIDTH + 2, height: 14 }, FRAME);
     for i in 0..BAR_WIDTH {
-        let colour = colours[i * 255 / (BAR_WIDTH - 1)];
-        page.fill(Area { x: end - BAR_WIDTH + i, y: MARGIN + 7, width: 1, height: 12 }, colour);
+        let color = colors[i * 255 / (BAR_WIDTH - 1)];
+        page.fill(Rect { x: end - BAR_WIDTH + i, y: MARGIN + 7, width: 1, height: 12 }, color);
     }
     SMALL.draw(page, (end + SPACE) as f32, (MARGIN + 18) as f32, high);
     SMALL.draw_right(page, (end - BAR_WIDTH - SPACE) as f32, (MARGIN + 18) as f32, low);
 }
 
-/// A square picture in its frame.
+/// Draws a picture with a frame.
 pub(super) fn framed(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage) {
-    page.fill(Area { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
+    page.fill(Rect { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
     page.place(x, y, picture);
 }
 
-/// A square picture that is no exit's, with two lines below it.
+/// Draws a framed picture with two lines of text below it.
 pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage, lines: [&str; 2]) {
     framed(page, (x, y), picture);
     for (line, at) in lines.into_iter().zip([FIRST_LINE, SECOND_LINE]) {
@@ -180,8 +179,8 @@ pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &
     }
 }
 
-/// One colour for each label, in the order in which labels appear.
-pub(super) fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
+/// Color of each cell: one per label, in order of appearance.
+pub(super) fn label_colors(cells: &[ExitCell]) -> Vec<Rgb> {
     let mut seen: Vec<&str> = Vec::new();
     let mut number = |label| {
         seen.iter().position(|&s| s == label).unwrap_or_else(|| {
@@ -189,29 +188,29 @@ pub(super) fn label_colours(cells: &[Cell]) -> Vec<Rgb> {
             seen.len() - 1
         })
     };
-    cells.iter().map(|cell| LABEL_COLOURS[number(cell.label) % LABEL_COLOURS.len()]).collect()
+    cells.iter().map(|cell| LABEL_COLORS[number(cell.label) % LABEL_COLORS.len()]).collect()
 }
 
-/// The bar in a label's colour below a picture's lower edge.
-pub(super) fn label_bar(page: &mut RgbImage, (x, below): (usize, usize), width: usize, colour: Rgb) {
-    page.fill(Area { x, y: below + BAR_AT, width, height: BAR }, colour);
+/// Draws the bar in a label's color below a picture.
+pub(super) fn label_bar(page: &mut RgbImage, (x, below): (usize, usize), width: usize, color: Rgb) {
+    page.fill(Rect { x, y: below + BAR_AT, width, height: BAR }, color);
 }
 
-/// The line between two exits that do not agree.
+/// Draws the line between two exits that disagree.
 pub(super) fn change_mark(page: &mut RgbImage, x: usize, top: usize, height: usize) {
-    page.fill(Area { x: x - 1, y: top, width: 2, height }, INK);
+    page.fill(Rect { x: x - 1, y: top, width: 2, height }, INK);
 }
 
-/// What an exit says, below its picture's lower edge.
-pub(super) fn caption(page: &mut RgbImage, cell: &Cell, x: usize, below: usize, size: usize) {
+/// Draws exit, probability and label below a picture.
+pub(super) fn caption(page: &mut RgbImage, cell: &ExitCell, x: usize, below: usize, size: usize) {
     let line = (below + FIRST_LINE) as f32;
     SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
-    let sure = Style { colour: INK, ..SMALL };
-    sure.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
+    let probability = TextStyle { color: INK, ..SMALL };
+    probability.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
     LABEL.draw(page, x as f32, (below + SECOND_LINE) as f32, &LABEL.fit(cell.label, size as f32));
 }
 
-/// A probability for reading: never "100.0 %" for what is not certain.
+/// A probability as text; never rounds up to "100.0 %" or down to "0.0 %".
 pub fn percent(p: f32) -> String {
     match p {
         p if !p.is_finite() => "\u{2013}".into(),

@@ -1,38 +1,38 @@
-//! The film strip: the photo, then every exit in order, with what each says.
+//! Film strip: the photo, then every exit in order with its prediction.
 
 use super::pixels::enlarged;
 use super::sheet::{
-    CAPTION, Cell, GAP, HEADER, Header, MARGIN, Options, ROW_GAP, WHITE, caption, change_mark, framed,
-    label_bar, label_colours, with_lines,
+    CAPTION, ExitCell, GAP, HEADER, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, change_mark,
+    framed, label_bar, label_colors, with_lines,
 };
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 
-/// More exits than this go to a second row: a page or a screen is not wider.
+/// Maximum number of exits per row, limited by the width of a page or screen.
 const COLUMNS: usize = 6;
 
-/// Where the pictures are.
-struct Layout {
-    /// Exits in a row.
+/// Positions of the pictures.
+struct StripLayout {
+    /// Exits per row.
     columns: usize,
     rows: usize,
     cell: usize,
-    /// The upper edge of the first row.
+    /// Upper edge of the first row.
     top: usize,
 }
 
-impl Layout {
-    fn new(exits: usize, cell: usize) -> Layout {
+impl StripLayout {
+    fn new(exits: usize, cell: usize) -> StripLayout {
         let rows = exits.div_ceil(COLUMNS).max(1);
-        Layout { columns: exits.div_ceil(rows), rows, cell, top: MARGIN + HEADER }
+        StripLayout { columns: exits.div_ceil(rows), rows, cell, top: MARGIN + HEADER }
     }
 
-    /// The upper left corner of a picture; the photo's column is 0.
+    /// Upper left corner of a picture; column 0 is the photo's.
     fn at(&self, row: usize, column: usize) -> (usize, usize) {
         (MARGIN + column * (self.cell + GAP), self.top + row * (self.cell + CAPTION + ROW_GAP))
     }
 
-    /// From margin to margin.
+    /// Width between the margins.
     fn width(&self) -> usize {
         self.at(0, self.columns + 1).0 - GAP - MARGIN
     }
@@ -43,19 +43,19 @@ impl Layout {
     }
 }
 
-/// Draws `photo`, the part that the network saw, and one cell for each exit, in rows to the right
-/// of it. Where there is a second row, `seen`, the network's input, stands below the photo.
+/// Draws `photo`, the model's view, and to its right one cell per exit, in rows. If there is a second row,
+/// `seen`, the model's input, is below the photo.
 ///
-/// A bar under the cells has one colour for each label: it runs on while the exits agree and
-/// breaks, at a vertical line, where the label changes.
+/// A bar below the cells has one color per label: it continues while the exits agree and breaks at a
+/// vertical line where the label changes.
 ///
 /// # Panics
-/// When a picture is empty, one of a cell has another size, or `options` leave their ranges.
-pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Options) -> RgbImage {
+/// When a picture is empty or differs in size from a cell, or `options` are out of range.
+pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &SheetOptions) -> RgbImage {
     assert!(options.cell >= 112, "cells of {} pixels", options.cell);
     let size = options.cell;
-    let mut layout = Layout::new(cells.len(), size);
-    let header = Header::new(options, layout.width());
+    let mut layout = StripLayout::new(cells.len(), size);
+    let header = SheetHeader::new(options, layout.width());
     layout.top = MARGIN + header.height();
     let mut page = layout.page();
     header.draw(&mut page, options);
@@ -72,16 +72,16 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Option
         };
         with_lines(&mut page, layout.at(1, 0), &input, ["what the network sees", &pixels]);
     }
-    let colours = label_colours(cells);
+    let colors = label_colors(cells);
     for (i, cell) in cells.iter().enumerate() {
         assert_eq!((cell.picture.width, cell.picture.height), (size, size), "exit {}", cell.exit);
         let (x, y) = layout.at(i / layout.columns, 1 + i % layout.columns);
         framed(&mut page, (x, y), cell.picture);
         let same = i > 0 && cells[i - 1].label == cell.label;
         let starts_row = i % layout.columns == 0;
-        // Where the label stays, its bar reaches back over the gap.
+        // Where the label stays the same, its bar extends over the gap.
         let reach = if same && !starts_row { GAP } else { 0 };
-        label_bar(&mut page, (x - reach, y + size), size + reach, colours[i]);
+        label_bar(&mut page, (x - reach, y + size), size + reach, colors[i]);
         if i > 0 && !same {
             change_mark(&mut page, x - GAP / 2, y, size + CAPTION);
         }
@@ -90,10 +90,9 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[Cell], options: &Option
     page
 }
 
-/// The photo in a `strip` of so many `cells`: the reverse of drawing it. `None` where the picture
-/// cannot be such a strip.
+/// Cuts the photo out of a `strip` of `cells` exits. `None` if the image cannot be such a strip.
 pub fn photo(strip: &RgbImage, cells: usize) -> Option<RgbImage> {
-    let layout = Layout::new(cells, 0);
+    let layout = StripLayout::new(cells, 0);
     let columns = layout.columns + 1;
     let row = (strip.width + GAP).checked_sub(2 * MARGIN)?;
     let size = (row / columns).checked_sub(GAP)?;

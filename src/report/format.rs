@@ -1,9 +1,9 @@
-//! Numbers in sentences.
+//! Number and name formatting for texts.
 
 use crate::error::printable;
 use crate::render::chart;
 
-/// So many of something: `count(2, "photo", "photos")` is `2 photos`.
+/// A count with its noun: `count(2, "photo", "photos")` is `2 photos`.
 pub fn count(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n as u64), if n == 1 { one } else { many })
 }
@@ -18,7 +18,7 @@ pub fn thousands(n: u64) -> String {
     chart::thousands(&n.to_string())
 }
 
-/// `87.7 %`, with as many digits as so many images can support, on one line.
+/// `87.7 %` with a no-break space, with as many digits as a sample of `images` supports.
 pub fn percent(value: f64, images: usize) -> String {
     let digits = match images {
         0..100 => 0,
@@ -33,11 +33,11 @@ pub fn share(part: u64, all: usize) -> f64 {
     100.0 * part as f64 / all.max(1) as f64
 }
 
-/// Whatever a file calls itself, on one line and not too long.
+/// A name from a file, escaped to one line and truncated to 300 characters.
 pub fn name(text: &str) -> String {
-    const MOST: usize = 300;
+    const MAX_CHARS: usize = 300;
     let line = printable(text);
-    match line.char_indices().nth(MOST) {
+    match line.char_indices().nth(MAX_CHARS) {
         Some((at, _)) => format!("{}\u{2026}", &line[..at]),
         None => line,
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted_for_reading() {
         assert_eq!(count(1, "image", "images"), "1 image");
         assert_eq!(count(1_234_567, "image", "images"), "1,234,567 images");
         assert_eq!([7, 100, 1000].map(thousands), ["7", "100", "1,000"]);

@@ -1,18 +1,18 @@
-//! An evaluation in a sentence and a few numbers.
+//! Headline of the report: an evaluation in one sentence and a few key figures.
 
 use serde::Serialize;
 
 use super::format::{images, percent, share};
 use crate::evaluation::{Evaluation, ExitEvaluation};
 
-/// A number that sums the run up.
+/// A key figure: a value with its label.
 #[derive(Debug, Serialize)]
-pub struct Figure {
-    pub number: String,
-    pub what: String,
+pub struct KeyFigure {
+    pub value: String,
+    pub label: String,
 }
 
-/// The sentence over everything.
+/// The headline sentence.
 pub fn headline(evaluation: &Evaluation) -> String {
     let n = evaluation.images;
     let exit = |e: &ExitEvaluation| (e.exit, percent(e.accuracy.top1, n));
@@ -26,11 +26,11 @@ pub fn headline(evaluation: &Evaluation) -> String {
     }
 }
 
-/// The numbers under the headline.
-pub fn figures(evaluation: &Evaluation) -> Vec<Figure> {
+/// The key figures below the headline.
+pub fn key_figures(evaluation: &Evaluation) -> Vec<KeyFigure> {
     let n = evaluation.images;
     let hardness = &evaluation.hardness;
-    let figure = |number, what: &str| Figure { number, what: what.into() };
+    let figure = |value, label: &str| KeyFigure { value, label: label.into() };
     let every = hardness.right_exits.last().copied().unwrap_or(0);
     let some = n as u64 - every - hardness.never_right;
     let mut figures = vec![
@@ -39,17 +39,17 @@ pub fn figures(evaluation: &Evaluation) -> Vec<Figure> {
         figure(percent(share(hardness.never_right, n), n), "right at no exit"),
     ];
     if let Some(best) = best(evaluation) {
-        figures.push(figure(format!("exit {}", best.exit), "is right most often"));
+        figures.push(figure(format!("exit {}", best.exit), "most accurate exit"));
     }
     figures
 }
 
-/// The exit that is right most often; the earliest of equals.
+/// The most accurate exit; the earliest in case of a tie.
 fn best(evaluation: &Evaluation) -> Option<&ExitEvaluation> {
     evaluation.exits.iter().rev().max_by(|a, b| a.accuracy.top1.total_cmp(&b.accuracy.top1))
 }
 
-/// Whether running on to the last exit pays.
+/// Sentence that compares the best exit with the last one.
 pub fn best_and_last(evaluation: &Evaluation) -> Option<String> {
     let n = evaluation.images;
     let (best, last) = (best(evaluation)?, evaluation.exits.last()?);
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
     use crate::evaluation::{ExitOutcome, Outcome};
 
-    /// Ten images of two classes, of which the exits get so many right.
-    fn said(right: &[usize]) -> String {
+    /// The sentence for ten images of two classes, of which exit k classifies `right[k]` correctly.
+    fn sentence(right: &[usize]) -> String {
         let outcome = |image: usize| Outcome {
             label: 0,
             exits: right
@@ -92,9 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_that_ties_with_the_last_is_not_called_better() {
-        assert!(said(&[7, 8]).starts_with("The last exit is the best: 80"));
-        assert!(said(&[8, 7]).starts_with("The best exit is not the last: exit 1 is right on 80"));
-        assert!(said(&[7, 8, 8]).starts_with("Exit 2 is as good as the last: both are right on 80"));
+    fn a_tie_with_the_last_exit_is_called_a_tie() {
+        assert!(sentence(&[7, 8]).starts_with("The last exit is the best: 80"));
+        assert!(sentence(&[8, 7]).starts_with("The best exit is not the last: exit 1 is right on 80"));
+        assert!(sentence(&[7, 8, 8]).starts_with("Exit 2 is as good as the last: both are right on 80"));
     }
 }

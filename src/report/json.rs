@@ -1,14 +1,14 @@
-//! JSON inside a page.
+//! JSON embedded in an HTML page.
 
 use serde::Serialize;
 
-/// `value` as JSON that can stand in a script element: nothing in it ends the element, begins a
-/// comment or turns the reading direction.
+/// `value` as JSON that is safe inside a script element: nothing in it ends the element, starts a comment
+/// or changes the text direction.
 pub fn for_script(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("plain fields have a JSON form");
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        // Such letters occur in strings only, where an escape is the same letter.
+        // These characters occur only in strings, where an escape means the same character.
         let harmless = c.is_ascii() && !matches!(c, '<' | '>' | '&') || c.is_alphanumeric();
         if harmless {
             out.push(c);
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_leaves_its_string() {
+    fn hostile_text_stays_inside_its_string() {
         let hostile = "</script><!--<script>&\u{2028}\u{202e}\n\"\\\u{1f408}\u{e4}";
         let json = for_script(&hostile);
         assert!(!json.contains('<') && !json.contains('\u{202e}') && !json.contains('\u{2028}'), "{json}");

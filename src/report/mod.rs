@@ -1,7 +1,7 @@
-//! The report of a run: one HTML page that needs nothing but itself, and its charts as files.
+//! The HTML report of a run: one self-contained page, and its charts as files.
 //!
-//! The page is templates and numbers: `page/` has the templates, [`plots`] the charts, `sections`
-//! the words and tables around them, `gallery` the images. Nothing here reads or writes a file.
+//! `page/` holds the templates, scripts and styles, [`plots`] draws the charts, `sections` adds texts and
+//! tables, `gallery` prepares the images, `page` fills the templates. Nothing here reads or writes a file.
 
 mod format;
 mod gallery;
@@ -9,58 +9,58 @@ mod headline;
 mod json;
 mod page;
 pub mod plots;
-mod record;
+mod result;
 mod section;
 mod sections;
 
-pub use gallery::{Maps, Photo, Tile};
-pub use record::{ExitRecord, Files, Record, outcomes};
+pub use gallery::{EmbeddedPhoto, QuantizedMaps, Tile};
+pub use result::{ExitResult, ImageResult, ResultFiles, outcomes};
 
 use serde::Serialize;
 
 use crate::evaluation::Evaluation;
 use crate::render::Colormap;
 
-/// What a report is made of.
+/// Contents of a report.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// What the run is called.
+    /// Name of the run.
     pub name: String,
     /// Class names.
     pub classes: &'a [String],
-    /// The exits that the run is about, ascending.
+    /// Exits of the run, ascending.
     pub exits: &'a [usize],
-    /// How good the exits are, where images have labels.
+    /// Evaluation of the exits, if the images have labels.
     pub evaluation: Option<&'a Evaluation>,
-    /// How many images the run has, with those that failed.
+    /// Number of images of the run, including failed ones.
     pub images: usize,
-    /// How many of them could be shown.
+    /// Number of images that could be shown.
     pub shown: usize,
-    /// The images to look at, each with every exit of [`Report::exits`].
+    /// Images of the gallery, each with every exit of [`Report::exits`].
     pub tiles: &'a [Tile<'a>],
-    /// The images that failed.
-    pub failed: &'a [Record],
-    /// The colours in which the gallery begins.
+    /// Images that failed.
+    pub failed: &'a [ImageResult],
+    /// Initial colormap of the gallery.
     pub colormap: Colormap,
-    /// Whether the page lies in the run's folder, so that it can link to film strips.
+    /// Whether the page is written into the run's folder, so that it can link to film strips.
     pub linked: bool,
-    /// What a reader must know before anything else, such as that the run is not finished.
+    /// Notices above everything else, such as that the run is not finished.
     pub notices: Vec<String>,
-    /// How the run was made.
-    pub facts: Vec<Fact>,
+    /// Settings and metadata of the run.
+    pub metadata: Vec<MetadataRow>,
 }
 
-/// One line about how a run was made.
+/// A row of the metadata table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fact {
-    /// What about, such as "weights".
+pub struct MetadataRow {
+    /// Name, such as "weights".
     pub name: String,
-    /// What it was.
+    /// Value.
     pub value: String,
 }
 
 impl Report<'_> {
-    /// The page.
+    /// The HTML page.
     pub fn html(&self) -> String {
         page::html(self)
     }

@@ -1,78 +1,78 @@
-//! The page: templates filled with what the other modules have made.
+//! The HTML page: fills the templates with headline, sections, gallery and metadata.
 
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
 
 use super::format::{count, images, name, thousands};
-use super::gallery::Markup;
-use super::headline::Figure;
+use super::gallery::TileMarkup;
+use super::headline::KeyFigure;
 use super::section::Section;
-use super::{Fact, Report, gallery, headline, sections};
+use super::{MetadataRow, Report, gallery, headline, sections};
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 
 const SCRIPTS: [&str; 3] =
-    [include_str!("page/heat.js"), include_str!("page/gallery.js"), include_str!("page/viewer.js")];
+    [include_str!("page/heatmap.js"), include_str!("page/gallery.js"), include_str!("page/viewer.js")];
 
-/// What the templates are given.
+/// Values that the templates read.
 #[derive(Debug, Serialize)]
-struct Page<'a> {
+struct PageContext<'a> {
     version: &'static str,
     name: String,
     headline: String,
     lead: String,
     notices: &'a [String],
-    figures: Vec<Figure>,
+    key_figures: Vec<KeyFigure>,
     style: String,
     sections: Vec<Section>,
     gallery_text: String,
-    tiles: Vec<Markup>,
-    /// Whether any of them has a label.
-    labelled: bool,
+    tiles: Vec<TileMarkup>,
+    /// Whether any tile has a label.
+    labeled: bool,
     exits: &'a [usize],
-    colours: Vec<&'static str>,
+    colormaps: Vec<&'static str>,
     data: String,
     script: String,
-    failed: Vec<Fact>,
-    facts: &'a [Fact],
+    failed: Vec<MetadataRow>,
+    metadata: &'a [MetadataRow],
 }
 
-/// The whole page.
+/// The complete page.
 pub fn html(report: &Report) -> String {
     let mut templates = Environment::new();
-    // The names' ending makes every text that goes in escaped.
+    // The extension .html turns on escaping of all values.
     for (name, text) in
         [("page.html", include_str!("page/page.html")), ("gallery.html", include_str!("page/gallery.html"))]
     {
-        templates.add_template(name, text).expect("the template is sound");
+        templates.add_template(name, text).expect("the template is valid");
     }
     let sections = report.evaluation.map_or(Vec::new(), sections::all);
-    let failed = report.failed.iter().map(|record| Fact {
+    let failed = report.failed.iter().map(|record| MetadataRow {
         name: name(&record.image),
         value: name(record.error.as_deref().unwrap_or_default()),
     });
-    let page = Page {
+    let page = PageContext {
         version: env!("CARGO_PKG_VERSION"),
         name: name(&report.name),
         headline: headline(report),
         lead: lead(report),
         notices: &report.notices,
-        figures: report.evaluation.map_or(Vec::new(), headline::figures),
+        key_figures: report.evaluation.map_or(Vec::new(), headline::key_figures),
         style: style(&sections),
         sections,
         gallery_text: gallery_text(report),
         tiles: gallery::markup(report),
-        labelled: report.tiles.iter().any(|tile| tile.record.label.is_some()),
+        labeled: report.tiles.iter().any(|tile| tile.record.label.is_some()),
         exits: report.exits,
-        colours: colours(report.colormap),
+        colormaps: colormaps(report.colormap),
         data: gallery::data(report),
         script: SCRIPTS.join("\n"),
         failed: failed.collect(),
-        facts: &report.facts,
+        metadata: &report.metadata,
     };
     let template = templates.get_template("page.html").expect("added above");
-    template.render(Serde(page)).expect("the template uses what it is given")
+    template.render(Serde(page)).expect("the template uses existing values")
 }
 
 fn headline(report: &Report) -> String {
@@ -80,7 +80,7 @@ fn headline(report: &Report) -> String {
         Some(evaluation) => headline::headline(evaluation),
         None => {
             let exits = count(report.exits.len(), "exit", "exits");
-            format!("What {exits} of the network see in {}", images(report.images))
+            format!("Where {exits} of the model look in {}", images(report.images))
         }
     }
 }
@@ -90,10 +90,10 @@ fn lead(report: &Report) -> String {
     if let Some(evaluation) = report.evaluation {
         lead += &format!(" of {}", count(evaluation.classes.len(), "class", "classes"));
         if evaluation.images < report.images {
-            lead += &format!(", {} of them with a label and an answer", evaluation.images);
+            lead += &format!(", {} of them with a label and predictions", evaluation.images);
         }
     } else {
-        lead += " without labels: what the exits say is shown, not whether it is right";
+        lead += " without labels: predictions are shown, but not whether they are right";
     }
     lead + "."
 }
@@ -101,23 +101,23 @@ fn lead(report: &Report) -> String {
 fn gallery_text(report: &Report) -> String {
     let shown = report.tiles.len();
     let some = if shown < report.shown {
-        format!("{} of {}, evenly chosen. ", thousands(shown as u64), images(report.shown))
+        format!("{} of {}, evenly sampled. ", thousands(shown as u64), images(report.shown))
     } else {
         String::new()
     };
     format!(
-        "{some}What each exit says about an image, how sure it is and, over the photo, where it looks. Move the \
-         exit; open an image to compare two."
+        "{some}Each exit's prediction, its confidence and its heatmap over the photo. Move the slider to change \
+         the exit; open an image to compare two exits."
     )
 }
 
-/// The colour maps, the run's own first.
-fn colours(first: Colormap) -> Vec<&'static str> {
+/// Names of the colormaps, the run's own first.
+fn colormaps(first: Colormap) -> Vec<&'static str> {
     let others = Colormap::ALL.into_iter().filter(|&map| map != first);
     std::iter::once(first).chain(others).map(Colormap::name).collect()
 }
 
-/// All style rules: the hand-written ones, the charts' inks, and which radio button shows which panel.
+/// The style sheet: the hand-written rules, the charts' colors, and the rules by which radio buttons show panels.
 fn style(sections: &[Section]) -> String {
     let (light, dark) = (Theme::Light.css(), Theme::Dark.css());
     let mut style = format!(

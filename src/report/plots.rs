@@ -1,24 +1,27 @@
-//! The charts of an evaluation, by what they show.
+//! The charts of an evaluation.
 
 use super::format::{percent, share, thousands};
 use crate::evaluation::{Evaluation, ExitEvaluation};
-use crate::render::chart::{Bar, Bars, Bin, Drawing, From, Lines, Matrix, Reliability, Series, Size};
+use crate::render::chart::{
+    Bar, BarChart, ChartSize, Drawing, LineChart, MatrixChart, ReliabilityBin, ReliabilityDiagram, Series,
+    YOrigin,
+};
 
 /// A chart with the name of its file.
 #[derive(Debug)]
 pub struct Plot {
-    /// Without an ending.
+    /// File name without an extension.
     pub name: String,
     /// The chart.
     pub drawing: Drawing,
 }
 
-/// More classes than this do not fit a table that can be read.
-pub const MOST_CLASSES: usize = 30;
+/// Maximum number of classes in a readable table.
+pub const MAX_CLASSES: usize = 30;
 
-/// Every chart, to be written into files.
+/// All charts, at the size of files.
 pub fn all(evaluation: &Evaluation) -> Vec<Plot> {
-    let size = Size::FILE;
+    let size = ChartSize::FILE;
     let plot = |name: &str, drawing| Plot { name: name.into(), drawing };
     let mut plots = vec![plot("accuracy", accuracy(evaluation, size))];
     plots.extend(multiply_adds(evaluation, size).map(|drawing| plot("multiply_adds", drawing)));
@@ -35,17 +38,18 @@ pub fn all(evaluation: &Evaluation) -> Vec<Plot> {
 }
 
 /// Top-1 accuracy at each exit: the article's Figure 1.
-pub fn accuracy(evaluation: &Evaluation, size: Size) -> Drawing {
+pub fn accuracy(evaluation: &Evaluation, size: ChartSize) -> Drawing {
     let points: Vec<_> = evaluation.exits.iter().map(|e| (e.exit as f64, e.accuracy.top1)).collect();
     let intervals = evaluation.exits.iter().map(|e| e.accuracy.top1_interval.into());
     let intervals: Vec<(f64, f64)> = intervals.collect();
     let series = [Series { name: "top-1", points: &points, intervals: &intervals }];
     let y = "Images whose class is right, %, with 95 % intervals";
-    Lines { title: "Accuracy at each exit", x: "exit", y, from: From::Data, series: &series }.draw(size)
+    LineChart { title: "Accuracy at each exit", x: "exit", y, from: YOrigin::Data, series: &series }
+        .draw(size)
 }
 
-/// Accuracy against work: leaving at one exit, and leaving early when sure.
-pub fn multiply_adds(evaluation: &Evaluation, size: Size) -> Option<Drawing> {
+/// Accuracy against multiply-adds: one exit for all images, and early exit.
+pub fn multiply_adds(evaluation: &Evaluation, size: ChartSize) -> Option<Drawing> {
     let millions = |work: f64| work / 1e6;
     let exits = evaluation.exits.iter();
     let at = |e: &ExitEvaluation| Some((millions(e.multiply_adds? as f64), e.accuracy.top1));
@@ -61,8 +65,8 @@ pub fn multiply_adds(evaluation: &Evaluation, size: Size) -> Option<Drawing> {
     )
 }
 
-/// Accuracy against measured time.
-pub fn milliseconds(evaluation: &Evaluation, size: Size) -> Option<Drawing> {
+/// Accuracy against measured milliseconds.
+pub fn milliseconds(evaluation: &Evaluation, size: ChartSize) -> Option<Drawing> {
     let at = |e: &ExitEvaluation| Some((e.milliseconds?.in_batch, e.accuracy.top1));
     let anytime: Option<Vec<_>> = evaluation.exits.iter().map(at).collect();
     let budgets = evaluation.budgeted.iter().flat_map(|b| &b.budgets);
@@ -76,19 +80,19 @@ fn cost(
     x: &str,
     anytime: &[(f64, f64)],
     mut budgeted: Vec<(f64, f64)>,
-    size: Size,
+    size: ChartSize,
 ) -> Option<Drawing> {
     budgeted.sort_by(|a, b| a.0.total_cmp(&b.0));
     let series = [("leave when sure", &budgeted[..]), ("one exit for all", anytime)];
     let series = series.into_iter().filter(|(_, points)| !points.is_empty());
     let series: Vec<Series> = series.map(|(name, points)| Series { name, points, intervals: &[] }).collect();
     let y = "Images whose class is right, %";
-    let chart = Lines { title, x, y, from: From::Data, series: &series };
+    let chart = LineChart { title, x, y, from: YOrigin::Data, series: &series };
     (!series.is_empty()).then(|| chart.draw(size))
 }
 
-/// How many exits get how many images right.
-pub fn hardness(evaluation: &Evaluation, size: Size) -> Drawing {
+/// Histogram of the number of exits that are right about an image.
+pub fn hardness(evaluation: &Evaluation, size: ChartSize) -> Drawing {
     let counts = evaluation.hardness.right_exits.iter().enumerate();
     let counts: Vec<(String, u64)> = counts.map(|(exits, &images)| (exits.to_string(), images)).collect();
     let ends = [0, counts.len() - 1];
@@ -96,8 +100,8 @@ pub fn hardness(evaluation: &Evaluation, size: Size) -> Drawing {
     bars(title, "exits that are right", &counts, |i| ends.contains(&i), evaluation.images, size)
 }
 
-/// Which exit is the first to get an image right.
-pub fn first_right(evaluation: &Evaluation, size: Size) -> Drawing {
+/// Histogram of the first exit that is right about an image.
+pub fn first_right(evaluation: &Evaluation, size: ChartSize) -> Drawing {
     let hardness = &evaluation.hardness;
     let exits = evaluation.exits.iter().zip(&hardness.first_right);
     let mut counts: Vec<(String, u64)> = exits.map(|(e, &images)| (e.exit.to_string(), images)).collect();
@@ -111,7 +115,7 @@ fn bars(
     counts: &[(String, u64)],
     strong: impl Fn(usize) -> bool,
     images: usize,
-    size: Size,
+    size: ChartSize,
 ) -> Drawing {
     let bars: Vec<Bar> = counts
         .iter()
@@ -124,13 +128,13 @@ fn bars(
             strong: strong(i),
         })
         .collect();
-    Bars { title, x, y: "Images", bars: &bars }.draw(size)
+    BarChart { title, x, y: "Images", bars: &bars }.draw(size)
 }
 
-/// Each class at each exit: the article's Table 1; `None` for more than [`MOST_CLASSES`].
-pub fn classes(evaluation: &Evaluation, size: Size) -> Option<Drawing> {
+/// Each class at each exit: the article's Table 1; `None` for more than [`MAX_CLASSES`] classes.
+pub fn classes(evaluation: &Evaluation, size: ChartSize) -> Option<Drawing> {
     let shown: Vec<usize> = shown_classes(evaluation);
-    if shown.is_empty() || shown.len() > MOST_CLASSES {
+    if shown.is_empty() || shown.len() > MAX_CLASSES {
         return None;
     }
     let rows: Vec<String> = shown.iter().map(|&c| evaluation.classes[c].clone()).collect();
@@ -141,40 +145,46 @@ pub fn classes(evaluation: &Evaluation, size: Size) -> Option<Drawing> {
     let shades = (values.iter().copied().fold(100.0, f64::min), 100.0);
     let text = |v: f64| format!("{v:.1}");
     let (rows, columns) = (&rows[..], &columns[..]);
-    Some(Matrix { title, y: "class", x: "exit", rows, columns, values: &values, shades, text }.draw(size))
+    Some(
+        MatrixChart { title, y: "class", x: "exit", rows, columns, values: &values, shades, text }.draw(size),
+    )
 }
 
-/// The classes that an image shows.
+/// Indices of the classes that have images.
 pub fn shown_classes(evaluation: &Evaluation) -> Vec<usize> {
     let Some(exit) = evaluation.exits.first() else { return Vec::new() };
     (0..evaluation.classes.len()).filter(|&class| exit.classes[class].images > 0).collect()
 }
 
-/// Whether an exit is as sure as it is right.
-pub fn confidence(exit: &ExitEvaluation, size: Size) -> Drawing {
+/// Reliability diagram of an exit.
+pub fn confidence(exit: &ExitEvaluation, size: ChartSize) -> Drawing {
     let bins = exit.calibration.reliability.iter();
     let bins = bins.filter_map(|bin| {
-        Some(Bin { confidence: bin.confidence?, accuracy: bin.accuracy?, images: bin.images as usize })
+        Some(ReliabilityBin {
+            confidence: bin.confidence?,
+            accuracy: bin.accuracy?,
+            images: bin.images as usize,
+        })
     });
     let title = format!(
         "Exit {}: how sure, how right (calibration error {:.1} %)",
         exit.exit,
         100.0 * exit.calibration.ece
     );
-    Reliability { title: &title, bins: &bins.collect::<Vec<_>>() }.draw(size)
+    ReliabilityDiagram { title: &title, bins: &bins.collect::<Vec<_>>() }.draw(size)
 }
 
-/// What an exit takes for what; `None` for more than [`MOST_CLASSES`].
-pub fn confusion(evaluation: &Evaluation, exit: &ExitEvaluation, size: Size) -> Option<Drawing> {
+/// Confusion matrix of an exit; `None` for more than [`MAX_CLASSES`] classes.
+pub fn confusion(evaluation: &Evaluation, exit: &ExitEvaluation, size: ChartSize) -> Option<Drawing> {
     let names = &evaluation.classes[..];
-    if names.len() > MOST_CLASSES {
+    if names.len() > MAX_CLASSES {
         return None;
     }
     let values: Vec<f64> = exit.confusion.iter().flatten().map(|&n| n as f64).collect();
     let most = values.iter().copied().fold(1.0, f64::max);
     let title = format!("What exit {} takes for what, images", exit.exit);
     let text = |v: f64| thousands(v as u64);
-    let matrix = Matrix {
+    let matrix = MatrixChart {
         title: &title,
         y: "true class",
         x: "predicted class",

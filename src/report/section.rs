@@ -1,69 +1,76 @@
-//! What a section of the page is made of.
+//! Data model of a section of the page, as the templates read it.
 
 use serde::Serialize;
 
-/// A part of the page with a heading.
+/// A section of the page with a heading.
 #[derive(Debug, Default, Serialize)]
 pub struct Section {
     pub id: &'static str,
-    /// Its name in the contents.
+    /// Name in the table of contents.
     pub link: &'static str,
     pub title: String,
     pub texts: Vec<String>,
-    /// Where one of the parts is shown at a time: the last one at first.
+    /// Choice of the panel that is shown, initially the last; `None` shows all panels.
     pub choice: Option<Choice>,
-    /// The style of what holds the parts.
+    /// CSS class of the panels' container.
     pub layout: &'static str,
-    pub parts: Vec<Part>,
+    pub panels: Vec<Panel>,
 }
 
-/// Which of a section's parts to show.
+/// Radio buttons that choose one of a section's panels.
 #[derive(Debug, Serialize)]
 pub struct Choice {
     pub legend: &'static str,
     pub options: Vec<String>,
 }
 
+/// A chart, a table, or both.
 #[derive(Debug, Default, Serialize)]
-pub struct Part {
-    /// SVG.
+pub struct Panel {
+    /// HTML that contains SVG.
     pub chart: Option<String>,
     pub table: Option<Table>,
 }
 
+/// A table whose first column is a header.
 #[derive(Debug, Serialize)]
 pub struct Table {
     pub caption: String,
     pub columns: Vec<String>,
-    pub rows: Vec<Row>,
-    /// Whether cells have shades.
-    pub heat: bool,
-    /// Whether it is shown on request only.
+    pub rows: Vec<TableRow>,
+    /// Whether cells are shaded by value.
+    pub shaded: bool,
+    /// Whether the table is collapsed initially.
     pub folded: bool,
 }
 
+/// A row with its header.
 #[derive(Debug, Serialize)]
-pub struct Row {
+pub struct TableRow {
     pub name: String,
-    pub cells: Vec<Cell>,
+    pub cells: Vec<TableCell>,
 }
 
+/// A cell with an optional shade.
 #[derive(Debug, Serialize)]
-pub struct Cell {
+pub struct TableCell {
     pub text: String,
-    /// 0 to 1.
+    /// Opacity of the shade, 0 to 1.
     pub shade: Option<String>,
 }
 
-pub fn table(caption: &str, columns: &[&str], rows: Vec<Row>) -> Table {
+/// A table without shades.
+pub fn table(caption: &str, columns: &[&str], rows: Vec<TableRow>) -> Table {
     let columns = columns.iter().map(|name| name.to_string()).collect();
-    Table { caption: caption.into(), columns, rows, heat: false, folded: false }
+    Table { caption: caption.into(), columns, rows, shaded: false, folded: false }
 }
 
-pub fn plain(text: String) -> Cell {
-    Cell { text, shade: None }
+/// A cell without a shade.
+pub fn plain(text: String) -> TableCell {
+    TableCell { text, shade: None }
 }
 
-pub fn shaded(text: String, shade: f64) -> Cell {
-    Cell { text, shade: Some(format!("{:.3}", shade.clamp(0.0, 1.0))) }
+/// A cell with a shade from 0 to 1.
+pub fn shaded(text: String, shade: f64) -> TableCell {
+    TableCell { text, shade: Some(format!("{:.3}", shade.clamp(0.0, 1.0))) }
 }

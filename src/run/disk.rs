@@ -1,4 +1,4 @@
-//! Everything that a run does to the disk, so that tests can make each call fail.
+//! The file system operations of a run, as a trait so that tests can make each call fail.
 
 use std::fs;
 use std::fs::File;
@@ -10,59 +10,59 @@ use std::path::Path;
 use crate::util::atomic_file::Replacement;
 use crate::{Error, Result};
 
-/// Writes a file's bytes; called once.
+/// Callback that writes a file's bytes; called once.
 pub type Fill<'a> = dyn FnMut(&mut dyn Write) -> std::io::Result<()> + 'a;
 
-/// Where a run is kept.
+/// Storage of a run.
 pub trait Disk: Send + Sync {
-    /// Makes a folder, and those above it, where they are missing.
+    /// Creates a folder and its parents if they are missing.
     ///
     /// # Errors
     /// [`Error::Write`], like every other call here.
     fn make_folder(&self, path: &Path) -> Result<()>;
 
-    /// Writes a file whole or not at all; where `durable`, it is on the disk afterwards.
+    /// Replaces a file atomically; with `durable`, it is synced to disk afterwards.
     ///
     /// # Errors
     /// When it cannot be written.
     fn replace(&self, path: &Path, durable: bool, fill: &mut Fill) -> Result<()>;
 
-    /// Adds `bytes` at the end of `file`, which is at `path`.
+    /// Appends `bytes` to `file`, which is at `path`.
     ///
     /// # Errors
-    /// When they cannot be written; a part of them may have been.
+    /// When they cannot be written; some of them may have been.
     fn append(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()>;
 
-    /// Cuts `file`, which is at `path`, to its first `len` bytes.
+    /// Truncates `file`, which is at `path`, to `len` bytes.
     ///
     /// # Errors
-    /// When it cannot be cut.
+    /// When it cannot be truncated.
     fn cut(&self, file: &File, path: &Path, len: u64) -> Result<()>;
 
-    /// Makes `to` the same file as `from`, or a copy of it where that is impossible.
+    /// Makes `to` a hard link to `from`, or a copy where links are impossible.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     fn link(&self, from: &Path, to: &Path) -> Result<()>;
 
-    /// Has everything in the file system of `folder` written out at once, so that [`Disk::sync`] of each
-    /// file then has little to wait for. Promises nothing by itself.
+    /// Flushes the file system of `folder`, so that a following [`Disk::sync`] of each file is fast. Best
+    /// effort, without a guarantee of its own.
     fn write_out(&self, folder: &Path);
 
-    /// Waits until the bytes of a file, or the names in a folder, are on the disk.
+    /// Syncs the bytes of a file, or the names in a folder, to disk.
     ///
     /// # Errors
     /// When they cannot be written.
     fn sync(&self, path: &Path) -> Result<()>;
 
-    /// Removes a file if it is there.
+    /// Removes a file if it exists.
     ///
     /// # Errors
-    /// When it is there and stays.
+    /// When it exists and cannot be removed.
     fn remove(&self, path: &Path) -> Result<()>;
 }
 
-/// The file system.
+/// The real file system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
 
@@ -89,7 +89,7 @@ impl Disk for RealDisk {
         if fs::hard_link(from, to).is_ok() {
             return Ok(());
         }
-        // Taken by an earlier attempt, on another file system, or on one without links.
+        // The name may exist from an earlier attempt, or the file system may not support links.
         let mut source = File::open(from).map_err(|e| Error::refused(from, "file", e.to_string()))?;
         self.replace(to, false, &mut |target| std::io::copy(&mut source, target).map(drop))
     }
@@ -97,7 +97,7 @@ impl Disk for RealDisk {
     fn write_out(&self, folder: &Path) {
         #[cfg(target_os = "linux")]
         if let Ok(folder) = File::open(folder) {
-            // SAFETY: an open file. What fails here fails in `sync` too, which says so.
+            // SAFETY: the descriptor is open. A failure here also shows in `sync`, which reports it.
             unsafe { libc::syncfs(folder.as_raw_fd()) };
         }
         #[cfg(not(target_os = "linux"))]
@@ -106,7 +106,7 @@ impl Disk for RealDisk {
 
     fn sync(&self, path: &Path) -> Result<()> {
         if cfg!(not(unix)) && path.is_dir() {
-            return Ok(()); // A folder cannot be opened as a file there.
+            return Ok(()); // Folders cannot be opened as files on this platform.
         }
         File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::write(path, e))
     }

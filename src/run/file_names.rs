@@ -1,31 +1,32 @@
-//! File names for results: from an image's name, harmless, and never the same twice.
+//! File names of results: derived from the image's name, safe on every file system, and unique.
 
 use std::collections::HashSet;
 
 use crate::error::printable;
 
-/// Room for a number and the longest ending below the 255 bytes that file systems allow.
-const LONGEST: usize = 180;
+/// Maximum length of a stem in bytes. It leaves room for a number and the longest suffix within the 255
+/// bytes that file systems allow.
+const MAX_STEM: usize = 180;
 
-/// Images whose files share a folder.
-pub(super) const IN_A_FOLDER: usize = 100;
+/// Number of images whose files share a folder.
+pub(super) const IMAGES_PER_FOLDER: usize = 100;
 
-/// Where the pictures of a set are.
+/// Folder of a run's pictures.
 pub(super) const IMAGES: &str = "images";
 
-/// How the files of image `index` (from 0) of a set begin: `images/0001/000123_dog_rex` for
-/// `dog/rex.png`. The number alone makes them differ, so that they depend neither on the other
-/// names nor on what was done before; `/` leads into folders on every system.
-pub fn in_set(index: usize, id: &str) -> String {
+/// Path prefix of the files of image `index` (from 0) of a set: `images/0001/000123_dog_rex` for
+/// `dog/rex.png`. The index alone makes it unique, so it depends neither on the other names nor on the
+/// order of work. The separator is `/` on every system.
+pub fn image_stem(index: usize, id: &str) -> String {
     format!("{}/{index:06}_{}", folder(index), file_stem(without_extension(id)))
 }
 
 /// The folder of image `index`'s files.
 pub(super) fn folder(index: usize) -> String {
-    format!("{IMAGES}/{:04}", index / IN_A_FOLDER)
+    format!("{IMAGES}/{:04}", index / IMAGES_PER_FOLDER)
 }
 
-/// `dog/rex` of `dog/rex.png`; a dot at the beginning of a name does not begin an extension.
+/// `dog/rex` of `dog/rex.png`; a leading dot does not start an extension.
 fn without_extension(id: &str) -> &str {
     let name = id.rfind(['/', '\\']).map_or(0, |at| at + 1);
     match id[name..].rfind('.') {
@@ -34,16 +35,16 @@ fn without_extension(id: &str) -> &str {
     }
 }
 
-/// Names in one folder for images that are given one by one.
+/// Unique file stems within one folder, for images given by name.
 #[derive(Debug, Default)]
 pub struct FlatNames {
-    /// In lower case: some file systems do not tell `Cat` from `cat`.
+    /// In lower case, because some file systems ignore case.
     taken: HashSet<String>,
 }
 
 impl FlatNames {
-    /// How the results of the image called `name` begin: [`file_stem`] of it, `-2` and so on after it
-    /// where that is taken.
+    /// File stem of the results of image `name`: its [`file_stem`], followed by `-2` and so on if that is
+    /// taken.
     pub fn stem(&mut self, name: &str) -> String {
         let clean = file_stem(name);
         let mut stem = clean.clone();
@@ -56,8 +57,8 @@ impl FlatNames {
     }
 }
 
-/// `name` without separators, control characters, a leading dot and what else some file system
-/// refuses; never empty.
+/// `name` without path separators, control characters, leading dots and other characters that some file
+/// system rejects; never empty.
 pub fn file_stem(name: &str) -> String {
     let harmless = |c: char| {
         let mut bytes = [0; 4];
@@ -65,9 +66,9 @@ pub fn file_stem(name: &str) -> String {
         if escaped || r#"/\:*?"<>|"#.contains(c) { '_' } else { c }
     };
     let mut stem: String = name.chars().map(harmless).collect();
-    let end = (0..=LONGEST.min(stem.len())).rev().find(|&at| stem.is_char_boundary(at)).unwrap_or(0);
+    let end = (0..=MAX_STEM.min(stem.len())).rev().find(|&at| stem.is_char_boundary(at)).unwrap_or(0);
     stem.truncate(end);
-    // A leading dash would read as an option of whatever gets the name.
+    // A leading dash would be read as an option by programs that get the name as an argument.
     let stem = stem.trim_start_matches(['.', ' ', '-']).trim_end_matches(['.', ' ']);
     if stem.is_empty() { "image".into() } else { stem.into() }
 }
@@ -77,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_taken_gets_a_number_whatever_its_case() {
+    fn duplicate_names_are_numbered_ignoring_case() {
         let mut names = FlatNames::default();
         let stems = ["cat", "Cat", "cat-2", "cat", "CAT-2"].map(|name| names.stem(name));
         assert_eq!(stems, ["cat", "Cat-2", "cat-2-2", "cat-3", "CAT-2-3"]);
     }
 
     #[test]
-    fn a_name_stays_in_its_folder_and_on_its_line() {
+    fn unsafe_characters_are_replaced() {
         for (name, stem) in [
             ("", "image"),
             ("..", "image"),
@@ -97,11 +98,15 @@ mod tests {
         ] {
             assert_eq!(file_stem(name), stem);
         }
-        assert_eq!(file_stem(&"\u{732b}".repeat(80)), "\u{732b}".repeat(60), "cut between letters");
+        assert_eq!(
+            file_stem(&"\u{732b}".repeat(80)),
+            "\u{732b}".repeat(60),
+            "truncated at a character boundary"
+        );
     }
 
     #[test]
-    fn the_files_of_a_set_are_numbered_and_a_hundred_a_folder() {
+    fn files_of_a_set_are_numbered_with_a_hundred_images_per_folder() {
         for (index, id, expected) in [
             (0, "dog/rex.png", "images/0000/000000_dog_rex"),
             (123, "../../etc/passwd", "images/0001/000123__.._etc_passwd"),
@@ -110,7 +115,7 @@ mod tests {
             (100, "a\nb.tar.gz", "images/0001/000100_a_b.tar"),
             (1, "", "images/0000/000001_image"),
         ] {
-            assert_eq!(in_set(index, id), expected);
+            assert_eq!(image_stem(index, id), expected);
         }
     }
 }

@@ -1,21 +1,20 @@
-//! What a finished run has besides its pictures.
+//! The end of a run: files synced to disk, results, list of failures and manifest.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::in_progress::Summary;
-use super::journal::{Entry, Header, Journal, write_lines};
-use super::settings::{differences, merged};
-use super::{Disk, Shard, file_names, paths};
+use super::journal::{Entry, Journal, JournalHeader, write_lines};
+use super::spec::{differences, merged};
+use super::{Disk, Shard, Summary, file_names, paths};
 use crate::{Error, Result};
 
-/// Puts the files of `journal`'s images on the disk.
+/// Syncs the files of `journal`'s images, and the folders that name them, to disk.
 ///
 /// # Errors
-/// When one is not there.
+/// When a file is missing.
 pub fn sync(disk: &dyn Disk, folder: &Path, journal: &Journal) -> Result<()> {
-    // One after another, each file would wait milliseconds for a write of its own.
+    // Syncing file by file would cost a disk write of milliseconds each.
     disk.write_out(folder);
     let mut last = None;
     for entry in journal.entries() {
@@ -32,14 +31,14 @@ pub fn sync(disk: &dyn Disk, folder: &Path, journal: &Journal) -> Result<()> {
     Ok(())
 }
 
-/// Writes results, list of failures and, last, manifest of a whole set.
+/// Writes the results, the list of failures and, last, the manifest of a whole set.
 ///
 /// # Errors
 /// When one cannot be written, or the first error among `entries`.
 pub fn write<I: Iterator<Item = Result<Entry>>>(
     disk: &dyn Disk,
     folder: &Path,
-    header: &Header,
+    header: &JournalHeader,
     summary: Summary,
     entries: impl Fn() -> I,
 ) -> Result<()> {
@@ -55,7 +54,7 @@ pub fn write<I: Iterator<Item = Result<Entry>>>(
     write_manifest(disk, folder, Shard::WHOLE, header, summary)
 }
 
-/// Writes the manifest of `shard`: it is finished.
+/// Writes the manifest of `shard`, which marks it as finished.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -63,10 +62,10 @@ pub fn write_manifest(
     disk: &dyn Disk,
     folder: &Path,
     shard: Shard,
-    header: &Header,
+    header: &JournalHeader,
     summary: Summary,
 ) -> Result<()> {
-    let mut manifest = merged(&header.settings, &header.remarks);
+    let mut manifest = merged(&header.settings, &header.metadata);
     manifest["images"] = summary.images.into();
     manifest["failed"] = summary.failed.into();
     if shard == Shard::WHOLE {
@@ -78,7 +77,7 @@ pub fn write_manifest(
     write_lines(disk, &folder.join(paths::manifest(shard)), std::iter::once(Ok(text)))
 }
 
-/// The manifest of `shard`, and what it counts; `None` where it is not finished.
+/// The manifest of `shard` with its counts; `None` if the shard is not finished.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -93,20 +92,21 @@ pub fn read_manifest(folder: &Path, shard: Shard) -> Result<Option<(Value, Summa
     Ok(Some((manifest, summary)))
 }
 
-/// Refuses to go on in `folder`, whose journal or manifest says `found`, with other settings.
+/// Refuses to continue in `folder`, whose journal or manifest has the settings `found`, with other
+/// `settings`.
 ///
 /// # Errors
 /// [`Error::Usage`] with each difference.
-pub fn compare(folder: &Path, found: &Value, settings: &Value, remarks: &Value) -> Result<()> {
-    // What a manifest says besides settings.
-    let mut besides = remarks.clone();
+pub fn compare(folder: &Path, found: &Value, settings: &Value, metadata: &Value) -> Result<()> {
+    // Fields of a manifest that are not settings.
+    let mut ignored = metadata.clone();
     for key in ["images", "failed", "results", "shard"] {
-        besides[key] = true.into();
+        ignored[key] = true.into();
     }
-    match differences("the run has", found, "asked for", settings, &besides) {
+    match differences("the run has", found, "asked for", settings, &ignored) {
         None => Ok(()),
-        Some(told) => Err(Error::usage(format!(
-            "{}: {told} (choose another folder with -o, or remove this one)",
+        Some(differences) => Err(Error::usage(format!(
+            "{}: {differences} (choose another folder with -o, or remove this one)",
             folder.to_string_lossy()
         ))),
     }

@@ -1,4 +1,4 @@
-//! What has been done, a line an image, in the order in which it was done.
+//! The journal: one line per finished image, in the order in which the images were finished.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -9,74 +9,80 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Disk, Shard};
+use super::{Disk, Shard, Summary};
 use crate::{Error, Result};
 
 const VERSION: u32 = 1;
 
-/// The first line: what the run is.
+/// First line of a journal: the run's specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
+pub struct JournalHeader {
     pub journal: u32,
     pub shard: String,
     pub images: usize,
     pub settings: Value,
-    pub remarks: Value,
+    #[serde(rename = "remarks")]
+    pub metadata: Value,
 }
 
-impl Header {
-    pub fn new(shard: Shard, images: usize, settings: Value, remarks: Value) -> Header {
-        Header { journal: VERSION, shard: shard.to_string(), images, settings, remarks }
+impl JournalHeader {
+    pub fn new(shard: Shard, images: usize, settings: Value, metadata: Value) -> JournalHeader {
+        JournalHeader { journal: VERSION, shard: shard.to_string(), images, settings, metadata }
     }
 }
 
-/// One image, done or failed.
+/// Journal entry of one image, done or failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its place in the set, from 0.
+    /// Index in the set, from 0.
     pub image: usize,
-    /// Whether it failed.
+    /// Whether the image failed.
     pub failed: bool,
-    /// Its files.
-    pub files: Vec<Written>,
-    /// Its line of results.jsonl, without the line feed.
+    /// Files of the image.
+    pub files: Vec<WrittenFile>,
+    /// Line of results.jsonl, without the line feed.
     pub row: Box<RawValue>,
 }
 
-/// A file that was written.
+/// A file that a run has written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
-    /// Its path in the run's folder, `/` between folders.
+pub struct WrittenFile {
+    /// Path relative to the run's folder, with `/` between components.
     pub name: String,
-    /// How long it is.
+    /// Length.
     pub bytes: u64,
 }
 
-/// A journal that can be added to.
+/// An open journal.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    header: Header,
-    /// Length of the lines that are whole.
+    header: JournalHeader,
+    /// Length of all complete lines in bytes.
     end: u64,
-    /// The images that it is about.
+    /// Indices of the images that it covers.
     range: Range<usize>,
-    /// Where each image's line begins; 0, where the header is, for those that have none.
+    /// Offset of each image's line; 0, the offset of the header, for images without a line.
     begins: Vec<u64>,
     done: usize,
     failed: usize,
 }
 
 impl Journal {
-    /// A new journal with nothing in it, at `path`.
-    pub fn create(disk: &dyn Disk, path: &Path, header: &Header, range: Range<usize>) -> Result<Journal> {
+    /// Creates an empty journal at `path`.
+    pub fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        header: &JournalHeader,
+        range: Range<usize>,
+    ) -> Result<Journal> {
         write(disk, path, header, std::iter::empty())?;
-        Journal::open(disk, path, range)?.ok_or_else(|| Error::write(path, "vanished"))
+        Journal::open(disk, path, range)?.ok_or_else(|| Error::write(path, "removed by another process"))
     }
 
-    /// The journal at `path`, to be added to; `None` where there is none. What follows the last whole
-    /// line is cut off.
+    /// Opens the journal at `path` for appending; `None` if there is none. Anything after the last
+    /// complete line is cut off.
     ///
     /// # Errors
     /// As [`Journal::read`], or when it cannot be written.
@@ -93,31 +99,32 @@ impl Journal {
         Ok(Some(journal))
     }
 
-    /// The journal in `file`, which is at `path`, up to its last whole line; `range` knows its images.
+    /// Reads the journal in `file`, which is at `path`, up to its last complete line; `range` gives the
+    /// indices of its images.
     ///
     /// # Errors
-    /// When it cannot be read, or is no journal.
+    /// When it cannot be read, or is not a journal.
     pub fn read(
         path: &Path,
         file: File,
-        range: impl FnOnce(&Header) -> Result<Range<usize>>,
+        range: impl FnOnce(&JournalHeader) -> Result<Range<usize>>,
     ) -> Result<Journal> {
-        let mut lines = Lines { reader: BufReader::with_capacity(1 << 16, &file), line: Vec::new() };
+        let mut lines = LineReader { reader: BufReader::with_capacity(1 << 16, &file), line: Vec::new() };
         let refused = |place: &str, cause: String| Error::refused(path, place, cause);
         let unreadable = |e: std::io::Error| refused("file", e.to_string());
         let header = lines.next().map_err(unreadable)?;
-        let header: Header = header
+        let header: JournalHeader = header
             .and_then(|line| serde_json::from_slice(line).ok())
-            .ok_or_else(|| refused("line 1", "not the journal of a run; remove it to start anew".into()))?;
+            .ok_or_else(|| refused("line 1", "not the journal of a run; remove it to start over".into()))?;
         if header.journal != VERSION {
-            let cause = format!("version {} of journals, this program has {VERSION}", header.journal);
+            let cause = format!("journal version {}, this program supports {VERSION}", header.journal);
             return Err(refused("line 1", cause));
         }
         let range = range(&header)?;
         let mut begins = vec![0; range.len()];
         let (mut end, mut done, mut failed) = (lines.line.len() as u64, 0, 0);
         while let Some(line) = lines.next().map_err(unreadable)? {
-            // What comes after a damaged line is done again.
+            // Images after a damaged line are done again.
             let Ok(entry) = serde_json::from_slice::<Entry>(line) else { break };
             if !range.contains(&entry.image) || begins[entry.image - range.start] != 0 {
                 break;
@@ -134,18 +141,13 @@ impl Journal {
         Error::refused(&self.path, place, cause.to_string())
     }
 
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &JournalHeader {
         &self.header
     }
 
-    /// Images that are done.
-    pub fn done(&self) -> usize {
-        self.done
-    }
-
-    /// Images that failed.
-    pub fn failed(&self) -> usize {
-        self.failed
+    /// Counts of the images that have a line.
+    pub fn summary(&self) -> Summary {
+        Summary { images: self.done + self.failed, failed: self.failed }
     }
 
     /// Whether `image` has a line.
@@ -153,18 +155,18 @@ impl Journal {
         self.range.contains(&image) && self.begins[image - self.range.start] != 0
     }
 
-    /// Adds a line.
+    /// Appends a line.
     ///
     /// # Errors
-    /// When it cannot be written; then the journal is as before.
+    /// When it cannot be written; then the journal is unchanged.
     ///
     /// # Panics
-    /// When the image already has a line or is none of this journal's.
+    /// When the image already has a line or is outside this journal's range.
     pub fn add(&mut self, disk: &dyn Disk, entry: &Entry) -> Result<()> {
         assert!(self.range.contains(&entry.image) && !self.has(entry.image), "image {}", entry.image);
         let line = serde_json::to_string(entry).expect("plain fields have a JSON form") + "\n";
         disk.append(&mut self.file, &self.path, line.as_bytes()).inspect_err(|_| {
-            // A part that stays is cut off at the next opening.
+            // If this fails too, the partial line is cut off when the journal is next opened.
             let _ = disk.cut(&self.file, &self.path, self.end);
         })?;
         self.begins[entry.image - self.range.start] = self.end;
@@ -177,23 +179,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Keeps only the entries that `keep` wants: afterwards the journal has those and no others.
+    /// Keeps only the entries for which `keep` holds.
     ///
     /// # Errors
-    /// When it cannot be read or written; then it is as before.
+    /// When the journal cannot be read or written; then it is unchanged.
     pub fn retain(self, disk: &dyn Disk, keep: impl Fn(&Entry) -> bool) -> Result<Journal> {
         let (path, range) = (self.path.clone(), self.range.clone());
         let entries = self.entries().filter(|entry| entry.as_ref().map_or(true, &keep));
         write(disk, &path, &self.header, entries)?;
         drop(self);
-        Journal::open(disk, &path, range)?.ok_or_else(|| Error::write(&path, "vanished"))
+        Journal::open(disk, &path, range)?.ok_or_else(|| Error::write(&path, "removed by another process"))
     }
 
-    /// The entries, in the order of the set. Only one is in memory at a time.
+    /// Entries in the order of the set, read one at a time.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
         let unreadable = |e: &dyn std::fmt::Display| self.refused("line", e);
         let mut reader = BufReader::new(&self.file);
-        // Where the reader stands, if that is known.
+        // The reader's offset, if known.
         let mut at = None;
         let mut line = Vec::new();
         self.begins.iter().filter(|&&begin| begin != 0).map(move |&begin| {
@@ -208,14 +210,14 @@ impl Journal {
     }
 }
 
-/// Whole lines, one at a time.
-struct Lines<'a> {
+/// Reader of complete lines.
+struct LineReader<'a> {
     reader: BufReader<&'a File>,
     line: Vec<u8>,
 }
 
-impl Lines<'_> {
-    /// The next line with its line feed; `None` where the file, or its last whole line, ends.
+impl LineReader<'_> {
+    /// The next line including its line feed; `None` after the last complete line.
     fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
         self.line.clear();
         self.reader.read_until(b'\n', &mut self.line)?;
@@ -223,14 +225,14 @@ impl Lines<'_> {
     }
 }
 
-/// Writes a journal whole.
+/// Writes a complete journal.
 ///
 /// # Errors
 /// When it cannot be written, or the first error among `entries`.
 pub fn write(
     disk: &dyn Disk,
     path: &Path,
-    header: &Header,
+    header: &JournalHeader,
     entries: impl Iterator<Item = Result<Entry>>,
 ) -> Result<()> {
     let header = serde_json::to_string(header).expect("JSON values have a text form");
@@ -239,7 +241,7 @@ pub fn write(
     write_lines(disk, path, std::iter::once(Ok(header)).chain(entries))
 }
 
-/// Writes a file of lines, durably, without having them all in memory.
+/// Writes a file of lines durably, streaming them.
 ///
 /// # Errors
 /// When it cannot be written, or the first error among `lines`.

@@ -1,4 +1,4 @@
-//! One process at a time.
+//! File lock: one process at a time writes into a folder.
 
 use std::fs;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -8,14 +8,14 @@ use std::time::SystemTime;
 
 use crate::{Error, Result};
 
-/// The right to write into a folder, held until it is dropped or the process ends, however it ends.
+/// Exclusive right to write into a folder, held until it is dropped or the process ends.
 ///
-/// The kernel holds it, so a dead process blocks nobody. The file says who holds it, and is gone
-/// when nobody does (a killed process leaves it behind, unlocked).
+/// It is a lock of the operating system on a file, so a dead process blocks nobody. The file names its
+/// holder and is removed on release; a killed process leaves it behind, unlocked.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
-    /// Its closing is the lock's end.
+    /// Closing the file releases the lock.
     _file: File,
     enforced: bool,
 }
@@ -24,7 +24,7 @@ impl Lock {
     /// Takes the lock file `path` of `folder`.
     ///
     /// # Errors
-    /// [`Error::Write`] that says who holds it, or why the file cannot be made.
+    /// [`Error::Write`] that names the holder, or the reason why the file cannot be created.
     pub fn take(folder: &Path, path: &Path) -> Result<Lock> {
         loop {
             let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -32,20 +32,20 @@ impl Lock {
             let enforced = match file.try_lock() {
                 Ok(()) => true,
                 Err(TryLockError::WouldBlock) => return Err(Error::write(folder, held_by(path))),
-                // Some network file systems have no locks.
+                // Some network file systems do not support locks.
                 Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => false,
                 Err(TryLockError::Error(e)) => return Err(Error::write(path, e)),
             };
-            // Its last holder may have removed it between the opening and the locking.
+            // The previous holder may have removed the file between opening and locking.
             if is_at(&file, path) {
-                // For people only: a full disk must not stand in the way of going on.
+                // Informative only: a full disk must not prevent resuming.
                 let _ = file.set_len(0).and_then(|()| file.write_all(holder().as_bytes()));
                 return Ok(Lock { path: path.into(), _file: file, enforced });
             }
         }
     }
 
-    /// Whether the file system keeps others out.
+    /// Whether the file system enforces the lock.
     pub fn is_enforced(&self) -> bool {
         self.enforced
     }
@@ -53,20 +53,21 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Still locked: nobody else can hold it under this name.
+        // The file is still locked, so no other process can hold a lock under this name.
         let _ = fs::remove_file(&self.path);
     }
 }
 
+/// Whether `path` still names the open `file`.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let (Ok(open), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
     identity(open) == identity(there)
 }
 
-/// An open file cannot be removed here.
+/// On this platform an open file cannot be removed.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_learns_who_is_the_first_and_a_leftover_blocks_nobody() {
+    fn the_error_names_the_holder_and_a_leftover_file_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         fs::write(&path, "process 1 on a host that is long dead, and the line is longer than the new one\n")
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_only_one_has_it_at_a_time() {
+    fn only_one_thread_holds_the_lock_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let holders = std::sync::atomic::AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! One run of all its shards.
+//! Merging all shards of a set into one run.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,27 +6,28 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::cleanup::sweep;
-use super::in_progress::{Summary, check_others};
+use super::acquire::check_other_shards;
+use super::cleanup::remove_temporaries;
 use super::journal::{Entry, Journal};
-use super::settings::differences;
-use super::{Disk, Lock, Shard, file_names, finalize, paths};
+use super::spec::differences;
+use super::{Disk, Lock, Shard, Summary, file_names, finalize, paths};
 use crate::{Error, Result};
 
 /// A finished shard.
-struct Source {
+struct FinishedShard {
     folder: PathBuf,
     shard: Shard,
     journal: Journal,
 }
 
-/// Makes a run in `out` of the shards in `folders`: the files, byte for byte, of a run that was never
-/// divided. Pictures become links to the shards' where the file system has links. `out` may be one of the
-/// folders: its pictures stay where they are, and the shards' journals go. Cut off, it is just repeated.
+/// Merges the shards in `folders` into a run in `out`, byte for byte equal to a run of the whole set.
+/// Pictures become hard links to those of the shards where the file system supports links. `out` may be
+/// one of the folders: then its pictures stay in place and the shards' journals are removed. An
+/// interrupted merge can be repeated.
 ///
 /// # Errors
-/// [`Error::Refused`] when shards are missing, not finished, there twice, of different runs, or have lost
-/// files; [`Error::Usage`] when `out` has another run; [`Error::Write`].
+/// [`Error::Refused`] when shards are missing, not finished, duplicated, of different runs, or have lost
+/// files; [`Error::Usage`] when `out` holds another run; [`Error::Write`].
 pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary> {
     let in_place = |folder: &Path| same(folder, out);
     if folders.iter().any(|folder| in_place(folder))
@@ -40,21 +41,19 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
     disk.make_folder(out)?;
     let _lock = Lock::take(out, &out.join(paths::lock(Shard::WHOLE)))?;
     if !folders.iter().any(|folder| in_place(folder)) {
-        check_others(out, Shard::WHOLE)?;
+        check_other_shards(out, Shard::WHOLE)?;
     }
     if let Some((manifest, _)) = finalize::read_manifest(out, Shard::WHOLE)? {
-        finalize::compare(out, &manifest, &header.settings, &header.remarks)?;
+        finalize::compare(out, &manifest, &header.settings, &header.metadata)?;
     }
-    sweep(disk, out, Shard::WHOLE, 0..header.images)?;
+    remove_temporaries(disk, out, Shard::WHOLE, 0..header.images)?;
     for source in &sources {
         if !in_place(&source.folder) {
             source.link(disk, out)?;
         }
         finalize::sync(disk, out, &source.journal)?;
     }
-    let count = |of: fn(&Journal) -> usize| sources.iter().map(|source| of(&source.journal)).sum::<usize>();
-    let failed = count(Journal::failed);
-    let summary = Summary { images: count(Journal::done) + failed, failed };
+    let summary: Summary = sources.iter().map(|source| source.journal.summary()).sum();
     let entries = || sources.iter().flat_map(|source| source.journal.entries());
     finalize::write(disk, out, &header, summary, entries)?;
     if folders.iter().any(|folder| in_place(folder)) {
@@ -64,18 +63,18 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
     Ok(summary)
 }
 
-/// Removes what tells of shards from a folder that has become the whole.
+/// Removes the shards' manifests and journals from a folder that now holds the whole run.
 fn forget_shards(disk: &dyn Disk, folder: &Path) -> Result<()> {
-    for shard in paths::found(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
+    for shard in paths::shards(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
         disk.remove(&folder.join(paths::manifest(shard)))?;
         disk.remove(&folder.join(paths::journal(shard)))?;
     }
     Ok(())
 }
 
-/// The shards in `folders`, all of one set, in its order.
-fn sources(folders: &[PathBuf]) -> Result<Vec<Source>> {
-    let mut all: BTreeMap<Shard, Source> = BTreeMap::new();
+/// The shards in `folders`, which must be all shards of one set, in order.
+fn sources(folders: &[PathBuf]) -> Result<Vec<FinishedShard>> {
+    let mut all: BTreeMap<Shard, FinishedShard> = BTreeMap::new();
     for folder in folders {
         for source in in_folder(folder)? {
             if let Some(first) = all.values().next() {
@@ -99,39 +98,39 @@ fn sources(folders: &[PathBuf]) -> Result<Vec<Source>> {
 }
 
 /// The finished shards in a folder.
-fn in_folder(folder: &Path) -> Result<Vec<Source>> {
-    let shards = paths::found(folder)?;
+fn in_folder(folder: &Path) -> Result<Vec<FinishedShard>> {
+    let shards = paths::shards(folder)?;
     if shards.iter().all(|&shard| shard == Shard::WHOLE) {
-        let cause = if shards.is_empty() { "no shard is in it" } else { "holds a whole run, not a shard" };
+        let cause = if shards.is_empty() { "holds no shard" } else { "holds a whole run, not a shard" };
         return Err(Error::refused(folder, "folder", cause));
     }
     shards.into_iter().filter(|&shard| shard != Shard::WHOLE).map(|shard| open(folder, shard)).collect()
 }
 
-fn open(folder: &Path, shard: Shard) -> Result<Source> {
+fn open(folder: &Path, shard: Shard) -> Result<FinishedShard> {
     let path = folder.join(paths::journal(shard));
     let file = File::open(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;
     let journal = Journal::read(&path, file, |header| {
         if header.shard != shard.to_string() {
-            return Err(Error::refused(&path, "line 1", format!("is about shard {}", header.shard)));
+            return Err(Error::refused(&path, "line 1", format!("belongs to shard {}", header.shard)));
         }
         Ok(shard.range(header.images))
     })?;
-    let (done, all) = (journal.done() + journal.failed(), shard.range(journal.header().images).len());
-    let source = Source { folder: folder.into(), shard, journal };
+    let (done, all) = (journal.summary().images, shard.range(journal.header().images).len());
+    let source = FinishedShard { folder: folder.into(), shard, journal };
     if done < all || !folder.join(paths::manifest(shard)).exists() {
         return Err(source.refused(format!("is not finished: {done} of {all} images")));
     }
     Ok(source)
 }
 
-impl Source {
+impl FinishedShard {
     fn refused(&self, cause: String) -> Error {
         Error::refused(&self.folder, format!("shard {}", self.shard), cause)
     }
 
-    /// Refuses a shard of another run.
-    fn check_like(&self, first: &Source) -> Result<()> {
+    /// Refuses a shard that belongs to another run than `first`.
+    fn check_like(&self, first: &FinishedShard) -> Result<()> {
         let theirs = format!("shard {} in {} has", first.shard, first.folder.display());
         if self.shard.count() != first.shard.count() {
             return Err(self.refused(format!("{theirs} {} beside it", first.shard.count() - 1)));
@@ -140,11 +139,11 @@ impl Source {
             let header = source.journal.header();
             json!({"settings": header.settings, "images": header.images})
         });
-        let told = differences("it has", &ours, &theirs, &other, &json!({}));
-        told.map_or(Ok(()), |told| Err(self.refused(told.replace("settings.", ""))))
+        let differences = differences("it has", &ours, &theirs, &other, &json!({}));
+        differences.map_or(Ok(()), |text| Err(self.refused(text.replace("settings.", ""))))
     }
 
-    /// Makes the pictures appear in `out`.
+    /// Links the pictures into `out`.
     fn link(&self, disk: &dyn Disk, out: &Path) -> Result<()> {
         for entry in self.journal.entries() {
             let Entry { image, files, .. } = entry?;
@@ -167,7 +166,7 @@ impl Source {
     }
 }
 
-/// Whether both are one folder.
+/// Whether both paths name the same folder.
 fn same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

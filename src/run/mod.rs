@@ -1,17 +1,17 @@
-//! Run directories: what a long job over many images has done survives whatever ends it.
+//! Run directories: resumable jobs over many images that survive interruption at any point.
 //!
-//! A [`Run`] is a folder in which every image of a set is recorded once, done or failed, in a
-//! journal. A run that was killed is opened again with the same [`Plan`] and goes on with the
-//! images that are [pending](Run::pending); finished, it holds the same bytes as one that was
-//! never interrupted. A [`Shard`] of the set is a run of its own, in the same folder or another;
-//! [`merge`] makes the whole of all shards.
+//! A [`Run`] is a folder whose journal records every image of a set once, done or failed. A run that was
+//! killed is opened again with the same [`RunSpec`] and continues with the
+//! [pending](Run::pending) images; a finished run holds the same bytes as one that was never interrupted.
+//! A [`Shard`] of the set is a run of its own, in the same folder or another; [`merge`] combines all
+//! shards into one run.
 //!
 //! ```text
-//! images/0001/000123_dog_rex_strip.png   the files of image 123: a folder for each hundred
-//! results.jsonl                          one image a line, in the order of the set
-//! failed.jsonl                           the lines of those that failed; only if any did
-//! manifest.json                          how it was made; written last: the run is complete
-//! journal.jsonl, lock                    only while the run is not finished
+//! images/0001/000123_dog_rex_strip.png   the files of image 123: one folder for each hundred images
+//! results.jsonl                          one line per image, in the order of the set
+//! failed.jsonl                           the lines of the failed images, if there are any
+//! manifest.json                          the settings; written last: the run is complete
+//! journal.jsonl, lock                    only while the run is in progress
 //! journal-2-of-4.jsonl, manifest-2-of-4.json   a shard, until it is merged
 //! ```
 
@@ -25,17 +25,20 @@ mod journal;
 mod lock;
 mod merge;
 mod paths;
+mod results;
 mod resume;
-mod rows;
-mod settings;
 mod shard;
+mod spec;
+mod summary;
 
-pub use acquire::claim;
+pub use acquire::acquire;
 pub use disk::{Disk, Fill, RealDisk};
-pub use file_names::{FlatNames, file_stem, in_set};
-pub use in_progress::{Opened, Plan, Run, Summary};
-pub use journal::{Entry, Written};
+pub use file_names::{FlatNames, file_stem, image_stem};
+pub use in_progress::{Opened, Run};
+pub use journal::{Entry, WrittenFile};
 pub use lock::Lock;
 pub use merge::merge;
-pub use rows::{Found, rows};
+pub use results::{RunInfo, read_results};
 pub use shard::Shard;
+pub use spec::RunSpec;
+pub use summary::Summary;

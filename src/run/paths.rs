@@ -1,4 +1,4 @@
-//! The files about a run besides its pictures, by name.
+//! Names of a run's bookkeeping files: results, failures, journals, manifests, locks.
 
 use std::path::{Path, PathBuf};
 
@@ -30,12 +30,12 @@ fn named(kind: &str, shard: Shard, ending: &str) -> String {
     format!("{kind}-{}-of-{}{ending}", shard.index(), shard.count())
 }
 
-/// The shards of which `folder` holds a journal or a manifest, [`Shard::WHOLE`] among them; ascending,
-/// each once.
+/// Shards of which `folder` holds a journal or a manifest, including [`Shard::WHOLE`]; ascending and
+/// unique.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn found(folder: &Path) -> Result<Vec<Shard>> {
+pub fn shards(folder: &Path) -> Result<Vec<Shard>> {
     let refused = |e: std::io::Error| Error::refused(folder, "folder", e.to_string());
     let mut shards = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(refused)? {
@@ -57,10 +57,10 @@ fn shard_of(name: &str) -> Option<Shard> {
     Shard::new(index.parse().ok()?, count.parse().ok()?)
 }
 
-/// An existing file of JSON, parsed; `None` where there is no file.
+/// A parsed JSON file; `None` if there is no such file.
 ///
 /// # Errors
-/// When it cannot be read or is no JSON.
+/// When it cannot be read or is not JSON.
 pub fn read_json(path: &PathBuf) -> Result<Option<serde_json::Value>> {
     let bytes = match std::fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_found_by_their_names() {
+    fn shards_are_found_by_file_name() {
         let folder = tempfile::tempdir().unwrap();
         for name in
             ["journal-2-of-3.jsonl", "manifest-2-of-3.json", "journal.jsonl", "manifest-4-of-3.json", "x"]
@@ -82,7 +82,7 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         let expected = [Shard::WHOLE, Shard::new(2, 3).unwrap()];
-        assert_eq!(found(folder.path()).unwrap(), expected);
+        assert_eq!(shards(folder.path()).unwrap(), expected);
         for shard in expected {
             assert_eq!(shard_of(&journal(shard)), Some(shard));
             assert_eq!(shard_of(&manifest(shard)), Some(shard));

@@ -1,4 +1,4 @@
-//! Going back: a finished run's failures are tried again, lost files are made again.
+//! Images that become pending again: failed ones of a finished run, and those whose files are lost.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -8,26 +8,27 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::journal::{Entry, Header, Journal};
-use super::{Disk, Plan, Shard, journal, paths};
+use super::journal::{Entry, Journal, JournalHeader};
+use super::{Disk, RunSpec, Shard, journal, paths};
 use crate::{Error, Result};
 
-/// Makes a finished run one that is under way and has its failures to do.
+/// Turns a finished run into one in progress whose failed images are pending.
 ///
 /// # Errors
-/// When its parts cannot be read or written.
-pub fn reopen(disk: &dyn Disk, folder: &Path, plan: &Plan) -> Result<()> {
-    let shard = plan.shard;
+/// When its files cannot be read or written.
+pub fn reopen(disk: &dyn Disk, folder: &Path, spec: &RunSpec) -> Result<()> {
+    let shard = spec.shard;
     if shard == Shard::WHOLE {
-        // Its journal was given up for its results. Until the manifest goes, the run is finished.
-        let header = Header::new(shard, plan.images, plan.settings.clone(), plan.remarks.clone());
-        journal::write(disk, &folder.join(paths::journal(shard)), &header, rows(folder)?)?;
+        // The journal was deleted when the results were written. Until the manifest is removed, the run
+        // counts as finished.
+        let header = JournalHeader::new(shard, spec.images, spec.settings.clone(), spec.metadata.clone());
+        journal::write(disk, &folder.join(paths::journal(shard)), &header, read_results(folder)?)?;
     }
     disk.remove(&folder.join(paths::manifest(shard)))
 }
 
-/// Entries of the images that results.jsonl says are done.
-fn rows(folder: &Path) -> Result<impl Iterator<Item = Result<Entry>>> {
+/// Journal entries of the images that are done according to results.jsonl.
+fn read_results(folder: &Path) -> Result<impl Iterator<Item = Result<Entry>>> {
     #[derive(Deserialize)]
     struct Row {
         error: Option<IgnoredAny>,
@@ -47,12 +48,12 @@ fn rows(folder: &Path) -> Result<impl Iterator<Item = Result<Entry>>> {
     }))
 }
 
-/// The journal without the images that are to be done again: those whose files are gone or have another
-/// length, and, with `retry_failed`, those that failed. How many are of the first kind comes with it.
+/// The journal without the images that have to be done again: those whose files are missing or have
+/// another length and, with `retry_failed`, those that failed. Also returns the number of the former.
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub fn without_lost(
+pub fn drop_lost(
     disk: &dyn Disk,
     folder: &Path,
     journal: Journal,
@@ -66,7 +67,7 @@ pub fn without_lost(
     for entry in journal.entries() {
         lost += usize::from(!has_files(&entry?));
     }
-    if lost == 0 && !(retry_failed && journal.failed() > 0) {
+    if lost == 0 && !(retry_failed && journal.summary().failed > 0) {
         return Ok((journal, 0));
     }
     let keep = |entry: &Entry| has_files(entry) && !(retry_failed && entry.failed);

@@ -1,4 +1,4 @@
-//! One part of a set, for one of several machines.
+//! A contiguous part of a set, for one of several machines.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// Shard `index` (from 1) of `count`: a run of neighbours in the order of the set.
+/// Shard `index` (from 1) of `count`: a contiguous range of the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
     index: usize,
@@ -17,40 +17,40 @@ impl Shard {
     /// The whole set.
     pub const WHOLE: Shard = Shard { index: 1, count: 1 };
 
-    /// Shard `index`, from 1, of `count`; `None` if there is none such.
+    /// Shard `index` of `count`; `None` unless `index` is in 1..=`count`.
     pub fn new(index: usize, count: usize) -> Option<Shard> {
         (1..=count).contains(&index).then_some(Shard { index, count })
     }
 
-    /// From 1.
+    /// Index, from 1.
     pub fn index(self) -> usize {
         self.index
     }
 
-    /// How many there are.
+    /// Number of shards of the set.
     pub fn count(self) -> usize {
         self.count
     }
 
-    /// Which of `images` images are in it. Shards differ by one image at most.
+    /// Indices of the shard's images in a set of `images`. Shard sizes differ by at most one.
     pub fn range(self, images: usize) -> Range<usize> {
-        // In 128 bits, which no product of these leaves.
+        // 128 bits cannot overflow here.
         let cut = |k: usize| (images as u128 * k as u128 / self.count as u128) as usize;
         cut(self.index - 1)..cut(self.index)
     }
 
-    /// The shard of this process among those that a scheduler started, from the environment that
+    /// The shard of this process among those that a scheduler started, from environment variables that
     /// `variable` looks up:
     ///
-    /// - a Slurm array: `SLURM_ARRAY_TASK_ID`, `_MIN`, `_STEP`, `_COUNT`; within one of its tasks,
-    ///   torchrun's or a Slurm step's processes share that task's part;
+    /// - a Slurm array: `SLURM_ARRAY_TASK_ID`, `_MIN`, `_STEP`, `_COUNT`; the processes of torchrun or a
+    ///   Slurm step within a task divide that task's shard;
     /// - torchrun: `RANK` and `WORLD_SIZE`;
     /// - a Slurm job step: `SLURM_PROCID` and `SLURM_NTASKS`;
-    /// - an indexed job of Kubernetes: `JOB_COMPLETION_INDEX`, and `count`, since Kubernetes does not
-    ///   say how many there are.
+    /// - an indexed Kubernetes job: `JOB_COMPLETION_INDEX`, and `count`, because Kubernetes does not
+    ///   provide the number of shards.
     ///
     /// # Errors
-    /// When there is none of these, one is no number, or `count` is given and not theirs.
+    /// When none of them is set, a value is not a number, or `count` contradicts them.
     pub fn auto(count: Option<usize>, variable: impl Fn(&str) -> Option<String>) -> Result<Shard> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let number = |name: &str| variable(name).map(|value| parse(name, &value)).transpose();
@@ -77,23 +77,22 @@ impl Shard {
             (None, Some(i), Some(n)) => Shard::new(i.saturating_add(1), n)
                 .ok_or_else(|| Error::usage(format!("JOB_COMPLETION_INDEX is {i}, of {n} shards"))),
             (None, Some(_), None) => Err(Error::usage(
-                "--shard auto: Kubernetes does not say how many shards there are; write auto/N, or set \
-                 MSDCAM_SHARDS",
+                "--shard auto: Kubernetes does not provide the number of shards; use auto/N or set MSDCAM_SHARDS",
             )),
             (None, None, _) => Err(Error::usage(
-                "--shard auto: no variables of a Slurm array or step, torchrun or an indexed Kubernetes job",
+                "--shard auto: found no variables of a Slurm array or step, torchrun or an indexed Kubernetes job",
             )),
         }
     }
 
-    /// Shard `inner` of this shard.
+    /// Subdivides this shard: its shard `inner`.
     fn split(self, inner: Shard) -> Shard {
         let index = (self.index - 1).saturating_mul(inner.count).saturating_add(inner.index);
         Shard { index, count: self.count.saturating_mul(inner.count) }
     }
 }
 
-/// The task of a Slurm array.
+/// The shard of a Slurm array task.
 fn array(number: &impl Fn(&str) -> Result<Option<usize>>) -> Result<Option<Shard>> {
     let Some(id) = number("SLURM_ARRAY_TASK_ID")? else { return Ok(None) };
     let min = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
@@ -105,7 +104,7 @@ fn array(number: &impl Fn(&str) -> Result<Option<usize>>) -> Result<Option<Shard
         return Err(wrong("SLURM_ARRAY_TASK_COUNT is missing"));
     };
     let steps = id.checked_sub(min).ok_or_else(|| wrong("below SLURM_ARRAY_TASK_MIN"))?;
-    let irregular = || wrong("the array's numbers have gaps; use consecutive ones, or --shard i/n");
+    let irregular = || wrong("the array's indices have gaps; use consecutive indices or --shard i/n");
     if steps % step != 0 {
         return Err(irregular());
     }
@@ -129,7 +128,7 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         let shard = numbers.and_then(|(index, count)| Shard::new(index, count));
-        shard.ok_or_else(|| format!("'{text}' is no shard; expected i/n with i from 1 to n, such as 2/4"))
+        shard.ok_or_else(|| format!("invalid shard '{text}'; expected i/n with i from 1 to n, such as 2/4"))
     }
 }
 
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_a_set_cut_in_pieces_of_almost_the_same_size() {
+    fn shards_partition_a_set_into_almost_equal_ranges() {
         for (images, count) in [(0, 3), (2, 5), (10, 3), (100, 7), (usize::MAX, 4)] {
             let shards = (1..=count).map(|index| Shard::new(index, count).unwrap().range(images));
             let mut end = 0;
@@ -157,16 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_written_as_it_is_read() {
+    fn a_shard_parses_its_own_display_form() {
         assert_eq!("2/4".parse::<Shard>().unwrap().to_string(), "2/4");
         for text in ["", "0/4", "5/4", "1/0", "1", "a/b", "-1/4", "1/4/2", "99999999999999999999/1"] {
             let error = text.parse::<Shard>().unwrap_err();
-            assert!(error.starts_with(&format!("'{text}' is no shard")), "{error}");
+            assert!(error.starts_with(&format!("invalid shard '{text}'")), "{error}");
         }
     }
 
     #[test]
-    fn schedulers_say_which_shard_a_process_is() {
+    fn the_shard_is_read_from_scheduler_variables() {
         let array = [
             ("SLURM_ARRAY_TASK_ID", "7"),
             ("SLURM_ARRAY_TASK_MIN", "3"),
@@ -174,7 +173,7 @@ mod tests {
             ("SLURM_ARRAY_TASK_COUNT", "4"),
         ];
         assert_eq!(auto(None, &array).unwrap(), "3/4");
-        // A batch script is process 0 of all tasks that its steps may have: no shard.
+        // In a batch script these are the values of process 0 of a future step, not of a shard.
         let batch = [("SLURM_PROCID", "0"), ("SLURM_NTASKS", "8")];
         assert_eq!(auto(None, &[&array[..], &batch].concat()).unwrap(), "3/4");
         let step = [("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2"), ("SLURM_STEP_ID", "0")];
@@ -187,9 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_fit_no_shard_are_refused_by_name() {
+    fn contradictory_scheduler_variables_are_refused_by_name() {
         for (count, variables, cause) in [
-            (None, &[] as &[(&str, &str)], "no variables of"),
+            (None, &[] as &[(&str, &str)], "found no variables of"),
             (Some(4), &[("RANK", "0")], "no variables of"),
             (Some(4), &[("RANK", "0"), ("WORLD_SIZE", "3")], "auto/4: the scheduler started 3"),
             (None, &[("RANK", "3"), ("WORLD_SIZE", "3")], "RANK is 3 and WORLD_SIZE is 3"),

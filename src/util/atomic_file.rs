@@ -1,4 +1,4 @@
-//! Writing a file whole or not at all.
+//! Atomic file replacement: a file is written completely or not at all.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -9,22 +9,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Error, Result};
 
-/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
+/// Writes `bytes` to `path` so that a reader sees either the old or the new file, never a partial one.
 ///
-/// The bytes go to a temporary file beside `path`, which then takes its name. The temporary
-/// file carries the final name, so a leftover of a killed process can be told; it is removed
-/// when writing fails. The permissions are those of any new file. The data is not forced to the
-/// disk: after a power cut a file may be missing or empty. Where that matters there is
-/// [`write_durably`].
+/// The bytes go to a temporary file beside `path`, which is then renamed. The temporary name contains the
+/// final one, so that leftovers of a killed process can be identified; the file is removed when writing
+/// fails. It gets the default permissions. It is not synced to disk: after a power failure it may be
+/// missing or empty. [`write_durably`] also syncs.
 ///
 /// # Errors
-/// [`Error::Write`], also when `path` names a folder, a device or a pipe: a rename would
-/// put a file in its place.
+/// [`Error::Write`], also when `path` names a folder, a device or a pipe, which a rename would replace.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, false)
 }
 
-/// As [`write_atomically`]; and when it returns, the file is on the disk.
+/// As [`write_atomically`], and syncs the file to disk before it returns.
 ///
 /// # Errors
 /// As [`write_atomically`].
@@ -32,10 +30,10 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, true)
 }
 
-/// Makes `folder`, and those that it is in, where they are missing.
+/// Creates `folder` and its parents if they are missing.
 ///
 /// # Errors
-/// [`Error::Write`] when it is a file, or cannot be made.
+/// [`Error::Write`] when it is a file or cannot be created.
 pub fn make_folder(folder: &Path) -> Result<()> {
     match fs::metadata(folder) {
         Ok(about) if !about.is_dir() => Err(Error::write(folder, "is a file, expected a folder")),
@@ -43,7 +41,7 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes the file `path`, if there is one.
+/// Removes the file `path` if it exists.
 ///
 /// # Errors
 /// [`Error::Write`] when it cannot be removed.
@@ -60,19 +58,19 @@ fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     replacement.commit(durable)
 }
 
-/// A file that is written piece by piece and takes its name when all is there, as with
-/// [`write_atomically`]. Dropped before that, nothing of it remains.
+/// A file that is written in pieces and renamed into place when it is complete, as with
+/// [`write_atomically`]. If it is dropped before, nothing remains.
 #[derive(Debug)]
 pub struct Replacement {
     path: PathBuf,
     temporary: PathBuf,
-    /// `None` once it is closed.
+    /// `None` once closed.
     file: Option<BufWriter<File>>,
     committed: bool,
 }
 
 impl Replacement {
-    /// Begins a file that will be `path`.
+    /// Creates the temporary file for `path`.
     ///
     /// # Errors
     /// As [`write_atomically`].
@@ -84,7 +82,7 @@ impl Replacement {
         Ok(Replacement { path: path.into(), temporary, file: Some(BufWriter::new(file)), committed: false })
     }
 
-    /// Gives the file its name; where `durable`, it is on the disk then.
+    /// Renames the file into place; with `durable`, it is synced to disk.
     ///
     /// # Errors
     /// As [`write_atomically`].
@@ -93,7 +91,7 @@ impl Replacement {
             if durable {
                 self.writer().get_ref().sync_all()?;
             }
-            // Closed before the rename: other programs may forbid that of an open file.
+            // Closed before the rename, which some platforms refuse for open files.
             self.file = None;
             fs::rename(&self.temporary, &self.path)?;
             self.committed = true;
@@ -103,7 +101,7 @@ impl Replacement {
     }
 
     fn writer(&mut self) -> &mut BufWriter<File> {
-        self.file.as_mut().expect("open until it is committed")
+        self.file.as_mut().expect("open until committed")
     }
 }
 
@@ -121,26 +119,26 @@ impl Drop for Replacement {
     fn drop(&mut self) {
         if !self.committed {
             self.file = None;
-            // Nothing more can be done if this fails too; the first error is the one to report.
+            // A failure here is ignored: the first error is the one to report.
             let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// Puts the new name of `path` on the disk.
+/// Syncs the directory entry of `path` to disk.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// A folder cannot be opened as a file here.
+/// Folders cannot be opened as files on this platform.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A new file `.<name>.<process>-<count>.tmp` in `path`'s folder.
+/// Creates the file `.<name>.<process>-<count>.tmp` in the folder of `path`.
 fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().ok_or_else(|| Error::write(path, "names no file"))?;
@@ -152,15 +150,15 @@ fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
         let temporary = path.with_file_name(temporary_name);
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
             Ok(file) => return Ok((temporary, file)),
-            // Left by an earlier process of the same number.
+            // Left behind by an earlier process with the same id.
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
             Err(e) => return Err(Error::write(path, e)),
         }
     }
 }
 
-/// The name that the temporary file `name` would have got; `None` if it is none of these functions'. Of
-/// a very long name it is the beginning.
+/// The final name of the temporary file `name`, shortened if it is very long; `None` if `name` is not a
+/// temporary file of this module.
 pub fn temporary_for(name: &OsStr) -> Option<&OsStr> {
     let (of, unique) = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -168,15 +166,15 @@ pub fn temporary_for(name: &OsStr) -> Option<&OsStr> {
     (is_number(process) && is_number(count)).then_some(OsStr::new(of))
 }
 
-/// The longest file name that common file systems take, in bytes.
+/// Maximum length of a file name on common file systems, in bytes.
 const NAME_MAX: usize = 255;
 
-/// The start of `name`, at most `limit` bytes of it.
+/// `name` truncated to at most `limit` bytes.
 fn shortened(name: &OsStr, limit: usize) -> OsString {
     if name.len() <= limit {
         return name.to_owned();
     }
-    // A replacement character takes three bytes where the name may have had one.
+    // A replacement character takes three bytes where the name may have had one byte.
     name.to_string_lossy().chars().take(limit / 4).collect::<String>().into()
 }
 
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_and_nothing_else_is_left() {
+    fn a_file_is_replaced_without_leftovers() {
         for write in [write_atomically, write_durably] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("out.png");
@@ -202,7 +200,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_has_the_permissions_of_any_new_file() {
+    fn a_file_has_default_permissions() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let [path, other] = ["out", "other"].map(|name| folder.path().join(name));
@@ -213,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_pieces_is_there_when_it_is_committed_and_not_before() {
+    fn a_replacement_appears_only_when_committed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
         for (end, expected) in [(false, None), (true, Some("one\ntwo\n"))] {
@@ -231,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_file_tells_what_it_would_have_been() {
+    fn a_temporary_name_contains_the_final_name() {
         let folder = tempfile::tempdir().unwrap();
         let _unfinished = Replacement::create(&folder.path().join("a.b.png")).unwrap();
         let [name] = &names(folder.path())[..] else { panic!() };
@@ -253,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_as_long_as_the_file_system_takes_can_be_written() {
+    fn names_of_the_maximum_length_can_be_written() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["x".repeat(255), "\u{e4}".repeat(127)] {
             write_atomically(&folder.path().join(name), b"new").unwrap();
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_file_and_leaves_nothing() {
+    fn a_failure_names_the_file_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
@@ -276,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_folder_needs_no_name() {
+    fn a_path_without_a_file_name_is_an_error() {
         let error = write_atomically(Path::new(".."), b"").unwrap_err();
         assert_eq!(error.exit_code(), 6);
     }

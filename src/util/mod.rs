@@ -1,4 +1,10 @@
-//! TODO.
+//! Utilities without knowledge of models or images.
+//!
+//! - [`atomic_file`]: files that are written completely or not at all
+//! - [`npz`]: NumPy archives, written and read
+//! - [`parallel`]: parallel map over a slice
+//! - `rng`: seeded random numbers
+//! - [`sha256`]: SHA-256 digests as text
 
 pub mod atomic_file;
 pub mod npz;

@@ -1,4 +1,4 @@
-//! Arrays for NumPy: an uncompressed zip of .npy files.
+//! NumPy archives (.npz): uncompressed zip files of .npy arrays.
 
 mod read;
 
@@ -9,48 +9,48 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 pub use read::{Archive, Floats};
 
-/// The numbers of an array, the last dimension running fastest.
+/// Elements of an array in C order.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
     /// `float32`.
     F32(&'a [f32]),
     /// `int64`.
     I64(&'a [i64]),
-    /// Text, `<U` and the longest one's number of letters.
+    /// Text, `<U` with the length of the longest string in characters.
     Text(&'a [&'a str]),
 }
 
 /// One array of an archive.
 #[derive(Debug, Clone, Copy)]
 pub struct Array<'a> {
-    /// The key under which `numpy.load` finds it.
+    /// Key in `numpy.load`.
     pub name: &'a str,
-    /// Dimensions; none for a single number.
+    /// Dimensions; empty for a scalar.
     pub shape: &'a [usize],
-    /// As many numbers as the shape says.
+    /// Elements, as many as the product of `shape`.
     pub values: Values<'a>,
 }
 
-/// The bytes of an .npz archive; the same arrays always give the same bytes.
+/// The bytes of an .npz archive; equal arrays give equal bytes.
 ///
 /// # Panics
-/// When an array's shape and values disagree, or two arrays share a name.
+/// When the shape of an array does not match its values, or two arrays share a name.
 pub fn encode(arrays: &[Array]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for array in arrays {
         let bytes = npy(array);
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default()) // 1980: the clock has no part in the result
+            .last_modified_time(DateTime::default()) // 1980, so that the bytes do not depend on the clock
             .unix_permissions(0o644)
             .large_file(bytes.len() >= u32::MAX as usize);
-        zip.start_file(format!("{}.npy", array.name), options).expect("names differ");
-        zip.write_all(&bytes).expect("memory takes what it is given");
+        zip.start_file(format!("{}.npy", array.name), options).expect("names are unique");
+        zip.write_all(&bytes).expect("writing into memory succeeds");
     }
-    zip.finish().expect("memory takes what it is given").into_inner()
+    zip.finish().expect("writing into memory succeeds").into_inner()
 }
 
-/// The .npy format, version 1.0: magic, header length, a Python dictionary, the numbers.
+/// The .npy format, version 1.0: magic, header length, a Python dictionary, the elements.
 /// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
 fn npy(array: &Array) -> Vec<u8> {
     let letters = match array.values {
@@ -74,20 +74,20 @@ fn npy(array: &Array) -> Vec<u8> {
         more => more.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
     };
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-    // Spaces and a line feed bring the numbers to a multiple of 64 bytes.
+    // Spaces and a line feed align the elements to 64 bytes.
     const BEFORE: usize = 10;
     let padded = (BEFORE + header.len() + 1).next_multiple_of(64) - BEFORE;
     header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
     header.push('\n');
 
-    let length = u16::try_from(header.len()).expect("a header of few dimensions is short");
+    let length = u16::try_from(header.len()).expect("the header of few dimensions is short");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(length.to_le_bytes());
     bytes.extend(header.as_bytes());
     match array.values {
         Values::F32(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Values::I64(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
-        // UTF-32, filled up with zeros.
+        // UTF-32, padded with zeros.
         Values::Text(v) => bytes.extend(v.iter().flat_map(|text| {
             let letters = text.chars().chain(std::iter::repeat('\0')).take(letters);
             letters.flat_map(|letter| u32::from(letter).to_le_bytes())
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_array_has_the_bytes_that_numpy_writes() {
+    fn arrays_have_the_bytes_that_numpy_writes() {
         let logits = [0.5, -1.25, f32::MAX, 1e-40, 0.0, -0.0];
         let classes = [3, -1, i64::MAX];
         for (array, expected) in [
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_is_stored_dated_1980_and_always_the_same() {
+    fn the_archive_is_uncompressed_and_deterministic() {
         let arrays = [
             Array { name: "cam", shape: &[1, 2], values: Values::F32(&[1.0, 2.0]) },
             Array { name: "class", shape: &[1], values: Values::I64(&[7]) },

@@ -1,9 +1,9 @@
-//! Independent pieces of work on a few threads.
+//! Parallel map over a slice.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// `work` of every item, in the items' order, on up to `threads` threads.
+/// Applies `work` to every item on up to `threads` threads; results are in the order of the items.
 pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if threads <= 1 || items.len() <= 1 {
         return items.iter().map(work).collect();
@@ -16,7 +16,7 @@ pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R
             items.get(i).map(|item| (i, item))
         } {
             let result = work(item);
-            done.lock().expect("a panic elsewhere ends the scope").push((i, result));
+            done.lock().expect("workers do not panic while they hold the lock").push((i, result));
         }
     };
     std::thread::scope(|scope| {
@@ -25,7 +25,7 @@ pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R
         }
         worker();
     });
-    let mut done = done.into_inner().expect("the scope would have passed a panic on");
+    let mut done = done.into_inner().expect("the scope propagates panics");
     done.sort_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, result)| result).collect()
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_the_order_of_the_items() {
+    fn results_are_in_the_order_of_the_items() {
         let items: Vec<u64> = (0..100).collect();
         for threads in [1, 2, 7, 200] {
             let squares = map(threads, &items, |x| x * x);

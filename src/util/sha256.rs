@@ -1,13 +1,13 @@
-//! SHA-256 as text.
+//! SHA-256 digests as text.
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of `bytes` in lower-case hexadecimal.
+/// SHA-256 digest of `bytes` in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Bytes in lower-case hexadecimal.
+/// `bytes` in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

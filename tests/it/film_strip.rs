@@ -1,8 +1,8 @@
 //! The film strip, by its pixels.
 
 use msdcam::imaging::rgb_image::RgbImage;
-use msdcam::render::placeholder::reason_picture;
-use msdcam::render::sheet::{Cell, Legend, Options};
+use msdcam::render::placeholder::placeholder;
+use msdcam::render::sheet::{ExitCell, Legend, SheetOptions};
 use msdcam::render::strip;
 use msdcam::render::strip::strip;
 
@@ -14,16 +14,16 @@ const TOP: usize = MARGIN + 68;
 const BAR: usize = TOP + CELL + 14;
 const WHITE: [u8; 3] = [255; 3];
 
-fn options() -> Options {
-    Options { title: "photo".into(), cell: CELL, ..Options::default() }
+fn options() -> SheetOptions {
+    SheetOptions { title: "photo".into(), cell: CELL, ..SheetOptions::default() }
 }
 
 const PHOTO: [u8; 3] = [200, 30, 60];
 
 /// A page with a cell of this picture for each label.
-fn drawn(labels: &[&str], picture: &RgbImage, options: &Options) -> RgbImage {
-    let cells: Vec<Cell> =
-        (1..).zip(labels).map(|(exit, label)| Cell { exit, label, probability: 0.5, picture }).collect();
+fn drawn(labels: &[&str], picture: &RgbImage, options: &SheetOptions) -> RgbImage {
+    let cells: Vec<ExitCell> =
+        (1..).zip(labels).map(|(exit, label)| ExitCell { exit, label, probability: 0.5, picture }).collect();
     strip(&RgbImage::filled(40, 40, PHOTO), &RgbImage::filled(8, 8, [1, 2, 3]), &cells, options)
 }
 
@@ -46,7 +46,7 @@ fn the_photo_comes_first_then_the_exits() {
 }
 
 #[test]
-fn a_label_keeps_its_colour_and_its_bar_breaks_only_where_the_label_changes() {
+fn a_label_keeps_its_color_and_its_bar_breaks_only_where_the_label_changes() {
     let page = plain(&["cat", "dog", "cat", "cat"]);
     let bar = |exit: usize| page.pixel(MARGIN + exit * STEP + CELL / 2, BAR);
     assert_eq!(bar(1), bar(3));
@@ -68,7 +68,7 @@ fn a_label_keeps_its_colour_and_its_bar_breaks_only_where_the_label_changes() {
 
 #[test]
 fn an_exit_without_evidence_shows_a_pale_photo_and_says_so() {
-    let picture = reason_picture(&RgbImage::filled(CELL, CELL, PHOTO), ["no positive", "evidence"]);
+    let picture = placeholder(&RgbImage::filled(CELL, CELL, PHOTO), ["no positive", "evidence"]);
     // The photo's brightness, pale: 178 + 0.28 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60).
     assert_eq!(picture.pixel(1, 1), [201; 3]);
     let dark = picture.rgb.chunks_exact(3).filter(|pixel| pixel[0] < 100).count();
@@ -99,18 +99,19 @@ fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
     let picture = RgbImage::filled(CELL, CELL, [9, 9, 9]);
     let low = plain(&["cat"; 4]);
     let [subtitle, remark] = ["Grad-CAM", "Lines at 50 %"].map(String::from);
-    let remark = Options { subtitle, remark, ..options() };
+    let remark = SheetOptions { subtitle, remark, ..options() };
     let high = drawn(&["cat"; 4], &picture, &remark);
     assert_eq!(high.height, low.height + 20);
     assert_eq!(high.pixel(MARGIN + 5, TOP + 20 + 5), PHOTO);
-    let long = Options { subtitle: "Grad-CAM of the class that each exit predicts ".repeat(3), ..options() };
+    let long =
+        SheetOptions { subtitle: "Grad-CAM of the class that each exit predicts ".repeat(3), ..options() };
     assert_eq!(drawn(&["cat"; 4], &picture, &long).height, low.height + 20);
     let words = |page: &RgbImage| {
         let bar = |i: &usize| page.pixel(i % page.width, i / page.width);
-        let coloured = |[r, g, b]: [u8; 3]| r.abs_diff(g).max(g.abs_diff(b)) > 60;
-        (0..page.width * (MARGIN + 30)).filter(|i| coloured(bar(i))).count()
+        let colored = |[r, g, b]: [u8; 3]| r.abs_diff(g).max(g.abs_diff(b)) > 60;
+        (0..page.width * (MARGIN + 30)).filter(|i| colored(bar(i))).count()
     };
-    let without = Options { legend: Legend { bar: None, note: "grey: nothing".into() }, ..options() };
+    let without = SheetOptions { legend: Legend { bar: None, note: "grey: nothing".into() }, ..options() };
     assert!(words(&low) > 1000);
     assert_eq!(words(&drawn(&["cat"; 4], &picture, &without)), 0);
 }
@@ -119,14 +120,14 @@ fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
 fn any_text_and_any_number_can_be_drawn() {
     let picture = RgbImage::filled(CELL, CELL, [9; 3]);
     let label = "\u{1f408}\n\u{202e}\0".repeat(5000);
-    let cells = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-30, 0.99999, 1.0].map(|probability| Cell {
+    let cells = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-30, 0.99999, 1.0].map(|probability| ExitCell {
         exit: 999,
         label: &label,
         probability,
         picture: &picture,
     });
     let [title, subtitle, remark] = [0; 3].map(|_| label.clone());
-    let options = Options { title, subtitle, remark, ..options() };
+    let options = SheetOptions { title, subtitle, remark, ..options() };
     let one = RgbImage::filled(1, 1, [0; 3]);
     let page = strip(&one, &one, &cells, &options);
     // Nothing reaches into the margins.
@@ -139,10 +140,11 @@ fn the_photo_is_found_again_in_a_strip_of_any_length() {
     let photo = RgbImage::new(176, 176, (0..176 * 176 * 3).map(|i| (i * 7919 % 251) as u8).collect());
     for exits in [0, 1, 2, 6, 7, 10, 12, 13, 30] {
         for remark in ["", "Lines at 50 %"] {
-            let cell = |exit| Cell { exit, label: "cat", probability: 0.5, picture: &photo };
-            let cells: Vec<Cell> = (1..=exits).map(cell).collect();
+            let cell = |exit| ExitCell { exit, label: "cat", probability: 0.5, picture: &photo };
+            let cells: Vec<ExitCell> = (1..=exits).map(cell).collect();
             let [subtitle, remark] = ["Grad-CAM", remark].map(String::from);
-            let page = strip(&photo, &photo, &cells, &Options { cell: 176, subtitle, remark, ..options() });
+            let page =
+                strip(&photo, &photo, &cells, &SheetOptions { cell: 176, subtitle, remark, ..options() });
             assert_eq!(strip::photo(&page, exits), Some(photo.clone()), "{exits} exits");
         }
     }

@@ -28,7 +28,10 @@ fn boxes_and_otsus_thresholds_are_opencvs() {
                 .flat_map(|y| (found.x..found.x + found.width).map(move |x| (x, y)))
                 .map(|(x, y)| heat.values[y * heat.width + x])
                 .sum();
-            assert!((found.heat - inside / heat.values.iter().sum::<f32>()).abs() < 1e-4, "{found:?}");
+            assert!(
+                (found.heatmap_share - inside / heat.values.iter().sum::<f32>()).abs() < 1e-4,
+                "{found:?}"
+            );
         }
     }
 }

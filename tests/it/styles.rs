@@ -3,7 +3,7 @@
 use crate::common::golden::Golden;
 use msdcam::imaging::heatmap::Heatmap;
 use msdcam::imaging::rgb_image::RgbImage;
-use msdcam::render::styles::{Style, article, captum, pytorch_grad_cam, torchcam};
+use msdcam::render::styles::{ToolStyle, article, captum, pytorch_grad_cam, torchcam};
 
 /// A golden map: its name, its numbers, its size.
 struct Map {
@@ -123,9 +123,9 @@ fn captums_pictures_are_its_own() {
 
 #[test]
 fn styles_are_named_and_an_unknown_one_lists_them() {
-    for style in Style::ALL {
+    for style in ToolStyle::ALL {
         assert_eq!(style.to_string().parse(), Ok(style));
     }
-    let error = "gradcam".parse::<Style>().unwrap_err().to_string();
+    let error = "gradcam".parse::<ToolStyle>().unwrap_err().to_string();
     assert_eq!(error, "no style 'gradcam'; there are article, pytorch-grad-cam, torchcam, captum");
 }

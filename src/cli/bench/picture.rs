@@ -1,6 +1,6 @@
 //! The picture of a benchmark: latency against exit.
 
-use crate::render::chart::{From, Lines, Series, Size};
+use crate::render::chart::{ChartSize, LineChart, Series, YOrigin};
 
 use super::{Latency, Report, Times};
 
@@ -15,6 +15,6 @@ pub fn draw(report: &Report, device: &str) -> String {
         Series { name: "forward alone", points: &forward, intervals: &[] },
     ];
     let title = format!("Latency up to each exit, batch {}: {device}", report.batch);
-    let chart = Lines { title: &title, x: "exit", y: "median, ms", from: From::Zero, series: &series };
-    chart.draw(Size::FILE).svg()
+    let chart = LineChart { title: &title, x: "exit", y: "median, ms", from: YOrigin::Zero, series: &series };
+    chart.draw(ChartSize::FILE).svg()
 }

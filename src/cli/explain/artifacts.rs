@@ -2,7 +2,7 @@
 
 use crate::explain::PixelMethod;
 use crate::imaging::{encode_jpeg, encode_png};
-use crate::render::styles::Style as Tool;
+use crate::render::styles::ToolStyle as Tool;
 
 use super::layer_view::Explanations;
 use super::layers::{Kind, Layers};

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::run::{Disk, Lock, RealDisk, Written};
+use crate::run::{Disk, Lock, RealDisk, WrittenFile};
 use crate::util::atomic_file::{Replacement, write_atomically};
 use crate::{Error, Result, run};
 
@@ -28,7 +28,7 @@ impl Folder {
     /// # Errors
     /// When it is a file, in use, or cannot be made or changed, and when it has the run of a data set.
     pub fn open(path: &Path) -> Result<Folder> {
-        let lock = run::claim(&RealDisk, path, |manifest| manifest.get("dataset").is_some())?;
+        let lock = run::acquire(&RealDisk, path, |manifest| manifest.get("dataset").is_some())?;
         for name in [MANIFEST, RESULTS] {
             RealDisk.remove(&path.join(name))?;
         }
@@ -45,9 +45,9 @@ impl Folder {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, name: String, bytes: &[u8]) -> Result<Written> {
+    pub fn write(&self, name: String, bytes: &[u8]) -> Result<WrittenFile> {
         write_atomically(&self.path.join(&name), bytes)?;
-        Ok(Written { name, bytes: bytes.len() as u64 })
+        Ok(WrittenFile { name, bytes: bytes.len() as u64 })
     }
 
     /// Adds a line to the results.

@@ -47,7 +47,7 @@ use super::method_args::MethodArgs;
 use super::model::{Model, ModelArgs};
 use super::output;
 use super::output::Output;
-use super::run::{Chooser, RunArgs, told};
+use super::run::{ResolvedSelection, RunArgs, summary_line};
 use super::timings::Timings;
 
 /// Show where each exit looks: a heat map for every exit, drawn over the photo
@@ -113,7 +113,8 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
     let mut study = args.study.study(&model, exits, minus.and_then(Minus::score))?;
     let magnitudes = study.fusion.is_none() && study.smoothing == Smoothing::None;
     let looks = args.look.looks(magnitudes)?;
-    if looks.look.style == Some(styles::Style::Article) && !study.pixels.contains(&PixelMethod::InputGradient)
+    if looks.look.style == Some(styles::ToolStyle::Article)
+        && !study.pixels.contains(&PixelMethod::InputGradient)
     {
         study.pixels.push(PixelMethod::InputGradient);
     }
@@ -154,7 +155,7 @@ fn chooser<'a>(
     model: &Model,
     dataset: &Dataset,
     study: &'a ExplainRequest,
-) -> Result<Option<Chooser<'a>>> {
+) -> Result<Option<ResolvedSelection<'a>>> {
     if let Some(option) = args.run.any().filter(|_| !is_set) {
         let expected = "a folder of images, a CIFAR file or a list on standard input";
         return Err(Error::usage(format!("{option} is about data sets: {expected}")));
@@ -190,7 +191,7 @@ fn end(done: Done, setting: Setting) -> Result<Outcome> {
 /// Says what a finished run has.
 fn of_set(args: &Args, summary: Summary) -> Result<Outcome> {
     if !args.json && !args.model.is_quiet() {
-        Output::default().print(&told(&summary, &args.output))?;
+        Output::default().print(&summary_line(&summary, &args.output))?;
     }
     Ok(Outcome::of(summary.images, summary.failed))
 }

@@ -5,9 +5,9 @@ use crate::imaging::bounding_box::BoundingBox;
 use crate::imaging::heatmap::{Heatmap, MapStatus, common_scale};
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::overlay::diverging;
-use crate::render::overlay_style::Subject;
+use crate::render::overlay_style::OverlayInput;
 use crate::render::pixels::{PixelView, enlarged, pixel_picture};
-use crate::render::placeholder::{reason, reason_picture};
+use crate::render::placeholder::{placeholder, placeholder_text};
 use crate::render::styles::article;
 
 use super::artifacts::Drawing;
@@ -23,11 +23,13 @@ impl Drawing<'_> {
     /// What `layer` shows of the exit at position `i` over `photo`, the view in the picture's size.
     pub fn picture(&self, layer: &Layer, i: usize, photo: &RgbImage) -> RgbImage {
         if let Some(why) = self.reason(layer, i) {
-            return reason_picture(photo, why);
+            return placeholder(photo, why);
         }
         match self.findings.view(layer, i, photo.width) {
             // A picture smaller than the map may skip what differs.
-            View::Heat(heat) if heat.status != MapStatus::Ok => reason_picture(photo, reason(heat.status)),
+            View::Heat(heat) if heat.status != MapStatus::Ok => {
+                placeholder(photo, placeholder_text(heat.status))
+            }
             View::Heat(heat) => self.heat_picture(layer, i, photo, &heat),
             View::Signed(heat) => diverging(photo, &heat, self.style.looks.look.heat_alpha),
             View::Pixels(pixels) => self.pixels_picture(pixels, photo.width),
@@ -40,7 +42,7 @@ impl Drawing<'_> {
             (MapStatus::Ok, _) => None,
             (MapStatus::Empty, Layer { minus: Some(_), .. }) => Some(["no", "difference"]),
             (MapStatus::Empty, Layer { kind: Kind::Pixels { .. }, .. }) => Some(["zero", "everywhere"]),
-            (status, _) => Some(reason(status)),
+            (status, _) => Some(placeholder_text(status)),
         }
     }
 
@@ -50,7 +52,7 @@ impl Drawing<'_> {
             self.scale(layer).map(|scale| Heatmap::on_scale(map, size, (photo.height, photo.width), scale));
         let heat = shared.as_ref().unwrap_or(own);
         let (seen, found) = (&self.photo.seen, self.found(layer, i));
-        self.style.looks.look.draw(Subject { photo, seen, heat, map, size, found })
+        self.style.looks.look.draw(OverlayInput { photo, seen, heatmap: heat, map, size, found })
     }
 
     /// The scale that the heat maps of `layer` share, if they do.
@@ -90,7 +92,7 @@ impl Drawing<'_> {
         let gb = of(&|kind| matches!(kind, Kind::Pixels { method } if is_gradient(*method)));
         let gb = gb.expect("the article's style asks for the gradient");
         if let Some(why) = self.reason(cam, i).or(self.reason(gb, i)) {
-            return reason_picture(self.view(), why);
+            return placeholder(self.view(), why);
         }
         match (self.findings.view(cam, i, article::SIDE), self.findings.view(gb, i, article::SIDE)) {
             (View::Heat(heat), View::Pixels(pixels)) => {
@@ -111,7 +113,7 @@ impl Drawing<'_> {
 /// dark, by their magnitude.
 pub fn pixel_view(method: PixelMethod) -> PixelView {
     match method {
-        PixelMethod::GuidedBackprop | PixelMethod::GuidedGradCam => PixelView::Colour,
+        PixelMethod::GuidedBackprop | PixelMethod::GuidedGradCam => PixelView::Color,
         PixelMethod::GradientTimesInput | PixelMethod::IntegratedGradients => PixelView::Signed,
         PixelMethod::InputGradient | PixelMethod::SmoothGrad => PixelView::Magnitude,
     }

@@ -19,7 +19,7 @@ use crate::cli::exit_status::Tally;
 use crate::cli::images;
 use crate::cli::images::Photo;
 use crate::cli::model::Model;
-use crate::cli::run::{Chooser, Interrupt};
+use crate::cli::run::{Interrupt, ResolvedSelection};
 use crate::cli::timings::{Stage, Timings};
 
 /// Some images, and what is known of each.
@@ -63,7 +63,7 @@ pub enum Ended {
 /// # Errors
 /// When the network cannot be asked, the device fails or a file cannot be written. A bad image is
 /// an error of its own, in the results.
-pub fn all_images(setting: Setting, chooser: Option<Chooser>) -> Result<Ended> {
+pub fn all_images(setting: Setting, chooser: Option<ResolvedSelection>) -> Result<Ended> {
     let Setting { model, dataset, study, timings, .. } = setting;
     let group = images::group_size(model, dataset.len());
     std::thread::scope(|scope| {

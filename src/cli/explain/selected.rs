@@ -8,7 +8,7 @@ use crate::explain::{Classifier, ExitPrediction, Explainer, Explanation};
 use crate::cli::images;
 use crate::cli::images::Photo;
 use crate::cli::model::Model;
-use crate::cli::run::Chooser;
+use crate::cli::run::ResolvedSelection;
 
 /// What is known of an image.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum Seen {
 /// A network that is asked for classes only, and what they decide.
 pub struct Choosing<'a> {
     classifier: Classifier,
-    chooser: Chooser<'a>,
+    chooser: ResolvedSelection<'a>,
 }
 
 impl<'a> Choosing<'a> {
@@ -30,7 +30,7 @@ impl<'a> Choosing<'a> {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn new(model: &Model, chooser: Chooser<'a>, exits: &[usize], batch: usize) -> Result<Self> {
+    pub fn new(model: &Model, chooser: ResolvedSelection<'a>, exits: &[usize], batch: usize) -> Result<Self> {
         let classifier = Classifier::new(&model.network, exits, Order::Depth, &model.device, batch)?;
         Ok(Choosing { classifier, chooser })
     }
@@ -46,7 +46,7 @@ impl<'a> Choosing<'a> {
     ) -> Result<Vec<Result<(Photo, Seen)>>> {
         let answered = images::answer_group(photos, |inputs, _| self.classifier.classify(inputs))?;
         let is_chosen = |photo: &Photo, answers: &[ExitPrediction]| {
-            photo.label.is_some_and(|label| self.chooser.takes(&outcome(label, answers)))
+            photo.label.is_some_and(|label| self.chooser.matches(&outcome(label, answers)))
         };
         let mut chosen = Vec::new();
         let mut places = Vec::with_capacity(answered.len());

@@ -5,9 +5,9 @@ use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
 use crate::render;
 use crate::render::Colormap;
-use crate::render::grid::Row;
+use crate::render::grid::GridRow;
 use crate::render::pixels::PixelView;
-use crate::render::sheet::{Cell, Legend, Options};
+use crate::render::sheet::{ExitCell, Legend, SheetOptions};
 use crate::render::strip::strip;
 
 use super::artifacts::Drawing;
@@ -30,26 +30,27 @@ impl Drawing<'_> {
         let mut options = self.page(layers[0], &grid.subtitle);
         if self.scale(layers[0]).is_some() {
             // A scale is shared by the exits of a row; the rows' own are not one.
-            options.legend = Legend { note: "one scale for each row".into(), ..Legend::heat(self.colours()) };
+            options.legend =
+                Legend { note: "one scale for each row".into(), ..Legend::heatmap(self.colours()) };
         }
         options.legend.note = options.legend.note.replace("each exit", "each map");
         let photo = self.small_view(options.cell);
         let pictures: Vec<Vec<RgbImage>> = layers.iter().map(|layer| self.all_exits(layer, &photo)).collect();
-        let rows = layers
-            .iter()
-            .zip(&pictures)
-            .map(|(layer, pictures)| Row { title: layer.row.clone(), cells: self.cells(layer, pictures) });
+        let rows = layers.iter().zip(&pictures).map(|(layer, pictures)| GridRow {
+            title: layer.row.clone(),
+            cells: self.cells(layer, pictures),
+        });
         render::grid::grid(&photo, &self.photo.seen, &rows.collect::<Vec<_>>(), &options)
     }
 
-    fn page(&self, layer: &Layer, subtitle: &str) -> Options {
+    fn page(&self, layer: &Layer, subtitle: &str) -> SheetOptions {
         let is_heat = layer.minus.is_none() && !matches!(layer.kind, Kind::Pixels { .. });
-        Options {
+        SheetOptions {
             title: self.title.clone(),
             subtitle: subtitle.into(),
             remark: if is_heat { self.style.looks.remark() } else { String::new() },
             legend: self.legend(layer),
-            ..Options::default()
+            ..SheetOptions::default()
         }
     }
 
@@ -65,11 +66,11 @@ impl Drawing<'_> {
 
     /// A cell for each exit, which says what the exit predicts; where it explains several classes,
     /// which one it is and how likely.
-    fn cells<'a>(&'a self, layer: &Layer, pictures: &'a [RgbImage]) -> Vec<Cell<'a>> {
+    fn cells<'a>(&'a self, layer: &Layer, pictures: &'a [RgbImage]) -> Vec<ExitCell<'a>> {
         let cell = |(i, picture): (usize, &'a RgbImage)| {
             let finding = self.findings.at(i, layer.rank);
             let class = if self.style.layers.ranks > 1 { finding.target } else { finding.prediction.class };
-            Cell {
+            ExitCell {
                 exit: finding.prediction.exit,
                 label: &self.style.labels[class],
                 probability: finding.prediction.probabilities[class],
@@ -80,7 +81,7 @@ impl Drawing<'_> {
     }
 
     fn colours(&self) -> &'static [[u8; 3]; 256] {
-        self.style.looks.look.colours()
+        self.style.looks.look.colors()
     }
 
     fn legend(&self, layer: &Layer) -> Legend {
@@ -111,14 +112,14 @@ impl Drawing<'_> {
         }
         match pixel_view(method) {
             PixelView::Signed => signed("against", "for", own),
-            PixelView::Magnitude => Legend::heat(Colormap::Grey.table()),
-            PixelView::Colour => Legend { bar: None, note: format!("grey: nothing; {own}") },
+            PixelView::Magnitude => Legend::heatmap(Colormap::Gray.table()),
+            PixelView::Color => Legend { bar: None, note: format!("grey: nothing; {own}") },
         }
     }
 
     fn heat_legend(&self, layer: &Layer) -> Legend {
         let look = &self.style.looks.look;
-        let legend = Legend::heat(self.colours());
+        let legend = Legend::heatmap(self.colours());
         match (look.style, self.scale(layer)) {
             (Some(style), _) => {
                 Legend { note: format!("as {} draws it; {}", style.title(), legend.note), ..legend }

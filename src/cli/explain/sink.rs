@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::dataset::Item;
-use crate::run::{Entry, FlatNames, Opened, Run, Summary, Written};
+use crate::run::{Entry, FlatNames, Opened, Run, Summary, WrittenFile};
 use crate::{Result, run};
 use serde_json::value::RawValue;
 
@@ -40,14 +40,14 @@ impl Store {
         }
         match args.run.open(&args.output, about(setting), model, dataset)? {
             Opened::Finished(summary) => Ok(Work::Finished(summary)),
-            Opened::UnderWay(run) => Ok(Work::Pending(run.pending().collect(), Store::Set(run))),
+            Opened::InProgress(run) => Ok(Work::Pending(run.pending().collect(), Store::Set(run))),
         }
     }
 
     /// How the names of an image's files begin. Every image is to be named, in order.
     pub fn stem(&mut self, item: &Item) -> String {
         match self {
-            Store::Set(_) => run::in_set(item.index, &item.id),
+            Store::Set(_) => run::image_stem(item.index, &item.id),
             Store::Photos { names, .. } => {
                 let stem = Path::new(&item.id).file_stem().unwrap_or_default();
                 names.stem(&stem.to_string_lossy())
@@ -67,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, name: String, bytes: &[u8]) -> Result<Written> {
+    pub fn write(&self, name: String, bytes: &[u8]) -> Result<WrittenFile> {
         match self {
             Store::Photos { folder, .. } => folder.write(name, bytes),
             Store::Set(run) => run.write(&name, bytes),
@@ -78,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// When that cannot be written.
-    pub fn record(&mut self, item: &Item, failed: bool, files: Vec<Written>, line: &str) -> Result<()> {
+    pub fn record(&mut self, item: &Item, failed: bool, files: Vec<WrittenFile>, line: &str) -> Result<()> {
         match self {
             Store::Photos { folder, .. } => folder.record(line),
             Store::Set(run) => {
@@ -98,7 +98,7 @@ impl Store {
                 folder.close(about(setting), tally)?;
                 Ok(End::Photos(tally.outcome()))
             }
-            Store::Set(run) if run.pending().next().is_some() => Ok(End::Cut(run.so_far())),
+            Store::Set(run) if run.pending().next().is_some() => Ok(End::Cut(run.progress())),
             Store::Set(run) => run.finish().map(End::Set),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::imaging::bounding_box;
 use crate::imaging::bounding_box::Threshold;
-use crate::render::styles::{Style, article};
+use crate::render::styles::{ToolStyle, article};
 use crate::render::{Colormap, OverlayStyle};
 use crate::{Error, Result};
 
@@ -43,7 +43,7 @@ pub struct StyleArgs {
     /// The heat maps' pictures as another tool draws them, to the pixel: article (with its file
     /// names, 512 x 512, JPEG), pytorch-grad-cam, torchcam or captum
     #[arg(long, value_name = "NAME")]
-    style: Option<Style>,
+    style: Option<ToolStyle>,
 }
 
 /// What the ends of the colours stand for.
@@ -81,14 +81,14 @@ impl StyleArgs {
                 ("colormap", self.colormap.is_some()),
                 ("heat-alpha", self.heat_alpha.is_some()),
                 ("scale", self.scale.is_some()),
-                ("size", self.size.is_some() && style == Style::Article),
+                ("size", self.size.is_some() && style == ToolStyle::Article),
             ];
             if let Some((flag, _)) = fixed.into_iter().find(|(_, given)| *given) {
                 return Err(Error::usage(format!("style {style}: has its own {flag}; leave --{flag} out")));
             }
         }
         let side = match self.style {
-            Some(Style::Article) => article::SIDE,
+            Some(ToolStyle::Article) => article::SIDE,
             _ => self.size.map_or(512, usize::from),
         };
         let default = OverlayStyle::default();

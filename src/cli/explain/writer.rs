@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::dataset::Item;
 use crate::explain::{ExitPrediction, Smoothing};
-use crate::run::Written;
+use crate::run::WrittenFile;
 use crate::{Error, Result};
 use indicatif::ProgressBar;
 
@@ -86,7 +86,7 @@ impl<'r> Drawer<'r> {
     }
 
     /// Writes all files of a group's images.
-    fn draw(&self, shown: &[Result<Shown>]) -> Vec<Result<Vec<Written>>> {
+    fn draw(&self, shown: &[Result<Shown>]) -> Vec<Result<Vec<WrittenFile>>> {
         let drawings = || {
             shown.iter().map(|shown| match shown {
                 Ok(Shown::Drawing(drawing)) => Some(drawing),
@@ -108,7 +108,7 @@ impl<'r> Drawer<'r> {
     }
 
     /// Says what was found in an image whose `files` are written, in the results and on the terminal.
-    fn tell(&mut self, item: &Item, shown: &Result<Shown>, files: Vec<Written>) -> Result<()> {
+    fn tell(&mut self, item: &Item, shown: &Result<Shown>, files: Vec<WrittenFile>) -> Result<()> {
         let Setting { args, model, is_set, .. } = self.setting;
         self.done.tally.count(&item.id, shown);
         if let Ok(Shown::Drawing(drawing)) = shown {

@@ -1,7 +1,7 @@
 //! The charts of a run.
 
 use crate::faithfulness::{MeanCurve, Summary};
-use crate::render::chart::{Drawing, From, Lines, Series, Size};
+use crate::render::chart::{ChartSize, Drawing, LineChart, Series, YOrigin};
 
 use super::report::Report;
 
@@ -96,5 +96,5 @@ fn road(row: &Summary) -> Vec<Line> {
 fn draw(title: &str, x: &str, y: &str, lines: &[Line]) -> Drawing {
     let series: Vec<Series> =
         lines.iter().map(|(name, points)| Series { name, points, intervals: &[] }).collect();
-    Lines { title, x, y, from: From::Zero, series: &series }.draw(Size::FILE)
+    LineChart { title, x, y, from: YOrigin::Zero, series: &series }.draw(ChartSize::FILE)
 }

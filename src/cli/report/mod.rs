@@ -1,4 +1,4 @@
-//! `msdcam report`: a run as one HTML page, and its charts as files.
+//! `msdcam report`: an HTML report of a run, and its charts as files.
 
 pub(super) mod run;
 pub(super) mod tiles;
@@ -12,39 +12,39 @@ use crate::render::Colormap;
 use crate::render::chart::Theme;
 use crate::report::{Report, plots};
 use crate::util::atomic_file;
-use run::Run;
+use run::LoadedRun;
 
 use super::output;
 use super::output::Output;
 
-/// Make a page of a run: charts, and a gallery of where each exit looks
+/// Write an HTML report of a run: charts, and a gallery of every exit's heatmaps
 ///
-/// RUN is a folder that `msdcam explain -o RUN` or `msdcam evaluate -o RUN` has written, or both.
-/// Writes RUN/report.html, which needs no network and nothing beside it, and RUN/plots: every
-/// chart as SVG and PNG. Without labels there are no charts, without maps no gallery.
+/// RUN is a folder written by `msdcam explain -o RUN`, `msdcam evaluate -o RUN`, or both. Writes
+/// RUN/report.html, which is self-contained, and RUN/plots with every chart as SVG and PNG. Charts
+/// need labels, the gallery needs maps.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
-    /// The run's folder
+    /// Folder of the run
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Folder for report.html and plots, if not the run's own
+    /// Folder for report.html and plots [default: the run's folder]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Most images in the gallery; of a larger run every so many-th is shown
+    /// Maximum number of gallery images; larger runs are subsampled evenly
     #[arg(long, value_name = "N", default_value_t = 1000)]
     images: usize,
-    /// Colours in which the gallery begins, if not the run's own
+    /// Initial colormap of the gallery [default: the run's own]
     #[arg(long, value_name = "NAME")]
     colormap: Option<Colormap>,
-    /// No plots folder
+    /// Do not write the plots folder
     #[arg(long)]
     no_plots: bool,
 }
 
-/// Reads the run, writes the page and the plots, says where they are.
+/// Reads the run, writes the report and the plots, and prints their paths.
 pub fn run(args: Args) -> Result<()> {
-    let run = Run::open(&args.run)?;
+    let run = LoadedRun::open(&args.run)?;
     let records = run.records(args.images)?;
     let folder = args.output.as_deref().unwrap_or(&args.run);
     let read = tiles::read(&args.run, &records);
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<()> {
         colormap: args.colormap.or(run.colormap()).unwrap_or_default(),
         linked: folder == args.run,
         notices: run.notices(),
-        facts: run.facts(),
+        metadata: run.metadata(),
     };
     make_folder(folder)?;
     let page = folder.join("report.html");
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<()> {
     Output::default().print(&text)
 }
 
-/// Writes each plot as SVG and as PNG, twice as large for fine screens; how many there are.
+/// Writes each plot as SVG and as PNG at twice its size for high-density screens; returns their number.
 fn write_plots(folder: &Path, plots: Vec<plots::Plot>) -> Result<usize> {
     make_folder(folder)?;
     for plot in &plots {

@@ -1,4 +1,4 @@
-//! What a run's folder holds besides pictures.
+//! A run's folder read back: results, manifest, evaluation.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -6,107 +6,107 @@ use std::path::{Path, PathBuf};
 
 use crate::evaluation::{Evaluation, Outcome};
 use crate::render::Colormap;
-use crate::report::{Fact, Record, outcomes};
-use crate::run::{Found, rows};
+use crate::report::{ImageResult, MetadataRow, outcomes};
+use crate::run::{RunInfo, read_results};
 use crate::{Error, Result};
 use serde_json::Value;
 
-/// A run that has been read, but for its images.
+/// A run without its per-image results, which are streamed.
 #[derive(Debug)]
-pub struct Run {
+pub struct LoadedRun {
     folder: PathBuf,
-    /// `None` where there is an evaluation only.
-    found: Option<Found>,
-    /// What evaluation.json says besides the evaluation.
-    measured: Value,
+    /// `None` if the folder holds only an evaluation.
+    info: Option<RunInfo>,
+    /// Metadata of evaluation.json.
+    evaluation_metadata: Value,
     pub evaluation: Option<Evaluation>,
     /// Class names.
     pub classes: Vec<String>,
-    /// The exits that every image has.
+    /// Exits of every image.
     pub exits: Vec<usize>,
-    /// Images so far, with the failed ones.
+    /// Number of images so far, including failed ones.
     pub images: usize,
-    pub failed: Vec<Record>,
-    /// Images that can be shown.
+    pub failed: Vec<ImageResult>,
+    /// Number of images that can be shown.
     pub shown: usize,
-    /// Whether images without pictures are among them: only where none has any.
-    bare: bool,
+    /// Whether no image has pictures; then images without pictures are shown.
+    without_pictures: bool,
 }
 
-/// What is gathered from the records of a run.
+/// Totals over the results of a run.
 #[derive(Default)]
-struct Gathered {
+struct RunTotals {
     exits: Option<Vec<usize>>,
     classes: BTreeMap<usize, String>,
     outcomes: Vec<Outcome>,
     images: usize,
     whole: usize,
     pictured: usize,
-    failed: Vec<Record>,
+    failed: Vec<ImageResult>,
 }
 
-impl Run {
+impl LoadedRun {
     /// Reads the run in `folder`, finished or not.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it holds neither results nor an evaluation, or one of them is damaged.
-    pub fn open(folder: &Path) -> Result<Run> {
-        let measured = read_evaluation(&folder.join("evaluation.json"))?;
-        let mut gathered = Gathered::default();
-        let found = rows(folder, |line| gathered.add(parse(folder, line)?))?;
-        if found.is_none() && measured.is_none() {
+    /// [`Error::Refused`] when the folder holds neither results nor an evaluation, or one of them is damaged.
+    pub fn open(folder: &Path) -> Result<LoadedRun> {
+        let evaluation_metadata = read_evaluation(&folder.join("evaluation.json"))?;
+        let mut totals = RunTotals::default();
+        let info = read_results(folder, |line| totals.add(parse(folder, line)?))?;
+        if info.is_none() && evaluation_metadata.is_none() {
             let cause = "holds neither the results of `msdcam explain -o` nor those of `msdcam evaluate -o`";
             return Err(Error::refused(folder, "run", cause));
         }
-        let (evaluation, measured) = measured.unzip();
-        let exits = gathered.exits.clone().unwrap_or_default();
-        let classes = gathered.class_names(found.as_ref(), evaluation.as_ref());
+        let (evaluation, evaluation_metadata) = evaluation_metadata.unzip();
+        let exits = totals.exits.clone().unwrap_or_default();
+        let classes = totals.class_names(info.as_ref(), evaluation.as_ref());
         let computed = || {
-            let outcomes = &gathered.outcomes;
+            let outcomes = &totals.outcomes;
             (!outcomes.is_empty()).then(|| Evaluation::new(outcomes, &exits, &classes, None))
         };
         let evaluation = evaluation.or_else(computed);
-        let images = gathered.images.max(evaluation.as_ref().map_or(0, |evaluation| evaluation.images));
-        let bare = gathered.pictured == 0;
-        let shown = if bare { gathered.whole } else { gathered.pictured };
-        Ok(Run {
+        let images = totals.images.max(evaluation.as_ref().map_or(0, |evaluation| evaluation.images));
+        let without_pictures = totals.pictured == 0;
+        let shown = if without_pictures { totals.whole } else { totals.pictured };
+        Ok(LoadedRun {
             folder: folder.into(),
-            found,
-            measured: measured.unwrap_or_default(),
+            info,
+            evaluation_metadata: evaluation_metadata.unwrap_or_default(),
             evaluation,
             classes,
             exits,
             images,
-            failed: gathered.failed,
+            failed: totals.failed,
             shown,
-            bare,
+            without_pictures,
         })
     }
 
-    /// Up to `most` of the images that can be shown, evenly spread.
+    /// Results of up to `max` images that can be shown, evenly subsampled.
     ///
     /// # Errors
-    /// As [`Run::open`].
-    pub fn records(&self, most: usize) -> Result<Vec<Record>> {
-        let most = most.min(self.shown);
+    /// As [`LoadedRun::open`].
+    pub fn records(&self, max: usize) -> Result<Vec<ImageResult>> {
+        let max = max.min(self.shown);
         let mut at = 0;
-        self.records_that(|_| {
+        self.records_where(|_| {
             at += 1;
-            // The images at which at * most / shown goes up.
-            at * most / self.shown > (at - 1) * most / self.shown
+            // Every image at which at * max / shown increases.
+            at * max / self.shown > (at - 1) * max / self.shown
         })
     }
 
-    /// The images that can be shown and that `wanted` asks for.
+    /// Results of the images that can be shown and for which `wanted` holds.
     ///
     /// # Errors
-    /// As [`Run::open`].
-    pub fn records_that(&self, mut wanted: impl FnMut(&Record) -> bool) -> Result<Vec<Record>> {
+    /// As [`LoadedRun::open`].
+    pub fn records_where(&self, mut wanted: impl FnMut(&ImageResult) -> bool) -> Result<Vec<ImageResult>> {
         let mut records = Vec::new();
-        rows(&self.folder, |line| {
+        read_results(&self.folder, |line| {
             let record = parse(&self.folder, line)?;
             let whole = !self.exits.is_empty() && has_exits(&record, &self.exits);
-            if whole && (self.bare || record.has_pictures()) && wanted(&record) {
+            if whole && (self.without_pictures || record.has_pictures()) && wanted(&record) {
                 records.push(record);
             }
             Ok(())
@@ -114,37 +114,37 @@ impl Run {
         Ok(records)
     }
 
-    /// The folder's own name.
+    /// Name of the run's folder.
     pub fn name(&self) -> String {
         let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
         folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
     }
 
-    /// The colours of the run's own pictures.
+    /// Colormap of the run's pictures.
     pub fn colormap(&self) -> Option<Colormap> {
-        self.found.as_ref()?.about["colormap"].as_str()?.parse().ok()
+        self.info.as_ref()?.manifest["colormap"].as_str()?.parse().ok()
     }
 
-    /// What must be known before anything else.
+    /// Notices for the top of the report.
     pub fn notices(&self) -> Vec<String> {
-        let Some(Found { finished: false, images, .. }) = self.found else { return Vec::new() };
+        let Some(RunInfo { finished: false, images, .. }) = self.info else { return Vec::new() };
         let of = images.map_or(String::new(), |all| format!(" of {all}"));
-        vec![format!("The run is not finished: this page has {}{of} images.", self.images)]
+        vec![format!("This run is not finished: the report covers {}{of} images.", self.images)]
     }
 
-    /// How the run was made: what is short enough to read.
-    pub fn facts(&self) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        let made = self.found.as_ref().map_or(&self.measured, |found| &found.about);
+    /// Manifest values that are short enough to read.
+    pub fn metadata(&self) -> Vec<MetadataRow> {
+        let mut rows = Vec::new();
+        let made = self.info.as_ref().map_or(&self.evaluation_metadata, |info| &info.manifest);
         if let Value::Object(made) = made {
-            made.iter().for_each(|(name, value)| add_facts(&mut facts, name, value));
+            made.iter().for_each(|(name, value)| add_rows(&mut rows, name, value));
         }
-        facts
+        rows
     }
 }
 
-impl Gathered {
-    fn add(&mut self, record: Record) -> Result<()> {
+impl RunTotals {
+    fn add(&mut self, record: ImageResult) -> Result<()> {
         self.images += 1;
         if record.error.is_some() {
             self.failed.push(record);
@@ -168,9 +168,9 @@ impl Gathered {
         Ok(())
     }
 
-    /// All class names where they are listed; else those that occur, in their places.
-    fn class_names(&mut self, found: Option<&Found>, evaluation: Option<&Evaluation>) -> Vec<String> {
-        let listed = found.and_then(|found| serde_json::from_value(found.about["labels"].clone()).ok());
+    /// All class names if the manifest or the evaluation lists them; otherwise those that occur, by index.
+    fn class_names(&mut self, info: Option<&RunInfo>, evaluation: Option<&Evaluation>) -> Vec<String> {
+        let listed = info.and_then(|info| serde_json::from_value(info.manifest["labels"].clone()).ok());
         let listed = listed.or_else(|| evaluation.map(|evaluation| evaluation.classes.clone()));
         let mut names: Vec<String> = listed.unwrap_or_default();
         for (class, name) in std::mem::take(&mut self.classes) {
@@ -183,30 +183,30 @@ impl Gathered {
     }
 }
 
-fn has_exits(record: &Record, exits: &[usize]) -> bool {
+fn has_exits(record: &ImageResult, exits: &[usize]) -> bool {
     record.exits.iter().map(|e| e.exit).eq(exits.iter().copied())
 }
 
-fn parse(folder: &Path, line: &str) -> Result<Record> {
-    /// A file that names class 10^12 would be a list of as many names.
-    const MOST_CLASSES: usize = 1_000_000;
+fn parse(folder: &Path, line: &str) -> Result<ImageResult> {
+    /// Bound on class indices: class 10^12 would need a list of as many names.
+    const MAX_CLASSES: usize = 1_000_000;
     let refused = |cause: String| Error::refused(folder, "results", cause);
-    let record: Record = serde_json::from_str(line).map_err(|e| refused(e.to_string()))?;
+    let record: ImageResult = serde_json::from_str(line).map_err(|e| refused(e.to_string()))?;
     let classes = record.exits.iter().flat_map(|e| [Some(e.class), e.target]).chain([record.label]);
-    match classes.flatten().find(|&class| class >= MOST_CLASSES) {
+    match classes.flatten().find(|&class| class >= MAX_CLASSES) {
         Some(class) => Err(refused(format!("class {class} of image {}", record.image))),
         None => Ok(record),
     }
 }
 
-/// Values by their names, objects within too; what is long is no fact to read.
-fn add_facts(facts: &mut Vec<Fact>, name: &str, value: &Value) {
-    const LONGEST: usize = 200;
+/// Appends a manifest value, recursively for objects; values that are too long to read are left out.
+fn add_rows(rows: &mut Vec<MetadataRow>, name: &str, value: &Value) {
+    const MAX_LEN: usize = 200;
     let text = match value {
         Value::Null => return,
         Value::String(text) => text.clone(),
         Value::Object(inner) => {
-            return inner.iter().for_each(|(key, value)| add_facts(facts, &format!("{name} {key}"), value));
+            return inner.iter().for_each(|(key, value)| add_rows(rows, &format!("{name} {key}"), value));
         }
         Value::Array(values) if values.iter().all(|v| v.is_string() || v.is_number()) => {
             let words = values.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), String::from));
@@ -214,12 +214,12 @@ fn add_facts(facts: &mut Vec<Fact>, name: &str, value: &Value) {
         }
         other => other.to_string(),
     };
-    if text.len() <= LONGEST {
-        facts.push(Fact { name: name.replace('_', " "), value: text });
+    if text.len() <= MAX_LEN {
+        rows.push(MetadataRow { name: name.replace('_', " "), value: text });
     }
 }
 
-/// evaluation.json, and what it says about how it was made.
+/// The evaluation in evaluation.json, and the metadata beside it.
 fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
     let refused = |place: &str, cause: String| Error::refused(path, place, cause);
     let bytes = match std::fs::read(path) {
@@ -227,9 +227,9 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
         read => read.map_err(|e| refused("file", e.to_string()))?,
     };
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| refused("JSON", e.to_string()))?;
-    let about = ["weights", "source_sha256", "device", "failed"];
-    let about = about.iter().filter_map(|&key| Some((key.to_string(), value.get(key)?.clone())));
-    let about = Value::Object(about.collect());
+    let metadata = ["weights", "source_sha256", "device", "failed"];
+    let metadata = metadata.iter().filter_map(|&key| Some((key.to_string(), value.get(key)?.clone())));
+    let metadata = Value::Object(metadata.collect());
     let evaluation: Evaluation = serde_json::from_value(value).map_err(|e| refused("JSON", e.to_string()))?;
     let classes = evaluation.classes.len();
     let sound = |exit: &crate::evaluation::ExitEvaluation| {
@@ -238,7 +238,7 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
             && exit.confusion.iter().all(|row| row.len() == classes)
     };
     match evaluation.exits.iter().find(|exit| !sound(exit)) {
-        Some(exit) => Err(refused("JSON", format!("exit {} is not about {classes} classes", exit.exit))),
-        None => Ok(Some((evaluation, about))),
+        Some(exit) => Err(refused("JSON", format!("exit {} does not have {classes} classes", exit.exit))),
+        None => Ok(Some((evaluation, metadata))),
     }
 }

@@ -1,28 +1,28 @@
-//! The photos and maps of a run's images.
+//! Photos and activation maps of a run's images, read back from its files.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::strip;
-use crate::report::{Maps, Photo, Record, Tile};
+use crate::report::{EmbeddedPhoto, ImageResult, QuantizedMaps, Tile};
 use crate::util::npz::{Archive, Floats};
 use crate::util::parallel;
 use crate::{Error, Result, imaging};
 
-/// Images to show, and why some have no photo or no maps.
+/// Gallery tiles, and the reasons why some have no photo or no maps.
 #[derive(Debug)]
-pub struct Tiles<'a> {
+pub struct LoadedTiles<'a> {
     pub tiles: Vec<Tile<'a>>,
-    /// One of each kind: a run without its pictures would have thousands.
+    /// The first error about photos and the first about arrays; a run without pictures would have thousands.
     pub problems: Vec<Error>,
 }
 
-/// Reads what `records` name, below `folder`.
-pub fn read<'a>(folder: &Path, records: &'a [Record]) -> Tiles<'a> {
+/// Reads the files that `records` name below `folder`.
+pub fn read<'a>(folder: &Path, records: &'a [ImageResult]) -> LoadedTiles<'a> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let records: Vec<&Record> = records.iter().collect();
+    let records: Vec<&ImageResult> = records.iter().collect();
     let read = parallel::map(threads, &records, |&record| {
-        let maps = |cam: Floats| Maps::new(&cam.shape, &cam.values);
+        let maps = |cam: Floats| QuantizedMaps::new(&cam.shape, &cam.values);
         let photo = photo(folder, record).map(|photo| photo.map(|photo| encoded(&photo)));
         (record, photo, cam(folder, record).map(|cam| cam.and_then(maps)))
     });
@@ -30,10 +30,10 @@ pub fn read<'a>(folder: &Path, records: &'a [Record]) -> Tiles<'a> {
     for (record, photo, maps) in read {
         tiles.push(Tile { record, photo: kept(photo, &mut photos), maps: kept(maps, &mut arrays) });
     }
-    Tiles { tiles, problems: photos.into_iter().chain(arrays).collect() }
+    LoadedTiles { tiles, problems: photos.into_iter().chain(arrays).collect() }
 }
 
-/// What was read; the first failure goes to `problem`.
+/// The value that was read; the first error goes to `problem`.
 fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
     read.unwrap_or_else(|error| {
         problem.get_or_insert(error);
@@ -41,30 +41,30 @@ fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
     })
 }
 
-/// A file that a run names, which must lie below it.
+/// Path of a file that a run names, which must be inside the run's folder.
 fn below(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Ok(folder.join(path));
     }
-    Err(Error::refused(folder, "results", format!("the file {name} is not below the run")))
+    Err(Error::refused(folder, "results", format!("the file {name} is outside the run's folder")))
 }
 
-/// The photo, out of the film strip.
-pub fn photo(folder: &Path, record: &Record) -> Result<Option<RgbImage>> {
+/// The photo, cut out of the film strip.
+pub fn photo(folder: &Path, record: &ImageResult) -> Result<Option<RgbImage>> {
     let Some(strip) = &record.files.strip else { return Ok(None) };
     let picture = imaging::open(&below(folder, strip)?)?;
     Ok(strip::photo(&picture, record.exits.len()))
 }
 
-fn encoded(photo: &RgbImage) -> Photo {
-    /// A sixth of PNG's size, and no difference to be seen where it is small.
+fn encoded(photo: &RgbImage) -> EmbeddedPhoto {
+    /// JPEG quality: a sixth of the size of a PNG without visible differences at thumbnail size.
     const QUALITY: u8 = 85;
-    Photo { mime: "image/jpeg", bytes: imaging::encode_jpeg(photo, QUALITY) }
+    EmbeddedPhoto { mime: "image/jpeg", bytes: imaging::encode_jpeg(photo, QUALITY) }
 }
 
-/// The maps, exits first; with several methods or layers the first one's.
-pub fn cam(folder: &Path, record: &Record) -> Result<Option<Floats>> {
+/// The activation maps of all exits; of several methods or layers, the first.
+pub fn cam(folder: &Path, record: &ImageResult) -> Result<Option<Floats>> {
     let Some(arrays) = &record.files.arrays else { return Ok(None) };
     let path = below(folder, arrays)?;
     let bytes = std::fs::read(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;

@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: the first ends a run in good order, the second at once.
+//! Handling of SIGINT and SIGTERM: the first signal ends a run gracefully, the second immediately.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use crate::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Whether somebody asked for the end.
+/// Flag that is set when termination is requested.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// From now on SIGINT and SIGTERM only ask for the end, once; again, they bring it.
+    /// Installs the signal handlers: the first SIGINT or SIGTERM sets the flag, the second ends the process.
     ///
     /// # Errors
-    /// When the system does not let signals be caught.
+    /// When a handler cannot be installed.
     pub fn watch() -> Result<Interrupt> {
         let interrupt = Interrupt::default();
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             let code = exit_code(signal);
-            // In this order: the first signal finds `again` unset, and sets it.
+            // The order matters: the first signal finds `again` unset, then sets it.
             flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&again))
                 .and_then(|_| flag::register(signal, Arc::clone(&again)))
                 .and_then(|_| flag::register_usize(signal, Arc::clone(&interrupt.signal), usize::from(code)))
@@ -34,26 +34,27 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The exit code to end with, once the end was asked for.
+    /// Exit code of the process once termination was requested.
     pub fn code(&self) -> Option<u8> {
         u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&code| code != 0)
     }
 }
 
-/// A file that outgrows its limit (`ulimit -f`) is an error like a full disk, not the end at once.
+/// Catches SIGXFSZ, so that a file above its size limit (`ulimit -f`) is a write error, not the end of
+/// the process.
 #[cfg(unix)]
 fn watch_file_size() -> Result<()> {
     let caught = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     caught.map(drop).map_err(|e| Error::write(Path::new("signal handler"), e))
 }
 
-/// There is no such limit here.
+/// This platform has no such limit.
 #[cfg(not(unix))]
 fn watch_file_size() -> Result<()> {
     Ok(())
 }
 
-/// As shells report a process that a signal ended.
+/// Exit code that shells report for a process ended by a signal.
 fn exit_code(signal: i32) -> u8 {
     128 + signal as u8
 }

@@ -1,4 +1,4 @@
-//! Runs over data sets: what [`crate::run`] needs to know from the command line.
+//! Command-line options of runs over data sets, and the specification that [`crate::run`] gets.
 
 mod interrupt;
 mod selection;
@@ -10,62 +10,65 @@ use std::sync::Arc;
 use crate::Result;
 use crate::dataset::Dataset;
 use crate::error::printable;
-use crate::run::{Opened, Plan, RealDisk, Run, Shard, Summary};
+use crate::run::{Opened, RealDisk, Run, RunSpec, Shard, Summary};
 pub use interrupt::Interrupt;
-pub use selection::{Chooser, Selection};
+pub use selection::{ResolvedSelection, Selection};
 use serde_json::{Value, json};
 use shard::ShardArg;
 
 use super::model::Model;
 use super::output;
 
-/// How a run over a data set is done.
+/// Options of a run over a data set.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data sets")]
 pub struct RunArgs {
-    /// Pictures only of images for which all of this holds, by what the exits say: right@K,
-    /// wrong@K, class=NAME, hardness<=N (so many exits are right), first<=K (the first exit that is
-    /// right); < = > >= too, and | between alternatives, as in "wrong@1 right@10 | hardness=0".
-    /// Needs labels; the results have all images
+    /// Draw pictures only of images for which all terms hold: right@K, wrong@K, class=NAME,
+    /// hardness<=N (number of exits that are right), first<=K (first exit that is right). Also
+    /// < = > >=, and | between alternatives, as in "wrong@1 right@10 | hardness=0". Needs labels;
+    /// the results still list all images
     #[arg(long, value_name = "TERMS")]
     pub select: Option<Selection>,
-    /// Try the images again that failed before
+    /// Retry images that failed in an earlier attempt
     #[arg(long)]
     pub retry_failed: bool,
-    /// Do only part i of n, from 1, for `msdcam merge`; all parts may go to one folder. auto takes i
-    /// and n from a Slurm array or step, torchrun, or an indexed Kubernetes job (auto/N or
-    /// MSDCAM_SHARDS says how many)
+    /// Process only shard i of n, from 1, for `msdcam merge`; all shards may share one folder. auto
+    /// takes i and n from a Slurm array or step, torchrun, or an indexed Kubernetes job (with the
+    /// number of shards from auto/N or MSDCAM_SHARDS)
     #[arg(long, value_name = "i/n|auto")]
     shard: Option<ShardArg>,
 }
 
-/// What a finished run, or a shard of one, has, in a line.
-pub fn told(summary: &Summary, folder: &Path) -> String {
+/// One line about a finished run or shard: its folder and counts.
+pub fn summary_line(summary: &Summary, folder: &Path) -> String {
     let folder = printable(&folder.to_string_lossy());
     let Summary { images, failed } = *summary;
     let images = if images == 1 { "1 image".into() } else { format!("{images} images") };
     match failed {
         0 => format!("{folder}: {images}, all done\n"),
-        _ => format!("{folder}: {images}, {failed} failed; --retry-failed tries again\n"),
+        _ => format!("{folder}: {images}, {failed} failed; --retry-failed retries them\n"),
     }
 }
 
-/// Says what is special about a run that begins.
+/// Prints notes about a run that starts: no locks, lost files, resumption.
 fn announce(run: &Run) {
     if !run.is_locked() {
-        output::note("this file system has no locks: start no second process in this folder");
+        output::note("this file system does not support locks: do not start a second process in this folder");
     }
     if run.lost() > 0 {
-        output::note(&format!("{} images are done again: their files are gone or cut", run.lost()));
+        output::note(&format!(
+            "{} images will be done again: their files are missing or truncated",
+            run.lost()
+        ));
     }
-    let (before, left) = (run.so_far().images, run.pending().count());
+    let (before, left) = (run.progress().images, run.pending().count());
     if before > 0 {
-        output::note(&format!("{before} images were done before, {left} are left"));
+        output::note(&format!("resuming: {before} images are done, {left} remain"));
     }
 }
 
 impl RunArgs {
-    /// The first of these options that says something about data sets, for photos by name.
+    /// Name of the first of these options that was given; they do not apply to photos given by name.
     pub fn any(&self) -> Option<&'static str> {
         let given = [
             ("--select", self.select.is_some()),
@@ -75,30 +78,30 @@ impl RunArgs {
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 
-    /// Opens the run in `folder`. `about` is what the manifest says of the request, as far as it
+    /// Opens the run in `folder`. `request` is the part of the manifest that describes the request and
     /// determines the results.
     ///
     /// # Errors
-    /// As [`Run::open`], or when a shard or the weights cannot be told.
-    pub fn open(&self, folder: &Path, about: Value, model: &Model, dataset: &Dataset) -> Result<Opened> {
-        let mut settings = about;
+    /// As [`Run::open`], or when the shard or the hash of the weights cannot be determined.
+    pub fn open(&self, folder: &Path, request: Value, model: &Model, dataset: &Dataset) -> Result<Opened> {
+        let mut settings = request;
         if let Some(selection) = &self.select {
             settings["select"] = selection.text().into();
         }
         settings["device"] = model.device.kind().into();
         settings["weights"] = json!({ "sha256": model.weights_sha256()? });
         settings["dataset"] = json!({ "images": dataset.len(), "sha256": dataset.digest()? });
-        // The weights determine them; a difference need not be told twice.
+        // Determined by the weights; a difference would be reported twice.
         settings.as_object_mut().map(|settings| settings.remove("labels"));
-        let remarks = json!({
+        let metadata = json!({
             "weights": { "file": model.weights, "source_sha256": model.source_sha256 },
             "dataset": { "name": dataset.name().to_string_lossy() },
             "labels": model.labels,
         });
         let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
-        let plan = Plan { settings, remarks, images: dataset.len(), shard };
-        let opened = Run::open(Arc::new(RealDisk), folder, plan, self.retry_failed)?;
-        if let Opened::UnderWay(run) = &opened
+        let spec = RunSpec { settings, metadata, images: dataset.len(), shard };
+        let opened = Run::open(Arc::new(RealDisk), folder, spec, self.retry_failed)?;
+        if let Opened::InProgress(run) = &opened
             && !model.quiet
         {
             announce(run);

@@ -1,4 +1,4 @@
-//! Which images get pictures: `--select`.
+//! Selection of images by the predictions of the exits: `--select`.
 
 use std::str::FromStr;
 
@@ -6,20 +6,21 @@ use crate::evaluation::Outcome;
 use crate::explain::class_of;
 use crate::{Error, Result};
 
-/// Alternatives, each of terms that must all hold: `wrong@1 right@10 | hardness=0`.
+/// Alternatives of conjunctions of terms: `wrong@1 right@10 | hardness=0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     text: String,
     alternatives: Vec<Vec<Term>>,
 }
 
+/// A condition on an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Term {
     /// `right@K` and `wrong@K`.
     Right { exit: usize, is: bool },
     /// `class=NAME`.
     Class(String),
-    /// `hardness<=N`: how many exits are right.
+    /// `hardness<=N`: number of exits that are right.
     Hardness(Comparison, usize),
     /// `first<=K`: the first exit that is right.
     First(Comparison, usize),
@@ -35,7 +36,7 @@ enum Comparison {
 }
 
 impl Comparison {
-    /// Longer ones before those that they begin with.
+    /// A longer operator precedes its prefixes.
     const ALL: [(&str, Comparison); 5] = [
         ("<=", Comparison::AtMost),
         (">=", Comparison::AtLeast),
@@ -69,7 +70,7 @@ impl FromStr for Selection {
     }
 }
 
-/// The words of each alternative; double quotes hold a word with blanks in it together.
+/// Words of each alternative; double quotes enclose a word that contains spaces.
 fn words(text: &str) -> Result<Vec<Vec<String>>, String> {
     let (mut alternatives, mut word, mut quoted) = (vec![Vec::new()], String::new(), false);
     for c in text.chars().chain([' ']) {
@@ -94,7 +95,7 @@ impl FromStr for Term {
     fn from_str(word: &str) -> Result<Self, String> {
         let unknown = || {
             let known = "right@K, wrong@K, class=NAME, hardness<=N or first<=K (also < = > >=)";
-            format!("'{word}' is no term; expected {known}")
+            format!("invalid term '{word}'; expected {known}")
         };
         let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
         if let Some((what, exit)) = word.split_once('@') {
@@ -121,22 +122,22 @@ impl FromStr for Term {
 }
 
 impl Selection {
-    /// As the user wrote it.
+    /// The selection as the user wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The selection for a network with classes `labels` of which `exits` are asked.
+    /// Resolves class names against `labels` and checks exits against the requested `exits`.
     ///
     /// # Errors
-    /// When an exit or a class is none of these.
-    pub fn resolve<'a>(&'a self, labels: &[String], exits: &'a [usize]) -> Result<Chooser<'a>> {
+    /// When an exit or a class is unknown.
+    pub fn resolve<'a>(&'a self, labels: &[String], exits: &'a [usize]) -> Result<ResolvedSelection<'a>> {
         for term in self.alternatives.iter().flatten() {
             match term {
                 Term::Right { exit, .. } | Term::First(_, exit) if !exits.contains(exit) => {
                     let exits: Vec<String> = exits.iter().map(usize::to_string).collect();
                     let cause =
-                        format!("--select: exit {exit}: the exits asked for are {}", exits.join(", "));
+                        format!("--select: exit {exit}: the requested exits are {}", exits.join(", "));
                     return Err(Error::usage(cause));
                 }
                 _ => {}
@@ -147,25 +148,25 @@ impl Selection {
             _ => Ok(None),
         };
         let classes = self.alternatives.iter().map(|terms| terms.iter().map(class).collect::<Result<_>>());
-        Ok(Chooser { selection: self, exits, classes: classes.collect::<Result<_>>()? })
+        Ok(ResolvedSelection { selection: self, exits, classes: classes.collect::<Result<_>>()? })
     }
 }
 
-/// Chooses images by what the exits said.
+/// A [`Selection`] with resolved classes.
 #[derive(Debug)]
-pub struct Chooser<'a> {
+pub struct ResolvedSelection<'a> {
     selection: &'a Selection,
     exits: &'a [usize],
-    /// The number of each term's class, where it names one.
+    /// Class index of each term that names a class.
     classes: Vec<Vec<Option<usize>>>,
 }
 
-impl Chooser<'_> {
-    /// Whether an image is selected.
-    pub fn takes(&self, outcome: &Outcome) -> bool {
+impl ResolvedSelection<'_> {
+    /// Whether an image with this outcome is selected.
+    pub fn matches(&self, outcome: &Outcome) -> bool {
         let holds = |(term, class): (&Term, &Option<usize>)| match term {
             Term::Right { exit, is } => {
-                let at = self.exits.iter().position(|e| e == exit).expect("checked before");
+                let at = self.exits.iter().position(|e| e == exit).expect("checked by resolve");
                 outcome.exits[at].is_right() == *is
             }
             Term::Class(_) => *class == Some(outcome.label),
@@ -191,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn terms_hold_together_or_one_alternative_alone() {
+    fn an_image_matches_if_all_terms_of_an_alternative_hold() {
         let labels = ["cat", "maple tree"].map(String::from);
-        let takes = |text: &str, label: usize, ranks: &[u32]| {
+        let selects = |text: &str, label: usize, ranks: &[u32]| {
             let selection: Selection = text.parse().unwrap();
-            selection.resolve(&labels, &[1, 4, 9]).unwrap().takes(&outcome(label, ranks))
+            selection.resolve(&labels, &[1, 4, 9]).unwrap().matches(&outcome(label, ranks))
         };
         for (text, label, ranks, expected) in [
             ("wrong@1 right@9", 0, [1, 1, 0], true),
@@ -212,19 +213,19 @@ mod tests {
             ("first=9", 0, [1, 2, 0], true),
             ("first>=1", 0, [1, 2, 3], false),
         ] {
-            assert_eq!(takes(text, label, &ranks), expected, "{text}: {label} {ranks:?}");
+            assert_eq!(selects(text, label, &ranks), expected, "{text}: {label} {ranks:?}");
         }
     }
 
     #[test]
-    fn what_is_no_selection_is_refused() {
+    fn invalid_selections_are_refused() {
         for (text, cause) in [
             ("", "a term is missing"),
             ("right@1 |", "a term is missing"),
-            ("right", "'right' is no term"),
-            ("right@x", "'right@x' is no term"),
-            ("hardness!3", "'hardness!3' is no term"),
-            ("first<=", "'first<=' is no term"),
+            ("right", "invalid term 'right'"),
+            ("right@x", "invalid term 'right@x'"),
+            ("hardness!3", "invalid term 'hardness!3'"),
+            ("first<=", "invalid term 'first<='"),
             ("class=\"a b", "not closed"),
         ] {
             let error = text.parse::<Selection>().unwrap_err();
@@ -232,7 +233,7 @@ mod tests {
         }
         let selection: Selection = "right@2 class=dog".parse().unwrap();
         let error = selection.resolve(&["cat".into()], &[1, 3]).unwrap_err().to_string();
-        assert_eq!(error, "--select: exit 2: the exits asked for are 1, 3");
+        assert_eq!(error, "--select: exit 2: the requested exits are 1, 3");
         let error = selection.resolve(&["cat".into()], &[1, 2]).unwrap_err().to_string();
         assert!(error.starts_with("class 'dog': the network has cat"), "{error}");
     }

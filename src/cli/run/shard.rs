@@ -1,11 +1,11 @@
-//! `--shard`.
+//! The `--shard` option.
 
 use std::str::FromStr;
 
 use crate::run::Shard;
 use crate::{Error, Result};
 
-/// `2/4`, `auto` or `auto/4`.
+/// Value of `--shard`: `2/4`, `auto` or `auto/4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardArg {
     Given(Shard),
@@ -23,14 +23,14 @@ impl FromStr for ShardArg {
                 let count = rest.strip_prefix('/').and_then(|n| n.parse().ok()).filter(|&n| n > 0);
                 count
                     .map(|n| ShardArg::Auto { count: Some(n) })
-                    .ok_or_else(|| format!("'{text}' is no shard; expected i/n, auto or auto/N"))
+                    .ok_or_else(|| format!("invalid shard '{text}'; expected i/n, auto or auto/N"))
             }
         }
     }
 }
 
 impl ShardArg {
-    /// The shard, from the environment where that is asked for.
+    /// The shard; `auto` reads it from the environment.
     ///
     /// # Errors
     /// As [`Shard::auto`].

@@ -1,4 +1,4 @@
-//! A chart as marks on a page, before it is SVG or pixels.
+//! A laid-out chart as a list of marks, independent of the output format.
 
 /// A position; y points down.
 pub(super) type Point = (f64, f64);
@@ -10,44 +10,46 @@ pub struct Drawing {
     pub width: f64,
     /// Height in pixels.
     pub height: f64,
-    /// What the chart shows, for readers who cannot see it.
+    /// Title, also used as the text alternative.
     pub name: String,
     pub(super) marks: Vec<Mark>,
 }
 
-/// One mark. Later marks lie over earlier ones.
+/// A mark. Later marks cover earlier ones.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
-    pub shape: Shape,
+    pub geometry: Geometry,
     pub ink: Ink,
     pub opacity: f64,
-    /// What a pointer that rests on the mark is told.
+    /// Tooltip.
     pub tip: Option<String>,
 }
 
+/// Shape of a mark, in pixels.
 #[derive(Debug, Clone)]
-pub(super) enum Shape {
+pub(super) enum Geometry {
     Rect { x: f64, y: f64, width: f64, height: f64 },
     Circle { x: f64, y: f64, r: f64 },
     Line { points: Vec<Point>, width: f64 },
     Area { points: Vec<Point> },
-    Text(Text),
+    Text(TextMark),
 }
 
+/// A line of text.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct TextMark {
     pub x: f64,
-    /// Of the baseline.
+    /// Baseline.
     pub y: f64,
     pub anchor: Anchor,
     pub size: f64,
     pub bold: bool,
-    /// Whether it runs upwards.
+    /// Whether the text is rotated upwards.
     pub turned: bool,
     pub text: String,
 }
 
-/// Which part of a text lies at its position.
+/// The part of a text that is at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -55,23 +57,23 @@ pub(super) enum Anchor {
     End,
 }
 
-/// A colour by what it is for; light and dark pages have their own.
+/// A color by its role; each [`super::Theme`] defines its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     Paper,
     Text,
     Quiet,
     Rule,
-    /// Of the data, counted from 0; they repeat after [`Ink::SERIES`].
+    /// Color of a data series, from 0; repeats after [`Ink::SERIES`].
     Series(usize),
 }
 
 impl Ink {
-    /// How many series have a colour of their own.
+    /// Number of distinct series colors.
     pub const SERIES: usize = 6;
 }
 
-/// Text sizes.
+/// Text sizes in pixels.
 pub(super) const TITLE: f64 = 16.0;
 pub(super) const SMALL: f64 = 12.5;
 
@@ -80,20 +82,20 @@ impl Drawing {
         Drawing { width, height, name, marks: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, ink: Ink, shape: Shape) -> &mut Mark {
-        self.marks.push(Mark { shape, ink, opacity: 1.0, tip: None });
+    pub(super) fn add(&mut self, ink: Ink, geometry: Geometry) -> &mut Mark {
+        self.marks.push(Mark { geometry, ink, opacity: 1.0, tip: None });
         self.marks.last_mut().expect("one was pushed")
     }
 
     pub(super) fn line(&mut self, ink: Ink, width: f64, points: Vec<Point>) -> &mut Mark {
-        self.add(ink, Shape::Line { points, width })
+        self.add(ink, Geometry::Line { points, width })
     }
 
-    /// Small text.
-    pub(super) fn text(&mut self, ink: Ink, (x, y): Point, anchor: Anchor, text: &str) -> &mut Text {
-        let text = Text { x, y, anchor, size: SMALL, bold: false, turned: false, text: text.into() };
-        match &mut self.add(ink, Shape::Text(text)).shape {
-            Shape::Text(text) => text,
+    /// Adds small text.
+    pub(super) fn text(&mut self, ink: Ink, (x, y): Point, anchor: Anchor, text: &str) -> &mut TextMark {
+        let text = TextMark { x, y, anchor, size: SMALL, bold: false, turned: false, text: text.into() };
+        match &mut self.add(ink, Geometry::Text(text)).geometry {
+            Geometry::Text(text) => text,
             _ => unreachable!("a text was added"),
         }
     }

@@ -1,37 +1,37 @@
-//! What charts with two axes share: heading, grid, ticks, names of the axes.
+//! Layout shared by charts with two axes: title, grid, tick labels, axis names.
 
 use super::axis::{Axis, number};
 use super::drawing::{Anchor, Drawing, Ink, TITLE};
 
-/// How large a chart is, and whether it carries its own heading.
+/// Size of a chart, and whether it includes its title.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Size {
+pub struct ChartSize {
     /// Width in pixels.
     pub width: f64,
-    /// Height in pixels; a [`super::Matrix`] takes what it needs.
+    /// Height in pixels; a [`super::MatrixChart`] determines its own.
     pub height: f64,
-    /// Whether the title is written over the chart: a page may have it beside.
+    /// Whether the title is drawn; an HTML page may show it itself.
     pub heading: bool,
 }
 
-impl Size {
-    /// A file of its own.
-    pub const FILE: Size = Size { width: 720.0, height: 420.0, heading: true };
-    /// A part of a page that has the title beside it.
-    pub const PAGE: Size = Size { width: 560.0, height: 320.0, heading: false };
+impl ChartSize {
+    /// Size of a chart file.
+    pub const FILE: ChartSize = ChartSize { width: 720.0, height: 420.0, heading: true };
+    /// Size of a chart inside a page.
+    pub const PAGE: ChartSize = ChartSize { width: 560.0, height: 320.0, heading: false };
 }
 
-/// The room around the data: left, above, right, below.
+/// Margins around the plot area in pixels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct Margins {
     pub left: f64,
     pub above: f64,
     pub right: f64,
     pub below: f64,
 }
 
-/// An empty drawing with its heading: the title, and under it what the y axis shows.
-pub(super) fn begin(size: Size, title: &str, y: &str) -> (Drawing, f64) {
+/// An empty drawing with the title and the name of the y axis; also returns the height that they use.
+pub(super) fn begin(size: ChartSize, title: &str, y: &str) -> (Drawing, f64) {
     let mut drawing = Drawing::new(size.width, size.height, title.into());
     let mut below = 4.0;
     if size.heading {
@@ -47,27 +47,27 @@ pub(super) fn begin(size: Size, title: &str, y: &str) -> (Drawing, f64) {
     (drawing, below + 8.0)
 }
 
-/// Horizontal grid lines with their numbers.
-pub(super) fn grid(drawing: &mut Drawing, y: &Axis, room: Room) {
-    let right = drawing.width - room.right;
+/// Draws horizontal grid lines with tick labels.
+pub(super) fn grid(drawing: &mut Drawing, y: &Axis, margins: Margins) {
+    let right = drawing.width - margins.right;
     for &tick in &y.ticks {
         let at = y.at(tick);
-        drawing.line(Ink::Rule, 1.0, vec![(room.left, at), (right, at)]);
-        drawing.text(Ink::Quiet, (room.left - 8.0, at + 4.0), Anchor::End, &number(tick));
+        drawing.line(Ink::Rule, 1.0, vec![(margins.left, at), (right, at)]);
+        drawing.text(Ink::Quiet, (margins.left - 8.0, at + 4.0), Anchor::End, &number(tick));
     }
 }
 
-/// The numbers under the x axis and, under them, its name.
-pub(super) fn below(drawing: &mut Drawing, x: &Axis, name: &str, room: Room) {
-    let floor = drawing.height - room.below;
+/// Draws tick labels and the name below the x axis.
+pub(super) fn below(drawing: &mut Drawing, x: &Axis, name: &str, margins: Margins) {
+    let floor = drawing.height - margins.below;
     for &tick in &x.ticks {
         drawing.text(Ink::Quiet, (x.at(tick), floor + 19.0), Anchor::Middle, &number(tick));
     }
-    let middle = (room.left + drawing.width - room.right) / 2.0;
+    let middle = (margins.left + drawing.width - margins.right) / 2.0;
     drawing.text(Ink::Quiet, (middle, floor + 39.0), Anchor::Middle, name);
 }
 
-/// Room on the left for the numbers of `y`.
+/// Left margin that fits the tick labels of the y axis, in pixels.
 pub(super) fn left_room(ticks: &[f64], heading: bool) -> f64 {
     let longest = ticks.iter().map(|&t| number(t).chars().count()).max().unwrap_or(1);
     let margin = if heading { 16.0 } else { 0.0 };

@@ -1,70 +1,70 @@
-//! Lines over a common x axis, with an interval around each point where there is one.
+//! Line charts with optional intervals around the points.
 
 use super::axis::{Axis, number};
-use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Point, SMALL};
 use super::frame;
-use super::frame::{Room, Size};
-use crate::render::text::Style;
+use super::frame::{ChartSize, Margins};
+use crate::render::text::TextStyle;
 
-/// One line of [`Lines`].
+/// One line of [`LineChart`].
 #[derive(Debug, Clone, Copy)]
 pub struct Series<'a> {
-    /// What it is, written beside its last point.
+    /// Name, drawn beside the last point.
     pub name: &'a str,
-    /// (x, y), x ascending; points that are not finite are left out.
+    /// Points (x, y), x ascending; non-finite points are left out.
     pub points: &'a [(f64, f64)],
-    /// The lower and the upper end around each point, such as of a 95 % interval; or none.
+    /// Lower and upper end of the interval around each point, such as a 95 % confidence interval; or empty.
     pub intervals: &'a [(f64, f64)],
 }
 
-/// Where the y axis begins.
+/// Start of the y axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    /// At zero: lengths can be compared.
+pub enum YOrigin {
+    /// Zero, so that heights can be compared.
     Zero,
-    /// At a round number under the data: small differences can be seen.
+    /// A round value below the data, so that small differences are visible.
     Data,
 }
 
-/// Lines over a common x axis.
+/// A line chart.
 #[derive(Debug, Clone, Copy)]
-pub struct Lines<'a> {
-    /// Heading.
+pub struct LineChart<'a> {
+    /// Title.
     pub title: &'a str,
     /// Name of the x axis.
     pub x: &'a str,
     /// Name of the y axis, with its unit.
     pub y: &'a str,
-    /// Where the y axis begins.
-    pub from: From,
+    /// Start of the y axis.
+    pub from: YOrigin,
     /// The lines.
     pub series: &'a [Series<'a>],
 }
 
-/// More different x than this get round ticks instead of their own.
-const OWN_TICKS: usize = 12;
-/// A line of more points than this has small ones.
-const MANY: usize = 25;
-/// The least distance between two names at the lines' ends.
-const LINE: f64 = 16.0;
+/// Maximum number of distinct x values that get a tick each; more get round ticks.
+const MAX_OWN_TICKS: usize = 12;
+/// Number of points above which points are drawn small.
+const MANY_POINTS: usize = 25;
+/// Minimum distance between two names at the ends of lines, in pixels.
+const NAME_DISTANCE: f64 = 16.0;
 
-impl Lines<'_> {
-    /// The chart, laid out.
-    pub fn draw(&self, size: Size) -> Drawing {
+impl LineChart<'_> {
+    /// Lays out the chart.
+    pub fn draw(&self, size: ChartSize) -> Drawing {
         let (mut drawing, above) = frame::begin(size, self.title, self.y);
         let ys = |ends| Axis::round(self.y_range(), 5, ends);
-        let names = Style { bold: true, size: SMALL as f32, colour: [0; 3] };
+        let names = TextStyle { bold: true, size: SMALL as f32, color: [0; 3] };
         let longest = self.series.iter().map(|s| names.width(s.name)).fold(0.0, f32::max);
-        let room = Room {
+        let margins = Margins {
             left: frame::left_room(&ys((0.0, 1.0)).ticks, size.heading),
             above,
             right: 26.0 + f64::from(longest).min(size.width / 3.0),
             below: 52.0,
         };
-        let y = ys((size.height - room.below, room.above));
-        let x = self.x_axis((room.left + 8.0, size.width - room.right));
-        frame::grid(&mut drawing, &y, room);
-        frame::below(&mut drawing, &x, self.x, room);
+        let y = ys((size.height - margins.below, margins.above));
+        let x = self.x_axis((margins.left + 8.0, size.width - margins.right));
+        frame::grid(&mut drawing, &y, margins);
+        frame::below(&mut drawing, &x, self.x, margins);
         for (i, series) in self.series.iter().enumerate() {
             draw_interval(&mut drawing, series, Ink::Series(i), (&x, &y));
         }
@@ -83,7 +83,7 @@ impl Lines<'_> {
     fn y_range(&self) -> (f64, f64) {
         let ends = self.series.iter().flat_map(|s| s.intervals).flat_map(|&(low, high)| [low, high]);
         let ys = self.points().map(|(_, y)| y).chain(ends.filter(|y| y.is_finite()));
-        let start = if self.from == From::Zero { (0.0, 0.0) } else { (f64::MAX, f64::MIN) };
+        let start = if self.from == YOrigin::Zero { (0.0, 0.0) } else { (f64::MAX, f64::MIN) };
         let (low, high) = ys.fold(start, |(low, high), y| (low.min(y), high.max(y)));
         if low <= high { (low, high) } else { (0.0, 1.0) }
     }
@@ -93,14 +93,14 @@ impl Lines<'_> {
         ticks.sort_by(f64::total_cmp);
         ticks.dedup();
         match ticks[..] {
-            [first, .., last] if ticks.len() > OWN_TICKS || ticks.iter().any(|t| t.fract() != 0.0) => {
+            [first, .., last] if ticks.len() > MAX_OWN_TICKS || ticks.iter().any(|t| t.fract() != 0.0) => {
                 Axis::round((first, last), 5, ends)
             }
             _ => Axis::exact(ticks, ends),
         }
     }
 
-    /// The line and its points; where it ends.
+    /// Draws a line and its points; returns its end.
     fn draw_line(
         &self,
         drawing: &mut Drawing,
@@ -110,20 +110,20 @@ impl Lines<'_> {
     ) -> Option<Point> {
         let at: Vec<Point> = finite(series).map(|(px, py)| (x.at(px), y.at(py))).collect();
         drawing.line(ink, 2.5, at.clone());
-        let r = if at.len() > MANY { 2.0 } else { 3.5 };
+        let r = if at.len() > MANY_POINTS { 2.0 } else { 3.5 };
         for ((px, py), (cx, cy)) in finite(series).zip(&at) {
             let tip = format!("{}: {} at {} {}", series.name, number(round(py)), self.x, number(round(px)));
-            drawing.add(ink, Shape::Circle { x: *cx, y: *cy, r }).tip(tip);
+            drawing.add(ink, Geometry::Circle { x: *cx, y: *cy, r }).tip(tip);
         }
         at.last().copied()
     }
 
-    /// The names beside the lines' ends, moved apart where they would cover each other.
+    /// Draws the names beside the ends of lines, moved apart where they would overlap.
     fn draw_names(&self, drawing: &mut Drawing, mut ends: Vec<(Point, usize)>) {
         ends.sort_by(|((_, a), _), ((_, b), _)| a.total_cmp(b));
         let mut lowest = f64::MIN;
         for ((x, y), i) in ends {
-            let y = y.max(lowest + LINE);
+            let y = y.max(lowest + NAME_DISTANCE);
             lowest = y;
             let name = self.series[i].name;
             drawing.text(Ink::Series(i), (x + 11.0, y + 4.0), Anchor::Start, name).bold = true;
@@ -135,7 +135,7 @@ fn finite<'a>(series: &Series<'a>) -> impl Iterator<Item = Point> + use<'a> {
     series.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
-/// The band between the ends of the intervals.
+/// Draws the band between the ends of the intervals.
 fn draw_interval(drawing: &mut Drawing, series: &Series, ink: Ink, (x, y): (&Axis, &Axis)) {
     let ends = series.points.iter().zip(series.intervals);
     let ends = ends.filter(|((x, y), (low, high))| [x, y, low, high].iter().all(|v| v.is_finite()));
@@ -143,18 +143,18 @@ fn draw_interval(drawing: &mut Drawing, series: &Series, ink: Ink, (x, y): (&Axi
         ends.map(|(&(px, _), &(low, high))| ((x.at(px), y.at(low)), (x.at(px), y.at(high)))).unzip();
     match low[..] {
         [] => {}
-        // One point has no width; its interval is a line.
+        // The interval of a single point is a line.
         [only] => {
             drawing.line(ink, 2.0, vec![only, high[0]]).opacity(0.4);
         }
         _ => {
             let points = low.into_iter().chain(high.into_iter().rev()).collect();
-            drawing.add(ink, Shape::Area { points }).opacity(0.15);
+            drawing.add(ink, Geometry::Area { points }).opacity(0.15);
         }
     }
 }
 
-/// Four significant digits are enough to read.
+/// Rounds to four significant digits.
 fn round(x: f64) -> f64 {
     let digits = 3 - x.abs().max(1e-9).log10().floor() as i32;
     let scale = 10.0_f64.powi(digits.clamp(0, 9));
@@ -166,38 +166,39 @@ mod tests {
     use super::*;
 
     fn chart(series: &[Series]) -> String {
-        Lines { title: "T", x: "exit", y: "ms", from: From::Zero, series }.draw(Size::FILE).svg()
+        LineChart { title: "T", x: "exit", y: "ms", from: YOrigin::Zero, series }.draw(ChartSize::FILE).svg()
     }
 
     #[test]
-    fn a_line_goes_through_its_points_and_ends_at_its_name() {
+    fn a_line_passes_through_its_points_and_ends_at_its_name() {
         let series = Series { name: "a & b", points: &[(1.0, 0.0), (3.0, 10.0)], intervals: &[] };
         let svg = chart(&[series]);
-        // From the left end of the floor to the upper right corner of the data.
+        // From the lower left to the upper right corner of the plot area.
         assert!(svg.contains("points=\"51.2,368 "), "{svg}");
         assert!(svg.contains(",68\""), "{svg}");
         assert!(svg.contains(">a &amp; b<"), "{svg}");
     }
 
     #[test]
-    fn names_do_not_cover_each_other() {
+    fn names_do_not_overlap() {
         let at = |y| [(1.0, 1.0), (2.0, y)];
         let (a, b) = (at(10.0), at(10.1));
         let series = [("a", &a), ("b", &b)];
         let series = series.map(|(name, points)| Series { name, points, intervals: &[] });
-        let drawing = Lines { title: "", x: "", y: "", from: From::Zero, series: &series }.draw(Size::PAGE);
+        let drawing =
+            LineChart { title: "", x: "", y: "", from: YOrigin::Zero, series: &series }.draw(ChartSize::PAGE);
         let name = |wanted: &str| {
-            let mut texts = drawing.marks.iter().filter_map(|mark| match &mark.shape {
-                Shape::Text(text) if text.text == wanted => Some(text.y),
+            let mut texts = drawing.marks.iter().filter_map(|mark| match &mark.geometry {
+                Geometry::Text(text) if text.text == wanted => Some(text.y),
                 _ => None,
             });
             texts.next_back().unwrap()
         };
-        assert!(name("a") - name("b") >= LINE, "{} {}", name("a"), name("b"));
+        assert!(name("a") - name("b") >= NAME_DISTANCE, "{} {}", name("a"), name("b"));
     }
 
     #[test]
-    fn what_is_not_finite_is_left_out() {
+    fn non_finite_points_are_left_out() {
         let points = [(1.0, 1.0), (2.0, f64::NAN), (3.0, f64::INFINITY), (f64::NAN, 2.0)];
         let intervals = [(f64::NAN, 2.0); 4];
         let svg = chart(&[Series { name: "a", points: &points, intervals: &intervals }]);

@@ -1,55 +1,55 @@
-//! A table of numbers as shades: confusion, or a class by an exit.
+//! Matrix charts: a table of values as shades, such as a confusion matrix.
 
-use super::drawing::{Anchor, Drawing, Ink, Point, SMALL, Shape};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Point, SMALL};
 use super::frame;
-use super::frame::Size;
-use crate::render::text::Style;
+use super::frame::ChartSize;
+use crate::render::text::TextStyle;
 
-/// A table of numbers as shades.
+/// A matrix chart.
 #[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
-    /// Heading.
+pub struct MatrixChart<'a> {
+    /// Title.
     pub title: &'a str,
-    /// What the rows are.
+    /// Name of the rows.
     pub y: &'a str,
-    /// What the columns are.
+    /// Name of the columns.
     pub x: &'a str,
-    /// Names of the rows, from the top.
+    /// Row labels, from the top.
     pub rows: &'a [String],
-    /// Names of the columns.
+    /// Column labels.
     pub columns: &'a [String],
-    /// rows x columns numbers; one that is not finite leaves its place empty.
+    /// (rows, columns) values; a cell is left empty if its value is not finite.
     pub values: &'a [f64],
-    /// The numbers of the palest and the darkest shade.
+    /// Values of the palest and the darkest shade.
     pub shades: (f64, f64),
-    /// How a number is written; nothing is written where cells are small.
+    /// Formats a value; small cells have no text.
     pub text: fn(f64) -> String,
 }
 
-/// Cells are at most this wide and high.
-const WIDEST: f64 = 64.0;
-const HIGHEST: f64 = 30.0;
-/// Cells narrower than this hold no number.
-const LEGIBLE: f64 = 26.0;
+/// Maximum width and height of a cell.
+const MAX_WIDTH: f64 = 64.0;
+const MAX_HEIGHT: f64 = 30.0;
+/// Minimum width of a cell with text.
+const MIN_TEXT_WIDTH: f64 = 26.0;
 
-impl Matrix<'_> {
-    /// The chart, laid out: as wide as `size`, as high as its rows need.
+impl MatrixChart<'_> {
+    /// Lays out the chart with the width of `size` and the height that its rows need.
     ///
     /// # Panics
-    /// When `values` are not rows x columns.
-    pub fn draw(&self, size: Size) -> Drawing {
-        let Matrix { rows, columns, values, .. } = self;
+    /// When the number of `values` is not rows x columns.
+    pub fn draw(&self, size: ChartSize) -> Drawing {
+        let MatrixChart { rows, columns, values, .. } = self;
         assert_eq!(values.len(), rows.len() * columns.len(), "matrix '{}'", self.title);
         let (mut drawing, above) = frame::begin(size, self.title, "");
-        let letters = Style { bold: false, size: SMALL as f32, colour: [0; 3] };
+        let letters = TextStyle { bold: false, size: SMALL as f32, color: [0; 3] };
         let widest = |names: &[String]| names.iter().map(|n| f64::from(letters.width(n))).fold(0.0, f64::max);
         let margin = if size.heading { 16.0 } else { 0.0 };
         let left = margin + 10.0 + widest(rows).min(size.width * 0.3);
-        let cell = ((size.width - left - margin - 2.0) / columns.len().max(1) as f64).min(WIDEST);
+        let cell = ((size.width - left - margin - 2.0) / columns.len().max(1) as f64).min(MAX_WIDTH);
         let turned = widest(columns) > cell - 4.0;
         let names = if turned { widest(columns).min(160.0) + 6.0 } else { 18.0 };
-        let high = cell.min(HIGHEST);
-        // The names of rows and columns, one line: "true class by predicted class".
+        let high = cell.min(MAX_HEIGHT);
+        // One line for both names: "true class by predicted class".
         drawing.text(Ink::Quiet, (margin, above + 9.0), Anchor::Start, &format!("{} by {}", self.y, self.x));
         let top = above + 24.0 + names;
         drawing.height = top + high * rows.len() as f64 + 12.0;
@@ -87,9 +87,9 @@ impl Matrix<'_> {
         let (low, high) = self.shades;
         let shade = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
         let tip = format!("{}, {}: {}", self.rows[row], self.columns[column], (self.text)(value));
-        let area = Shape::Rect { x: x + 1.0, y: y + 1.0, width: width - 2.0, height: height - 2.0 };
+        let area = Geometry::Rect { x: x + 1.0, y: y + 1.0, width: width - 2.0, height: height - 2.0 };
         drawing.add(Ink::Series(0), area).opacity(0.04 + 0.9 * shade).tip(tip);
-        if width >= LEGIBLE && height >= 16.0 {
+        if width >= MIN_TEXT_WIDTH && height >= 16.0 {
             let ink = if shade > 0.75 { Ink::Paper } else { Ink::Text };
             let at = (x + width / 2.0, y + height / 2.0 + 4.5);
             drawing.text(ink, at, Anchor::Middle, &(self.text)(value));
@@ -105,7 +105,7 @@ mod tests {
         let names = |n: usize| (0..n).map(|i| format!("class {i}")).collect::<Vec<_>>();
         let (rows, columns) = (names(values.len() / columns), names(columns));
         let text = |v: f64| format!("{v:.0}");
-        Matrix {
+        MatrixChart {
             title: "T",
             y: "true",
             x: "said",
@@ -115,28 +115,28 @@ mod tests {
             shades: (0.0, 4.0),
             text,
         }
-        .draw(Size::FILE)
+        .draw(ChartSize::FILE)
     }
 
     fn shades(drawing: &Drawing) -> Vec<f64> {
-        let rects = drawing.marks.iter().filter(|mark| matches!(mark.shape, Shape::Rect { .. }));
+        let rects = drawing.marks.iter().filter(|mark| matches!(mark.geometry, Geometry::Rect { .. }));
         rects.map(|mark| mark.opacity).collect()
     }
 
     #[test]
-    fn a_larger_number_is_darker_and_what_is_no_number_is_empty() {
+    fn larger_values_are_darker_and_non_finite_cells_are_empty() {
         let shades = shades(&matrix(&[0.0, 1.0, 4.0, f64::NAN], 2));
         assert_eq!(shades.len(), 3);
         assert!(shades[0] < shades[1] && shades[1] < shades[2] && shades[2] <= 1.0, "{shades:?}");
     }
 
     #[test]
-    fn many_classes_fit_and_lose_their_numbers() {
+    fn small_cells_have_no_text() {
         let drawing = matrix(&[1.0; 10_000], 100);
         assert_eq!(shades(&drawing).len(), 10_000);
         assert!(!drawing.svg().contains(">1<"));
-        let right = drawing.marks.iter().filter_map(|mark| match mark.shape {
-            Shape::Rect { x, width, .. } => Some(x + width),
+        let right = drawing.marks.iter().filter_map(|mark| match mark.geometry {
+            Geometry::Rect { x, width, .. } => Some(x + width),
             _ => None,
         });
         assert!(right.fold(0.0, f64::max) <= drawing.width);

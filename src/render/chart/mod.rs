@@ -1,4 +1,4 @@
-//! Charts. Each kind lays itself out as a [`Drawing`], which becomes SVG text or pixels.
+//! Charts. Each type lays itself out as a [`Drawing`], which is written as SVG or drawn as pixels.
 
 mod axis;
 mod bars;
@@ -11,10 +11,10 @@ mod reliability;
 mod svg;
 
 pub(crate) use axis::thousands;
-pub use bars::{Bar, Bars};
+pub use bars::{Bar, BarChart};
 pub use drawing::Drawing;
-pub use frame::Size;
-pub use lines::{From, Lines, Series};
-pub use matrix::Matrix;
+pub use frame::ChartSize;
+pub use lines::{LineChart, Series, YOrigin};
+pub use matrix::MatrixChart;
 pub use raster::Theme;
-pub use reliability::{Bin, Reliability};
+pub use reliability::{ReliabilityBin, ReliabilityDiagram};

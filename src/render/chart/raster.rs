@@ -1,13 +1,13 @@
-//! A drawing as pixels, for what does not read SVG.
+//! Rasterization of a drawing, and the themes' colors.
 
 use ab_glyph_rasterizer::{Rasterizer, point};
 
-use super::drawing::{Anchor, Drawing, Ink, Mark, Point, Shape, Text};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Mark, Point, TextMark};
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::canvas::Rgb;
-use crate::render::text::Style;
+use crate::render::text::TextStyle;
 
-/// The colours of a page.
+/// Color theme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     /// Dark on white.
@@ -16,8 +16,8 @@ pub enum Theme {
     Dark,
 }
 
-/// Of the series: Okabe and Ito's hues, which colour-blind readers can tell apart, as dark (on
-/// white) or as light (on black) as text must be.
+/// Series colors: Okabe and Ito's hues, distinguishable under color vision deficiency, darkened (on white) or
+/// lightened (on black) to the contrast of text.
 const SERIES: [[Rgb; Ink::SERIES]; 2] = [
     [
         [0x00, 0x62, 0xa3], // blue
@@ -38,7 +38,7 @@ const SERIES: [[Rgb; Ink::SERIES]; 2] = [
 ];
 
 impl Theme {
-    pub(super) fn colour(self, ink: Ink) -> Rgb {
+    pub(super) fn color(self, ink: Ink) -> Rgb {
         match (self, ink) {
             (Theme::Light, Ink::Paper) => [0xff; 3],
             (Theme::Light, Ink::Text) => [0x1c, 0x1e, 0x21],
@@ -54,10 +54,10 @@ impl Theme {
 }
 
 impl Drawing {
-    /// The drawing as a picture, `scale` times its size.
+    /// Rasterizes the drawing at `scale` times its size.
     pub fn picture(&self, theme: Theme, scale: f64) -> RgbImage {
         let side = |length: f64| (length * scale).ceil().max(1.0) as usize;
-        let paper = theme.colour(Ink::Paper);
+        let paper = theme.color(Ink::Paper);
         let mut page = RgbImage::filled(side(self.width), side(self.height), paper);
         self.marks.iter().for_each(|mark| draw(&mut page, mark, theme, scale));
         page
@@ -65,26 +65,27 @@ impl Drawing {
 }
 
 fn draw(page: &mut RgbImage, mark: &Mark, theme: Theme, scale: f64) {
-    let colour = theme.colour(mark.ink);
-    let mut fill = |outlines: &[Vec<Point>]| fill(page, outlines, scale, colour, mark.opacity as f32);
-    match &mark.shape {
-        &Shape::Rect { x, y, width, height } => {
+    let color = theme.color(mark.ink);
+    let mut fill = |outlines: &[Vec<Point>]| fill(page, outlines, scale, color, mark.opacity as f32);
+    match &mark.geometry {
+        &Geometry::Rect { x, y, width, height } => {
             fill(&[vec![(x, y), (x + width, y), (x + width, y + height), (x, y + height)]]);
         }
-        &Shape::Circle { x, y, r } => fill(&[circle((x, y), r)]),
-        Shape::Line { points, width } => fill(&stroke(points, *width)),
-        Shape::Area { points } => fill(std::slice::from_ref(points)),
-        Shape::Text(text) => draw_text(page, text, colour, scale),
+        &Geometry::Circle { x, y, r } => fill(&[circle((x, y), r)]),
+        Geometry::Line { points, width } => fill(&stroke(points, *width)),
+        Geometry::Area { points } => fill(std::slice::from_ref(points)),
+        Geometry::Text(text) => draw_text(page, text, color, scale),
     }
 }
 
+/// A circle as a polygon.
 fn circle((x, y): Point, r: f64) -> Vec<Point> {
     const CORNERS: usize = 48;
     let corner = |i: usize| (std::f64::consts::TAU * i as f64 / CORNERS as f64).sin_cos();
     (0..CORNERS).map(corner).map(|(sin, cos)| (x + r * cos, y + r * sin)).collect()
 }
 
-/// A line as outlines: a rectangle for each piece, a disc where two meet.
+/// Outlines of a line: a rectangle for each segment, a disc at each joint.
 fn stroke(points: &[Point], width: f64) -> Vec<Vec<Point>> {
     let half = width / 2.0;
     let piece = |ends: &[Point]| {
@@ -97,8 +98,8 @@ fn stroke(points: &[Point], width: f64) -> Vec<Vec<Point>> {
     points.windows(2).map(piece).chain(inner.iter().map(|&at| circle(at, half))).collect()
 }
 
-/// Fills what lies in any of the outlines.
-fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, colour: Rgb, opacity: f32) {
+/// Fills the union of the outlines.
+fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, color: Rgb, opacity: f32) {
     let corners = || outlines.iter().flatten().map(|&(x, y)| (x * scale, y * scale));
     let least = |pick: fn(Point) -> f64| corners().map(pick).fold(f64::MAX, f64::min).floor().max(0.0);
     let most = |pick: fn(Point) -> f64| corners().map(pick).fold(0.0, f64::max).ceil();
@@ -111,7 +112,7 @@ fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, colour: Rgb, o
     let mut area = Rasterizer::new((right - left) as usize, (bottom - top) as usize);
     for outline in outlines {
         let corner = |&(x, y): &Point| point((x * scale - left) as f32, (y * scale - top) as f32);
-        // All run the same way round: where two overlap, both count as inside.
+        // All outlines get the same orientation, so that overlaps count as inside.
         let turns = signed_area(outline) < 0.0;
         for (i, from) in outline.iter().enumerate() {
             let (from, to) = (corner(from), corner(&outline[(i + 1) % outline.len()]));
@@ -123,7 +124,7 @@ fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, colour: Rgb, o
             page.blend(
                 left as usize + x as usize,
                 top as usize + y as usize,
-                colour,
+                color,
                 covered.min(1.0) * opacity,
             );
         }
@@ -135,8 +136,8 @@ fn signed_area(outline: &[Point]) -> f64 {
     outline.iter().zip(next).map(|((ax, ay), (bx, by))| ax * by - bx * ay).sum()
 }
 
-fn draw_text(page: &mut RgbImage, text: &Text, colour: Rgb, scale: f64) {
-    let style = Style { bold: text.bold, size: (text.size * scale) as f32, colour };
+fn draw_text(page: &mut RgbImage, text: &TextMark, color: Rgb, scale: f64) {
+    let style = TextStyle { bold: text.bold, size: (text.size * scale) as f32, color };
     let line = style.fit(&text.text, f32::INFINITY);
     let length = style.width(&line);
     let shift = match text.anchor {
@@ -156,12 +157,12 @@ fn draw_text(page: &mut RgbImage, text: &Text, colour: Rgb, scale: f64) {
 mod tests {
     use super::*;
 
-    /// The share of a 20 x 20 page that `shape` covers, and where its middle lies.
-    fn cover(shape: Shape, scale: f64) -> (f64, f64, f64) {
+    /// Area that `geometry` covers on a 20 x 20 page, and its centroid.
+    fn cover(geometry: Geometry, scale: f64) -> (f64, f64, f64) {
         let mut drawing = Drawing::new(20.0, 20.0, String::new());
-        drawing.add(Ink::Text, shape);
+        drawing.add(Ink::Text, geometry);
         let page = drawing.picture(Theme::Light, scale);
-        let (paper, ink) = (255.0, f64::from(Theme::Light.colour(Ink::Text)[0]));
+        let (paper, ink) = (255.0, f64::from(Theme::Light.color(Ink::Text)[0]));
         let (mut sum, mut x, mut y) = (0.0, 0.0, 0.0);
         for i in 0..page.width * page.height {
             let covered = (paper - f64::from(page.rgb[3 * i])) / (paper - ink);
@@ -179,38 +180,38 @@ mod tests {
     }
 
     #[test]
-    fn shapes_cover_their_area() {
+    fn marks_cover_their_area() {
         for scale in [1.0, 2.0, 3.5] {
-            let rect = Shape::Rect { x: 2.3, y: 4.0, width: 5.5, height: 3.25 };
+            let rect = Geometry::Rect { x: 2.3, y: 4.0, width: 5.5, height: 3.25 };
             close(cover(rect, scale), (5.5 * 3.25, 5.05, 5.625));
-            let circle = Shape::Circle { x: 10.0, y: 8.0, r: 4.0 };
+            let circle = Geometry::Circle { x: 10.0, y: 8.0, r: 4.0 };
             close(cover(circle, scale), (std::f64::consts::PI * 16.0, 10.0, 8.0));
             let points = vec![(2.0, 2.0), (14.0, 7.0)];
-            close(cover(Shape::Line { points, width: 2.0 }, scale), (26.0, 8.0, 4.5));
+            close(cover(Geometry::Line { points, width: 2.0 }, scale), (26.0, 8.0, 4.5));
             let points = vec![(1.0, 1.0), (1.0, 10.0), (10.0, 1.0)];
-            close(cover(Shape::Area { points }, scale), (40.5, 4.0, 4.0));
+            close(cover(Geometry::Area { points }, scale), (40.5, 4.0, 4.0));
         }
     }
 
     #[test]
-    fn a_bent_line_has_no_hole_where_its_pieces_overlap() {
+    fn a_bent_line_has_no_hole_where_segments_overlap() {
         let points = vec![(2.0, 10.0), (10.0, 10.0), (10.0, 2.0), (10.0, 18.0)];
         let mut drawing = Drawing::new(20.0, 20.0, String::new());
         drawing.line(Ink::Text, 4.0, points);
         let page = drawing.picture(Theme::Light, 1.0);
         for (x, y) in [(3, 10), (9, 9), (10, 10), (10, 4), (10, 16)] {
-            assert_eq!(page.pixel(x, y), Theme::Light.colour(Ink::Text), "{x} {y}");
+            assert_eq!(page.pixel(x, y), Theme::Light.color(Ink::Text), "{x} {y}");
         }
     }
 
     #[test]
-    fn what_lies_outside_is_cut_off() {
+    fn marks_are_clipped_to_the_page() {
         let mut drawing = Drawing::new(20.0, 20.0, String::new());
-        drawing.add(Ink::Text, Shape::Rect { x: -50.0, y: -50.0, width: 20.0, height: 20.0 });
-        drawing.add(Ink::Text, Shape::Rect { x: 15.0, y: 15.0, width: 1e6, height: 1e6 });
+        drawing.add(Ink::Text, Geometry::Rect { x: -50.0, y: -50.0, width: 20.0, height: 20.0 });
+        drawing.add(Ink::Text, Geometry::Rect { x: 15.0, y: 15.0, width: 1e6, height: 1e6 });
         drawing.line(Ink::Text, 1.0, vec![]);
         drawing.line(Ink::Text, 1.0, vec![(-5.0, 3.0), (-1.0, 3.0)]);
         let page = drawing.picture(Theme::Light, 1.0);
-        assert_eq!((page.pixel(3, 3), page.pixel(18, 18)), ([255; 3], Theme::Light.colour(Ink::Text)));
+        assert_eq!((page.pixel(3, 3), page.pixel(18, 18)), ([255; 3], Theme::Light.color(Ink::Text)));
     }
 }

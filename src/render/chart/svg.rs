@@ -1,12 +1,12 @@
-//! A drawing as SVG: a file that is light or dark as its reader likes, or a part of a page.
+//! SVG output of a drawing: a file with light and dark themes, or a fragment for an HTML page.
 
 use std::fmt::Write;
 
-use super::drawing::{Anchor, Drawing, Ink, Mark, Point, Shape, Text};
+use super::drawing::{Anchor, Drawing, Geometry, Ink, Mark, Point, TextMark};
 use super::raster::Theme;
 
 impl Drawing {
-    /// An SVG document with its own colours, for light and for dark readers.
+    /// A standalone SVG document with a light and a dark theme.
     pub fn svg(&self) -> String {
         let style = format!(
             "<style>text{{font-family:system-ui,sans-serif}}{}@media (prefers-color-scheme:dark){{{}}}</style>\n\
@@ -17,7 +17,7 @@ impl Drawing {
         self.document(&style)
     }
 
-    /// The same for a page that has [`Theme::css`] in its style sheet.
+    /// An SVG element for a page that includes [`Theme::css`] in its style sheet.
     pub fn inline_svg(&self) -> String {
         self.document("")
     }
@@ -35,12 +35,12 @@ impl Drawing {
 }
 
 impl Theme {
-    /// The style rules of a page's charts.
+    /// Style rules of the chart colors.
     pub fn css(self) -> String {
         let inks = [Ink::Paper, Ink::Text, Ink::Quiet, Ink::Rule].into_iter();
         let inks = inks.chain((0..Ink::SERIES).map(Ink::Series));
         let rule = |ink| {
-            let [r, g, b] = self.colour(ink);
+            let [r, g, b] = self.color(ink);
             format!(".{}{{color:#{r:02x}{g:02x}{b:02x}}}", class(ink))
         };
         inks.map(rule).collect()
@@ -62,8 +62,8 @@ fn write_mark(svg: &mut String, mark: &Mark) {
     if mark.opacity < 1.0 {
         let _ = write!(look, " opacity=\"{}\"", short(mark.opacity));
     }
-    let (open, close) = match &mark.shape {
-        Shape::Rect { x, y, width, height } => {
+    let (open, close) = match &mark.geometry {
+        Geometry::Rect { x, y, width, height } => {
             let [x, y, width, height] = [x, y, width, height].map(|v| short(*v));
             (
                 format!(
@@ -72,11 +72,11 @@ fn write_mark(svg: &mut String, mark: &Mark) {
                 "rect",
             )
         }
-        Shape::Circle { x, y, r } => {
+        Geometry::Circle { x, y, r } => {
             let [x, y, r] = [x, y, r].map(|v| short(*v));
             (format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"currentColor\" {look}"), "circle")
         }
-        Shape::Line { points, width } => (
+        Geometry::Line { points, width } => (
             format!(
                 "<polyline points=\"{}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"{}\" \
                  stroke-linejoin=\"round\" {look}",
@@ -85,10 +85,10 @@ fn write_mark(svg: &mut String, mark: &Mark) {
             ),
             "polyline",
         ),
-        Shape::Area { points } => {
+        Geometry::Area { points } => {
             (format!("<polygon points=\"{}\" fill=\"currentColor\" {look}", path(points)), "polygon")
         }
-        Shape::Text(text) => return write_text(svg, text, &look),
+        Geometry::Text(text) => return write_text(svg, text, &look),
     };
     let _ = match &mark.tip {
         None => writeln!(svg, "{open}/>"),
@@ -96,7 +96,7 @@ fn write_mark(svg: &mut String, mark: &Mark) {
     };
 }
 
-fn write_text(svg: &mut String, text: &Text, look: &str) {
+fn write_text(svg: &mut String, text: &TextMark, look: &str) {
     let [x, y] = [text.x, text.y].map(short);
     let mut more = match text.anchor {
         Anchor::Start => String::new(),
@@ -121,14 +121,14 @@ fn path(points: &[Point]) -> String {
     points.iter().map(|&(x, y)| format!("{},{}", short(x), short(y))).collect::<Vec<_>>().join(" ")
 }
 
-/// Two digits are finer than any screen.
+/// A number with at most two decimals, finer than any screen.
 fn short(x: f64) -> String {
     let text = format!("{x:.2}");
     text.trim_end_matches('0').trim_end_matches('.').into()
 }
 
-/// Text for XML: no letter of it ends an element or an attribute, turns the reading direction or
-/// is one that XML forbids.
+/// Text escaped for XML elements and attributes, without bidirectional controls and characters that XML
+/// forbids.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in crate::error::printable(text).chars() {
@@ -152,7 +152,7 @@ mod tests {
     fn hostile_text_stays_text() {
         let mut drawing = Drawing::new(10.0, 10.0, "\"><script>\n".into());
         drawing.text(Ink::Text, (1.0, 2.0), Anchor::Start, "</svg>&\u{202e}\u{0}");
-        drawing.add(Ink::Rule, Shape::Circle { x: 1.0, y: 1.0, r: 1.0 }).tip("<b>".into());
+        drawing.add(Ink::Rule, Geometry::Circle { x: 1.0, y: 1.0, r: 1.0 }).tip("<b>".into());
         let svg = drawing.svg();
         assert!(!svg.contains("<script>") && !svg.contains("<b>") && !svg.contains('\u{202e}'), "{svg}");
         assert_eq!(svg.matches("</svg>").count(), 1);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_light_or_dark_and_a_part_leaves_that_to_its_page() {
+    fn only_a_standalone_file_has_a_style_sheet() {
         let drawing = Drawing::new(10.0, 10.0, "T".into());
         assert!(drawing.svg().contains("@media (prefers-color-scheme:dark)"));
         assert!(!drawing.inline_svg().contains("style"));

@@ -1,4 +1,4 @@
-"""Writes the colour maps: 256 RGB byte triples a file, <name>.rgb.
+"""Writes the colormaps, 256 RGB byte triples per file: <name>.rgb.
 
 Made with matplotlib 3.11.2 (`bytes=True`, so the values that matplotlib itself draws) and
 OpenCV 5.0.0 (jet). Usage: python make_colormaps.py
@@ -19,9 +19,9 @@ for name in ["viridis", "turbo", "inferno", "magma", "cividis", "RdBu_r"]:
 jet = cv2.applyColorMap(steps.reshape(1, 256), cv2.COLORMAP_JET)[0, :, ::-1]
 (here / "jet.rgb").write_bytes(np.ascontiguousarray(jet).tobytes())
 
-# As captum and torchcam see them by way of matplotlib; its grey is not quite 0, 1, 2 ...
+# As captum and torchcam draw them with matplotlib, whose gray is not exactly 0, 1, 2 ...
 red_white_green = matplotlib.colors.LinearSegmentedColormap.from_list("RdWhGn", ["red", "white", "green"])
-tables = {"jet_matplotlib": "jet", "grey_matplotlib": "gray", "greens": "Greens", "red_white_green": red_white_green}
-for name, colours in tables.items():
-    table = matplotlib.colormaps.get_cmap(colours)(steps.astype(int), bytes=True)[:, :3]
+tables = {"jet_matplotlib": "jet", "gray_matplotlib": "gray", "greens": "Greens", "red_white_green": red_white_green}
+for name, colors in tables.items():
+    table = matplotlib.colormaps.get_cmap(colors)(steps.astype(int), bytes=True)[:, :3]
     (here / f"{name}.rgb").write_bytes(table.astype(np.uint8).tobytes())

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cuts the two fonts of the film strip down to the letters that class names and file names need.
+# Subsets the two fonts to the characters that class names and file names need.
 # Source: DejaVu 2.37 (Debian package fonts-dejavu-core 2.37-6); tool: fonttools 4.68.0 (pyftsubset).
 # Usage: make_font.sh [folder of the full fonts]
 set -eu

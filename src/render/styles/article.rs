@@ -1,10 +1,9 @@
-//! The article's pictures: `dog_100_5_cam.jpg`, `_gb`, `_cam_gb` and `dog_100_input.jpg`.
+//! Pictures of the article's tool: `dog_100_5_cam.jpg`, `_gb`, `_cam_gb` and `dog_100_input.jpg`.
 //!
-//! What its tool does, and we repeat: the photo is the network's own input, resized without
-//! antialiasing; jet is added to it and the sum divided by its maximum, which darkens and shifts
-//! colours; the file has the photo's red and blue exchanged, for an array whose first channel is
-//! red is written as if it were blue; `_gb` replaces no ReLU and runs backward twice, so that it
-//! is twice the plain gradient, its negative half cut off.
+//! Reproduced quirks: the photo is the model's input, resized without antialiasing; jet is added to it and
+//! the sum divided by its maximum, which darkens and shifts colors; red and blue of the photo are swapped,
+//! because an RGB array is written as BGR; `_gb` does not replace any ReLU and runs backward twice, so that
+//! it is twice the plain gradient with negative values clipped.
 
 use super::unit;
 use crate::engine::bilinear::bilinear;
@@ -15,45 +14,46 @@ use crate::render::color::{Colormap, index};
 /// Width and height of the pictures.
 pub const SIDE: usize = 512;
 
-/// `_cam`: the heat map in jet, added to `seen`, the network's input. At the heat map's size.
+/// `_cam`: the heatmap in jet, added to `seen`, the model's input, at the size of the heatmap.
 ///
 /// # Panics
 /// When one of them is empty.
-pub fn cam(seen: &RgbImage, heat: &Heatmap) -> RgbImage {
-    let [red, green, blue] = resized(&planes(seen), (seen.height, seen.width), (heat.height, heat.width));
-    let colours = Colormap::Jet.table().map(|colour| colour.map(|v| f32::from(v) / 255.0));
-    let mut sum = Vec::with_capacity(heat.values.len() * 3);
-    for (i, &v) in heat.values.iter().enumerate() {
-        let colour = colours[index(v)];
-        sum.extend([colour[0] + blue[i], colour[1] + green[i], colour[2] + red[i]]);
+pub fn cam(seen: &RgbImage, heatmap: &Heatmap) -> RgbImage {
+    let [red, green, blue] =
+        resized(&planes(seen), (seen.height, seen.width), (heatmap.height, heatmap.width));
+    let colors = Colormap::Jet.table().map(|color| color.map(|v| f32::from(v) / 255.0));
+    let mut sum = Vec::with_capacity(heatmap.values.len() * 3);
+    for (i, &v) in heatmap.values.iter().enumerate() {
+        let color = colors[index(v)];
+        sum.extend([color[0] + blue[i], color[1] + green[i], color[2] + red[i]]);
     }
     let most = sum.iter().copied().fold(0.0, f32::max);
     let rgb = sum.iter().map(|v| (255.0 * (v / most)) as u8).collect();
-    RgbImage::new(heat.width, heat.height, rgb)
+    RgbImage::new(heatmap.width, heatmap.height, rgb)
 }
 
-/// `_gb`: twice the `gradient` (3, h, w) at the network's input, `height` x `width`.
+/// `_gb`: twice the `gradient` (3, h, w) with respect to the model's input, resized to `to`.
 ///
 /// # Panics
-/// When `gradient` does not hold 3 x h x w numbers.
+/// When `gradient` does not hold 3 x h x w elements.
 pub fn gb(gradient: &[f32], from: (usize, usize), to: (usize, usize)) -> RgbImage {
     saved(&resized(&doubled(gradient), from, to), to)
 }
 
-/// `_cam_gb`: the same, weighed by the heat map, at the heat map's size.
+/// `_cam_gb`: as [`gb`], multiplied by the heatmap, at the size of the heatmap.
 ///
 /// # Panics
 /// As [`gb`].
-pub fn cam_gb(gradient: &[f32], from: (usize, usize), heat: &Heatmap) -> RgbImage {
-    let to = (heat.height, heat.width);
+pub fn cam_gb(gradient: &[f32], from: (usize, usize), heatmap: &Heatmap) -> RgbImage {
+    let to = (heatmap.height, heatmap.width);
     let mut channels = resized(&doubled(gradient), from, to);
     for channel in &mut channels {
-        channel.iter_mut().zip(&heat.values).for_each(|(g, &v)| *g *= v);
+        channel.iter_mut().zip(&heatmap.values).for_each(|(g, &v)| *g *= v);
     }
     saved(&channels, to)
 }
 
-/// `_input`: the network's input, resized.
+/// `_input`: the model's input, resized.
 ///
 /// # Panics
 /// When it is empty.
@@ -61,7 +61,7 @@ pub fn input(seen: &RgbImage, to: (usize, usize)) -> RgbImage {
     saved(&resized(&planes(seen), (seen.height, seen.width), to), to)
 }
 
-/// Red, green and blue, (3, h, w), in [0, 1].
+/// Red, green and blue planes, (3, h, w), in [0, 1].
 fn planes(photo: &RgbImage) -> Vec<f32> {
     let values: Vec<f32> = unit(photo).collect();
     (0..3).flat_map(|c| values[c..].iter().step_by(3)).copied().collect()
@@ -77,7 +77,7 @@ fn resized(planes: &[f32], from: (usize, usize), to: (usize, usize)) -> [Vec<f32
     [0, 1, 2].map(|c| bilinear(&planes[c * plane..][..plane], from, to))
 }
 
-/// As torchvision's `save_image` makes bytes of [0, 1]: rounded, the rest cut off.
+/// Converts [0, 1] to bytes like torchvision's `save_image`: rounded and clamped.
 fn saved([red, green, blue]: &[Vec<f32>; 3], (height, width): (usize, usize)) -> RgbImage {
     let byte = |v: f32| (v * 255.0 + 0.5) as u8;
     let pixels = red.iter().zip(green).zip(blue);

@@ -1,8 +1,8 @@
-//! The pictures of other tools, to the pixel, so that published figures can be made again and compared.
+//! Pixel-exact reproductions of other tools' pictures, to reproduce and compare published figures.
 //!
-//! Each takes a map as its tool does, before the tool's own scaling, and shows what the tool
-//! shows by default, quirks included. A map that cannot be scaled is the caller's to catch
-//! ([`crate::imaging::heatmap::MapStatus`]); no function here makes a NaN of one.
+//! Each function takes a map before the tool's own scaling and draws the tool's default picture, quirks
+//! included. The caller handles maps that cannot be scaled ([`crate::imaging::heatmap::MapStatus`]); no
+//! function here turns one into NaN.
 
 pub mod article;
 pub mod captum;
@@ -13,9 +13,9 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// Whose pictures are drawn.
+/// The tool whose pictures are reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Style {
+pub enum ToolStyle {
     /// The article's own tool, [siddsax/VisualizeMSDNet](https://github.com/siddsax/VisualizeMSDNet).
     Article,
     /// [jacobgil/pytorch-grad-cam](https://github.com/jacobgil/pytorch-grad-cam).
@@ -26,57 +26,58 @@ pub enum Style {
     Captum,
 }
 
-impl Style {
-    /// Every style.
-    pub const ALL: [Style; 4] = [Style::Article, Style::PytorchGradCam, Style::TorchCam, Style::Captum];
+impl ToolStyle {
+    /// All styles.
+    pub const ALL: [ToolStyle; 4] =
+        [ToolStyle::Article, ToolStyle::PytorchGradCam, ToolStyle::TorchCam, ToolStyle::Captum];
 
-    /// The name on the command line and in files.
+    /// Name on the command line and in files.
     pub const fn name(self) -> &'static str {
         match self {
-            Style::Article => "article",
-            Style::PytorchGradCam => "pytorch-grad-cam",
-            Style::TorchCam => "torchcam",
-            Style::Captum => "captum",
+            ToolStyle::Article => "article",
+            ToolStyle::PytorchGradCam => "pytorch-grad-cam",
+            ToolStyle::TorchCam => "torchcam",
+            ToolStyle::Captum => "captum",
         }
     }
 
-    /// The name in a sentence.
+    /// Name in a sentence.
     pub const fn title(self) -> &'static str {
         match self {
-            Style::Article => "the article's tool",
+            ToolStyle::Article => "the article's tool",
             _ => self.name(),
         }
     }
 }
 
-impl std::fmt::Display for Style {
+impl std::fmt::Display for ToolStyle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Style {
+impl FromStr for ToolStyle {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Style::ALL.into_iter().find(|style| style.name() == name).ok_or_else(|| {
-            let known = Style::ALL.map(Style::name).join(", ");
-            Error::usage(format!("no style '{name}'; there are {known}"))
+        ToolStyle::ALL.into_iter().find(|style| style.name() == name).ok_or_else(|| {
+            let known = ToolStyle::ALL.map(ToolStyle::name).join(", ");
+            Error::usage(format!("unknown style '{name}'; expected one of {known}"))
         })
     }
 }
 
-/// `photo`'s numbers divided by 255, as these tools hold a photo.
+/// Samples of `photo` scaled to [0, 1], as these tools store a photo.
 fn unit(photo: &crate::imaging::rgb_image::RgbImage) -> impl Iterator<Item = f32> {
     photo.rgb.iter().map(|&v| f32::from(v) / 255.0)
 }
 
-/// Smallest and largest.
+/// Minimum and maximum.
 fn range(values: &[f32]) -> (f32, f32) {
     values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)))
 }
 
-/// Where `v` lies in matplotlib's tables: 256 equal steps.
+/// Index of `v` in matplotlib's tables: 256 equal steps.
 fn matplotlib_index(v: f32) -> usize {
     (v * 256.0).clamp(0.0, 255.0) as usize
 }

@@ -1,12 +1,12 @@
-//! torchcam's picture: `overlay_mask` with its defaults.
+//! Picture of torchcam: `overlay_mask` with its defaults.
 
 use super::{matplotlib_index, range};
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, resample_map};
 use crate::render::color::table;
 
-/// `map` (h, w) after its ReLU, scaled at its own size, resized by Pillow's bicubic filter and
-/// *squared*, in matplotlib's jet; seven tenths photo, three tenths colour.
+/// `map` (h, w) after its ReLU, scaled at its own size, resized by Pillow's bicubic filter and *squared*, in
+/// matplotlib's jet: 0.7 photo + 0.3 color.
 ///
 /// # Panics
 /// When the map or the photo is empty.
@@ -18,10 +18,10 @@ pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
     let mask = resample_map(&mask, from, (photo.height, photo.width), Filter::Bicubic);
     let mut rgb = Vec::with_capacity(photo.rgb.len());
     for (pixel, v) in photo.rgb.chunks_exact(3).zip(mask) {
-        let colour = colours()[matplotlib_index(v * v)];
-        // Pillow's blend: cut off, not rounded.
+        let color = colors()[matplotlib_index(v * v)];
+        // Pillow's blend truncates instead of rounding.
         let blend = |c: usize| {
-            let (above, below) = (f32::from(colour[c]), f32::from(pixel[c]));
+            let (above, below) = (f32::from(color[c]), f32::from(pixel[c]));
             (above + PHOTO * (below - above)) as u8
         };
         rgb.extend([0, 1, 2].map(blend));
@@ -30,6 +30,6 @@ pub fn cam(photo: &RgbImage, map: &[f32], from: (usize, usize)) -> RgbImage {
 }
 
 /// matplotlib's jet.
-pub fn colours() -> &'static [[u8; 3]; 256] {
+pub fn colors() -> &'static [[u8; 3]; 256] {
     table(include_bytes!("../colormaps/jet_matplotlib.rgb"))
 }

@@ -1,20 +1,20 @@
 // The gallery: one exit for all images, filters, keys.
 const find = id => document.getElementById(id);
-const setting = { exit: data.exits.length - 1, opacity: 50, colours: data.first_colours, scale: "own" };
+const setting = { exit: data.exits.length - 1, opacity: 50, colormap: data.initial_colormap, scale: "own" };
 const tiles = [...find("tiles").children];
 const places = new Map(tiles.map((tile, i) => [tile, i]));
 const links = tiles.map(tile => tile.querySelector("a"));
 let shown = tiles.map((_, i) => i);
 
-// What filters ask about an image.
+// Values that the filters test.
 for (const image of data.images) {
-  const right = image.said.map(said => said === image.label);
+  const right = image.predicted.map(predicted => predicted === image.label);
   image.hardness = right.filter(Boolean).length;
   image.first = right.indexOf(true);
-  image.group = image.label === null ? image.said.at(-1) : image.label;
+  image.group = image.label === null ? image.predicted.at(-1) : image.label;
 }
 
-// Only tiles near the window are drawn.
+// Only tiles near the viewport are drawn.
 const near = new Set();
 const watcher = new IntersectionObserver(entries => {
   for (const entry of entries) {
@@ -30,24 +30,24 @@ function drawTile(i) {
     canvas = document.createElement("canvas");
     canvas.width = canvas.height = 96;
     photo.append(canvas);
-    links[i].append(Object.assign(document.createElement("span"), { className: "says" }));
+    links[i].append(Object.assign(document.createElement("span"), { className: "prediction" }));
   }
-  drawHeat(canvas, image, k, setting);
-  explainGap(photo, image, k);
-  say(links[i].querySelector(".says"), image, k);
+  drawHeatmap(canvas, image, k, setting);
+  showPlaceholder(photo, image, k);
+  showPrediction(links[i].querySelector(".prediction"), image, k);
   const track = tiles[i].querySelector(".track").children;
   for (let e = 0; e < track.length; e++) track[e].classList.toggle("now", e === k);
 }
 
-/** Says on the photo why there is no heat map. */
-function explainGap(photo, image, k) {
-  let reason = photo.querySelector(".reason");
-  if (!reason) {
-    reason = Object.assign(document.createElement("span"), { className: "reason" });
-    photo.append(reason);
+/** Shows on the photo why there is no heatmap. */
+function showPlaceholder(photo, image, k) {
+  let placeholder = photo.querySelector(".placeholder");
+  if (!placeholder) {
+    placeholder = Object.assign(document.createElement("span"), { className: "placeholder" });
+    photo.append(placeholder);
   }
-  reason.hidden = !mapsOf(image) || image.status[k] === "ok";
-  reason.textContent = reason.hidden ? "" : REASONS[image.status[k]];
+  placeholder.hidden = !mapsOf(image) || image.status[k] === "ok";
+  placeholder.textContent = placeholder.hidden ? "" : PLACEHOLDERS[image.status[k]];
 }
 
 const redraw = () => near.forEach(drawTile);
@@ -60,7 +60,7 @@ function setExit(k) {
   redraw();
 }
 
-// The controls of bar and viewer show one setting.
+// The controls of the bar and of the viewer share their settings.
 const changed = [redraw];
 for (const control of document.querySelectorAll("[data-set]")) {
   control.addEventListener("input", () => {
@@ -72,7 +72,7 @@ for (const control of document.querySelectorAll("[data-set]")) {
 }
 function showSetting() {
   for (const control of document.querySelectorAll("[data-set]")) control.value = setting[control.dataset.set];
-  document.documentElement.style.setProperty("--heat", setting.opacity / 100);
+  document.documentElement.style.setProperty("--heatmap-opacity", setting.opacity / 100);
 }
 
 // Filters.
@@ -87,16 +87,16 @@ function options(select, first, list) {
 options(find("by-class"), "all", data.classes.map((name, c) => [c, name, image => image.group === c]));
 if (find("by-hardness")) {
   const exits = data.exits.length;
-  const labelled = image => image.label !== null;
+  const labeled = image => image.label !== null;
   options(find("by-hardness"), "any", [
-    ["all", "right at every exit", image => labelled(image) && image.hardness === exits],
+    ["all", "right at every exit", image => labeled(image) && image.hardness === exits],
     ["some", "right at some exits", image => image.hardness > 0 && image.hardness < exits],
-    ["0", "right at no exit", image => labelled(image) && image.hardness === 0],
+    ["0", "right at no exit", image => labeled(image) && image.hardness === 0],
     ...Array.from({ length: exits - 1 }, (_, n) => [n + 1, `right at ${n + 1} of ${exits}`, image => image.hardness === n + 1]),
   ]);
   options(find("by-first"), "any", [
     ...data.exits.map((exit, k) => [k, `exit ${exit}`, image => image.first === k]),
-    ["never", "never", image => labelled(image) && image.first < 0],
+    ["never", "never", image => labeled(image) && image.first < 0],
   ]);
 }
 function wanted() {
@@ -127,7 +127,7 @@ function filter() {
 for (const id of ["by-class", "by-hardness", "by-first", "by-name"]) find(id)?.addEventListener("input", filter);
 find("exit").addEventListener("input", () => setExit(Number(find("exit").value)));
 
-// The tabulator key stops at one image; arrows go on from there.
+// Tab focuses one image; the arrow keys move on from there.
 function stopAt(i) {
   for (const link of links) if (link.tabIndex === 0) link.tabIndex = -1;
   if (i !== undefined) links[i].tabIndex = 0;

@@ -1,4 +1,4 @@
-// One image, large: a slider through the exits, two exits side by side, a film of all.
+// Viewer of one image: an exit slider, two exits side by side, and a strip of all exits.
 const viewer = find("viewer");
 const views = ["view-a", "view-b"].map(id => {
   const element = find(id);
@@ -27,18 +27,18 @@ function drawViews() {
   const image = data.images[open];
   for (const { element, photo, slider, exit } of views) {
     slider.value = exit;
-    slider.setAttribute("aria-valuetext", `exit ${data.exits[exit]}, ${data.classes[image.said[exit]]}, ${percent(image.sure[exit])}`);
+    slider.setAttribute("aria-valuetext", `exit ${data.exits[exit]}, ${data.classes[image.predicted[exit]]}, ${percent(image.probability[exit])}`);
     element.querySelector(".control b").textContent = data.exits[exit];
-    drawHeat(photo.querySelector("canvas"), image, exit, setting);
-    explainGap(photo, image, exit);
-    say(element.querySelector(".says"), image, exit);
-    const other = image.about[exit] !== image.said[exit];
-    const largest = mapsOf(image) ? `map's largest number ${image.max[exit].toPrecision(3)}` : "no map";
-    element.querySelector(".about").textContent = other ? `map of ${data.classes[image.about[exit]]}, ${largest}` : largest;
+    drawHeatmap(photo.querySelector("canvas"), image, exit, setting);
+    showPlaceholder(photo, image, exit);
+    showPrediction(element.querySelector(".prediction"), image, exit);
+    const other = image.target[exit] !== image.predicted[exit];
+    const largest = mapsOf(image) ? `map maximum ${image.max[exit].toPrecision(3)}` : "no map";
+    element.querySelector(".target").textContent = other ? `map of ${data.classes[image.target[exit]]}, ${largest}` : largest;
   }
   [...find("film").children].forEach((cell, k) => {
     cell.firstChild.setAttribute("aria-pressed", k === views[0].exit);
-    drawHeat(cell.querySelector("canvas"), image, k, setting);
+    drawHeatmap(cell.querySelector("canvas"), image, k, setting);
   });
 }
 changed.push(() => { if (viewer.open) drawViews(); });
@@ -54,8 +54,8 @@ function drawFilm(image) {
     canvas.width = canvas.height = 64;
     if (source) photo.append(Object.assign(new Image(), { src: source.src, alt: "" }));
     photo.append(canvas);
-    const label = Object.assign(document.createElement("i"), { textContent: data.classes[image.said[k]] });
-    button.append(photo, `${exit}`, label, percent(image.sure[k]));
+    const label = Object.assign(document.createElement("i"), { textContent: data.classes[image.predicted[k]] });
+    button.append(photo, `${exit}`, label, percent(image.probability[k]));
     button.addEventListener("click", () => choose(0, k));
     cell.append(button);
     return cell;
@@ -80,8 +80,8 @@ function compare() {
   find("compare").setAttribute("aria-pressed", both);
 }
 find("compare").addEventListener("click", compare);
-find("before").addEventListener("click", () => go(-1));
-find("after").addEventListener("click", () => go(1));
+find("previous").addEventListener("click", () => go(-1));
+find("next").addEventListener("click", () => go(1));
 find("close").addEventListener("click", () => viewer.close());
 viewer.addEventListener("click", event => { if (event.target === viewer) viewer.close(); });
 viewer.addEventListener("close", () => { links[open].focus(); open = -1; });

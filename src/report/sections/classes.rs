@@ -1,44 +1,44 @@
-//! How each class fares, exit by exit.
+//! Section on the accuracy of each class at each exit.
 
 use super::exit_names;
 use crate::evaluation::Evaluation;
 use crate::report::format::name;
 use crate::report::plots;
-use crate::report::plots::MOST_CLASSES;
-use crate::report::section::{Part, Row, Section, Table, shaded};
+use crate::report::plots::MAX_CLASSES;
+use crate::report::section::{Panel, Section, Table, TableRow, shaded};
 
-/// Where the classes and the exits are at odds.
+/// The section; of many classes, the least accurate ones.
 pub fn classes(evaluation: &Evaluation) -> Option<Section> {
     let mut shown = plots::shown_classes(evaluation);
     let last = evaluation.exits.last()?;
     let all = shown.len();
     let mut texts = Vec::new();
-    if all > MOST_CLASSES {
+    if all > MAX_CLASSES {
         shown.sort_by(|&a, &b| last.classes[a].top1.partial_cmp(&last.classes[b].top1).expect("percentages"));
-        shown.truncate(MOST_CLASSES);
+        shown.truncate(MAX_CLASSES);
         texts.push(format!(
-            "The {MOST_CLASSES} of {all} classes that exit {} gets wrong most often.",
+            "The {MAX_CLASSES} of {all} classes on which exit {} is least accurate.",
             last.exit
         ));
     }
     let top1 = |class: usize| evaluation.exits.iter().filter_map(move |e| e.classes[class].top1);
     let least = shown.iter().flat_map(|&class| top1(class)).fold(100.0, f64::min);
-    let row = |&class: &usize| Row {
+    let row = |&class: &usize| TableRow {
         name: name(&evaluation.classes[class]),
         cells: top1(class)
             .map(|v| shaded(format!("{v:.1}"), (v - least) / (100.0 - least).max(1e-9)))
             .collect(),
     };
-    let rows: Vec<Row> = shown.iter().map(row).collect();
+    let rows: Vec<TableRow> = shown.iter().map(row).collect();
     if let Some(text) = widest_gain(evaluation, &shown) {
         texts.push(text);
     }
     let columns = std::iter::once("class".to_string()).chain(exit_names(evaluation));
     let table = Table {
-        caption: "Images of each class that each exit gets right, %".into(),
+        caption: "Accuracy of each exit on each class, %".into(),
         columns: columns.collect(),
         rows,
-        heat: true,
+        shaded: true,
         folded: false,
     };
     Some(Section {
@@ -46,12 +46,12 @@ pub fn classes(evaluation: &Evaluation) -> Option<Section> {
         link: "Classes",
         title: "Which classes need the later exits".into(),
         texts,
-        parts: vec![Part { chart: None, table: Some(table) }],
+        panels: vec![Panel { chart: None, table: Some(table) }],
         ..Section::default()
     })
 }
 
-/// Which class gains most from the first to the last exit, and which least.
+/// Sentence on the classes that gain most and least from the first to the last exit.
 fn widest_gain(evaluation: &Evaluation, shown: &[usize]) -> Option<String> {
     let (first, last) = (evaluation.exits.first()?, evaluation.exits.last()?);
     if first.exit == last.exit {

@@ -1,25 +1,25 @@
-//! What is taken for what.
+//! Section on confusions: true class by predicted class.
 
 use super::choice;
 use crate::evaluation::{Evaluation, ExitEvaluation};
 use crate::report::format::{name, thousands};
-use crate::report::plots::MOST_CLASSES;
-use crate::report::section::{Part, Row, Section, Table, plain, shaded, table};
+use crate::report::plots::MAX_CLASSES;
+use crate::report::section::{Panel, Section, Table, TableRow, plain, shaded, table};
 
 /// Each exit's confusion matrix, or its most frequent mistakes.
 pub fn confusion(evaluation: &Evaluation) -> Section {
     let names: Vec<String> = evaluation.classes.iter().map(|class| name(class)).collect();
-    let small = names.len() <= MOST_CLASSES;
+    let small = names.len() <= MAX_CLASSES;
     let part = |e: &ExitEvaluation| {
         let table = if small { confusion_table(e, &names) } else { confused_pairs(e, &names) };
-        Part { chart: None, table: Some(table) }
+        Panel { chart: None, table: Some(table) }
     };
     Section {
         id: "confusion",
         link: "Confusion",
-        title: "What is taken for what".into(),
+        title: "Which classes are confused".into(),
         choice: choice(evaluation),
-        parts: evaluation.exits.iter().map(part).collect(),
+        panels: evaluation.exits.iter().map(part).collect(),
         ..Section::default()
     }
 }
@@ -31,28 +31,28 @@ fn confusion_table(exit: &ExitEvaluation, names: &[String]) -> Table {
             0 => plain("\u{b7}".into()),
             n => shaded(thousands(n), n as f64 / all),
         };
-        Row { name: name.clone(), cells: row.iter().map(cell).collect() }
+        TableRow { name: name.clone(), cells: row.iter().map(cell).collect() }
     });
     Table {
         caption: format!("Exit {}: true class by predicted class, images", exit.exit),
         columns: std::iter::once(String::new()).chain(names.iter().cloned()).collect(),
         rows: rows.collect(),
-        heat: true,
+        shaded: true,
         folded: false,
     }
 }
 
-/// The most frequent mistakes, where a whole matrix would be too large to read.
+/// Table of the most frequent mistakes, for when the full matrix would be too large to read.
 fn confused_pairs(exit: &ExitEvaluation, names: &[String]) -> Table {
     const SHOWN: usize = 20;
     let cells = exit.confusion.iter().enumerate();
     let cells = cells.flat_map(|(t, row)| row.iter().enumerate().map(move |(p, &n)| (n, t, p)));
     let mut pairs: Vec<(u64, usize, usize)> = cells.filter(|&(n, t, p)| n > 0 && t != p).collect();
     pairs.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let rows = pairs.iter().take(SHOWN).map(|&(n, truth, predicted)| Row {
+    let rows = pairs.iter().take(SHOWN).map(|&(n, truth, predicted)| TableRow {
         name: names[truth].clone(),
         cells: vec![plain(names[predicted].clone()), plain(thousands(n))],
     });
-    let caption = format!("Exit {}: its most frequent mistakes", exit.exit);
-    table(&caption, &["true class", "taken for", "images"], rows.collect())
+    let caption = format!("Exit {}: most frequent mistakes", exit.exit);
+    table(&caption, &["true class", "predicted class", "images"], rows.collect())
 }

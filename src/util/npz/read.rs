@@ -1,4 +1,4 @@
-//! Reading an .npz archive of numbers: what [`super::encode`] writes, and what `numpy.savez` does.
+//! Reading of .npz archives as [`super::encode`] and `numpy.savez` write them.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -10,32 +10,32 @@ use crate::{Error, Result};
 /// An archive in memory.
 #[derive(Debug)]
 pub struct Archive<'a> {
-    /// For messages.
+    /// Path in messages.
     file: &'a Path,
     zip: ZipArchive<Cursor<&'a [u8]>>,
 }
 
-/// An array of floating-point numbers.
+/// An array of `float32` elements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Floats {
     /// Dimensions.
     pub shape: Vec<usize>,
-    /// As many numbers as the shape says, rows first.
+    /// Elements in C order, as many as the product of `shape`.
     pub values: Vec<f32>,
 }
 
 impl<'a> Archive<'a> {
-    /// The archive in `bytes`; messages call it `file`.
+    /// Opens the archive in `bytes`; messages name it `file`.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it is no zip archive.
+    /// [`Error::Refused`] when it is not a zip archive.
     pub fn open(file: &'a Path, bytes: &'a [u8]) -> Result<Archive<'a>> {
         let zip = ZipArchive::new(Cursor::new(bytes));
         let zip = zip.map_err(|e| Error::refused(file, "archive", e.to_string()))?;
         Ok(Archive { file, zip })
     }
 
-    /// The arrays' names.
+    /// Names of the arrays.
     pub fn names(&self) -> Vec<String> {
         let names = self.zip.file_names().flatten();
         names.filter_map(|name| Some(name.strip_suffix(".npy")?.to_string())).collect()
@@ -44,8 +44,7 @@ impl<'a> Archive<'a> {
     /// The array called `name`.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it is missing, damaged, or no little-endian `float32` with its rows
-    /// first.
+    /// [`Error::Refused`] when it is missing, damaged, or not little-endian `float32` in C order.
     pub fn floats(&mut self, name: &str) -> Result<Floats> {
         let bytes = self.entry(name);
         bytes
@@ -53,21 +52,21 @@ impl<'a> Archive<'a> {
             .map_err(|cause| Error::refused(self.file, format!("array '{name}'"), cause))
     }
 
-    /// The bytes of an array's file.
+    /// The .npy bytes of an array.
     fn entry(&mut self, name: &str) -> std::result::Result<Vec<u8>, String> {
         let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| e.to_string())?;
         let mut bytes = Vec::new();
-        // A stored array is no larger than its archive; a compressed one may claim anything.
-        entry.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(format!("more than {MOST_BYTES} bytes"));
+        // A compressed array may expand to any size.
+        entry.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(format!("more than {MAX_BYTES} bytes"));
         }
         Ok(bytes)
     }
 }
 
-/// More than any array of ours: maps of a thousand exits.
-const MOST_BYTES: u64 = 1 << 30;
+/// Maximum size of an array in bytes, above that of any array that msdcam writes.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// The .npy format, versions 1 to 3.
 fn parse(bytes: &[u8]) -> std::result::Result<Floats, String> {
@@ -81,24 +80,24 @@ fn parse(bytes: &[u8]) -> std::result::Result<Floats, String> {
         (12, u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize)
     };
     let header = bytes.get(at..at.saturating_add(length)).ok_or(short)?;
-    let header = std::str::from_utf8(header).map_err(|_| "the header is no text")?;
+    let header = std::str::from_utf8(header).map_err(|_| "the header is not text")?;
     if !header.contains("'<f4'") {
         return Err(format!("expected '<f4', the header says {}", header.trim_end()));
     }
     if !header.contains("'fortran_order': False") {
-        return Err("columns first".into());
+        return Err("expected C order, the array is in Fortran order".into());
     }
     let shape = header.split(['(', ')']).nth(1).ok_or("the header has no shape")?;
     let sides = shape.split(',').map(str::trim).filter(|side| !side.is_empty());
     let shape: Vec<usize> = sides
         .map(|side| side.parse().map_err(|_| format!("side {side}")))
         .collect::<std::result::Result<_, _>>()?;
-    let (numbers, rest) = bytes[at + length..].as_chunks();
+    let (elements, rest) = bytes[at + length..].as_chunks();
     let expected = shape.iter().try_fold(1_usize, |all, &side| all.checked_mul(side));
-    if expected != Some(numbers.len()) || !rest.is_empty() {
+    if expected != Some(elements.len()) || !rest.is_empty() {
         return Err(format!("shape {shape:?} and {} bytes", bytes.len() - at - length));
     }
-    Ok(Floats { shape, values: numbers.iter().map(|b| f32::from_le_bytes(*b)).collect() })
+    Ok(Floats { shape, values: elements.iter().map(|b| f32::from_le_bytes(*b)).collect() })
 }
 
 #[cfg(test)]
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_read_back_as_they_were_written() {
+    fn arrays_round_trip() {
         let values = [0.5, -1.25, f32::MAX, 1e-40, 0.0, -0.0];
         for shape in [&[2, 3][..], &[6], &[1, 2, 1, 3]] {
             let bytes = encode(&[
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn numpys_own_files_are_read() {
+    fn files_of_numpy_are_read() {
         let logits = parse(include_bytes!("../../../tests/golden/npy/logits.npy")).unwrap();
         assert_eq!((logits.shape, logits.values[1]), (vec![2, 3], -1.25));
         let none = parse(include_bytes!("../../../tests/golden/npy/none.npy")).unwrap();
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_with_its_place() {
+    fn errors_name_the_file_and_the_array() {
         let bytes = encode(&[Array { name: "class", shape: &[1], values: Values::I64(&[7]) }]);
         let cause = |bytes: &[u8], name: &str| read(bytes, name).unwrap_err().to_string();
         assert!(cause(b"nothing", "cam").starts_with("a.npz: archive: "));

@@ -8,8 +8,8 @@ use crate::browser::browser;
 use crate::browser::chrome::{Chrome, Look};
 use crate::browser::runs::{IMAGES, LABELLED, THOUSAND};
 
-/// The colours of the canvas that `selector` finds, as a sum that changes when they do.
-fn colours(chrome: &mut Chrome, selector: &str) -> u64 {
+/// The colors of the canvas that `selector` finds, as a sum that changes when they do.
+fn colors(chrome: &mut Chrome, selector: &str) -> u64 {
     let expression = format!(
         "(c => {{
            const copy = new OffscreenCanvas(c.width, c.height).getContext('2d', {{ willReadFrequently: true }});
@@ -49,7 +49,7 @@ const LARGE: &str = "#view-a canvas";
 fn the_slider_of_the_gallery_moves_every_image_to_another_exit() {
     let Some(mut chrome) = gallery() else { return };
     let rows = LABELLED.results();
-    let last = colours(&mut chrome, FIRST);
+    let last = colors(&mut chrome, FIRST);
     chrome.eval("document.getElementById('exit').focus()");
     for exit in [9, 8] {
         chrome.press("ArrowLeft");
@@ -57,32 +57,32 @@ fn the_slider_of_the_gallery_moves_every_image_to_another_exit() {
         for image in [1, 2] {
             let said = &rows[image - 1]["exits"][exit - 1];
             let verdict = if said["label_rank"] == 0 { "right" } else { "wrong" };
-            let shown = text(&mut chrome, &format!("#image-{image} .says"));
+            let shown = text(&mut chrome, &format!("#image-{image} .prediction"));
             assert!(shown.contains(said["label"].as_str().unwrap()), "exit {exit}: {shown}, {said}");
             assert!(shown.ends_with(&format!("exit {exit}, {verdict}")), "exit {exit}: {shown}, {said}");
         }
-        assert_ne!(colours(&mut chrome, FIRST), last);
+        assert_ne!(colors(&mut chrome, FIRST), last);
     }
     set(&mut chrome, "exit", "9");
-    assert_eq!(colours(&mut chrome, FIRST), last, "back where it began");
+    assert_eq!(colors(&mut chrome, FIRST), last, "back where it began");
     assert_eq!(chrome.problems(), [""; 0]);
 }
 
 #[test]
-fn colours_scale_and_opacity_change_what_is_seen() {
+fn colors_scale_and_opacity_change_what_is_seen() {
     let Some(mut chrome) = gallery() else { return };
-    let jet = colours(&mut chrome, FIRST);
-    set(&mut chrome, "bar-colours", "viridis");
-    assert_ne!(colours(&mut chrome, FIRST), jet);
-    set(&mut chrome, "bar-colours", "jet");
+    let jet = colors(&mut chrome, FIRST);
+    set(&mut chrome, "bar-colormap", "viridis");
+    assert_ne!(colors(&mut chrome, FIRST), jet);
+    set(&mut chrome, "bar-colormap", "jet");
     let exits = LABELLED.results()[0]["exits"].clone();
     let max = |exit: &Value| exit["map_max"].as_f64().unwrap();
     let largest = exits.as_array().unwrap().iter().map(max).fold(0.0, f64::max);
     assert!(max(&exits[9]) < largest, "the last exit's map is not the largest, so that a scale matters");
     set(&mut chrome, "bar-scale", "shared");
-    assert_ne!(colours(&mut chrome, FIRST), jet);
+    assert_ne!(colors(&mut chrome, FIRST), jet);
     set(&mut chrome, "bar-scale", "own");
-    assert_eq!(colours(&mut chrome, FIRST), jet);
+    assert_eq!(colors(&mut chrome, FIRST), jet);
     set(&mut chrome, "bar-opacity", "20");
     assert_eq!(chrome.eval(&format!("getComputedStyle(document.querySelector({FIRST:?})).opacity")), "0.2");
     assert_eq!(chrome.eval("document.getElementById('viewer-opacity').value"), "20", "both sliders agree");
@@ -99,13 +99,13 @@ fn a_heat_map_is_drawn_as_the_program_draws_it() {
         let overlay = msdcam::imaging::open(&LABELLED.run().join(name)).unwrap();
         let drawn = chrome.eval(&format!(
             "(() => {{ const c = document.createElement('canvas'); c.width = c.height = {};
-               drawHeat(c, data.images[0], {}, {{ colours: 'jet', scale: 'own' }});
+               drawHeatmap(c, data.images[0], {}, {{ colormap: 'jet', scale: 'own' }});
                return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data] }})()",
             overlay.width,
             exit - 1
         ));
         let drawn: Vec<f64> = drawn.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
-        // overlay = (photo + colour) / 2, and the photo is the same for every exit.
+        // overlay = (photo + color) / 2, and the photo is the same for every exit.
         let photo = overlay.rgb.chunks(3).zip(drawn.chunks(4));
         let photo: Vec<f64> =
             photo.flat_map(|(o, d)| (0..3).map(move |c| 2.0 * f64::from(o[c]) - d[c])).collect();
@@ -167,17 +167,17 @@ fn keys_alone_reach_everything() {
     chrome.press("Home");
     chrome.press("Enter");
     chrome.until("document.getElementById('viewer').open");
-    let last = colours(&mut chrome, LARGE);
+    let last = colors(&mut chrome, LARGE);
     chrome.press("ArrowLeft");
     chrome.until("document.querySelector('#view-a .control b').textContent == '9'");
-    assert_ne!(colours(&mut chrome, LARGE), last);
+    assert_ne!(colors(&mut chrome, LARGE), last);
     let name = text(&mut chrome, "#viewer-name");
     chrome.press("ArrowDown");
     assert_ne!(text(&mut chrome, "#viewer-name"), name, "the next image");
     assert!(!chrome.eval("document.getElementById('view-b').checkVisibility()").as_bool().unwrap());
     chrome.press("c");
     assert!(chrome.eval("document.getElementById('view-b').checkVisibility()").as_bool().unwrap());
-    assert_ne!(colours(&mut chrome, "#view-b canvas"), colours(&mut chrome, LARGE), "two exits");
+    assert_ne!(colors(&mut chrome, "#view-b canvas"), colors(&mut chrome, LARGE), "two exits");
     chrome.screenshot("viewer");
     chrome.press("Escape");
     chrome.until("!document.getElementById('viewer').open");
@@ -193,7 +193,7 @@ fn an_image_opens_by_a_click_and_its_film_chooses_an_exit() {
     let label = LABELLED.results()[2]["exits"][3]["label"].as_str().unwrap().to_string();
     chrome.click("#film li:nth-child(4) button");
     assert_eq!(text(&mut chrome, "#view-a .control b"), "4");
-    assert!(text(&mut chrome, "#view-a .says").contains(&label));
+    assert!(text(&mut chrome, "#view-a .prediction").contains(&label));
     chrome.click("#compare");
     set(&mut chrome, "viewer-scale", "shared");
     chrome.click("#close");

@@ -35,13 +35,13 @@ fn least_contrast(chrome: &mut crate::browser::chrome::Chrome) -> Vec<String> {
            const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
            const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
            const behind = element => {
-             let colour = [0, 0, 0], left = 1;
+             let color = [0, 0, 0], left = 1;
              for (let e = element; e && left > 0; e = e.parentElement) {
                const [r, g, b, a = 1] = parse(getComputedStyle(e).backgroundColor);
-               colour = colour.map((v, i) => v + left * a * [r, g, b][i]);
+               color = color.map((v, i) => v + left * a * [r, g, b][i]);
                left *= 1 - a;
              }
-             return colour;
+             return color;
            };
            const low = [];
            for (const element of document.querySelectorAll('main *, header *, footer *')) {

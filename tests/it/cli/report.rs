@@ -107,7 +107,7 @@ fn a_run_that_is_not_finished_says_so_and_pictures_may_be_missing() {
     let place = labelled();
     std::fs::remove_file(place.path().join("run/manifest.json")).unwrap();
     let page = page(&place, &place.msdcam("report run"), "run/report.html");
-    assert!(page.contains("The run is not finished"));
+    assert!(page.contains("This run is not finished"));
     let results = String::from_utf8(place.read("run/results.jsonl")).unwrap();
     let row: Value = serde_json::from_str(results.lines().next().unwrap()).unwrap();
     for file in ["strip", "arrays"] {
@@ -142,7 +142,7 @@ fn no_name_breaks_the_page() {
     let outside = results.replacen("\"strip\":\"", "\"strip\":\"../../", 1);
     place.write("run/results.jsonl", outside.as_bytes());
     let run = place.msdcam("report run");
-    assert!(run.code == 0 && run.stderr.contains("is not below the run"), "{run:?}");
+    assert!(run.code == 0 && run.stderr.contains("is outside the run's folder"), "{run:?}");
 }
 
 #[test]
@@ -150,8 +150,11 @@ fn a_large_run_is_shown_in_part_and_evenly() {
     let place = labelled();
     let text = page(&place, &place.msdcam("report run --images 2 --colormap viridis"), "run/report.html");
     let found = data(&text);
-    assert_eq!((found["images"].as_array().unwrap().len(), &found["first_colours"]), (2, &"viridis".into()));
-    assert!(text.contains("2 of 4 images, evenly chosen"), "the page says that it is a part");
+    assert_eq!(
+        (found["images"].as_array().unwrap().len(), &found["initial_colormap"]),
+        (2, &"viridis".into())
+    );
+    assert!(text.contains("2 of 4 images, evenly sampled"), "the page says that it is a part");
     let names = |n| -> Vec<String> {
         let text = page(&place, &place.msdcam(&format!("report run --images {n}")), "run/report.html");
         let images = data(&text)["images"].clone();
@@ -186,8 +189,8 @@ fn a_figure_has_the_images_asked_for_by_the_exits_asked_for() {
     assert_eq!(run.code, 0, "{run:?}");
     let wide = msdcam::imaging::open(&place.path().join("other.png")).unwrap();
     assert!(wide.width > small.width && wide.height < small.height);
-    // The article's colours of right and wrong: exit 1 says cat, exit 2 dog.
-    let has = |colour: [u8; 3]| small.rgb.chunks(3).any(|pixel| pixel == colour);
+    // The article's colors of right and wrong: exit 1 says cat, exit 2 dog.
+    let has = |color: [u8; 3]| small.rgb.chunks(3).any(|pixel| pixel == color);
     assert!(has([0x00, 0x62, 0xa3]) && has([0xb5, 0x47, 0x08]));
 }
 

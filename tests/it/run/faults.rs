@@ -174,14 +174,14 @@ fn a_picture_that_is_gone_or_cut_is_drawn_again() {
     job.run(&run).unwrap_err();
     let done: Vec<usize> = job.worked_on.iter().copied().filter(|image| !BAD.contains(image)).collect();
     let picture = |image: usize| {
-        let name = msdcam::run::in_set(image, ["cat.png", "CAT.png", "../cat.png"][image % 3]);
+        let name = msdcam::run::image_stem(image, ["cat.png", "CAT.png", "../cat.png"][image % 3]);
         run.join(name + "_1.png")
     };
     fs::remove_file(picture(done[0])).unwrap();
     fs::write(picture(done[1]), "x").unwrap();
     let mut job = Job::new(Arc::new(Quick), Shard::WHOLE);
     match job.open(&run).unwrap() {
-        Opened::UnderWay(run) => assert_eq!(run.lost(), 2),
+        Opened::InProgress(run) => assert_eq!(run.lost(), 2),
         other => panic!("{other:?}"),
     }
     job.run(&run).unwrap();

@@ -85,12 +85,12 @@ fn shards_that_are_no_whole_are_refused_by_name() {
     job(1, 3).run(&one_of_three).unwrap();
     refused(&[paths[0].clone(), one_of_three], 4, &["one of three: shard 1/3: shard 1/4 in ", "3 beside it"]);
     let mut other = job(2, 4);
-    other.plan.settings["colormap"] = json!("viridis");
+    other.spec.settings["colormap"] = json!("viridis");
     other.run(&path("other")).unwrap();
     let foreign = ["other: shard 2/4: colormap: it has viridis, shard 1/4 in ", "/1 has jet"];
     refused(&[paths[0].clone(), path("other")], 4, &foreign);
     let mut longer = job(2, 4);
-    longer.plan.images += 1;
+    longer.spec.images += 1;
     longer.run(&path("longer")).unwrap();
     refused(&[paths[0].clone(), path("longer")], 4, &["longer: shard 2/4: images: it has 8, "]);
 
@@ -124,7 +124,7 @@ fn another_run_is_not_merged_over() {
     let (folder, paths) = shards(2);
     let out = folder.path().join("out");
     let mut other = Job::new(Arc::new(Quick), Shard::WHOLE);
-    other.plan.settings["colormap"] = json!("viridis");
+    other.spec.settings["colormap"] = json!("viridis");
     other.run(&out).unwrap();
     let before = contents(&out);
     let error = merge(&Quick, &paths, &out).unwrap_err();

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use msdcam::Result;
-use msdcam::run::{Opened, Plan, Shard};
+use msdcam::run::{Opened, RunSpec, Shard};
 use serde_json::{Value, json};
 
 use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, new_folder, whole};
@@ -76,7 +76,7 @@ fn other_settings_are_refused_with_each_difference_before_and_after_the_end() {
         let before = contents(folder.path());
         let with = |key: &str, value: Value| {
             let mut other = job(Shard::WHOLE);
-            other.plan.settings[key] = value;
+            other.spec.settings[key] = value;
             other.run(folder.path())
         };
         refused(
@@ -94,7 +94,7 @@ fn other_settings_are_refused_with_each_difference_before_and_after_the_end() {
         assert_eq!(contents(folder.path()), before);
         // A remark is no setting.
         let mut same = job(Shard::WHOLE);
-        same.plan = Plan { remarks: json!({"weights": {"file": "v"}}), ..same.plan };
+        same.spec = RunSpec { metadata: json!({"weights": {"file": "v"}}), ..same.spec };
         same.run(folder.path()).unwrap();
         assert!(contents(folder.path())[std::path::Path::new("manifest.json")].contains(r#""file": "w""#));
     }
@@ -107,7 +107,7 @@ fn one_process_at_a_time_has_a_run() {
     let me = format!("in use by process {} on ", std::process::id());
     refused(job(Shard::WHOLE).open(folder.path()), 6, &[&me, " since 20"]);
     drop(run);
-    assert!(matches!(job(Shard::WHOLE).open(folder.path()).unwrap(), Opened::UnderWay(_)));
+    assert!(matches!(job(Shard::WHOLE).open(folder.path()).unwrap(), Opened::InProgress(_)));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_is_no_run_is_refused() {
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     fs::write(folder.path().join("journal.jsonl"), "x\n").unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
-    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
+    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"metadata":{}}"#;
     fs::write(folder.path().join("journal.jsonl"), newer.to_string() + "\n").unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["version 2 of journals, this program has 1"]);
 }

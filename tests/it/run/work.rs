@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use msdcam::run::{Disk, Entry, Fill, Opened, Plan, RealDisk, Run, Shard, Summary};
+use msdcam::run::{Disk, Entry, Fill, Opened, RealDisk, Run, RunSpec, Shard, Summary};
 use msdcam::{Error, Result, run};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -24,10 +24,10 @@ pub fn new_folder() -> TempDir {
 }
 
 /// What to do.
-pub fn plan(shard: Shard) -> Plan {
-    Plan {
+pub fn spec(shard: Shard) -> RunSpec {
+    RunSpec {
         settings: json!({"colormap": "jet", "weights": {"sha256": "0a"}, "select": null}),
-        remarks: json!({"weights": {"file": "w"}}),
+        metadata: json!({"weights": {"file": "w"}}),
         images: IMAGES,
         shard,
     }
@@ -36,7 +36,7 @@ pub fn plan(shard: Shard) -> Plan {
 /// A job: where it is kept, whether bad images are mended, and which images it has worked on.
 pub struct Job {
     pub disk: Arc<dyn Disk>,
-    pub plan: Plan,
+    pub spec: RunSpec,
     pub mended: bool,
     pub retry_failed: bool,
     pub worked_on: Vec<usize>,
@@ -44,11 +44,11 @@ pub struct Job {
 
 impl Job {
     pub fn new(disk: Arc<dyn Disk>, shard: Shard) -> Job {
-        Job { disk, plan: plan(shard), mended: false, retry_failed: false, worked_on: Vec::new() }
+        Job { disk, spec: spec(shard), mended: false, retry_failed: false, worked_on: Vec::new() }
     }
 
     pub fn open(&self, folder: &Path) -> Result<Opened> {
-        Run::open(Arc::clone(&self.disk), folder, self.plan.clone(), self.retry_failed)
+        Run::open(Arc::clone(&self.disk), folder, self.spec.clone(), self.retry_failed)
     }
 
     /// Opens the run, does what is pending, and finishes it. Images are done out of order, as threads
@@ -56,7 +56,7 @@ impl Job {
     pub fn run(&mut self, folder: &Path) -> Result<Summary> {
         let mut run = match self.open(folder)? {
             Opened::Finished(summary) => return Ok(summary),
-            Opened::UnderWay(run) => run,
+            Opened::InProgress(run) => run,
         };
         let mut pending: Vec<usize> = run.pending().collect();
         pending.chunks_mut(3).for_each(<[usize]>::reverse);
@@ -77,7 +77,7 @@ impl Job {
         } else {
             format!(r#"{{"image":"{id}","p":0.{image}}}"#)
         };
-        let stem = run::in_set(image, id);
+        let stem = run::image_stem(image, id);
         let files = if failed {
             Vec::new()
         } else {

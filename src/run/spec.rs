@@ -1,27 +1,44 @@
-//! What determines a run's output, compared.
+//! What determines a run: its specification, and the comparison of two sets of settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// Where two settings differ, in words: `colormap: the run has jet, asked for viridis; ...`, with
-/// `ours` and `theirs` for "the run has" and "asked for". What `besides` has too is left out. `None` if
-/// they are the same.
-pub fn differences(ours: &str, a: &Value, theirs: &str, b: &Value, besides: &Value) -> Option<String> {
+use super::Shard;
+
+/// Specification of a run.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    /// Everything that determines the results, as a JSON object; a null field counts as missing. A run
+    /// can be resumed only with the same settings.
+    pub settings: Value,
+    /// Further fields of the manifest, as a JSON object. They may differ between starts; those of the
+    /// first start are kept.
+    pub metadata: Value,
+    /// Number of images in the whole set.
+    pub images: usize,
+    /// The shard of the set that this run covers.
+    pub shard: Shard,
+}
+
+/// Differences between the settings `a` and `b` as text, or `None` if they are equal:
+/// `colormap: the run has jet, asked for viridis; ...`, where `ours` is "the run has" and `theirs` is
+/// "asked for". Keys that occur in `ignored` are not compared.
+pub fn differences(ours: &str, a: &Value, theirs: &str, b: &Value, ignored: &Value) -> Option<String> {
     let (mut a, mut b) = (leaves(a), leaves(b));
-    for key in leaves(besides).keys() {
+    for key in leaves(ignored).keys() {
         a.remove(key);
         b.remove(key);
     }
-    let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let differing = keys.into_iter().filter(|&key| a.get(key) != b.get(key));
-    let told =
+    let lines =
         differing.map(|key| format!("{key}: {ours} {}, {theirs} {}", shown(a.get(key)), shown(b.get(key))));
-    let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
-/// `a` with the fields of `b` that it lacks, objects within too.
+/// `a` with the fields of `b` that it lacks, recursively.
 pub fn merged(a: &Value, b: &Value) -> Value {
     let (Value::Object(a), Value::Object(b)) = (a, b) else { return a.clone() };
     let mut all = a.clone();
@@ -32,7 +49,7 @@ pub fn merged(a: &Value, b: &Value) -> Value {
     Value::Object(all)
 }
 
-/// Every value that is neither an object nor null, under its keys with dots between them.
+/// Every value that is neither an object nor null, by its path of keys joined with dots.
 fn leaves(value: &Value) -> BTreeMap<String, &Value> {
     fn walk<'a>(key: String, value: &'a Value, leaves: &mut BTreeMap<String, &'a Value>) {
         let fields = match value {
@@ -53,17 +70,18 @@ fn leaves(value: &Value) -> BTreeMap<String, &Value> {
     leaves
 }
 
+/// A value for a message, truncated to 48 characters.
 fn shown(value: Option<&&Value>) -> String {
-    const LONGEST: usize = 48;
+    const MAX_CHARS: usize = 48;
     let text = match value {
         None => "none".into(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    if text.chars().count() <= LONGEST {
+    if text.chars().count() <= MAX_CHARS {
         return text;
     }
-    text.chars().take(LONGEST).chain("...".chars()).collect()
+    text.chars().take(MAX_CHARS).chain("...".chars()).collect()
 }
 
 #[cfg(test)]
@@ -85,17 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_manifest_says_besides_stays_beside_the_settings() {
+    fn metadata_is_merged_into_the_manifest_but_not_compared() {
         let settings = json!({"weights": {"sha256": "0a"}, "size": 5});
         let all = merged(&settings, &json!({"weights": {"file": "w"}, "size": 6, "note": 1}));
         assert_eq!(all, json!({"weights": {"sha256": "0a", "file": "w"}, "size": 5, "note": 1}));
-        let besides = json!({"weights": {"file": "v"}, "note": 2});
-        assert_eq!(differences("a", &all, "b", &settings, &besides), None);
+        let ignored = json!({"weights": {"file": "v"}, "note": 2});
+        assert_eq!(differences("a", &all, "b", &settings, &ignored), None);
     }
 
     #[test]
-    fn long_values_are_cut() {
-        let told = differences("a", &json!({"x": "y".repeat(99)}), "b", &json!({}), &json!({})).unwrap();
-        assert_eq!(told, format!("x: a {}..., b none", "y".repeat(48)));
+    fn long_values_are_truncated() {
+        let text = differences("a", &json!({"x": "y".repeat(99)}), "b", &json!({}), &json!({})).unwrap();
+        assert_eq!(text, format!("x: a {}..., b none", "y".repeat(48)));
     }
 }

@@ -1,4 +1,4 @@
-//! What `results.jsonl` says about an image, as far as a report needs it.
+//! The fields of `results.jsonl` that a report reads.
 
 use serde::Deserialize;
 
@@ -7,72 +7,72 @@ use crate::imaging::heatmap::MapStatus;
 
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Record {
+pub struct ImageResult {
     /// The image's name in its set.
     pub image: String,
-    /// Its class, from 0, where the set says.
+    /// Index of the true class, if the image has a label.
     pub label: Option<usize>,
-    /// The name of that class.
+    /// Name of the true class.
     pub label_name: Option<String>,
-    /// Why it failed, if it did.
+    /// Why the image failed, if it did.
     pub error: Option<String>,
-    /// The exits, ascending; none if it failed.
+    /// Exits, ascending; empty if the image failed.
     #[serde(default)]
-    pub exits: Vec<ExitRecord>,
-    /// Its files.
+    pub exits: Vec<ExitResult>,
+    /// Files of the image.
     #[serde(default)]
-    pub files: Files,
+    pub files: ResultFiles,
 }
 
-impl Record {
-    /// Whether it has a film strip or arrays.
+impl ImageResult {
+    /// Whether the image has a film strip or arrays.
     pub fn has_pictures(&self) -> bool {
         self.files.strip.is_some() || self.files.arrays.is_some()
     }
 }
 
-/// What one exit says.
+/// Prediction and map of one exit.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct ExitRecord {
-    /// From 1.
+pub struct ExitResult {
+    /// Exit number, from 1.
     pub exit: usize,
-    /// The class that it predicts.
+    /// Index of the predicted class.
     pub class: usize,
-    /// The class's name.
+    /// Name of the predicted class.
     pub label: String,
-    /// How sure it is of it; nothing where that is no number.
+    /// Probability of the predicted class; `None` if it is not finite.
     pub probability: Option<f32>,
-    /// How many classes it puts before the image's label.
+    /// Rank of the true class: 0 if the exit is right.
     pub label_rank: Option<usize>,
-    /// The class that its map is about.
+    /// Index of the explained class.
     pub target: Option<usize>,
-    /// The name of that class.
+    /// Name of the explained class.
     pub target_label: Option<String>,
-    /// Whether its map means anything.
+    /// Status of the map.
     pub status: Option<MapStatus>,
 }
 
-/// An image's files, as paths below the run.
+/// Files of an image, as paths relative to the run's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Files {
-    /// The film strip.
+pub struct ResultFiles {
+    /// Film strip.
     pub strip: Option<String>,
-    /// The arrays.
+    /// Arrays (.npz).
     pub arrays: Option<String>,
 }
 
-/// What the exits said about the images that have labels; `exits` are those of every image.
-pub fn outcomes(records: &[Record], exits: &[usize]) -> Vec<Outcome> {
-    let outcome = |record: &Record| {
-        let said = record.exits.iter().map(|exit| {
+/// Outcomes of the labeled images that have a result for each of `exits`.
+pub fn outcomes(records: &[ImageResult], exits: &[usize]) -> Vec<Outcome> {
+    let outcome = |record: &ImageResult| {
+        let predictions = record.exits.iter().map(|exit| {
             Some(ExitOutcome {
                 class: exit.class as u32,
                 probability: exit.probability.unwrap_or(f32::NAN),
                 label_rank: exit.label_rank? as u32,
             })
         });
-        let said: Box<[ExitOutcome]> = said.collect::<Option<_>>()?;
-        (said.len() == exits.len()).then_some(Outcome { label: record.label?, exits: said })
+        let exit_outcomes: Box<[ExitOutcome]> = predictions.collect::<Option<_>>()?;
+        (exit_outcomes.len() == exits.len()).then_some(Outcome { label: record.label?, exits: exit_outcomes })
     };
     records.iter().filter_map(outcome).collect()
 }
@@ -89,19 +89,19 @@ mod tests {
 
     #[test]
     fn lines_with_and_without_maps_labels_and_errors_are_read() {
-        let record: Record = serde_json::from_str(LINE).unwrap();
+        let record: ImageResult = serde_json::from_str(LINE).unwrap();
         assert_eq!((record.label, record.exits[0].status), (Some(3), Some(MapStatus::Ok)));
         assert_eq!((record.exits[1].probability, record.exits[1].status), (None, None));
-        let failed: Record = serde_json::from_str(r#"{"image":"b","error":"no"}"#).unwrap();
+        let failed: ImageResult = serde_json::from_str(r#"{"image":"b","error":"no"}"#).unwrap();
         assert!(failed.error.is_some() && failed.exits.is_empty());
     }
 
     #[test]
-    fn only_whole_lines_with_a_label_are_counted() {
-        let record: Record = serde_json::from_str(LINE).unwrap();
-        let unlabelled = Record { label: None, ..record.clone() };
-        let short = Record { exits: record.exits[..1].to_vec(), ..record.clone() };
-        let outcomes = outcomes(&[record, unlabelled, short], &[1, 2]);
+    fn only_labeled_results_with_all_exits_are_counted() {
+        let record: ImageResult = serde_json::from_str(LINE).unwrap();
+        let unlabeled = ImageResult { label: None, ..record.clone() };
+        let short = ImageResult { exits: record.exits[..1].to_vec(), ..record.clone() };
+        let outcomes = outcomes(&[record, unlabeled, short], &[1, 2]);
         let [outcome] = &outcomes[..] else { panic!("{outcomes:?}") };
         assert_eq!((outcome.label, outcome.first_right()), (3, Some(1)));
     }

@@ -1,4 +1,4 @@
-//! What a run has found so far, whether it is finished or not.
+//! Reading the result lines of a run, finished or in progress.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -7,34 +7,34 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::journal::Journal;
-use super::settings::merged;
+use super::spec::merged;
 use super::{Shard, paths};
 use crate::{Error, Result};
 
-/// How far a run is, and what its manifest says or will say.
+/// State of a run and its manifest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// How it is made: of a finished run the manifest, of one under way what its journal knows. Null
-    /// where results stand alone.
-    pub about: Value,
-    /// Whether it is finished.
+pub struct RunInfo {
+    /// The manifest of a finished run; of a run in progress, the settings and metadata of its journal.
+    /// Null if there are only results.
+    pub manifest: Value,
+    /// Whether the run is finished.
     pub finished: bool,
-    /// How many images the set has, where that is known.
+    /// Number of images in the set, if known.
     pub images: Option<usize>,
 }
 
-/// Calls `each` with every line of results in `folder`, in the order of the set: of results.jsonl or,
-/// while the run is under way, of the journals of all its shards. Nothing is locked or changed. `None`
-/// where no run is.
+/// Calls `each` with every result line in `folder`, in the order of the set: the lines of results.jsonl
+/// or, while the run is in progress, those of the journals of all its shards. Nothing is locked or
+/// changed. Returns `None` if there is no run.
 ///
 /// # Errors
-/// Those of `each`, or when a file cannot be read.
-pub fn rows(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<Option<Found>> {
+/// The errors of `each`, or when a file cannot be read.
+pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<Option<RunInfo>> {
     if let Some(found) = finished(folder, &mut each)? {
         return Ok(Some(found));
     }
     let mut found = None;
-    for shard in paths::found(folder)? {
+    for shard in paths::shards(folder)? {
         let path = folder.join(paths::journal(shard));
         let file = match File::open(&path) {
             // A finished shard that has been merged has a manifest only.
@@ -46,14 +46,14 @@ pub fn rows(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<O
             each(entry?.row.get())?;
         }
         let header = journal.header();
-        let about = merged(&header.settings, &header.remarks);
-        found = Some(Found { about, finished: false, images: Some(header.images) });
+        let manifest = merged(&header.settings, &header.metadata);
+        found = Some(RunInfo { manifest, finished: false, images: Some(header.images) });
     }
     Ok(found)
 }
 
-/// The lines of results.jsonl, if there is one.
-fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<Option<Found>> {
+/// Reads results.jsonl, if there is one.
+fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<Option<RunInfo>> {
     let path = folder.join(paths::RESULTS);
     let file = match File::open(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -64,18 +64,18 @@ fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<
     }
     let manifest = paths::read_json(&folder.join(paths::manifest(Shard::WHOLE)))?;
     let images = manifest.as_ref().and_then(|m| m["images"].as_u64()).map(|n| n as usize);
-    Ok(Some(Found { finished: manifest.is_some(), about: manifest.unwrap_or_default(), images }))
+    Ok(Some(RunInfo { finished: manifest.is_some(), manifest: manifest.unwrap_or_default(), images }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::journal::Header;
+    use crate::run::journal::JournalHeader;
     use crate::run::{Disk, Entry, RealDisk};
 
-    fn read(folder: &Path) -> (Vec<String>, Option<Found>) {
+    fn read(folder: &Path) -> (Vec<String>, Option<RunInfo>) {
         let mut lines = Vec::new();
-        let found = rows(folder, |line| {
+        let found = read_results(folder, |line| {
             lines.push(line.to_string());
             Ok(())
         });
@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_under_way_shows_what_all_its_shards_have_in_the_order_of_the_set() {
+    fn a_run_in_progress_yields_the_lines_of_all_shards_in_order() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(folder.path()), (vec![], None));
         let disk: &dyn Disk = &RealDisk;
         for index in [2, 1] {
             let shard = Shard::new(index, 2).unwrap();
-            let header = Header::new(shard, 10, serde_json::json!({ "exits": [1] }), Value::Null);
+            let header = JournalHeader::new(shard, 10, serde_json::json!({ "exits": [1] }), Value::Null);
             let path = folder.path().join(paths::journal(shard));
             let mut journal = Journal::create(disk, &path, &header, shard.range(10)).unwrap();
             let last = shard.range(10).last().unwrap();
@@ -101,12 +101,12 @@ mod tests {
         let (lines, found) = read(folder.path());
         let found = found.unwrap();
         assert_eq!((found.finished, found.images), (false, Some(10)));
-        assert_eq!(found.about["exits"][0], 1);
+        assert_eq!(found.manifest["exits"][0], 1);
         assert_eq!(lines, ["3", "4", "8", "9"]);
     }
 
     #[test]
-    fn results_count_more_than_journals() {
+    fn results_take_precedence_over_journals() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("results.jsonl"), "1\n2\n").unwrap();
         let (lines, found) = read(folder.path());

@@ -1,0 +1,106 @@
+// Heatmaps: an exit's activation map resized, scaled and colored as msdcam does.
+"use strict";
+document.documentElement.classList.add("js");
+const data = JSON.parse(document.getElementById("data").textContent);
+
+const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+const tables = Object.fromEntries(Object.entries(data.colormaps).map(([name, text]) => [name, bytes(text)]));
+
+/** Maps of an image, (exits, height, width) bytes; decoded on first use. */
+function mapsOf(image) {
+  if (!image.decoded && image.maps) image.decoded = bytes(image.maps);
+  return image.decoded;
+}
+
+/** Input indices and weight of each output position: half-pixel centers, edges repeated. */
+function taps(from, to) {
+  const list = [];
+  for (let i = 0; i < to; i++) {
+    const at = Math.max((from / to) * (i + 0.5) - 0.5, 0);
+    const low = Math.min(Math.floor(at), from - 1);
+    list.push([low, Math.min(low + 1, from - 1), Math.min(at - low, 1)]);
+  }
+  return list;
+}
+
+/** Bilinear resize to side x side: rows are resized once, then interpolated in pairs. */
+function enlarge(map, height, width, side) {
+  const across = taps(width, side), down = taps(height, side);
+  const wide = new Float32Array(height * side), out = new Float32Array(side * side);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < side; x++) {
+      const [low, high, share] = across[x], a = map[y * width + low], b = map[y * width + high];
+      wide[y * side + x] = a + share * (b - a);
+    }
+  }
+  for (let y = 0; y < side; y++) {
+    const [low, high, share] = down[y];
+    for (let x = 0; x < side; x++) {
+      const a = wide[low * side + x], b = wide[high * side + x];
+      out[y * side + x] = a + share * (b - a);
+    }
+  }
+  return out;
+}
+
+/** Minimum and maximum. */
+function range(values) {
+  let low = Infinity, high = -Infinity;
+  for (const v of values) { if (v < low) low = v; if (v > high) high = v; }
+  return [low, high];
+}
+
+/** Minimum and maximum over all exits' finite maps. */
+function sharedRange(image) {
+  if (!image.range) {
+    const maps = mapsOf(image), size = data.height * data.width;
+    const each = image.max.map((max, k) => range(maps.subarray(k * size, (k + 1) * size)).map(v => v * max / 255));
+    const finite = each.filter((_, k) => image.status[k] !== "nonfinite");
+    image.range = [Math.min(...finite.map(e => e[0])), Math.max(...finite.map(e => e[1]))];
+  }
+  return image.range;
+}
+
+/** Draws the heatmap of exit `k` on a canvas, which CSS lays over the photo. */
+function drawHeatmap(canvas, image, k, setting) {
+  const maps = mapsOf(image), context = canvas.getContext("2d"), side = canvas.width;
+  if (!maps || image.status[k] !== "ok") return context.clearRect(0, 0, side, side);
+  const { height, width } = data, size = height * width;
+  const heatmap = enlarge(maps.subarray(k * size, (k + 1) * size), height, width, side);
+  let [low, high] = range(heatmap);
+  if (setting.scale === "shared") [low, high] = sharedRange(image).map(end => 255 * end / image.max[k]);
+  const spread = high - low || 1;
+  const picture = context.createImageData(side, side), pixels = picture.data, table = tables[setting.colormap];
+  for (let i = 0, at = 0; i < heatmap.length; i++, at += 4) {
+    const index = 3 * Math.min(255, Math.max(0, Math.floor(255 * (heatmap[i] - low) / spread)));
+    pixels[at] = table[index]; pixels[at + 1] = table[index + 1]; pixels[at + 2] = table[index + 2];
+    pixels[at + 3] = 255;
+  }
+  context.putImageData(picture, 0, 0);
+}
+
+const PLACEHOLDERS = { empty: "no positive evidence", constant: "constant map", nonfinite: "not finite" };
+
+/** A probability as text; never rounds up to 100 %. */
+function percent(p) {
+  if (p === null) return "–";
+  if (p > 0.999 && p < 1) return "> 99.9 %";
+  if (p < 0.001 && p > 0) return "< 0.1 %";
+  return (100 * p).toFixed(1) + " %";
+}
+
+/** right, wrong, or open for an image without a label. */
+const verdict = (image, k) => image.label === null ? "open" : image.predicted[k] === image.label ? "right" : "wrong";
+
+/** Writes the prediction of exit `k` into an element of class prediction. */
+function showPrediction(element, image, k) {
+  const known = verdict(image, k);
+  element.className = "prediction " + known;
+  const label = document.createElement("i"), probability = document.createElement("b");
+  label.textContent = data.classes[image.predicted[k]];
+  probability.textContent = percent(image.probability[k]);
+  const spoken = document.createElement("span");
+  spoken.className = "spoken";
+  spoken.textContent = `, exit ${data.exits[k]}${known === "open" ? "" : ", " + known}`;
+  element.replaceChildren(label, probability, spoken);
+}
