@@ -5,18 +5,21 @@
 use std::time::{Duration, Instant};
 
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Classifier, Question};
+use msdcam::engine::plan::Order;
+use msdcam::engine::session::Session;
+use msdcam::explain::{Classifier, ExplainRequest, Explainer};
 use msdcam::model::msdnet::Config;
 use support::{noise, random_network};
 
 mod support;
 
-fn measure(explainer: &mut Classifier, images: &[f32], budget: Duration) -> [f64; 3] {
+/// Milliseconds of `run`: the shortest, the median and the 90th percentile.
+fn measure(mut run: impl FnMut(), budget: Duration) -> [f64; 3] {
     let mut times = Vec::new();
     let start = Instant::now();
     while times.len() < 5 || start.elapsed() < budget {
         let begin = Instant::now();
-        explainer.explain(images, None).expect("the CPU runs");
+        run();
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
@@ -33,18 +36,25 @@ fn main() {
     let device = Device::open(DeviceChoice::Cpu, threads).expect("the CPU is there");
     println!("{}, batch {batch}", device.description());
     let images = noise(batch * 3 * config.input * config.input, &mut 7, 1.0);
-    for maps in [false, true] {
-        let question = Question { maps, ..Question::explain_all(&network) };
-        let mut explainer = Classifier::new(&network, &question, &device, batch).expect("the network loads");
-        let work = explainer.session().plan().multiply_adds();
-        let [best, p50, p90] = measure(&mut explainer, &images, Duration::from_secs(seconds as u64));
+    let budget = Duration::from_secs(seconds as u64);
+    let exits: Vec<usize> = (1..=network.exits.len()).collect();
+    let mut classifier =
+        Classifier::new(&network, &exits, Order::Depth, &device, batch).expect("the network loads");
+    let forward = measure(|| drop(classifier.classify(&images).expect("the CPU runs")), budget);
+    let request = ExplainRequest::grad_cam(&network);
+    let mut explainer = Explainer::new(&network, &request, &device, batch).expect("the network loads");
+    let grad_cam = measure(|| drop(explainer.explain(&images).expect("the CPU runs")), budget);
+    let rows: [(&str, &dyn Session, [f64; 3]); 2] =
+        [("forward", classifier.session(), forward), ("grad-cam", explainer.session(), grad_cam)];
+    for (name, session, [best, p50, p90]) in rows {
+        let work = session.plan().multiply_adds();
         let rate = 2e-6 * work as f64 * batch as f64 / p50;
         println!(
             "{:9} p50 {p50:8.3} ms  p90 {p90:8.3} ms  best {best:8.3} ms  {:9.1} images/s  {:6.1} M multiply-adds  {rate:6.1} GFLOP/s  {} levels",
-            if maps { "grad-cam" } else { "forward" },
+            name,
             batch as f64 * 1e3 / p50,
             work as f64 / 1e6,
-            explainer.session().plan().levels.len(),
+            session.plan().levels.len(),
         );
     }
 }

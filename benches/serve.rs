@@ -28,8 +28,9 @@ use std::time::{Duration, Instant};
 
 use msdcam::engine::cuda::Cuda;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Classifier, ExitPrediction, Question};
-use msdcam::model::msdnet::Network;
+use msdcam::engine::plan::Order;
+use msdcam::explain::{Classifier, ExplainRequest, Explainer, Explanation};
+use msdcam::model::Model;
 use msdcam::util::npz;
 use msdcam::util::npz::{Array, Values};
 use msdcam::util::sha256::sha256;
@@ -39,9 +40,9 @@ use serde_json::{Value, json};
 mod support;
 
 struct Server {
-    network: Network,
+    network: Model,
     forward: Classifier,
-    grad_cam: Classifier,
+    grad_cam: Explainer,
     images: Vec<f32>,
     batch: usize,
 }
@@ -56,19 +57,23 @@ impl Server {
                 json!({})
             }
             "answers" => {
-                let answers = self.grad_cam.explain(&self.images, None)?;
+                let answers = self.grad_cam.explain(&self.images)?;
                 std::fs::write(argument, encode(&answers))
                     .map_err(|e| Error::write(Path::new(argument), e))?;
                 json!({})
             }
-            "forward" => json!({ "ms": timed(&mut self.forward, &self.images, seconds(argument)?)? }),
-            "grad_cam" => json!({ "ms": timed(&mut self.grad_cam, &self.images, seconds(argument)?)? }),
+            "forward" => {
+                json!({ "ms": timed(|| self.forward.classify(&self.images).map(drop), seconds(argument)?)? })
+            }
+            "grad_cam" => {
+                json!({ "ms": timed(|| self.grad_cam.explain(&self.images).map(drop), seconds(argument)?)? })
+            }
             "device" => {
-                self.grad_cam.explain(&self.images, None)?;
-                json!({ "device_ms": self.grad_cam.device_ms(self.batch, count(argument)?)? })
+                self.grad_cam.explain(&self.images)?;
+                json!({ "device_ms": self.grad_cam.session_mut().device_ms(self.batch, count(argument)?)? })
             }
             "levels" => self.levels(count(argument)?)?,
-            "hash" => json!({ "sha256": hash(&self.grad_cam.explain(&self.images, None)?) }),
+            "hash" => json!({ "sha256": hash(&self.grad_cam.explain(&self.images)?) }),
             "compare" => self.compare()?,
             "same_bits" => self.same_bits(argument)?,
             "soak" => self.soak(argument)?,
@@ -78,8 +83,8 @@ impl Server {
 
     /// What each level of the plan costs where it stands.
     fn levels(&mut self, repeats: usize) -> Result<Value> {
-        self.grad_cam.explain(&self.images, None)?;
-        let Some(prefixes) = self.grad_cam.prefix_ms(self.batch, repeats)? else {
+        self.grad_cam.explain(&self.images)?;
+        let Some(prefixes) = self.grad_cam.session_mut().prefix_ms(self.batch, repeats)? else {
             return Err(Error::usage("levels are timed by a GPU's clock"));
         };
         let before = std::iter::once(&0.0).chain(&prefixes);
@@ -101,15 +106,14 @@ impl Server {
     /// The answers beside the CPU device's.
     fn compare(&mut self) -> Result<Value> {
         let cpu = Device::open(DeviceChoice::Cpu, 0)?;
-        let question = Question::explain_all(&self.network);
-        let want =
-            Classifier::new(&self.network, &question, &cpu, self.batch)?.explain(&self.images, None)?;
-        let got = self.grad_cam.explain(&self.images, None)?;
+        let request = ExplainRequest::grad_cam(&self.network);
+        let want = Explainer::new(&self.network, &request, &cpu, self.batch)?.explain(&self.images)?;
+        let got = self.grad_cam.explain(&self.images)?;
         let (mut logits, mut maps) = (Largest::default(), Largest::default());
         let (mut classes_differ, mut maps_off) = (0, 0);
         for (image, (got, want)) in got.iter().zip(&want).enumerate() {
             for (got, want) in got.iter().zip(want) {
-                classes_differ += usize::from(got.class != want.class);
+                classes_differ += usize::from(got.prediction.class != want.prediction.class);
                 let mut off = false;
                 for ((name, got), (_, want)) in numbers(got).into_iter().zip(numbers(want)) {
                     let (error, of_logits) = (error(got, want), name.ends_with("logits"));
@@ -130,14 +134,14 @@ impl Server {
     /// Smaller batches of the same images.
     fn same_bits(&mut self, argument: &str) -> Result<Value> {
         let image = self.images.len() / self.batch;
-        let whole = self.grad_cam.explain(&self.images, None)?;
+        let whole = self.grad_cam.explain(&self.images)?;
         let mut differ = Vec::new();
         for n in argument.split_whitespace() {
             let n = count(n)?;
             let Some(images) = self.images.get(..n * image).filter(|images| !images.is_empty()) else {
                 return Err(Error::usage(format!("{n} images of a batch of {}", self.batch)));
             };
-            if hash(&self.grad_cam.explain(images, None)?) != hash(&whole[..n]) {
+            if hash(&self.grad_cam.explain(images)?) != hash(&whole[..n]) {
                 differ.push(n);
             }
         }
@@ -149,11 +153,11 @@ impl Server {
         let usage = || Error::usage(format!("soak '{argument}': wanted RUNS SECONDS"));
         let (most, time) = argument.split_once(' ').ok_or_else(usage)?;
         let (most, time) = (count(most)?, seconds(time)?);
-        let first = self.grad_cam.explain(&self.images, None)?;
+        let first = self.grad_cam.explain(&self.images)?;
         let (start, mut runs, mut differ) = (Instant::now(), 0, 0);
         while runs < most && start.elapsed() < time {
             // Equal numbers have equal bits but for the sign of a zero; a NaN differs from itself.
-            differ += usize::from(self.grad_cam.explain(&self.images, None)? != first);
+            differ += usize::from(self.grad_cam.explain(&self.images)? != first);
             runs += 1;
         }
         Ok(json!({ "runs": runs, "differ": differ }))
@@ -196,12 +200,16 @@ fn read_images(file: &Path) -> Result<Vec<f32>> {
 }
 
 /// Everything that an answer holds, each with its name.
-fn numbers(answer: &ExitPrediction) -> Vec<(String, &[f32])> {
-    let mut all = vec![("logits", &answer.logits[..]), ("probabilities", &answer.probabilities[..])];
-    if let Some(map) = &answer.map {
-        all.extend([("weights", &map.weights[..]), ("map", &map.map[..]), ("heat", &map.heat[..])]);
-    }
-    all.into_iter().map(|(name, numbers)| (format!("exit {}, {name}", answer.exit), numbers)).collect()
+fn numbers(answer: &Explanation) -> Vec<(String, &[f32])> {
+    let (prediction, map) = (&answer.prediction, &answer.maps[0]);
+    let all = [
+        ("logits", &prediction.logits[..]),
+        ("probabilities", &prediction.probabilities[..]),
+        ("weights", &map.weights[..]),
+        ("map", &map.map[..]),
+        ("heat", &map.heatmap.values[..]),
+    ];
+    all.into_iter().map(|(name, numbers)| (format!("exit {}, {name}", prediction.exit), numbers)).collect()
 }
 
 /// The largest difference as a share of the largest magnitude wanted; NaN where there is one.
@@ -216,7 +224,7 @@ fn error(got: &[f32], want: &[f32]) -> f64 {
 }
 
 /// SHA-256 of the bits of all answers, in order.
-fn hash(answers: &[Vec<ExitPrediction>]) -> String {
+fn hash(answers: &[Vec<Explanation>]) -> String {
     let mut bytes = Vec::new();
     for answer in answers.iter().flatten() {
         let numbers = numbers(answer).into_iter().flat_map(|(_, numbers)| numbers);
@@ -235,24 +243,23 @@ fn seconds(text: &str) -> Result<Duration> {
 }
 
 /// Milliseconds of each call.
-fn timed(explainer: &mut Classifier, images: &[f32], time: Duration) -> Result<Vec<f64>> {
+fn timed(mut run: impl FnMut() -> Result<()>, time: Duration) -> Result<Vec<f64>> {
     let start = Instant::now();
     let mut times = Vec::new();
     while times.is_empty() || start.elapsed() < time {
         let begin = Instant::now();
-        let answers = explainer.explain(images, None)?;
+        run()?;
         times.push(begin.elapsed().as_secs_f64() * 1e3);
-        drop(answers);
     }
     Ok(times)
 }
 
 /// All answers as one .npz.
-fn encode(answers: &[Vec<ExitPrediction>]) -> Vec<u8> {
+fn encode(answers: &[Vec<Explanation>]) -> Vec<u8> {
     let all = || answers.iter().flatten();
-    let logits: Vec<f32> = all().flat_map(|a| &a.logits).copied().collect();
-    let classes: Vec<i64> = all().map(|a| a.class as i64).collect();
-    let heat: Vec<f32> = all().filter_map(|a| a.map.as_ref()).flat_map(|m| &m.heat).copied().collect();
+    let logits: Vec<f32> = all().flat_map(|a| &a.prediction.logits).copied().collect();
+    let classes: Vec<i64> = all().map(|a| a.prediction.class as i64).collect();
+    let heat: Vec<f32> = all().flat_map(|a| &a.maps[0].heatmap.values).copied().collect();
     let (n, exits) = (answers.len(), answers[0].len());
     let side = (heat.len() / (n * exits)).isqrt();
     npz::encode(&[
@@ -281,12 +288,12 @@ fn run(args: &[String]) -> Result<()> {
         "cuda" => Device::Cuda(Cuda::with_variant(0, variant.parse()?)?),
         _ => return Err(usage()),
     };
-    let all = Question::explain_all(&network);
-    let alone = Question { maps: false, ..all.clone() };
-    let image = network.graph.shape(network.input).len();
+    let exits: Vec<usize> = (1..=network.exits.len()).collect();
+    let request = ExplainRequest::grad_cam(&network);
+    let image = network.input_shape().len();
     let mut server = Server {
-        forward: Classifier::new(&network, &alone, &device, batch)?,
-        grad_cam: Classifier::new(&network, &all, &device, batch)?,
+        forward: Classifier::new(&network, &exits, Order::Depth, &device, batch)?,
+        grad_cam: Explainer::new(&network, &request, &device, batch)?,
         images: support::noise(batch * image, &mut 1, 1.0),
         network,
         batch,

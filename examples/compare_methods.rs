@@ -1,4 +1,4 @@
-//! Two methods about one photo: how far their heat maps agree at each exit.
+//! Two methods on one photo: how much their heatmaps differ at each exit.
 //!
 //!     cargo run --release --example compare_methods -- grad-cam hires-cam weights/samples/chelsea.png
 
@@ -6,9 +6,8 @@ use std::path::Path;
 
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Explainer, Explanation, Method, Target, difference};
-use msdcam::imaging::{open, prepare};
-use msdcam::model::msdnet::load;
-use msdcam::model::pretrained::built_in_weights;
+use msdcam::imaging::open;
+use msdcam::model::Model;
 use msdcam::{Error, Result};
 
 fn main() -> Result<()> {
@@ -17,36 +16,34 @@ fn main() -> Result<()> {
     let (first, second) = (next("grad-cam"), next("hires-cam"));
     let path = next("weights/samples/chelsea.png");
 
-    let weights = built_in_weights()?;
-    let network = load(&weights)?;
+    let model = Model::pretrained()?;
     let methods: [Method; 2] = [first.parse()?, second.parse()?];
-    // Every exit explains the class that the last one predicts, so that they can be compared.
-    let study = ExplainRequest { target: Target::Final, ..ExplainRequest::of(&network, &methods) };
+    // Every exit explains the class that the last one predicts, so that exits can be compared.
+    let request = ExplainRequest { target: Target::Final, ..ExplainRequest::new(&model, &methods) };
     let device = Device::open(DeviceChoice::Auto, 0)?;
-    let mut examiner = Explainer::new(&network, &study, &device, 1)?;
+    let mut explainer = Explainer::new(&model, &request, &device, 1)?;
 
     let photo = open(Path::new(&path))?;
-    let input = prepare(&photo, weights.config.input, weights.mean, weights.std);
-    for finding in &examiner.examine(&input.tensor, &[])?[0] {
-        report(finding, &weights.labels)?;
+    for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
+        report(explanation, &model.labels)?;
     }
     Ok(())
 }
 
-fn report(finding: &Explanation, labels: &[String]) -> Result<()> {
-    let [a, b] = &finding.maps[..] else {
-        return Err(Error::usage("two methods that make maps are compared"));
+fn report(explanation: &Explanation, labels: &[String]) -> Result<()> {
+    let [a, b] = &explanation.maps[..] else {
+        return Err(Error::usage("expected two CAM methods"));
     };
-    let values = difference(&a.heat, &b.heat).ok_or_else(|| Error::usage("maps of two sizes"))?;
+    let values = difference(&a.heatmap, &b.heatmap).ok_or_else(|| Error::usage("heatmaps of two sizes"))?;
     let mean = values.iter().map(|v| v.abs()).sum::<f32>() / values.len() as f32;
     println!(
         "exit {:2}: for '{}', {} ({}) and {} ({}) differ by {mean:.3} on average",
-        finding.exit,
-        labels[finding.target],
+        explanation.prediction.exit,
+        labels[explanation.target],
         a.method.name(),
-        a.heat.status.name(),
+        a.heatmap.status.name(),
         b.method.name(),
-        b.heat.status.name(),
+        b.heatmap.status.name(),
     );
     Ok(())
 }

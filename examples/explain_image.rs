@@ -1,41 +1,36 @@
-//! Where each exit looks in a photo: Grad-CAM at every exit, and what each exit says.
+//! Grad-CAM at every exit of one photo: what each exit predicts, and where it looks.
 //!
 //!     cargo run --release --example explain_image -- weights/samples/chelsea.png
 
 use std::path::Path;
 
-use msdcam::Result;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Classifier, Question};
-use msdcam::imaging::{open, prepare};
-use msdcam::model::msdnet::load;
-use msdcam::model::pretrained::built_in_weights;
+use msdcam::explain::{ExplainRequest, Explainer};
+use msdcam::imaging::open;
+use msdcam::model::Model;
 
-fn main() -> Result<()> {
+fn main() -> msdcam::Result<()> {
     let path = std::env::args().nth(1).unwrap_or_else(|| "weights/samples/chelsea.png".into());
-    let weights = built_in_weights()?;
-    let network = load(&weights)?;
+    let model = Model::pretrained()?;
     let device = Device::open(DeviceChoice::Auto, 0)?;
-    let mut explainer = Classifier::new(&network, &Question::explain_all(&network), &device, 1)?;
+    let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
 
     let photo = open(Path::new(&path))?;
-    let input = prepare(&photo, weights.config.input, weights.mean, weights.std);
-    // One image in, so one image's answers out.
-    for answer in &explainer.explain(&input.tensor, None)?[0] {
-        let Some(map) = &answer.map else { continue };
-        let (place, _) = map
-            .heat
-            .iter()
-            .enumerate()
-            .fold((0, 0.0), |best, (i, &heat)| if heat > best.1 { (i, heat) } else { best });
-        let side = weights.config.input;
+    // One image in, so the explanations of one image out: one for each exit.
+    for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
+        let prediction = &explanation.prediction;
+        let heatmap = &explanation.maps[0].heatmap;
+        let brightest = heatmap.values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let (index, _) = brightest.expect("a heatmap has elements");
         println!(
-            "exit {:2}: {:10} {:5.1} %, hottest at row {}, column {} of {side}",
-            answer.exit,
-            weights.labels[answer.class],
-            100.0 * answer.probabilities[answer.class],
-            place / side,
-            place % side,
+            "exit {:2}: {:10} {:5.1} %, brightest at row {}, column {} of {} x {}",
+            prediction.exit,
+            model.labels[prediction.class],
+            100.0 * prediction.confidence(),
+            index / heatmap.width,
+            index % heatmap.width,
+            heatmap.height,
+            heatmap.width,
         );
     }
     Ok(())

@@ -16,7 +16,8 @@ use std::process::{Command, ExitCode};
 
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::explain::{Classifier, Question};
+use msdcam::engine::plan::Order;
+use msdcam::explain::{Classifier, ExplainRequest, Explainer};
 use serde::{Deserialize, Serialize};
 
 #[path = "../support/mod.rs"]
@@ -61,18 +62,26 @@ fn run_network(mode: &str) -> ExitCode {
     let device = Device::open(DeviceChoice::Cpu, 1).expect("the CPU is there");
     assert!(device.description().contains("avx2"), "kernels of another kind: {}", device.description());
     let photo = msdcam::imaging::open(&support::repository("weights/samples/chelsea.png"));
-    let image = msdcam::imaging::prepare(&photo.expect("the photo is there"), 32, [0.0; 3], [1.0; 3]);
-    let question = Question { maps: mode == "grad_cam", ..Question::explain_all(&network) };
-    let mut explainer = Classifier::new(&network, &question, &device, 1).expect("the network loads");
-    explainer.explain(&image.tensor, None).expect("the CPU runs");
-    counted_run(&mut explainer, &image.tensor);
+    let image = network.prepare(&photo.expect("the photo is there")).tensor;
+    if mode == "grad_cam" {
+        let request = ExplainRequest::grad_cam(&network);
+        let mut explainer = Explainer::new(&network, &request, &device, 1).expect("the network loads");
+        explainer.explain(&image).expect("the CPU runs");
+        counted_run(|| drop(black_box(explainer.explain(&image).expect("the CPU runs"))));
+    } else {
+        let exits: Vec<usize> = (1..=network.exits.len()).collect();
+        let mut classifier =
+            Classifier::new(&network, &exits, Order::Depth, &device, 1).expect("the network loads");
+        classifier.classify(&image).expect("the CPU runs");
+        counted_run(|| drop(black_box(classifier.classify(&image).expect("the CPU runs"))));
+    }
     ExitCode::SUCCESS
 }
 
 /// callgrind knows it by its name.
 #[inline(never)]
-fn counted_run(explainer: &mut Classifier, image: &[f32]) {
-    black_box(explainer.explain(image, None).expect("the CPU runs"));
+fn counted_run(run: impl FnOnce()) {
+    run();
 }
 
 fn file() -> PathBuf {

@@ -19,7 +19,7 @@ use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, Op, Param};
 use msdcam::engine::plan::{Order, Plan, Step};
 use msdcam::engine::session::Session;
-use msdcam::explain::{Classifier, Question};
+use msdcam::explain::{ExplainRequest, Explainer};
 use msdcam::model::msdnet::Config;
 use msdcam::{Result, Shape};
 use support::{median, noise, random_network};
@@ -57,17 +57,17 @@ fn main() -> Result<()> {
     let device = Device::Cpu(Cpu::with_isa(threads, isa)?);
 
     let network = random_network(&config);
-    let mut explainer = Classifier::new(&network, &Question::explain_all(&network), &device, 1)?;
+    let mut explainer = Explainer::new(&network, &ExplainRequest::grad_cam(&network), &device, 1)?;
     let plan = explainer.session().plan().clone();
     let mut kinds = kinds(&plan);
     for kind in &mut kinds {
         measure(kind, &plan.params, &device, isa)?;
     }
-    let images = noise(network.graph.shape(network.input).len(), &mut 7, 1.0);
+    let images = noise(network.input_shape().len(), &mut 7, 1.0);
     let mut whole: Vec<f64> = (0..20)
         .map(|_| {
             let start = Instant::now();
-            explainer.explain(&images, None).map(|_| start.elapsed().as_secs_f64() * 1e6)
+            explainer.explain(&images).map(|_| start.elapsed().as_secs_f64() * 1e6)
         })
         .collect::<Result<_>>()?;
     print(&mut kinds, &device.description(), median(&mut whole), threads);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use msdcam::Result;
-use msdcam::model::msdnet::{Config, Network};
-use msdcam::model::weights::Weights;
+use msdcam::model::Model;
+use msdcam::model::msdnet::{Config, build};
 
 /// Numbers in [-scale, scale) from a linear congruential generator (Knuth's MMIX).
 pub fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {
@@ -18,9 +18,9 @@ pub fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {
 }
 
 /// The network of `config` with random weights that keep the size of what flows through it.
-pub fn random_network(config: &Config) -> Network {
+pub fn random_network(config: &Config) -> Model {
     let seed = std::cell::Cell::new(1_u64);
-    Network::new(config, |name, dims| {
+    build(config, |name, dims| {
         let len: usize = dims.iter().product();
         let mut state = seed.get();
         let fan_in = dims[1..].iter().product::<usize>().max(1);
@@ -39,9 +39,8 @@ pub fn random_network(config: &Config) -> Network {
 ///
 /// # Errors
 /// When the file cannot be read or is no weights file.
-pub fn network(weights: &Path) -> Result<Network> {
-    let weights = Weights::read(weights)?;
-    Network::new(&weights.config, |name, dims| weights.get(name, dims).cloned())
+pub fn network(weights: &Path) -> Result<Model> {
+    Model::open(weights)
 }
 
 /// A file of this repository.
@@ -53,7 +52,7 @@ pub fn repository(path: &str) -> PathBuf {
 ///
 /// # Panics
 /// When the repository is incomplete.
-pub fn default_network() -> Network {
+pub fn default_network() -> Model {
     network(&repository("weights/msdnet_cifar10.safetensors")).expect("the default weights are there")
 }
 

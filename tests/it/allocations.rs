@@ -15,7 +15,7 @@ use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
-use msdcam::model::msdnet::{Exit, Network};
+use msdcam::model::Model;
 use msdcam::{Shape, Tensor};
 
 /// The system's allocator. It counts where [`counted`] runs.
@@ -92,9 +92,8 @@ fn a_run_allocates_nothing_after_the_first() {
 }
 
 /// A network that reads 10,000 channels of 4 x 4, made of 3 x 64 x 64 pixels.
-fn wide_network() -> Network {
+fn wide_network() -> Model {
     const CHANNELS: usize = 10_000;
-    let (_, like) = golden_network("subnets-even");
     let mut graph = Graph::new();
     graph.set_stage(1);
     let input = graph.push(Op::Input(Shape::new(3, 64, 64)), &[]).unwrap();
@@ -107,9 +106,7 @@ fn wide_network() -> Network {
     let weight = graph.add_param("linear", &[2, CHANNELS], weights(2 * CHANNELS));
     let bias = graph.add_param("bias", &[2], vec![0.0; 2]);
     let logits = graph.push(Linear { weight, bias }, &[pooled]).unwrap();
-    let mut config = like.config.clone();
-    (config.classes, config.input) = (2, 64);
-    Network { config, graph, input, exits: vec![Exit { tap, logits }], layers: Vec::new() }
+    Model::from_graph(graph, input, &[(tap, logits)]).unwrap()
 }
 
 #[test]
@@ -122,12 +119,12 @@ fn score_cam_of_ten_thousand_channels_keeps_to_its_memory() {
         let most = |max_memory: usize| {
             let study = ExplainRequest {
                 max_memory,
-                ..ExplainRequest::of(&network, &[Method::Map(MapMethod::ScoreCam)])
+                ..ExplainRequest::new(&network, &[Method::Map(MapMethod::ScoreCam)])
             };
             let before = LIVE.load(Ordering::Relaxed);
             PEAK.store(before, Ordering::Relaxed);
             let mut examiner = Explainer::new(&network, &study, &device, 1).unwrap();
-            let findings = examiner.examine(&images, &[]).unwrap();
+            let findings = examiner.explain(&images).unwrap();
             assert_eq!(findings[0][0].maps[0].weights.len(), 10_000);
             (PEAK.load(Ordering::Relaxed) - before) as usize / MIB
         };

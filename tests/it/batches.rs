@@ -11,12 +11,13 @@ use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
-use msdcam::explain::{Classifier, Question};
-use msdcam::model::msdnet::{Config, Network};
+use msdcam::explain::{Classifier, ExitPrediction, ExplainRequest, Explainer, Target};
+use msdcam::model::Model;
+use msdcam::model::msdnet::Config;
 use msdcam::{Shape, Tensor};
 
 /// The article's network in full size, with three exits.
-fn network() -> Network {
+fn network() -> Model {
     random_network(&Config { exits: 3, ..Config::cifar10_anytime() })
 }
 
@@ -26,7 +27,7 @@ fn images(n: usize) -> Tensor {
 }
 
 /// The plan of a network's maps, and the input spaces of some images.
-fn plan(network: &Network, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32>) {
+fn plan(network: &Model, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32>) {
     let (graph, exits) = cam_graph(network);
     let plan = Arc::new(Plan::new(&graph, &asked(&exits), order, &Passes::ALL).unwrap());
     let inputs = inputs(images, exits.len());
@@ -138,23 +139,20 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
 }
 
 #[test]
-fn the_explainer_stops_at_the_first_exit_that_is_sure_enough() {
+fn early_exit_stops_at_the_first_exit_that_is_confident_enough() {
     let (network, images) = (network(), images(5));
-    let question = Question { order: Order::ByExit, ..Question::explain_all(&network) };
     let device = run::cpu(2, Isa::detect());
-    let mut explainer = Classifier::new(&network, &question, &device, 5).unwrap();
-    let all = explainer.explain(&images.data, None).unwrap();
+    let mut classifier = Classifier::new(&network, &[1, 2, 3], Order::ByExit, &device, 5).unwrap();
+    let all = classifier.classify(&images.data).unwrap();
     assert_eq!(all.len(), 5);
-    let best =
-        |answer: &msdcam::explain::ExitPrediction| answer.probabilities.iter().copied().fold(0.0, f32::max);
-    let mut sure: Vec<f32> = all.iter().flatten().map(best).collect();
-    sure.sort_by(f32::total_cmp);
+    let mut confidences: Vec<f32> = all.iter().flatten().map(ExitPrediction::confidence).collect();
+    confidences.sort_by(f32::total_cmp);
     let mut lengths = std::collections::HashSet::new();
-    for confidence in [0.0, sure[4], sure[7], sure[11], 1.1] {
-        let early = explainer.explain_early_exit(&images.data, None, &[Some(confidence); 3]).unwrap();
+    for threshold in [0.0, confidences[4], confidences[7], confidences[11], 1.1] {
+        let early = classifier.classify_early_exit(&images.data, &[Some(threshold); 3]).unwrap();
         for (early, all) in early.iter().zip(&all) {
-            let stop = all.iter().position(|a| best(a) >= confidence).map_or(all.len(), |i| i + 1);
-            assert_eq!(early[..], all[..stop], "confidence {confidence}");
+            let stop = all.iter().position(|p| p.confidence() >= threshold).map_or(all.len(), |i| i + 1);
+            assert_eq!(early[..], all[..stop], "threshold {threshold}");
             lengths.insert(stop);
         }
     }
@@ -162,64 +160,78 @@ fn the_explainer_stops_at_the_first_exit_that_is_sure_enough() {
 }
 
 #[test]
-fn an_explained_class_is_the_one_asked_for() {
+fn a_given_class_is_the_one_that_is_explained() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
-    let mut explainer = Classifier::new(&network, &Question::explain_all(&network), &device, 2).unwrap();
-    let own = explainer.explain(&images.data, None).unwrap();
-    for (image, answers) in own.iter().enumerate() {
-        for (i, answer) in answers.iter().enumerate() {
-            assert_eq!(answer.exit, i + 1);
-            assert_eq!(answer.map.as_ref().unwrap().target, answer.class);
-            let named = explainer.explain(&images.data, Some(answer.class)).unwrap();
-            assert_eq!(named[image][i], *answer, "the predicted class, given by number");
-            let other = (answer.class + 1) % 10;
-            let others = explainer.explain(&images.data, Some(other)).unwrap();
-            let map = others[image][i].map.as_ref().unwrap();
-            assert_eq!(map.target, other);
-            assert_ne!(map.weights, answer.map.as_ref().unwrap().weights);
-            assert_eq!(others[image][i].logits, answer.logits);
+    let explain = |target: Target| {
+        let request = ExplainRequest { target, ..ExplainRequest::grad_cam(&network) };
+        Explainer::new(&network, &request, &device, 2).unwrap().explain(&images.data).unwrap()
+    };
+    let own = explain(Target::Predicted);
+    for (image, explanations) in own.iter().enumerate() {
+        for (i, explanation) in explanations.iter().enumerate() {
+            let class = explanation.prediction.class;
+            assert_eq!((explanation.prediction.exit, explanation.target), (i + 1, class));
+            let named = explain(Target::Class(class));
+            assert_eq!(named[image][i], *explanation, "the predicted class, given by its index");
+            let other = explain(Target::Class((class + 1) % 10));
+            assert_eq!(other[image][i].target, (class + 1) % 10);
+            assert_ne!(other[image][i].maps[0].weights, explanation.maps[0].weights);
+            assert_eq!(other[image][i].prediction, explanation.prediction);
         }
     }
 }
 
 #[test]
-fn some_exits_alone_and_scores_alone_give_the_same_answers() {
+fn some_exits_alone_and_predictions_alone_give_the_same_results() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
-    let ask = |question: Question| {
-        let mut explainer = Classifier::new(&network, &question, &device, 2).unwrap();
-        explainer.explain(&images.data, None).unwrap()
+    let explain = |request: ExplainRequest| {
+        Explainer::new(&network, &request, &device, 2).unwrap().explain(&images.data).unwrap()
     };
-    let all = ask(Question::explain_all(&network));
-    let some = ask(Question { exits: vec![1, 3], ..Question::explain_all(&network) });
-    let scores = ask(Question { maps: false, ..Question::explain_all(&network) });
+    let all = explain(ExplainRequest::grad_cam(&network));
+    let some = explain(ExplainRequest { exits: vec![1, 3], ..ExplainRequest::grad_cam(&network) });
+    let mut classifier = Classifier::new(&network, &[1, 2, 3], Order::Depth, &device, 2).unwrap();
+    let predictions = classifier.classify(&images.data).unwrap();
     for image in 0..2 {
         assert_eq!(some[image], [all[image][0].clone(), all[image][2].clone()]);
-        for (answer, full) in scores[image].iter().zip(&all[image]) {
-            assert_eq!((&answer.logits, answer.map.is_none()), (&full.logits, true));
-        }
+        let of_all: Vec<_> = all[image].iter().map(|e| e.prediction.clone()).collect();
+        assert_eq!(predictions[image], of_all);
     }
 }
 
 #[test]
-fn questions_that_make_no_sense_are_refused_in_one_line() {
+fn requests_that_make_no_sense_are_refused_in_one_line() {
     let network = network();
     let device = run::cpu(1, Isa::detect());
-    let question = |exits: &[usize]| Question { exits: exits.to_vec(), ..Question::explain_all(&network) };
-    for (exits, says) in [(vec![], "no exit asked for"), (vec![0], "exit 0"), (vec![1, 4], "exit 4")] {
-        let refused = Classifier::new(&network, &question(&exits), &device, 1).err().unwrap().to_string();
-        assert!(refused.contains(says) && refused.contains("exits 1 to 3"), "{refused}");
+    let request =
+        |exits: &[usize]| ExplainRequest { exits: exits.to_vec(), ..ExplainRequest::grad_cam(&network) };
+    for (exits, says) in [(vec![], "no exit requested"), (vec![0], "exit 0"), (vec![1, 4], "exit 4")] {
+        let explainer = Explainer::new(&network, &request(&exits), &device, 1).err().unwrap();
+        let classifier = Classifier::new(&network, &exits, Order::Depth, &device, 1).err().unwrap();
+        for refused in [explainer.to_string(), classifier.to_string()] {
+            assert!(refused.contains(says) && refused.contains("exits 1 to 3"), "{refused}");
+        }
     }
-    let mut explainer = Classifier::new(&network, &question(&[1]), &device, 2).unwrap();
+    let class = ExplainRequest { target: Target::Class(10), ..request(&[1]) };
+    let refused = Explainer::new(&network, &class, &device, 1).err().unwrap().to_string();
+    assert!(refused.contains("class 10: the network has classes 0 to 9"), "{refused}");
+    let mut explainer = Explainer::new(&network, &request(&[1]), &device, 2).unwrap();
+    let mut classifier = Classifier::new(&network, &[1], Order::Depth, &device, 2).unwrap();
     let image = images(1).data;
-    let class = explainer.explain(&image, Some(10)).unwrap_err().to_string();
-    assert!(class.contains("class 10: the network has classes 0 to 9"), "{class}");
-    for wrong in [vec![], image[1..].to_vec()] {
-        let refused = explainer.explain(&wrong, None).unwrap_err().to_string();
-        assert!(refused.contains("an image of 3x32x32 has 3072"), "{refused}");
+    let mut not_finite = image.clone();
+    not_finite[17] = f32::NAN;
+    for (wrong, says) in [
+        (vec![], "an image of 3x32x32 has 3072"),
+        (image[1..].to_vec(), "an image of 3x32x32 has 3072"),
+        (not_finite, "image 1: element 17 is NaN"),
+    ] {
+        let refusals = [explainer.explain(&wrong).unwrap_err(), classifier.classify(&wrong).unwrap_err()];
+        assert!(refusals.iter().all(|e| e.to_string().contains(says)), "{refusals:?}");
     }
-    assert!(explainer.explain(&image, None).is_ok(), "refusals leave the explainer as it was");
+    let thresholds = classifier.classify_early_exit(&image, &[None]).unwrap_err().to_string();
+    assert!(thresholds.contains("by exit"), "{thresholds}");
+    assert!(explainer.explain(&image).is_ok(), "refusals leave the explainer as it was");
 }
 
 #[test]
@@ -239,14 +251,12 @@ fn a_batch_that_does_not_fit_the_plan_is_refused() {
 }
 
 #[test]
-fn more_images_than_fit_at_once_are_answered_batch_after_batch() {
+fn more_images_than_fit_at_once_are_explained_batch_after_batch() {
     let network = network();
-    let question = Question::explain_all(&network);
+    let request = ExplainRequest::grad_cam(&network);
     let device = run::cpu(2, Isa::detect());
     let images = images(5);
-    let ask = |batch| {
-        let mut explainer = Classifier::new(&network, &question, &device, batch).unwrap();
-        explainer.explain(&images.data, None).unwrap()
-    };
-    assert_eq!(ask(2), ask(5));
+    let explain =
+        |batch| Explainer::new(&network, &request, &device, batch).unwrap().explain(&images.data).unwrap();
+    assert_eq!(explain(2), explain(5));
 }

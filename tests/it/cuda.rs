@@ -45,7 +45,7 @@ fn case(config: &Config, n: usize, order: Order, passes: &Passes) -> (Arc<Plan>,
     let network = random_network(config);
     let (graph, exits) = cam_graph(&network);
     let plan = Plan::new(&graph, &asked(&exits), order, passes).unwrap();
-    (Arc::new(plan), inputs(&images(n, network.config.input), exits.len()))
+    (Arc::new(plan), inputs(&images(n, network.input.width), exits.len()))
 }
 
 /// The output spaces of a batch.

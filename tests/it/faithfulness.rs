@@ -11,8 +11,7 @@ use msdcam::faithfulness::{
     centre_of_mass, energy_pointing, overlap, pointing, road,
 };
 use msdcam::imaging::heatmap::MapStatus;
-use msdcam::model::msdnet::{Network, load};
-use msdcam::model::pretrained::built_in_weights;
+use msdcam::model::Model;
 use msdcam::{Shape, faithfulness};
 
 const GRAD_CAM: Method = Method::Map(MapMethod::GradCam);
@@ -107,9 +106,9 @@ fn the_pointing_games_are_those_of_torchray_and_quantus() {
 }
 
 /// A network, and what PyTorch says about its images.
-fn measured(net: &str) -> (Golden, Network) {
+fn measured(net: &str) -> (Golden, Model) {
     if net == "default" {
-        return (Golden::load("default"), load(&built_in_weights().unwrap()).unwrap());
+        return (Golden::load("default"), Model::pretrained().unwrap());
     }
     golden_network(net)
 }
@@ -196,7 +195,7 @@ fn coherency_is_that_of_pytorch_grad_cam() {
     let golden = Golden::load("metrics");
     for (net, exit) in [("default", 2), ("default", 10), ("subnets-lin_grow", 3)] {
         let (answers, network) = measured(net);
-        let study = ExplainRequest { exits: vec![exit], ..ExplainRequest::of(&network, &[GRAD_CAM]) };
+        let study = ExplainRequest { exits: vec![exit], ..ExplainRequest::new(&network, &[GRAD_CAM]) };
         let settings = Settings { curves: None, road: None, ..Settings::of_the_papers([0.0; 3], 1) };
         let mut assessor = Assessor::new(&network, &study, &settings, &cpu(2), (4, 2)).unwrap();
         let images = answers.tensor("input");
@@ -213,8 +212,11 @@ fn the_last_exit_agrees_with_itself_and_pixel_methods_are_measured_too() {
     let (answers, network) = measured("subnets-lin_grow");
     let images = answers.tensor("input");
     let methods = [GRAD_CAM, Method::Pixels(PixelMethod::InputGradient)];
-    let study =
-        ExplainRequest { exits: vec![1, 3], target: Target::Final, ..ExplainRequest::of(&network, &methods) };
+    let study = ExplainRequest {
+        exits: vec![1, 3],
+        target: Target::Final,
+        ..ExplainRequest::new(&network, &methods)
+    };
     let settings = Settings::of_the_papers([0.0; 3], 5);
     let mut assessor = Assessor::new(&network, &study, &settings, &cpu(1), (2, 1)).unwrap();
     for rows in assessor.assess(&images.data, &[], &numbers(images.n)).unwrap() {
@@ -237,7 +239,7 @@ fn the_last_exit_agrees_with_itself_and_pixel_methods_are_measured_too() {
 fn numbers_depend_on_the_seed_and_not_on_batch_or_threads() {
     let (answers, network) = measured("default");
     let images = answers.tensor("input");
-    let study = ExplainRequest { exits: vec![1], ..ExplainRequest::of(&network, &[GRAD_CAM]) };
+    let study = ExplainRequest { exits: vec![1], ..ExplainRequest::new(&network, &[GRAD_CAM]) };
     let assess = |seed: u64, batch: usize, threads: usize| {
         let papers = Settings::of_the_papers([0.0; 3], 4);
         let settings = Settings { seed, ties: Ties::Random, ..papers };
@@ -260,7 +262,7 @@ fn numbers_depend_on_the_seed_and_not_on_batch_or_threads() {
 fn an_empty_map_is_not_measured() {
     let (answers, network) = measured("blocks-empty");
     let images = answers.tensor("input");
-    let study = ExplainRequest::of(&network, &[GRAD_CAM]);
+    let study = ExplainRequest::new(&network, &[GRAD_CAM]);
     let settings = Settings::of_the_papers([0.0; 3], 4);
     let mut assessor = Assessor::new(&network, &study, &settings, &cpu(1), (2, 1)).unwrap();
     let table = assessor.assess(&images.data, &[], &numbers(images.n)).unwrap();
@@ -272,7 +274,7 @@ fn an_empty_map_is_not_measured() {
 #[test]
 fn settings_that_make_no_sense_are_refused() {
     let (_, network) = measured("subnets-lin_grow");
-    let good = ExplainRequest::of(&network, &[GRAD_CAM]);
+    let good = ExplainRequest::new(&network, &[GRAD_CAM]);
     let refused = |study: &ExplainRequest, settings: Settings| {
         let assessor = Assessor::new(&network, study, &settings, &cpu(1), (1, 1));
         assessor.err().expect("refused").to_string()

@@ -5,23 +5,20 @@ use crate::common::golden::Golden;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Target};
 use msdcam::faithfulness::{Cascade, Similarity};
-use msdcam::model::msdnet::load;
-use msdcam::model::pretrained::built_in_weights;
-use msdcam::model::weights::Weights;
+use msdcam::model::Model;
 
 const METHODS: [&str; 4] = ["eigen-cam", "grad-cam", "input-gradient", "guided-backprop"];
 
-fn check(weights: &Weights, exit: usize, batch: usize, seed: u64) -> Vec<Similarity> {
-    let network = load(weights).unwrap();
+fn check(model: &Model, exit: usize, batch: usize, seed: u64) -> Vec<Similarity> {
     let methods = METHODS.map(|method| method.parse().unwrap());
     let study = ExplainRequest {
         exits: vec![exit],
         target: Target::Predicted,
-        ..ExplainRequest::of(&network, &methods)
+        ..ExplainRequest::new(model, &methods)
     };
     let device = &Device::open(DeviceChoice::Cpu, 2).unwrap();
     let images = Golden::load("default").tensor("input");
-    let cascade = Cascade { weights, study: &study, device, batch, seed };
+    let cascade = Cascade { model, study: &study, device, batch, seed };
     let mut networks = 0;
     let found = cascade.run(&images.data, &[], || networks += 1).unwrap();
     assert_eq!((networks, cascade.networks()), (exit + 1, exit + 1));
@@ -35,7 +32,7 @@ fn of<'a>(found: &'a [Similarity], method: &str) -> Vec<&'a Similarity> {
 
 #[test]
 fn guided_backprop_ignores_the_weights_and_grad_cam_does_not() {
-    let found = check(&built_in_weights().unwrap(), 4, 4, 1);
+    let found = check(&Model::pretrained().unwrap(), 4, 4, 1);
     let stages: Vec<&str> = of(&found, "grad-cam").iter().map(|row| row.stage.as_str()).collect();
     assert_eq!(stages, ["head 4", "block 4", "block 3", "block 2", "block 1"]);
     for row in &found {
@@ -57,9 +54,9 @@ fn guided_backprop_ignores_the_weights_and_grad_cam_does_not() {
 
 #[test]
 fn the_seed_draws_the_weights_and_the_batch_does_not_matter() {
-    let weights = built_in_weights().unwrap();
-    let found = check(&weights, 1, 4, 7);
-    assert_eq!(found, check(&weights, 1, 3, 7));
-    let other = check(&weights, 1, 4, 8);
+    let model = Model::pretrained().unwrap();
+    let found = check(&model, 1, 4, 7);
+    assert_eq!(found, check(&model, 1, 3, 7));
+    let other = check(&model, 1, 4, 8);
     assert_ne!(of(&found, "grad-cam")[0].spearman_signed, of(&other, "grad-cam")[0].spearman_signed);
 }

@@ -12,7 +12,8 @@ use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::Order;
 use msdcam::imaging::heatmap::Heatmap;
-use msdcam::model::msdnet::{Config, Network};
+use msdcam::model::Model;
+use msdcam::model::msdnet::{Config, build};
 use msdcam::model::weights::Weights;
 use msdcam::{Shape, Tensor};
 
@@ -38,13 +39,13 @@ fn inner(exits: &[ExitNodes]) -> Vec<Answer> {
 }
 
 /// Appends the gradients of exit `k`'s own class at the input, plain and guided.
-fn input_gradients(graph: &mut Graph, network: &Network, k: usize) -> Vec<Answer> {
+fn input_gradients(graph: &mut Graph, network: &Model, k: usize) -> Vec<Answer> {
     let score = network.exits[k - 1].logits;
     let target = graph.push(Op::Input(Shape::vector(1)), &[]).unwrap();
     let seed = graph.push(Op::Seed, &[score, target]).unwrap();
     [("input_grad", ReluRule::Plain), ("guided_grad", ReluRule::Guided)]
         .map(|(name, rule)| {
-            let grad = gradients(graph, score, seed, &[network.input], rule).unwrap()[0];
+            let grad = gradients(graph, score, seed, &[network.input.node], rule).unwrap()[0];
             (format!("{name}.{k}"), grad)
         })
         .to_vec()
@@ -200,10 +201,10 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
 }
 
 /// The trained network, what the article's code says of it, and the images that it says it of.
-fn default_network() -> (Golden, Network, Tensor) {
+fn default_network() -> (Golden, Model, Tensor) {
     let path = repository("weights/msdnet_cifar10.safetensors");
     let weights = Weights::read(&path).unwrap();
-    let network = Network::new(&weights.config, |name, dims| weights.get(name, dims).cloned()).unwrap();
+    let network = build(&weights.config, |name, dims| weights.get(name, dims).cloned()).unwrap();
     let golden = Golden::load("default");
     let mut images = golden.tensor("input");
     let plane = images.shape.plane();
@@ -241,9 +242,8 @@ fn the_default_network_says_what_the_article_s_code_says() {
 fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_code() {
     let (golden, network, images) = default_network();
     let (mut graph, exits) = cam_graph(&network);
-    let means: Vec<NodeId> =
-        network.exits.iter().map(|e| graph.push(Op::SpatialMean, &[e.tap]).unwrap()).collect();
-    let taps = network.exits.iter().map(|e| e.tap);
+    let means: Vec<NodeId> = exits.iter().map(|e| graph.push(Op::SpatialMean, &[e.tap]).unwrap()).collect();
+    let taps = exits.iter().map(|e| e.tap);
     let maps = exits.iter().map(|e| e.cam);
     let outputs: Vec<NodeId> = taps.chain(means).chain(maps).collect();
     let inputs = inputs(&images, exits.len());
@@ -273,16 +273,16 @@ fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_cod
 
 #[test]
 fn a_network_that_cannot_be_is_refused_in_one_line() {
-    let (_, network) = golden_network("subnets-even");
-    let build = |change: fn(&mut Config)| {
-        let mut config = network.config.clone();
+    let config: Config = Golden::load("nets/subnets-even").json("config");
+    let refusal = |change: fn(&mut Config)| {
+        let mut config = config.clone();
         change(&mut config);
         let zeros = |_: &str, dims: &[usize]| Ok(vec![0.0; dims.iter().product()].into());
-        Network::new(&config, zeros).expect_err("no such network").to_string()
+        build(&config, zeros).expect_err("no such network").to_string()
     };
-    let lopsided = build(|c| c.bottleneck_factor.truncate(1));
+    let lopsided = refusal(|c| c.bottleneck_factor.truncate(1));
     assert!(lopsided.starts_with("architecture: "), "{lopsided}");
-    for refused in [lopsided, build(|c| c.input = 5), build(|c| c.reduction_permille = 1)] {
+    for refused in [lopsided, refusal(|c| c.input = 5), refusal(|c| c.reduction_permille = 1)] {
         assert_eq!(refused.lines().count(), 1, "{refused}");
     }
 }

@@ -6,7 +6,7 @@ use msdcam::engine::bilinear::bilinear;
 use msdcam::imaging;
 use msdcam::imaging::heatmap::{Heatmap, MapStatus};
 use msdcam::imaging::rgb_image::RgbImage;
-use msdcam::imaging::{Filter, Region, prepare, resample};
+use msdcam::imaging::{Filter, Region, ResizePolicy, prepare, resample};
 use safetensors::SafeTensors;
 
 fn golden() -> SafeTensors<'static> {
@@ -26,7 +26,7 @@ fn floats(golden: &SafeTensors, name: &str) -> (Vec<usize>, Vec<f32>) {
 
 /// The 8-bit pixels in a prepared input, which was not normalised.
 fn seen(photo: &RgbImage, size: usize) -> RgbImage {
-    let prepared = prepare(photo, size, [0.0; 3], [1.0; 3]);
+    let prepared = prepare(photo, (size, size), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]);
     let plane = size * size;
     let rgb =
         (0..plane).flat_map(|i| [0, 1, 2].map(|c| (prepared.tensor[c * plane + i] * 255.0).round() as u8));

@@ -1,6 +1,7 @@
 //! The weights format: there and back, lies in its header, and the road from a checkpoint.
 
-use msdcam::model::convert::{Normalization, Options, convert};
+use msdcam::model::Normalization;
+use msdcam::model::convert::{Options, convert};
 use msdcam::model::inspect::inspect;
 use msdcam::model::msdnet::config::{Layout, Stem};
 use msdcam::model::msdnet::{Config, tensor_names};

@@ -112,10 +112,18 @@ impl Drawing<'_> {
             File::RgbImage { layer, exit } if self.is_articles() => {
                 let layer = &layers[layer];
                 let what = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
-                self.articles_name(exit, layer.rank, &format!("_{}_{what}", self.findings.at(exit, 0).prediction.exit))
+                self.articles_name(
+                    exit,
+                    layer.rank,
+                    &format!("_{}_{what}", self.findings.at(exit, 0).prediction.exit),
+                )
             }
             File::RgbImage { layer, exit } => {
-                format!("{stem}_exit{:02}_{}", self.findings.at(exit, 0).prediction.exit, layers[layer].picture)
+                format!(
+                    "{stem}_exit{:02}_{}",
+                    self.findings.at(exit, 0).prediction.exit,
+                    layers[layer].picture
+                )
             }
             File::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
             File::Grid { grid } => format!("{stem}_{}", self.style.layers.grids[grid].name),

@@ -20,7 +20,10 @@ impl Statuses {
     pub fn count(&mut self, drawing: &Drawing) {
         for layer in drawing.style.layers.all.iter().filter(|layer| layer.minus.is_none()) {
             for i in 0..drawing.findings.exits() {
-                self.add(drawing.findings.at(i, layer.rank).prediction.exit, drawing.findings.status(layer, i));
+                self.add(
+                    drawing.findings.at(i, layer.rank).prediction.exit,
+                    drawing.findings.status(layer, i),
+                );
             }
         }
     }

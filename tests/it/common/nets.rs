@@ -5,8 +5,9 @@ use std::sync::Arc;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
 use msdcam::engine::graph::{Graph, NodeId};
-use msdcam::model::msdnet::{Config, Network};
+use msdcam::model::msdnet::{Config, build};
 use msdcam::model::pytorch::Checkpoint;
+use msdcam::model::{Exit, Model};
 use msdcam::{Error, Shape, Tensor};
 
 use super::golden::{Golden, repository};
@@ -30,12 +31,12 @@ pub const VARIANTS: [&str; 13] = [
 ];
 
 /// A golden network's answers, and the network built from its checkpoint.
-pub fn golden_network(variant: &str) -> (Golden, Network) {
+pub fn golden_network(variant: &str) -> (Golden, Model) {
     let golden = Golden::load(&format!("nets/{variant}"));
     let config: Config = golden.json("config");
     let path = repository(&format!("tests/golden/nets/{variant}.pth"));
     let checkpoint = Checkpoint::read(&path).unwrap();
-    let network = Network::new(&config, |name, dims| match checkpoint.tensors.get(name) {
+    let network = build(&config, |name, dims| match checkpoint.tensors.get(name) {
         Some(tensor) if tensor.dims == dims => Ok(Arc::from(tensor.data.as_slice())),
         Some(tensor) => Err(Error::usage(format!("{name} is {:?}, not {dims:?}", tensor.dims))),
         None => Err(Error::usage(format!("there is no {name}"))),
@@ -44,7 +45,7 @@ pub fn golden_network(variant: &str) -> (Golden, Network) {
 }
 
 /// A network of any size with random weights, the same each time; its values stay near one.
-pub fn random_network(config: &Config) -> Network {
+pub fn random_network(config: &Config) -> Model {
     let tensor = |name: &str, dims: &[usize]| {
         let mut numbers = Random::for_text(name).numbers(dims.iter().product());
         let fan_in: usize = dims[1..].iter().product();
@@ -53,7 +54,7 @@ pub fn random_network(config: &Config) -> Network {
         numbers.iter_mut().for_each(|x| *x = centre + spread * *x);
         Ok(Arc::from(numbers))
     };
-    Network::new(config, tensor).unwrap()
+    build(config, tensor).unwrap()
 }
 
 /// Everything that can be asked about an exit.
@@ -71,25 +72,26 @@ pub struct ExitNodes {
 }
 
 /// The network's graph with Grad-CAM at every exit; its inputs are the image and each exit's target.
-pub fn cam_graph(network: &Network) -> (Graph, Vec<ExitNodes>) {
-    let mut graph = network.graph.clone();
-    let image = graph.shape(network.input);
-    let mut push = |stage: usize, exit: &msdcam::model::msdnet::Exit| {
+pub fn cam_graph(model: &Model) -> (Graph, Vec<ExitNodes>) {
+    let mut graph = model.graph.clone();
+    let image = model.input_shape();
+    let mut push = |stage: usize, exit: &Exit| {
+        let tap = model.taps[exit.tap].node;
         graph.set_stage(stage);
         let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
         let seed = graph.push(Op::Seed, &[exit.logits, target])?;
-        let grad = gradients(&mut graph, exit.logits, seed, &[exit.tap], ReluRule::Plain)?[0];
+        let grad = gradients(&mut graph, exit.logits, seed, &[tap], ReluRule::Plain)?[0];
         let weights = graph.push(Op::SpatialMean, &[grad])?;
-        let cam = graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, exit.tap])?;
+        let cam = graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, tap])?;
         let range = graph.push(Op::Range, &[cam])?;
         let heat = graph.push(Op::Heat(Heat { height: image.h, width: image.w }), &[cam])?;
-        let signed = graph.push(Op::WeightedSum(WeightedSum { relu: false }), &[weights, exit.tap])?;
-        let (logits, tap) = (exit.logits, exit.tap);
+        let signed = graph.push(Op::WeightedSum(WeightedSum { relu: false }), &[weights, tap])?;
+        let logits = exit.logits;
         Ok(ExitNodes { logits, probabilities, tap, grad, weights, signed, cam, range, heat })
     };
     let exits: msdcam::Result<Vec<ExitNodes>> =
-        network.exits.iter().enumerate().map(|(i, exit)| push(i + 1, exit)).collect();
+        model.exits.iter().enumerate().map(|(i, exit)| push(i + 1, exit)).collect();
     (graph, exits.unwrap())
 }
 

@@ -1,13 +1,12 @@
 //! What must not depend on the way: one by one or in batches, by whom, on which device.
 
-use crate::common::close::{Tolerance, assert_close, assert_same_bits};
+use crate::common::close::{Tolerance, assert_close};
 use crate::common::gpu::on_gpu;
 use crate::methods::{PARITY, device, examine, map_methods, maps_study, network};
 use msdcam::Tensor;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{
-    Classifier, ExplainRequest, Explainer, Integration, MapMethod, Method, Noise, Question, Score, Smoothing,
-    Target,
+    ExplainRequest, Explainer, Integration, MapMethod, Method, Noise, Score, Smoothing, Target,
 };
 
 #[test]
@@ -30,7 +29,7 @@ fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
             }
             let maps = examine(&network, &given, &device(), &copy).remove(0).remove(0).maps;
             for (mean, map) in means.iter_mut().zip(maps) {
-                let mut heat = map.heat.values;
+                let mut heat = map.heatmap.values;
                 if mirrored {
                     turn(&mut heat);
                 }
@@ -39,30 +38,24 @@ fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
         }
     }
     for (map, mean) in found.maps.iter().zip(&means) {
-        assert_close(map.method.name(), &map.heat.values, mean, Tolerance(1e-5));
+        assert_close(map.method.name(), &map.heatmap.values, mean, Tolerance(1e-5));
     }
 }
 
 #[test]
-fn grad_cam_of_a_study_is_the_explainer_s() {
+fn grad_cam_is_the_same_with_and_without_its_signs() {
     let (network, images) = network("subnets-lin_grow");
-    let question = Question::explain_all(&network);
-    let mut explainer = Classifier::new(&network, &question, &device(), 2).unwrap();
-    let answers = explainer.explain(&images.data, None).unwrap();
-    let study = maps_study(&network, vec![MapMethod::GradCam]);
-    for (answers, findings) in answers.iter().zip(examine(&network, &study, &device(), &images)) {
-        for (answer, finding) in answers.iter().zip(&findings) {
-            let want = answer.map.as_ref().unwrap();
-            let got = &finding.maps[0];
-            assert_eq!(
-                (finding.exit, finding.class, finding.target),
-                (answer.exit, answer.class, want.target)
-            );
-            assert_same_bits("logits", &finding.logits, &answer.logits);
-            assert_close("weights", &got.weights, &want.weights, Tolerance(1e-5));
-            assert_close("map", &got.map, &want.map, Tolerance(1e-5));
-            assert_close("heat", &got.heat.values, &want.heat, Tolerance(1e-4));
-        }
+    let signed = maps_study(&network, vec![MapMethod::GradCam]);
+    let plain = ExplainRequest { signed: false, ..signed.clone() };
+    let found = [signed, plain].map(|request| examine(&network, &request, &device(), &images));
+    for (signed, plain) in found[0].iter().flatten().zip(found[1].iter().flatten()) {
+        assert_eq!((&signed.prediction, signed.target), (&plain.prediction, plain.target));
+        let (signed, plain) = (&signed.maps[0], &plain.maps[0]);
+        assert!(plain.signed.is_empty() && signed.signed.len() == signed.map.len());
+        assert_close("weights", &plain.weights, &signed.weights, Tolerance(1e-5));
+        assert_close("map", &plain.map, &signed.map, Tolerance(1e-5));
+        assert_close("heatmap", &plain.heatmap.values, &signed.heatmap.values, Tolerance(1e-4));
+        assert_eq!(plain.heatmap.status, signed.heatmap.status);
     }
 }
 
@@ -74,14 +67,14 @@ fn a_study_says_the_same_whatever_the_batch_and_the_memory() {
         noise: Noise { samples: 5, ..Noise::default() },
         integration: Integration { steps: 5, ..Integration::default() },
         smoothing: Smoothing::Flips,
-        ..ExplainRequest::of(&network, &all)
+        ..ExplainRequest::new(&network, &all)
     };
     let both = examine(&network, &study, &device(), &images);
     let small = ExplainRequest { max_memory: 4 << 20, ..study };
     let mut examiner = Explainer::new(&network, &small, &device(), 1).unwrap();
-    assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
+    assert_eq!(examiner.explain(&images.data).unwrap(), both);
     // The second time there is something in every buffer.
-    assert_eq!(examiner.examine(&images.data, &[]).unwrap(), both);
+    assert_eq!(examiner.explain(&images.data).unwrap(), both);
 }
 
 #[test]
@@ -94,13 +87,16 @@ fn every_method_finds_on_a_gpu_what_it_finds_on_the_cpu() {
             score: Score::Margin,
             noise: Noise { samples: 2, ..Noise::default() },
             integration: Integration { steps: 2, ..Integration::default() },
-            ..ExplainRequest::of(&network, &all)
+            ..ExplainRequest::new(&network, &all)
         };
         let cpu = Device::open(DeviceChoice::Cpu, 0).unwrap();
         let want = examine(&network, &study, &cpu, &images);
         let got = examine(&network, &study, &device(), &images);
         for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
-            assert_eq!((got.exit, got.rank, got.target), (want.exit, want.rank, want.target));
+            assert_eq!(
+                (got.prediction.exit, got.rank, got.target),
+                (want.prediction.exit, want.rank, want.target)
+            );
             for (got, want) in got.maps.iter().zip(&want.maps) {
                 assert_close(got.method.name(), &got.signed, &want.signed, PARITY);
             }

@@ -1,17 +1,15 @@
 //! A network so small that its maps can be worked out by hand.
 
 use crate::common::close::{Tolerance, assert_close};
-use crate::common::nets::golden_network;
 use crate::methods::{device, examine, maps_study};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::explain::{ExplainRequest, MapMethod, Target};
-use msdcam::model::msdnet::{Exit, Network};
+use msdcam::model::Model;
 use msdcam::{Shape, Tensor};
 
 /// A network whose one head pools a tap of 2 x 2 and reads it by one linear layer.
-fn pooling_network() -> Network {
-    let (_, like) = golden_network("subnets-lin_grow");
+fn pooling_network() -> Model {
     let mut graph = Graph::new();
     graph.set_stage(1);
     let input = graph.push(Op::Input(Shape::new(3, 2, 2)), &[]).unwrap();
@@ -23,9 +21,7 @@ fn pooling_network() -> Network {
     let weight = graph.add_param("linear", &[2, 2], vec![1.0, 2.0, -1.0, 3.0]);
     let bias = graph.add_param("bias", &[2], vec![0.5, 0.0]);
     let logits = graph.push(Linear { weight, bias }, &[pooled]).unwrap();
-    let mut config = like.config.clone();
-    (config.classes, config.input) = (2, 2);
-    Network { config, graph, input, exits: vec![Exit { tap, logits }], layers: Vec::new() }
+    Model::from_graph(graph, input, &[(tap, logits)]).unwrap()
 }
 
 #[test]

@@ -14,8 +14,7 @@ use crate::common::run;
 use msdcam::Tensor;
 use msdcam::engine::device::Device;
 use msdcam::explain::{ExplainRequest, Explainer, Explanation, MapMethod, PixelMethod};
-use msdcam::model::msdnet::{Network, load};
-use msdcam::model::pretrained::built_in_weights;
+use msdcam::model::Model;
 
 /// What the two tools' f64 answers and our f32 ones may differ by, as a share of the largest number.
 pub const PARITY: Tolerance = Tolerance(1e-4);
@@ -23,11 +22,11 @@ pub const PARITY: Tolerance = Tolerance(1e-4);
 pub const NETS: [&str; 3] = ["subnets-lin_grow", "blocks-transition-last", "default"];
 
 /// A network of the golden file and its images.
-pub fn network(name: &str) -> (Network, Tensor) {
+pub fn network(name: &str) -> (Model, Tensor) {
     if name == "default" {
         let images = Golden::load("default").tensor("input");
         let cat = Tensor::new(1, images.shape, images.image(0).to_vec());
-        return (load(&built_in_weights().unwrap()).unwrap(), cat);
+        return (Model::pretrained().unwrap(), cat);
     }
     let (golden, network) = golden_network(name);
     (network, golden.tensor("input"))
@@ -55,7 +54,7 @@ pub fn devices_for(name: &str) -> Vec<Device> {
     if name == "default" { vec![device()] } else { devices() }
 }
 
-pub fn exits_of(name: &str, network: &Network) -> [usize; 2] {
+pub fn exits_of(name: &str, network: &Model) -> [usize; 2] {
     [if name == "default" { 2 } else { 1 }, network.exits.len()]
 }
 
@@ -64,22 +63,22 @@ pub fn map_methods() -> Vec<MapMethod> {
     MapMethod::ALL.into_iter().filter(|&m| m != MapMethod::Cam).collect()
 }
 
-pub fn maps_study(network: &Network, methods: Vec<MapMethod>) -> ExplainRequest {
-    ExplainRequest { maps: methods, ..ExplainRequest::of(network, &[]) }
+pub fn maps_study(network: &Model, methods: Vec<MapMethod>) -> ExplainRequest {
+    ExplainRequest { maps: methods, signed: true, ..ExplainRequest::new(network, &[]) }
 }
 
-pub fn pixels_study(network: &Network, methods: &[PixelMethod]) -> ExplainRequest {
-    ExplainRequest { pixels: methods.to_vec(), ..ExplainRequest::of(network, &[]) }
+pub fn pixels_study(network: &Model, methods: &[PixelMethod]) -> ExplainRequest {
+    ExplainRequest { pixels: methods.to_vec(), ..ExplainRequest::new(network, &[]) }
 }
 
 pub fn examine(
-    network: &Network,
+    network: &Model,
     study: &ExplainRequest,
     device: &Device,
     images: &Tensor,
 ) -> Vec<Vec<Explanation>> {
     let mut examiner = Explainer::new(network, study, device, images.n).unwrap();
-    examiner.examine(&images.data, &[]).unwrap()
+    examiner.explain(&images.data).unwrap()
 }
 
 /// The numbers that `pick` takes of each image's only finding.

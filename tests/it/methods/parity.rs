@@ -9,7 +9,7 @@ use crate::methods::{
 };
 use msdcam::Tensor;
 use msdcam::explain::{
-    ExplainRequest, Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Taps, reaching_taps,
+    ExplainRequest, Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Taps,
 };
 use msdcam::imaging::heatmap::MapStatus;
 
@@ -19,7 +19,7 @@ fn every_map_is_pytorch_grad_cam_s_at_every_exit_and_tap() {
     for name in NETS {
         let (network, images) = network(name);
         for exit in exits_of(name, &network) {
-            let inner = reaching_taps(&network, exit).into_iter().map(|tap| tap.name);
+            let inner = network.taps_reaching(exit).into_iter().map(|tap| tap.name.clone());
             let stored = inner.filter(|tap| golden.has(&format!("{name}/{exit}/{tap}/grad-cam")));
             let taps: Vec<String> = stored.collect();
             assert!(!taps.is_empty(), "{name}: no answer of exit {exit}");
@@ -116,7 +116,7 @@ fn smoothing_by_flips_is_pytorch_grad_cam_s_aug_smooth() {
             };
             let findings = examine(&network, &study, &device(), &images);
             let key = format!("{name}/{exit}/smoothed/grad-cam");
-            let got = joined(&findings, |f| &f.maps[0].heat.values);
+            let got = joined(&findings, |f| &f.maps[0].heatmap.values);
             assert_close(&key, &got, &golden.array(&key).1, PARITY);
         }
     }
@@ -140,7 +140,7 @@ fn taps_fused_by_mean_and_by_refine_cam_are_pytorch_grad_cam_s() {
             let findings = examine(&network, &study, &device(), &images);
             assert_eq!(findings[0][0].fused[0].taps, named[name], "{name}: all scales");
             let key = format!("{name}/{exit}/fused/{}/{}", fusion.name(), method.name());
-            let got = joined(&findings, |f| &f.fused[0].heat.values);
+            let got = joined(&findings, |f| &f.fused[0].heatmap.values);
             assert_close(&key, &got, &golden.array(&key).1, PARITY);
         }
     }

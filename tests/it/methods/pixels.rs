@@ -20,7 +20,7 @@ fn every_relu_before_the_score_takes_part_in_guided_backpropagation() {
             let relus = graph.nodes().iter().zip(&needed).filter(|&pair| is_relu(pair)).count();
             let seed = graph.push(Op::Input(graph.shape(exit.logits)), &[]).unwrap();
             let before = graph.nodes().len();
-            gradients(&mut graph, exit.logits, seed, &[network.input], ReluRule::Guided).unwrap();
+            gradients(&mut graph, exit.logits, seed, &[network.input.node], ReluRule::Guided).unwrap();
             let rules = graph.nodes()[before..].iter().filter_map(|node| match &node.op {
                 Op::ReluGrad(op) => Some((op.rule, node.inputs[1])),
                 _ => None,
@@ -43,7 +43,7 @@ fn guided_backpropagation_differs_from_the_plain_gradient() {
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         let (p, g) = (&plain.values, &guided.values);
         let cosine = dot(p, g) / (dot(p, p) * dot(g, g)).sqrt();
-        assert!(cosine.abs() < 0.9, "exit {}: cosine {cosine}", finding.exit);
+        assert!(cosine.abs() < 0.9, "exit {}: cosine {cosine}", finding.prediction.exit);
     }
 }
 
@@ -62,9 +62,13 @@ fn integrated_gradients_add_up_to_what_the_score_gains() {
     let at_start =
         examine(&network, &pixels_study(&network, &[PixelMethod::InputGradient]), &device(), &start);
     for finding in findings.iter().flatten() {
-        let gain = finding.score - at_start[0][finding.exit - 1].logits[finding.target];
+        let gain = finding.score - at_start[0][finding.prediction.exit - 1].prediction.logits[finding.target];
         let sum: f32 = finding.pixels[0].values.iter().sum();
-        assert!((sum - gain).abs() < 0.02 * gain.abs().max(0.5), "exit {}: {sum}, {gain}", finding.exit);
+        assert!(
+            (sum - gain).abs() < 0.02 * gain.abs().max(0.5),
+            "exit {}: {sum}, {gain}",
+            finding.prediction.exit
+        );
     }
 }
 
@@ -86,12 +90,12 @@ fn a_gradient_at_the_input_predicts_how_the_score_changes() {
             let mut moved = one.clone();
             moved.data.iter_mut().zip(gradient).for_each(|(x, g)| *x += step * g / length);
             let study = ExplainRequest { target: Target::Class(finding.target), ..study.clone() };
-            let there = &examine(&network, &study, &device(), &moved)[0][finding.exit - 1];
+            let there = &examine(&network, &study, &device(), &moved)[0][finding.prediction.exit - 1];
             let got = (there.score - finding.score) / step;
             assert!(
                 (got - length).abs() < 0.02 * length,
                 "{score:?}, exit {}: {got}, {length}",
-                finding.exit
+                finding.prediction.exit
             );
         }
     }

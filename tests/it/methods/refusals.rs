@@ -7,7 +7,7 @@ use msdcam::explain::{
     ExplainRequest, Explainer, Fusion, MapMethod, Method, Noise, PixelMethod, Score, Taps, Target,
 };
 use msdcam::imaging::heatmap::MapStatus;
-use msdcam::model::msdnet::Network;
+use msdcam::model::Model;
 
 #[test]
 fn maps_of_an_exit_with_only_evidence_against_its_class_are_empty_never_nan() {
@@ -16,12 +16,15 @@ fn maps_of_an_exit_with_only_evidence_against_its_class_are_empty_never_nan() {
     let study = ExplainRequest { exits: vec![2], ..maps_study(&network, map_methods()) };
     for finding in examine(&network, &study, &device(), &images).iter().flatten() {
         for map in &finding.maps {
-            let numbers = [&map.signed, &map.map, &map.heat.values, &map.weights];
+            let numbers = [&map.signed, &map.map, &map.heatmap.values, &map.weights];
             assert!(numbers.iter().all(|n| n.iter().all(|x| x.is_finite())), "{}", map.method.name());
-            let asks_gradient = map.method.needs_gradient() && map.method != MapMethod::EigenGradCam;
+            let asks_gradient = !matches!(
+                map.method,
+                MapMethod::EigenCam | MapMethod::EigenGradCam | MapMethod::ScoreCam | MapMethod::AblationCam
+            );
             if asks_gradient {
-                assert_eq!(map.heat.status, MapStatus::Empty, "{}", map.method.name());
-                assert!(map.heat.values.iter().all(|&x| x == 0.0));
+                assert_eq!(map.heatmap.status, MapStatus::Empty, "{}", map.method.name());
+                assert!(map.heatmap.values.iter().all(|&x| x == 0.0));
             }
         }
     }
@@ -45,26 +48,26 @@ fn weights_that_overflow_give_a_status_and_zeros() {
     let images = golden.tensor("input");
     let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
     let study =
-        ExplainRequest { exits: vec![1], fusion: Some(Fusion::Mean), ..ExplainRequest::of(&network, &all) };
+        ExplainRequest { exits: vec![1], fusion: Some(Fusion::Mean), ..ExplainRequest::new(&network, &all) };
     for finding in examine(&network, &study, &device(), &images).iter().flatten() {
         let mut bad = 0;
         for map in &finding.maps {
-            let numbers = [&map.signed, &map.map, &map.heat.values, &map.weights];
+            let numbers = [&map.signed, &map.map, &map.heatmap.values, &map.weights];
             assert!(numbers.iter().all(|n| n.iter().all(|x| x.is_finite())), "{}", map.method.name());
-            assert!(map.heat.min.is_finite() && map.heat.max.is_finite());
-            bad += usize::from(map.heat.status == MapStatus::Nonfinite);
+            assert!(map.heatmap.min.is_finite() && map.heatmap.max.is_finite());
+            bad += usize::from(map.heatmap.status == MapStatus::Nonfinite);
         }
         assert!(bad > 5, "{bad} maps are not finite");
         for pixels in &finding.pixels {
             assert!(pixels.values.iter().all(|x| x.is_finite()));
             assert_eq!(pixels.status, MapStatus::Nonfinite, "{}", pixels.method.name());
         }
-        assert!(finding.fused.iter().all(|f| f.heat.values.iter().all(|x| x.is_finite())));
+        assert!(finding.fused.iter().all(|f| f.heatmap.values.iter().all(|x| x.is_finite())));
     }
 }
 
 /// The one-line refusal of a study.
-fn refusal(network: &Network, study: &ExplainRequest) -> String {
+fn refusal(network: &Model, study: &ExplainRequest) -> String {
     let error = Explainer::new(network, study, &device(), 1).err().expect("refused").to_string();
     assert_eq!(error.lines().count(), 1, "{error}");
     error
@@ -98,7 +101,7 @@ fn what_cannot_be_studied_is_refused_with_what_can() {
         ("top 0", ExplainRequest { target: Target::Top(0), ..one(MapMethod::GradCam) }),
         ("exit 4", ExplainRequest { exits: vec![4], ..one(MapMethod::GradCam) }),
         ("no exit", ExplainRequest { exits: vec![], ..one(MapMethod::GradCam) }),
-        ("no method", ExplainRequest::of(&network, &[])),
+        ("no method", ExplainRequest::new(&network, &[])),
         ("method 'layer-cam' is asked for twice", maps_study(&network, vec![MapMethod::LayerCam; 2])),
         ("score-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::ScoreCam) }),
         ("ablation-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::AblationCam) }),
@@ -122,7 +125,7 @@ fn images_and_labels_that_do_not_fit_are_refused() {
     let study = ExplainRequest { target: Target::Label, ..maps_study(&network, vec![MapMethod::LayerCam]) };
     let mut examiner = Explainer::new(&network, &study, &device(), 2).unwrap();
     let mut refused = |images: &[f32], labels: &[usize]| {
-        let error = examiner.examine(images, labels).expect_err("refused").to_string();
+        let error = examiner.explain_labeled(images, labels).expect_err("refused").to_string();
         assert_eq!(error.lines().count(), 1, "{error}");
         error
     };

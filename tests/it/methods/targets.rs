@@ -10,12 +10,16 @@ fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {
     let explained = |target: Target, labels: &[usize]| {
         let study = ExplainRequest { target, ..maps_study(&network, vec![MapMethod::GradCam]) };
         let mut examiner = Explainer::new(&network, &study, &device(), 1).unwrap();
-        examiner.examine(&images.data, labels).unwrap().remove(0)
+        examiner.explain_labeled(&images.data, labels).unwrap().remove(0)
     };
     let predicted = explained(Target::Predicted, &[]);
-    let last = predicted.last().unwrap().class;
-    assert!(predicted.iter().any(|f| f.class != last), "exit 2 takes the cat for a dog");
-    assert!(predicted.iter().all(|f| f.target == f.class && f.score == f.logits[f.class]));
+    let last = predicted.last().unwrap().prediction.class;
+    assert!(predicted.iter().any(|f| f.prediction.class != last), "exit 2 takes the cat for a dog");
+    assert!(
+        predicted
+            .iter()
+            .all(|f| f.target == f.prediction.class && f.score == f.prediction.logits[f.prediction.class])
+    );
 
     let by_final = explained(Target::Final, &[]);
     assert!(by_final.iter().all(|f| f.target == last));
@@ -30,10 +34,14 @@ fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {
     assert_eq!(top.len(), 3 * network.exits.len());
     for (first, top) in predicted.iter().zip(top.chunks(3)) {
         assert_same_bits("first of three", &top[0].maps[0].map, &first.maps[0].map);
-        assert!(top.iter().enumerate().all(|(rank, f)| f.rank == rank && f.exit == first.exit));
+        assert!(
+            top.iter()
+                .enumerate()
+                .all(|(rank, f)| f.rank == rank && f.prediction.exit == first.prediction.exit)
+        );
         assert!(top.windows(2).all(|two| two[0].score >= two[1].score && two[0].target != two[1].target));
         for finding in top {
-            let alone = &explained(Target::Class(finding.target), &[])[finding.exit - 1];
+            let alone = &explained(Target::Class(finding.target), &[])[finding.prediction.exit - 1];
             assert_same_bits("one of three and given", &finding.maps[0].map, &alone.maps[0].map);
         }
     }
@@ -90,7 +98,7 @@ fn a_class_over_another_is_the_difference_of_their_maps() {
 fn two_exits_heat_maps_can_be_subtracted() {
     let (network, images) = network("default");
     let findings = examine(&network, &maps_study(&network, vec![MapMethod::GradCam]), &device(), &images);
-    let (second, last) = (&findings[0][1].maps[0].heat, &findings[0][9].maps[0].heat);
+    let (second, last) = (&findings[0][1].maps[0].heatmap, &findings[0][9].maps[0].heatmap);
     let values = difference(second, last).unwrap();
     assert_eq!(values.len(), 32 * 32);
     assert!(values.iter().any(|&v| v > 0.1) && values.iter().any(|&v| v < -0.1));
