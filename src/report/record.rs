@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::evaluation::{ExitOutcome, Outcome};
+use crate::evaluation::{ExitOutcome, ImageOutcome};
 use crate::imaging::heatmap::MapStatus;
 
 /// One line of `results.jsonl`.
@@ -62,7 +62,7 @@ pub struct Files {
 }
 
 /// What the exits said about the images that have labels; `exits` are those of every image.
-pub fn outcomes(records: &[Record], exits: &[usize]) -> Vec<Outcome> {
+pub fn outcomes(records: &[Record], exits: &[usize]) -> Vec<ImageOutcome> {
     let outcome = |record: &Record| {
         let said = record.exits.iter().map(|exit| {
             Some(ExitOutcome {
@@ -72,7 +72,7 @@ pub fn outcomes(records: &[Record], exits: &[usize]) -> Vec<Outcome> {
             })
         });
         let said: Box<[ExitOutcome]> = said.collect::<Option<_>>()?;
-        (said.len() == exits.len()).then_some(Outcome { label: record.label?, exits: said })
+        (said.len() == exits.len()).then_some(ImageOutcome { label: record.label?, exits: said })
     };
     records.iter().filter_map(outcome).collect()
 }

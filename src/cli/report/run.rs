@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::evaluation::{Evaluation, Outcome};
+use crate::evaluation::{Evaluation, ImageOutcome};
 use crate::render::Colormap;
 use crate::report::{Fact, Record, outcomes};
 use crate::run::{Found, rows};
@@ -38,7 +38,7 @@ pub struct Run {
 struct Gathered {
     exits: Option<Vec<usize>>,
     classes: BTreeMap<usize, String>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<ImageOutcome>,
     images: usize,
     whole: usize,
     pictured: usize,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::evaluation::Outcome;
+use crate::evaluation::ImageOutcome;
 use crate::explain::class_of;
 use crate::{Error, Result};
 
@@ -162,7 +162,7 @@ pub struct Chooser<'a> {
 
 impl Chooser<'_> {
     /// Whether an image is selected.
-    pub fn takes(&self, outcome: &Outcome) -> bool {
+    pub fn takes(&self, outcome: &ImageOutcome) -> bool {
         let holds = |(term, class): (&Term, &Option<usize>)| match term {
             Term::Right { exit, is } => {
                 let at = self.exits.iter().position(|e| e == exit).expect("checked before");
@@ -185,9 +185,9 @@ mod tests {
 
     use super::*;
 
-    fn outcome(label: usize, ranks: &[u32]) -> Outcome {
+    fn outcome(label: usize, ranks: &[u32]) -> ImageOutcome {
         let exit = |&label_rank| ExitOutcome { class: 0, probability: 0.5, label_rank };
-        Outcome { label, exits: ranks.iter().map(exit).collect() }
+        ImageOutcome { label, exits: ranks.iter().map(exit).collect() }
     }
 
     #[test]
