@@ -107,7 +107,9 @@ impl<'a> ThresholdSearch<'a> {
         let n = self.outcomes.len();
         let mut stopped = vec![false; n];
         let mut thresholds = Vec::new();
-        for (exit, (order, share)) in self.by_confidence.iter().zip(shares).enumerate().take(self.by_confidence.len() - 1) {
+        for (exit, (order, share)) in
+            self.by_confidence.iter().zip(shares).enumerate().take(self.by_confidence.len() - 1)
+        {
             let count = (n as f32 * share).floor() as usize;
             let probability = |&i: &u32| self.outcomes[i as usize].exits[exit].probability;
             let remaining = order.iter().filter(|&&i| !stopped[i as usize]);

@@ -40,7 +40,7 @@ pub struct CurveSettings {
 pub struct RoadSettings {
     /// Percentiles in (0, 100): the shares of the pixels that are kept.
     pub percentiles: Vec<f64>,
-    /// Standard deviation of the noise on imputed pixels, in units of the normalised input.
+    /// Standard deviation of the noise on imputed pixels, in units of the normalized input.
     pub noise: f64,
 }
 

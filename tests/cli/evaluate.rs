@@ -171,15 +171,15 @@ fn rejects_unusable_input_in_one_line() {
     for (line, code, parts) in [
         ("evaluate ramp.png", 4, &["ramp.png: labels: the images have none"][..]),
         ("evaluate cat", 4, &["cat: labels: the images have none"]),
-        ("evaluate empty", 4, &["empty: folder: no image in it"]),
+        ("evaluate empty", 4, &["empty: folder: no images"]),
         ("evaluate missing", 4, &["missing: labels"]),
         ("evaluate cut.bin", 4, &["cut.bin: length: 3072 bytes"]),
         ("evaluate people", 4, &["people: labels: 1 classes (ann)", "10 (airplane, ", "--format flat"]),
-        ("evaluate mixed", 4, &["mixed: labels: no class of the network is called cow"]),
+        ("evaluate mixed", 4, &["mixed: labels: the model has no class cow"]),
         ("evaluate mixed --class cow", 2, &["class 'cow'"]),
         ("evaluate mixed --class predicted", 2, &["class 'predicted': the network has airplane, "]),
         ("evaluate .", 4, &[".: labels: the images have none"]),
-        ("evaluate . --format folders", 4, &[".: folder: lies beside the folders of the classes: ramp.png"]),
+        ("evaluate . --format folders", 4, &[".: folder: image beside the class folders: ramp.png"]),
         ("evaluate mixed/cat ramp.png --exits 11", 2, &["exit 11"]),
     ] {
         place.msdcam(line).refused(code, parts);

@@ -134,7 +134,7 @@ fn rejects_invalid_options_in_one_line() {
     std::fs::create_dir(place.path().join("nothing")).unwrap();
     place.write("file", b"");
     let refused = |line: &str, code: i32, parts: &[&str]| place.msdcam(line).refused(code, parts);
-    refused("faithfulness nothing", 4, &["nothing", "no image in it"]);
+    refused("faithfulness nothing", 4, &["nothing", "no images: expected"]);
     refused("faithfulness photos --class top2", 2, &["top2", "one class per exit"]);
     refused("faithfulness photos --class cow", 2, &["cow"]);
     refused("faithfulness photos --exits 11", 2, &["exit 11"]);

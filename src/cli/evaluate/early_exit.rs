@@ -85,7 +85,10 @@ fn read(file: &Path, exits: usize) -> Result<Thresholds> {
     let thresholds: Thresholds = serde_json::from_str(&text)
         .map_err(|e| refused("thresholds", format!("expected a JSON list of numbers or null: {e}")))?;
     if thresholds.0.len() != exits {
-        return Err(refused("thresholds", format!("expected one for each of {exits} exits, found {}", thresholds.0.len())));
+        return Err(refused(
+            "thresholds",
+            format!("expected one for each of {exits} exits, found {}", thresholds.0.len()),
+        ));
     }
     Ok(thresholds)
 }
@@ -124,7 +127,9 @@ pub fn run(
     // A budget is tested on the images at odd positions.
     let tested = || (step - 1..full.outcomes.len()).step_by(step);
     if tested().next().is_none() {
-        return Err(Error::usage("--budget: expected at least 2 images, as thresholds are determined on every second one"));
+        return Err(Error::usage(
+            "--budget: expected at least 2 images, as thresholds are determined on every second one",
+        ));
     }
     let positions: Vec<usize> = tested().map(|i| full.positions[i]).collect();
     let before = explainer.session().multiply_adds_done();
@@ -170,7 +175,8 @@ impl EarlyExitRuns {
         for (exits, label) in answers.iter().zip(labels) {
             let last = exits.len() - 1;
             let outcome = predictions::exit_outcomes(&exits[last..], *label);
-            self.outcomes.push((last, ImageOutcome { label: label.unwrap_or_default(), exits: outcome.into() }));
+            self.outcomes
+                .push((last, ImageOutcome { label: label.unwrap_or_default(), exits: outcome.into() }));
         }
         Ok(vec![Vec::new(); labels.len()])
     }

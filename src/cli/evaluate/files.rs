@@ -19,7 +19,12 @@ const EVALUATION: &str = "evaluation.json";
 ///
 /// # Errors
 /// When one cannot be written.
-pub fn write(folder: &Path, report: &EvaluationReport, dataset: &Dataset, predictions: &Predictions) -> Result<()> {
+pub fn write(
+    folder: &Path,
+    report: &EvaluationReport,
+    dataset: &Dataset,
+    predictions: &Predictions,
+) -> Result<()> {
     remove_old(&folder.join(EVALUATION))?;
     let evaluation = &report.evaluation;
     let exits: Vec<usize> = evaluation.exits.iter().map(|exit| exit.exit).collect();

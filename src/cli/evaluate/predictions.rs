@@ -84,7 +84,7 @@ pub fn for_each_group(
     let bar = images::progress(model, items.len());
     std::thread::scope(|scope| {
         for (items, photos) in images::groups(scope, model, items, batch, None, timings) {
-            let photos = items.iter().zip(photos).map(|(item, photo)| labelled(item, photo)).collect();
+            let photos = items.iter().zip(photos).map(|(item, photo)| require_label(item, photo)).collect();
             let images = items.len() as u64;
             bar.suspend(|| work((items, photos)))?;
             bar.inc(images);
@@ -96,7 +96,7 @@ pub fn for_each_group(
 }
 
 /// Rejects a photo without a label.
-fn labelled<T>(item: &Item, photo: Result<T>) -> Result<T> {
+fn require_label<T>(item: &Item, photo: Result<T>) -> Result<T> {
     match item.label {
         Some(_) => photo,
         None => Err(Error::refused(item.file(), "label", "the image has none")),
