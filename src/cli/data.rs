@@ -82,7 +82,7 @@ impl DataArgs {
         let mut text = Vec::new();
         let read = std::io::stdin().lock().read_to_end(&mut text);
         read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")))?;
-        let listed = dataset::paths(&text, self.null)?;
+        let listed = dataset::parse_path_list(&text, self.null)?;
         if listed.is_empty() {
             return Err(Error::refused(name, "list", "no path in it"));
         }

@@ -1,5 +1,5 @@
-//! CIFAR-10 and CIFAR-100 in their binary form: records of one or two label bytes and the red,
-//! green and blue planes of 32 x 32 pixels (<https://www.cs.toronto.edu/~kriz/cifar.html>).
+//! CIFAR-10 and CIFAR-100 binary files (<https://www.cs.toronto.edu/~kriz/cifar.html>): records of one or
+//! two label bytes and the red, green and blue planes of 32 x 32 pixels.
 
 mod names;
 
@@ -8,149 +8,153 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::labelling::Labelling;
-use super::{Format, files};
+use super::labels::Labeling;
+use super::{Format, folder};
 use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, imaging};
 
 pub use names::{CIFAR10, COARSE, FINE};
 
-/// Side of an image.
+/// Side of an image, in pixels.
 const SIDE: usize = 32;
-/// Bytes of an image without its labels.
+/// Bytes of an image, without its labels.
 const PIXELS: usize = 3 * SIDE * SIDE;
 
-/// One of the two data sets.
+/// The two data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Variant {
     Ten,
     Hundred,
 }
 
-impl Kind {
+impl Variant {
     fn name(self) -> &'static str {
         match self {
-            Kind::Ten => "CIFAR-10",
-            Kind::Hundred => "CIFAR-100",
+            Variant::Ten => "CIFAR-10",
+            Variant::Hundred => "CIFAR-100",
         }
     }
 
-    /// The classes of each label byte, in the file's order.
+    /// The classes of each label byte, in the order of the bytes.
     fn classes(self) -> &'static [&'static [&'static str]] {
         match self {
-            Kind::Ten => &[&CIFAR10],
-            Kind::Hundred => &[&COARSE, &FINE],
+            Variant::Ten => &[&CIFAR10],
+            Variant::Hundred => &[&COARSE, &FINE],
         }
     }
 
-    fn record(self) -> usize {
+    /// Bytes of a record.
+    fn record_len(self) -> usize {
         self.classes().len() + PIXELS
     }
 }
 
-/// A file of images.
+/// A binary file of images.
 #[derive(Debug)]
 pub struct Batch {
     file: PathBuf,
-    kind: Kind,
+    variant: Variant,
     len: usize,
-    /// As the file was when it was listed.
+    /// State of the file when it was listed.
     stamp: Stamp,
 }
 
-/// What tells that a file is still the same.
+/// Length and time of a file, to detect changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     len: u64,
-    /// Where the file system keeps it.
+    /// `None` where the file system has no modification times.
     modified: Option<SystemTime>,
 }
 
 impl Stamp {
-    fn new(about: &Metadata) -> Stamp {
-        Stamp { len: about.len(), modified: about.modified().ok() }
+    fn new(metadata: &Metadata) -> Stamp {
+        Stamp { len: metadata.len(), modified: metadata.modified().ok() }
     }
 }
 
-/// Whether the regular file `path` is meant to be a CIFAR batch: by `format`, by its ending `bin`,
-/// or by its length where it does not begin as a photo does.
-pub(super) fn is_meant(path: &Path, format: Format) -> Result<bool> {
+/// Whether the regular file `path` is to be read as a CIFAR batch: by `format`, by its extension `bin`, or
+/// by its length if it does not start like an image file.
+pub fn is_batch(path: &Path, format: Format) -> Result<bool> {
     match format {
         Format::Cifar10 | Format::Cifar100 => return Ok(true),
         Format::Folders | Format::Flat => return Ok(false),
         Format::Auto => {}
     }
-    let Ok(about) = path.metadata() else { return Ok(false) };
-    let fits = |kind: Kind| about.len() > 0 && about.len().is_multiple_of(kind.record() as u64);
-    let named = path.extension().is_some_and(|ending| ending == "bin");
+    let Ok(metadata) = path.metadata() else { return Ok(false) };
+    let fits =
+        |variant: Variant| metadata.len() > 0 && metadata.len().is_multiple_of(variant.record_len() as u64);
+    let named = path.extension().is_some_and(|extension| extension == "bin");
     let mut start = Vec::new();
     let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
     Ok(named
-        || (fits(Kind::Ten) || fits(Kind::Hundred)) && {
+        || (fits(Variant::Ten) || fits(Variant::Hundred)) && {
             File::open(path).and_then(|f| f.take(16).read_to_end(&mut start)).map_err(unreadable)?;
             !imaging::is_image(&start)
         })
 }
 
 impl Batch {
-    /// Lists the images of `path`, and the ways in which they are labelled, the finest first.
+    /// Opens `path` and reads its labels; the finest labeling comes first.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the length or a label is none of a CIFAR file.
-    pub(super) fn open(path: &Path, format: Format) -> Result<(Batch, Vec<Labelling>)> {
-        let kinds: &[Kind] = match format {
-            Format::Cifar10 => &[Kind::Ten],
-            Format::Cifar100 => &[Kind::Hundred],
-            _ => &[Kind::Ten, Kind::Hundred],
+    /// [`Error::Refused`] when the length or a label does not match a CIFAR file.
+    pub fn open(path: &Path, format: Format) -> Result<(Batch, Vec<Labeling>)> {
+        let variants: &[Variant] = match format {
+            Format::Cifar10 => &[Variant::Ten],
+            Format::Cifar100 => &[Variant::Hundred],
+            _ => &[Variant::Ten, Variant::Hundred],
         };
         let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
         let stamp = Stamp::new(&path.metadata().map_err(unreadable)?);
         let mut refused = None;
-        for &kind in
-            kinds.iter().filter(|kind| stamp.len > 0 && stamp.len.is_multiple_of(kind.record() as u64))
+        for &variant in variants
+            .iter()
+            .filter(|variant| stamp.len > 0 && stamp.len.is_multiple_of(variant.record_len() as u64))
         {
-            let len = (stamp.len / kind.record() as u64) as usize;
-            let batch = Batch { file: path.into(), kind, len, stamp };
-            match batch.labellings() {
-                Ok(labellings) => return Ok((batch, labellings)),
+            let len = (stamp.len / variant.record_len() as u64) as usize;
+            let batch = Batch { file: path.into(), variant, len, stamp };
+            match batch.labelings() {
+                Ok(labelings) => return Ok((batch, labelings)),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
         Err(refused.unwrap_or_else(|| {
-            let sizes: Vec<String> = kinds
+            let sizes: Vec<String> = variants
                 .iter()
-                .map(|kind| format!("{} images of {} bytes", kind.name(), kind.record()))
+                .map(|variant| format!("{} images of {} bytes", variant.name(), variant.record_len()))
                 .collect();
-            let cause = format!("{} bytes are no whole number of {}", stamp.len, sizes.join(" or "));
+            let cause = format!("{} bytes are not a whole number of {}", stamp.len, sizes.join(" or "));
             Error::refused(path, "length", cause)
         }))
     }
 
-    /// How many images.
-    pub(super) fn len(&self) -> usize {
+    /// Number of images.
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn file(&self) -> &Path {
+    /// Its path.
+    pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// `test_batch/00042`.
-    pub(super) fn id(&self, i: usize) -> String {
-        format!("{}/{i:05}", files::id(Path::new(self.file.file_stem().unwrap_or_default())))
+    /// Id of image `i`, such as `test_batch/00042`.
+    pub fn id(&self, i: usize) -> String {
+        format!("{}/{i:05}", folder::id(Path::new(self.file.file_stem().unwrap_or_default())))
     }
 
     /// The pixels of image `i`.
-    pub(super) fn read(&self, i: usize) -> Result<RgbImage> {
+    pub fn read(&self, i: usize) -> Result<RgbImage> {
         let refused = |cause: String| Error::refused(&self.file, format!("image {i}"), cause);
         let unreadable = |e: std::io::Error| refused(format!("cannot read: {e}"));
         let mut file = File::open(&self.file).map_err(unreadable)?;
-        let labels = self.kind.classes().len();
+        let labels = self.variant.classes().len();
         let mut planes = vec![0; PIXELS];
-        file.seek(SeekFrom::Start((i * self.kind.record() + labels) as u64)).map_err(unreadable)?;
+        file.seek(SeekFrom::Start((i * self.variant.record_len() + labels) as u64)).map_err(unreadable)?;
         let read = file.read_exact(&mut planes);
-        // After reading: what was read before a change is still told.
-        if file.metadata().map(|about| Stamp::new(&about)).map_err(unreadable)? != self.stamp {
+        // Checked after reading, so that a change during the read is detected.
+        if file.metadata().map(|metadata| Stamp::new(&metadata)).map_err(unreadable)? != self.stamp {
             return Err(refused("the file changed after its labels were read".into()));
         }
         read.map_err(unreadable)?;
@@ -158,10 +162,10 @@ impl Batch {
         Ok(RgbImage::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect()))
     }
 
-    /// Reads every image's labels.
-    fn labellings(&self) -> Result<Vec<Labelling>> {
+    /// Reads the labels of all images.
+    fn labelings(&self) -> Result<Vec<Labeling>> {
         let unreadable = |e| Error::refused(&self.file, "file", format!("cannot read: {e}"));
-        let classes = self.kind.classes();
+        let classes = self.variant.classes();
         let mut labels = vec![Vec::with_capacity(self.len); classes.len()];
         let mut file = BufReader::with_capacity(1 << 18, File::open(&self.file).map_err(unreadable)?);
         let mut bytes = vec![0; classes.len()];
@@ -172,14 +176,14 @@ impl Batch {
             for ((labels, &label), classes) in labels.iter_mut().zip(&bytes).zip(classes) {
                 let label = usize::from(label);
                 if label >= classes.len() {
-                    let (name, last) = (self.kind.name(), classes.len() - 1);
+                    let (name, last) = (self.variant.name(), classes.len() - 1);
                     let cause = format!("label {label}: {name} has classes 0 to {last}");
                     return Err(Error::refused(&self.file, format!("image {i}"), cause));
                 }
                 labels.push(Some(label));
             }
         }
-        let named = |(labels, names): (_, &&[&str])| Labelling {
+        let named = |(labels, names): (_, &&[&str])| Labeling {
             classes: names.iter().map(|&name| name.into()).collect(),
             labels,
         };

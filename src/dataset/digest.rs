@@ -1,4 +1,4 @@
-//! What tells one data set from another.
+//! Digest of a data set, which identifies it.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,26 +6,26 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{Dataset, Images};
+use super::{Dataset, SegmentImages};
 use crate::util::sha256::hex;
 use crate::{Error, Result};
 
 impl Dataset {
-    /// SHA-256, in lower-case hexadecimal, of every image's id and label, and of the content of CIFAR
-    /// files. Photos are not read: one that is mended leaves the set the same, and so does the place
-    /// where the set lies.
+    /// SHA-256, in lower-case hexadecimal, of the ids and labels of all images and of the contents of
+    /// CIFAR files. It does not depend on the contents of photos, which are not read, or on the location
+    /// of the data set.
     ///
     /// # Errors
     /// [`Error::Refused`] when a CIFAR file cannot be read.
     pub fn digest(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        for part in &self.parts {
-            if let Images::Cifar(batch) = &part.images {
+        for segment in &self.segments {
+            if let SegmentImages::Cifar(batch) = &segment.images {
                 hash.update(content(batch.file())?);
             }
         }
         for item in self.items() {
-            // The length before each keeps their ends apart.
+            // The length prefix separates consecutive ids.
             hash.update((item.id.len() as u64).to_le_bytes());
             hash.update(&item.id);
             hash.update(item.label.map_or(u64::MAX, |label| label as u64).to_le_bytes());
@@ -34,16 +34,16 @@ impl Dataset {
     }
 }
 
-/// SHA-256 of a file.
+/// SHA-256 of a file's contents.
 fn content(path: &Path) -> Result<[u8; 32]> {
     let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
     let mut hash = Sha256::new();
     let mut file = File::open(path).map_err(unreadable)?;
-    let mut piece = vec![0; 1 << 18];
+    let mut buffer = vec![0; 1 << 18];
     loop {
-        match file.read(&mut piece).map_err(unreadable)? {
+        match file.read(&mut buffer).map_err(unreadable)? {
             0 => break,
-            len => hash.update(&piece[..len]),
+            len => hash.update(&buffer[..len]),
         }
     }
     Ok(hash.finalize().into())
@@ -56,7 +56,7 @@ mod tests {
     use crate::dataset::{Format, open};
 
     #[test]
-    fn a_set_is_told_by_names_and_labels_wherever_it_lies() {
+    fn depends_on_names_and_labels_and_not_on_location_or_pixels() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
@@ -73,14 +73,14 @@ mod tests {
         assert_eq!(first.len(), 64);
         assert_eq!(digest("elsewhere/b", Format::Auto), first);
         assert_ne!(digest("a", Format::Flat), first);
-        write("a/cat/1.png", b"mended");
+        write("a/cat/1.png", b"repaired");
         assert_eq!(digest("a", Format::Auto), first);
         write("a/cat/3.png", b"");
         assert_ne!(digest("a", Format::Auto), first);
     }
 
     #[test]
-    fn a_cifar_file_is_told_by_its_pixels() {
+    fn depends_on_the_pixels_of_cifar_files() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("test.bin");
         let mut digests = Vec::new();

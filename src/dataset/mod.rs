@@ -1,263 +1,267 @@
-//! Sets of images, wherever they lie: CIFAR binary files, a folder for each class, a folder of
-//! photos, photos by name. What is in them is listed at once; pixels are read one image at a time.
+//! Data sets of images: CIFAR binary files, folders with a subfolder for each class, folders of photos and
+//! single photos. The images are listed when a data set is opened; pixels are read one image at a time.
 
 pub mod cifar;
 mod digest;
-mod files;
-mod labelling;
-mod list;
+mod folder;
+mod labels;
+mod path_list;
 mod stream;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use list::paths;
+pub use path_list::parse_path_list;
 pub use stream::{InOrder, in_order};
 
 use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, imaging};
-use files::File;
-use labelling::Labelling;
+use folder::ListedFile;
+use labels::Labeling;
 
-/// What a file or a folder holds.
+/// Format of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// To be told by length, first bytes and where in a folder the images lie.
+    /// Detected: files by length and first bytes, folders by where the images are.
     #[default]
     Auto,
     /// A CIFAR-10 binary file.
     Cifar10,
     /// A CIFAR-100 binary file.
     Cifar100,
-    /// A folder for each class: PyTorch users' `ImageFolder`.
+    /// A folder with a subfolder for each class, as torchvision's `ImageFolder`.
     Folders,
-    /// Photos without labels, however deep they lie.
+    /// A folder of photos without labels, at any depth.
     Flat,
 }
 
-/// Images, some of them with labels. See the module's documentation.
+/// A list of images, some of them with labels.
 #[derive(Debug)]
 pub struct Dataset {
-    /// What it was opened from, for messages.
+    /// The first path that it was opened from, for messages.
     name: PathBuf,
-    parts: Vec<Part>,
+    segments: Vec<Segment>,
     len: usize,
-    /// The ways in which it is labelled: none, one, or CIFAR-100's two.
-    labellings: Vec<Labelling>,
-    /// Which time it is that an item's id comes up, where it is not the first.
+    /// Alternative labelings: none, one, or CIFAR-100's two.
+    labelings: Vec<Labeling>,
+    /// For each repeated id after the first: the index of the item and its number of occurrences so far.
     repeated: HashMap<usize, usize>,
 }
 
 /// The images of one file or folder.
 #[derive(Debug)]
-struct Part {
+struct Segment {
+    /// Index of its first image in the data set.
     first: usize,
-    images: Images,
+    images: SegmentImages,
 }
 
 #[derive(Debug)]
-enum Images {
+enum SegmentImages {
     Cifar(Arc<cifar::Batch>),
-    Files { folder: PathBuf, id_prefix: String, files: Vec<File> },
+    Files { folder: PathBuf, id_prefix: String, files: Vec<ListedFile> },
 }
 
 /// One image of a [`Dataset`].
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// Its position in the set, from 0.
+    /// Its index in the data set, from 0.
     pub index: usize,
-    /// Names it within its set, always the same: a path below the folder, the path as given, or
+    /// Unique and reproducible name in the data set: the path below the folder, the path as given, or
     /// `test_batch/00042` for image 42 (from 0) of a CIFAR file.
     pub id: String,
-    /// Its class, from 0, where it has a label.
+    /// Its label, a class index from 0.
     pub label: Option<usize>,
-    source: Source,
+    source: ItemSource,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum ItemSource {
     File(PathBuf),
+    /// Index of the image in the batch.
     Cifar(Arc<cifar::Batch>, usize),
+    /// Known not to be readable.
     Unusable(PathBuf, Error),
 }
 
-/// Lists what is in `places`, one after another: photos, folders, CIFAR binary files.
+/// Lists the images of `paths`, one after another: photos, folders, CIFAR binary files.
 ///
-/// A photo that is missing or damaged is found out only when it is read.
+/// A missing or damaged photo is an error only when it is read.
 ///
 /// # Errors
-/// [`Error::Refused`] for a folder without images, and for a file that is no CIFAR batch though
-/// its name or `format` says so; [`Error::Usage`] where there is no place, or labels of two
-/// places disagree about the classes.
-pub fn open(places: &[PathBuf], format: Format) -> Result<Dataset> {
-    let [first, others @ ..] = places else { return Err(Error::usage("no images are given")) };
+/// [`Error::Refused`] for a folder without images, and for a file that is not a CIFAR batch although its
+/// name or `format` says so; [`Error::Usage`] when `paths` is empty, or two paths have different
+/// classes.
+pub fn open(paths: &[PathBuf], format: Format) -> Result<Dataset> {
+    let [first, others @ ..] = paths else { return Err(Error::usage("expected at least one image")) };
     let mut dataset = Dataset {
         name: first.clone(),
-        parts: Vec::new(),
+        segments: Vec::new(),
         len: 0,
-        labellings: Vec::new(),
+        labelings: Vec::new(),
         repeated: HashMap::new(),
     };
-    for place in places {
-        dataset.add(place, format, others.is_empty())?;
+    for path in paths {
+        dataset.add(path, format, others.is_empty())?;
     }
     dataset.repeated = dataset.repeated_ids();
     Ok(dataset)
 }
 
 impl Dataset {
-    /// How many images.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Never: a set without an image cannot be opened.
+    /// Always false: a data set without images cannot be opened.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Leaves out all but the first `images` images; at least one stays.
+    /// Keeps the first `images` images, at least one.
     pub fn truncate(&mut self, images: usize) {
         self.len = self.len.min(images.max(1));
     }
 
-    /// What it was opened from: the first place.
+    /// The first path that it was opened from.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// The class names that labels count, where there are labels.
+    /// Names of the classes that the labels index; `None` without labels.
     pub fn classes(&self) -> Option<&[String]> {
-        self.labellings.first().map(|labelling| labelling.classes.as_slice())
+        self.labelings.first().map(|labeling| labeling.classes.as_slice())
     }
 
-    /// Makes labels count a network's `classes`: by name where the names are the network's, else
-    /// in order where there are as many. A set without labels stays as it is.
+    /// Converts the labels to indices of a model's `classes`: by name, or by order if no name matches and
+    /// the numbers of classes agree. A data set without labels is unchanged.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the labels do not fit: names both sides.
+    /// [`Error::Refused`] when the classes do not match; the message names both.
     pub fn fit_labels(&mut self, classes: &[String]) -> Result<()> {
-        let Some(first) = self.labellings.first() else { return Ok(()) };
+        let Some(first) = self.labelings.first() else { return Ok(()) };
         let refused = first.fit(classes).err();
-        match self.labellings.iter().find_map(|labelling| labelling.fit(classes).ok()) {
-            Some(fitted) => self.labellings = vec![fitted],
+        match self.labelings.iter().find_map(|labeling| labeling.fit(classes).ok()) {
+            Some(fitted) => self.labelings = vec![fitted],
             None => return Err(Error::refused(&self.name, "labels", refused.unwrap_or_default())),
         }
         Ok(())
     }
 
-    /// The image at position `i`.
+    /// The image at index `i`.
     ///
     /// # Panics
-    /// When there are no more than `i` images.
+    /// When `i` is not below the number of images.
     pub fn item(&self, i: usize) -> Item {
         assert!(i < self.len, "image {i} of {}", self.len);
-        let part = self.part(i);
-        let within = i - part.first;
-        let source = match &part.images {
-            Images::Cifar(batch) => Source::Cifar(Arc::clone(batch), within),
-            Images::Files { folder, files, .. } => files[within].source(folder),
+        let segment = self.segment(i);
+        let within = i - segment.first;
+        let source = match &segment.images {
+            SegmentImages::Cifar(batch) => ItemSource::Cifar(Arc::clone(batch), within),
+            SegmentImages::Files { folder, files, .. } => files[within].source(folder),
         };
-        let mut id = part.images.id(within);
-        if let Some(time) = self.repeated.get(&i) {
-            id += &format!(" ({time})");
+        let mut id = segment.images.id(within);
+        if let Some(occurrence) = self.repeated.get(&i) {
+            id += &format!(" ({occurrence})");
         }
         Item { index: i, id, label: self.label(i), source }
     }
 
-    /// The label of the image at position `i`; see [`Item::label`].
+    /// The label of the image at index `i`: see [`Item::label`].
     pub fn label(&self, i: usize) -> Option<usize> {
-        self.labellings.first().and_then(|labelling| labelling.labels[i])
+        self.labelings.first().and_then(|labeling| labeling.labels[i])
     }
 
-    /// Every image, in order.
+    /// All images, in order.
     pub fn items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
         (0..self.len).map(|i| self.item(i))
     }
 
-    /// Whether it is a number of photos, each opened by its own name.
+    /// Whether every path that it was opened from is a single photo.
     pub fn is_of_photos(&self) -> bool {
-        let is_photo = |part: &Part| match &part.images {
-            Images::Files { folder, .. } => folder.as_os_str().is_empty(),
-            Images::Cifar(_) => false,
+        let is_photo = |segment: &Segment| match &segment.images {
+            SegmentImages::Files { folder, .. } => folder.as_os_str().is_empty(),
+            SegmentImages::Cifar(_) => false,
         };
-        self.parts.iter().all(is_photo)
+        self.segments.iter().all(is_photo)
     }
 
-    fn part(&self, i: usize) -> &Part {
-        &self.parts[self.parts.partition_point(|part| part.first <= i) - 1]
+    fn segment(&self, i: usize) -> &Segment {
+        &self.segments[self.segments.partition_point(|segment| segment.first <= i) - 1]
     }
 
-    fn add(&mut self, place: &Path, format: Format, alone: bool) -> Result<()> {
-        let about = std::fs::metadata(place);
-        let (images, labellings) = if about.as_ref().is_ok_and(|about| about.is_dir()) {
-            let (files, labelling) = files::folder(place, format)?;
-            let id_prefix = if alone { String::new() } else { files::id(place) + "/" };
-            (Images::Files { folder: place.into(), id_prefix, files }, labelling.into_iter().collect())
-        } else if about.is_ok_and(|about| about.is_file()) && cifar::is_meant(place, format)? {
-            let (batch, labellings) = cifar::Batch::open(place, format)?;
-            (Images::Cifar(Arc::new(batch)), labellings)
+    /// Adds the images of `path`. `only` tells that it is the only path, whose name the ids do not need.
+    fn add(&mut self, path: &Path, format: Format, only: bool) -> Result<()> {
+        let metadata = std::fs::metadata(path);
+        let (images, labelings) = if metadata.as_ref().is_ok_and(|metadata| metadata.is_dir()) {
+            let (files, labeling) = folder::list(path, format)?;
+            let id_prefix = if only { String::new() } else { folder::id(path) + "/" };
+            (SegmentImages::Files { folder: path.into(), id_prefix, files }, labeling.into_iter().collect())
+        } else if metadata.is_ok_and(|metadata| metadata.is_file()) && cifar::is_batch(path, format)? {
+            let (batch, labelings) = cifar::Batch::open(path, format)?;
+            (SegmentImages::Cifar(Arc::new(batch)), labelings)
         } else {
-            let files = vec![File::photo(place)];
-            (Images::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
+            let files = vec![ListedFile::photo(path)];
+            (SegmentImages::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
         };
-        let more = images.len();
-        self.parts.push(Part { first: self.len, images });
-        labelling::join(&mut self.labellings, self.len, labellings, more, place)?;
-        self.len += more;
+        let count = images.len();
+        self.segments.push(Segment { first: self.len, images });
+        labels::append(&mut self.labelings, self.len, labelings, count, path)?;
+        self.len += count;
         Ok(())
     }
 
     fn repeated_ids(&self) -> HashMap<usize, usize> {
-        let mut times: HashMap<String, usize> = HashMap::new();
+        let mut occurrences: HashMap<String, usize> = HashMap::new();
         let mut repeated = HashMap::new();
         for (i, item) in self.items().enumerate() {
-            let time = times.entry(item.id).or_insert(0);
-            *time += 1;
-            if *time > 1 {
-                repeated.insert(i, *time);
+            let occurrence = occurrences.entry(item.id).or_insert(0);
+            *occurrence += 1;
+            if *occurrence > 1 {
+                repeated.insert(i, *occurrence);
             }
         }
         repeated
     }
 }
 
-impl Images {
+impl SegmentImages {
     fn len(&self) -> usize {
         match self {
-            Images::Cifar(batch) => batch.len(),
-            Images::Files { files, .. } => files.len(),
+            SegmentImages::Cifar(batch) => batch.len(),
+            SegmentImages::Files { files, .. } => files.len(),
         }
     }
 
     fn id(&self, i: usize) -> String {
         match self {
-            Images::Cifar(batch) => batch.id(i),
-            Images::Files { id_prefix, files, .. } => id_prefix.clone() + &files::id(&files[i].path),
+            SegmentImages::Cifar(batch) => batch.id(i),
+            SegmentImages::Files { id_prefix, files, .. } => id_prefix.clone() + &folder::id(&files[i].path),
         }
     }
 }
 
 impl Item {
-    /// Reads and decodes the image: opens its file and closes it again, whatever happens.
+    /// Reads and decodes the image. Its file is open only during the call.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it cannot be read or is damaged, and when its file changed since it
-    /// was listed or while it was read.
+    /// [`Error::Refused`] when the image cannot be read or is damaged, or when its file has changed since
+    /// it was listed.
     pub fn read(&self) -> Result<RgbImage> {
         match &self.source {
-            Source::File(path) => imaging::open(path),
-            Source::Cifar(batch, i) => batch.read(*i),
-            Source::Unusable(_, error) => Err(error.clone()),
+            ItemSource::File(path) => imaging::open(path),
+            ItemSource::Cifar(batch, i) => batch.read(*i),
+            ItemSource::Unusable(_, error) => Err(error.clone()),
         }
     }
 
-    /// The file that it is in.
+    /// The file that holds it.
     pub fn file(&self) -> &Path {
         match &self.source {
-            Source::File(path) | Source::Unusable(path, _) => path,
-            Source::Cifar(batch, _) => batch.file(),
+            ItemSource::File(path) | ItemSource::Unusable(path, _) => path,
+            ItemSource::Cifar(batch, _) => batch.file(),
         }
     }
 }

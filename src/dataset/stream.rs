@@ -1,10 +1,10 @@
-//! Work on worker threads, results in order, never many at once.
+//! Ordered parallel map with a bounded number of results in memory.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 
-/// The results of [`in_order`].
+/// Iterator over the results of [`in_order`].
 pub struct InOrder<R> {
     results: Receiver<Receiver<R>>,
 }
@@ -13,15 +13,14 @@ impl<R> Iterator for InOrder<R> {
     type Item = R;
 
     fn next(&mut self) -> Option<R> {
-        // A worker that panicked sends nothing; its scope passes the panic on.
+        // A worker that panicked sends nothing; its scope propagates the panic.
         self.results.recv().ok()?.recv().ok()
     }
 }
 
-/// `work` of each of `items`, in their order, done by `threads` threads of `scope`, which run
-/// ahead of whoever takes the results: by `ahead`, and one for each thread. So memory does not
-/// depend on how many items there are. The threads end with the items, or when the results are
-/// dropped.
+/// Applies `work` to `items` on `threads` threads of `scope`; the results keep the order of the items.
+/// The threads run at most `ahead` items, and one for each thread, ahead of the consumer, so memory does
+/// not depend on the number of items. They end with the items, or when the results are dropped.
 pub fn in_order<'scope, T, R: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     threads: usize,
@@ -29,17 +28,17 @@ pub fn in_order<'scope, T, R: Send + 'scope>(
     items: impl Iterator<Item = T> + Send + 'scope,
     work: impl Fn(T) -> R + Send + Sync + 'scope,
 ) -> InOrder<R> {
-    let (promise, results) = sync_channel(ahead);
-    let queue = Arc::new(Mutex::new(Queue { items, promise }));
+    let (slots, results) = sync_channel(ahead);
+    let queue = Arc::new(Mutex::new(Queue { items, slots }));
     let work = Arc::new(work);
     for _ in 0..threads.max(1) {
         let (queue, work) = (Arc::clone(&queue), Arc::clone(&work));
         scope.spawn(move || {
             loop {
-                // The lock ends before the work begins.
+                // The lock is released before the work starts.
                 let next = queue.lock().ok().and_then(|mut queue| queue.next());
                 let Some((item, result)) = next else { break };
-                // Nobody may be waiting for it any more.
+                // The consumer may have dropped the results.
                 let _ = result.send(work(item));
             }
         });
@@ -47,18 +46,18 @@ pub fn in_order<'scope, T, R: Send + 'scope>(
     InOrder { results }
 }
 
-/// What is still to do, and where the results are awaited.
+/// Remaining items, and the channel of the result slots in the order of the items.
 struct Queue<I, R> {
     items: I,
-    promise: SyncSender<Receiver<R>>,
+    slots: SyncSender<Receiver<R>>,
 }
 
 impl<T, R, I: Iterator<Item = T>> Queue<I, R> {
-    /// The next item and where its result goes; waits while enough results lie about.
+    /// The next item and the sender of its result; blocks while `ahead` results are pending.
     fn next(&mut self) -> Option<(T, SyncSender<R>)> {
         let item = self.items.next()?;
         let (send, receive) = sync_channel(1);
-        self.promise.send(receive).ok()?;
+        self.slots.send(receive).ok()?;
         Some((item, send))
     }
 }
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_order_though_work_takes_unlike_long() {
+    fn results_keep_the_order_of_the_items() {
         for threads in [1, 2, 7] {
             std::thread::scope(|scope| {
                 let slow = |i: u64| {
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_never_run_far_ahead() {
+    fn workers_run_a_bounded_distance_ahead() {
         let begun = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let results = in_order(scope, 3, 4, 0..50, |_| begun.fetch_add(1, Ordering::SeqCst));
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_leaves_ends_the_workers() {
+    fn dropping_the_results_ends_the_workers() {
         let begun = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let mut results = in_order(scope, 2, 2, 0.., |_: u32| begun.fetch_add(1, Ordering::SeqCst));

@@ -1,43 +1,43 @@
-//! How many images are right, with what that many images allow to say.
+//! Accuracy with confidence intervals, and the confusion matrix.
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::ImageOutcome;
 
-/// The share of images that an exit gets right, in percent.
+/// Accuracy of an exit, in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Images whose label is the predicted class.
+    /// Top-1 accuracy.
     pub top1: f64,
-    /// Images whose label is among the five most probable classes.
+    /// Top-5 accuracy.
     pub top5: f64,
-    /// 95 % confidence interval of `top1`, see [`wilson`].
+    /// 95 % confidence interval of `top1`: see [`wilson`].
     pub top1_interval: [f64; 2],
-    /// The same of `top5`.
+    /// 95 % confidence interval of `top5`.
     pub top5_interval: [f64; 2],
 }
 
-/// An exit's accuracy on the images of one class.
+/// Accuracy of an exit on the images of one class, in percent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassAccuracy {
-    /// The class's name.
+    /// Name of the class.
     pub class: String,
-    /// How many images show it.
+    /// Images with this label.
     pub images: u64,
-    /// Percentage of them whose label is predicted; `None` where no image shows it.
+    /// Top-1 accuracy; `None` without images.
     pub top1: Option<f64>,
-    /// 95 % confidence interval.
+    /// 95 % confidence interval of `top1`.
     pub top1_interval: Option<[f64; 2]>,
 }
 
 impl Accuracy {
-    /// That of the exit at position `exit`.
+    /// Accuracy of the exit at position `exit`.
     ///
     /// # Panics
-    /// When there is no outcome, or one lacks the exit.
-    pub fn new(outcomes: &[Outcome], exit: usize) -> Accuracy {
-        assert!(!outcomes.is_empty(), "accuracy on no image");
-        let within = |first| outcomes.iter().filter(|o| o.exits[exit].label_rank < first).count() as u64;
+    /// When there are no outcomes, or one lacks the exit.
+    pub fn new(outcomes: &[ImageOutcome], exit: usize) -> Accuracy {
+        assert!(!outcomes.is_empty(), "an accuracy needs an image");
+        let within = |k| outcomes.iter().filter(|o| o.exits[exit].label_rank < k).count() as u64;
         let (top1, top5, all) = (within(1), within(5), outcomes.len() as u64);
         Accuracy {
             top1: percent(top1, all),
@@ -48,8 +48,8 @@ impl Accuracy {
     }
 }
 
-/// How many images of each class (rows) the exit at position `exit` takes for each (columns).
-pub(super) fn confusion(outcomes: &[Outcome], exit: usize, classes: usize) -> Vec<Vec<u64>> {
+/// Confusion matrix of the exit at position `exit`: images by label (row) and predicted class (column).
+pub(super) fn confusion(outcomes: &[ImageOutcome], exit: usize, classes: usize) -> Vec<Vec<u64>> {
     let mut counts = vec![vec![0; classes]; classes];
     for outcome in outcomes {
         counts[outcome.label][outcome.exits[exit].class as usize] += 1;
@@ -57,6 +57,7 @@ pub(super) fn confusion(outcomes: &[Outcome], exit: usize, classes: usize) -> Ve
     counts
 }
 
+/// Accuracy on each class, from the confusion matrix.
 pub(super) fn per_class(confusion: &[Vec<u64>], classes: &[String]) -> Vec<ClassAccuracy> {
     let class = |(i, (row, name)): (usize, (&Vec<u64>, &String))| {
         let images: u64 = row.iter().sum();
@@ -75,13 +76,13 @@ pub(super) fn percent(part: u64, all: u64) -> f64 {
     100.0 * part as f64 / all as f64
 }
 
-/// The 95 % score interval of a proportion (Wilson 1927), in percent.
+/// 95 % score interval of the proportion part / all (Wilson 1927), in percent.
 pub fn wilson(part: u64, all: u64) -> [f64; 2] {
-    /// 97.5 % of a normal distribution lie below so many standard deviations.
+    /// The 97.5 % quantile of the standard normal distribution.
     const Z: f64 = 1.959_963_984_540_054;
     let (n, p) = (all as f64, part as f64 / all as f64);
-    let centre = p + Z * Z / (2.0 * n);
+    let center = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    // Rounding must not leave the possible.
-    [centre - half, centre + half].map(|bound| (100.0 * bound / (1.0 + Z * Z / n)).clamp(0.0, 100.0))
+    // Rounding must not leave [0, 100].
+    [center - half, center + half].map(|bound| (100.0 * bound / (1.0 + Z * Z / n)).clamp(0.0, 100.0))
 }

@@ -1,62 +1,61 @@
-//! Budgeted batch classification (Huang et al. 2018, section 4): a set of images shares a budget;
-//! each leaves at the first exit that is sure enough, and how sure that is is found on other
-//! images. The rule is that of the authors' PyTorch code (github.com/kalviny/MSDNet-PyTorch,
-//! `adaptive_inference.py`), number for number.
+//! Budgeted batch classification (Huang et al. 2018, section 4): a set of images shares a budget of
+//! multiply-adds. Each image stops at the first exit whose confidence reaches the exit's threshold; the
+//! thresholds are determined on other images. The results equal those of the authors' PyTorch code
+//! (`adaptive_inference.py`, <https://github.com/kalviny/MSDNet-PyTorch>) exactly.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::percent;
-use super::{Milliseconds, Outcome};
+use super::{ImageOutcome, Milliseconds};
 
-/// The authors' budgets: p of [`leaving_shares`].
+/// The authors' budgets: p of [`exit_shares`].
 pub const BUDGETS: std::ops::RangeInclusive<u16> = 1..=39;
 
-/// How sure each exit has to be for an image to leave there.
+/// Confidence thresholds of the exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Thresholds(
-    /// The least probability of the predicted class; `None` where no image leaves. At the last
-    /// exit every image leaves, whatever is said here.
+    /// The lowest confidence at which an image stops; `None` where no image stops. Every image stops at
+    /// the last exit, whatever its threshold.
     pub Vec<Option<f32>>,
 );
 
-/// One budget and what it gives.
+/// Thresholds and results of one budget. Field names are JSON keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// The authors' number for it; see [`leaving_shares`].
+    /// The authors' parameter of the budget: see [`exit_shares`].
     pub p: u16,
-    /// Found on the first part of the images.
+    /// Determined on the validation images.
     pub thresholds: Thresholds,
-    /// Percentage of the first part that is right.
+    /// Top-1 accuracy on the validation images, in percent.
     pub validation_top1: f64,
-    /// Percentage of the second part that is right.
+    /// Top-1 accuracy on the test images, in percent.
     pub top1: f64,
-    /// Mean multiply-adds of an image of the second part.
+    /// Mean multiply-adds per test image.
     pub multiply_adds: f64,
-    /// Mean milliseconds of one, where they were measured: those of the exits at which the images
-    /// leave, in batches.
+    /// Mean milliseconds per test image, if measured: from the times of the exits in batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub milliseconds: Option<f64>,
-    /// How many images of the second part leave at each exit.
+    /// Test images that stop at each exit.
     pub left: Vec<u64>,
 }
 
-/// The curve of budgets.
+/// Results over all budgets. Field names are JSON keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budgeted {
-    /// Images on which thresholds are found: the first, third, fifth ...
+    /// Validation images, which determine the thresholds: those at even positions from 0.
     pub validation_images: usize,
-    /// Images to which they are applied: the others.
+    /// Test images, to which the thresholds are applied: the others.
     pub images: usize,
-    /// One entry a budget, from small to large.
+    /// The budgets, from small to large.
     pub budgets: Vec<Budget>,
 }
 
-/// Which share of the images is to leave at each of `exits`: proportional to (p / 20)^k at exit k.
-pub fn leaving_shares(p: f32, exits: usize) -> Vec<f32> {
-    // In the authors' precision and order: a share decides by rounding how many images leave.
+/// Share of the images that is to stop at each of `exits` exits: proportional to (p / 20)^k at exit k.
+pub fn exit_shares(p: f32, exits: usize) -> Vec<f32> {
+    // The authors' precision and order of operations, as rounding decides how many images stop.
     let log = (p / 20.0).ln();
     let shares: Vec<f32> = (1..=exits).map(|k| (log * k as f32).exp()).collect();
     let sum: f32 = shares.iter().sum();
@@ -64,57 +63,59 @@ pub fn leaving_shares(p: f32, exits: usize) -> Vec<f32> {
 }
 
 impl Thresholds {
-    /// One and the same for all of `exits`.
-    pub fn same(probability: f32, exits: usize) -> Thresholds {
+    /// The same threshold for each of `exits` exits.
+    pub fn uniform(probability: f32, exits: usize) -> Thresholds {
         Thresholds(vec![Some(probability); exits])
     }
 
-    /// The position of the exit at which an image leaves, if its exits are so sure.
-    pub fn leaves_at(&self, outcome: &Outcome) -> usize {
-        let leaves = |(exit, threshold): (&super::ExitOutcome, &Option<f32>)| {
+    /// Position of the exit at which an image with these predictions stops.
+    pub fn exit_of(&self, outcome: &ImageOutcome) -> usize {
+        let stops = |(exit, threshold): (&super::ExitOutcome, &Option<f32>)| {
             threshold.is_some_and(|threshold| exit.probability >= threshold)
         };
         let last = outcome.exits.len() - 1;
-        outcome.exits.iter().zip(&self.0).take(last).position(leaves).unwrap_or(last)
+        outcome.exits.iter().zip(&self.0).take(last).position(stops).unwrap_or(last)
     }
 }
 
-/// Images in the order in which each exit is sure of them, to find thresholds for many budgets.
-pub struct Walk<'a> {
-    outcomes: Vec<&'a Outcome>,
-    /// For each exit the images, the surest first.
-    surest: Vec<Vec<u32>>,
+/// Search for thresholds on a set of images, for any number of budgets.
+pub struct ThresholdSearch<'a> {
+    outcomes: Vec<&'a ImageOutcome>,
+    /// For each exit the indices of the images, by descending confidence.
+    by_confidence: Vec<Vec<u32>>,
 }
 
-impl<'a> Walk<'a> {
-    /// Sorts `outcomes`.
+impl<'a> ThresholdSearch<'a> {
+    /// Sorts `outcomes` by the confidence of each exit.
     ///
     /// # Panics
-    /// When there is none.
-    pub fn new(outcomes: Vec<&'a Outcome>) -> Walk<'a> {
+    /// When there are no outcomes.
+    pub fn new(outcomes: Vec<&'a ImageOutcome>) -> ThresholdSearch<'a> {
         let sort = |exit: usize| {
             let mut order: Vec<u32> = (0..outcomes.len() as u32).collect();
             let probability = |i: u32| outcomes[i as usize].exits[exit].probability;
             order.sort_by(|&a, &b| probability(b).total_cmp(&probability(a)));
             order
         };
-        let surest = (0..outcomes[0].exits.len()).map(sort).collect();
-        Walk { outcomes, surest }
+        let by_confidence = (0..outcomes[0].exits.len()).map(sort).collect();
+        ThresholdSearch { outcomes, by_confidence }
     }
 
-    /// Thresholds at which the images leave in `shares`, as nearly as may be: at each exit the
-    /// surest of those that are still there.
+    /// Thresholds at which `shares` of the images stop, as closely as possible: at each exit the most
+    /// confident of the remaining images.
     pub fn thresholds(&self, shares: &[f32]) -> Thresholds {
         let n = self.outcomes.len();
-        let mut left = vec![false; n];
+        let mut stopped = vec![false; n];
         let mut thresholds = Vec::new();
-        for (exit, (order, share)) in self.surest.iter().zip(shares).enumerate().take(self.surest.len() - 1) {
-            let leaving = (n as f32 * share).floor() as usize;
+        for (exit, (order, share)) in
+            self.by_confidence.iter().zip(shares).enumerate().take(self.by_confidence.len() - 1)
+        {
+            let count = (n as f32 * share).floor() as usize;
             let probability = |&i: &u32| self.outcomes[i as usize].exits[exit].probability;
-            let stayed = order.iter().filter(|&&i| !left[i as usize]);
-            let threshold = leaving.checked_sub(1).and_then(|nth| stayed.map(probability).nth(nth));
-            for (i, left) in left.iter_mut().enumerate() {
-                *left |= threshold.is_some_and(|t| probability(&(i as u32)) >= t);
+            let remaining = order.iter().filter(|&&i| !stopped[i as usize]);
+            let threshold = count.checked_sub(1).and_then(|nth| remaining.map(probability).nth(nth));
+            for (i, stopped) in stopped.iter_mut().enumerate() {
+                *stopped |= threshold.is_some_and(|t| probability(&(i as u32)) >= t);
             }
             thresholds.push(threshold);
         }
@@ -122,9 +123,9 @@ impl<'a> Walk<'a> {
         Thresholds(thresholds)
     }
 
-    /// The thresholds for which the mean of `multiply_adds` (of an image that leaves at each exit)
-    /// over these images is largest without exceeding `budget`; `None` where the first exit
-    /// already does.
+    /// Thresholds whose mean multiply-adds per image are as large as possible within `budget`;
+    /// `multiply_adds` are those of an image that stops at each exit. `None` where the first exit already
+    /// exceeds the budget.
     pub fn within(&self, budget: f64, multiply_adds: &[u64]) -> Option<Thresholds> {
         let (first, last) = (*multiply_adds.first()? as f64, *multiply_adds.last()? as f64);
         if budget < first {
@@ -133,12 +134,12 @@ impl<'a> Walk<'a> {
         if budget >= last {
             return Some(Thresholds(vec![None; multiply_adds.len()]));
         }
-        let mut best = (first, Thresholds::same(0.0, multiply_adds.len()));
-        // The work grows with p; half of its logarithm's range goes each time.
+        let mut best = (first, Thresholds::uniform(0.0, multiply_adds.len()));
+        // Bisection of log p: the multiply-adds grow with p.
         let (mut low, mut high) = (0.01_f32, 2000.0_f32);
         for _ in 0..30 {
             let p = (low * high).sqrt();
-            let thresholds = self.thresholds(&leaving_shares(p, multiply_adds.len()));
+            let thresholds = self.thresholds(&exit_shares(p, multiply_adds.len()));
             let work = applied(self.outcomes.iter().copied(), &thresholds, multiply_adds).multiply_adds;
             if work > budget {
                 high = p;
@@ -153,22 +154,23 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What thresholds give.
+/// Results of thresholds on a set of images.
 pub(super) struct Applied {
     pub(super) top1: f64,
     pub(super) multiply_adds: f64,
     pub(super) left: Vec<u64>,
 }
 
+/// Applies thresholds to `outcomes`.
 pub(super) fn applied<'a>(
-    outcomes: impl Iterator<Item = &'a Outcome>,
+    outcomes: impl Iterator<Item = &'a ImageOutcome>,
     thresholds: &Thresholds,
     multiply_adds: &[u64],
 ) -> Applied {
     let mut left = vec![0_u64; multiply_adds.len()];
     let mut right = 0;
     for outcome in outcomes {
-        let exit = thresholds.leaves_at(outcome);
+        let exit = thresholds.exit_of(outcome);
         left[exit] += 1;
         right += u64::from(outcome.exits[exit].is_right());
     }
@@ -178,15 +180,15 @@ pub(super) fn applied<'a>(
 }
 
 impl Budgeted {
-    /// Finds thresholds on every second outcome, from the first on, and applies them to the others.
+    /// Determines the thresholds on the outcomes at even positions, and applies them to the others.
     ///
     /// # Panics
     /// When there are fewer than two outcomes.
-    pub fn new(outcomes: &[Outcome], multiply_adds: &[u64]) -> Budgeted {
+    pub fn new(outcomes: &[ImageOutcome], multiply_adds: &[u64]) -> Budgeted {
         let part = |first: usize| outcomes.iter().skip(first).step_by(2);
-        let walk = Walk::new(part(0).collect());
+        let search = ThresholdSearch::new(part(0).collect());
         let budget = |p: u16| {
-            let thresholds = walk.thresholds(&leaving_shares(f32::from(p), multiply_adds.len()));
+            let thresholds = search.thresholds(&exit_shares(f32::from(p), multiply_adds.len()));
             let validation_top1 = applied(part(0), &thresholds, multiply_adds).top1;
             let Applied { top1, multiply_adds, left } = applied(part(1), &thresholds, multiply_adds);
             Budget { p, thresholds, validation_top1, top1, multiply_adds, milliseconds: None, left }
@@ -197,10 +199,8 @@ impl Budgeted {
             budgets: BUDGETS.map(budget).collect(),
         }
     }
-}
 
-impl Budgeted {
-    /// Sets each budget's milliseconds from those of the exits.
+    /// Sets the milliseconds of each budget from those of the exits.
     pub fn set_milliseconds(&mut self, exits: &[Milliseconds]) {
         for budget in &mut self.budgets {
             let sum: f64 = budget.left.iter().zip(exits).map(|(&n, ms)| n as f64 * ms.in_batch).sum();
@@ -209,11 +209,12 @@ impl Budgeted {
     }
 }
 
-/// `dynamic.txt` as the authors' code writes it: accuracy, tab, multiply-adds, a line a budget.
+/// `dynamic.txt` in the format of the authors' code: a line for each budget with accuracy, tab and
+/// multiply-adds.
 pub fn dynamic_txt(budgets: &[Budget]) -> String {
     let mut text = String::new();
     for budget in budgets {
-        // Debug, like Python, writes 5.0 where Display writes 5. Writing to a String cannot fail.
+        // Debug writes 5.0 like Python, Display writes 5. Writing to a String cannot fail.
         let _ = writeln!(text, "{:?}\t{:?}", budget.top1, budget.multiply_adds);
     }
     text

@@ -1,40 +1,39 @@
-//! Whether an exit is as sure as it is right (Guo et al. 2017, arXiv 1706.04599).
+//! Calibration of an exit: agreement of confidence and accuracy (Guo et al. 2017, arXiv 1706.04599).
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::ImageOutcome;
 
-/// Equal bins of the probability of the predicted class, the usual number.
+/// Number of equal-width bins of the confidence; 15 is the usual choice.
 pub const BINS: usize = 15;
 
-/// How sure an exit is, and how often it is right then.
+/// Calibration of an exit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Expected calibration error, 0 to 1: the mean over images of |accuracy - confidence| of
-    /// their bin.
+    /// Expected calibration error, 0 to 1: |accuracy - confidence| of the bins, weighted by their images.
     pub ece: f64,
-    /// The bins of the reliability diagram.
+    /// Bins of the reliability diagram.
     pub reliability: Vec<Bin>,
 }
 
-/// The images about which an exit is so sure: above `from`, at most `to`.
+/// Bin of the reliability diagram: the images with a confidence above `from` and at most `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
-    /// Lower bound of the probability, not in the bin.
+    /// Lower bound, exclusive.
     pub from: f64,
-    /// Upper bound, in the bin.
+    /// Upper bound, inclusive.
     pub to: f64,
-    /// How many images.
+    /// Number of images.
     pub images: u64,
-    /// Their mean probability; `None` without images.
+    /// Mean confidence, 0 to 1; `None` without images.
     pub confidence: Option<f64>,
-    /// The share of them that is right, 0 to 1.
+    /// Accuracy, 0 to 1; `None` without images.
     pub accuracy: Option<f64>,
 }
 
 impl Calibration {
-    /// That of the exit at position `exit`.
-    pub(super) fn new(outcomes: &[Outcome], exit: usize) -> Calibration {
+    /// Calibration of the exit at position `exit`.
+    pub(super) fn new(outcomes: &[ImageOutcome], exit: usize) -> Calibration {
         let mut sums = [(0_u64, 0.0, 0_u64); BINS];
         for outcome in outcomes.iter().map(|outcome| &outcome.exits[exit]) {
             let (images, confidence, right) = &mut sums[bin(outcome.probability)];
@@ -55,7 +54,7 @@ impl Calibration {
     }
 }
 
-/// The bin of a probability. One that is no number counts as unsure.
+/// Index of the bin of a confidence; NaN belongs to the first bin.
 fn bin(probability: f32) -> usize {
     let above = (f64::from(probability) * BINS as f64).ceil();
     (above as usize).clamp(1, BINS) - 1
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bin_has_its_upper_bound() {
+    fn bins_include_their_upper_bound() {
         assert_eq!([1e-9, 0.2, 0.200001, 0.999, 1.0].map(bin), [0, 3, 3, 14, 14]);
         assert_eq!([0.0, f32::NAN].map(bin), [0, 0]);
     }

@@ -1,24 +1,24 @@
-//! Which images are easy and which are hard: how many exits get an image right.
+//! Hardness of images: the number of exits that classify an image correctly.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::ImageOutcome;
 
-/// How many images are how hard.
+/// Distribution of the hardness over the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hardness {
-    /// At k: how many images exactly k exits get right, from none to all.
+    /// At index k: images that exactly k exits classify correctly.
     pub right_exits: Vec<u64>,
-    /// For each exit: how many images it is the first to get right.
+    /// For each exit: images that it is the first to classify correctly.
     pub first_right: Vec<u64>,
-    /// How many images no exit gets right.
+    /// Images that no exit classifies correctly.
     pub never_right: u64,
 }
 
 impl Hardness {
-    pub(super) fn new(outcomes: &[Outcome], exits: usize) -> Hardness {
+    pub(super) fn new(outcomes: &[ImageOutcome], exits: usize) -> Hardness {
         let mut hardness =
             Hardness { right_exits: vec![0; exits + 1], first_right: vec![0; exits], never_right: 0 };
         for outcome in outcomes {
@@ -32,10 +32,10 @@ impl Hardness {
     }
 }
 
-/// Who is right where, one image a line, under a line of names: the image's id, its label, how
-/// many of `exits` are right, the first that is (empty if none), and for each exit 1 or 0.
+/// `hardness.csv`: a header, then a line for each image with its id, its label, the number of correct
+/// exits of `exits`, the first correct exit (empty if none), and for each exit 1 (correct) or 0.
 pub fn hardness_csv<'a>(
-    rows: impl Iterator<Item = (&'a str, &'a Outcome)>,
+    rows: impl Iterator<Item = (&'a str, &'a ImageOutcome)>,
     exits: &[usize],
     classes: &[String],
 ) -> String {
@@ -56,13 +56,13 @@ pub fn hardness_csv<'a>(
     csv
 }
 
-/// As the article's program prints it: `[1, 0, 1] 42 dog`.
-pub fn list_line(id: &str, outcome: &Outcome, classes: &[String]) -> String {
+/// A line of `--list`, in the format of the article's program: `[1, 0, 1] 42 dog`.
+pub fn list_line(id: &str, outcome: &ImageOutcome, classes: &[String]) -> String {
     let right: Vec<&str> = outcome.exits.iter().map(|e| if e.is_right() { "1" } else { "0" }).collect();
     format!("[{}] {id} {}", right.join(", "), classes[outcome.label])
 }
 
-/// `text` as a field of a CSV line (RFC 4180).
+/// `text` as a CSV field (RFC 4180).
 pub fn csv_field(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))

@@ -1,25 +1,15 @@
-//! A [`Summary`] in the making: images are added one by one, in their order.
+//! Accumulation of the metrics of one method and exit over the images.
 
 use std::collections::BTreeMap;
 
-use super::assessment::{Assessment, Measures};
 use super::curve::Curve;
-use super::road;
-use super::summary::{AgreementSummary, MeanCurve, PointingSummary, RoadMean, Summary};
+use super::metrics::{MapEvaluation, Metrics};
+use super::pointing::Pointing;
+use super::road::road_combined;
+use super::summary::{AgreementSummary, MeanCurve, MetricSummary, PointingSummary, RoadMean};
 use crate::imaging::heatmap::MapStatus;
 
-/// How one map points at an object of its class.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pointing {
-    /// See [`super::pointing::hits`].
-    pub hit: bool,
-    /// See [`super::energy_pointing::energy`].
-    pub energy: f64,
-    /// See [`super::energy_pointing::object_share`].
-    pub object_share: f64,
-}
-
-/// A running mean, in the order of the images.
+/// A running mean; elements are summed in the order of the images.
 #[derive(Debug, Clone, Copy, Default)]
 struct Mean {
     sum: f64,
@@ -37,9 +27,10 @@ impl Mean {
     }
 }
 
-/// A [`Summary`] in the making.
+/// Running means of the metrics of one method and exit; see [`MetricSummary`].
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct MetricAccumulator {
+    /// Unmeasured images: empty, constant and nonfinite maps.
     statuses: [usize; 3],
     confidence: Mean,
     drop: Mean,
@@ -49,16 +40,20 @@ pub struct Tally {
     complexity: Mean,
     coherency: Mean,
     adcc: Mean,
+    /// Areas under the deletion and the insertion curve.
     areas: [Mean; 2],
+    /// Deletion and insertion.
     curves: [CurveSum; 2],
+    /// Percentile, MoRF and LeRF.
     road: Vec<(f64, Mean, Mean)>,
     same_class: Mean,
     spearman: Mean,
-    overlap: Mean,
-    shift: Mean,
-    /// Whether objects are given at all.
-    points: bool,
+    iou: Mean,
+    center_shift: Mean,
+    /// Whether objects are given.
+    has_objects: bool,
     without_object: usize,
+    /// Hit rate of each class.
     hits: BTreeMap<usize, Mean>,
     energy: Mean,
     object_share: Mean,
@@ -83,49 +78,50 @@ impl CurveSum {
     }
 }
 
-impl Tally {
-    /// Adds one image's map.
-    pub fn add(&mut self, assessment: &Assessment) {
-        match (assessment.status, &assessment.measures) {
-            (_, Some(measures)) => self.add_measures(measures),
+impl MetricAccumulator {
+    /// Adds the map of an image.
+    pub fn add(&mut self, evaluation: &MapEvaluation) {
+        match (evaluation.status, &evaluation.metrics) {
+            (_, Some(metrics)) => self.add_metrics(metrics),
             (MapStatus::Empty, None) => self.statuses[0] += 1,
             (MapStatus::Constant, None) => self.statuses[1] += 1,
             (MapStatus::Ok | MapStatus::Nonfinite, None) => self.statuses[2] += 1,
         }
     }
 
-    fn add_measures(&mut self, measures: &Measures) {
-        self.confidence.add(measures.confidence);
-        self.drop.add(measures.drop());
-        self.absolute_drop.add(measures.absolute_drop());
-        self.increase.add(f64::from(u8::from(measures.increased())));
-        self.gain.add(measures.gain());
-        self.complexity.add(measures.complexity);
-        measures.coherency.iter().for_each(|&coherency| self.coherency.add(coherency));
-        measures.adcc().iter().for_each(|&adcc| self.adcc.add(adcc));
-        for (i, curve) in [&measures.deletion, &measures.insertion].into_iter().enumerate() {
+    fn add_metrics(&mut self, metrics: &Metrics) {
+        self.confidence.add(metrics.confidence);
+        self.drop.add(metrics.drop());
+        self.absolute_drop.add(metrics.absolute_drop());
+        self.increase.add(f64::from(u8::from(metrics.increases())));
+        self.gain.add(metrics.gain());
+        self.complexity.add(metrics.complexity);
+        metrics.coherency.iter().for_each(|&coherency| self.coherency.add(coherency));
+        metrics.adcc().iter().for_each(|&adcc| self.adcc.add(adcc));
+        for (i, curve) in [&metrics.deletion, &metrics.insertion].into_iter().enumerate() {
             if let Some(curve) = curve {
                 self.areas[i].add(curve.area());
                 self.curves[i].add(curve);
             }
         }
-        self.road.resize(measures.road.len(), Default::default());
-        for ((percentile, most, least), point) in self.road.iter_mut().zip(&measures.road) {
+        self.road.resize(metrics.road.len(), Default::default());
+        for ((percentile, most, least), point) in self.road.iter_mut().zip(&metrics.road) {
             *percentile = point.percentile;
             most.add(point.most_relevant_first);
             least.add(point.least_relevant_first);
         }
-        if let Some(agreement) = measures.agreement {
+        if let Some(agreement) = metrics.agreement {
             self.same_class.add(f64::from(u8::from(agreement.same_class)));
             self.spearman.add(agreement.spearman);
-            self.overlap.add(agreement.overlap);
-            self.shift.add(agreement.shift);
+            self.iou.add(agreement.iou);
+            self.center_shift.add(agreement.center_shift);
         }
     }
 
-    /// Adds how a measured map of class `class` points; `None` where no object of it is given.
+    /// Adds the pointing games of a measured map of class `class`; `None` where the image has no object of
+    /// the class.
     pub fn add_pointing(&mut self, class: usize, pointing: Option<Pointing>) {
-        self.points = true;
+        self.has_objects = true;
         let Some(pointing) = pointing else {
             self.without_object += 1;
             return;
@@ -135,15 +131,15 @@ impl Tally {
         self.object_share.add(pointing.object_share);
     }
 
-    /// The means so far.
-    pub fn summary(&self, method: &'static str, exit: usize) -> Summary {
+    /// The means over the images added so far.
+    pub fn summary(&self, method: &'static str, exit: usize) -> MetricSummary {
         let road_curve: Vec<RoadMean> = self.road_curve();
         let mean = |of: fn(&RoadMean) -> f64| {
             let points = road_curve.len();
             (points > 0).then(|| road_curve.iter().map(of).sum::<f64>() / points as f64)
         };
         let [empty, constant, nonfinite] = self.statuses;
-        Summary {
+        MetricSummary {
             method,
             exit,
             images: self.confidence.count,
@@ -168,10 +164,10 @@ impl Tally {
                 images: self.spearman.count,
                 same_class: self.same_class.value(),
                 spearman: self.spearman.value(),
-                iou: self.overlap.value(),
-                shift: self.shift.value(),
+                iou: self.iou.value(),
+                shift: self.center_shift.value(),
             },
-            pointing: self.points.then(|| self.pointing()),
+            pointing: self.has_objects.then(|| self.pointing()),
             deletion_curve: self.curves[0].mean(),
             insertion_curve: self.curves[1].mean(),
             road_curve,
@@ -181,7 +177,7 @@ impl Tally {
     fn road_curve(&self) -> Vec<RoadMean> {
         let point = |(percentile, most, least): &(f64, Mean, Mean)| {
             let (morf, lerf) = (most.value()?, least.value()?);
-            Some(RoadMean { percentile: *percentile, morf, lerf, combined: road::combined(morf, lerf) })
+            Some(RoadMean { percentile: *percentile, morf, lerf, combined: road_combined(morf, lerf) })
         };
         self.road.iter().filter_map(point).collect()
     }
@@ -207,17 +203,17 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::explain::{MapMethod, Method};
-    use crate::faithfulness::{Agreement, RoadPoint, Saliency};
+    use crate::faithfulness::{Agreement, RoadPoint, SaliencyMap};
     use crate::imaging::heatmap::Heatmap;
 
-    fn assessment(status: MapStatus, drop: f64, coherency: Option<f64>) -> Assessment {
+    fn evaluation(status: MapStatus, drop: f64, coherency: Option<f64>) -> MapEvaluation {
         let point = |percentile, most_relevant_first| RoadPoint {
             percentile,
             most_relevant_first,
             least_relevant_first: 1.0,
         };
         let curve = |last: f64| Some(Curve { fractions: vec![0.0, 1.0], scores: vec![1.0, last] });
-        let measures = Measures {
+        let metrics = Metrics {
             confidence: 1.0,
             masked_confidence: 1.0 - drop,
             complexity: 0.5,
@@ -228,33 +224,36 @@ mod tests {
             agreement: coherency.map(|spearman| Agreement {
                 same_class: drop > 0.0,
                 spearman,
-                overlap: 0.5,
-                shift: 2.0,
+                iou: 0.5,
+                center_shift: 2.0,
             }),
         };
-        Assessment {
+        MapEvaluation {
             exit: 3,
             method: Method::Map(MapMethod::GradCam),
             target: 1,
             class: 1,
-            saliency: Saliency { heat: Heatmap::new(&[0.0, 1.0], (1, 2), (1, 2)), signed: vec![0.0; 2] },
+            saliency: SaliencyMap {
+                heatmap: Heatmap::new(&[0.0, 1.0], (1, 2), (1, 2)),
+                signed: vec![0.0; 2],
+            },
             status,
-            measures: (status == MapStatus::Ok).then_some(measures),
+            metrics: (status == MapStatus::Ok).then_some(metrics),
         }
     }
 
     #[test]
-    fn means_are_of_what_was_measured_and_the_rest_is_counted() {
-        let mut tally = Tally::default();
-        tally.add(&assessment(MapStatus::Ok, 0.5, Some(1.0)));
-        tally.add(&assessment(MapStatus::Empty, 0.0, None));
-        tally.add(&assessment(MapStatus::Ok, 0.0, None));
-        tally.add(&assessment(MapStatus::Nonfinite, 0.0, None));
-        let found = tally.summary("grad-cam", 3);
+    fn averages_measured_images_and_counts_the_others() {
+        let mut accumulator = MetricAccumulator::default();
+        accumulator.add(&evaluation(MapStatus::Ok, 0.5, Some(1.0)));
+        accumulator.add(&evaluation(MapStatus::Empty, 0.0, None));
+        accumulator.add(&evaluation(MapStatus::Ok, 0.0, None));
+        accumulator.add(&evaluation(MapStatus::Nonfinite, 0.0, None));
+        let found = accumulator.summary("grad-cam", 3);
         assert_eq!((found.images, found.empty, found.constant, found.nonfinite), (2, 1, 0, 1));
         assert_eq!((found.average_drop, found.deletion), (Some(0.25), Some((0.75 + 0.5) / 2.0)));
         assert_eq!((found.coherency, found.coherency_images), (Some(1.0), 1));
-        // (1 / 1 + 1 / 0.5 + 1 / 0.5) / 3, inverted; the other image has none.
+        // 3 / (1 / 1 + 1 / 0.5 + 1 / 0.5); the other image has none.
         assert_eq!(found.adcc, Some(0.6));
         assert_eq!((found.agreement.images, found.agreement.same_class), (1, Some(1.0)));
         assert_eq!(found.road_curve.iter().map(|p| p.morf).collect::<Vec<_>>(), [0.25, 0.0]);
@@ -264,21 +263,21 @@ mod tests {
     }
 
     #[test]
-    fn no_image_has_no_number() {
-        let found = Tally::default().summary("grad-cam", 1);
+    fn without_images_every_mean_is_null() {
+        let found = MetricAccumulator::default().summary("grad-cam", 1);
         let text = serde_json::to_string(&found).unwrap();
         assert!(text.contains("\"average_drop\":null") && text.contains("\"road_curve\":[]"), "{text}");
     }
 
     #[test]
-    fn the_pointing_game_is_a_mean_over_classes() {
-        let mut tally = Tally::default();
+    fn the_pointing_game_averages_over_classes() {
+        let mut accumulator = MetricAccumulator::default();
         let pointing = |hit| Some(Pointing { hit, energy: 0.5, object_share: 0.25 });
         for (class, hit) in [(0, true), (0, true), (0, true), (0, false), (7, false)] {
-            tally.add_pointing(class, pointing(hit));
+            accumulator.add_pointing(class, pointing(hit));
         }
-        tally.add_pointing(3, None);
-        let found = tally.summary("grad-cam", 1).pointing.unwrap();
+        accumulator.add_pointing(3, None);
+        let found = accumulator.summary("grad-cam", 1).pointing.unwrap();
         assert_eq!((found.pointing_game, found.hits), (Some(0.375), Some(0.6)));
         assert_eq!((found.images, found.without_object, found.energy), (5, 1, Some(0.5)));
     }

@@ -1,25 +1,28 @@
-//! Missing pixels from their neighbours: the noisy linear imputation of ROAD (Rong et al. 2022,
-//! arXiv 2202.00449, section 4), without its noise.
+//! Linear imputation of missing pixels: the noisy linear imputation of ROAD (Rong et al. 2022, arXiv
+//! 2202.00449, section 4), before its noise is added.
 //!
-//! Each missing pixel is the weighted mean of its up to eight neighbours, 1/6 for those beside,
-//! above and below, 1/12 for the diagonal ones; several missing pixels together are a system of
-//! equations, symmetric and positive definite, which conjugate gradients solve.
+//! Each missing pixel is the weighted mean of its up to eight neighbors, with weight 1/6 for horizontal
+//! and vertical and 1/12 for diagonal ones. The missing pixels of an image form a linear system,
+//! symmetric and positive definite, which is solved by the conjugate gradient method.
 
 use crate::Shape;
 
-const BESIDE: f64 = 1.0 / 6.0;
+/// Weight of a horizontal or vertical neighbor.
+const ADJACENT: f64 = 1.0 / 6.0;
+/// Weight of a diagonal neighbor.
 const DIAGONAL: f64 = 1.0 / 12.0;
 
-/// The residual at which an answer is exact enough for f32, as a share of the first one.
+/// Norm of the residual, relative to the initial one, at which the solution is exact enough for f32.
 const TOLERANCE: f64 = 1e-9;
 
-/// `image`, of `shape`, with its `missing` pixels (one flag for each of H x W) imputed.
+/// `image`, of `shape`, with its `missing` pixels imputed; `missing` has a flag for each of the H x W
+/// pixels.
 ///
 /// # Panics
 /// When every pixel is missing.
 pub fn impute(image: &[f32], shape: Shape, missing: &[bool]) -> Vec<f32> {
     assert!(missing.iter().any(|missing| !missing), "every pixel is missing");
-    let system = System::new(shape, missing);
+    let system = LinearSystem::new(shape, missing);
     let mut out = image.to_vec();
     for plane in out.chunks_exact_mut(shape.plane()) {
         system.solve(plane);
@@ -27,25 +30,25 @@ pub fn impute(image: &[f32], shape: Shape, missing: &[bool]) -> Vec<f32> {
     out
 }
 
-/// The equations of one set of missing pixels, on a grid with a border of one pixel.
-struct System {
+/// Linear system for one set of missing pixels, on a grid with a border of one pixel.
+struct LinearSystem {
     h: usize,
     w: usize,
-    /// 1 where a pixel is missing, else 0.
+    /// 1 at a missing pixel, 0 elsewhere.
     missing: Vec<f64>,
-    /// The sum of the weights of a pixel's neighbours; 1 on the border.
+    /// Diagonal of the matrix: the sum of the weights of a pixel's neighbors; 1 on the border.
     diagonal: Vec<f64>,
 }
 
-impl System {
-    fn new(shape: Shape, missing: &[bool]) -> System {
+impl LinearSystem {
+    fn new(shape: Shape, missing: &[bool]) -> LinearSystem {
         let (h, w) = (shape.h, shape.w);
-        let mut system = System { h, w, missing: Vec::new(), diagonal: Vec::new() };
+        let mut system = LinearSystem { h, w, missing: Vec::new(), diagonal: Vec::new() };
         let inside = system.padded(|_| 1.0);
         let mut weights = vec![0.0; inside.len()];
-        system.add_neighbours(&inside, &mut weights);
+        system.add_neighbors(&inside, &mut weights);
         system.diagonal = weights.iter().zip(&inside).map(|(w, i)| if *i > 0.0 { *w } else { 1.0 }).collect();
-        // An image of one pixel has no neighbours, and that pixel is not missing.
+        // The pixel of a 1 x 1 image has no neighbors; it is not missing.
         system.diagonal.iter_mut().filter(|d| **d == 0.0).for_each(|d| *d = 1.0);
         system.missing = system.padded(|i| if missing[i] { 1.0 } else { 0.0 });
         system
@@ -55,7 +58,7 @@ impl System {
         self.w + 2
     }
 
-    /// A grid of `value` of each pixel, zero on the border.
+    /// Grid with `value(i)` at pixel i and zero on the border.
     fn padded(&self, value: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut grid = vec![0.0; (self.h + 2) * self.width()];
         for y in 0..self.h {
@@ -65,12 +68,13 @@ impl System {
         grid
     }
 
-    /// Adds each pixel's weighted neighbours to `sums`; what lands on the border means nothing.
-    fn add_neighbours(&self, x: &[f64], sums: &mut [f64]) {
+    /// Adds the weighted sum of each pixel's neighbors to `sums`; elements on the border are meaningless.
+    fn add_neighbors(&self, x: &[f64], sums: &mut [f64]) {
         let width = self.width();
-        // From the first pixel to the last one; each weight is that of two opposite neighbours.
+        // From the first to the last pixel; each distance covers two opposite neighbors.
         let (first, count) = (width + 1, self.h * width - 2);
-        for (distance, weight) in [(1, BESIDE), (width - 1, DIAGONAL), (width, BESIDE), (width + 1, DIAGONAL)]
+        for (distance, weight) in
+            [(1, ADJACENT), (width - 1, DIAGONAL), (width, ADJACENT), (width + 1, DIAGONAL)]
         {
             let (before, after) = (&x[first - distance..], &x[first + distance..]);
             for ((sum, a), b) in sums[first..][..count].iter_mut().zip(after).zip(before) {
@@ -79,35 +83,35 @@ impl System {
         }
     }
 
-    /// (the matrix) x `x`, where `x` is zero but for the missing pixels.
-    fn times(&self, x: &[f64], out: &mut [f64]) {
+    /// Writes the matrix-vector product with `x` to `out`; `x` is zero except at missing pixels.
+    fn multiply(&self, x: &[f64], out: &mut [f64]) {
         out.fill(0.0);
-        self.add_neighbours(x, out);
+        self.add_neighbors(x, out);
         for (((out, x), diagonal), missing) in out.iter_mut().zip(x).zip(&self.diagonal).zip(&self.missing) {
             *out = missing * (diagonal * x - *out);
         }
     }
 
-    /// Imputes one channel.
+    /// Imputes one channel by the conjugate gradient method.
     fn solve(&self, plane: &mut [f32]) {
         let known = self.padded(|i| f64::from(plane[i]));
         let known: Vec<f64> =
             known.iter().zip(&self.missing).map(|(x, missing)| x * (1.0 - missing)).collect();
         let mut residual = vec![0.0; known.len()];
-        self.add_neighbours(&known, &mut residual);
+        self.add_neighbors(&known, &mut residual);
         residual.iter_mut().zip(&self.missing).for_each(|(r, missing)| *r *= missing);
 
         let mut x = vec![0.0; known.len()];
         let mut direction = residual.clone();
         let mut product = vec![0.0; known.len()];
         let mut size = dot(&residual, &residual);
-        let enough = size * TOLERANCE * TOLERANCE;
-        // In exact arithmetic as many steps as there are unknowns suffice.
+        let target = size * TOLERANCE * TOLERANCE;
+        // In exact arithmetic the number of unknowns bounds the iterations.
         for _ in 0..2 * plane.len() {
-            if size <= enough {
+            if size <= target {
                 break;
             }
-            self.times(&direction, &mut product);
+            self.multiply(&direction, &mut product);
             let step = size / dot(&direction, &product);
             x.iter_mut().zip(&direction).for_each(|(x, d)| *x += step * d);
             residual.iter_mut().zip(&product).for_each(|(r, p)| *r -= step * p);
@@ -135,26 +139,26 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    fn missing(places: &[usize], len: usize) -> Vec<bool> {
-        (0..len).map(|i| places.contains(&i)).collect()
+    fn missing(indices: &[usize], len: usize) -> Vec<bool> {
+        (0..len).map(|i| indices.contains(&i)).collect()
     }
 
     #[test]
-    fn one_pixel_is_the_weighted_mean_of_its_neighbours() {
+    fn a_single_pixel_is_the_weighted_mean_of_its_neighbors() {
         let image: Vec<f32> = (0..9).map(|i| (i * i) as f32).collect();
         let filled = impute(&image, Shape::new(1, 3, 3), &missing(&[4], 9));
         let beside = (1.0 + 9.0 + 25.0 + 49.0) / 6.0;
         let diagonal = (0.0 + 4.0 + 36.0 + 64.0) / 12.0;
         assert!((filled[4] - (beside + diagonal)).abs() < 1e-5, "{filled:?}");
         assert!(filled.iter().zip(&image).enumerate().all(|(i, (f, x))| i == 4 || f == x), "{filled:?}");
-        // In a corner 1/6, 1/6 and 1/12 are all there is.
+        // A corner has only weights 1/6, 1/6 and 1/12.
         let filled = impute(&image, Shape::new(1, 3, 3), &missing(&[0], 9));
         let corner = ((1.0 + 9.0) / 6.0 + 16.0 / 12.0) / (5.0 / 12.0);
         assert!((filled[0] - corner).abs() < 1e-5, "{filled:?}");
     }
 
     #[test]
-    fn a_row_with_its_ends_known_is_a_ramp() {
+    fn a_row_between_known_ends_becomes_a_ramp() {
         let filled = impute(&[0.0, 9.0, 9.0, 9.0, 1.0], Shape::new(1, 1, 5), &missing(&[1, 2, 3], 5));
         assert!(
             filled.iter().zip([0.0, 0.25, 0.5, 0.75, 1.0]).all(|(f, w)| (f - w).abs() < 1e-6),
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn one_known_pixel_is_everywhere_and_none_missing_changes_nothing() {
+    fn a_single_known_pixel_spreads_everywhere_and_complete_images_are_unchanged() {
         let image: Vec<f32> = (0..64).map(|i| i as f32 - 7.0).collect();
         let filled = impute(&image, Shape::new(1, 8, 8), &missing(&(1..64).collect::<Vec<_>>(), 64));
         assert!(filled.iter().all(|x| (x + 7.0).abs() < 1e-5), "{filled:?}");

@@ -1,188 +1,210 @@
-//! A study's maps, measured.
+//! Evaluation of given maps: runs the model on images that the maps mask or perturb, in batches.
 
-use super::assessment::{Agreement, Assessment};
-use super::evaluator::{Measurer, Subject, mask};
-use super::saliency::Saliency;
-use super::settings::Settings;
-use super::{centre_of_mass, coherency, overlap, similarity};
+use super::adcc::complexity;
+use super::curve::{Curve, replace_pixels, step_counts};
+use super::metrics::{Metrics, RoadPoint};
+use super::ranking::most_important_first;
+use super::road::{Removal, remove_and_impute};
+use super::settings::{CurveSettings, RoadSettings, Settings};
 use crate::engine::device::Device;
-use crate::engine::session::Session;
-use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Taps, Target};
-use crate::imaging::heatmap::MapStatus;
+use crate::explain::Score;
+use crate::explain::forward_batches::ForwardBatches;
 use crate::model::Model;
-use crate::{Error, Result};
+use crate::util::parallel;
+use crate::util::rng::{Normal, mix};
+use crate::{Result, Shape};
 
-/// A [`ExplainRequest`]'s maps and what is measured of them, on a device.
-pub struct Assessor {
-    zero: [f32; 3],
-    /// The exits asked for; the examiner answers for the last exit too.
-    exits: Vec<usize>,
-    methods: Vec<Method>,
-    examiner: Explainer,
-    measurer: Measurer,
-    /// For each exit and method in turn, who explains masked images; none where coherency is not
-    /// wanted.
-    again: Vec<Explainer>,
+/// A map to evaluate, with its image and class. It may come from any method or tool.
+#[derive(Debug, Clone, Copy)]
+pub struct MapSample<'a> {
+    /// The image's index in its data set, which seeds its noise and ties.
+    pub index: u64,
+    /// The normalized image, (3, H, W).
+    pub image: &'a [f32],
+    /// The heatmap, (H, W) in [0, 1].
+    pub heatmap: &'a [f32],
+    /// The class that the map explains.
+    pub class: usize,
 }
 
-impl Assessor {
-    /// Plans and loads everything on `device`, for batches of up to `batch` images; what needs no
-    /// network runs on `threads` threads.
+/// Evaluator of given maps.
+pub struct MapEvaluator {
+    settings: Settings,
+    image: Shape,
+    threads: usize,
+    runs: ForwardBatches,
+}
+
+impl MapEvaluator {
+    /// An evaluator of maps of `exits`, ascending. A batch takes up to `max_memory` bytes; work outside of
+    /// the model runs on `threads` threads.
     ///
     /// # Errors
-    /// As [`Explainer::new`] and [`Measurer::new`]; and when `study` fuses maps, takes them elsewhere
-    /// than at each exit's own tap, or has several classes an exit.
+    /// When a setting is invalid, one image takes more than `max_memory`, or the device fails.
     pub fn new(
         model: &Model,
-        study: &ExplainRequest,
+        exits: &[usize],
         settings: &Settings,
         device: &Device,
-        (batch, threads): (usize, usize),
-    ) -> Result<Assessor> {
-        if study.fusion.is_some() || study.taps != Taps::Exit || study.target.ranks() != 1 {
-            return Err(Error::usage("faithfulness is measured of one map for each exit and method"));
-        }
-        let resources = (study.max_memory, threads);
-        let measurer = Measurer::new(model, &study.exits, settings, device, resources)?;
-        let mut all = study.clone();
-        let last = model.exits.len();
-        if !all.exits.contains(&last) {
-            all.exits.push(last);
-        }
-        let methods: Vec<Method> = methods_of(study).collect();
-        let again = |exit: usize, method: Method| {
-            let one = ExplainRequest { exits: vec![exit], target: Target::Label, ..of_method(study, method) };
-            Explainer::new(model, &one, device, batch)
-        };
-        let rows = study.exits.iter().flat_map(|&exit| methods.iter().map(move |&method| (exit, method)));
-        let rows = rows.filter(|_| settings.coherency);
-        Ok(Assessor {
-            zero: settings.zero,
-            exits: study.exits.clone(),
-            examiner: Explainer::new(model, &all, device, batch)?,
-            measurer,
-            again: rows.map(|(exit, method)| again(exit, method)).collect::<Result<_>>()?,
-            methods,
+        max_memory: usize,
+        threads: usize,
+    ) -> Result<MapEvaluator> {
+        settings.check()?;
+        Ok(MapEvaluator {
+            settings: settings.clone(),
+            image: model.input_shape(),
+            threads,
+            runs: ForwardBatches::new(model, exits, device, max_memory, "faithfulness")?,
         })
     }
 
-    /// The plan of the maps on its device.
-    pub fn session(&self) -> &dyn Session {
-        self.examiner.session()
-    }
-
-    /// Measures the maps of normalised images, (N, 3, H, W): for each image, each exit's
-    /// assessments by method. `labels` is as for [`Explainer::explain_labeled`]; `numbers` holds each image's
-    /// number in its data set, with which its noise is drawn.
+    /// Evaluates maps of exit `exit`: all metrics except coherency and agreement, which need more maps.
+    /// `None` where a probability is not finite.
     ///
     /// # Errors
-    /// As [`Explainer::explain_labeled`].
+    /// When the device fails.
     ///
     /// # Panics
-    /// When there are not as many numbers as images.
-    pub fn assess(
-        &mut self,
-        images: &[f32],
-        labels: &[usize],
-        numbers: &[u64],
-    ) -> Result<Vec<Vec<Assessment>>> {
-        let findings = self.examiner.explain_labeled(images, labels)?;
-        assert_eq!(findings.len(), numbers.len(), "images and their numbers");
-        let mut table: Vec<Vec<Assessment>> = findings.iter().map(|found| self.rows(found)).collect();
-        let len = images.len() / numbers.len();
-        for row in 0..self.exits.len() * self.methods.len() {
-            let mut subjects = Vec::with_capacity(numbers.len());
-            for ((image, &number), rows) in images.chunks_exact(len).zip(numbers).zip(&table) {
-                let Assessment { target: class, status, saliency, .. } = &rows[row];
-                if *status == MapStatus::Ok {
-                    subjects.push(Subject { number, image, heat: &saliency.heat.values, class: *class });
-                }
-            }
-            let measures = self.measurer.measure(self.exits[row / self.methods.len()], &subjects)?;
-            let coherencies = match self.again.get_mut(row) {
-                Some(examiner) => coherencies(examiner, &subjects, self.zero)?,
-                None => vec![None; subjects.len()],
-            };
-            let mut found = measures.into_iter().zip(coherencies);
-            let last = findings.iter().map(|found| found.last().expect("an exit is asked for"));
-            for (rows, last) in table.iter_mut().zip(last) {
-                let assessment = &mut rows[row];
-                if assessment.status != MapStatus::Ok {
-                    continue;
-                }
-                let (measures, coherency) = found.next().expect("one for each subject");
-                let Some(mut measures) = measures else {
-                    assessment.status = MapStatus::Nonfinite;
-                    continue;
-                };
-                measures.coherency = coherency;
-                let of_last = &Saliency::all(last)[row % self.methods.len()];
-                let same_class = assessment.target == last.target;
-                measures.agreement = agreement(&assessment.saliency, of_last, same_class);
-                assessment.measures = Some(measures);
-            }
+    /// When an image or a heatmap does not have the size of the model's input.
+    pub fn evaluate(&mut self, exit: usize, samples: &[MapSample]) -> Result<Vec<Option<Metrics>>> {
+        if samples.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(table)
-    }
-
-    /// An image's maps, not measured yet.
-    fn rows(&self, findings: &[Explanation]) -> Vec<Assessment> {
-        let asked = findings.iter().filter(|finding| self.exits.contains(&finding.prediction.exit));
-        let of_exit = |finding: &Explanation| {
-            let (exit, target, class) = (finding.prediction.exit, finding.target, finding.prediction.class);
-            let assessment = |(saliency, &method): (Saliency, &Method)| {
-                let status = saliency.heat.status;
-                Assessment { exit, method, target, class, saliency, status, measures: None }
-            };
-            Saliency::all(finding).into_iter().zip(&self.methods).map(assessment).collect::<Vec<_>>()
+        let shape = self.image;
+        let fit = |s: &MapSample| s.image.len() == shape.len() && s.heatmap.len() == shape.plane();
+        assert!(samples.iter().all(fit), "expected images and heatmaps of {shape}");
+        let original =
+            self.runs.logits(exit, samples.len(), |i, out| out.copy_from_slice(samples[i].image))?;
+        let masked = self.runs.logits(exit, samples.len(), |i, out| {
+            mask(samples[i].image, samples[i].heatmap, self.settings.zero, out);
+        })?;
+        let scores = |logits: &[Vec<f32>]| -> Vec<f64> {
+            let pairs = logits.iter().zip(samples);
+            pairs.map(|(logits, sample)| Score::Probability.of(logits, sample.class)).collect()
         };
-        asked.flat_map(of_exit).collect()
+        let (original, masked) = (scores(&original), scores(&masked));
+        let curves = match self.settings.curves {
+            Some(settings) => Some(self.curves(exit, samples, &original, settings)?),
+            None => None,
+        };
+        let road = match self.settings.road.clone() {
+            Some(settings) => Some(self.road(exit, samples, &settings)?),
+            None => None,
+        };
+        let metrics = |i: usize| {
+            let [deletion, insertion] = match &curves {
+                Some(curves) => curves[i].clone().map(Some),
+                None => [None, None],
+            };
+            Metrics {
+                confidence: original[i],
+                masked_confidence: masked[i],
+                complexity: complexity(samples[i].heatmap),
+                coherency: None,
+                deletion,
+                insertion,
+                road: road.as_ref().map_or(Vec::new(), |road| road[i].clone()),
+                agreement: None,
+            }
+        };
+        let metrics = (0..samples.len()).map(metrics);
+        Ok(metrics.map(|metrics| metrics.all_finite().then_some(metrics)).collect())
+    }
+
+    /// Deletion and insertion curve of each sample. `original` holds the probabilities of the images.
+    fn curves(
+        &mut self,
+        exit: usize,
+        samples: &[MapSample],
+        original: &[f64],
+        settings: CurveSettings,
+    ) -> Result<Vec<[Curve; 2]>> {
+        let plane = self.image.plane();
+        let counts = step_counts(plane, settings.steps);
+        let Settings { ties, seed, zero, .. } = self.settings;
+        struct Prepared {
+            ranking: Vec<u32>,
+            baselines: [Vec<f32>; 2],
+        }
+        let image = self.image;
+        let prepared = parallel::map(self.threads, samples, |sample| Prepared {
+            ranking: most_important_first(sample.heatmap, ties, mix(seed ^ mix(sample.index))),
+            baselines: [settings.deletion, settings.insertion].map(|b| b.of(sample.image, image, zero)),
+        });
+        // The image itself, with nothing deleted or everything inserted, has run already.
+        let points = counts.len() - 1;
+        let logits = self.runs.logits(exit, samples.len() * 2 * points, |i, out| {
+            let (at, insertion, point) = (i / (2 * points), i / points % 2, i % points);
+            let Prepared { ranking, baselines: [deleted, blank] } = &prepared[at];
+            match insertion {
+                0 => replace_pixels(samples[at].image, deleted, &ranking[..counts[point + 1]], plane, out),
+                _ => replace_pixels(blank, samples[at].image, &ranking[..counts[point]], plane, out),
+            }
+        })?;
+        let fractions: Vec<f64> = counts.iter().map(|&count| count as f64 / plane as f64).collect();
+        let curve = |((sample, original), logits): ((&MapSample, &f64), &[Vec<f32>])| {
+            let mut scores = logits.iter().map(|logits| Score::Probability.of(logits, sample.class));
+            let original = [*original];
+            let deletion: Vec<f64> = original.into_iter().chain(scores.by_ref().take(points)).collect();
+            let insertion = scores.chain(original).collect();
+            [deletion, insertion].map(|scores| Curve { fractions: fractions.clone(), scores })
+        };
+        Ok(samples.iter().zip(original).zip(logits.chunks_exact(2 * points)).map(curve).collect())
+    }
+
+    /// ROAD of each sample, at each percentile.
+    fn road(
+        &mut self,
+        exit: usize,
+        samples: &[MapSample],
+        settings: &RoadSettings,
+    ) -> Result<Vec<Vec<RoadPoint>>> {
+        let Settings { ties, seed, .. } = self.settings;
+        let image = self.image;
+        let prepared = parallel::map(self.threads, samples, |sample| {
+            let seed = mix(seed ^ mix(sample.index));
+            let mut normal = Normal::new(seed);
+            let noise: Vec<f32> = (0..image.len()).map(|_| (settings.noise * normal.next()) as f32).collect();
+            (most_important_first(sample.heatmap, ties, seed), noise)
+        });
+        let removals = [Removal::MostRelevantFirst, Removal::LeastRelevantFirst];
+        let of_sample =
+            |at| settings.percentiles.iter().flat_map(move |&p| removals.map(|removal| (at, removal, p)));
+        let all: Vec<_> = (0..samples.len()).flat_map(of_sample).collect();
+        let mut scores = Vec::with_capacity(all.len());
+        // Holds at most one batch of images.
+        for chunk in all.chunks(self.runs.capacity()) {
+            let images = parallel::map(self.threads, chunk, |&(at, removal, percentile)| {
+                let (ranking, noise) = &prepared[at];
+                remove_and_impute(samples[at].image, image, ranking, removal, percentile, noise)
+            });
+            let logits = self.runs.logits(exit, chunk.len(), |i, out| out.copy_from_slice(&images[i]))?;
+            scores.extend(
+                chunk.iter().zip(&logits).map(|((at, ..), l)| Score::Probability.of(l, samples[*at].class)),
+            );
+        }
+        let points = |scores: &[f64]| {
+            let pairs = settings.percentiles.iter().zip(scores.as_chunks().0);
+            pairs
+                .map(|(&percentile, &[most_relevant_first, least_relevant_first])| RoadPoint {
+                    percentile,
+                    most_relevant_first,
+                    least_relevant_first,
+                })
+                .collect()
+        };
+        Ok(scores.chunks_exact(2 * settings.percentiles.len()).map(points).collect())
     }
 }
 
-/// The coherency of each subject: `examiner` explains the masked images.
-fn coherencies(examiner: &mut Explainer, subjects: &[Subject], zero: [f32; 3]) -> Result<Vec<Option<f64>>> {
-    if subjects.is_empty() {
-        return Ok(Vec::new());
+/// Writes `image`, (3, H, W), multiplied by `heatmap`, (H, W), to `out`: zero + M (x - zero), with the
+/// zero of each channel.
+pub(super) fn mask(image: &[f32], heatmap: &[f32], zero: [f32; 3], out: &mut [f32]) {
+    let plane = heatmap.len();
+    let channels = image.chunks_exact(plane).zip(zero);
+    for (out, (image, zero)) in out.chunks_exact_mut(plane).zip(channels) {
+        for ((out, x), m) in out.iter_mut().zip(image).zip(heatmap) {
+            *out = zero + m * (x - zero);
+        }
     }
-    let len = subjects[0].image.len();
-    let mut masked = vec![0.0; subjects.len() * len];
-    for (subject, out) in subjects.iter().zip(masked.chunks_exact_mut(len)) {
-        mask(subject.image, subject.heat, zero, out);
-    }
-    let classes: Vec<usize> = subjects.iter().map(|subject| subject.class).collect();
-    let findings = examiner.explain_labeled(&masked, &classes)?;
-    let of_subject = |(subject, found): (&Subject, &Vec<Explanation>)| {
-        let heat = &Saliency::all(&found[0])[0].heat;
-        if heat.status == MapStatus::Ok { coherency::coherency(subject.heat, &heat.values) } else { None }
-    };
-    Ok(subjects.iter().zip(&findings).map(of_subject).collect())
-}
-
-fn agreement(map: &Saliency, of_last: &Saliency, same_class: bool) -> Option<Agreement> {
-    let (a, b) = (&map.heat.values, &of_last.heat.values);
-    if of_last.heat.status != MapStatus::Ok {
-        return None;
-    }
-    Some(Agreement {
-        same_class,
-        spearman: similarity::spearman(a, b)?,
-        overlap: overlap::overlap(a, b, overlap::BRIGHT)?,
-        shift: centre_of_mass::shift(a, b, map.heat.width)?,
-    })
-}
-
-/// The study's methods, in the order of [`Saliency::all`].
-fn methods_of(study: &ExplainRequest) -> impl Iterator<Item = Method> {
-    let maps = study.maps.iter().map(|&map| Method::Map(map));
-    maps.chain(study.pixels.iter().map(|&pixels| Method::Pixels(pixels)))
-}
-
-/// `study` with one of its methods.
-fn of_method(study: &ExplainRequest, method: Method) -> ExplainRequest {
-    let (maps, pixels) = match method {
-        Method::Map(map) => (vec![map], Vec::new()),
-        Method::Pixels(pixels) => (Vec::new(), vec![pixels]),
-    };
-    ExplainRequest { maps, pixels, ..study.clone() }
 }

@@ -1,58 +1,62 @@
-//! How faithful a map is: metrics, one a file, and what measures them.
+//! Faithfulness metrics: whether a model relies on what a map shows.
 //!
-//! Everywhere f is a class's softmax probability, M the heat map at the image's size in [0, 1].
-//! Where public tools disagree, the default is the paper's definition:
+//! f is the softmax probability of the explained class, and M the heatmap at the size of the model's
+//! input, in [0, 1]. Where public tools disagree, the default is the definition of the paper:
 //!
-//! - the drop is relative, as in Grad-CAM++'s paper and torchcam; pytorch-grad-cam's is absolute;
-//! - an image is masked as a photo, so that what is hidden is black; torchcam and pytorch-grad-cam
-//!   mask the normalised input, so that it is the data set's mean ([`Settings::zero`] 0). The two
-//!   are one for a network without normalisation;
-//! - [`ssim()`] has the Gaussian window of its paper, scikit-image's default is a flat one.
+//! - The drop is relative, as in the Grad-CAM++ paper and torchcam; pytorch-grad-cam's is absolute.
+//! - Masking multiplies the photo, so hidden pixels are black; torchcam and pytorch-grad-cam mask the
+//!   normalized input, so hidden pixels have the data set's mean ([`Settings::zero`] 0). The two agree for
+//!   a model without normalization.
+//! - [`structural_similarity`] uses the Gaussian window of its paper; scikit-image's default is uniform.
 //!
-//! An [`Assessor`] makes maps and measures them, a [`Measurer`] measures those of anyone; a
-//! [`Cascade`] asks whether maps change when the network's weights do.
+//! | metric | function | paper |
+//! |---|---|---|
+//! | average drop, increase in confidence | [`confidence_drop`], [`confidence_increases`] | Chattopadhay et al. 2018, arXiv 1710.11063 |
+//! | average gain | [`confidence_gain`] | Zhang et al. 2023, arXiv 2301.07002 |
+//! | complexity, coherency, ADCC | [`complexity`], [`coherency`], [`adcc_score`] | Poppi et al. 2021, arXiv 2104.10252 |
+//! | deletion, insertion | [`Curve::area`] | Petsiuk et al. 2018, arXiv 1806.07421 |
+//! | ROAD | [`road_combined`] | Rong et al. 2022, arXiv 2202.00449 |
+//! | pointing game | [`pointing_game_hit`] | Zhang et al. 2018, doi 10.1007/s11263-017-1059-x |
+//! | energy-based pointing game | [`pointing_energy`] | Wang et al. 2020, arXiv 1910.01279 |
+//! | similarity of two maps | [`spearman`], [`salient_iou`], [`center_shift`], [`structural_similarity`] | Spearman 1904; Wang et al. 2004, doi 10.1109/TIP.2003.819861 |
+//! | cascading randomization | [`CascadingRandomization`] | Adebayo et al. 2018, arXiv 1810.03292 |
+//!
+//! A [`FaithfulnessEvaluator`] makes the maps of a request and evaluates them; a [`MapEvaluator`] evaluates
+//! given maps. A [`MetricAccumulator`] averages the results over the images.
 
-pub(crate) mod accumulator;
-pub mod adcc;
-pub(crate) mod assessment;
-pub mod average_drop;
-pub mod average_gain;
-pub(crate) mod baseline;
-pub mod centre_of_mass;
-pub mod coherency;
-pub mod complexity;
-pub mod confidence;
-pub mod curve;
-pub mod energy_pointing;
-pub(crate) mod evaluator;
-pub mod imputation;
-pub(crate) mod map_evaluator;
-pub mod overlap;
-pub mod pearson;
-pub mod pointing;
-pub(crate) mod randomisation;
-pub(crate) mod ranking;
-pub mod road;
-pub(crate) mod saliency;
-pub(crate) mod settings;
-pub mod similarity;
-pub mod ssim;
-pub(crate) mod summary;
+mod accumulator;
+mod adcc;
+mod baseline;
+mod confidence;
+mod curve;
+mod faithfulness_evaluator;
+mod imputation;
+mod map_evaluator;
+mod metrics;
+mod pointing;
+mod randomization;
+mod ranking;
+mod road;
+mod saliency;
+mod settings;
+mod similarity;
+mod ssim;
+mod summary;
 
-pub use accumulator::{Pointing, Tally};
-pub use assessment::{Agreement, Assessment, Measures, RoadPoint};
+pub use accumulator::MetricAccumulator;
+pub use adcc::{adcc_score, coherency, complexity};
 pub use baseline::{Baseline, blur};
-pub use coherency::coherency;
-pub use complexity::complexity;
+pub use confidence::{absolute_confidence_drop, confidence_drop, confidence_gain, confidence_increases};
 pub use curve::Curve;
-pub use evaluator::{Measurer, Subject};
-pub use map_evaluator::Assessor;
-pub use overlap::overlap;
-pub use pearson::pearson;
-pub use randomisation::{Cascade, Similarity};
+pub use faithfulness_evaluator::FaithfulnessEvaluator;
+pub use map_evaluator::{MapEvaluator, MapSample};
+pub use metrics::{Agreement, MapEvaluation, Metrics, RoadPoint};
+pub use pointing::{POINTING_TOLERANCE_AT_224, Pointing, object_share, pointing_energy, pointing_game_hit};
+pub use randomization::{CascadeSimilarity, CascadingRandomization};
 pub use ranking::{Ties, most_important_first};
-pub use saliency::Saliency;
+pub use road::{Removal, remove_and_impute, road_combined};
+pub use saliency::SaliencyMap;
 pub use settings::{CurveSettings, RoadSettings, Settings};
-pub use similarity::spearman;
-pub use ssim::ssim;
-pub use summary::{AgreementSummary, MeanCurve, PointingSummary, RoadMean, Summary};
+pub use similarity::{SALIENT_SHARE, center_of_mass, center_shift, pearson, salient_iou, spearman};
+pub use ssim::structural_similarity;
+pub use summary::{AgreementSummary, MeanCurve, MetricSummary, PointingSummary, RoadMean};

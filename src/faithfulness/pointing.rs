@@ -1,26 +1,60 @@
-//! The pointing game: whether the map's brightest pixel lies on the object.
+//! Pointing game and energy-based pointing game: whether a map highlights the object.
 
-/// The tolerance of the pointing game's authors, pixels of an image whose shorter side is 224.
-pub const TOLERANCE_AT_224: f64 = 15.0;
+use crate::engine::tensor::argmax;
 
-/// Whether the brightest pixel of `map`, the first of several, lies on the `object`, both (h, w),
-/// or less than `tolerance` pixels from it (Zhang et al. 2018, doi 10.1007/s11263-017-1059-x, as
-/// TorchRay plays it). The mean over the classes of the share of hits is the game's result.
+/// Results of one map in both pointing games.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pointing {
+    /// See [`pointing_game_hit`].
+    pub hit: bool,
+    /// See [`pointing_energy`].
+    pub energy: f64,
+    /// See [`object_share`].
+    pub object_share: f64,
+}
+
+/// Tolerance of the pointing game in its authors' code: pixels of an image whose shorter side is 224.
+pub const POINTING_TOLERANCE_AT_224: f64 = 15.0;
+
+/// Pointing game for one map: whether the first maximum of `map` is on the `object`, both (h, w), or
+/// less than `tolerance` pixels away from it (Zhang et al. 2018, doi 10.1007/s11263-017-1059-x, as
+/// implemented in TorchRay). The metric is the hit rate of each class, averaged over the classes.
 ///
-/// A `tolerance` of 0 asks for the peak itself, as TorchRay's 1 does, whose 0 never hits; Quantus'
-/// `PointingGame` knows no tolerance, and hits where any of several equal peaks is on the object.
+/// A `tolerance` of 0 requires the maximum itself to be on the object: TorchRay's 1, whose 0 never
+/// hits. Quantus' `PointingGame` has no tolerance and accepts any of several equal maxima.
 ///
 /// # Panics
-/// When the two have different lengths or are empty.
-pub fn hits(map: &[f32], object: &[bool], w: usize, tolerance: f64) -> bool {
+/// When `map` and `object` have different lengths or are empty.
+pub fn pointing_game_hit(map: &[f32], object: &[bool], w: usize, tolerance: f64) -> bool {
     assert_eq!(map.len(), object.len());
-    let peak = crate::engine::tensor::argmax(map);
+    let peak = argmax(map);
     let (y, x) = (peak / w, peak % w);
     let near = |at: usize| {
-        let (down, right) = ((at / w).abs_diff(y) as f64, (at % w).abs_diff(x) as f64);
-        down * down + right * right < tolerance * tolerance
+        let (rows, columns) = ((at / w).abs_diff(y) as f64, (at % w).abs_diff(x) as f64);
+        rows * rows + columns * columns < tolerance * tolerance
     };
     object[peak] || object.iter().enumerate().any(|(at, &on)| on && near(at))
+}
+
+/// Energy-based pointing game for one map: its sum on the `object` divided by its total sum (Wang et
+/// al. 2020, Score-CAM, arXiv 1910.01279, section 4.3). In [0, 1]; high is good. `None` where the sum is
+/// not positive. A constant map scores [`object_share`].
+///
+/// For a non-negative map this equals Quantus' `RelevanceMassAccuracy` and, but for the 1e-9 in its
+/// divisor, `AttributionLocalisation`; for a zero map those are NaN and 0.
+///
+/// # Panics
+/// When `map` and `object` have different lengths.
+pub fn pointing_energy(map: &[f32], object: &[bool]) -> Option<f64> {
+    assert_eq!(map.len(), object.len());
+    let total: f64 = map.iter().map(|&x| f64::from(x)).sum();
+    let inside: f64 = map.iter().zip(object).filter(|(_, on)| **on).map(|(&x, _)| f64::from(x)).sum();
+    (total > 0.0).then(|| inside / total)
+}
+
+/// Share of the pixels that the object covers: the [`pointing_energy`] of a constant map.
+pub fn object_share(object: &[bool]) -> f64 {
+    object.iter().filter(|on| **on).count() as f64 / object.len() as f64
 }
 
 #[cfg(test)]
@@ -33,9 +67,18 @@ mod tests {
         map[0] = 1.0;
         let mut object = [false; 20];
         object[3] = true;
-        assert_eq!([0.0, 3.0, 3.01].map(|tolerance| hits(&map, &object, 5, tolerance)), [false, false, true]);
+        let hits = [0.0, 3.0, 3.01].map(|tolerance| pointing_game_hit(&map, &object, 5, tolerance));
+        assert_eq!(hits, [false, false, true]);
         object[0] = true;
-        assert!(hits(&map, &object, 5, 0.0));
-        assert!(!hits(&map, &[false; 20], 5, 100.0));
+        assert!(pointing_game_hit(&map, &object, 5, 0.0));
+        assert!(!pointing_game_hit(&map, &[false; 20], 5, 100.0));
+    }
+
+    #[test]
+    fn energy_is_the_share_of_the_sum_on_the_object() {
+        let object = [true, false, true, false];
+        assert_eq!(pointing_energy(&[1.0, 1.0, 0.0, 2.0], &object), Some(0.25));
+        assert_eq!(pointing_energy(&[0.5; 4], &object), Some(object_share(&object)));
+        assert_eq!(pointing_energy(&[0.0; 4], &object), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The order of pixels by their importance.
+//! Ranking of pixels by their importance.
 
 use std::str::FromStr;
 
@@ -6,18 +6,18 @@ use crate::explain::method::by_name;
 use crate::util::rng::mix;
 use crate::{Error, Result};
 
-/// Which of equally important pixels comes first. A map of 8 x 8 has many zeros at 32 x 32 pixels.
+/// Order of equally important pixels. An 8 x 8 map that is resized to 32 x 32 has many zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ties {
-    /// The upper one, then the left one: a stable sort, as torchcam's.
+    /// By position, row by row: a stable sort, as in torchcam.
     #[default]
     Position,
-    /// Any one, by the seed.
+    /// Pseudo-random, determined by the seed.
     Random,
 }
 
 impl Ties {
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Ties::Position => "position",
@@ -34,7 +34,7 @@ impl FromStr for Ties {
     }
 }
 
-/// The pixels of `values`, the most important first. `seed` counts for [`Ties::Random`] only.
+/// Indices of the pixels of `values`, the largest value first. Only [`Ties::Random`] uses `seed`.
 pub fn most_important_first(values: &[f32], ties: Ties, seed: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
     let of = |i: u32| values[i as usize];
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_comes_first_and_equal_ones_by_the_rule() {
+    fn ranks_by_value_and_breaks_ties_by_the_rule() {
         let values = [0.5, 0.0, 1.0, 0.5, 0.0];
         assert_eq!(most_important_first(&values, Ties::Position, 0), [2, 0, 3, 1, 4]);
         let flat = [0.0; 64];

@@ -1,50 +1,52 @@
-//! What the numbers depend on besides the network, the images and the methods.
+//! Settings of the metrics.
 
 use super::baseline::Baseline;
 use super::ranking::Ties;
 use crate::{Error, Result};
 
-/// Which metrics are wanted that take more than one run an image, and how they are made.
+/// Settings that the metrics depend on, besides the model, the images and the methods. The metrics that
+/// take more than two forward passes per image are optional.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The value of each channel of the normalised input that counts as zero where a map masks the
-    /// image, and for [`Baseline::Zero`]: that of a black pixel, or 0, which is the data set's mean.
+    /// Zero of each channel of the normalized input, for masking and for [`Baseline::Zero`]: the value
+    /// of a black pixel, or 0, which is the data set's mean.
     pub zero: [f32; 3],
-    /// Deletion and insertion.
+    /// Deletion and insertion; `None` skips them.
     pub curves: Option<CurveSettings>,
-    /// ROAD.
+    /// ROAD; `None` skips it.
     pub road: Option<RoadSettings>,
-    /// Coherency, and with it ADCC.
+    /// Whether coherency, and with it ADCC, is computed.
     pub coherency: bool,
-    /// Which of equal pixels goes first.
+    /// Order of equally important pixels.
     pub ties: Ties,
-    /// The same seed gives the same numbers, whatever the device, the threads and the batch.
+    /// Seed of the noise and of random ties, which do not depend on the device, the batch size or the
+    /// thread count.
     pub seed: u64,
 }
 
-/// How deletion and insertion curves are made.
+/// Settings of deletion and insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CurveSettings {
-    /// Into how many equal steps the pixels are divided.
+    /// Number of equal steps into which the pixels are divided.
     pub steps: usize,
-    /// What deleted pixels become.
+    /// Values of deleted pixels.
     pub deletion: Baseline,
-    /// What pixels are before their insertion.
+    /// Values of pixels before their insertion.
     pub insertion: Baseline,
 }
 
-/// How ROAD is made.
+/// Settings of ROAD.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoadSettings {
-    /// The percentiles, in (0, 100): the shares of pixels that stay.
+    /// Percentiles in (0, 100): the shares of the pixels that are kept.
     pub percentiles: Vec<f64>,
-    /// Standard deviation of the noise on imputed pixels, in units of the normalised input.
+    /// Standard deviation of the noise on imputed pixels, in units of the normalized input.
     pub noise: f64,
 }
 
 impl Settings {
-    /// Everything, as the papers have it: RISE's steps (one for each of `rows` rows), zero for
-    /// deletion and blur for insertion; ROAD's percentiles 10 to 90 and noise of 0.01.
+    /// All metrics with the settings of the papers. RISE: a step for each of `rows` rows of the image,
+    /// baseline zero for deletion and blur for insertion. ROAD: percentiles 10 to 90 and noise of 0.01.
     pub fn of_the_papers(zero: [f32; 3], rows: usize) -> Settings {
         Settings {
             zero,
@@ -59,22 +61,24 @@ impl Settings {
         }
     }
 
+    /// Checks the values.
+    ///
     /// # Errors
-    /// When a setting makes no sense.
+    /// When a value is out of its range.
     pub fn check(&self) -> Result<()> {
         if self.curves.is_some_and(|curves| curves.steps == 0) {
-            return Err(Error::usage("deletion and insertion in 0 steps"));
+            return Err(Error::usage("deletion and insertion: expected at least 1 step"));
         }
         if let Some(road) = &self.road {
             if road.percentiles.is_empty() {
-                return Err(Error::usage("road: no percentile"));
+                return Err(Error::usage("road: expected at least one percentile"));
             }
-            // Written so that NaN is refused.
+            // Written so that NaN is rejected.
             if let Some(p) = road.percentiles.iter().find(|p| !(**p > 0.0 && **p < 100.0)) {
-                return Err(Error::usage(format!("road: percentile {p}: above 0 and below 100 expected")));
+                return Err(Error::usage(format!("road: percentile {p}: expected above 0 and below 100")));
             }
             if !(road.noise >= 0.0 && road.noise.is_finite()) {
-                return Err(Error::usage(format!("road: noise of {}", road.noise)));
+                return Err(Error::usage(format!("road: noise of {}: expected 0 or more", road.noise)));
             }
         }
         Ok(())

@@ -1,54 +1,54 @@
-//! The metrics of one method and exit over all images. Of every number the images that it is about
-//! are counted; a number about no image is `None`, never NaN.
+//! Summary of the metrics of one method and exit over all images. A mean over no image is `None`, never
+//! NaN. Field names are JSON keys.
 
 use serde::Serialize;
 
-/// Means over the images whose maps could be measured.
+/// Means over the measured images: those whose map and probabilities are usable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
+pub struct MetricSummary {
     /// The method's name.
     pub method: &'static str,
     /// The exit, from 1.
     pub exit: usize,
-    /// Images measured; those whose maps said nothing are left out of every number.
+    /// Measured images.
     pub images: usize,
-    /// Images left out because their maps are zero everywhere.
+    /// Images left out because their map is zero everywhere.
     pub empty: usize,
-    /// Images left out because their maps have one value everywhere.
+    /// Images left out because their map is constant.
     pub constant: usize,
-    /// Images left out because their maps, or a probability, are not finite.
+    /// Images left out because their map or a probability is not finite.
     pub nonfinite: usize,
-    /// The class's probability.
+    /// Probability of the explained class.
     pub confidence: Option<f64>,
-    /// Relative drop, in [0, 1].
+    /// Average drop, relative: see [`super::confidence_drop`].
     pub average_drop: Option<f64>,
-    /// Drop that is not divided by the confidence.
+    /// Average absolute drop: see [`super::absolute_confidence_drop`].
     pub absolute_drop: Option<f64>,
-    /// Share of images whose confidence increases.
+    /// Increase in confidence: see [`super::confidence_increases`].
     pub increase: Option<f64>,
-    /// Relative gain, in [0, 1].
+    /// Average gain: see [`super::confidence_gain`].
     pub average_gain: Option<f64>,
-    /// Mean of the heat maps.
+    /// See [`super::complexity`].
     pub complexity: Option<f64>,
-    /// Coherency, of the images whose masked image has a map.
+    /// See [`super::coherency`]; over the images whose masked image has a usable map.
     pub coherency: Option<f64>,
-    /// How many those are.
+    /// Images that `coherency` and `adcc` average over.
     pub coherency_images: usize,
-    /// Mean of each of those images' ADCC.
+    /// See [`super::adcc_score`]; the mean of the scores of the images.
     pub adcc: Option<f64>,
     /// Area under the deletion curve.
     pub deletion: Option<f64>,
     /// Area under the insertion curve.
     pub insertion: Option<f64>,
-    /// Mean probability without the most relevant pixels.
+    /// ROAD, MoRF: probability without the most relevant pixels, averaged over the percentiles.
     pub road_morf: Option<f64>,
-    /// Mean probability without the least relevant pixels.
+    /// ROAD, LeRF: probability without the least relevant pixels, averaged over the percentiles.
     pub road_lerf: Option<f64>,
-    /// (LeRF - MoRF) / 2.
+    /// See [`super::road_combined`].
     pub road: Option<f64>,
-    /// How the maps agree with the last exit's.
+    /// Agreement with the maps of the last exit.
     pub agreement: AgreementSummary,
-    /// Where objects are given: how the maps point at them.
+    /// Pointing games, where objects are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointing: Option<PointingSummary>,
     /// The mean deletion curve.
@@ -59,16 +59,16 @@ pub struct Summary {
     pub road_curve: Vec<RoadMean>,
 }
 
-/// A mean curve.
+/// Mean deletion or insertion curve.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MeanCurve {
-    /// Shares of the pixels.
+    /// Shares of the pixels, from 0 to 1.
     pub fractions: Vec<f64>,
-    /// Mean probabilities.
+    /// Mean probability at each share.
     pub scores: Vec<f64>,
 }
 
-/// ROAD at one percentile.
+/// Mean ROAD at one percentile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoadMean {
     /// The percentile.
@@ -77,38 +77,38 @@ pub struct RoadMean {
     pub morf: f64,
     /// Mean probability without the least relevant pixels.
     pub lerf: f64,
-    /// (LeRF - MoRF) / 2.
+    /// See [`super::road_combined`].
     pub combined: f64,
 }
 
-/// Agreement with the last exit's maps.
+/// Agreement with the last exit's maps of the same method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AgreementSummary {
-    /// Images of which both maps say something.
+    /// Images with two usable maps.
     pub images: usize,
-    /// Share of them in which both maps are about the same class.
+    /// Share of these images in which both maps explain the same class.
     pub same_class: Option<f64>,
-    /// Spearman's correlation.
+    /// See [`super::spearman`].
     pub spearman: Option<f64>,
-    /// Intersection over union from 15 % of the maximum.
+    /// See [`super::salient_iou`], from 15 % of the maximum.
     pub iou: Option<f64>,
-    /// Distance of the centres of mass, pixels of the network's input.
+    /// See [`super::center_shift`], in pixels of the input.
     pub shift: Option<f64>,
 }
 
-/// What the pointing games gave.
+/// Means of the pointing games.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PointingSummary {
-    /// Images with an object of the class explained.
+    /// Images with an object of the explained class.
     pub images: usize,
-    /// Images left out for want of one.
+    /// Images without such an object.
     pub without_object: usize,
-    /// The pointing game: mean over the classes of the share of hits.
+    /// Pointing game: the hit rate of each class, averaged over the classes.
     pub pointing_game: Option<f64>,
-    /// The share of hits over all images.
+    /// Hit rate over all images.
     pub hits: Option<f64>,
-    /// The energy-based pointing game.
+    /// Energy-based pointing game: see [`super::pointing_energy`].
     pub energy: Option<f64>,
-    /// The share of the image that the objects cover: what a flat map's energy would be.
+    /// See [`super::object_share`].
     pub object_share: Option<f64>,
 }

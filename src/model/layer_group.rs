@@ -121,3 +121,62 @@ fn normal(name: &str, len: usize, fan_in: usize, seed: u64) -> Arc<[f32]> {
     let mut normal = Normal::new(mix(seed ^ mix(hash)));
     (0..len).map(|_| (deviation * normal.next()) as f32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cascade_runs_from_the_head_to_the_first_block() {
+        let names: Vec<String> = LayerGroup::cascade(2).into_iter().map(LayerGroup::name).collect();
+        assert_eq!(names, ["head 2", "block 2", "block 1"]);
+    }
+
+    #[test]
+    fn only_the_given_groups_are_reinitialized_and_the_seed_counts() {
+        let trained = Model::pretrained().unwrap();
+        let changed = |groups: &[LayerGroup], seed: u64| -> Vec<String> {
+            let random = trained.reinitialized(groups, seed);
+            let pairs = random.graph.params().iter().zip(trained.graph.params());
+            pairs
+                .filter(|(random, trained)| random.data != trained.data)
+                .map(|(p, _)| p.name.clone())
+                .collect()
+        };
+        assert!(changed(&[], 0).is_empty());
+        let head = changed(&[LayerGroup::Head(2)], 0);
+        let exits = trained.exits.len();
+        assert!(!head.is_empty());
+        assert!(head.iter().all(|name| name.starts_with(&format!("subnets.{}.", exits + 1))), "{head:?}");
+        let block = changed(&[LayerGroup::Block(3)], 0);
+        assert!(!block.is_empty() && block.iter().all(|name| name.starts_with("subnets.2.")), "{block:?}");
+        assert_eq!(changed(&[LayerGroup::Head(2), LayerGroup::Block(3)], 0).len(), head.len() + block.len());
+        let params = |seed| -> Vec<_> {
+            let random = trained.reinitialized(&[LayerGroup::Head(1)], seed);
+            random.graph.params().iter().map(|p| Arc::clone(&p.data)).collect()
+        };
+        assert!(params(1) == params(1) && params(1) != params(2));
+    }
+
+    #[test]
+    fn a_graph_s_layers_belong_to_the_block_and_the_head_of_its_exit() {
+        use crate::engine::graph::Graph;
+        use crate::engine::graph::ops::{Conv2d, Linear};
+        let mut graph = Graph::new();
+        let input = graph.push(Op::Input(crate::Shape::new(3, 2, 2)), &[]).unwrap();
+        let weight = graph.add_param("conv", &[2, 3, 1, 1], vec![1.0; 6]);
+        let conv = Conv2d::new(&graph, weight, None, [1, 1], [0, 0]);
+        let tap = graph.push(conv, &[input]).unwrap();
+        let mean = graph.push(Op::SpatialMean, &[tap]).unwrap();
+        let weight = graph.add_param("linear", &[2, 2], vec![1.0; 4]);
+        let bias = graph.add_param("bias", &[2], vec![1.0; 2]);
+        let logits = graph.push(Linear { weight, bias }, &[mean]).unwrap();
+        let model = Model::from_graph(graph, input, &[(tap, logits)]).unwrap();
+        let changed = |group| -> Vec<bool> {
+            let random = model.reinitialized(&[group], 3);
+            random.graph.params().iter().zip(model.graph.params()).map(|(a, b)| a.data != b.data).collect()
+        };
+        assert_eq!(changed(LayerGroup::Block(1)), [true, false, false]);
+        assert_eq!(changed(LayerGroup::Head(1)), [false, true, true]);
+    }
+}

@@ -71,11 +71,11 @@ pub fn best_and_last(evaluation: &Evaluation) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::{ExitOutcome, Outcome};
+    use crate::evaluation::{ExitOutcome, ImageOutcome};
 
     /// The sentence for ten images of two classes, of which exit k classifies `right[k]` correctly.
     fn sentence(right: &[usize]) -> String {
-        let outcome = |image: usize| Outcome {
+        let outcome = |image: usize| ImageOutcome {
             label: 0,
             exits: right
                 .iter()
@@ -85,7 +85,7 @@ mod tests {
                 })
                 .collect(),
         };
-        let outcomes: Vec<Outcome> = (0..10).map(outcome).collect();
+        let outcomes: Vec<ImageOutcome> = (0..10).map(outcome).collect();
         let exits: Vec<usize> = (1..=right.len()).collect();
         let classes = ["cat", "dog"].map(String::from);
         best_and_last(&Evaluation::new(&outcomes, &exits, &classes, None)).unwrap()

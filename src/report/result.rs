@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::evaluation::{ExitOutcome, Outcome};
+use crate::evaluation::{ExitOutcome, ImageOutcome};
 use crate::imaging::heatmap::MapStatus;
 
 /// One line of `results.jsonl`.
@@ -62,7 +62,7 @@ pub struct ResultFiles {
 }
 
 /// Outcomes of the labeled images that have a result for each of `exits`.
-pub fn outcomes(records: &[ImageResult], exits: &[usize]) -> Vec<Outcome> {
+pub fn outcomes(records: &[ImageResult], exits: &[usize]) -> Vec<ImageOutcome> {
     let outcome = |record: &ImageResult| {
         let predictions = record.exits.iter().map(|exit| {
             Some(ExitOutcome {
@@ -72,7 +72,8 @@ pub fn outcomes(records: &[ImageResult], exits: &[usize]) -> Vec<Outcome> {
             })
         });
         let exit_outcomes: Box<[ExitOutcome]> = predictions.collect::<Option<_>>()?;
-        (exit_outcomes.len() == exits.len()).then_some(Outcome { label: record.label?, exits: exit_outcomes })
+        (exit_outcomes.len() == exits.len())
+            .then_some(ImageOutcome { label: record.label?, exits: exit_outcomes })
     };
     records.iter().filter_map(outcome).collect()
 }

@@ -1,4 +1,4 @@
-//! Data sets: what is listed, how it is labelled, what is refused, and what fails alone.
+//! Data sets: listing, labels, invalid input, and images that cannot be read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,15 +50,15 @@ fn strings(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.into()).collect()
 }
 
-/// Panics unless it is refused in one line that has every part of `parts` in it.
+/// Panics unless `result` is an error of one line that contains all of `parts`.
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) {
-    let text = result.expect_err("it was accepted").to_string();
+    let text = result.expect_err("expected an error").to_string();
     assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} expected in {text:?}");
     assert_eq!(text.lines().count(), 1, "{text:?}");
 }
 
-/// Records of a CIFAR file: the label bytes, then pixels that begin with the record's number.
+/// Records of a CIFAR file: the label bytes, then pixels, the first of which is the record's index.
 fn records(labels: &[&[u8]]) -> Vec<u8> {
     let record = |(number, labels): (usize, &&[u8])| {
         let mut pixels: Vec<u8> = (0..3072).map(|i| (i / 1024 * 80) as u8).collect();
@@ -69,7 +69,7 @@ fn records(labels: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn a_cifar_10_file_is_known_by_its_length() {
+fn detects_cifar_10_files_by_length() {
     let folder = Folder::new(&[]);
     folder.write("test_batch", &records(&[&[3], &[9], &[0]]));
     let set = dataset::open(&[folder.path().join("test_batch")], Format::Auto).unwrap();
@@ -82,7 +82,7 @@ fn a_cifar_10_file_is_known_by_its_length() {
 }
 
 #[test]
-fn cifar_100_has_fine_and_coarse_labels_and_the_network_decides() {
+fn cifar_100_has_fine_and_coarse_labels_and_the_model_decides() {
     let folder = Folder::new(&[]);
     folder.write("test.bin", &records(&[&[4, 0], &[19, 99]]));
     let open = || dataset::open(&[folder.path().join("test.bin")], Format::Auto).unwrap();
@@ -100,12 +100,12 @@ fn cifar_100_has_fine_and_coarse_labels_and_the_network_decides() {
     }
     refused(
         open().fit_labels(&strings(&cifar::CIFAR10)),
-        &["test.bin: labels: 100 classes", "the network's 10", "airplane"],
+        &["test.bin: labels: 100 classes", "the model's 10", "airplane"],
     );
 }
 
 #[test]
-fn a_length_that_fits_both_is_decided_by_the_labels() {
+fn labels_decide_between_cifar_10_and_100_where_the_length_fits_both() {
     let folder = Folder::new(&[]);
     let mut bytes = vec![77; 3073 * 3074];
     bytes.chunks_exact_mut(3074).for_each(|record| record[..2].copy_from_slice(&[1, 2]));
@@ -116,11 +116,11 @@ fn a_length_that_fits_both_is_decided_by_the_labels() {
 }
 
 #[test]
-fn a_cifar_file_of_the_wrong_length_or_label_is_refused() {
+fn rejects_cifar_files_with_a_wrong_length_or_label() {
     let folder = Folder::new(&[]);
     let good = records(&[&[1], &[2]]);
     for (name, bytes, cause) in [
-        ("cut.bin", &good[..good.len() - 1], "6145 bytes are no whole number of CIFAR-10 images of 3073"),
+        ("cut.bin", &good[..good.len() - 1], "6145 bytes are not a whole number of CIFAR-10 images of 3073"),
         ("empty.bin", &[], "0 bytes"),
         ("label.bin", &records(&[&[1], &[10]]), "image 1: label 10: CIFAR-10 has classes 0 to 9"),
     ] {
@@ -133,7 +133,7 @@ fn a_cifar_file_of_the_wrong_length_or_label_is_refused() {
 }
 
 #[test]
-fn a_cifar_file_that_changes_is_not_read_with_old_labels() {
+fn rejects_cifar_files_that_change_after_listing() {
     let folder = Folder::new(&[]);
     folder.write("a.bin", &records(&[&[1], &[2]]));
     let set = dataset::open(&[folder.path().join("a.bin")], Format::Auto).unwrap();
@@ -145,13 +145,13 @@ fn a_cifar_file_that_changes_is_not_read_with_old_labels() {
 }
 
 #[test]
-fn folders_of_classes_are_sorted_and_searched_to_the_bottom() {
+fn class_folders_are_sorted_and_searched_recursively() {
     let files = ["dog/b.PNG", "dog/a.png", "cat/deep/er/c.jpeg", "cat/d.webp", "cat/notes.txt", "cat/.e.png"];
     let folder = Folder::new(&files);
     fs::create_dir(folder.path().join("bird")).unwrap();
     let mut set = folder.auto();
     assert_eq!(ids(&set), ["cat/d.webp", "cat/deep/er/c.jpeg", "dog/a.png", "dog/b.PNG"]);
-    assert_eq!(set.classes().unwrap(), ["bird", "cat", "dog"], "a class without images is one too");
+    assert_eq!(set.classes().unwrap(), ["bird", "cat", "dog"], "a class without images counts");
     assert_eq!(labels(&set), [1, 1, 2, 2].map(Some));
     set.fit_labels(&strings(&cifar::CIFAR10)).unwrap();
     assert_eq!(labels(&set), [3, 3, 5, 5].map(Some), "by name");
@@ -162,7 +162,7 @@ fn folders_of_classes_are_sorted_and_searched_to_the_bottom() {
 }
 
 #[test]
-fn a_folder_without_class_folders_has_no_labels() {
+fn folders_without_class_folders_have_no_labels() {
     for files in [&["b.png", "a.png"][..], &["b.png", "a/c.png"]] {
         let set = Folder::new(files).auto();
         assert_eq!((set.len(), set.classes()), (2, None));
@@ -171,23 +171,23 @@ fn a_folder_without_class_folders_has_no_labels() {
     let folder = Folder::new(&["x/a.png", "y/b.png"]);
     assert_eq!(labels(&folder.open(Format::Flat).unwrap()), [None, None]);
     folder.write("c.png", PNG);
-    refused(folder.open(Format::Folders), &["lies beside the folders of the classes: c.png"]);
+    refused(folder.open(Format::Folders), &["image beside the class folders: c.png"]);
 }
 
 #[test]
-fn an_empty_folder_is_refused_and_cifar_files_in_it_are_told() {
+fn rejects_folders_without_images_and_names_their_cifar_files() {
     let folder = Folder::new(&[]);
-    refused(folder.open(Format::Auto), &["folder: no image in it"]);
+    refused(folder.open(Format::Auto), &["folder: no images"]);
     folder.write("notes.txt", b"");
     fs::create_dir(folder.path().join("sub")).unwrap();
-    refused(folder.open(Format::Auto), &["folder: no image in it"]);
+    refused(folder.open(Format::Auto), &["folder: no images"]);
     folder.write("test_batch.bin", &records(&[&[1]]));
-    refused(folder.open(Format::Auto), &["CIFAR files are given by name: test_batch.bin"]);
-    refused(dataset::open(&[], Format::Auto), &["no images are given"]);
+    refused(folder.open(Format::Auto), &["pass CIFAR files by name: test_batch.bin"]);
+    refused(dataset::open(&[], Format::Auto), &["expected at least one image"]);
 }
 
 #[test]
-fn what_cannot_be_decoded_is_listed_and_fails_alone() {
+fn undecodable_images_are_listed_and_fail_individually() {
     let folder = Folder::new(&["a.png", "c.png"]);
     folder.write("b.png", b"no image");
     folder.write("d.gif", b"GIF89a");
@@ -200,7 +200,7 @@ fn what_cannot_be_decoded_is_listed_and_fails_alone() {
 
 #[cfg(unix)]
 #[test]
-fn links_in_a_circle_and_into_nowhere_end_and_pipes_do_not_block() {
+fn cyclic_and_broken_links_end_and_pipes_do_not_block() {
     use std::os::unix::fs::symlink;
     let folder = Folder::new(&["cat/a.png"]);
     let at = |name: &str| folder.path().join(name);
@@ -213,17 +213,17 @@ fn links_in_a_circle_and_into_nowhere_end_and_pipes_do_not_block() {
     let under = ["a.png", "broken.png", "pipe.png", "self.png", "up"];
     let expected: Vec<String> =
         ["cat", "kitten"].iter().flat_map(|class| under.map(|name| format!("{class}/{name}"))).collect();
-    assert_eq!(ids(&set), expected, "a link to a folder beside is followed");
+    assert_eq!(ids(&set), expected, "follows a link to a sibling folder");
     set.item(0).read().unwrap();
     refused(set.item(1).read(), &["cat/broken.png: file: cannot read"]);
     refused(set.item(2).read(), &["cat/pipe.png: file: is a pipe"]);
     refused(set.item(3).read(), &["cat/self.png: file: cannot read"]);
-    refused(set.item(4).read(), &["cat/up: folder: a symbolic link to a folder it is in"]);
+    refused(set.item(4).read(), &["cat/up: folder: symbolic link to a parent folder"]);
     set.item(5).read().unwrap();
 }
 
 #[test]
-fn ids_are_never_the_same_twice() {
+fn ids_are_unique() {
     let folder = Folder::new(&["a/x.png", "b/x.png", "b/x.jpg"]);
     assert_eq!(ids(&folder.auto()), ["a/x.png", "b/x.jpg", "b/x.png"]);
     folder.write("t.bin", &records(&[&[1]]));
@@ -238,7 +238,7 @@ fn ids_are_never_the_same_twice() {
 }
 
 #[test]
-fn several_folders_are_one_set_if_their_classes_are_the_same() {
+fn folders_with_the_same_classes_form_one_data_set() {
     let folder = Folder::new(&[
         "train/cat/a.png",
         "train/dog/b.png",
@@ -258,9 +258,9 @@ fn several_folders_are_one_set_if_their_classes_are_the_same() {
     refused(Err::<(), _>(error), &["odd: its classes (cow)", "(cat, dog)"]);
 }
 
-/// A file that grows under the reader gives its picture or an error, nothing else.
+/// A file that changes during the read gives its picture or an error.
 #[test]
-fn a_photo_that_changes_while_it_is_read_is_whole_or_refused() {
+fn photos_that_change_during_the_read_are_complete_or_rejected() {
     let folder = Folder::new(&["a.png"]);
     let set = folder.auto();
     let whole = set.item(0).read().unwrap();

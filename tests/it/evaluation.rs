@@ -1,9 +1,9 @@
-//! Evaluations against the authors' PyTorch code, scikit-learn, SciPy and torchmetrics, and by hand.
+//! Evaluation against the authors' PyTorch code, scikit-learn, SciPy, torchmetrics and worked examples.
 
 use crate::common::golden::Golden;
 use msdcam::evaluation::{
-    BUDGETS, Evaluation, ExitOutcome, Outcome, Thresholds, Walk, csv_field, dynamic_txt, hardness_csv,
-    leaving_shares, list_line, wilson,
+    BUDGETS, Evaluation, ExitOutcome, ImageOutcome, ThresholdSearch, Thresholds, csv_field, dynamic_txt,
+    exit_shares, hardness_csv, list_line, wilson,
 };
 use serde::Deserialize;
 
@@ -35,7 +35,7 @@ fn names(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("class {i}")).collect()
 }
 
-/// What one exit says that gives the classes these probabilities.
+/// Outcome of an exit with these class probabilities.
 fn exit(probabilities: &[f32], label: usize) -> ExitOutcome {
     let before =
         |&(class, &p): &(usize, &f32)| p > probabilities[label] || p == probabilities[label] && class < label;
@@ -45,21 +45,21 @@ fn exit(probabilities: &[f32], label: usize) -> ExitOutcome {
     ExitOutcome { class: class as u32, probability: probabilities[class], label_rank: rank as u32 }
 }
 
-/// The golden outcomes and what others say about them.
-fn golden() -> (Vec<Outcome>, Answers) {
+/// Golden outcomes with the results of other tools.
+fn golden() -> (Vec<ImageOutcome>, Answers) {
     let golden = Golden::load("evaluation");
     let (dims, p) = golden.array("probabilities");
     let (exits, n, classes) = (dims[0], dims[1], dims[2]);
     let at = |k: usize, i: usize| &p[(k * n + i) * classes..][..classes];
     let labels = golden.classes("labels");
-    let outcome = |i: usize| Outcome {
+    let outcome = |i: usize| ImageOutcome {
         label: labels[i],
         exits: (0..exits).map(|k| exit(at(k, i), labels[i])).collect(),
     };
     ((0..n).map(outcome).collect(), golden.json("answers"))
 }
 
-fn evaluate(outcomes: &[Outcome], multiply_adds: &[u64]) -> Evaluation {
+fn evaluate(outcomes: &[ImageOutcome], multiply_adds: &[u64]) -> Evaluation {
     let exits: Vec<usize> = (1..=outcomes[0].exits.len()).collect();
     Evaluation::new(outcomes, &exits, &names(10), Some(multiply_adds))
 }
@@ -70,7 +70,7 @@ fn assert_near(what: &str, ours: f64, theirs: f64, tolerance: f64) {
 }
 
 #[test]
-fn budgets_are_those_of_the_authors_code() {
+fn budgets_equal_those_of_the_authors_code() {
     let (outcomes, answers) = golden();
     let budgeted = evaluate(&outcomes, &answers.multiply_adds).budgeted.unwrap();
     assert_eq!((budgeted.validation_images, budgeted.images), (350, 350));
@@ -79,18 +79,18 @@ fn budgets_are_those_of_the_authors_code() {
         let what = format!("p = {}", ours.p);
         assert_eq!(ours.thresholds, theirs.thresholds, "{what}");
         assert_eq!((ours.top1, ours.validation_top1), (theirs.top1, theirs.validation_top1), "{what}");
-        // Theirs is added up in f32.
+        // The authors' sum is in f32.
         assert_near(&what, ours.multiply_adds, theirs.multiply_adds, 1e-6 * theirs.multiply_adds);
         assert_eq!(ours.left.iter().sum::<u64>(), 350);
     }
-    // The test means nothing unless budgets differ in who leaves where.
+    // The test is meaningful only if the budgets differ in where images stop.
     let mut left: Vec<_> = budgeted.budgets.iter().map(|budget| &budget.left).collect();
     left.dedup();
     assert!(left.len() > 30, "{left:?}");
 }
 
 #[test]
-fn dynamic_txt_reads_as_the_authors_does() {
+fn dynamic_txt_equals_that_of_the_authors_code() {
     let (outcomes, answers) = golden();
     let text = dynamic_txt(&evaluate(&outcomes, &answers.multiply_adds).budgeted.unwrap().budgets);
     assert_eq!(text.lines().count(), 39);
@@ -103,7 +103,7 @@ fn dynamic_txt_reads_as_the_authors_does() {
 }
 
 #[test]
-fn accuracy_confusion_and_calibration_are_those_of_public_tools() {
+fn accuracy_confusion_and_calibration_match_public_tools() {
     let (outcomes, answers) = golden();
     let evaluation = evaluate(&outcomes, &answers.multiply_adds);
     assert_eq!((evaluation.images, evaluation.exits.len()), (700, 5));
@@ -124,7 +124,7 @@ fn accuracy_confusion_and_calibration_are_those_of_public_tools() {
 }
 
 #[test]
-fn intervals_are_scipys() {
+fn intervals_match_scipy() {
     for (part, of, low, high) in golden().1.intervals {
         let ours = wilson(part, of);
         assert_near(&format!("{part} of {of}"), ours[0], low, 1e-9);
@@ -132,27 +132,27 @@ fn intervals_are_scipys() {
     }
 }
 
-/// Outcomes of three exits; a digit is the label's rank there. They are the surer the later.
-fn stories(texts: &[&str]) -> Vec<Outcome> {
+/// Outcomes of three exits: each digit is the label's rank at an exit. The confidence grows with the exit.
+fn outcomes_of_ranks(texts: &[&str]) -> Vec<ImageOutcome> {
     let outcome = |text: &&str| {
         let exit = |(k, digit): (usize, char)| {
             let label_rank = digit.to_digit(10).unwrap();
             ExitOutcome { class: label_rank.min(1), probability: 0.5 + 0.1 * k as f32, label_rank }
         };
-        Outcome { label: 0, exits: text.chars().enumerate().map(exit).collect() }
+        ImageOutcome { label: 0, exits: text.chars().enumerate().map(exit).collect() }
     };
     texts.iter().map(outcome).collect()
 }
 
 #[test]
-fn hardness_counts_who_is_right_where() {
-    let outcomes = stories(&["000", "100", "110", "111", "010", "000"]);
+fn hardness_counts_correct_exits() {
+    let outcomes = outcomes_of_ranks(&["000", "100", "110", "111", "010", "000"]);
     let evaluation = Evaluation::new(&outcomes, &[1, 5, 10], &names(2), None);
     let hardness = &evaluation.hardness;
     assert_eq!(hardness.right_exits, [1, 1, 2, 2]);
     assert_eq!(hardness.first_right, [3, 1, 1]);
     assert_eq!(hardness.never_right, 1);
-    assert!(evaluation.budgeted.is_none(), "no budget without the exits' work");
+    assert!(evaluation.budgeted.is_none(), "budgets need multiply-adds");
     let rows = ["a.png", "b,\"c\"\nd.png"].into_iter().zip(&outcomes[2..]);
     let expected = "image,label,label_name,right_exits,first_right,exit1,exit5,exit10\n\
                     a.png,0,class 0,1,10,0,0,1\n\
@@ -163,20 +163,20 @@ fn hardness_counts_who_is_right_where() {
 }
 
 #[test]
-fn top_5_ends_after_the_fifth() {
-    let evaluation = Evaluation::new(&stories(&["456", "056"]), &[1, 2, 3], &names(7), None);
+fn top_5_includes_the_fifth_class() {
+    let evaluation = Evaluation::new(&outcomes_of_ranks(&["456", "056"]), &[1, 2, 3], &names(7), None);
     let top5: Vec<f64> = evaluation.exits.iter().map(|exit| exit.accuracy.top5).collect();
     assert_eq!(top5, [100.0, 0.0, 0.0]);
     assert_eq!(evaluation.exits[0].classes[0].top1, Some(50.0));
-    assert_eq!(evaluation.exits[0].classes[1].top1, None, "no image, no accuracy");
+    assert_eq!(evaluation.exits[0].classes[1].top1, None, "no accuracy without images");
 }
 
 #[test]
-fn its_json_is_read_back_and_has_no_nan() {
+fn json_round_trips_without_nan() {
     let (outcomes, answers) = golden();
     for evaluation in [
         evaluate(&outcomes, &answers.multiply_adds),
-        Evaluation::new(&stories(&["000"]), &[1, 2, 3], &names(2), Some(&[1, 2, 3])),
+        Evaluation::new(&outcomes_of_ranks(&["000"]), &[1, 2, 3], &names(2), Some(&[1, 2, 3])),
     ] {
         let text = serde_json::to_string(&evaluation).unwrap();
         assert!(!text.contains("NaN"), "{text}");
@@ -188,9 +188,9 @@ fn its_json_is_read_back_and_has_no_nan() {
 }
 
 #[test]
-fn shares_are_geometric_and_whole() {
+fn exit_shares_are_geometric_and_sum_to_one() {
     for p in BUDGETS {
-        let shares = leaving_shares(f32::from(p), 10);
+        let shares = exit_shares(f32::from(p), 10);
         assert_near("sum", f64::from(shares.iter().sum::<f32>()), 1.0, 1e-5);
         for pair in shares.windows(2) {
             assert_near("ratio", f64::from(pair[1] / pair[0]), f64::from(p) / 20.0, 1e-4);
@@ -199,28 +199,28 @@ fn shares_are_geometric_and_whole() {
 }
 
 #[test]
-fn a_budget_of_ones_own_is_used_up_and_not_exceeded() {
+fn a_custom_budget_is_used_and_not_exceeded() {
     let (outcomes, answers) = golden();
     let work = &answers.multiply_adds;
-    let walk = Walk::new(outcomes.iter().collect());
+    let search = ThresholdSearch::new(outcomes.iter().collect());
     let mean = |thresholds: &Thresholds| {
-        let each = outcomes.iter().map(|outcome| work[thresholds.leaves_at(outcome)]);
+        let each = outcomes.iter().map(|outcome| work[thresholds.exit_of(outcome)]);
         each.sum::<u64>() as f64 / outcomes.len() as f64
     };
     for budget in [25e6, 40e6, 60e6, 80e6] {
-        let used = mean(&walk.within(budget, work).unwrap());
+        let used = mean(&search.within(budget, work).unwrap());
         assert!(used <= budget && used > 0.98 * budget, "{used} of {budget}");
     }
     let (first, last) = (work[0] as f64, work[4] as f64);
-    assert_eq!(mean(&walk.within(first, work).unwrap()), first);
-    assert_eq!(mean(&walk.within(1e12, work).unwrap()), last);
-    assert_eq!(walk.within(first - 1.0, work), None, "no image costs less than the first exit");
+    assert_eq!(mean(&search.within(first, work).unwrap()), first);
+    assert_eq!(mean(&search.within(1e12, work).unwrap()), last);
+    assert_eq!(search.within(first - 1.0, work), None, "every image runs the first exit");
 }
 
 #[test]
-fn an_image_leaves_at_the_first_exit_that_is_sure_enough_and_at_the_last_in_any_case() {
-    let outcome = &stories(&["000"])[0]; // 0.5, 0.6, 0.7 sure
-    let at = |thresholds: [Option<f32>; 3]| Thresholds(thresholds.into()).leaves_at(outcome);
+fn images_stop_at_the_first_exit_above_its_threshold_or_at_the_last() {
+    let outcome = &outcomes_of_ranks(&["000"])[0]; // confidence 0.5, 0.6, 0.7
+    let at = |thresholds: [Option<f32>; 3]| Thresholds(thresholds.into()).exit_of(outcome);
     assert_eq!(at([Some(0.5), Some(0.5), Some(0.0)]), 0);
     assert_eq!(at([Some(0.6), Some(0.55), Some(0.0)]), 1);
     assert_eq!(at([None, None, Some(0.0)]), 2);

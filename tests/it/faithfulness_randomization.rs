@@ -1,32 +1,32 @@
-//! The cascading randomisation check on the default network: it finds what is known of methods
-//! (Adebayo et al. 2018, arXiv 1810.03292).
+//! Cascading randomization on the default network reproduces known results (Adebayo et al. 2018, arXiv
+//! 1810.03292).
 
 use crate::common::golden::Golden;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Target};
-use msdcam::faithfulness::{Cascade, Similarity};
+use msdcam::faithfulness::{CascadeSimilarity, CascadingRandomization};
 use msdcam::model::Model;
 
 const METHODS: [&str; 4] = ["eigen-cam", "grad-cam", "input-gradient", "guided-backprop"];
 
-fn check(model: &Model, exit: usize, batch: usize, seed: u64) -> Vec<Similarity> {
+fn check(model: &Model, exit: usize, batch: usize, seed: u64) -> Vec<CascadeSimilarity> {
     let methods = METHODS.map(|method| method.parse().unwrap());
-    let study = ExplainRequest {
+    let request = ExplainRequest {
         exits: vec![exit],
         target: Target::Predicted,
         ..ExplainRequest::new(model, &methods)
     };
     let device = &Device::open(DeviceChoice::Cpu, 2).unwrap();
     let images = Golden::load("default").tensor("input");
-    let cascade = Cascade { model, study: &study, device, batch, seed };
-    let mut networks = 0;
-    let found = cascade.run(&images.data, &[], || networks += 1).unwrap();
-    assert_eq!((networks, cascade.networks()), (exit + 1, exit + 1));
-    assert_eq!(found.len(), networks * METHODS.len());
+    let cascade = CascadingRandomization { model, request: &request, device, batch, seed };
+    let mut models = 0;
+    let found = cascade.run(&images.data, &[], || models += 1).unwrap();
+    assert_eq!((models, cascade.models()), (exit + 1, exit + 1));
+    assert_eq!(found.len(), models * METHODS.len());
     found
 }
 
-fn of<'a>(found: &'a [Similarity], method: &str) -> Vec<&'a Similarity> {
+fn of<'a>(found: &'a [CascadeSimilarity], method: &str) -> Vec<&'a CascadeSimilarity> {
     found.iter().filter(|row| row.method == method).collect()
 }
 
@@ -40,12 +40,12 @@ fn guided_backprop_ignores_the_weights_and_grad_cam_does_not() {
         let numbers = [row.spearman_signed, row.spearman_absolute, row.ssim_signed, row.ssim_absolute];
         assert!(numbers.iter().all(|x| x.is_some_and(|x| (-1.0..=1.0).contains(&x))), "{row:?}");
     }
-    // It reads no head: its map is the same to the bit, and is not once its own block is another.
+    // Eigen-CAM does not read the head: its map is bit-identical until its own block is reinitialized.
     let eigen = of(&found, "eigen-cam");
     let all = [eigen[0].spearman_signed, eigen[0].spearman_absolute, eigen[0].ssim_signed];
     assert_eq!(all, [Some(1.0); 3]);
     assert!(eigen[1].spearman_signed.unwrap() < 0.99, "{:?}", eigen[1]);
-    // While the first block is as trained, guided backpropagation draws the same picture.
+    // Guided backpropagation keeps its picture as long as the first block has its trained weights.
     for (guided, grad_cam) in of(&found, "guided-backprop").iter().zip(of(&found, "grad-cam")).take(4) {
         assert!(guided.spearman_absolute.unwrap() > 0.6, "{guided:?}");
         assert!(grad_cam.spearman_absolute.unwrap() < 0.5, "{grad_cam:?}");
@@ -53,7 +53,7 @@ fn guided_backprop_ignores_the_weights_and_grad_cam_does_not() {
 }
 
 #[test]
-fn the_seed_draws_the_weights_and_the_batch_does_not_matter() {
+fn results_depend_on_the_seed_and_not_on_the_batch() {
     let model = Model::pretrained().unwrap();
     let found = check(&model, 1, 4, 7);
     assert_eq!(found, check(&model, 1, 3, 7));

@@ -1,27 +1,28 @@
-//! An evaluation in tables for people.
+//! The report as text tables.
 
 use std::fmt::Write as _;
 
 use crate::error::printable;
 use crate::evaluation::{Budget, Budgeted, ExitEvaluation, Hardness};
 
-use super::early::EarlyExit;
-use super::{EvalMode, Report};
+use super::args::EvalMode;
+use super::early_exit::EarlyExitResult;
+use super::report::EvaluationReport;
 
-/// More classes than this are not shown one by one.
-const MOST_CLASSES: usize = 20;
-/// Budgets that are shown where not all are asked for.
-const FEW_BUDGETS: [u16; 8] = [1, 5, 10, 15, 20, 25, 30, 39];
+/// Maximum number of classes in the table of classes.
+const MAX_CLASSES: usize = 20;
+/// Budgets that are shown by default.
+const DEFAULT_BUDGETS: [u16; 8] = [1, 5, 10, 15, 20, 25, 30, 39];
 
-/// What is asked for by `mode`, or everything. Writing to a String cannot fail.
-pub fn report(report: &Report, mode: Option<EvalMode>) -> String {
+/// The tables of `mode`, or all. Writing to a String cannot fail.
+pub fn report(report: &EvaluationReport, mode: Option<EvalMode>) -> String {
     let evaluation = &report.evaluation;
     let mut text = format!("{} images, {} classes\n", evaluation.images, evaluation.classes.len());
     if mode != Some(EvalMode::Dynamic) {
         exits(&mut text, &evaluation.exits);
     }
     if mode.is_none() {
-        if evaluation.classes.len() <= MOST_CLASSES {
+        if evaluation.classes.len() <= MAX_CLASSES {
             classes(&mut text, &evaluation.exits);
         }
         hardness(&mut text, &evaluation.hardness, &evaluation.exits);
@@ -56,7 +57,7 @@ fn exits(text: &mut String, exits: &[ExitEvaluation]) {
     }
 }
 
-/// The article's Table 1.
+/// Accuracy by class and exit: Table 1 of the article.
 fn classes(text: &mut String, exits: &[ExitEvaluation]) {
     let Some(first) = exits.first() else { return };
     let names: Vec<String> = first.classes.iter().map(|class| printable(&class.class)).collect();
@@ -77,7 +78,7 @@ fn classes(text: &mut String, exits: &[ExitEvaluation]) {
 }
 
 fn hardness(text: &mut String, hardness: &Hardness, exits: &[ExitEvaluation]) {
-    let _ = write!(text, "\n{:<22}", "exits that are right");
+    let _ = write!(text, "\n{:<22}", "correct exits");
     for count in 0..hardness.right_exits.len() {
         let _ = write!(text, "  {count:>5}");
     }
@@ -85,7 +86,7 @@ fn hardness(text: &mut String, hardness: &Hardness, exits: &[ExitEvaluation]) {
     for images in &hardness.right_exits {
         let _ = write!(text, "  {images:>5}");
     }
-    let _ = write!(text, "\n{:<22}  never", "first exit that is right");
+    let _ = write!(text, "\n{:<22}  never", "first correct exit");
     for exit in exits {
         let _ = write!(text, "  {:>5}", exit.exit);
     }
@@ -99,23 +100,23 @@ fn hardness(text: &mut String, hardness: &Hardness, exits: &[ExitEvaluation]) {
 fn budgets(text: &mut String, budgeted: &Budgeted, all: bool) {
     let _ = writeln!(
         text,
-        "\nBudgets: thresholds found on {} images, applied to {}\n   p   top-1 %  M multiply-adds  ms in batches",
+        "\nBudgets: thresholds determined on {} images, applied to {}\n   p   top-1 %  M multiply-adds  ms in batches",
         budgeted.validation_images, budgeted.images
     );
     for Budget { p, top1, multiply_adds, milliseconds, .. } in
-        budgeted.budgets.iter().filter(|budget| all || FEW_BUDGETS.contains(&budget.p))
+        budgeted.budgets.iter().filter(|budget| all || DEFAULT_BUDGETS.contains(&budget.p))
     {
         let ms = milliseconds.map_or("-".into(), |ms| format!("{ms:.3}"));
         let _ = writeln!(text, "{p:>4}  {top1:>8.2}  {:>15.1}  {ms:>13}", multiply_adds / 1e6);
     }
 }
 
-fn early_exit(text: &mut String, early: &EarlyExit, exits: &[ExitEvaluation]) {
+fn early_exit(text: &mut String, early: &EarlyExitResult, exits: &[ExitEvaluation]) {
     let _ = write!(text, "\nEarly exit of {} images\n{:<22}", early.images, "exit");
     for exit in exits {
         let _ = write!(text, "  {:>5}", exit.exit);
     }
-    let _ = write!(text, "\n{:<22}", "sure enough from");
+    let _ = write!(text, "\n{:<22}", "threshold");
     for (i, threshold) in early.thresholds.0.iter().enumerate() {
         let shown = match threshold {
             _ if i + 1 == exits.len() => "0".into(),
@@ -124,7 +125,7 @@ fn early_exit(text: &mut String, early: &EarlyExit, exits: &[ExitEvaluation]) {
         };
         let _ = write!(text, "  {shown:>5}");
     }
-    let _ = write!(text, "\n{:<22}", "images that leave");
+    let _ = write!(text, "\n{:<22}", "images that stop");
     for left in &early.left {
         let _ = write!(text, "  {left:>5}");
     }

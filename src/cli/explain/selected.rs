@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::engine::plan::Order;
-use crate::evaluation::{ExitOutcome, Outcome};
+use crate::evaluation::{ExitOutcome, ImageOutcome};
 use crate::explain::{Classifier, ExitPrediction, Explainer, Explanation};
 
 use crate::cli::images;
@@ -71,11 +71,11 @@ impl<'a> Choosing<'a> {
 }
 
 /// What the exits said about an image of class `label`.
-fn outcome(label: usize, answers: &[ExitPrediction]) -> Outcome {
+fn outcome(label: usize, answers: &[ExitPrediction]) -> ImageOutcome {
     let exit = |answer: &ExitPrediction| ExitOutcome {
         class: answer.class as u32,
         probability: answer.probabilities[answer.class],
         label_rank: answer.rank(label) as u32,
     };
-    Outcome { label, exits: answers.iter().map(exit).collect() }
+    ImageOutcome { label, exits: answers.iter().map(exit).collect() }
 }

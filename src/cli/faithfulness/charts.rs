@@ -1,15 +1,15 @@
-//! The charts of a run.
+//! Charts of a run.
 
-use crate::faithfulness::{MeanCurve, Summary};
+use crate::faithfulness::{MeanCurve, MetricSummary, RoadMean};
 use crate::render::chart::{ChartSize, Drawing, LineChart, Series, YOrigin};
 
-use super::report::Report;
+use super::report::FaithfulnessReport;
 
-/// A line's name and points.
+/// Name and points of a line.
 type Line = (String, Vec<(f64, f64)>);
 
-/// Every chart, by its file's name.
-pub fn all(report: &Report) -> Vec<(String, Drawing)> {
+/// All charts, each with the stem of its file name.
+pub fn all(report: &FaithfulnessReport) -> Vec<(String, Drawing)> {
     let mut charts = Vec::new();
     for &exit in &report.about.exits {
         let rows = || report.rows.iter().filter(move |row| row.exit == exit);
@@ -22,21 +22,21 @@ pub fn all(report: &Report) -> Vec<(String, Drawing)> {
         let lines: Vec<Line> = rows().flat_map(road).collect();
         if !lines.is_empty() {
             let title = format!("ROAD at exit {exit}");
-            let chart = draw(&title, "pixels that stay, %", "probability of the class", &lines);
+            let chart = draw(&title, "kept pixels, %", "probability of the class", &lines);
             charts.push((format!("road_exit{exit:02}"), chart));
         }
     }
-    charts.extend(report.about.exits.iter().filter_map(|&exit| randomisation(report, exit)));
+    charts.extend(report.about.exits.iter().filter_map(|&exit| randomization(report, exit)));
     if report.about.exits.len() > 1 {
         charts.extend(BY_EXIT.iter().filter_map(|metric| by_exit(report, metric)));
     }
     charts
 }
 
-/// File, heading, unit and number of what is drawn against the exits.
-type Metric = (&'static str, &'static str, &'static str, fn(&Summary) -> Option<f64>);
+/// Metric that is plotted against the exits: file name, title, unit and value.
+type ExitMetric = (&'static str, &'static str, &'static str, fn(&MetricSummary) -> Option<f64>);
 
-const BY_EXIT: [Metric; 6] = [
+const BY_EXIT: [ExitMetric; 6] = [
     ("drop", "Average drop by exit", "%, low is good", |s| s.average_drop.map(|drop| drop * 100.0)),
     ("deletion", "Deletion by exit", "area, low is good", |s| s.deletion),
     ("insertion", "Insertion by exit", "area, high is good", |s| s.insertion),
@@ -45,10 +45,10 @@ const BY_EXIT: [Metric; 6] = [
     ("agreement", "Agreement with the last exit's map", "Spearman", |s| s.agreement.spearman),
 ];
 
-fn by_exit(report: &Report, (file, title, unit, of): &Metric) -> Option<(String, Drawing)> {
+fn by_exit(report: &FaithfulnessReport, (file, title, unit, of): &ExitMetric) -> Option<(String, Drawing)> {
     let line = |method: &&'static str| -> Line {
         let rows = report.rows.iter().filter(|row| row.method == *method);
-        let points = rows.filter_map(|row| of(row).map(|number| (row.exit as f64, number)));
+        let points = rows.filter_map(|row| of(row).map(|value| (row.exit as f64, value)));
         (method.to_string(), points.collect())
     };
     let lines: Vec<Line> = report.about.methods.iter().map(line).collect();
@@ -56,8 +56,8 @@ fn by_exit(report: &Report, (file, title, unit, of): &Metric) -> Option<(String,
     any.then(|| (format!("by_exit_{file}"), draw(title, "exit", unit, &lines)))
 }
 
-/// How alike each method's maps stay while the network forgets.
-fn randomisation(report: &Report, exit: usize) -> Option<(String, Drawing)> {
+/// Similarity of each method's maps to those of the trained model, by step of the cascade.
+fn randomization(report: &FaithfulnessReport, exit: usize) -> Option<(String, Drawing)> {
     let line = |method: &&'static str| -> Line {
         let rows = report.randomisation.iter().filter(|row| row.exit == exit && row.method == *method);
         let points = rows.filter_map(|row| Some((row.drawn as f64, row.spearman_absolute?)));
@@ -65,13 +65,13 @@ fn randomisation(report: &Report, exit: usize) -> Option<(String, Drawing)> {
     };
     let lines: Vec<Line> = report.about.methods.iter().map(line).collect();
     let any = lines.iter().any(|(_, points)| !points.is_empty());
-    let title = format!("Randomisation at exit {exit}: near 1, a map ignores the weights");
-    let x = format!("parts drawn anew: 1 the head, 2 block {exit} as well, then the blocks before it");
-    let y = "Spearman with the trained network's map, magnitudes";
+    let title = format!("Cascading randomization at exit {exit}: near 1, a map ignores the weights");
+    let x = format!("reinitialized layer groups: the head, block {exit}, then the blocks before it");
+    let y = "Spearman with the map of the trained model, magnitudes";
     any.then(|| (format!("randomisation_exit{exit:02}"), draw(&title, &x, y, &lines)))
 }
 
-fn curves(row: &Summary) -> Vec<Line> {
+fn curves(row: &MetricSummary) -> Vec<Line> {
     let line = |what: &str, curve: &Option<MeanCurve>| -> Option<Line> {
         let MeanCurve { fractions, scores } = curve.as_ref()?;
         let points = fractions.iter().map(|x| x * 100.0).zip(scores.iter().copied());
@@ -83,8 +83,8 @@ fn curves(row: &Summary) -> Vec<Line> {
         .collect()
 }
 
-fn road(row: &Summary) -> Vec<Line> {
-    let line = |what: &str, of: fn(&crate::faithfulness::RoadMean) -> f64| -> Line {
+fn road(row: &MetricSummary) -> Vec<Line> {
+    let line = |what: &str, of: fn(&RoadMean) -> f64| -> Line {
         let mut points: Vec<(f64, f64)> = row.road_curve.iter().map(|p| (p.percentile, of(p))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         (format!("{}, {what}", row.method), points)

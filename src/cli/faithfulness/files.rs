@@ -1,25 +1,26 @@
-//! The files of a run: tables, charts and, last, the manifest.
+//! Output files of a run: tables, charts and the manifest.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::faithfulness::{Similarity, Summary};
+use crate::faithfulness::{CascadeSimilarity, MetricSummary};
 use crate::imaging::encode_png;
 use crate::render::chart::{Drawing, Theme};
 use crate::util::atomic_file::{make_folder, remove_old, write_atomically};
 use crate::{Error, Result};
 
 use super::charts;
-use super::report::Report;
+use super::report::FaithfulnessReport;
 
 const MANIFEST: &str = "manifest.json";
-/// Pixels for each unit of a chart.
+/// Pixels per unit of a chart.
 const SCALE: f64 = 2.0;
 
-/// Makes the folder if it is missing. An earlier run's manifest goes: from now on it would lie.
+/// Creates the folder if it is missing, and removes the manifest of an earlier run, which would no
+/// longer match the files.
 ///
 /// # Errors
-/// When it is a file, or cannot be made or changed.
+/// When the path is a file, or the folder cannot be created or changed.
 pub fn open(folder: &Path) -> Result<()> {
     make_folder(folder)?;
     remove_old(&folder.join(MANIFEST))
@@ -29,7 +30,7 @@ pub fn open(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// When one cannot be written.
-pub fn write(folder: &Path, report: &Report) -> Result<()> {
+pub fn write(folder: &Path, report: &FaithfulnessReport) -> Result<()> {
     let mut names = Vec::new();
     let mut write = |name: String, bytes: &[u8]| {
         write_atomically(&folder.join(&name), bytes)?;
@@ -40,34 +41,35 @@ pub fn write(folder: &Path, report: &Report) -> Result<()> {
     tables.extend(curves_csv(&report.rows).map(|csv| ("curves.csv", csv)));
     tables.extend(road_csv(&report.rows).map(|csv| ("road.csv", csv)));
     if !report.randomisation.is_empty() {
-        tables.push(("randomisation.csv", randomisation_csv(&report.randomisation)));
+        tables.push(("randomisation.csv", randomization_csv(&report.randomisation)));
     }
     for (name, text) in tables {
         write(name.into(), text.as_bytes())?;
     }
     for (name, drawing) in charts::all(report) {
-        let (svg, png) = both(&drawing);
+        let (svg, png) = encode(&drawing);
         write(format!("{name}.svg"), svg.as_bytes())?;
         write(format!("{name}.png"), &png)?;
     }
-    let mut about = serde_json::to_value(&report.about).expect("plain fields have a JSON form");
-    about["files"] = names.into();
-    let manifest = serde_json::to_string_pretty(&about).expect("a JSON value has a text form") + "\n";
-    write_atomically(&folder.join(MANIFEST), manifest.as_bytes())
+    let mut manifest = serde_json::to_value(&report.about).expect("plain fields serialize to JSON");
+    manifest["files"] = names.into();
+    let text = serde_json::to_string_pretty(&manifest).expect("a JSON value serializes to text") + "\n";
+    write_atomically(&folder.join(MANIFEST), text.as_bytes())
 }
 
-fn both(drawing: &Drawing) -> (String, Vec<u8>) {
+/// A chart as SVG and PNG.
+fn encode(drawing: &Drawing) -> (String, Vec<u8>) {
     (drawing.svg(), encode_png(&drawing.picture(Theme::Light, SCALE)))
 }
 
-/// A number, or nothing where there is none.
-fn cell(number: Option<f64>) -> String {
-    number.map(|x| x.to_string()).unwrap_or_default()
+/// A CSV cell; empty for `None`.
+fn cell(value: Option<f64>) -> String {
+    value.map(|x| x.to_string()).unwrap_or_default()
 }
 
-/// A line for each exit and method.
-fn summary_csv(rows: &[Summary]) -> String {
-    type Field = (&'static str, fn(&Summary) -> Option<f64>);
+/// `faithfulness.csv`: a line for each exit and method.
+fn summary_csv(rows: &[MetricSummary]) -> String {
+    type Field = (&'static str, fn(&MetricSummary) -> Option<f64>);
     const FIELDS: [Field; 22] = [
         ("confidence", |s| s.confidence),
         ("average_drop", |s| s.average_drop),
@@ -92,20 +94,19 @@ fn summary_csv(rows: &[Summary]) -> String {
         ("energy_pointing", |s| s.pointing.as_ref()?.energy),
         ("object_share", |s| s.pointing.as_ref()?.object_share),
     ];
-    let heads: Vec<&str> = FIELDS.iter().map(|(head, _)| *head).collect();
-    let mut csv = format!("exit,method,images,empty,constant,nonfinite,{}\n", heads.join(","));
+    let headers: Vec<&str> = FIELDS.iter().map(|(header, _)| *header).collect();
+    let mut csv = format!("exit,method,images,empty,constant,nonfinite,{}\n", headers.join(","));
     for row in rows {
-        let numbers: Vec<String> = FIELDS.iter().map(|(_, of)| cell(of(row))).collect();
-        let Summary { exit, method, images, empty, constant, nonfinite, .. } = row;
+        let values: Vec<String> = FIELDS.iter().map(|(_, of)| cell(of(row))).collect();
+        let MetricSummary { exit, method, images, empty, constant, nonfinite, .. } = row;
         // Writing to a String cannot fail.
-        let _ =
-            writeln!(csv, "{exit},{method},{images},{empty},{constant},{nonfinite},{}", numbers.join(","));
+        let _ = writeln!(csv, "{exit},{method},{images},{empty},{constant},{nonfinite},{}", values.join(","));
     }
     csv
 }
 
-/// A line for each exit, method and share of the pixels; nothing where no curve was made.
-fn curves_csv(rows: &[Summary]) -> Option<String> {
+/// `curves.csv`: a line for each exit, method and share of the pixels; `None` without curves.
+fn curves_csv(rows: &[MetricSummary]) -> Option<String> {
     let mut csv = String::from("exit,method,fraction,deletion,insertion\n");
     let mut any = false;
     for row in rows {
@@ -119,8 +120,8 @@ fn curves_csv(rows: &[Summary]) -> Option<String> {
     any.then_some(csv)
 }
 
-/// A line for each exit, method and percentile; nothing where ROAD was not made.
-fn road_csv(rows: &[Summary]) -> Option<String> {
+/// `road.csv`: a line for each exit, method and percentile; `None` without ROAD.
+fn road_csv(rows: &[MetricSummary]) -> Option<String> {
     let mut csv = String::from("exit,method,percentile,morf,lerf,combined\n");
     for row in rows {
         for point in &row.road_curve {
@@ -131,16 +132,16 @@ fn road_csv(rows: &[Summary]) -> Option<String> {
     rows.iter().any(|row| !row.road_curve.is_empty()).then_some(csv)
 }
 
-/// A line for each exit, stage and method.
-fn randomisation_csv(rows: &[Similarity]) -> String {
+/// `randomisation.csv`: a line for each exit, step and method.
+fn randomization_csv(rows: &[CascadeSimilarity]) -> String {
     let mut csv = String::from(
         "exit,drawn,stage,method,images,left_out,spearman_signed,spearman_absolute,ssim_signed,ssim_absolute\n",
     );
     for row in rows {
-        let numbers = [row.spearman_signed, row.spearman_absolute, row.ssim_signed, row.ssim_absolute];
-        let numbers: Vec<String> = numbers.into_iter().map(cell).collect();
-        let Similarity { exit, drawn, stage, method, images, left_out, .. } = row;
-        let _ = writeln!(csv, "{exit},{drawn},{stage},{method},{images},{left_out},{}", numbers.join(","));
+        let values = [row.spearman_signed, row.spearman_absolute, row.ssim_signed, row.ssim_absolute];
+        let values: Vec<String> = values.into_iter().map(cell).collect();
+        let CascadeSimilarity { exit, drawn, stage, method, images, left_out, .. } = row;
+        let _ = writeln!(csv, "{exit},{drawn},{stage},{method},{images},{left_out},{}", values.join(","));
     }
     csv
 }

@@ -1,36 +1,38 @@
-//! Everything that was measured, with what it depends on.
+//! Report of a run: the metrics and the settings that they depend on.
 
 use crate::explain::ExplainRequest;
-use crate::faithfulness::{Settings, Similarity, Summary};
+use crate::faithfulness::{CascadeSimilarity, MetricSummary, Settings};
 use serde::Serialize;
 
-use super::Args;
+use super::args::Args;
+use super::measured::Measured;
 use super::objects::Objects;
-use super::run::Measured;
 use crate::cli::model::Model;
 
-/// Its JSON form is what `--json` prints, and without the rows what `manifest.json` holds.
+/// Metrics and settings of a run. Field names are JSON keys: `--json` prints the report, and
+/// `manifest.json` holds `about`.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub about: About,
-    /// For each exit, each method's numbers.
-    pub rows: Vec<Summary>,
-    /// For each exit, stage and method, how alike the maps are.
+pub struct FaithfulnessReport {
+    pub about: RunMetadata,
+    /// For each exit and method, exits first: the metrics.
+    pub rows: Vec<MetricSummary>,
+    /// Cascading randomization: the similarities for each exit, step and method.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub randomisation: Vec<Similarity>,
+    pub randomisation: Vec<CascadeSimilarity>,
 }
 
-/// How the numbers were made.
+/// Model, images and settings of a run.
 #[derive(Debug, Serialize)]
-pub struct About {
+pub struct RunMetadata {
     program: &'static str,
     version: &'static str,
-    /// Images that were measured, and those that could not be used and are in no number.
+    /// Measured images.
     pub images: usize,
+    /// Images that could not be used; no metric includes them.
     pub failed: usize,
     pub methods: Vec<&'static str>,
     pub exits: Vec<usize>,
-    /// The class that is explained.
+    /// The explained class.
     pub class: String,
     score: &'static str,
     pub settings: serde_json::Value,
@@ -39,44 +41,44 @@ pub struct About {
     device: String,
 }
 
-impl Report {
+impl FaithfulnessReport {
     /// The report of a run.
     pub fn new(
         args: &Args,
         model: &Model,
-        study: &ExplainRequest,
+        request: &ExplainRequest,
         settings: &Settings,
         objects: Option<Objects>,
         measured: Measured,
-        randomisation: Vec<Similarity>,
-    ) -> Report {
+        randomization: Vec<CascadeSimilarity>,
+    ) -> FaithfulnessReport {
         let Measured { tally, rows, .. } = measured;
-        let mut about = args.settings.about(settings);
+        let mut recorded = args.settings.to_json(settings);
         if let Some(objects) = objects {
-            about["pointing"] = objects.about();
+            recorded["pointing"] = objects.to_json();
         }
-        Report {
-            about: About {
+        FaithfulnessReport {
+            about: RunMetadata {
                 program: "msdcam",
                 version: env!("CARGO_PKG_VERSION"),
                 images: tally.images() - tally.failed(),
                 failed: tally.failed(),
                 methods: args.methods.iter().map(|method| method.name()).collect(),
-                exits: study.exits.clone(),
-                class: study.target.name(&model.labels),
-                score: study.score.name(),
-                settings: about,
+                exits: request.exits.clone(),
+                class: request.target.name(&model.labels),
+                score: request.score.name(),
+                settings: recorded,
                 weights: model.weights.clone(),
                 source_sha256: model.source_sha256.clone(),
                 device: model.device.description(),
             },
-            randomisation,
-            rows: rows.iter().map(|(exit, method, tally)| tally.summary(method, *exit)).collect(),
+            randomisation: randomization,
+            rows: rows.iter().map(|(exit, method, metrics)| metrics.summary(method, *exit)).collect(),
         }
     }
 
-    /// As one line of JSON.
+    /// The report as one line of JSON.
     pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("plain fields have a JSON form")
+        serde_json::to_string(self).expect("plain fields serialize to JSON")
     }
 }

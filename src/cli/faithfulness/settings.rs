@@ -1,38 +1,34 @@
-//! The settings that the numbers depend on.
+//! Options that set the metrics.
 
-use crate::explain::{ExplainRequest, Score, Target};
-use crate::faithfulness::overlap::BRIGHT;
-use crate::faithfulness::{Baseline, CurveSettings, RoadSettings, Settings, Ties};
-use crate::{Error, Result};
+use crate::Result;
+use crate::faithfulness::{Baseline, CurveSettings, RoadSettings, SALIENT_SHARE, Settings, Ties};
 use serde_json::{Value, json};
 
-use super::Args;
 use crate::cli::method_args::bytes;
 use crate::cli::model::Model;
 
-/// How the metrics are made.
+/// Options of the metrics.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "How the metrics are made")]
+#[command(next_help_heading = "Metric settings")]
 pub struct SettingArgs {
-    /// Leave out what takes most of the time: curves, road, coherency
+    /// Skip the most expensive metrics: curves, road, coherency
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
-    skip: Vec<Part>,
-    /// Insertion and deletion: steps [default: one for each row of the network's input, as in RISE]
+    skip: Vec<SkippableMetric>,
+    /// Steps of insertion and deletion [default: one for each row of the model's input, as in RISE]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: Option<u32>,
-    /// What deleted pixels become, and pixels before their insertion: zero, mean (of each channel)
+    /// Values of deleted pixels, and of pixels before their insertion: zero, mean (of each channel)
     /// or blur [default: zero for deletion and blur for insertion, as in RISE]
     #[arg(long, value_name = "zero|mean|blur")]
     baseline: Option<Baseline>,
-    /// Where zero is, for masks and for the baseline: image (black), or input (of the normalised
-    /// input, the training images' mean, as in pytorch-grad-cam and torchcam)
+    /// Zero for masks and the baseline: image (black), or input (0 of the normalized input, the mean
+    /// of the training images, as in pytorch-grad-cam and torchcam)
     #[arg(long, value_enum, value_name = "image|input", default_value_t = MaskSpace::Image)]
     mask_space: MaskSpace,
-    /// Which of equally important pixels goes first: position (the upper, then the left one) or
-    /// random
+    /// Order of equally important pixels: position (row by row from the top left) or random
     #[arg(long, value_name = "position|random", default_value = "position")]
     ties: Ties,
-    /// ROAD: percentiles above which, or below which, pixels go
+    /// Percentiles of ROAD, above or below which pixels are removed
     #[arg(
         long,
         value_name = "LIST",
@@ -41,75 +37,54 @@ pub struct SettingArgs {
         allow_hyphen_values = true
     )]
     percentiles: Vec<f64>,
-    /// ROAD: standard deviation of the noise on imputed pixels, of the normalised input
+    /// Standard deviation of ROAD's noise on imputed pixels, in units of the normalized input
     #[arg(long, value_name = "X", default_value_t = 0.01, allow_hyphen_values = true)]
     road_noise: f64,
-    /// The same seed gives the same noise and the same random ties
+    /// Seed of the noise and of random ties
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Memory for a batch, such as 512M or 2G; the weights are not counted
+    /// Memory limit per batch, such as 512M or 2G; excludes the weights
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
-    max_memory: usize,
+    pub max_memory: usize,
 }
 
-/// What can be left out.
+/// Metrics that can be skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+enum SkippableMetric {
     Curves,
     Road,
     Coherency,
 }
 
-/// Where zero is.
+/// Space in which zero is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum MaskSpace {
     Image,
     Input,
 }
 
-/// The study of the methods and exits asked for.
-///
-/// # Errors
-/// When the network lacks an exit or a class, or a method does not suit it.
-pub fn study(args: &Args, model: &Model) -> Result<ExplainRequest> {
-    let target = Target::parse(&args.class, &model.labels)?;
-    if let Target::Top(_) = target {
-        let text = format!("class '{}': faithfulness is measured of one class an exit", args.class);
-        return Err(Error::usage(text));
-    }
-    let study = ExplainRequest {
-        exits: args.exits.resolve(model.exits())?,
-        target,
-        score: Score::Logit,
-        max_memory: args.settings.max_memory,
-        ..ExplainRequest::new(&model.network, &args.methods)
-    };
-    study.check(&model.network)?;
-    Ok(study)
-}
-
 impl SettingArgs {
     /// The settings for `model`.
     ///
     /// # Errors
-    /// When one makes no sense.
+    /// When one is out of its range.
     pub fn settings(&self, model: &Model) -> Result<Settings> {
         let zero = match self.mask_space {
             MaskSpace::Image => model.network.input.normalized(0.0),
             MaskSpace::Input => [0.0; 3],
         };
-        let wanted = |part: Part| !self.skip.contains(&part);
+        let is_computed = |metric: SkippableMetric| !self.skip.contains(&metric);
         let steps = self.steps.map_or(model.input(), |steps| steps as usize);
         let settings = Settings {
             zero,
-            curves: wanted(Part::Curves).then(|| CurveSettings {
+            curves: is_computed(SkippableMetric::Curves).then(|| CurveSettings {
                 steps,
                 deletion: self.baseline.unwrap_or(Baseline::Zero),
                 insertion: self.baseline.unwrap_or(Baseline::Blur),
             }),
-            road: wanted(Part::Road)
+            road: is_computed(SkippableMetric::Road)
                 .then(|| RoadSettings { percentiles: self.percentiles.clone(), noise: self.road_noise }),
-            coherency: wanted(Part::Coherency),
+            coherency: is_computed(SkippableMetric::Coherency),
             ties: self.ties,
             seed: self.seed,
         };
@@ -117,8 +92,8 @@ impl SettingArgs {
         Ok(settings)
     }
 
-    /// The settings in words and numbers, for JSON.
-    pub fn about(&self, settings: &Settings) -> Value {
+    /// The settings as JSON, for reports.
+    pub fn to_json(&self, settings: &Settings) -> Value {
         let space = if self.mask_space == MaskSpace::Image { "image" } else { "input" };
         json!({
             "mask_space": space,
@@ -137,7 +112,7 @@ impl SettingArgs {
             })),
             "drop": "relative",
             "probability": "softmax",
-            "agreement_threshold": (f64::from(BRIGHT) * 1e6).round() / 1e6,
+            "agreement_threshold": (f64::from(SALIENT_SHARE) * 1e6).round() / 1e6,
         })
     }
 }

@@ -1,11 +1,11 @@
-//! The numbers as tables for people.
+//! The report as text tables.
 
-use crate::faithfulness::{Similarity, Summary};
+use crate::faithfulness::{CascadeSimilarity, MetricSummary};
 
-use super::report::Report;
+use super::report::FaithfulnessReport;
 
-/// A column: its head, its numbers, and digits behind the point.
-type Column = (&'static str, fn(&Summary) -> Option<f64>, usize);
+/// Column: its header, its value and its number of decimals.
+type Column = (&'static str, fn(&MetricSummary) -> Option<f64>, usize);
 
 const COLUMNS: [Column; 17] = [
     ("drop %", |s| percent(s.average_drop), 1),
@@ -29,15 +29,15 @@ const COLUMNS: [Column; 17] = [
 
 const LEGEND: &str = "\
 drop, delet, MoRF, compl: low is good; incr, gain, insert, LeRF, ROAD, coher, ADCC: high is good
-rank, IoU, shift: beside the last exit's map (Spearman, over 15 % of the maximum, pixels)
+rank, IoU, shift: agreement with the last exit's map (Spearman, from 15 % of the maximum, pixels)
 ";
 
 const POINTING_LEGEND: &str = "\
-point, energy: of the objects, high is good; area: the share that the objects cover, a flat map's energy
+point, energy: pointing games, high is good; area: share of the objects, the energy of a constant map
 ";
 
-/// All tables.
-pub fn report(report: &Report) -> String {
+/// All tables of a report.
+pub fn report(report: &FaithfulnessReport) -> String {
     let about = &report.about;
     let plural = if about.images == 1 { "" } else { "s" };
     let mut text = format!("{} image{plural}, class: {}\n\n", about.images, about.class);
@@ -45,13 +45,13 @@ pub fn report(report: &Report) -> String {
     text += &format!("exit  {:width$}  images", "method");
     let columns: Vec<&Column> =
         COLUMNS.iter().filter(|(_, of, _)| report.rows.iter().any(|row| of(row).is_some())).collect();
-    columns.iter().for_each(|(head, ..)| text += &format!("{head:>8}"));
+    columns.iter().for_each(|(header, ..)| text += &format!("{header:>8}"));
     text.push('\n');
     for row in &report.rows {
         text += &format!("{:>4}  {:width$}  {:>6}", row.exit, row.method, row.images);
         for (_, of, digits) in &columns {
             text += &match of(row) {
-                Some(number) => format!("{number:>8.digits$}"),
+                Some(value) => format!("{value:>8.digits$}"),
                 None => format!("{:>8}", "-"),
             };
         }
@@ -67,41 +67,45 @@ pub fn report(report: &Report) -> String {
         text += POINTING_LEGEND;
     }
     if !report.randomisation.is_empty() {
-        text += &randomisation(report, "of the magnitudes", |row| row.spearman_absolute);
-        text += &randomisation(report, "with signs", |row| row.spearman_signed);
-        text += RANDOMISATION_LEGEND;
+        text += &randomization(report, "of the magnitudes", |row| row.spearman_absolute);
+        text += &randomization(report, "with signs", |row| row.spearman_signed);
+        text += RANDOMIZATION_LEGEND;
     }
     text
 }
 
-const RANDOMISATION_LEGEND: &str = "
-1: the map stays as it is though the weights are drawn anew; it says nothing of what the network learned
-0: nothing of the trained network's map is left
+const RANDOMIZATION_LEGEND: &str = "
+near 1: the map does not change with the weights, so it does not depend on what the model learned
+near 0: the map is unrelated to that of the trained model
 ";
 
-/// A line for each exit and method, a column for each stage of the cascade.
-fn randomisation(report: &Report, what: &str, of: fn(&Similarity) -> Option<f64>) -> String {
+/// Table of the cascade: a row for each exit and method, a column for each step.
+fn randomization(
+    report: &FaithfulnessReport,
+    what: &str,
+    of: fn(&CascadeSimilarity) -> Option<f64>,
+) -> String {
     let rows = &report.randomisation;
     let width = rows.iter().map(|row| row.method.len()).fold("method".len(), usize::max);
-    let stages = rows.iter().map(|row| row.drawn).max().unwrap_or(0);
-    let mut text = format!("\nSpearman with the trained network's maps, {what}, after drawing anew\n");
+    let steps = rows.iter().map(|row| row.drawn).max().unwrap_or(0);
+    let mut text = format!("\nSpearman with the maps of the trained model, {what}, after reinitialization\n");
     text += &format!("exit  {:width$}  images{:>8}", "method", "head");
-    (1..stages).for_each(|blocks| text += &format!("{:>8}", format!("+{blocks}")));
-    text += if stages > 1 { "  blocks\n" } else { "\n" };
+    (1..steps).for_each(|blocks| text += &format!("{:>8}", format!("+{blocks}")));
+    text += if steps > 1 { "  blocks\n" } else { "\n" };
     for (exit, method) in report.rows.iter().map(|row| (row.exit, row.method)) {
         let cells = || rows.iter().filter(move |row| row.exit == exit && row.method == method);
         let images = cells().map(|row| row.images).min().unwrap_or(0);
         text += &format!("{exit:>4}  {method:width$}  {images:>6}");
         for row in cells() {
-            text += &of(row).map_or(format!("{:>8}", "-"), |number| format!("{number:>8.3}"));
+            text += &of(row).map_or(format!("{:>8}", "-"), |value| format!("{value:>8.3}"));
         }
         text.push('\n');
     }
     text
 }
 
-/// Why maps are in no number.
-fn left_out(row: &Summary) -> String {
+/// Counts of unmeasured maps, by reason.
+fn left_out(row: &MetricSummary) -> String {
     let counts = [(row.empty, "empty"), (row.constant, "constant"), (row.nonfinite, "nonfinite")];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();

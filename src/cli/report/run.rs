@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::evaluation::{Evaluation, Outcome};
+use crate::evaluation::{Evaluation, ImageOutcome};
 use crate::render::Colormap;
 use crate::report::{ImageResult, MetadataRow, outcomes};
 use crate::run::{RunInfo, read_results};
@@ -38,7 +38,7 @@ pub struct LoadedRun {
 struct RunTotals {
     exits: Option<Vec<usize>>,
     classes: BTreeMap<usize, String>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<ImageOutcome>,
     images: usize,
     whole: usize,
     pictured: usize,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::evaluation::Outcome;
+use crate::evaluation::ImageOutcome;
 use crate::explain::class_of;
 use crate::{Error, Result};
 
@@ -163,7 +163,7 @@ pub struct ResolvedSelection<'a> {
 
 impl ResolvedSelection<'_> {
     /// Whether an image with this outcome is selected.
-    pub fn matches(&self, outcome: &Outcome) -> bool {
+    pub fn matches(&self, outcome: &ImageOutcome) -> bool {
         let holds = |(term, class): (&Term, &Option<usize>)| match term {
             Term::Right { exit, is } => {
                 let at = self.exits.iter().position(|e| e == exit).expect("checked by resolve");
@@ -186,9 +186,9 @@ mod tests {
 
     use super::*;
 
-    fn outcome(label: usize, ranks: &[u32]) -> Outcome {
+    fn outcome(label: usize, ranks: &[u32]) -> ImageOutcome {
         let exit = |&label_rank| ExitOutcome { class: 0, probability: 0.5, label_rank };
-        Outcome { label, exits: ranks.iter().map(exit).collect() }
+        ImageOutcome { label, exits: ranks.iter().map(exit).collect() }
     }
 
     #[test]

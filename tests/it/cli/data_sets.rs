@@ -1,4 +1,4 @@
-//! Large, odd and hostile data sets on the command line.
+//! Large, unusual and malformed data sets on the command line.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::cli::program::{Place, Run, repository};
 
 #[test]
-fn a_list_of_paths_comes_on_standard_input() {
+fn reads_a_list_of_paths_from_standard_input() {
     let place = Place::new();
     for name in ["ramp.png", "noise.png", "blocks.png"] {
         place.small(name);
@@ -33,7 +33,7 @@ fn a_list_of_paths_comes_on_standard_input() {
 }
 
 #[test]
-fn folders_go_through_explain_and_classify_with_their_labels() {
+fn explain_and_classify_read_the_labels_of_folders() {
     let place = Place::new();
     for (name, image) in [("cat/x.png", "chelsea_32.png"), ("dog/x.png", "noise.png")] {
         place.write(name, &std::fs::read(repository("tests/golden/images").join(image)).unwrap());
@@ -54,7 +54,7 @@ fn folders_go_through_explain_and_classify_with_their_labels() {
 }
 
 #[test]
-fn results_in_a_folder_of_the_set_are_no_part_of_it() {
+fn results_inside_the_data_set_are_not_part_of_it() {
     let place = Place::new();
     for name in ["cat/x.png", "dog/x.png"] {
         place.write(name, &std::fs::read(repository("tests/golden/images/noise.png")).unwrap());
@@ -74,7 +74,7 @@ fn results_in_a_folder_of_the_set_are_no_part_of_it() {
 }
 
 #[test]
-fn a_limit_keeps_the_first_images() {
+fn limit_keeps_the_first_images() {
     let place = Place::new();
     for name in ["noise.png", "ramp.png", "blocks.png"] {
         place.small(name);
@@ -97,7 +97,7 @@ mod limits {
     use super::*;
     use std::process::{Child, Command};
 
-    /// A shell line in which `$0` is the program.
+    /// A shell command in which `$0` is the program.
     fn shell(place: &Place, line: &str) -> Command {
         let mut command = Command::new("sh");
         command.arg("-c").arg(line).arg(env!("CARGO_BIN_EXE_msdcam")).current_dir(place.path());
@@ -105,7 +105,7 @@ mod limits {
     }
 
     #[test]
-    fn one_bad_image_among_a_thousand_fails_alone_with_sixty_four_open_files_allowed() {
+    fn one_bad_image_of_a_thousand_fails_alone_with_a_limit_of_64_open_files() {
         let place = Place::new();
         let good = std::fs::read(repository("tests/golden/images/ramp.png")).unwrap();
         for i in 0..1000 {
@@ -120,7 +120,7 @@ mod limits {
         assert_eq!((images.len(), bad, &images[999]["image"]), (1000, vec![500], &"999.png".into()));
     }
 
-    /// The most memory that a process ever had, in KiB, as far as one can see before it ends.
+    /// Peak memory of a process, in KiB, sampled until it ends.
     fn peak(mut child: Child) -> u64 {
         let status = format!("/proc/{}/status", child.id());
         let mut peak = 0;
@@ -136,7 +136,7 @@ mod limits {
     }
 
     #[test]
-    fn memory_does_not_grow_with_the_data_set() {
+    fn memory_is_independent_of_the_size_of_the_data_set() {
         let place = Place::new();
         let record: Vec<u8> = (0..3073).map(|i| if i == 0 { 7 } else { (i % 251) as u8 }).collect();
         let peak = |name: &str, images: usize, options: &str| {
@@ -146,20 +146,20 @@ mod limits {
         };
         for options in ["classify --json --quiet", "evaluate --json --quiet"] {
             let (few, many) = (peak("few.bin", 100, options), peak("many.bin", 10_000, options));
-            assert!(few > 1000, "{options}: {few} KiB are no measurement");
+            assert!(few > 1000, "{options}: {few} KiB is too little to be measured");
             let within = few + few / 10;
             assert!(many <= within, "{options}: {few} KiB for 100 images, {many} KiB for 10,000");
         }
     }
 }
 
-/// The accuracies that PyTorch measured for the built-in network on CIFAR-10's test images.
+/// Accuracies of the built-in network on the CIFAR-10 test set, as measured with PyTorch.
 #[test]
-fn the_built_in_network_is_as_good_as_pytorch_says() {
-    let name = "the_built_in_network_is_as_good_as_pytorch_says";
+fn the_built_in_network_has_the_accuracies_of_pytorch() {
+    let name = "the_built_in_network_has_the_accuracies_of_pytorch";
     let test_batch = repository("../shared/cifar10/test_batch.bin");
     if !test_batch.is_file() {
-        // Past the test runner, which keeps what passing tests print.
+        // Written to stderr directly: the test runner captures the output of passing tests.
         let _ = writeln!(std::io::stderr(), "skipped: {name}: needs CIFAR-10's test images");
         return;
     }

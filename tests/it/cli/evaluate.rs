@@ -1,4 +1,4 @@
-//! `msdcam evaluate`: accuracies that PyTorch has, early exit that saves, and what it refuses.
+//! `msdcam evaluate`: accuracy, output files, early exit and invalid input.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::cli::program::{Place, Run, repository};
 
 const IMAGES: [&str; 4] = ["chelsea_32.png", "noise.png", "ramp.png", "blocks.png"];
 
-/// A CIFAR-10 file of those four images, with the labels `labels`.
+/// Writes a CIFAR-10 file of the four images with these labels.
 fn batch(place: &Place, labels: [u8; 4]) {
     let mut bytes = Vec::new();
     for (name, label) in IMAGES.iter().zip(labels) {
@@ -18,7 +18,7 @@ fn batch(place: &Place, labels: [u8; 4]) {
     place.write("batch.bin", &bytes);
 }
 
-/// Folders `cat` and `dog` with a few images each.
+/// Writes folders `cat` and `dog` with two images each.
 fn folders(place: &Place) {
     for (name, image) in [("cat/a.png", 0), ("cat/b.png", 1), ("dog/a.png", 2), ("dog/b.png", 3)] {
         let bytes = std::fs::read(repository("tests/golden/images").join(IMAGES[image])).unwrap();
@@ -36,7 +36,7 @@ fn numbers(values: &Value, key: &str) -> Vec<f64> {
     values.as_array().unwrap().iter().map(|value| value[key].as_f64().unwrap()).collect()
 }
 
-/// The class that each exit predicts for each of the four images, as `classify` says.
+/// Class and probability that `classify` prints for each of the four images and each exit.
 fn predicted(place: &Place) -> Vec<Vec<(u64, f64)>> {
     IMAGES.iter().for_each(|name| place.small(name));
     let run = place.msdcam(&format!("classify {} --json", IMAGES.join(" ")));
@@ -45,7 +45,7 @@ fn predicted(place: &Place) -> Vec<Vec<(u64, f64)>> {
 }
 
 #[test]
-fn accuracies_are_those_of_the_answers() {
+fn accuracies_agree_with_classify() {
     let place = Place::new();
     let said = predicted(&place);
     let labels = [3, 6, said[2][0].0 as u8, said[3][9].0 as u8];
@@ -56,7 +56,7 @@ fn accuracies_are_those_of_the_answers() {
     let right = |exit: usize| (0..4).filter(|&i| said[i][exit].0 == u64::from(labels[i])).count();
     let expected: Vec<f64> = (0..10).map(|exit| 25.0 * right(exit) as f64).collect();
     assert_eq!(numbers(&report["exits"], "top1"), expected);
-    assert!(expected.iter().any(|&e| e != expected[0]), "the exits must not all be alike: {expected:?}");
+    assert!(expected.iter().any(|&e| e != expected[0]), "the exits must differ: {expected:?}");
     for (top1, top5) in expected.iter().zip(numbers(&report["exits"], "top5")) {
         assert!(top5 >= *top1, "{top5} {top1}");
     }
@@ -67,7 +67,7 @@ fn accuracies_are_those_of_the_answers() {
 }
 
 #[test]
-fn every_file_says_the_same() {
+fn all_files_agree() {
     let place = Place::new();
     folders(&place);
     let printed = report(&place.msdcam("evaluate . --json -o out"));
@@ -105,12 +105,12 @@ fn every_file_says_the_same() {
 }
 
 #[test]
-fn the_tables_show_what_was_asked_for() {
+fn prints_the_requested_tables() {
     let place = Place::new();
     folders(&place);
     let all = place.msdcam("evaluate .");
     assert_eq!(all.code, 0, "{all:?}");
-    for part in ["4 images, 10 classes", "top-1 % at exit", "exits that are right", "Budgets: ", "airplane"] {
+    for part in ["4 images, 10 classes", "top-1 % at exit", "correct exits", "Budgets: ", "airplane"] {
         assert!(all.stdout.contains(part), "{part}: {all:?}");
     }
     let anytime = place.msdcam("evaluate . --evalmode anytime --quiet").stdout;
@@ -127,16 +127,16 @@ fn the_tables_show_what_was_asked_for() {
 }
 
 #[test]
-fn images_that_leave_early_get_the_same_class_for_less_work() {
+fn early_exit_gives_the_same_predictions_for_less_work() {
     let place = Place::new();
     let said = predicted(&place);
     batch(&place, [3, 6, 0, 0]);
     let full = report(&place.msdcam("evaluate batch.bin --json"));
     let work = numbers(&full["exits"], "multiply_adds");
     for threshold in [0.3, 0.6, 0.9] {
-        let leaves = |exits: &Vec<(u64, f64)>| exits.iter().position(|e| e.1 >= threshold).unwrap_or(9);
+        let stops_at = |exits: &Vec<(u64, f64)>| exits.iter().position(|e| e.1 >= threshold).unwrap_or(9);
         let mut left = vec![0; 10];
-        said.iter().for_each(|exits| left[leaves(exits)] += 1);
+        said.iter().for_each(|exits| left[stops_at(exits)] += 1);
         let report =
             report(&place.msdcam(&format!("evaluate batch.bin --json --early-exit {threshold} -b 3")));
         let early = &report["early_exit"];
@@ -146,7 +146,7 @@ fn images_that_leave_early_get_the_same_class_for_less_work() {
         assert_eq!(early["multiply_adds_all"].as_f64(), Some(work[9]));
         assert_eq!(report["exits"][4]["top1"], full["exits"][4]["top1"]);
     }
-    // Thresholds from a file: all leave at exit 2.
+    // Thresholds from a file: all images stop at exit 2.
     place.write("t.json", b"[null, 0.0, null, null, null, null, null, null, null, 0]");
     let early = &report(&place.msdcam("evaluate batch.bin --json --early-exit t.json"))["early_exit"];
     assert_eq!(early["left"], json!([0, 4, 0, 0, 0, 0, 0, 0, 0, 0]));
@@ -157,7 +157,7 @@ fn images_that_leave_early_get_the_same_class_for_less_work() {
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_refused_in_one_line() {
+fn rejects_unusable_input_in_one_line() {
     let place = Place::new();
     folders(&place);
     place.small("ramp.png");
@@ -171,15 +171,15 @@ fn what_cannot_be_evaluated_is_refused_in_one_line() {
     for (line, code, parts) in [
         ("evaluate ramp.png", 4, &["ramp.png: labels: the images have none"][..]),
         ("evaluate cat", 4, &["cat: labels: the images have none"]),
-        ("evaluate empty", 4, &["empty: folder: no image in it"]),
+        ("evaluate empty", 4, &["empty: folder: no images"]),
         ("evaluate missing", 4, &["missing: labels"]),
         ("evaluate cut.bin", 4, &["cut.bin: length: 3072 bytes"]),
         ("evaluate people", 4, &["people: labels: 1 classes (ann)", "10 (airplane, ", "--format flat"]),
-        ("evaluate mixed", 4, &["mixed: labels: no class of the network is called cow"]),
+        ("evaluate mixed", 4, &["mixed: labels: the model has no class cow"]),
         ("evaluate mixed --class cow", 2, &["class 'cow'"]),
         ("evaluate mixed --class predicted", 2, &["class 'predicted': the network has airplane, "]),
         ("evaluate .", 4, &[".: labels: the images have none"]),
-        ("evaluate . --format folders", 4, &[".: folder: lies beside the folders of the classes: ramp.png"]),
+        ("evaluate . --format folders", 4, &[".: folder: image beside the class folders: ramp.png"]),
         ("evaluate mixed/cat ramp.png --exits 11", 2, &["exit 11"]),
     ] {
         place.msdcam(line).refused(code, parts);
@@ -187,10 +187,10 @@ fn what_cannot_be_evaluated_is_refused_in_one_line() {
     batch(&place, [0; 4]);
     for (options, code, parts) in [
         ("--early-exit 1.5", 2, &["1.5", "at most 1"][..]),
-        ("--early-exit t.json", 4, &["t.json: thresholds: 1 for 10 exits"]),
+        ("--early-exit t.json", 4, &["t.json: thresholds: expected one for each of 10 exits, found 1"]),
         ("--early-exit no.json", 4, &["no.json: thresholds: expected a JSON list"]),
         ("--early-exit missing.json", 4, &["missing.json: file: cannot read"]),
-        ("--budget 20M", 2, &["the first exit takes 24303872 already"]),
+        ("--budget 20M", 2, &["the first exit alone takes 24303872 multiply-adds"]),
         ("--budget much", 2, &["50M"]),
         ("--budget 60M --early-exit 0.5", 2, &["cannot be used with"]),
         ("-o batch.bin", 6, &["batch.bin: cannot write: is a file"]),
@@ -201,7 +201,7 @@ fn what_cannot_be_evaluated_is_refused_in_one_line() {
 }
 
 #[test]
-fn an_image_that_fails_is_left_out_and_named() {
+fn unusable_images_are_left_out_and_named() {
     let place = Place::new();
     folders(&place);
     place.write("cat/\u{202e}\"bad\",\n.png", b"no image");
@@ -210,7 +210,7 @@ fn an_image_that_fails_is_left_out_and_named() {
     assert!(run.stderr.contains("1 of 5 images failed: cat/\\u{202e}\"bad\",\\n.png"), "{run:?}");
     let report: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!((&report["images"], &report["failed"]), (&json!(4), &json!(1)));
-    // Where it is in the list must not shift the others.
+    // Its position must not shift the other images.
     let hardness: Value = serde_json::from_slice(&place.read("out/hardness.json")).unwrap();
     let ids: Vec<&str> =
         hardness["images"].as_array().unwrap().iter().map(|i| i["image"].as_str().unwrap()).collect();

@@ -31,7 +31,7 @@ fn rows(report: &Value) -> &Vec<Value> {
 }
 
 #[test]
-fn every_method_and_exit_has_a_row_of_numbers_in_their_ranges() {
+fn every_method_and_exit_has_a_row_of_metrics_in_their_ranges() {
     let report = measure(&photos(), "--exits 2,10 --method grad-cam,guided-backprop");
     let places: Vec<_> =
         rows(&report).iter().map(|r| (r["exit"].as_u64().unwrap(), r["method"].as_str().unwrap())).collect();
@@ -59,7 +59,7 @@ fn every_method_and_exit_has_a_row_of_numbers_in_their_ranges() {
 }
 
 #[test]
-fn the_folder_has_tables_charts_and_a_manifest_that_lists_them() {
+fn writes_tables_charts_and_a_manifest_that_lists_them() {
     let place = photos();
     let run = place.msdcam(&format!("faithfulness photos -o out --exits 1,2 {QUICK}"));
     assert_eq!(run.code, 0, "{run:?}");
@@ -84,7 +84,7 @@ fn the_folder_has_tables_charts_and_a_manifest_that_lists_them() {
 }
 
 #[test]
-fn the_numbers_do_not_depend_on_threads_and_the_seed_counts() {
+fn metrics_depend_on_the_seed_and_not_on_threads() {
     let place = photos();
     let options = "--exits 1 --ties random --skip curves,coherency";
     let one = measure(&place, &format!("{options} --threads 1"));
@@ -96,7 +96,7 @@ fn the_numbers_do_not_depend_on_threads_and_the_seed_counts() {
 }
 
 #[test]
-fn a_bad_image_among_good_ones_is_named_and_in_no_number() {
+fn unusable_images_are_named_and_left_out_of_the_metrics() {
     let place = photos();
     let good = measure(&place, "--exits 1");
     place.write("photos/zzz.png", b"no image");
@@ -109,7 +109,7 @@ fn a_bad_image_among_good_ones_is_named_and_in_no_number() {
 }
 
 #[test]
-fn one_image_is_enough_and_maps_without_evidence_are_counted() {
+fn one_image_is_enough_and_unmeasured_maps_are_counted() {
     let place = photos();
     let checkpoint = repository("tests/golden/nets/blocks-empty.pth");
     assert_eq!(place.run(&["convert", checkpoint.to_str().unwrap(), "-o", "w.safetensors"]).code, 0);
@@ -129,13 +129,13 @@ fn one_image_is_enough_and_maps_without_evidence_are_counted() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_in_one_line() {
+fn rejects_invalid_options_in_one_line() {
     let place = photos();
     std::fs::create_dir(place.path().join("nothing")).unwrap();
     place.write("file", b"");
     let refused = |line: &str, code: i32, parts: &[&str]| place.msdcam(line).refused(code, parts);
-    refused("faithfulness nothing", 4, &["nothing", "no image in it"]);
-    refused("faithfulness photos --class top2", 2, &["top2", "one class an exit"]);
+    refused("faithfulness nothing", 4, &["nothing", "no images: expected"]);
+    refused("faithfulness photos --class top2", 2, &["top2", "one class per exit"]);
     refused("faithfulness photos --class cow", 2, &["cow"]);
     refused("faithfulness photos --exits 11", 2, &["exit 11"]);
     refused("faithfulness photos --percentiles 50,100", 2, &["percentile 100"]);
@@ -153,23 +153,25 @@ fn what_makes_no_sense_is_refused_in_one_line() {
 }
 
 #[test]
-fn the_randomisation_check_has_a_line_for_each_stage() {
+fn the_randomization_check_has_a_line_for_each_step() {
     let place = photos();
     let options = format!("{QUICK} --exits 1,2 --skip curves,road,coherency --method grad-cam,eigen-cam");
-    let run = place.msdcam(&format!("faithfulness photos {options} --randomise 3 -o out"));
+    let run = place.msdcam(&format!("faithfulness photos {options} --randomize 3 -o out"));
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stdout.contains("nothing of what the network learned"), "{run:?}");
+    assert!(run.stdout.contains("does not depend on what the model learned"), "{run:?}");
     let csv = String::from_utf8(place.read("out/randomisation.csv")).unwrap();
-    let stages: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').take(5).collect()).collect();
-    // Heads, then blocks: two stages at exit 1, three at exit 2, of two methods each.
-    assert_eq!(stages.len(), 10, "{csv}");
-    assert_eq!(stages[4], ["2", "1", "head 2", "grad-cam", "3"], "{csv}");
+    let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').take(5).collect()).collect();
+    // The head, then the blocks: two steps at exit 1, three at exit 2, for two methods each.
+    assert_eq!(rows.len(), 10, "{csv}");
+    assert_eq!(rows[4], ["2", "1", "head 2", "grad-cam", "3"], "{csv}");
     assert!(!csv.contains("NaN"), "{csv}");
+    let british = place.msdcam(&format!("faithfulness photos {options} --randomise 3"));
+    assert_eq!((british.code, british.stdout), (0, run.stdout));
     assert!(place.read("out/randomisation_exit02.svg").starts_with(b"<svg"));
 }
 
 #[test]
-fn boxes_and_masks_say_where_the_objects_are() {
+fn boxes_and_masks_give_the_same_pointing_energy() {
     let place = photos();
     let boxes = r#"{"noise.png": [{"box": [0, 0, 32, 32]}], "chelsea_32.png": [{"box": [0, 0, 16, 32],
         "class": "cat"}], "ramp.png": [{"box": [0, 0, 9, 9], "class": "zebra"}], "gone.png": []}"#;
@@ -179,13 +181,14 @@ fn boxes_and_masks_say_where_the_objects_are() {
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stderr.contains("boxes of an image that was not measured: gone.png"), "{run:?}");
     let pointing = run.json()[0]["rows"][0]["pointing"].clone();
-    // The noise's object is everywhere and the cat's on the left; two have none of their class.
+    // One object covers all of noise.png, the cat the left half of its photo; two images have no object
+    // of their class.
     assert_eq!((&pointing["images"], &pointing["without_object"]), (&Value::from(2), &Value::from(2)));
     assert_eq!(pointing["object_share"], 0.75);
     let energy = pointing["energy"].as_f64().unwrap();
     assert!(energy > 0.5 && energy < 1.0, "{pointing}");
 
-    // A mask of the left half, drawn as a photo, says the same as the box.
+    // A mask of the left half gives the same energy as the box.
     let masked = |name: &str| {
         let run = place.msdcam(&format!("faithfulness photos/{name} {options} --masks masks"));
         (run.code, run)
@@ -212,5 +215,5 @@ fn boxes_and_masks_say_where_the_objects_are() {
     let without = &run.json()[0]["rows"][0]["pointing"];
     assert!(without["energy"].is_null() && without["without_object"] == 1, "{run:?}");
     place.msdcam("faithfulness photos --boxes none.json").refused(4, &["none.json", "cannot read"]);
-    place.msdcam("faithfulness photos --masks none").refused(4, &["none", "no folder"]);
+    place.msdcam("faithfulness photos --masks none").refused(4, &["none", "expected a folder"]);
 }

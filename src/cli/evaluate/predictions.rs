@@ -1,36 +1,36 @@
-//! Every image through the network once, every exit answering.
+//! Predictions of every exit for every image.
 
 use crate::dataset::{Dataset, Item};
-use crate::evaluation::{ExitOutcome, Outcome};
+use crate::evaluation::{ExitOutcome, ImageOutcome};
 use crate::explain::{Classifier, ExitPrediction};
 use crate::{Error, Result};
 
-use super::report_failure;
 use crate::cli::exit_status::Tally;
 use crate::cli::images::Group;
 use crate::cli::model::Model;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
 
-/// What the exits said about all images.
+/// Predictions of all exits for all usable images.
 #[derive(Debug, Default)]
-pub struct Passed {
-    /// What they said about each image that could be used.
-    pub outcomes: Vec<Outcome>,
-    /// Where in the data set each of those is.
+pub struct Predictions {
+    /// The predictions for each usable image.
+    pub outcomes: Vec<ImageOutcome>,
+    /// The index of each of these images in the data set.
     pub positions: Vec<usize>,
-    /// The inputs of the first batch, to measure with.
+    /// Inputs of the first batch, for timing.
     pub sample: Vec<f32>,
+    /// Usable and failed images.
     pub tally: Tally,
 }
 
-impl Passed {
-    /// Each usable image's id and what was said about it.
-    pub fn rows<'a>(&'a self, dataset: &'a Dataset) -> impl Iterator<Item = (String, &'a Outcome)> {
+impl Predictions {
+    /// Id and predictions of each usable image.
+    pub fn rows<'a>(&'a self, dataset: &'a Dataset) -> impl Iterator<Item = (String, &'a ImageOutcome)> {
         self.positions.iter().map(|&i| dataset.item(i).id).zip(&self.outcomes)
     }
 
-    /// Says on standard error how many images failed, and which.
+    /// Reports the number and names of the failed images on standard error.
     pub fn note_failures(&self) {
         if let Some(summary) = self.tally.summary() {
             output::note(&summary);
@@ -41,40 +41,40 @@ impl Passed {
 /// Runs every exit on every image.
 ///
 /// # Errors
-/// When the device fails. An image that cannot be read, or has no label, only counts as failed.
+/// When the device fails. An image that cannot be read or has no label only counts as failed.
 pub fn all_exits(
     model: &Model,
     dataset: &Dataset,
     explainer: &mut Classifier,
     timings: &Timings,
-) -> Result<Passed> {
-    let mut passed = Passed::default();
-    each_group(model, dataset.items(), explainer.capacity(), timings, |(items, photos)| {
+) -> Result<Predictions> {
+    let mut predictions = Predictions::default();
+    for_each_group(model, dataset.items(), explainer.capacity(), timings, |(items, photos)| {
         let answered = images::answer_group(photos, |inputs, labels| {
-            if passed.sample.is_empty() {
-                passed.sample = inputs.to_vec();
+            if predictions.sample.is_empty() {
+                predictions.sample = inputs.to_vec();
             }
             let answers = timings.time(Stage::Run, || explainer.classify(inputs))?;
-            Ok(answers.iter().zip(labels).map(|(exits, label)| said(exits, *label)).collect())
+            Ok(answers.iter().zip(labels).map(|(exits, label)| exit_outcomes(exits, *label)).collect())
         })?;
         for (item, answered) in items.iter().zip(answered) {
-            passed.tally.count(&item.id, &answered);
+            predictions.tally.count(&item.id, &answered);
             match answered {
                 Ok((_, exits)) => {
-                    passed.positions.push(passed.tally.images() - 1);
-                    let label = item.label.expect("others have failed");
-                    passed.outcomes.push(Outcome { label, exits: exits.into() });
+                    predictions.positions.push(predictions.tally.images() - 1);
+                    let label = item.label.expect("an image without a label has failed");
+                    predictions.outcomes.push(ImageOutcome { label, exits: exits.into() });
                 }
-                Err(error) => report_failure(&error),
+                Err(error) => output::error(&error),
             }
         }
         Ok(())
     })?;
-    Ok(passed)
+    Ok(predictions)
 }
 
-/// Reads `items`, and gives `work` one batch after another, with a bar.
-pub fn each_group(
+/// Reads `items` and calls `work` for one batch after another, with a progress bar.
+pub fn for_each_group(
     model: &Model,
     items: impl ExactSizeIterator<Item = Item> + Send,
     batch: usize,
@@ -84,7 +84,7 @@ pub fn each_group(
     let bar = images::progress(model, items.len());
     std::thread::scope(|scope| {
         for (items, photos) in images::groups(scope, model, items, batch, None, timings) {
-            let photos = items.iter().zip(photos).map(|(item, photo)| labelled(item, photo)).collect();
+            let photos = items.iter().zip(photos).map(|(item, photo)| require_label(item, photo)).collect();
             let images = items.len() as u64;
             bar.suspend(|| work((items, photos)))?;
             bar.inc(images);
@@ -95,16 +95,16 @@ pub fn each_group(
     Ok(())
 }
 
-/// A photo without a label is of no use here.
-fn labelled<T>(item: &Item, photo: Result<T>) -> Result<T> {
+/// Rejects a photo without a label.
+fn require_label<T>(item: &Item, photo: Result<T>) -> Result<T> {
     match item.label {
         Some(_) => photo,
         None => Err(Error::refused(item.file(), "label", "the image has none")),
     }
 }
 
-/// What the exits said about an image that shows `label`.
-pub fn said(exits: &[ExitPrediction], label: Option<usize>) -> Vec<ExitOutcome> {
+/// Outcomes of the exits for an image with label `label`.
+pub fn exit_outcomes(exits: &[ExitPrediction], label: Option<usize>) -> Vec<ExitOutcome> {
     let exit = |answer: &ExitPrediction| {
         let rank = label.map_or(usize::MAX, |label| answer.rank(label));
         ExitOutcome::new(answer.class, answer.probabilities[answer.class], rank)

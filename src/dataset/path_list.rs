@@ -1,15 +1,15 @@
-//! A list of paths as text.
+//! Lists of paths as text.
 
 use std::path::PathBuf;
 
 use crate::{Error, Result};
 
-/// The paths in `text`, one a line, or each ended by a NUL byte as `find -print0` writes them.
-/// Empty lines and a carriage return at a line's end do not count.
+/// Parses a list of paths: one per line or, with `ended_by_nul`, each ended by a NUL byte, as written by
+/// `find -print0`. Empty lines, and carriage returns at the end of a line, are ignored.
 ///
 /// # Errors
-/// [`Error::Usage`] where a path is not valid here.
-pub fn paths(text: &[u8], ended_by_nul: bool) -> Result<Vec<PathBuf>> {
+/// [`Error::Usage`] when a path is invalid on this platform.
+pub fn parse_path_list(text: &[u8], ended_by_nul: bool) -> Result<Vec<PathBuf>> {
     let end = if ended_by_nul { 0 } else { b'\n' };
     let lines = text.split(|&byte| byte == end);
     let lines = lines.map(|line| match line {
@@ -23,7 +23,7 @@ pub fn paths(text: &[u8], ended_by_nul: bool) -> Result<Vec<PathBuf>> {
 fn path(bytes: &[u8]) -> Result<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     if bytes.contains(&0) {
-        return Err(Error::usage("the list of paths: a NUL byte in a line; are they NUL-separated?"));
+        return Err(Error::usage("list of paths: NUL byte in a line (is the list NUL-separated?)"));
     }
     Ok(std::ffi::OsStr::from_bytes(bytes).into())
 }
@@ -31,7 +31,7 @@ fn path(bytes: &[u8]) -> Result<PathBuf> {
 #[cfg(not(unix))]
 fn path(bytes: &[u8]) -> Result<PathBuf> {
     let text = std::str::from_utf8(bytes);
-    text.map(PathBuf::from).map_err(|e| Error::usage(format!("the list of paths: not UTF-8: {e}")))
+    text.map(PathBuf::from).map_err(|e| Error::usage(format!("list of paths: not UTF-8: {e}")))
 }
 
 #[cfg(test)]
@@ -39,9 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_end_at_lines_or_at_nul() {
+    fn splits_at_line_ends_or_nul() {
         let names = |text: &[u8], nul| {
-            paths(text, nul).map(|p| p.iter().map(|p| p.to_string_lossy().into_owned()).collect::<Vec<_>>())
+            parse_path_list(text, nul)
+                .map(|p| p.iter().map(|p| p.to_string_lossy().into_owned()).collect::<Vec<_>>())
         };
         assert_eq!(names(b"a.png\n\nb c.png\r\nd.png", false).unwrap(), ["a.png", "b c.png", "d.png"]);
         assert_eq!(names(b"a\nb.png\0c.png\0", true).unwrap(), ["a\nb.png", "c.png"]);
@@ -50,8 +51,8 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_nul_in_a_line_is_told() {
-        let error = paths(b"a.png\0b.png\0", false).unwrap_err().to_string();
+    fn rejects_nul_in_a_line() {
+        let error = parse_path_list(b"a.png\0b.png\0", false).unwrap_err().to_string();
         assert!(error.contains("NUL-separated"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Boxes around objects, in COCO's form or by the images' names.
+//! Bounding boxes of objects, in COCO's format or keyed by image name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use crate::{Error, Result};
 use serde::Deserialize;
 
-/// Each image's boxes, by its name.
-pub type Boxes = HashMap<String, Vec<Box>>;
+/// The boxes of each image, by its name.
+pub type Boxes = HashMap<String, Vec<ObjectBox>>;
 
-/// A box in a photo's pixels.
+/// Bounding box of an object, in pixels of the photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Box {
-    class: Class,
+pub struct ObjectBox {
+    class: BoxClass,
     x: f64,
     y: f64,
     width: f64,
@@ -20,40 +20,42 @@ pub struct Box {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Class {
+enum BoxClass {
+    /// Unlabeled: matches every class.
     Any,
+    /// A class of the model.
     Known(usize),
-    /// None of the network's.
+    /// A class that the model does not have.
     Other,
 }
 
-impl Box {
-    /// Whether it is around an object of class `class`.
+impl ObjectBox {
+    /// Whether its object is of class `class`.
     pub fn is_of(&self, class: usize) -> bool {
         match self.class {
-            Class::Any => true,
-            Class::Known(known) => known == class,
-            Class::Other => false,
+            BoxClass::Any => true,
+            BoxClass::Known(known) => known == class,
+            BoxClass::Other => false,
         }
     }
 
-    /// Whether a point lies in it.
-    pub fn holds(&self, x: f64, y: f64) -> bool {
+    /// Whether it contains the point.
+    pub fn contains(&self, x: f64, y: f64) -> bool {
         (self.x..self.x + self.width).contains(&x) && (self.y..self.y + self.height).contains(&y)
     }
 }
 
-/// What is read.
+/// The two formats of a file.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum File {
+enum BoxesFile {
     Coco {
         images: Vec<CocoImage>,
         annotations: Vec<Annotation>,
         #[serde(default)]
         categories: Vec<Category>,
     },
-    Named(BTreeMap<String, Vec<Named>>),
+    Named(BTreeMap<String, Vec<NamedBox>>),
 }
 
 #[derive(Deserialize)]
@@ -77,76 +79,79 @@ struct Category {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+struct NamedBox {
     #[serde(rename = "box")]
     edges: [f64; 4],
-    class: Option<NameOrNumber>,
+    class: Option<NameOrIndex>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum NameOrNumber {
-    Number(usize),
+enum NameOrIndex {
+    Index(usize),
     Name(String),
 }
 
-/// Reads the boxes of `file`, whose classes are those of `labels`.
+/// Reads the boxes of `file`; `labels` are the class names of the model.
 ///
 /// # Errors
-/// When it cannot be read, is no JSON of either form, or a box has no area.
+/// When the file cannot be read or is not JSON in one of the formats, or a box has no area.
 pub fn read(file: &Path, labels: &[String]) -> Result<Boxes> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
     let bytes = std::fs::read(file).map_err(|e| refused("file", format!("cannot read: {e}")))?;
     let json: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| refused("JSON", e.to_string()))?;
-    let parsed = File::deserialize(json).map_err(|_| {
+    let parsed = BoxesFile::deserialize(json).map_err(|_| {
         let own = r#"{"a.png": [{"box": [x, y, width, height], "class": "cat"}]}"#;
-        refused("boxes", format!("neither COCO's images and annotations nor {own}"))
+        refused("boxes", format!("expected COCO's images and annotations, or {own}"))
     })?;
     let mut boxes = Boxes::new();
-    let area = |image: &str, class: Class, [x, y, width, height]: [f64; 4]| {
+    let checked = |image: &str, class: BoxClass, [x, y, width, height]: [f64; 4]| {
         if !(width > 0.0 && height > 0.0) {
-            return Err(refused(&format!("image '{image}'"), format!("a box of {width} x {height}")));
+            return Err(refused(
+                &format!("image '{image}'"),
+                format!("box of {width} x {height}: expected a positive width and height"),
+            ));
         }
-        Ok(Box { class, x, y, width, height })
+        Ok(ObjectBox { class, x, y, width, height })
     };
     match parsed {
-        File::Named(images) => {
+        BoxesFile::Named(images) => {
             for (image, found) in images {
                 let boxes = boxes.entry(image.clone()).or_default();
-                for Named { edges, class } in found {
+                for NamedBox { edges, class } in found {
                     let class = match class {
-                        None => Class::Any,
-                        Some(NameOrNumber::Number(n)) if n < labels.len() => Class::Known(n),
-                        Some(NameOrNumber::Number(_)) => Class::Other,
-                        Some(NameOrNumber::Name(name)) => class_of(&name, labels),
+                        None => BoxClass::Any,
+                        Some(NameOrIndex::Index(n)) if n < labels.len() => BoxClass::Known(n),
+                        Some(NameOrIndex::Index(_)) => BoxClass::Other,
+                        Some(NameOrIndex::Name(name)) => class_of(&name, labels),
                     };
-                    boxes.push(area(&image, class, edges)?);
+                    boxes.push(checked(&image, class, edges)?);
                 }
             }
         }
-        File::Coco { images, annotations, categories } => {
+        BoxesFile::Coco { images, annotations, categories } => {
             let images: HashMap<u64, String> = images.into_iter().map(|i| (i.id, i.file_name)).collect();
             boxes.extend(images.values().map(|image| (image.clone(), Vec::new())));
             let categories: HashMap<u64, String> = categories.into_iter().map(|c| (c.id, c.name)).collect();
             for Annotation { image_id, category_id, bbox } in annotations {
-                let image = images.get(&image_id).ok_or_else(|| {
-                    refused("annotations", format!("image_id {image_id}: there is no such image"))
-                })?;
+                let image = images
+                    .get(&image_id)
+                    .ok_or_else(|| refused("annotations", format!("image_id {image_id}: no such image")))?;
                 let class = match category_id {
-                    None => Class::Any,
-                    Some(id) => categories.get(&id).map_or(Class::Other, |name| class_of(name, labels)),
+                    None => BoxClass::Any,
+                    Some(id) => categories.get(&id).map_or(BoxClass::Other, |name| class_of(name, labels)),
                 };
-                boxes.entry(image.clone()).or_default().push(area(image, class, bbox)?);
+                boxes.entry(image.clone()).or_default().push(checked(image, class, bbox)?);
             }
         }
     }
     Ok(boxes)
 }
 
-fn class_of(name: &str, labels: &[String]) -> Class {
+fn class_of(name: &str, labels: &[String]) -> BoxClass {
     let same = |label: &String| label.to_lowercase() == name.to_lowercase();
-    labels.iter().position(same).map_or(Class::Other, Class::Known)
+    labels.iter().position(same).map_or(BoxClass::Other, BoxClass::Known)
 }
 
 #[cfg(test)]
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_say_the_same() {
+    fn both_formats_give_the_same_boxes() {
         let own = parse(r#"{"a.png": [{"box": [1, 2, 3, 4], "class": "Dog"}]}"#).unwrap();
         let coco = r#"{"info": {}, "images": [{"id": 7, "file_name": "a.png"}],
             "annotations": [{"image_id": 7, "category_id": 18, "bbox": [1, 2, 3, 4], "area": 12}],
@@ -169,11 +174,11 @@ mod tests {
         assert_eq!(own, parse(coco).unwrap());
         let found = own["a.png"][0];
         assert!(found.is_of(1) && !found.is_of(0));
-        assert!(found.holds(1.0, 2.0) && found.holds(3.9, 5.9) && !found.holds(4.0, 3.0));
+        assert!(found.contains(1.0, 2.0) && found.contains(3.9, 5.9) && !found.contains(4.0, 3.0));
     }
 
     #[test]
-    fn a_box_without_class_is_of_any_and_a_strange_class_of_none() {
+    fn unlabeled_boxes_match_every_class_and_unknown_classes_match_none() {
         let boxes =
             parse(r#"{"a": [{"box": [0, 0, 1, 1]}, {"box": [0, 0, 1, 1], "class": "cow"}]}"#).unwrap();
         assert!(boxes["a"][0].is_of(0) && boxes["a"][0].is_of(1));
@@ -181,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn rejects_malformed_boxes() {
         let error = |text: &str| parse(text).unwrap_err().to_string();
         assert!(error("{").contains("JSON"));
-        assert!(error("[1]").contains("neither COCO's"));
-        assert!(error(r#"{"a": [{"box": [0, 0, 0, 1]}]}"#).contains("image 'a': a box of 0 x 1"));
+        assert!(error("[1]").contains("expected COCO's"));
+        assert!(error(r#"{"a": [{"box": [0, 0, 0, 1]}]}"#).contains("image 'a': box of 0 x 1"));
         let stray = r#"{"images": [], "annotations": [{"image_id": 3, "bbox": [0, 0, 1, 1]}]}"#;
         assert!(error(stray).contains("image_id 3"));
     }

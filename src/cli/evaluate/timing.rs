@@ -1,4 +1,4 @@
-//! How long an image takes that leaves at each exit.
+//! Timing of the exits.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,15 @@ use crate::Result;
 use crate::evaluation::Milliseconds;
 use crate::explain::Classifier;
 
-/// Rounds of measuring; the median counts.
+/// Maximum number of rounds; the median of the rounds is reported.
 const ROUNDS: usize = 7;
-/// After so long no further round begins.
-const ENOUGH: Duration = Duration::from_secs(5);
-/// Images that are timed alone.
-const ALONE: usize = 8;
+/// Time after which no further round starts.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// Images that are timed one at a time.
+const SINGLE_IMAGES: usize = 8;
 
-/// For each exit the time of an image that leaves there, measured on `sample`: the inputs of one
-/// batch. All exits take their turn in every round, so that what else the machine does meets all.
+/// For each exit, the time of an image that stops there, measured on `sample`, the inputs of one batch.
+/// Every round times all exits, so that other load on the machine affects them equally.
 ///
 /// # Errors
 /// When the device fails.
@@ -24,7 +24,7 @@ pub fn milliseconds(explainer: &mut Classifier, sample: &[f32]) -> Result<Vec<Mi
     let exits = explainer.multiply_adds().len();
     let mut times = vec![(Vec::new(), Vec::new()); exits];
     let begin = Instant::now();
-    for _ in (0..ROUNDS).take_while(|&round| round == 0 || begin.elapsed() < ENOUGH) {
+    for _ in (0..ROUNDS).take_while(|&round| round == 0 || begin.elapsed() < TIME_LIMIT) {
         for (exit, (alone, in_batch)) in times.iter_mut().enumerate() {
             let mut leave = vec![None; exits];
             leave[exit] = Some(0.0);
@@ -34,7 +34,7 @@ pub fn milliseconds(explainer: &mut Classifier, sample: &[f32]) -> Result<Vec<Mi
                 Ok(start.elapsed().as_secs_f64() * 1e3)
             };
             in_batch.push(time(sample)? / batch as f64);
-            for image in sample.chunks_exact(image).take(ALONE) {
+            for image in sample.chunks_exact(image).take(SINGLE_IMAGES) {
                 alone.push(time(image)?);
             }
         }

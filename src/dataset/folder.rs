@@ -1,0 +1,174 @@
+//! Folders of photos: the image files in them, in a reproducible order.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::labels::Labeling;
+use super::{Format, ItemSource};
+use crate::{Error, Result};
+
+/// Extensions of image files, in lower case: the supported formats, and unsupported ones that are
+/// reported as errors instead of being skipped.
+const EXTENSIONS: [&str; 16] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "heic",
+    "heif", "jp2",
+];
+
+/// A photo, or an entry that could not be listed.
+#[derive(Debug)]
+pub struct ListedFile {
+    /// Path below the folder that was opened.
+    pub path: PathBuf,
+    /// Known reason why it cannot be read.
+    problem: Option<Box<Error>>,
+}
+
+impl ListedFile {
+    pub fn photo(path: &Path) -> ListedFile {
+        ListedFile { path: path.into(), problem: None }
+    }
+
+    pub fn source(&self, folder: &Path) -> ItemSource {
+        let path = folder.join(&self.path);
+        match &self.problem {
+            Some(problem) => ItemSource::Unusable(path, problem.as_ref().clone()),
+            None => ItemSource::File(path),
+        }
+    }
+}
+
+/// A path as an id of an image.
+pub fn id(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Lists the images of `folder` and, if its subfolders are classes, their labels.
+pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<Labeling>)> {
+    if matches!(format, Format::Cifar10 | Format::Cifar100) {
+        return Err(Error::refused(folder, "folder", "expected a CIFAR binary file"));
+    }
+    let mut walk = FolderWalk { root: folder, open: Vec::new(), found: Vec::new(), classes: Vec::new() };
+    walk.list(Path::new(""))?;
+    let FolderWalk { found, classes, .. } = walk;
+    if found.is_empty() {
+        return Err(Error::refused(folder, "folder", no_images(folder)));
+    }
+    let class = |file: &ListedFile| {
+        let mut steps = file.path.components();
+        let (first, inside) = (steps.next(), steps.next().is_some());
+        let name = first.filter(|_| inside)?.as_os_str();
+        classes.binary_search_by(|class| class.as_os_str().cmp(name)).ok()
+    };
+    let labels: Vec<Option<usize>> = found.iter().map(class).collect();
+    let beside = labels.iter().zip(&found).find(|(label, _)| label.is_none()).map(|(_, file)| file);
+    let is_labeled = match (format, beside) {
+        (Format::Flat, _) => false,
+        (Format::Folders, Some(file)) => {
+            let cause = format!("image beside the class folders: {}", id(&file.path));
+            return Err(Error::refused(folder, "folder", cause));
+        }
+        (_, beside) => beside.is_none(),
+    };
+    let names = || classes.iter().map(|class| id(class)).collect();
+    Ok((found, is_labeled.then(|| Labeling { classes: names(), labels })))
+}
+
+/// Message about a folder without images; names the CIFAR files in it.
+fn no_images(folder: &Path) -> String {
+    let message = "no images: expected PNG, JPEG or WebP files".to_string();
+    let Ok(entries) = fs::read_dir(folder) else { return message };
+    let mut batches: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
+        .map(|path| id(Path::new(path.file_name().unwrap_or_default())))
+        .collect();
+    batches.sort();
+    match batches.is_empty() {
+        true => message,
+        false => format!("{message}; pass CIFAR files by name: {}", batches.join(", ")),
+    }
+}
+
+/// Recursive listing of a folder, sorted by name, files before subfolders.
+struct FolderWalk<'a> {
+    root: &'a Path,
+    /// Canonical paths of the folders from the root to the current one, to detect cycles.
+    open: Vec<PathBuf>,
+    found: Vec<ListedFile>,
+    /// Names of the root's subfolders.
+    classes: Vec<PathBuf>,
+}
+
+impl FolderWalk<'_> {
+    /// Lists the folder at the path `below` the root. A subfolder that cannot be listed becomes an entry
+    /// that fails when it is read; for the root it is an error.
+    fn list(&mut self, below: &Path) -> Result<()> {
+        let folder = self.root.join(below);
+        let unreadable = |e| Error::refused(&folder, "folder", format!("cannot list: {e}"));
+        let listed = fs::canonicalize(&folder).and_then(|real| Ok((real, names(&folder)?)));
+        let (real, names) = match listed {
+            Ok(listed) => listed,
+            Err(e) if below.as_os_str().is_empty() => return Err(unreadable(e)),
+            Err(e) => return self.fail(below, unreadable(e)),
+        };
+        if self.open.contains(&real) {
+            return self.fail(below, Error::refused(&folder, "folder", "symbolic link to a parent folder"));
+        }
+        self.open.push(real);
+        let mut folders = Vec::new();
+        for name in names {
+            // Follows symbolic links; a broken one is listed as a file and fails when it is read.
+            if fs::metadata(folder.join(&name)).is_ok_and(|metadata| metadata.is_dir()) {
+                if has_results(&folder.join(&name)) {
+                    continue;
+                }
+                folders.push(below.join(&name));
+            } else if is_image_name(&name) {
+                self.found.push(ListedFile::photo(&below.join(&name)));
+            }
+        }
+        if below.as_os_str().is_empty() {
+            self.classes = folders.clone();
+        }
+        folders.iter().try_for_each(|folder| self.list(folder))?;
+        self.open.pop();
+        Ok(())
+    }
+
+    fn fail(&mut self, below: &Path, problem: Error) -> Result<()> {
+        self.found.push(ListedFile { path: below.into(), problem: Some(problem.into()) });
+        Ok(())
+    }
+}
+
+/// Whether `folder` holds the results of a run. Its pictures are not part of the data set, so that a run
+/// whose output folder is inside of the data set can be resumed.
+fn has_results(folder: &Path) -> bool {
+    let has_file = |name: &str| folder.join(name).is_file();
+    let is_shard_journal = |name: &str| name.starts_with("journal-") && name.ends_with(".jsonl");
+    let has_shard = || {
+        let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.any(|entry| entry.file_name().to_str().is_some_and(is_shard_journal))
+    };
+    has_file("results.jsonl") && has_file("manifest.json") || has_file("journal.jsonl") || has_shard()
+}
+
+/// Names of the entries of `folder`, sorted, without hidden ones.
+fn names(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") {
+            names.push(PathBuf::from(name));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn is_image_name(name: &Path) -> bool {
+    let extension =
+        name.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
+    EXTENSIONS.contains(&extension.as_str())
+}

@@ -1,0 +1,193 @@
+//! Evaluation of the maps of a request: explains images and evaluates the maps.
+
+use super::adcc::coherency;
+use super::map_evaluator::{MapEvaluator, MapSample, mask};
+use super::metrics::{Agreement, MapEvaluation};
+use super::saliency::SaliencyMap;
+use super::settings::Settings;
+use super::similarity::{SALIENT_SHARE, center_shift, salient_iou, spearman};
+use crate::engine::device::Device;
+use crate::engine::session::Session;
+use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Taps, Target};
+use crate::imaging::heatmap::MapStatus;
+use crate::model::Model;
+use crate::{Error, Result};
+
+/// Evaluator of the maps of an [`ExplainRequest`].
+pub struct FaithfulnessEvaluator {
+    zero: [f32; 3],
+    /// The requested exits. The explainer also runs the last exit, for the agreement.
+    exits: Vec<usize>,
+    methods: Vec<Method>,
+    examiner: Explainer,
+    evaluator: MapEvaluator,
+    /// Explainers of masked images for coherency, one for each exit and method, exits first; empty where
+    /// coherency is skipped.
+    again: Vec<Explainer>,
+}
+
+impl FaithfulnessEvaluator {
+    /// An evaluator for batches of up to `batch` images. Work outside of the model runs on `threads`
+    /// threads.
+    ///
+    /// # Errors
+    /// As [`Explainer::new`] and [`MapEvaluator::new`]; and when `request` fuses maps, names taps, or has
+    /// several classes per exit.
+    pub fn new(
+        model: &Model,
+        request: &ExplainRequest,
+        settings: &Settings,
+        device: &Device,
+        batch: usize,
+        threads: usize,
+    ) -> Result<FaithfulnessEvaluator> {
+        if request.fusion.is_some() || request.taps != Taps::Exit || request.target.ranks() != 1 {
+            return Err(Error::usage("faithfulness: expected one map for each exit and method"));
+        }
+        let evaluator =
+            MapEvaluator::new(model, &request.exits, settings, device, request.max_memory, threads)?;
+        let mut all = request.clone();
+        let last = model.exits.len();
+        if !all.exits.contains(&last) {
+            all.exits.push(last);
+        }
+        let methods: Vec<Method> = methods_of(request).collect();
+        let again = |exit: usize, method: Method| {
+            let one =
+                ExplainRequest { exits: vec![exit], target: Target::Label, ..of_method(request, method) };
+            Explainer::new(model, &one, device, batch)
+        };
+        let rows = request.exits.iter().flat_map(|&exit| methods.iter().map(move |&method| (exit, method)));
+        let rows = rows.filter(|_| settings.coherency);
+        Ok(FaithfulnessEvaluator {
+            zero: settings.zero,
+            exits: request.exits.clone(),
+            examiner: Explainer::new(model, &all, device, batch)?,
+            evaluator,
+            again: rows.map(|(exit, method)| again(exit, method)).collect::<Result<_>>()?,
+            methods,
+        })
+    }
+
+    /// The session that makes the maps.
+    pub fn session(&self) -> &dyn Session {
+        self.examiner.session()
+    }
+
+    /// Explains normalized images, (N, 3, H, W), and evaluates the maps: for each image, a row for each
+    /// exit and method, exits first. `labels` is as for [`Explainer::explain_labeled`]; `indices` are the images'
+    /// indices in their data set, which seed noise and ties.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain_labeled`].
+    ///
+    /// # Panics
+    /// When the number of indices is not that of images.
+    pub fn evaluate(
+        &mut self,
+        images: &[f32],
+        labels: &[usize],
+        indices: &[u64],
+    ) -> Result<Vec<Vec<MapEvaluation>>> {
+        let findings = self.examiner.explain_labeled(images, labels)?;
+        assert_eq!(findings.len(), indices.len(), "images and indices");
+        let mut table: Vec<Vec<MapEvaluation>> = findings.iter().map(|found| self.rows(found)).collect();
+        let len = images.len() / indices.len();
+        for row in 0..self.exits.len() * self.methods.len() {
+            let mut samples = Vec::with_capacity(indices.len());
+            for ((image, &index), rows) in images.chunks_exact(len).zip(indices).zip(&table) {
+                let MapEvaluation { target: class, status, saliency, .. } = &rows[row];
+                if *status == MapStatus::Ok {
+                    let heatmap = &saliency.heatmap.values;
+                    samples.push(MapSample { index, image, heatmap, class: *class });
+                }
+            }
+            let metrics = self.evaluator.evaluate(self.exits[row / self.methods.len()], &samples)?;
+            let coherencies = match self.again.get_mut(row) {
+                Some(examiner) => coherencies(examiner, &samples, self.zero)?,
+                None => vec![None; samples.len()],
+            };
+            let mut measured = metrics.into_iter().zip(coherencies);
+            let last = findings.iter().map(|found| found.last().expect("a request has an exit"));
+            for (rows, last) in table.iter_mut().zip(last) {
+                let evaluation = &mut rows[row];
+                if evaluation.status != MapStatus::Ok {
+                    continue;
+                }
+                let (metrics, coherency) = measured.next().expect("one for each sample");
+                let Some(mut metrics) = metrics else {
+                    evaluation.status = MapStatus::Nonfinite;
+                    continue;
+                };
+                metrics.coherency = coherency;
+                let of_last = &SaliencyMap::all(last)[row % self.methods.len()];
+                let same_class = evaluation.target == last.target;
+                metrics.agreement = agreement(&evaluation.saliency, of_last, same_class);
+                evaluation.metrics = Some(metrics);
+            }
+        }
+        Ok(table)
+    }
+
+    /// The rows of an image, without metrics.
+    fn rows(&self, findings: &[Explanation]) -> Vec<MapEvaluation> {
+        let requested = findings.iter().filter(|finding| self.exits.contains(&finding.prediction.exit));
+        let of_exit = |finding: &Explanation| {
+            let (exit, target, class) = (finding.prediction.exit, finding.target, finding.prediction.class);
+            let evaluation = |(saliency, &method): (SaliencyMap, &Method)| {
+                let status = saliency.heatmap.status;
+                MapEvaluation { exit, method, target, class, saliency, status, metrics: None }
+            };
+            SaliencyMap::all(finding).into_iter().zip(&self.methods).map(evaluation).collect::<Vec<_>>()
+        };
+        requested.flat_map(of_exit).collect()
+    }
+}
+
+/// Coherency of each sample: `examiner` explains the masked images.
+fn coherencies(examiner: &mut Explainer, samples: &[MapSample], zero: [f32; 3]) -> Result<Vec<Option<f64>>> {
+    if samples.is_empty() {
+        return Ok(Vec::new());
+    }
+    let len = samples[0].image.len();
+    let mut masked = vec![0.0; samples.len() * len];
+    for (sample, out) in samples.iter().zip(masked.chunks_exact_mut(len)) {
+        mask(sample.image, sample.heatmap, zero, out);
+    }
+    let classes: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
+    let findings = examiner.explain_labeled(&masked, &classes)?;
+    let of_sample = |(sample, found): (&MapSample, &Vec<Explanation>)| {
+        let heatmap = &SaliencyMap::all(&found[0])[0].heatmap;
+        if heatmap.status == MapStatus::Ok { coherency(sample.heatmap, &heatmap.values) } else { None }
+    };
+    Ok(samples.iter().zip(&findings).map(of_sample).collect())
+}
+
+/// Agreement of a map with the last exit's; `None` where that map is not usable.
+fn agreement(map: &SaliencyMap, of_last: &SaliencyMap, same_class: bool) -> Option<Agreement> {
+    let (a, b) = (&map.heatmap.values, &of_last.heatmap.values);
+    if of_last.heatmap.status != MapStatus::Ok {
+        return None;
+    }
+    Some(Agreement {
+        same_class,
+        spearman: spearman(a, b)?,
+        iou: salient_iou(a, b, SALIENT_SHARE)?,
+        center_shift: center_shift(a, b, map.heatmap.width)?,
+    })
+}
+
+/// The methods of a request, in the order of [`SaliencyMap::all`].
+fn methods_of(request: &ExplainRequest) -> impl Iterator<Item = Method> {
+    let maps = request.maps.iter().map(|&map| Method::Map(map));
+    maps.chain(request.pixels.iter().map(|&pixels| Method::Pixels(pixels)))
+}
+
+/// `request` with `method` as its only method.
+fn of_method(request: &ExplainRequest, method: Method) -> ExplainRequest {
+    let (maps, pixels) = match method {
+        Method::Map(map) => (vec![map], Vec::new()),
+        Method::Pixels(pixels) => (Vec::new(), vec![pixels]),
+    };
+    ExplainRequest { maps, pixels, ..request.clone() }
+}
