@@ -139,7 +139,7 @@ fn damaged_runs_are_refused() {
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     fs::write(folder.path().join("journal.jsonl"), "x\n").unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
-    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"metadata":{}}"#;
+    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
     fs::write(folder.path().join("journal.jsonl"), newer.to_string() + "\n").unwrap();
-    refused(job(Shard::WHOLE).open(folder.path()), 4, &["version 2 of journals, this program has 1"]);
+    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal version 2, this program supports 1"]);
 }
