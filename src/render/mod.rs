@@ -1,7 +1,7 @@
 //! Rendering: overlays, film strips, figures and charts as images. Nothing here writes a file.
 //!
-//! An [`overlay_style::OverlayStyle`] draws one map over a photo; [`strip`], [`grid`] and [`figure`] arrange such pictures
-//! on a [`sheet`]; [`chart`] draws charts as SVG or pixels; [`styles`] reproduces the pictures of other tools.
+//! An [`OverlayStyle`] draws one map over a photo; [`strip`], [`grid`] and [`figure`] arrange such pictures on
+//! a [`sheet`]; [`chart`] draws charts as SVG or pixels; [`styles`] reproduces the pictures of other tools.
 
 mod canvas;
 pub mod chart;

@@ -2,12 +2,12 @@
 //!
 //! - [`atomic_file`]: files that are written completely or not at all
 //! - [`npz`]: NumPy archives, written and read
-//! - [`parallel`]: parallel map over a slice
+//! - `parallel`: parallel map over a slice
 //! - `rng`: seeded random numbers
 //! - [`sha256`]: SHA-256 digests as text
 
 pub mod atomic_file;
 pub mod npz;
-pub mod parallel;
+pub(crate) mod parallel;
 pub(crate) mod rng;
 pub mod sha256;

@@ -1,4 +1,4 @@
-//! The film strip, by its pixels.
+//! Pixels of the film strip.
 
 use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::render::placeholder::placeholder;
@@ -9,7 +9,7 @@ use msdcam::render::strip::strip;
 const CELL: usize = 112;
 const MARGIN: usize = 32;
 const STEP: usize = CELL + 14;
-/// The upper edge of the first row of pictures, and the middle of the labels' bar below it.
+/// Upper edge of the first row of pictures, and middle of the label bar below it.
 const TOP: usize = MARGIN + 68;
 const BAR: usize = TOP + CELL + 14;
 const WHITE: [u8; 3] = [255; 3];
@@ -20,7 +20,7 @@ fn options() -> SheetOptions {
 
 const PHOTO: [u8; 3] = [200, 30, 60];
 
-/// A page with a cell of this picture for each label.
+/// A film strip with a cell of the same picture for each label.
 fn drawn(labels: &[&str], picture: &RgbImage, options: &SheetOptions) -> RgbImage {
     let cells: Vec<ExitCell> =
         (1..).zip(labels).map(|(exit, label)| ExitCell { exit, label, probability: 0.5, picture }).collect();
@@ -53,7 +53,7 @@ fn a_label_keeps_its_color_and_its_bar_breaks_only_where_the_label_changes() {
     assert_eq!(bar(3), bar(4));
     assert_ne!(bar(1), bar(2));
 
-    // In the gap before each exit: the mark of a change, or the bar running on.
+    // In the gap before each exit: the change mark, or the continuing bar.
     let gap = |exit: usize, y: usize| page.pixel(MARGIN + exit * STEP - 7, y);
     for changed in [2, 3] {
         let dark = gap(changed, TOP + 3);
@@ -67,16 +67,16 @@ fn a_label_keeps_its_color_and_its_bar_breaks_only_where_the_label_changes() {
 }
 
 #[test]
-fn an_exit_without_evidence_shows_a_pale_photo_and_says_so() {
+fn an_exit_without_evidence_has_a_placeholder() {
     let picture = placeholder(&RgbImage::filled(CELL, CELL, PHOTO), ["no positive", "evidence"]);
-    // The photo's brightness, pale: 178 + 0.28 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60).
+    // The photo's luma, faded: 178 + 0.28 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60).
     assert_eq!(picture.pixel(1, 1), [201; 3]);
     let dark = picture.rgb.chunks_exact(3).filter(|pixel| pixel[0] < 100).count();
     assert!(dark > 50, "{dark} dark pixels of words");
 }
 
 #[test]
-fn many_exits_take_several_rows_and_none_is_lost() {
+fn many_exits_are_drawn_in_several_rows() {
     for (exits, rows, columns) in [(0, 1, 1), (1, 1, 2), (6, 1, 7), (7, 2, 5), (10, 2, 6), (30, 5, 7)] {
         let page = plain(&vec!["cat"; exits]);
         assert_eq!(page.width, 2 * MARGIN + columns * STEP - 14, "{exits} exits");
@@ -87,7 +87,7 @@ fn many_exits_take_several_rows_and_none_is_lost() {
         if exits > 0 {
             assert_ne!(page.pixel(MARGIN + (column + 1) * STEP + CELL / 2, bar), WHITE, "{exits} exits");
         }
-        // The network's input has its place where there is one.
+        // The model's input is drawn if there is a second row.
         if rows > 1 {
             assert_eq!(page.pixel(MARGIN + 5, TOP + CELL + 68 + 28 + 5), [1, 2, 3]);
         }
@@ -95,7 +95,7 @@ fn many_exits_take_several_rows_and_none_is_lost() {
 }
 
 #[test]
-fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
+fn a_remark_adds_a_line_and_the_color_bar_is_optional() {
     let picture = RgbImage::filled(CELL, CELL, [9, 9, 9]);
     let low = plain(&["cat"; 4]);
     let [subtitle, remark] = ["Grad-CAM", "Lines at 50 %"].map(String::from);
@@ -117,7 +117,7 @@ fn a_third_line_takes_room_and_a_legend_may_have_no_bar() {
 }
 
 #[test]
-fn any_text_and_any_number_can_be_drawn() {
+fn any_text_and_any_probability_can_be_drawn() {
     let picture = RgbImage::filled(CELL, CELL, [9; 3]);
     let label = "\u{1f408}\n\u{202e}\0".repeat(5000);
     let cells = [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e-30, 0.99999, 1.0].map(|probability| ExitCell {
@@ -130,13 +130,13 @@ fn any_text_and_any_number_can_be_drawn() {
     let options = SheetOptions { title, subtitle, remark, ..options() };
     let one = RgbImage::filled(1, 1, [0; 3]);
     let page = strip(&one, &one, &cells, &options);
-    // Nothing reaches into the margins.
+    // The margins stay empty.
     let margin = |i: &usize| i % page.width < MARGIN - 2 || i % page.width >= page.width - MARGIN + 2;
     assert!((0..page.width * page.height).filter(margin).all(|i| page.rgb[i * 3..i * 3 + 3] == WHITE));
 }
 
 #[test]
-fn the_photo_is_found_again_in_a_strip_of_any_length() {
+fn the_photo_is_recovered_from_a_strip_of_any_length() {
     let photo = RgbImage::new(176, 176, (0..176 * 176 * 3).map(|i| (i * 7919 % 251) as u8).collect());
     for exits in [0, 1, 2, 6, 7, 10, 12, 13, 30] {
         for remark in ["", "Lines at 50 %"] {

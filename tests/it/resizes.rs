@@ -1,4 +1,4 @@
-//! Our resizes against Pillow's, PyTorch's and OpenCV's answers; `golden/make_resize.py` made them.
+//! Resizing against Pillow, PyTorch and OpenCV, from `golden/make_resize.py`.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn floats(golden: &SafeTensors, name: &str) -> (Vec<usize>, Vec<f32>) {
     (tensor.shape().to_vec(), words.iter().map(|w| f32::from_le_bytes(*w)).collect())
 }
 
-/// The 8-bit pixels in a prepared input, which was not normalised.
+/// The 8-bit pixels of a prepared input without normalization.
 fn seen(photo: &RgbImage, size: usize) -> RgbImage {
     let prepared = prepare(photo, (size, size), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]);
     let plane = size * size;
@@ -50,7 +50,7 @@ fn assert_near(ours: &[f32], theirs: &[f32], most: f32, what: &str) {
 }
 
 #[test]
-fn the_network_sees_the_bits_that_pillow_would_show_it() {
+fn prepared_inputs_equal_pillow_bit_for_bit() {
     let golden = golden();
     let mut cases = 0;
     for name in golden.names() {
@@ -64,7 +64,7 @@ fn the_network_sees_the_bits_that_pillow_would_show_it() {
 }
 
 #[test]
-fn a_photo_of_one_row_or_one_column_is_seen_as_pillow_would_show_it() {
+fn photos_of_one_row_or_column_equal_pillow() {
     let row = (0..5000).flat_map(|i| [(i % 256) as u8, (i * 7 % 256) as u8, (i / 3 % 256) as u8]).collect();
     let row = RgbImage::new(5000, 1, row);
     let column = RgbImage::new(1, 5000, row.rgb.clone());
@@ -81,7 +81,7 @@ fn the_cat_comes_to_32_pixels_as_in_the_networks_published_answers() {
 }
 
 #[test]
-fn parts_of_a_photo_are_enlarged_for_people_as_pillows_bicubic_does_it() {
+fn crops_for_display_equal_pillow_bicubic() {
     let golden = golden();
     let photo = picture(&golden, "display.in");
     for case in 0..6 {
@@ -94,7 +94,7 @@ fn parts_of_a_photo_are_enlarged_for_people_as_pillows_bicubic_does_it() {
 }
 
 #[test]
-fn maps_are_resized_as_pytorch_does_it() {
+fn maps_are_resized_like_pytorch() {
     let golden = golden();
     let mut cases = 0;
     for name in golden.names() {
@@ -119,7 +119,7 @@ fn maps_are_resized_as_pytorch_does_it() {
 }
 
 #[test]
-fn heat_maps_are_scaled_as_the_article_does_it_with_opencv() {
+fn heatmaps_are_scaled_like_the_article() {
     let golden = golden();
     for case in 0..3 {
         let (shape, raw) = floats(&golden, &format!("heat.{case}.in"));

@@ -1,4 +1,4 @@
-//! Boxes and contour lines against OpenCV's and contourpy's; `golden/make_shapes.py` has their answers.
+//! Bounding boxes against OpenCV and contour lines against contourpy, from `golden/make_shapes.py`.
 
 use crate::common::golden::Golden;
 use msdcam::imaging::bounding_box::{BoundingBox, Threshold};
@@ -13,7 +13,7 @@ fn heat(golden: &Golden, name: &str) -> Heatmap {
 }
 
 #[test]
-fn boxes_and_otsus_thresholds_are_opencvs() {
+fn boxes_and_otsu_thresholds_match_opencv() {
     let golden = Golden::load("shapes");
     let thresholds = [Threshold::Share(0.15), Threshold::Share(0.3), Threshold::Share(0.7), Threshold::Otsu];
     for name in MAPS {
@@ -36,7 +36,7 @@ fn boxes_and_otsus_thresholds_are_opencvs() {
     }
 }
 
-/// The largest distance of a point in `from` to the nearest in `to`; infinite where one is empty.
+/// Maximum distance of a point in `from` to the nearest point in `to`; infinite if one is empty.
 fn farthest(from: &[(f32, f32)], to: &[(f32, f32)]) -> f32 {
     let nearest =
         |p: &(f32, f32)| to.iter().map(|q| (p.0 - q.0).hypot(p.1 - q.1)).fold(f32::INFINITY, f32::min);
@@ -44,7 +44,7 @@ fn farthest(from: &[(f32, f32)], to: &[(f32, f32)]) -> f32 {
 }
 
 #[test]
-fn contour_lines_cross_the_grid_where_contourpys_do() {
+fn contour_lines_match_contourpy() {
     let golden = Golden::load("shapes");
     for name in MAPS {
         let heat = heat(&golden, name);

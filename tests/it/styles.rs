@@ -1,11 +1,11 @@
-//! The pictures of other tools against what those tools draw; `golden/make_styles.py` has their answers.
+//! Reproduced pictures of other tools against the tools' own, from `golden/make_styles.py`.
 
 use crate::common::golden::Golden;
 use msdcam::imaging::heatmap::Heatmap;
 use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::render::styles::{ToolStyle, article, captum, pytorch_grad_cam, torchcam};
 
-/// A golden map: its name, its numbers, its size.
+/// A golden map: name, elements, size.
 struct Map {
     name: &'static str,
     signed: Vec<f32>,
@@ -29,17 +29,17 @@ impl Map {
     }
 }
 
-/// How far two pictures may be apart.
+/// Tolerance between two pictures.
 struct Allowed {
-    /// Levels of 255.
+    /// Maximum difference of a byte.
     levels: u8,
-    /// Share of the bytes that may differ at all.
+    /// Maximum share of bytes that differ.
     share: f64,
 }
 
 const EXACT: Allowed = Allowed { levels: 0, share: 0.0 };
 
-/// Sums of three products in f32, in another order than OpenCV's, then cut off to a byte.
+/// Sums of three products in f32, in another order than OpenCV's, truncated to a byte.
 const LAST_BIT: Allowed = Allowed { levels: 1, share: 1e-3 };
 
 #[track_caller]
@@ -58,7 +58,7 @@ fn assert_near(what: &str, ours: &RgbImage, theirs: &RgbImage, allowed: &Allowed
     );
 }
 
-/// The golden part of an article's picture: every eighth row from 3 and column from 5.
+/// The golden sample of a picture in the article's style: every eighth row from 3 and column from 5.
 fn part(picture: &RgbImage) -> RgbImage {
     assert_eq!((picture.width, picture.height), (article::SIDE, article::SIDE));
     let places =
@@ -67,7 +67,7 @@ fn part(picture: &RgbImage) -> RgbImage {
 }
 
 #[test]
-fn the_articles_four_pictures_are_the_originals() {
+fn article_pictures_match_the_original_tool() {
     let golden = Golden::load("styles");
     let seen = golden.picture("seen");
     for map in Map::all(&golden).iter().filter(|map| map.name != "noise") {
@@ -87,7 +87,7 @@ fn the_articles_four_pictures_are_the_originals() {
 }
 
 #[test]
-fn pytorch_grad_cams_picture_is_its_own() {
+fn pytorch_grad_cam_pictures_match_the_tool() {
     let golden = Golden::load("styles");
     for map in Map::all(&golden) {
         let name = format!("{}.pytorch-grad-cam", map.name);
@@ -97,7 +97,7 @@ fn pytorch_grad_cams_picture_is_its_own() {
 }
 
 #[test]
-fn torchcams_picture_is_its_own() {
+fn torchcam_pictures_match_the_tool() {
     let golden = Golden::load("styles");
     for map in Map::all(&golden) {
         let name = format!("{}.torchcam", map.name);
@@ -107,7 +107,7 @@ fn torchcams_picture_is_its_own() {
 }
 
 #[test]
-fn captums_pictures_are_its_own() {
+fn captum_pictures_match_the_tool() {
     let golden = Golden::load("styles");
     let photo = golden.picture("photo");
     for map in Map::all(&golden) {
@@ -122,10 +122,10 @@ fn captums_pictures_are_its_own() {
 }
 
 #[test]
-fn styles_are_named_and_an_unknown_one_lists_them() {
+fn style_names_round_trip_and_unknown_ones_are_refused() {
     for style in ToolStyle::ALL {
         assert_eq!(style.to_string().parse(), Ok(style));
     }
     let error = "gradcam".parse::<ToolStyle>().unwrap_err().to_string();
-    assert_eq!(error, "no style 'gradcam'; there are article, pytorch-grad-cam, torchcam, captum");
+    assert_eq!(error, "unknown style 'gradcam'; expected one of article, pytorch-grad-cam, torchcam, captum");
 }

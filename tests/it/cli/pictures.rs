@@ -114,7 +114,10 @@ fn a_style_has_its_own_colours_and_says_so() {
         ("--style captum --alpha 0.3", "style captum: has its own heat-alpha"),
         ("--style article --scale shared", "style article: has its own scale"),
         ("--style article --size 64", "style article: has its own size"),
-        ("--style gradcam", "no style 'gradcam'; there are article, pytorch-grad-cam, torchcam, captum"),
+        (
+            "--style gradcam",
+            "unknown style 'gradcam'; expected one of article, pytorch-grad-cam, torchcam, captum",
+        ),
         ("--scale shared --smooth flips", "scale shared: maps that were fused or smoothed"),
         ("--scale shared --tap all-scales --fuse mean", "scale shared: maps that were fused or smoothed"),
     ] {
@@ -208,9 +211,9 @@ fn boxes_are_in_the_results_in_the_photos_pixels() {
     explain(&place, "cat.png -o none --exits 1");
     assert_eq!(exits(&place, "none")[0].get("box"), None);
     for wrong in ["0", "-0.15", "1.01", "101%", "nan", "inf"] {
-        place.msdcam(&format!("explain cat.png --boxes {wrong}")).refused(2, &["a threshold of"]);
+        place.msdcam(&format!("explain cat.png --boxes {wrong}")).refused(2, &["is outside (0, 1]"]);
     }
-    place.msdcam("explain cat.png --boxes most").refused(2, &["no threshold 'most'"]);
+    place.msdcam("explain cat.png --boxes most").refused(2, &["invalid threshold 'most'"]);
 }
 
 #[test]

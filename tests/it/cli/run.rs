@@ -129,7 +129,7 @@ fn failures_are_listed_with_their_reasons_and_tried_again() {
     let explain = "explain set -o run --exits 2 --size 16";
     let run = place.msdcam(explain);
     run.refused(3, &["3.png: ", "truncated"]);
-    assert!(run.stdout.ends_with("1 failed; --retry-failed tries again\n"), "{run:?}");
+    assert!(run.stdout.ends_with("1 failed; --retry-failed retries them\n"), "{run:?}");
     let failed = rows(&place, "run/failed.jsonl");
     assert_eq!((failed.len(), &failed[0]["image"]), (1, &"3.png".into()));
     assert!(failed[0]["error"].as_str().unwrap().contains("truncated"), "{failed:?}");

@@ -50,7 +50,9 @@ fn a_run_and_photos_by_name_do_not_share_a_folder() {
     place.small("noise.png");
     assert_eq!(place.msdcam("explain set.bin -o run --exits 1 --size 16").code, 0);
     let before = contents(&place.path().join("run"));
-    place.msdcam("explain noise.png -o run").refused(2, &["run: has the run of a data set; choose another"]);
+    place
+        .msdcam("explain noise.png -o run")
+        .refused(2, &["run: holds the run of a data set; choose another"]);
     assert_eq!(contents(&place.path().join("run")), before);
     assert_eq!(place.msdcam("explain noise.png -o photos --exits 1 --size 16").code, 0);
     place

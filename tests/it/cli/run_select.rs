@@ -59,9 +59,9 @@ fn a_selection_that_cannot_be_is_refused() {
     place.small("noise.png");
     place.write("flat/noise.png", &place.read("noise.png"));
     for (set, selection, cause) in [
-        ("set.bin", "right@11", "exit 11: the exits asked for are 1, 2"),
+        ("set.bin", "right@11", "exit 11: the requested exits are 1, 2"),
         ("set.bin", "class=tabby", "class 'tabby': "),
-        ("set.bin", "sure@1", "'sure@1' is no term; expected right@K"),
+        ("set.bin", "sure@1", "invalid term 'sure@1'; expected right@K"),
         ("flat", "right@1", "--select needs labels, and flat has none"),
     ] {
         let run = place.run(&["explain", set, "-o", "run", "--exits", "1,2", "--select", selection]);

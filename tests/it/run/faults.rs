@@ -1,4 +1,4 @@
-//! Killed, or out of space, at every call to the disk.
+//! Fault injection: killed, or out of disk space, at every disk operation.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +9,8 @@ use msdcam::run::{Opened, Shard};
 
 use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, new_folder, whole};
 
-/// Runs `job` with its disk failing at call 0, 1 and so on until nothing fails any more; after each
-/// failure `check` looks at the folder, which `prepare` makes.
+/// Runs `job` with a disk that fails at call 0, 1 and so on until nothing fails; after each failure `check`
+/// inspects the folder, which `prepare` creates.
 fn at_every_call(
     prepare: impl Fn(&Path),
     job: impl Fn(Arc<Faulty>) -> Job,
@@ -30,7 +30,7 @@ fn at_every_call(
                 assert!(at > 10, "{what}: too few calls");
                 break;
             }
-            // Some failures, such as one to remove half a line, do not matter.
+            // Some failures, such as one to remove a partial line, have no effect.
             if let Err(error) = ended {
                 assert_eq!(error.exit_code(), 6, "{what}: {error}");
             }
@@ -40,7 +40,7 @@ fn at_every_call(
 }
 
 #[test]
-fn a_run_that_stopped_at_any_call_goes_on_and_ends_the_same() {
+fn a_run_interrupted_at_any_call_resumes_to_the_same_bytes() {
     let expected = new_folder();
     let summary = whole(expected.path());
     assert_eq!((summary.images, summary.failed), (IMAGES, BAD.len()));
@@ -52,7 +52,7 @@ fn a_run_that_stopped_at_any_call_goes_on_and_ends_the_same() {
             let again = second.run(run).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(again, summary, "{what}");
             assert_eq!(contents(run), contents(expected.path()), "{what}");
-            // At most the image that was being recorded is done twice, and none is left out.
+            // At most the image that was being recorded is done twice, and none is skipped.
             let all: BTreeSet<usize> = first.worked_on.iter().chain(&second.worked_on).copied().collect();
             assert_eq!(all, (0..IMAGES).collect(), "{what}");
             assert!(first.worked_on.len() + second.worked_on.len() <= IMAGES + 1, "{what}");
@@ -61,7 +61,7 @@ fn a_run_that_stopped_at_any_call_goes_on_and_ends_the_same() {
 }
 
 #[test]
-fn failures_are_tried_again_however_that_ends() {
+fn retries_can_be_interrupted_at_any_call() {
     let expected = new_folder();
     let mended = |disk, retry_failed| Job { mended: true, retry_failed, ..Job::new(disk, Shard::WHOLE) };
     mended(Arc::new(Quick), false).run(expected.path()).unwrap();
@@ -80,7 +80,7 @@ fn failures_are_tried_again_however_that_ends() {
 }
 
 #[test]
-fn shards_that_stopped_at_any_call_can_still_be_merged() {
+fn shards_interrupted_at_any_call_can_be_merged() {
     let expected = new_folder();
     whole(expected.path());
     let [one, two] = [1, 2].map(|index| Shard::new(index, 2).unwrap());
@@ -98,7 +98,7 @@ fn shards_that_stopped_at_any_call_can_still_be_merged() {
 }
 
 #[test]
-fn a_merge_that_stopped_at_any_call_is_repeated() {
+fn a_merge_interrupted_at_any_call_can_be_repeated() {
     let expected = new_folder();
     whole(expected.path());
     for in_place in [false, true] {
@@ -115,7 +115,7 @@ fn a_merge_that_stopped_at_any_call_is_repeated() {
                 let disk = Faulty::new(fault, at);
                 let ended = msdcam::run::merge(&*disk, sources, &run);
                 let what = format!("in place {in_place}, {fault:?} at call {at}");
-                // Where a disk is full, something can still be removed.
+                // Files can still be removed from a full disk.
                 assert!(ended.is_ok() || disk.struck(), "{what}");
                 msdcam::run::merge(&Quick, sources, &run).unwrap_or_else(|e| panic!("{what}: {e}"));
                 assert_eq!(contents(&run), contents(expected.path()), "{what}");
@@ -128,12 +128,12 @@ fn a_merge_that_stopped_at_any_call_is_repeated() {
 }
 
 #[test]
-fn a_journal_cut_or_damaged_anywhere_costs_no_more_than_the_images_behind() {
+fn a_damaged_journal_loses_only_the_images_after_the_damage() {
     let expected = new_folder();
     whole(expected.path());
     let folder = new_folder();
     let run = folder.path().join("run");
-    // Killed when all images were recorded.
+    // Killed after all images were recorded.
     let journal = (20..).find_map(|at| {
         let _ = fs::remove_dir_all(&run);
         Job::new(Faulty::new(Fault::KilledBefore, at), Shard::WHOLE).run(&run).unwrap_err();
@@ -151,13 +151,13 @@ fn a_journal_cut_or_damaged_anywhere_costs_no_more_than_the_images_behind() {
         assert_eq!(contents(&run), contents(expected.path()));
         job.worked_on.len()
     };
-    // Every place around the ends of lines, some of the others.
+    // Every offset around the ends of lines, and a sample of the others.
     let at_an_end =
         |end: usize| journal[end.saturating_sub(2)..(end + 1).min(journal.len())].contains(&b'\n');
     for end in (header..=journal.len()).filter(|&end| end % 11 == 0 || at_an_end(end)) {
         let lines = journal[header..end].iter().filter(|&&byte| byte == b'\n').count();
         assert_eq!(work(&journal[..end]), IMAGES - lines, "cut at {end}");
-        // What a power cut may leave: the right length, and zeros.
+        // A power failure may leave the right length filled with zeros.
         let mut zeros = journal.clone();
         zeros[end..].fill(0);
         assert_eq!(work(&zeros), IMAGES - lines, "zeros from {end}");
@@ -165,7 +165,7 @@ fn a_journal_cut_or_damaged_anywhere_costs_no_more_than_the_images_behind() {
 }
 
 #[test]
-fn a_picture_that_is_gone_or_cut_is_drawn_again() {
+fn missing_or_truncated_pictures_are_drawn_again() {
     let expected = new_folder();
     whole(expected.path());
     let folder = new_folder();

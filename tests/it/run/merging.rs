@@ -1,4 +1,4 @@
-//! Shards made whole, and shards that are not.
+//! Merging of shards, and shards that cannot be merged.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ fn shards(count: usize) -> (TempDir, Vec<PathBuf>) {
 }
 
 #[test]
-fn shards_make_exactly_the_whole() {
+fn merged_shards_equal_a_whole_run() {
     let expected = new_folder();
     let summary = whole(expected.path());
-    // More shards than images, too.
+    // Including more shards than images.
     for count in [2, 3, IMAGES + 2] {
         let (folder, mut paths) = shards(count);
         paths.reverse();
@@ -45,7 +45,7 @@ fn shards_make_exactly_the_whole() {
         assert_eq!(merge(&Quick, std::slice::from_ref(&together), &together).unwrap(), summary);
         assert_eq!(contents(&together), contents(expected.path()), "{count} shards in one folder");
         assert_eq!(merge(&Quick, std::slice::from_ref(&together), &together).unwrap(), summary);
-        // A shard of a run that is whole by now has nothing to do.
+        // A shard of a run that has been merged has nothing to do.
         let mut again = job(2, count);
         again.run(&together).unwrap();
         assert!(again.worked_on.is_empty());
@@ -53,7 +53,7 @@ fn shards_make_exactly_the_whole() {
 }
 
 #[test]
-fn the_failures_of_a_shard_are_tried_again() {
+fn failures_of_a_shard_are_retried() {
     let (folder, paths) = shards(2);
     for (index, path) in (1..).zip(&paths) {
         let mut again = Job { mended: true, retry_failed: true, ..job(index, 2) };
@@ -66,7 +66,7 @@ fn the_failures_of_a_shard_are_tried_again() {
 }
 
 #[test]
-fn shards_that_are_no_whole_are_refused_by_name() {
+fn incomplete_sets_of_shards_are_refused_by_name() {
     let (folder, paths) = shards(4);
     let out = folder.path().join("out");
     let refused = |folders: &[PathBuf], code: u8, parts: &[&str]| {
@@ -97,7 +97,7 @@ fn shards_that_are_no_whole_are_refused_by_name() {
     whole(&path("whole"));
     refused(&[path("whole")], 4, &["whole: folder: holds a whole run, not a shard"]);
     fs::create_dir(path("empty")).unwrap();
-    refused(&[path("empty")], 4, &["empty: folder: no shard is in it"]);
+    refused(&[path("empty")], 4, &["empty: folder: holds no shard"]);
     refused(&[path("missing")], 4, &["missing: folder: "]);
 
     let killed = Faulty::new(Fault::KilledAfter, 4);
@@ -106,7 +106,7 @@ fn shards_that_are_no_whole_are_refused_by_name() {
 }
 
 #[test]
-fn a_shard_that_lost_a_picture_is_refused() {
+fn a_shard_with_a_missing_picture_is_refused() {
     let (folder, paths) = shards(2);
     let picture = paths[1].join("images/0000/000003_cat_1.png");
     let out = folder.path().join("out");
@@ -120,7 +120,7 @@ fn a_shard_that_lost_a_picture_is_refused() {
 }
 
 #[test]
-fn another_run_is_not_merged_over() {
+fn another_run_is_not_overwritten_by_a_merge() {
     let (folder, paths) = shards(2);
     let out = folder.path().join("out");
     let mut other = Job::new(Arc::new(Quick), Shard::WHOLE);

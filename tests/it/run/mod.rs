@@ -1,4 +1,4 @@
-//! Run directories: every way in which a run can end, and what the next start makes of it.
+//! Run directories: resuming, merging, and every way in which a run can be interrupted.
 
 mod faults;
 mod merging;

@@ -1,4 +1,4 @@
-//! Going on with a run, and refusing to.
+//! Resuming a run, and refusing to.
 
 use std::fs;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T>, code: u8, parts: &[&str]) {
 }
 
 #[test]
-fn results_are_in_the_order_of_the_set_and_failures_have_a_list() {
+fn results_are_in_set_order_and_failures_are_listed() {
     let folder = new_folder();
     whole(folder.path());
     let files = contents(folder.path());
@@ -42,7 +42,7 @@ fn results_are_in_the_order_of_the_set_and_failures_have_a_list() {
 }
 
 #[test]
-fn a_finished_run_is_left_as_it_is() {
+fn a_finished_run_is_not_changed() {
     let folder = new_folder();
     let summary = whole(folder.path());
     let before = contents(folder.path());
@@ -53,7 +53,7 @@ fn a_finished_run_is_left_as_it_is() {
 }
 
 #[test]
-fn failures_are_tried_again_when_that_is_asked_for_and_nothing_else_is() {
+fn only_failures_are_retried_and_only_on_request() {
     let expected = new_folder();
     Job { mended: true, ..job(Shard::WHOLE) }.run(expected.path()).unwrap();
     let folder = new_folder();
@@ -68,7 +68,7 @@ fn failures_are_tried_again_when_that_is_asked_for_and_nothing_else_is() {
 }
 
 #[test]
-fn other_settings_are_refused_with_each_difference_before_and_after_the_end() {
+fn other_settings_are_refused_with_each_difference() {
     for calls in [25, usize::MAX] {
         let folder = new_folder();
         let ended = Job::new(Faulty::new(Fault::KilledAfter, calls), Shard::WHOLE).run(folder.path());
@@ -92,7 +92,7 @@ fn other_settings_are_refused_with_each_difference_before_and_after_the_end() {
         refused(with("select", json!("right@1")), 2, &["select: the run has none, asked for right@1"]);
         refused(with("colormap", Value::Null), 2, &["colormap: the run has jet, asked for none"]);
         assert_eq!(contents(folder.path()), before);
-        // A remark is no setting.
+        // Metadata are not settings.
         let mut same = job(Shard::WHOLE);
         same.spec = RunSpec { metadata: json!({"weights": {"file": "v"}}), ..same.spec };
         same.run(folder.path()).unwrap();
@@ -101,7 +101,7 @@ fn other_settings_are_refused_with_each_difference_before_and_after_the_end() {
 }
 
 #[test]
-fn one_process_at_a_time_has_a_run() {
+fn a_run_is_locked_against_other_processes() {
     let folder = new_folder();
     let run = job(Shard::WHOLE).open(folder.path()).unwrap();
     let me = format!("in use by process {} on ", std::process::id());
@@ -111,7 +111,7 @@ fn one_process_at_a_time_has_a_run() {
 }
 
 #[test]
-fn shards_and_the_whole_keep_out_of_each_others_way() {
+fn shards_of_different_divisions_are_refused() {
     let shard = |index, count| Shard::new(index, count).unwrap();
     let folder = new_folder();
     let path = folder.path();
@@ -123,11 +123,11 @@ fn shards_and_the_whole_keep_out_of_each_others_way() {
     drop((first, second));
     let other = new_folder();
     let _whole = job(Shard::WHOLE).open(other.path()).unwrap();
-    refused(job(shard(1, 2)).open(other.path()), 2, &["a run of the whole set is under way here"]);
+    refused(job(shard(1, 2)).open(other.path()), 2, &["a run of the whole set is in progress here"]);
 }
 
 #[test]
-fn what_is_no_run_is_refused() {
+fn damaged_runs_are_refused() {
     let folder = new_folder();
     let path = folder.path().join("file");
     fs::write(&path, "x").unwrap();
@@ -139,7 +139,7 @@ fn what_is_no_run_is_refused() {
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     fs::write(folder.path().join("journal.jsonl"), "x\n").unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
-    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"metadata":{}}"#;
+    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
     fs::write(folder.path().join("journal.jsonl"), newer.to_string() + "\n").unwrap();
-    refused(job(Shard::WHOLE).open(folder.path()), 4, &["version 2 of journals, this program has 1"]);
+    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal version 2, this program supports 1"]);
 }

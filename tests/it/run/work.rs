@@ -1,4 +1,4 @@
-//! A job over a small set, and a disk on which each call can fail.
+//! A job over a small set, and a disk with fault injection.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,17 +13,17 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-/// Images of the set.
+/// Number of images in the set.
 pub const IMAGES: usize = 7;
-/// Those that fail, unless they are mended.
+/// Images that fail, unless they are repaired.
 pub const BAD: [usize; 2] = [2, 6];
 
-/// A new folder, in memory where that is easy: the tests make tens of thousands of files.
+/// A temporary folder, in memory where possible: the tests create tens of thousands of files.
 pub fn new_folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// What to do.
+/// Specification of the job.
 pub fn spec(shard: Shard) -> RunSpec {
     RunSpec {
         settings: json!({"colormap": "jet", "weights": {"sha256": "0a"}, "select": null}),
@@ -33,7 +33,7 @@ pub fn spec(shard: Shard) -> RunSpec {
     }
 }
 
-/// A job: where it is kept, whether bad images are mended, and which images it has worked on.
+/// A job: its disk, whether bad images are repaired, and the images that it has processed.
 pub struct Job {
     pub disk: Arc<dyn Disk>,
     pub spec: RunSpec,
@@ -51,8 +51,8 @@ impl Job {
         Run::open(Arc::clone(&self.disk), folder, self.spec.clone(), self.retry_failed)
     }
 
-    /// Opens the run, does what is pending, and finishes it. Images are done out of order, as threads
-    /// would.
+    /// Opens the run, processes the pending images, and finishes it. Images are processed out of order, as by
+    /// threads.
     pub fn run(&mut self, folder: &Path) -> Result<Summary> {
         let mut run = match self.open(folder)? {
             Opened::Finished(summary) => return Ok(summary),
@@ -68,7 +68,7 @@ impl Job {
         run.finish()
     }
 
-    /// Draws an image, or fails to.
+    /// Processes an image.
     fn image(&self, run: &Run, image: usize) -> Result<Entry> {
         let failed = BAD.contains(&image) && !self.mended;
         let id = ["cat.png", "CAT.png", "../cat.png"][image % 3];
@@ -88,12 +88,12 @@ impl Job {
     }
 }
 
-/// A job on the real disk from beginning to end.
+/// An uninterrupted job on the real disk.
 pub fn whole(folder: &Path) -> Summary {
     Job::new(Arc::new(RealDisk), Shard::WHOLE).run(folder).unwrap()
 }
 
-/// Every file below `folder`, and what is in it.
+/// All files below `folder` with their contents.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, String> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -111,7 +111,7 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// The real disk, but nothing waits for it: no test cuts the power.
+/// The real disk without syncing: no test simulates a power failure.
 #[derive(Clone, Copy)]
 pub struct Quick;
 
@@ -147,16 +147,16 @@ impl Disk for Quick {
     }
 }
 
-/// How a disk ends the process, or the writing.
+/// Fault of a disk operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Killed before the call did anything.
+    /// Killed before the operation.
     KilledBefore,
-    /// Killed half-way.
+    /// Killed halfway through the operation.
     KilledWithin,
-    /// Killed when all was done.
+    /// Killed after the operation.
     KilledAfter,
-    /// Full from that call on.
+    /// Disk full from this operation on.
     Full,
 }
 
@@ -164,7 +164,7 @@ impl Fault {
     pub const ALL: [Fault; 4] = [Fault::KilledBefore, Fault::KilledWithin, Fault::KilledAfter, Fault::Full];
 }
 
-/// The real disk until its call number `at`.
+/// The real disk until operation number `at`.
 pub struct Faulty {
     fault: Fault,
     at: usize,
@@ -176,12 +176,12 @@ impl Faulty {
         Arc::new(Faulty { fault, at, calls: AtomicUsize::new(0) })
     }
 
-    /// Whether the fault has come about.
+    /// Whether the fault has occurred.
     pub fn struck(&self) -> bool {
         self.calls.load(Ordering::SeqCst) > self.at
     }
 
-    /// Does `call`, or `half` of it, or nothing.
+    /// Performs `call`, or `half` of it, or nothing.
     fn call(
         &self,
         path: &Path,
@@ -216,7 +216,7 @@ impl Disk for Faulty {
     }
 
     fn append(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
-        // `file` can be in one of the closures only.
+        // Only one of the closures can borrow `file`.
         let mut half = false;
         let done = self.call(path, || half = true, true, || Ok(()));
         match (&done, self.fault) {
@@ -224,7 +224,7 @@ impl Disk for Faulty {
             (_, Fault::KilledAfter) if self.calls.load(Ordering::SeqCst) == self.at + 1 => {
                 Quick.append(file, path, bytes)?;
             }
-            // A full disk takes a part, too.
+            // A full disk also writes a part.
             (_, Fault::Full) => Quick.append(file, path, &bytes[..1])?,
             _ if half => Quick.append(file, path, &bytes[..bytes.len() / 2])?,
             _ => {}
