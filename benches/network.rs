@@ -44,7 +44,7 @@ fn main() {
             if maps { "grad-cam" } else { "forward" },
             batch as f64 * 1e3 / p50,
             work as f64 / 1e6,
-            explainer.session().plan().levels.len(),
+            explainer.session().plan().levels().len(),
         );
     }
 }

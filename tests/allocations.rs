@@ -13,7 +13,6 @@ use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
 use msdcam::model::msdnet::{Exit, Network};
@@ -54,14 +53,14 @@ fn a_run_allocates_nothing_after_the_first() {
     let _turn = TURN.lock().unwrap();
     let (golden, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Arc::new(Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap());
+    let plan = Arc::new(Plan::new(&graph, &asked(&exits), Order::Depth).unwrap());
     let inputs = inputs(&golden.tensor("input"), exits.len());
     let two = input_spaces(&plan, &inputs.iter().collect::<Vec<&Tensor>>());
     for isa in Isa::available() {
         for threads in [1, 2, 3] {
             for batch in [1, 2, 5, 20] {
-                let spaces: Vec<f32> = two.iter().copied().cycle().take(batch * plan.input_len).collect();
-                let mut outputs = vec![0.0; batch * plan.output_len];
+                let spaces: Vec<f32> = two.iter().copied().cycle().take(batch * plan.input_len()).collect();
+                let mut outputs = vec![0.0; batch * plan.output_len()];
                 let mut session = run::cpu(threads, isa).session(Arc::clone(&plan), batch).unwrap();
                 session.run(&spaces, &mut outputs).unwrap();
                 let before = ALLOCATIONS.load(Ordering::Relaxed);
@@ -81,8 +80,7 @@ fn wide_network() -> Network {
     const CHANNELS: usize = 10_000;
     let (_, like) = golden_network("subnets-even");
     let mut graph = Graph::new();
-    graph.set_stage(1);
-    let input = graph.push(Op::Input(Shape::new(3, 64, 64)), &[]).unwrap();
+    let input = graph.push_at(1, Op::Input(Shape::new(3, 64, 64)), &[]).unwrap();
     let weights = |n: usize| (0..n).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect::<Vec<f32>>();
     let weight = graph.add_param("conv", &[CHANNELS, 3, 1, 1], weights(3 * CHANNELS));
     let conv = Conv2d::new(&graph, weight, None, [16, 16], [0, 0]);

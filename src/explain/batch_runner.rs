@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::device::Device;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
 use crate::{Error, Result};
@@ -71,7 +72,7 @@ impl BatchRunner {
     fn fill(&mut self, n: usize, mut fill: impl FnMut(usize, &mut [f32])) {
         let (input_len, output_len) = (self.session.plan().input_len, self.session.plan().output_len);
         self.inputs.clear();
-        self.inputs.resize(n * input_len, -1.0);
+        self.inputs.resize(n * input_len, TargetInput::Predicted.encode());
         self.outputs.resize(n * output_len, 0.0);
         for (image, space) in self.inputs.chunks_exact_mut(input_len).enumerate() {
             fill(image, space);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::grad_cam::{ExitNodes, Question, question_graph};
 use super::target::{check_class, class_rank};
 use crate::engine::device::Device;
-use crate::engine::graph::passes::Passes;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
 use crate::engine::tensor::argmax;
@@ -79,7 +79,7 @@ impl Classifier {
     /// # Errors
     /// When the network lacks an exit asked for, or the device fails.
     pub fn new(network: &Network, question: &Question, device: &Device, batch: usize) -> Result<Classifier> {
-        let (plan, slots) = plan(network, question, &Passes::ALL)?;
+        let (plan, slots) = plan(network, question)?;
         let session = device.session(Arc::new(plan), batch.max(1))?;
         let classes = network.config.classes;
         let image = network.graph.shape(network.input);
@@ -215,7 +215,7 @@ impl Classifier {
         for (i, (space, image)) in spaces.zip(images.chunks_exact(len)).enumerate() {
             space[plan.inputs[0].offset..][..len].copy_from_slice(image);
             for slot in &plan.inputs[1..] {
-                space[slot.offset] = target(i).map_or(-1.0, |class| class as f32);
+                space[slot.offset] = target(i).map_or(TargetInput::Predicted, TargetInput::Class).encode();
             }
         }
     }
@@ -247,14 +247,14 @@ impl ExitSlots {
 }
 
 /// The plan of a question and where its answers lie.
-fn plan(network: &Network, question: &Question, passes: &Passes) -> Result<(Plan, Vec<ExitSlots>)> {
+fn plan(network: &Network, question: &Question) -> Result<(Plan, Vec<ExitSlots>)> {
     let (graph, nodes) = question_graph(network, question)?;
     let wanted = |exit: &ExitNodes| {
         let map = exit.map.map(|m| [m.weights, m.map, m.range, m.heat]);
         [exit.logits, exit.probabilities].into_iter().chain(map.into_iter().flatten())
     };
     let outputs: Vec<_> = nodes.iter().flat_map(wanted).collect();
-    let plan = Plan::new(&graph, &outputs, question.order, passes)?;
+    let plan = Plan::new(&graph, &outputs, question.order)?;
     let per_exit = outputs.len() / nodes.len();
     let slots = question.exits.iter().zip(plan.outputs.chunks_exact(per_exit));
     let slots = slots

@@ -7,6 +7,7 @@ use super::method::PixelMethod;
 use super::request::{ExplainRequest, Smoothing};
 use super::target::{Target, best_classes, check_class};
 use crate::engine::device::Device;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::Slot;
 use crate::engine::session::Session;
 use crate::explain::methods::gradient_free::{Asked, GradientFree, Runs};
@@ -150,7 +151,7 @@ impl Explainer {
         self.main.run(images.len() / len, |i, space| {
             space[layout.image.offset..][..len].copy_from_slice(&images[i * len..][..len]);
             for (cell, &class) in layout.cells.iter().zip(classes.into_iter().flat_map(|c| &c[i])) {
-                space[cell.target.offset] = class as f32;
+                space[cell.target.offset] = TargetInput::Class(class).encode();
             }
         })
     }

@@ -5,7 +5,7 @@
 //! is the logit of a class at that exit.
 
 use crate::engine::graph::grad::gradients;
-use crate::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
+use crate::engine::graph::ops::{Op, ReluRule, ResizeMinMax, WeightedSum};
 use crate::engine::graph::{Graph, NodeId};
 use crate::engine::plan::Order;
 use crate::model::msdnet::Network;
@@ -67,7 +67,6 @@ pub(crate) fn question_graph(network: &Network, question: &Question) -> Result<(
     let image = graph.shape(network.input);
     let mut nodes = Vec::with_capacity(question.exits.len());
     for &number in &question.exits {
-        graph.set_stage(number);
         let exit = network.exits[number - 1];
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
         let map =
@@ -79,11 +78,11 @@ pub(crate) fn question_graph(network: &Network, question: &Question) -> Result<(
 
 fn grad_cam(graph: &mut Graph, tap: NodeId, score: NodeId, image: Shape) -> Result<MapNodes> {
     let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
-    let seed = graph.push(Op::Seed, &[score, target])?;
+    let seed = graph.push(Op::OneHot, &[score, target])?;
     let grad = gradients(graph, score, seed, &[tap], ReluRule::Plain)?[0];
     let weights = graph.push(Op::SpatialMean, &[grad])?;
     let map = graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, tap])?;
     let range = graph.push(Op::Range, &[map])?;
-    let heat = graph.push(Op::Heat(Heat { height: image.h, width: image.w }), &[map])?;
+    let heat = graph.push(Op::ResizeMinMax(ResizeMinMax { height: image.h, width: image.w }), &[map])?;
     Ok(MapNodes { weights, map, range, heat })
 }

@@ -8,7 +8,6 @@ use super::taps::Tap;
 use super::target::Target;
 use crate::engine::graph::grad::gradients;
 use crate::engine::graph::ops::{Op, ReluRule};
-use crate::engine::graph::passes::Passes;
 use crate::engine::graph::{Graph, NodeId};
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::explain::methods::cam::TapValues;
@@ -98,7 +97,7 @@ pub(crate) fn lower(network: &Network, study: &ExplainRequest, purpose: Purpose)
     let mut outputs: Vec<NodeId> = cells.iter().flat_map(TargetNodes::outputs).chain(final_logits).collect();
     outputs.sort_unstable();
     outputs.dedup();
-    let plan = Plan::new(&graph, &outputs, Order::Depth, &Passes::ALL)?;
+    let plan = Plan::new(&graph, &outputs, Order::Depth)?;
 
     let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input(_));
     let inputs: Vec<NodeId> = graph.ids().filter(is_input).collect();
@@ -122,7 +121,6 @@ fn cells(
     };
     let mut cells = Vec::new();
     for &exit in &study.exits {
-        graph.set_stage(exit);
         let logits = network.exits[exit - 1].logits;
         let probabilities = graph.push(Op::Softmax, &[logits])?;
         let deciding = match study.target {
@@ -215,5 +213,33 @@ impl TargetNodes {
             guided: self.guided.map(slot),
             target: given(self.target),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::msdnet::load;
+    use crate::model::pretrained::built_in_weights;
+
+    #[test]
+    fn gradients_belong_to_the_exit_whose_score_is_differentiated() {
+        let network = load(&built_in_weights().unwrap()).unwrap();
+        let methods = ["grad-cam".parse().unwrap()];
+        let gradient_steps = |score: Score| {
+            let request = ExplainRequest { exits: vec![1, 3], score, ..ExplainRequest::of(&network, &methods) };
+            let plan = lower(&network, &request, Purpose::Everything).unwrap().plan;
+            let mut steps: BTreeMap<usize, usize> = BTreeMap::new();
+            for job in plan.levels().iter().flat_map(|level| level.jobs()) {
+                let gradients = job.steps().iter().filter(|step| step.op().name() == "conv2d_grad");
+                *steps.entry(job.exit()).or_default() += gradients.count();
+            }
+            steps
+        };
+        let of_logit = gradient_steps(Score::Logit);
+        assert!(of_logit[&1] > 0 && of_logit[&1] == of_logit[&3], "{of_logit:?}");
+        assert_eq!(gradient_steps(Score::Margin), of_logit);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn choose(graph: &mut Graph, logits: NodeId, taken: &[ClassNodes]) ->
     for class in taken {
         open = without(graph, open, class.one_hot)?;
     }
-    Ok(ClassNodes { one_hot: graph.push(Op::Seed, &[open, target])?, target })
+    Ok(ClassNodes { one_hot: graph.push(Op::OneHot, &[open, target])?, target })
 }
 
 /// Appends what differentiation starts from: the node to differentiate, and the weight of each of
@@ -43,7 +43,7 @@ pub(crate) fn start(
         Score::Margin => {
             let predicted = predicted.expect("a margin comes with its input");
             let others = without(graph, logits, class)?;
-            let best_other = graph.push(Op::Seed, &[others, predicted])?;
+            let best_other = graph.push(Op::OneHot, &[others, predicted])?;
             let against = scaled(graph, best_other, -1.0)?;
             Ok((logits, graph.push(Op::Add, &[class, against])?))
         }

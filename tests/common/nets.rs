@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use msdcam::engine::graph::grad::gradients;
-use msdcam::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
+use msdcam::engine::graph::ops::{Op, ReluRule, ResizeMinMax, TargetInput, WeightedSum};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::model::msdnet::{Config, Network};
 use msdcam::model::pytorch::Checkpoint;
@@ -74,22 +74,20 @@ pub struct ExitNodes {
 pub fn cam_graph(network: &Network) -> (Graph, Vec<ExitNodes>) {
     let mut graph = network.graph.clone();
     let image = graph.shape(network.input);
-    let mut push = |stage: usize, exit: &msdcam::model::msdnet::Exit| {
-        graph.set_stage(stage);
+    let mut push = |exit: &msdcam::model::msdnet::Exit| {
         let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
-        let seed = graph.push(Op::Seed, &[exit.logits, target])?;
+        let seed = graph.push(Op::OneHot, &[exit.logits, target])?;
         let grad = gradients(&mut graph, exit.logits, seed, &[exit.tap], ReluRule::Plain)?[0];
         let weights = graph.push(Op::SpatialMean, &[grad])?;
         let cam = graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, exit.tap])?;
         let range = graph.push(Op::Range, &[cam])?;
-        let heat = graph.push(Op::Heat(Heat { height: image.h, width: image.w }), &[cam])?;
+        let heat = graph.push(Op::ResizeMinMax(ResizeMinMax { height: image.h, width: image.w }), &[cam])?;
         let signed = graph.push(Op::WeightedSum(WeightedSum { relu: false }), &[weights, exit.tap])?;
         let (logits, tap) = (exit.logits, exit.tap);
         Ok(ExitNodes { logits, probabilities, tap, grad, weights, signed, cam, range, heat })
     };
-    let exits: msdcam::Result<Vec<ExitNodes>> =
-        network.exits.iter().enumerate().map(|(i, exit)| push(i + 1, exit)).collect();
+    let exits: msdcam::Result<Vec<ExitNodes>> = network.exits.iter().map(&mut push).collect();
     (graph, exits.unwrap())
 }
 
@@ -100,6 +98,6 @@ pub fn asked(exits: &[ExitNodes]) -> Vec<NodeId> {
 
 /// The inputs of [`cam_graph`]: the images, and "what was predicted" for each exit.
 pub fn inputs(images: &Tensor, exits: usize) -> Vec<Tensor> {
-    let predicted = Tensor::new(images.n, Shape::vector(1), vec![-1.0; images.n]);
+    let predicted = Tensor::new(images.n, Shape::vector(1), vec![TargetInput::Predicted.encode(); images.n]);
     std::iter::once(images.clone()).chain(vec![predicted; exits]).collect()
 }

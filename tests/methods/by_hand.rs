@@ -13,8 +13,7 @@ use msdcam::{Shape, Tensor};
 fn pooling_network() -> Network {
     let (_, like) = golden_network("subnets-lin_grow");
     let mut graph = Graph::new();
-    graph.set_stage(1);
-    let input = graph.push(Op::Input(Shape::new(3, 2, 2)), &[]).unwrap();
+    let input = graph.push_at(1, Op::Input(Shape::new(3, 2, 2)), &[]).unwrap();
     let weight = graph.add_param("conv", &[2, 3, 1, 1], vec![1.0, 0.0, 0.0, 0.0, 1.0, -1.0]);
     let conv = Conv2d::new(&graph, weight, None, [1, 1], [0, 0]);
     let conv = graph.push(conv, &[input]).unwrap();

@@ -8,6 +8,7 @@
 use super::cam;
 use crate::engine::bilinear::bilinear;
 use crate::engine::device::Device;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::Slot;
 use crate::explain::batch_runner::{BatchRunner, batch_within};
 use crate::explain::lowering::{Lowered, Purpose, TargetSlots, lower};
@@ -132,7 +133,9 @@ impl InputGradients {
             let n = batch.min(count - first);
             self.loaded.run(n, |i, space| {
                 make(first + i, &mut space[*image..][..len]);
-                cells.iter().zip(classes).for_each(|(cell, &c)| space[cell.target.offset] = c as f32);
+                for (cell, &class) in cells.iter().zip(classes) {
+                    space[cell.target.offset] = TargetInput::Class(class).encode();
+                }
             })?;
             for i in 0..n {
                 for (sum, cell) in sums.iter_mut().zip(cells) {
