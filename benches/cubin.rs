@@ -1,22 +1,22 @@
-//! Machine code of the kernels, made by NVRTC without a GPU.
+//! Machine code of the kernels, compiled by NVRTC without a GPU.
 //!
 //!     cubin CHIP FILE [OPTION...]      for compute capability CHIP (90 for 9.0), with NVRTC's OPTIONs
 //!     cubin --built-in                 kernels/sm_90.cubin and kernels/sm_90.source
 //!
-//! NVRTC is found as the program finds it; `MSDCAM_NVRTC` names its folder.
+//! `MSDCAM_NVRTC` names NVRTC's folder; without it, NVRTC is searched for as the program does.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use msdcam::engine::cuda::nvrtc::Nvrtc;
-use msdcam::engine::cuda::{built_in_source, options, source};
+use msdcam::engine::cuda::{Variant, built_in_source, options, source};
 use msdcam::{Error, Result};
 
 mod support;
 
-/// Machine code of the kernels for `chip`, with options beside the usual ones.
+/// Machine code of the kernels for compute capability `chip`, with options in addition to the default ones.
 fn machine_code(chip: u32, more: &[String]) -> Result<Vec<u8>> {
-    let nvrtc = Nvrtc::find()?;
+    let nvrtc = Nvrtc::find(Variant::from_env().nvrtc.as_deref())?;
     let mut options = options(chip, &nvrtc.architectures());
     options.extend_from_slice(more);
     eprintln!("NVRTC {}.{}: {}", nvrtc.version.0, nvrtc.version.1, options.join(" "));

@@ -54,7 +54,7 @@ fn main() {
             name,
             batch as f64 * 1e3 / p50,
             work as f64 / 1e6,
-            session.plan().levels.len(),
+            session.plan().levels().len(),
         );
     }
 }

@@ -26,7 +26,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use msdcam::engine::cuda::Cuda;
+use msdcam::engine::cuda::{Cuda, Variant};
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::plan::Order;
 use msdcam::explain::{Classifier, ExplainRequest, Explainer, Explanation};
@@ -88,11 +88,11 @@ impl Server {
             return Err(Error::usage("levels are timed by a GPU's clock"));
         };
         let before = std::iter::once(&0.0).chain(&prefixes);
-        let levels = self.grad_cam.session().plan().levels.iter().zip(prefixes.iter().zip(before));
+        let levels = self.grad_cam.session().plan().levels().iter().zip(prefixes.iter().zip(before));
         let levels: Vec<Value> = levels
             .map(|(level, (prefix, before))| {
-                let steps = || level.jobs.iter().flat_map(|job| &job.steps);
-                let mut ops: Vec<&str> = steps().map(|step| step.op.name()).collect();
+                let steps = || level.jobs().iter().flat_map(|job| job.steps());
+                let mut ops: Vec<&str> = steps().map(|step| step.op().name()).collect();
                 ops.sort_unstable();
                 ops.dedup();
                 let multiply_adds: u64 = steps().map(|step| step.multiply_adds()).sum();
@@ -285,7 +285,7 @@ fn run(args: &[String]) -> Result<()> {
     let network = support::network(Path::new(weights))?;
     let device = match device.as_str() {
         "cpu" => Device::open(DeviceChoice::Cpu, threads)?,
-        "cuda" => Device::Cuda(Cuda::with_variant(0, variant.parse()?)?),
+        "cuda" => Device::Cuda(Cuda::with_variant(0, variant.parse::<Variant>()?.with_env())?),
         _ => return Err(usage()),
     };
     let exits: Vec<usize> = (1..=network.exits.len()).collect();
@@ -302,7 +302,7 @@ fn run(args: &[String]) -> Result<()> {
         return Err(Error::device(server.grad_cam.session().notes().join("; ")));
     }
     let mut ready = json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
-    ready["levels"] = server.grad_cam.session().plan().levels.len().into();
+    ready["levels"] = server.grad_cam.session().plan().levels().len().into();
     if let Device::Cuda(gpu) = &device {
         ready["kernels"] = gpu.kernels().into();
     }

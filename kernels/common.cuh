@@ -1,7 +1,7 @@
-// What the host and the kernels agree on, and what all kernels share.
+// The interface between host and kernels, and the helpers that all kernels share.
 //
 // A launch runs one level of a plan: every job of the level, for every image of the batch. A
-// block finds its job by its number, reads the job's steps from the table that the host uploaded
+// block finds its job by its index, reads the job's steps from the table that the host uploaded
 // with the plan, and runs them. The structures below are declared a second time in
 // src/engine/cuda/abi.rs; a test compares the two texts.
 
@@ -11,7 +11,7 @@
 #define MAX_STEPS 16
 #define SHARED_FLOATS 8448
 
-// What a step computes. The order is that of `OPS` in src/engine/cuda/abi.rs.
+// Opcode of a step, in the order of `Opcode` in src/engine/cuda/abi.rs.
 enum Op : unsigned int {
     OP_COPY,
     OP_ADD,
@@ -26,33 +26,34 @@ enum Op : unsigned int {
     OP_LINEAR_GRAD,
     OP_SOFTMAX,
     OP_SOFTMAX_GRAD,
-    OP_SEED,
+    OP_ONE_HOT,
     OP_SPATIAL_MEAN,
     OP_POOLED_CONV2D_GRAD,
     OP_WEIGHTED_SUM,
     OP_RANGE,
     OP_CAM,
-    OP_HEAT,
+    OP_RESIZE_MIN_MAX,
     OP_CONV2D,
     OP_CONV2D_GRAD,
 };
 
-// How a job's blocks share its work. The order is that of `Mode` in src/engine/cuda/abi.rs.
+// Distribution of a job over blocks, in the order of `Mode` in src/engine/cuda/abi.rs.
 enum Mode : unsigned int {
-    MODE_CHAIN,   // one block an image, step after step
-    MODE_SPREAD,  // one step whose numbers do not need each other: some blocks an image
-    MODE_CAM,     // some blocks an image make the map; the last one finishes it and runs the rest
-    MODE_SPLIT,   // a convolution in small tiles, whose sums are split among a block's threads
-    MODE_WHOLE,   // a convolution in large tiles, each number summed by one thread
+    MODE_CHAIN,   // one block per image, step after step
+    MODE_SPREAD,  // one step with independent elements: several blocks per image
+    MODE_CAM,     // several blocks per image compute the map; the last one finishes it and runs the rest
+    MODE_SPLIT,   // a convolution in small tiles, whose sums are split among the threads of a block
+    MODE_WHOLE,   // a convolution in large tiles, each element summed by one thread
 };
 
-// ReLU rules, as `ReluRule` in src/engine/graph/ops/relu.rs, behind "no ReLU".
+// ReLU rules: none, then those of `ReluRule` in src/engine/graph/ops/relu.rs.
 #define RULE_NONE 0
 #define RULE_PLAIN 1
 #define RULE_GUIDED 2
 #define RULE_DECONVNET 3
 
-// One step of the plan. Places are numbers from the start of one of an image's three spaces.
+// One step of the plan. `first`, `second` and `out` are element offsets in one of an image's three
+// spaces.
 struct Step {
     unsigned int op;
     unsigned int first_space;
@@ -75,14 +76,14 @@ struct Step {
     int stride_w;
     int padding_h;
     int padding_w;
-    // First number in the weights: of the weight, and of the bias or shift.
+    // Element offsets in the weights: of the weight, and of the bias or shift.
     unsigned int weight;
     unsigned int bias;
-    // The ReLU rule (gradients), or 1 where a ReLU follows (all others).
+    // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
-    // Convolutions, both ways: one output position reads rows
+    // Convolutions, forward and gradient: output position i reads rows
     // row_first + row_step * i + row_turn * u for window rows u, and writes row
-    // out_row_first + out_row_step * i; columns alike.
+    // out_row_first + out_row_step * i; columns likewise.
     int rows;
     int columns;
     int row_first;
@@ -97,26 +98,26 @@ struct Step {
     int out_column_step;
     // Terms of each sum: window taps times input channels.
     int terms;
-    // Numbers in a row of the packed weight: output channels, rounded up to 8.
+    // Elements in a row of the packed weight: output channels, rounded up to 8.
     int weight_row;
-    // 1 where four neighbouring pixels can be read, and written, at once.
+    // 1 where four adjacent pixels can be read and written as one vector.
     unsigned int vector;
-    // Pooled gradients: border classes, and where the class of each position is in the tables.
+    // Pooled gradients: number of border classes, and offset in the tables of each position's class.
     int classes;
     unsigned int class_table;
 };
 
-// One job of a level, as a launch for a number of images sees it.
+// One job of a level, cut into blocks for the launch's number of images.
 struct Job {
     unsigned int first_block;
     unsigned int first_step;
     unsigned int steps;
     unsigned int mode;
-    // Blocks an image (spread, cam), tiles beside each other along the channels (convolutions).
+    // Blocks per image (spread, cam), or tiles along the channels (convolutions).
     unsigned int across;
     // Blocks that share one sum (split).
     unsigned int groups;
-    // First number in the scratch, first counter.
+    // Element offset in the scratch memory, index of the first counter.
     unsigned int scratch;
     unsigned int counter;
 };
@@ -131,9 +132,9 @@ struct Launch {
     const struct Step* steps;
     float* scratch;
     unsigned int* counters;
-    // The images of this launch, by their number in the memory; null: the first ones.
+    // Indices in memory of the launch's images; null: the first `images` ones.
     const unsigned int* active;
-    // Numbers between two images, for each space.
+    // Elements from one image to the next, for each space.
     unsigned int input_stride;
     unsigned int work_stride;
     unsigned int output_stride;
@@ -147,7 +148,7 @@ struct Launch {
 #define SPACE_WORK 1
 #define SPACE_OUTPUT 2
 
-// The space that a place counts from.
+// Start of a space: that of image 0.
 __device__ __forceinline__ float* space_start(const Launch& launch, unsigned int space) {
     return space == SPACE_INPUT ? launch.input : space == SPACE_WORK ? launch.work : launch.output;
 }
@@ -158,20 +159,21 @@ __device__ __forceinline__ unsigned int space_stride(const Launch& launch, unsig
                                 : launch.output_stride;
 }
 
-// The slot of image number `image` of the memory.
-__device__ __forceinline__ float* slot(const Launch& launch, unsigned int space, unsigned int place,
+// The slot at `offset` of the space of image `image`.
+__device__ __forceinline__ float* slot(const Launch& launch, unsigned int space, unsigned int offset,
                                        unsigned int image) {
-    return space_start(launch, space) + (size_t)image * space_stride(launch, space) + place;
+    return space_start(launch, space) + (size_t)image * space_stride(launch, space) + offset;
 }
 
-// The images of a run are all of them, or those in the list that still need an answer.
-__device__ __forceinline__ unsigned int image_number(const Launch& launch, unsigned int i) {
+// Index in memory of the launch's image `i`: `i` itself, or an entry of the list of images that have
+// not exited yet.
+__device__ __forceinline__ unsigned int image_at(const Launch& launch, unsigned int i) {
     return launch.active == nullptr ? i : launch.active[i];
 }
 
 __device__ __forceinline__ int plane(int h, int w) { return h * w; }
 
-// What a ReLU's rule lets through of gradient `g` where its result was `y`.
+// Gradient `g` of a ReLU under a rule, where the ReLU's result was `y`.
 __device__ __forceinline__ float relu_gate(unsigned int rule, float g, float y) {
     const bool open = rule == RULE_PLAIN    ? y > 0.0f
                     : rule == RULE_GUIDED   ? y > 0.0f && g > 0.0f
@@ -180,36 +182,36 @@ __device__ __forceinline__ float relu_gate(unsigned int rule, float g, float y) 
     return open ? g : 0.0f;
 }
 
-// max(x, 0) that keeps NaN.
+// max(x, 0) that propagates NaN.
 __device__ __forceinline__ float positive(float x) { return x < 0.0f ? 0.0f : x; }
 
 #define INFINITE __int_as_float(0x7f800000)
 
-// The smaller or the larger of two numbers, NaN if one is.
-__device__ __forceinline__ float smaller(float a, float b) { return b < a || b != b ? b : a; }
-__device__ __forceinline__ float larger(float a, float b) { return b > a || b != b ? b : a; }
+// Minimum and maximum of two values; NaN if one of them is.
+__device__ __forceinline__ float min_nan(float a, float b) { return b < a || b != b ? b : a; }
+__device__ __forceinline__ float max_nan(float a, float b) { return b > a || b != b ? b : a; }
 
-// Smallest and largest of what a block's threads hold, known to all of them. `shared` holds two
-// numbers a warp; a barrier has passed since it was last used.
-__device__ __forceinline__ void block_range(float* shared, float& least, float& most) {
+// Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats
+// per warp, and a barrier has passed since its last use.
+__device__ __forceinline__ void block_range(float* shared, float& minimum, float& maximum) {
     for (int half = 16; half > 0; half /= 2) {
-        least = smaller(least, __shfl_xor_sync(0xffffffffu, least, half));
-        most = larger(most, __shfl_xor_sync(0xffffffffu, most, half));
+        minimum = min_nan(minimum, __shfl_xor_sync(0xffffffffu, minimum, half));
+        maximum = max_nan(maximum, __shfl_xor_sync(0xffffffffu, maximum, half));
     }
     if (threadIdx.x % 32 == 0) {
-        shared[threadIdx.x / 32] = least;
-        shared[WARPS + threadIdx.x / 32] = most;
+        shared[threadIdx.x / 32] = minimum;
+        shared[WARPS + threadIdx.x / 32] = maximum;
     }
     __syncthreads();
     for (int warp = 0; warp < WARPS; warp++) {
-        least = smaller(least, shared[warp]);
-        most = larger(most, shared[WARPS + warp]);
+        minimum = min_nan(minimum, shared[warp]);
+        maximum = max_nan(maximum, shared[WARPS + warp]);
     }
     __syncthreads();
 }
 
-// Whether this block is the last of `blocks` to come here; the counter starts and ends at zero.
-// What the others wrote before is then visible to all threads of the last one.
+// Whether this block is the last of `blocks` to arrive here; the counter starts and ends at zero.
+// All writes that the other blocks made before are then visible to every thread of the last one.
 __device__ __forceinline__ bool last_block(unsigned int* counter, unsigned int blocks) {
     __shared__ bool last;
     __threadfence();
@@ -225,7 +227,7 @@ __device__ __forceinline__ bool last_block(unsigned int* counter, unsigned int b
     return last;
 }
 
-// The numbers of one image's step: element `i` of many, taken by `first`, `first + stride`, ...
+// The elements of a step that one thread computes: `first`, `first + stride`, ...
 struct Share {
     int first;
     int stride;

@@ -1,13 +1,13 @@
 // conv2d_split: convolutions with few pixels (one image, small maps), where time is latency.
 //
-// A block owns a tile of 256 results and one group of terms, and each slice of the group goes to
-// 8 threads of its own. No term is read twice, nothing passes through shared memory but the
-// slices' sums, and no thread adds more than SLICE terms. Where a sum has several groups, the last
-// block to finish a tile adds them.
+// A block owns a tile of 256 results and one group of terms, and each slice of the group is assigned
+// to 8 threads. No term is read twice, only the slices' sums pass through shared memory, and no thread
+// adds more than SLICE terms. Where a sum has several groups, the last block to finish a tile adds
+// them.
 
 #define TILE 256
 #define TILE_ROW (TILE + 8)
-// Terms read at once where each pixel is a load of its own: as many as fit the registers.
+// Terms read at once where each pixel is a separate load: limited by the registers.
 #if __CUDA_ARCH__ >= 1000
 #define SPLIT_TERMS 3
 #else
@@ -17,7 +17,7 @@
 template <bool VECTOR>
 __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& job, const Step& step,
                                              unsigned int block, float* shared) {
-    // Tiles of 16 pixels by 16 channels, or 32 by 8 where there are no more channels.
+    // Tiles of 16 pixels by 16 channels, or 32 by 8 where there are at most 8 channels.
     const int narrow = step.out_c <= CHANNELS;
     const int tile_pixels = narrow ? 32 : 16;
     const unsigned int group = block % job.groups, tile = block / job.groups;
@@ -33,7 +33,7 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
     const bool exists = result_channel < step.out_c && result_pixel < pixels;
     Result result = {0, 0.0f};
     if (exists) {
-        result = find_result(launch, step, pixel_number(step, result_pixel), result_channel);
+        result = find_result(launch, step, pixel_at(step, result_pixel), result_channel);
     }
 
     const int first_term = group * GROUP + slice * SLICE;
@@ -41,20 +41,21 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
     const int channel = first_channel + channel_lane * CHANNELS;
     if (terms > 0 && channel < step.weight_row) {
         Patch patch;
-        Pixel pixel = pixel_number(step, first_pixel + pixel_lane * PIXELS);
+        Pixel pixel = pixel_at(step, first_pixel + pixel_lane * PIXELS);
 #pragma unroll
         for (int j = 0; j < PIXELS; j++) {
             set_pixel(launch, step, pixel, first_pixel + pixel_lane * PIXELS + j < pixels, patch, j);
             next_pixel(step, pixel);
         }
-        // A vector's window is one pixel, its taps are its channels.
+        // A vectorized convolution is pointwise: its terms are its channels.
         Term term = {0, 0, first_term};
         if (!VECTOR) {
-            term = term_number(step, first_term);
+            term = term_at(step, first_term);
         }
         const float* weight = launch.weights + step.weight + (size_t)first_term * step.weight_row + channel;
         float sum[PIXELS][CHANNELS];
-        sum_slice<(VECTOR ? 4 : SPLIT_TERMS), VECTOR>(step, space_start(launch, step.first_space), patch, term, terms, weight, sum);
+        sum_slice<(VECTOR ? 4 : SPLIT_TERMS), VECTOR>(step, space_start(launch, step.first_space), patch, term,
+                                                      terms, weight, sum);
         float* mine = shared + slice * TILE_ROW + channel_lane * CHANNELS * tile_pixels + pixel_lane * PIXELS;
 #pragma unroll
         for (int n = 0; n < CHANNELS; n++) {
@@ -83,6 +84,6 @@ __device__ __forceinline__ void conv2d_split(const Launch& launch, const Job& jo
         }
     }
     if (exists) {
-        space_start(launch, step.out_space)[result.place] = finish_sum(step, result, sum);
+        space_start(launch, step.out_space)[result.offset] = finish_sum(step, result, sum);
     }
 }

@@ -1,7 +1,7 @@
-// level: the one kernel. A launch is one level of a plan; its blocks find their jobs here.
+// level: the only kernel. A launch is one level of a plan; its blocks find their jobs here.
 
-// Every op but the convolutions, for one image. Ops whose numbers need each other take the whole
-// block; the others take the share that they are given.
+// Every op except the convolutions, for one image. Ops with dependent elements use the whole block;
+// elementwise ops compute the given share.
 __device__ __forceinline__ void run_step(const Launch& launch, const Job& job, const Step& step,
                                          unsigned int image, unsigned int image_index, Share share,
                                          float* shared) {
@@ -23,7 +23,7 @@ __device__ __forceinline__ void run_step(const Launch& launch, const Job& job, c
     case OP_LINEAR_GRAD: linear_grad(step, weights, in, out, share); break;
     case OP_SOFTMAX: softmax(step, in, out, shared); break;
     case OP_SOFTMAX_GRAD: softmax_grad(step, in, second, out, shared); break;
-    case OP_SEED: seed(step, in, second, out); break;
+    case OP_ONE_HOT: one_hot(step, in, second, out); break;
     case OP_SPATIAL_MEAN: spatial_mean(step, in, out, share); break;
     case OP_POOLED_CONV2D_GRAD: pooled_conv2d_grad(launch, step, in, out, shared); break;
     case OP_WEIGHTED_SUM: weighted_sum(step, in, second, out, share); break;
@@ -33,12 +33,12 @@ __device__ __forceinline__ void run_step(const Launch& launch, const Job& job, c
         cam(launch, step, in, second, out, launch.scratch + job.scratch + image_index * size, shared);
         break;
     }
-    case OP_HEAT: heat(step, in, out, shared); break;
+    case OP_RESIZE_MIN_MAX: resize_min_max(step, in, out, shared); break;
     default: break;
     }
 }
 
-// The first step of a job in MODE_CAM; true in the block that goes on with the image.
+// The first step of a job in MODE_CAM; true in the block that continues with the image.
 __device__ __forceinline__ bool run_cam(const Launch& launch, const Job& job, const Step& step,
                                         unsigned int image, unsigned int image_index, int group,
                                         float* shared) {
@@ -58,11 +58,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) level(const __grid_cons
     __shared__ Step steps[MAX_STEPS];
     __shared__ __align__(16) float shared[SHARED_FLOATS];
 
-    unsigned int number = 0;
-    while (number + 1 < launch.jobs && blockIdx.x >= launch.job[number + 1].first_block) {
-        number++;
+    unsigned int job_index = 0;
+    while (job_index + 1 < launch.jobs && blockIdx.x >= launch.job[job_index + 1].first_block) {
+        job_index++;
     }
-    const Job& job = launch.job[number];
+    const Job& job = launch.job[job_index];
     const unsigned int block = blockIdx.x - job.first_block;
     const unsigned int image_index = block / job.across;
 
@@ -90,7 +90,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) level(const __grid_cons
             }
             return;
         }
-        const unsigned int image = image_number(launch, image_index);
+        const unsigned int image = image_at(launch, image_index);
         const unsigned int part = block % job.across;
         Share share;
         share.first = threadIdx.x;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cudarc::driver::sys;
+use msdcam::engine::cuda::Variant;
 use msdcam::engine::cuda::nvrtc::Nvrtc;
 use msdcam::engine::cuda::{Cuda, options};
 use msdcam::{Error, Result};
@@ -69,7 +70,7 @@ const LEAST_CAPABILITY: u32 = 90;
 fn compile(capability: u32) -> Result<(Vec<u8>, String)> {
     let part = |(file, text): &(&str, &str)| format!("#line 1 \"benches/floors/{file}\"\n{text}");
     let source: String = FILES.iter().map(part).collect();
-    let nvrtc = Nvrtc::find()?;
+    let nvrtc = Nvrtc::find(Variant::from_env().nvrtc.as_deref())?;
     let image = nvrtc.compile(&source, &options(capability, &nvrtc.architectures()))?.image;
     Ok((image, format!("nvrtc {}.{}", nvrtc.version.0, nvrtc.version.1)))
 }

@@ -15,9 +15,8 @@ use std::time::Instant;
 use msdcam::engine::cpu::{Cpu, Isa};
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::ops::Window;
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, Op, Param};
-use msdcam::engine::plan::{Order, Plan, Step};
+use msdcam::engine::plan::{Order, Plan, PlanOptions, Step};
 use msdcam::engine::session::Session;
 use msdcam::explain::{ExplainRequest, Explainer};
 use msdcam::model::msdnet::Config;
@@ -61,7 +60,7 @@ fn main() -> Result<()> {
     let plan = explainer.session().plan().clone();
     let mut kinds = kinds(&plan);
     for kind in &mut kinds {
-        measure(kind, &plan.params, &device, isa)?;
+        measure(kind, plan.params(), &device, isa)?;
     }
     let images = noise(network.input_shape().len(), &mut 7, 1.0);
     let mut whole: Vec<f64> = (0..20)
@@ -78,7 +77,7 @@ fn main() -> Result<()> {
 fn kinds(plan: &Plan) -> Vec<Kind> {
     let mut kinds = BTreeMap::new();
     for step in plan.steps() {
-        let weights = params(&step.op).iter().map(|&id| plan.params[id].data.len()).sum();
+        let weights = params(step.op()).iter().map(|&id| plan.params()[id].data.len()).sum();
         let kind = Kind { step: step.clone(), count: 0, weights, time: 0.0, peak: 0.0 };
         kinds.entry(name(step)).or_insert(kind).count += 1;
     }
@@ -100,7 +99,7 @@ fn params(op: &Op) -> Vec<usize> {
 
 /// The op and its window.
 fn family(step: &Step) -> String {
-    let window = match &step.op {
+    let window = match step.op() {
         Op::Conv2d(op) => Some(op.window),
         Op::Conv2dGrad(op) => Some(op.window),
         Op::MaxPool(op) => Some(op.window),
@@ -110,13 +109,13 @@ fn family(step: &Step) -> String {
     let window = window.map_or(String::new(), |Window { kernel: [h, w], stride: [s, _], .. }| {
         format!(" {h}x{w}{}", if s == 1 { String::new() } else { format!("/{s}") })
     });
-    format!("{}{window}", step.op.name())
+    format!("{}{window}", step.op().name())
 }
 
 /// The op, its window and its shapes.
 fn name(step: &Step) -> String {
-    let inputs: Vec<String> = step.inputs.iter().map(|slot| slot.shape.to_string()).collect();
-    format!("{} {} -> {}", family(step), inputs.join(", "), step.output.shape)
+    let inputs: Vec<String> = step.inputs().iter().map(|slot| slot.shape().to_string()).collect();
+    format!("{} {} -> {}", family(step), inputs.join(", "), step.output().shape())
 }
 
 /// A plan of `copies` independent copies of `step`'s op.
@@ -126,12 +125,12 @@ fn plan_of(step: &Step, params: &[Param], copies: usize) -> Result<Plan> {
         graph.add_param(&*param.name, &param.dims, param.data.clone());
     }
     let inputs: Vec<_> =
-        step.inputs.iter().map(|slot| graph.push(Op::Input(slot.shape), &[])).collect::<Result<_>>()?;
-    let first = graph.push(step.op.clone(), &inputs)?;
+        step.inputs().iter().map(|slot| graph.push(Op::Input(slot.shape()), &[])).collect::<Result<_>>()?;
+    let first = graph.push(step.op().clone(), &inputs)?;
     for _ in 1..copies {
-        graph.push(step.op.clone(), &inputs)?;
+        graph.push(step.op().clone(), &inputs)?;
     }
-    Plan::new(&graph, &[first], Order::Depth, &Passes::NONE)
+    Plan::with_options(&graph, &[first], &PlanOptions::unoptimized(Order::Depth))
 }
 
 /// A loaded plan and what it is fed.
@@ -143,8 +142,8 @@ struct Subject {
 
 impl Subject {
     fn new(plan: Plan, device: &Device) -> Result<Self> {
-        let inputs = noise(plan.input_len, &mut 3, 1.0);
-        let outputs = vec![0.0; plan.output_len];
+        let inputs = noise(plan.input_len(), &mut 3, 1.0);
+        let outputs = vec![0.0; plan.output_len()];
         Ok(Subject { session: device.session(Arc::new(plan), 1)?, inputs, outputs })
     }
 
@@ -165,7 +164,7 @@ impl Subject {
 fn measure(kind: &mut Kind, params: &[Param], device: &Device, isa: Isa) -> Result<()> {
     let fit = |most: usize, len: usize| most / len.max(1);
     let copies =
-        COPIES.min(fit(MOST_RESULTS, kind.step.output.shape.len())).min(fit(MOST_WEIGHTS, kind.weights));
+        COPIES.min(fit(MOST_RESULTS, kind.step.output().shape().len())).min(fit(MOST_WEIGHTS, kind.weights));
     let copies = copies.max(1);
     let mut one = Subject::new(plan_of(&kind.step, params, 1)?, device)?;
     let mut many = Subject::new(plan_of(&kind.step, params, 1 + copies)?, device)?;
@@ -193,8 +192,8 @@ fn print(kinds: &mut [Kind], device: &str, whole: f64, threads: usize) {
     for kind in kinds.iter() {
         let macs = kind.step.multiply_adds();
         work += macs * kind.count as u64;
-        let numbers: usize = kind.step.inputs.iter().map(|slot| slot.shape).map(|s: Shape| s.len()).sum();
-        let bytes = 4 * (numbers + kind.weights + kind.step.output.shape.len());
+        let numbers: usize = kind.step.inputs().iter().map(|slot| slot.shape()).map(|s: Shape| s.len()).sum();
+        let bytes = 4 * (numbers + kind.weights + kind.step.output().shape().len());
         let rate = 2e-3 * macs as f64 / kind.time;
         println!(
             "{:>5} {:>5.1}% {:>9.2} {:>9.3} {:>8.1} {:>5.0}% {:>9.1} {:>7.1}  {}",

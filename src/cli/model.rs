@@ -70,7 +70,7 @@ impl ModelArgs {
     pub fn load_variant(&self, timings: &Timings, variant: &Variant) -> crate::Result<Model> {
         self.load_on(timings, |choice, _| match choice {
             DeviceChoice::Cuda(ordinal) => {
-                Ok((Device::Cuda(Cuda::with_variant(ordinal, variant.clone())?), None))
+                Ok((Device::Cuda(Cuda::with_variant(ordinal, variant.clone().with_env())?), None))
             }
             _ => Err(crate::Error::usage("a variant needs --device cuda")),
         })

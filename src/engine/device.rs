@@ -37,7 +37,9 @@ impl Device {
         let cpu = || Ok(Device::Cpu(cpu::Cpu::new(threads)?));
         match choice {
             DeviceChoice::Cpu => cpu(),
-            DeviceChoice::Cuda(ordinal) => Ok(Device::Cuda(cuda::Cuda::new(ordinal)?)),
+            DeviceChoice::Cuda(ordinal) => {
+                Ok(Device::Cuda(cuda::Cuda::with_variant(ordinal, cuda::Variant::from_env())?))
+            }
             DeviceChoice::Auto => Ok(Device::auto(threads)?.0),
         }
     }
@@ -48,7 +50,7 @@ impl Device {
     /// # Errors
     /// As [`Device::open`] of the CPU.
     pub fn auto(threads: usize) -> Result<(Device, Option<Error>)> {
-        match cuda::Cuda::new(0) {
+        match cuda::Cuda::with_variant(0, cuda::Variant::from_env()) {
             Ok(gpu) => Ok((Device::Cuda(gpu), None)),
             Err(reason) => {
                 let cpu = Device::Cpu(cpu::Cpu::new(threads)?);

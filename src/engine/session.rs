@@ -1,33 +1,32 @@
-//! A plan that is ready to run on a device, with its buffers.
+//! Sessions: plans that are ready to run on a device, with their buffers.
 
 use super::plan::Plan;
-use crate::Result;
+use crate::{Error, Result};
 
-/// Asked after each exit: (exit from 1, image of the batch, that image's output space); true
-/// where the image needs later exits too.
+/// Callback of an early-exit run after each exit: (exit, from 1; index of the image in the batch; the
+/// image's output space). It returns true where the image continues to the next exit.
 pub type Continues<'a> = dyn FnMut(usize, usize, &[f32]) -> bool + 'a;
 
 /// A plan on a device.
 ///
-/// Inputs and outputs are whole input and output spaces, one image after another:
-/// `plan.input_len` and `plan.output_len` numbers each.
+/// Inputs and outputs are the input and output spaces of the batch's images, one after another:
+/// [`Plan::input_len`] and [`Plan::output_len`] elements per image.
 pub trait Session: Send {
-    /// What it runs.
+    /// The plan that it runs.
     fn plan(&self) -> &Plan;
 
-    /// The most images of one run.
+    /// Largest number of images in one run.
     fn capacity(&self) -> usize;
 
-    /// Runs every level on all images in `inputs`.
+    /// Runs every level on all images of `inputs`.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] when the device fails.
+    /// [`Error::Usage`] when the lengths do not fit the plan, [`Error::Device`] when the device fails.
     fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()>;
 
-    /// Runs exit by exit, dropping an image once `continues` says that it needs no later exit,
-    /// and returns the last exit that each image ran. The plan is one made with
-    /// [`super::plan::Order::ByExit`]; outputs of exits that an image did not reach are
-    /// undefined.
+    /// Runs exit by exit and drops each image for which `continues` returns false; returns the last exit
+    /// that each image ran. The plan must have been made with [`super::plan::Order::ByExit`]. Outputs of
+    /// exits that an image did not reach are undefined.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -38,17 +37,17 @@ pub trait Session: Send {
         continues: &mut Continues,
     ) -> Result<Vec<usize>>;
 
-    /// Multiply-adds done by all runs so far.
+    /// Multiply-adds of all runs so far.
     fn multiply_adds_done(&self) -> u64;
 
-    /// What the user should know about how the plan was loaded: that memory sufficed only for
-    /// smaller batches than asked for.
+    /// Messages for the user about the loading of the plan, such as a smaller batch than requested for
+    /// lack of memory.
     fn notes(&self) -> &[String] {
         &[]
     }
 
-    /// Milliseconds of the device's own clock for one run of `images` images, the mean of `repeats`
-    /// runs back to back; `None` where the device has no clock of its own.
+    /// Time of one run of `images` images in milliseconds of the device's own clock: the mean of `repeats`
+    /// runs back to back. `None` where the device has no clock.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -56,14 +55,34 @@ pub trait Session: Send {
         Ok(None)
     }
 
-    /// Milliseconds of the device's own clock for the first level, the first two, and so on up to all
-    /// levels of a run of `images` images, without copies: the difference of two neighbours is what a
-    /// level costs where it stands. Each is the shortest of a few means, over `repeats` runs back to
-    /// back or somewhat more in all, on the inputs of the last run. `None` where the device has no clock of its own.
+    /// Times of the first level, the first two levels, and so on up to all levels of a run of `images`
+    /// images, in milliseconds of the device's own clock and without copies: the difference of two
+    /// neighbors is the time of one level in its place. Each is the minimum of a few means over at least
+    /// `repeats` runs back to back in all, on the inputs of the last run. `None` where the device has no
+    /// clock.
     ///
     /// # Errors
     /// As [`Session::run`].
     fn prefix_ms(&mut self, _images: usize, _repeats: usize) -> Result<Option<Vec<f64>>> {
         Ok(None)
     }
+}
+
+/// The number of images in a batch of input and output spaces for a session of `plan` with room for
+/// `capacity` images.
+///
+/// # Errors
+/// [`Error::Usage`] when `inputs` or `outputs` is not that many whole spaces, or the batch is too large.
+pub(crate) fn batch_size(plan: &Plan, capacity: usize, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
+    let (input_len, output_len) = (plan.input_len, plan.output_len);
+    let images = inputs.len() / input_len;
+    if inputs.len() != images * input_len || outputs.len() != images * output_len || images > capacity {
+        return Err(Error::usage(format!(
+            "a batch of N images, N at most {capacity}, expects N x {input_len} elements in and \
+             N x {output_len} out, is given {} in and {} out",
+            inputs.len(),
+            outputs.len()
+        )));
+    }
+    Ok(images)
 }

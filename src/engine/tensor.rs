@@ -1,8 +1,8 @@
-//! Host arrays: contiguous `f32` in (N, C, H, W) order, and the shape of one image's share.
+//! Host tensors: contiguous `f32` elements in (N, C, H, W) order, and the shape (C, H, W) of one image.
 
 use std::sync::Arc;
 
-/// Channels, height and width of one image's value; the batch dimension N is not part of it.
+/// Channels, height and width of a tensor for one image, without the batch dimension N.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Channels.
@@ -14,27 +14,27 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// (C, H, W).
+    /// The shape (C, H, W).
     pub const fn new(c: usize, h: usize, w: usize) -> Self {
         Shape { c, h, w }
     }
 
-    /// A vector of `c` values: (C, 1, 1).
+    /// The shape of a vector of `c` elements: (C, 1, 1).
     pub const fn vector(c: usize) -> Self {
         Shape { c, h: 1, w: 1 }
     }
 
-    /// Numbers in one image's value: C * H * W.
+    /// Number of elements: C * H * W.
     pub const fn len(&self) -> usize {
         self.c * self.h * self.w
     }
 
-    /// True when a dimension is zero.
+    /// Whether a dimension is zero.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Numbers in one channel: H * W.
+    /// Elements of one channel: H * W.
     pub const fn plane(&self) -> usize {
         self.h * self.w
     }
@@ -46,30 +46,30 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// `len` shared numbers, written by `fill`, which gets zeros: a `Vec` would be copied once more on
-/// its way into an `Arc`.
+/// A shared slice of `len` elements that `fill` writes in place, starting from zeros. Converting a `Vec`
+/// into an `Arc` would copy it.
 pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Arc<[f32]> {
-    let mut numbers: Arc<[f32]> = std::iter::repeat_n(0.0, len).collect();
-    fill(Arc::get_mut(&mut numbers).expect("nobody else has it yet"));
-    numbers
+    let mut elements: Arc<[f32]> = std::iter::repeat_n(0.0, len).collect();
+    fill(Arc::get_mut(&mut elements).expect("a new Arc has one owner"));
+    elements
 }
 
-/// A batch of values: `n` images of `shape`, contiguous, (N, C, H, W) order.
+/// A batch: `n` images of `shape`, contiguous, in (N, C, H, W) order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
-    /// Images.
+    /// Number of images.
     pub n: usize,
-    /// Shape of one image's value.
+    /// Shape of one image.
     pub shape: Shape,
-    /// `n * shape.len()` numbers.
+    /// `n * shape.len()` elements.
     pub data: Vec<f32>,
 }
 
 impl Tensor {
-    /// A batch from its numbers.
+    /// A batch from its elements.
     ///
     /// # Panics
-    /// When `data` does not hold `n * shape.len()` numbers.
+    /// When `data` does not have `n * shape.len()` elements.
     pub fn new(n: usize, shape: Shape, data: Vec<f32>) -> Self {
         assert_eq!(data.len(), n * shape.len(), "tensor of {n} x {shape}");
         Tensor { n, shape, data }
@@ -80,17 +80,17 @@ impl Tensor {
         Tensor { n, shape, data: vec![0.0; n * shape.len()] }
     }
 
-    /// One image's numbers.
+    /// The elements of image `i`.
     pub fn image(&self, i: usize) -> &[f32] {
         &self.data[i * self.shape.len()..][..self.shape.len()]
     }
 }
 
-/// The index of the largest number, the first where several are equal.
-pub(crate) fn argmax(numbers: &[f32]) -> usize {
+/// Index of the largest element, the first of several equal ones.
+pub(crate) fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
-    for (i, &x) in numbers.iter().enumerate() {
-        if x > numbers[best] {
+    for (i, &x) in values.iter().enumerate() {
+        if x > values[best] {
             best = i;
         }
     }

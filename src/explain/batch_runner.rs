@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use crate::engine::device::Device;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
 use crate::{Error, Result, Shape};
-
-/// A target that stands for the predicted class: see `Op::Seed`.
-const PREDICTED: f32 = -1.0;
 
 /// Larger batches bring nothing.
 const MAX_BATCH: usize = 256;
@@ -30,7 +28,7 @@ pub(crate) fn batch_within(plan: &Plan, max_memory: usize, purpose: &str) -> Res
 /// Bytes that a batch of `plan` takes for each image, on the host and on the device together.
 pub(crate) fn bytes_per_image(plan: &Plan) -> usize {
     // Inputs and outputs are on both.
-    let elements = 2 * plan.input_len + 2 * plan.output_len + plan.work_len;
+    let elements = 2 * plan.input_len() + 2 * plan.output_len() + plan.work_len();
     (elements * size_of::<f32>()).max(1)
 }
 
@@ -98,7 +96,7 @@ impl BatchRunner {
     fn fill(&mut self, n: usize, mut fill: impl FnMut(usize, &mut [f32])) {
         let (input_len, output_len) = (self.session.plan().input_len, self.session.plan().output_len);
         self.inputs.clear();
-        self.inputs.resize(n * input_len, PREDICTED);
+        self.inputs.resize(n * input_len, TargetInput::Predicted.encode());
         self.outputs.resize(n * output_len, 0.0);
         for (image, space) in self.inputs.chunks_exact_mut(input_len).enumerate() {
             fill(image, space);

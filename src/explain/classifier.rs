@@ -4,7 +4,6 @@ use super::batch_runner::{BatchRunner, count_images};
 use super::prediction::ExitPrediction;
 use crate::engine::device::Device;
 use crate::engine::graph::Op;
-use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::engine::session::Session;
 use crate::model::Model;
@@ -61,13 +60,12 @@ impl Classifier {
         let mut outputs = Vec::with_capacity(2 * exits.len());
         for &exit in exits {
             let logits = model.exits[exit - 1].logits;
-            graph.set_stage(exit);
             outputs.extend([logits, graph.push(Op::Softmax, &[logits])?]);
         }
-        let plan = Plan::new(&graph, &outputs, order, &Passes::ALL)?;
-        let slots = exits.iter().zip(plan.outputs.as_chunks().0);
+        let plan = Plan::new(&graph, &outputs, order)?;
+        let slots = exits.iter().zip(plan.outputs().as_chunks().0);
         let exits = slots.map(|(&exit, &[logits, probabilities])| ExitSlots { exit, logits, probabilities });
-        let (exits, image) = (exits.collect(), plan.inputs[0]);
+        let (exits, image) = (exits.collect(), plan.inputs()[0]);
         Ok(Classifier { exits, image, order, runner: BatchRunner::new(plan, device, batch)? })
     }
 

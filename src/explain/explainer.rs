@@ -11,6 +11,7 @@ use super::prediction::ExitPrediction;
 use super::request::{ExplainRequest, Smoothing};
 use super::target::{Target, best_classes, check_class};
 use crate::engine::device::Device;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::Slot;
 use crate::engine::session::Session;
 use crate::model::Model;
@@ -167,7 +168,7 @@ impl Explainer {
         self.main.run(images.len() / len, |i, space| {
             space[layout.image.offset..][..len].copy_from_slice(&images[i * len..][..len]);
             for (target, &class) in layout.targets.iter().zip(classes.into_iter().flat_map(|c| &c[i])) {
-                space[target.class.offset] = class as f32;
+                space[target.class.offset] = TargetInput::Class(class).encode();
             }
         })
     }

@@ -2,7 +2,6 @@
 
 use super::batch_runner::{BatchRunner, batch_within};
 use crate::engine::device::Device;
-use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::model::Model;
 use crate::{Result, Shape};
@@ -28,9 +27,9 @@ impl ForwardBatches {
         purpose: &str,
     ) -> Result<ForwardBatches> {
         let outputs: Vec<_> = exits.iter().map(|&exit| model.exits[exit - 1].logits).collect();
-        let plan = Plan::new(&model.graph, &outputs, Order::ByExit, &Passes::ALL)?;
-        let logits = exits.iter().copied().zip(plan.outputs.iter().copied()).collect();
-        let (image, batch) = (plan.inputs[0], batch_within(&plan, max_memory, purpose)?);
+        let plan = Plan::new(&model.graph, &outputs, Order::ByExit)?;
+        let logits = exits.iter().copied().zip(plan.outputs().iter().copied()).collect();
+        let (image, batch) = (plan.inputs()[0], batch_within(&plan, max_memory, purpose)?);
         Ok(ForwardBatches { loaded: BatchRunner::new(plan, device, batch)?, image, logits })
     }
 

@@ -14,8 +14,7 @@ use super::score::Score;
 use super::target::Target;
 use super::target_nodes::{TargetNode, backward_seed, select_class};
 use crate::engine::graph::grad::gradients;
-use crate::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
-use crate::engine::graph::passes::Passes;
+use crate::engine::graph::ops::{Op, ReluRule, ResizeMinMax, WeightedSum};
 use crate::engine::graph::{Graph, NodeId};
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::imaging::heatmap::Heatmap;
@@ -102,12 +101,12 @@ pub(crate) fn lower(model: &Model, request: &ExplainRequest, purpose: Purpose) -
         targets.iter().flat_map(TargetValues::outputs).chain(final_logits).collect();
     outputs.sort_unstable();
     outputs.dedup();
-    let plan = Plan::new(&graph, &outputs, Order::Depth, &Passes::ALL)?;
+    let plan = Plan::new(&graph, &outputs, Order::Depth)?;
 
     let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input(_));
     let inputs: Vec<NodeId> = graph.ids().filter(is_input).collect();
-    let input = |id: NodeId| plan.inputs[inputs.iter().position(|&i| i == id).expect("an input")];
-    let output = |id: NodeId| plan.outputs[outputs.binary_search(&id).expect("an output")];
+    let input = |id: NodeId| plan.inputs()[inputs.iter().position(|&i| i == id).expect("an input")];
+    let output = |id: NodeId| plan.outputs()[outputs.binary_search(&id).expect("an output")];
     let targets = targets.iter().map(|target| target.placed(&output, input)).collect();
     let (image, final_logits) = (input(model.input.node), final_logits.map(output));
     Ok(Lowered { targets, image, final_logits, plan })
@@ -126,7 +125,6 @@ fn lower_targets(
 ) -> Result<Vec<TargetValues<NodeId>>> {
     let mut targets = Vec::new();
     for &exit in &request.exits {
-        graph.set_stage(exit);
         let logits = model.exits[exit - 1].logits;
         let probabilities = graph.push(Op::Softmax, &[logits])?;
         let deciding = if request.target == Target::Final { last_logits(model) } else { logits };
@@ -231,7 +229,7 @@ fn append_grad_cam(
     }
     let range = graph.push(Op::Range, &[map])?;
     let (height, width) = (model.input.height, model.input.width);
-    let heatmap = graph.push(Op::Heat(Heat { height, width }), &[map])?;
+    let heatmap = graph.push(Op::ResizeMinMax(ResizeMinMax { height, width }), &[map])?;
     Ok(GradCam { weights, map, heatmap: Some([range, heatmap]) })
 }
 
@@ -303,5 +301,34 @@ impl GradCam<Slot> {
                 ActivationMap::from_device(&tap.name, shape, weights, map.to_vec(), heatmap)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::msdnet::load;
+    use crate::model::pretrained::built_in_weights;
+
+    #[test]
+    fn gradients_belong_to_the_exit_whose_score_is_differentiated() {
+        let network = load(&built_in_weights().unwrap()).unwrap();
+        let methods = ["grad-cam".parse().unwrap()];
+        let gradient_steps = |score: Score| {
+            let request =
+                ExplainRequest { exits: vec![1, 3], score, ..ExplainRequest::new(&network, &methods) };
+            let plan = lower(&network, &request, Purpose::Explanation).unwrap().plan;
+            let mut steps: BTreeMap<usize, usize> = BTreeMap::new();
+            for job in plan.levels().iter().flat_map(|level| level.jobs()) {
+                let gradients = job.steps().iter().filter(|step| step.op().name() == "conv2d_grad");
+                *steps.entry(job.exit()).or_default() += gradients.count();
+            }
+            steps
+        };
+        let of_logit = gradient_steps(Score::Logit);
+        assert!(of_logit[&1] > 0 && of_logit[&1] == of_logit[&3], "{of_logit:?}");
+        assert_eq!(gradient_steps(Score::Margin), of_logit);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn select_class(graph: &mut Graph, logits: NodeId, taken: &[TargetNod
     for class in taken {
         candidates = mask_class(graph, candidates, class.one_hot)?;
     }
-    Ok(TargetNode { one_hot: graph.push(Op::Seed, &[candidates, input])?, input })
+    Ok(TargetNode { one_hot: graph.push(Op::OneHot, &[candidates, input])?, input })
 }
 
 /// Appends the start of a backward pass: the node to differentiate, and the gradient of the score
@@ -43,7 +43,7 @@ pub(crate) fn backward_seed(
         Score::Margin => {
             let predicted = predicted.expect("a margin comes with its input");
             let others = mask_class(graph, logits, class)?;
-            let best_other = graph.push(Op::Seed, &[others, predicted])?;
+            let best_other = graph.push(Op::OneHot, &[others, predicted])?;
             let against = scaled(graph, best_other, -1.0)?;
             Ok((logits, graph.push(Op::Add, &[class, against])?))
         }

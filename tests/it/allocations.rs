@@ -68,14 +68,15 @@ fn a_run_allocates_nothing_after_the_first() {
     counted(test_name!(), || {
         let (golden, network) = golden_network("subnets-even");
         let (graph, exits) = cam_graph(&network);
-        let plan = Arc::new(Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap());
+        let plan = Arc::new(Plan::new(&graph, &asked(&exits), Order::Depth).unwrap());
         let inputs = inputs(&golden.tensor("input"), exits.len());
         let two = input_spaces(&plan, &inputs.iter().collect::<Vec<&Tensor>>());
         for isa in Isa::available() {
             for threads in [1, 2, 3] {
                 for batch in [1, 2, 5, 20] {
-                    let spaces: Vec<f32> = two.iter().copied().cycle().take(batch * plan.input_len).collect();
-                    let mut outputs = vec![0.0; batch * plan.output_len];
+                    let spaces: Vec<f32> =
+                        two.iter().copied().cycle().take(batch * plan.input_len()).collect();
+                    let mut outputs = vec![0.0; batch * plan.output_len()];
                     let mut session = run::cpu(threads, isa).session(Arc::clone(&plan), batch).unwrap();
                     session.run(&spaces, &mut outputs).unwrap();
                     let before = ALLOCATIONS.load(Ordering::Relaxed);
@@ -95,7 +96,6 @@ fn a_run_allocates_nothing_after_the_first() {
 fn wide_network() -> Model {
     const CHANNELS: usize = 10_000;
     let mut graph = Graph::new();
-    graph.set_stage(1);
     let input = graph.push(Op::Input(Shape::new(3, 64, 64)), &[]).unwrap();
     let weights = |n: usize| (0..n).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect::<Vec<f32>>();
     let weight = graph.add_param("conv", &[CHANNELS, 3, 1, 1], weights(3 * CHANNELS));

@@ -9,7 +9,6 @@ use crate::common::run;
 use crate::common::run::input_spaces;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::Device;
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::explain::{Classifier, ExitPrediction, ExplainRequest, Explainer, Target};
 use msdcam::model::Model;
@@ -29,7 +28,7 @@ fn images(n: usize) -> Tensor {
 /// The plan of a network's maps, and the input spaces of some images.
 fn plan(network: &Model, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32>) {
     let (graph, exits) = cam_graph(network);
-    let plan = Arc::new(Plan::new(&graph, &asked(&exits), order, &Passes::ALL).unwrap());
+    let plan = Arc::new(Plan::new(&graph, &asked(&exits), order).unwrap());
     let inputs = inputs(images, exits.len());
     let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
     (plan, spaces)
@@ -38,8 +37,8 @@ fn plan(network: &Model, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32>)
 /// Output spaces of all images, `batch` at a time; the last batch is what is left.
 fn run_in_batches(device: &Device, plan: &Arc<Plan>, spaces: &[f32], batch: usize) -> Vec<f32> {
     let mut session = device.session(Arc::clone(plan), batch).unwrap();
-    let mut outputs = vec![f32::NAN; spaces.len() / plan.input_len * plan.output_len];
-    let batches = spaces.chunks(batch * plan.input_len).zip(outputs.chunks_mut(batch * plan.output_len));
+    let mut outputs = vec![f32::NAN; spaces.len() / plan.input_len() * plan.output_len()];
+    let batches = spaces.chunks(batch * plan.input_len()).zip(outputs.chunks_mut(batch * plan.output_len()));
     for (inputs, outputs) in batches {
         session.run(inputs, outputs).unwrap();
     }
@@ -48,7 +47,7 @@ fn run_in_batches(device: &Device, plan: &Arc<Plan>, spaces: &[f32], batch: usiz
 
 /// Only the numbers that are outputs: what lies between them is anything.
 fn read(plan: &Plan, spaces: &[f32]) -> Vec<f32> {
-    plan.outputs.iter().flat_map(|slot| run::output(plan, slot, spaces).data).collect()
+    plan.outputs().iter().flat_map(|slot| run::output(plan, slot, spaces).data).collect()
 }
 
 #[test]
@@ -86,12 +85,12 @@ fn depth_and_by_exit_order_give_the_same_bits() {
 fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
     let (network, images) = (network(), images(11));
     let (plan, spaces) = plan(&network, Order::ByExit, &images);
-    let per_exit = plan.outputs.len() / plan.exits.len();
+    let per_exit = plan.outputs().len() / plan.exits().len();
     // Where each image stops; the last one would go on after the last exit.
     let stops = [1, 3, 2, 2, 1, 3, 1, 1, 2, 1, 4];
     let cost = |exit: usize| -> u64 {
-        let levels = &plan.levels[..plan.exits[exit - 1]];
-        levels.iter().flat_map(|l| &l.jobs).flat_map(|j| &j.steps).map(|s| s.multiply_adds()).sum()
+        let levels = &plan.levels()[..plan.exits()[exit - 1]];
+        levels.iter().flat_map(|l| l.jobs()).flat_map(|j| j.steps()).map(|s| s.multiply_adds()).sum()
     };
     assert!(cost(1) < cost(2) && cost(2) < cost(3) && cost(3) == plan.multiply_adds());
     for threads in [1, 2, 3, 5] {
@@ -99,21 +98,21 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
             let what = format!("{threads} threads, batches of {batch}");
             let device = run::cpu(threads, Isa::detect());
             let mut session = device.session(Arc::clone(&plan), batch).unwrap();
-            let mut full = vec![f32::NAN; images.n * plan.output_len];
+            let mut full = vec![f32::NAN; images.n * plan.output_len()];
             let mut early = full.clone();
             let mut reached = Vec::new();
-            let batches = spaces.chunks(batch * plan.input_len);
+            let batches = spaces.chunks(batch * plan.input_len());
             for (i, inputs) in batches.clone().enumerate() {
-                let full = full.chunks_mut(batch * plan.output_len).nth(i).unwrap();
+                let full = full.chunks_mut(batch * plan.output_len()).nth(i).unwrap();
                 session.run(inputs, full).unwrap();
             }
             assert_eq!(session.multiply_adds_done(), 11 * plan.multiply_adds(), "{what}: whole runs");
             for (i, inputs) in batches.enumerate() {
-                let early = early.chunks_mut(batch * plan.output_len).nth(i).unwrap();
+                let early = early.chunks_mut(batch * plan.output_len()).nth(i).unwrap();
                 let mut asked = Vec::new();
                 let mut continues = |exit: usize, image: usize, outputs: &[f32]| {
                     asked.push((exit, image));
-                    assert_eq!(outputs.len(), plan.output_len);
+                    assert_eq!(outputs.len(), plan.output_len());
                     exit < stops[i * batch + image]
                 };
                 reached.extend(session.run_early_exit(inputs, early, &mut continues).unwrap());
@@ -127,7 +126,7 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
             let work: u64 = want.iter().map(|&exit| cost(exit)).sum();
             let done = session.multiply_adds_done() - 11 * plan.multiply_adds();
             assert_eq!(done, work, "{what}: multiply-adds of early exits");
-            for (number, slot) in plan.outputs.iter().enumerate() {
+            for (number, slot) in plan.outputs().iter().enumerate() {
                 let [early, full] = [&early, &full].map(|spaces| run::output(&plan, slot, spaces));
                 for (image, _) in want.iter().enumerate().filter(|&(_, &last)| number / per_exit < last) {
                     let what = format!("{what}: output {number} of image {image}");
@@ -239,12 +238,12 @@ fn a_batch_that_does_not_fit_the_plan_is_refused() {
     let network = network();
     let (plan, spaces) = plan(&network, Order::Depth, &images(3));
     let mut session = run::cpu(2, Isa::detect()).session(Arc::clone(&plan), 2).unwrap();
-    let mut outputs = vec![0.0; 3 * plan.output_len];
+    let mut outputs = vec![0.0; 3 * plan.output_len()];
     assert_eq!(session.capacity(), 2);
     assert!(session.run(&spaces, &mut outputs).is_err(), "more images than there is room for");
-    assert!(session.run(&spaces[..plan.input_len], &mut outputs).is_err(), "more outputs than inputs");
+    assert!(session.run(&spaces[..plan.input_len()], &mut outputs).is_err(), "more outputs than inputs");
     assert!(
-        session.run(&spaces[1..plan.input_len], &mut outputs[..plan.output_len]).is_err(),
+        session.run(&spaces[1..plan.input_len()], &mut outputs[..plan.output_len()]).is_err(),
         "a broken image"
     );
     assert!(session.run(&[], &mut []).is_ok(), "no image is a batch too");

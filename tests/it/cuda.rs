@@ -12,12 +12,11 @@ use crate::common::gpu::{on_gpu, on_standin};
 use crate::common::nets::{asked, cam_graph, inputs, random_network};
 use crate::common::process::passed;
 use crate::common::random::Random;
-use crate::common::run::{input_spaces, output, run, shared_gpu};
+use crate::common::run::{input_spaces, output, run_with, shared_gpu};
 use msdcam::engine::cuda::nvrtc::Nvrtc;
-use msdcam::engine::cuda::{Cuda, Tiling, options, source};
+use msdcam::engine::cuda::{Cuda, Tiling, Variant, options, source};
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::engine::graph::passes::Passes;
-use msdcam::engine::plan::{Order, Plan};
+use msdcam::engine::plan::{Order, Plan, PlanOptions};
 use msdcam::model::msdnet::Config;
 use msdcam::{Shape, Tensor};
 
@@ -25,6 +24,11 @@ const TOLERANCE: Tolerance = Tolerance(1e-4);
 
 fn cuda(tiling: Tiling) -> Device {
     Device::Cuda(shared_gpu().with_tiling(tiling))
+}
+
+/// The GPU with the variant of these words.
+fn open(words: &str) -> msdcam::Result<Cuda> {
+    Cuda::with_variant(0, words.parse::<Variant>().unwrap().with_env())
 }
 
 fn cpu() -> Device {
@@ -36,42 +40,43 @@ fn images(n: usize, size: usize) -> Tensor {
 }
 
 /// The default network's plan for everything that the program asks, and `n` images for it.
-fn default_case(n: usize, order: Order, passes: &Passes) -> (Arc<Plan>, Vec<Tensor>) {
-    case(&Config::cifar10_anytime(), n, order, passes)
+fn default_case(n: usize, options: PlanOptions) -> (Arc<Plan>, Vec<Tensor>) {
+    case(&Config::cifar10_anytime(), n, options)
 }
 
 /// The plan of a network for everything that the program asks, and `n` images for it.
-fn case(config: &Config, n: usize, order: Order, passes: &Passes) -> (Arc<Plan>, Vec<Tensor>) {
+fn case(config: &Config, n: usize, options: PlanOptions) -> (Arc<Plan>, Vec<Tensor>) {
     let network = random_network(config);
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &asked(&exits), order, passes).unwrap();
+    let plan = Plan::with_options(&graph, &asked(&exits), &options).unwrap();
     (Arc::new(plan), inputs(&images(n, network.input.width), exits.len()))
 }
 
 /// The output spaces of a batch.
 fn run_spaces(device: &Device, plan: &Arc<Plan>, spaces: &[f32]) -> Vec<f32> {
-    let n = spaces.len() / plan.input_len;
-    let mut out = vec![f32::NAN; n * plan.output_len];
+    let n = spaces.len() / plan.input_len();
+    let mut out = vec![f32::NAN; n * plan.output_len()];
     device.session(Arc::clone(plan), n).unwrap().run(spaces, &mut out).unwrap();
     out
 }
 
 /// The numbers of every output slot: what lies between them is nobody's.
 fn answers(plan: &Plan, spaces: &[f32]) -> Vec<f32> {
-    plan.outputs.iter().flat_map(|slot| output(plan, slot, spaces).data).collect()
+    plan.outputs().iter().flat_map(|slot| output(plan, slot, spaces).data).collect()
 }
 
 #[test]
 fn every_exit_of_the_default_network_is_answered_as_on_the_cpu() {
     on_gpu(test_name!(), || {
-        for (passes, n) in [(Passes::ALL, 3), (Passes::NONE, 1)] {
+        let (all, none) = (PlanOptions::new(Order::Depth), PlanOptions::unoptimized(Order::Depth));
+        for (options, n) in [(all, 3), (none, 1)] {
             let network = random_network(&Config::cifar10_anytime());
             let (graph, exits) = cam_graph(&network);
             let inputs = inputs(&images(n, 32), exits.len());
             let inputs: Vec<&Tensor> = inputs.iter().collect();
             let outputs = asked(&exits);
-            let want = run(&cpu(), &graph, &outputs, Order::Depth, &passes, &inputs);
-            let got = run(&cuda(Tiling::Auto), &graph, &outputs, Order::Depth, &passes, &inputs);
+            let want = run_with(&cpu(), &graph, &outputs, &options, &inputs);
+            let got = run_with(&cuda(Tiling::Auto), &graph, &outputs, &options, &inputs);
             for (i, (got, want)) in got.iter().zip(&want).enumerate() {
                 let op = graph.node(outputs[i]).op.name();
                 assert_close(&format!("exit {}: {op}", i / 6 + 1), &got.data, &want.data, TOLERANCE);
@@ -83,15 +88,16 @@ fn every_exit_of_the_default_network_is_answered_as_on_the_cpu() {
 #[test]
 fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
     on_gpu(test_name!(), || {
-        let (plan, inputs) = default_case(7, Order::Depth, &Passes::ALL);
+        let (plan, inputs) = default_case(7, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let want = answers(&plan, &run_spaces(&cuda(Tiling::Split), &plan, &spaces));
         let whole = answers(&plan, &run_spaces(&cuda(Tiling::Whole), &plan, &spaces));
         assert_same_bits("large tiles", &whole, &want);
         let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 7).unwrap();
         for batch in [1, 3, 7, 3, 1] {
-            let mut out = vec![f32::NAN; 7 * plan.output_len];
-            let batches = spaces.chunks(batch * plan.input_len).zip(out.chunks_mut(batch * plan.output_len));
+            let mut out = vec![f32::NAN; 7 * plan.output_len()];
+            let batches =
+                spaces.chunks(batch * plan.input_len()).zip(out.chunks_mut(batch * plan.output_len()));
             for (inputs, outputs) in batches {
                 session.run(inputs, outputs).unwrap();
             }
@@ -104,15 +110,15 @@ fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
 fn every_variant_gives_the_same_answers() {
     let name = test_name!();
     on_gpu(name, || {
-        let (plan, inputs) = default_case(2, Order::Depth, &Passes::ALL);
+        let (plan, inputs) = default_case(2, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let of = |words: &str| {
-            let device = Device::Cuda(Cuda::with_variant(0, words.parse().unwrap()).unwrap());
+            let device = Device::Cuda(open(words).unwrap());
             answers(&plan, &run_spaces(&device, &plan, &spaces))
         };
         let want = of("");
         assert_same_bits("launches=stream", &of("launches=stream"), &want);
-        if Nvrtc::find().is_err() {
+        if Nvrtc::find(None).is_err() {
             return skipped!("{name}: NVRTC's code beside the built-in one: no NVRTC");
         }
         let compiled = of("kernels=compiled");
@@ -121,13 +127,13 @@ fn every_variant_gives_the_same_answers() {
         let words = "kernels=compiled,launches=stream,tiling=whole";
         assert_same_bits(words, &of(words), &compiled);
         // What the compiler makes for the chip that both the stand-in and the built-in code are for.
-        let nvrtc = Nvrtc::find().unwrap();
+        let nvrtc = Nvrtc::find(None).unwrap();
         let image = nvrtc.compile(&source(), &options(90, &nvrtc.architectures())).unwrap().image;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("level.cubin");
         std::fs::write(&file, image).unwrap();
         let words = format!("kernels={}", file.display());
-        match Cuda::with_variant(0, words.parse().unwrap()) {
+        match open(&words) {
             Ok(_) => assert_same_bits(&words, &of(&words), &compiled),
             Err(e) => skipped!("{name}: machine code for 9.0 from a file: {e}"),
         }
@@ -137,11 +143,11 @@ fn every_variant_gives_the_same_answers() {
 #[test]
 fn a_run_that_stops_early_computes_less_and_answers_the_same() {
     on_gpu(test_name!(), || {
-        let (plan, inputs) = default_case(3, Order::ByExit, &Passes::ALL);
+        let (plan, inputs) = default_case(3, PlanOptions::new(Order::ByExit));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let full = run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
         let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 3).unwrap();
-        let mut early = vec![f32::NAN; 3 * plan.output_len];
+        let mut early = vec![f32::NAN; 3 * plan.output_len()];
         // Image 0 stops at exit 1, image 1 at exit 4, image 2 never.
         let stops = [1, 4, 11];
         let mut unsure = |exit: usize, image: usize, _: &[f32]| exit < stops[image];
@@ -149,7 +155,7 @@ fn a_run_that_stops_early_computes_less_and_answers_the_same() {
         assert_eq!(reached, [1, 4, 10]);
         assert!(session.multiply_adds_done() < 2 * plan.multiply_adds());
         for (image, &last) in reached.iter().enumerate() {
-            for slot in &plan.outputs[..6 * last] {
+            for slot in &plan.outputs()[..6 * last] {
                 let [early, full] = [&early, &full].map(|spaces| output(&plan, slot, spaces));
                 assert_same_bits(&format!("image {image}: {slot}"), early.image(image), full.image(image));
             }
@@ -180,7 +186,7 @@ const PRINT_HASH: &str = "cuda::print_hash";
 #[ignore = "a program for other tests"]
 fn print_hash() {
     if gpu::at_hand() {
-        let (plan, inputs) = default_case(1, Order::Depth, &Passes::ALL);
+        let (plan, inputs) = default_case(1, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut hash = DefaultHasher::new();
         for tiling in [Tiling::Split, Tiling::Whole] {
@@ -225,15 +231,15 @@ fn a_level_is_one_launch_and_a_run_one_copy_each_way() {
     let file = folder.path().join("counts.json");
     let settings = [("STANDIN_COUNT", file.to_str().unwrap())];
     on_standin(test_name!(), &settings, || {
-        let (plan, inputs) = default_case(2, Order::Depth, &Passes::ALL);
+        let (plan, inputs) = default_case(2, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
-        println!("levels: {}", plan.levels.len());
+        println!("levels: {}", plan.levels().len());
     });
     if let Ok(text) = std::fs::read_to_string(&file) {
         let counts: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let (plan, _) = default_case(2, Order::Depth, &Passes::ALL);
-        assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels.len() as u64), "{text}");
+        let (plan, _) = default_case(2, PlanOptions::new(Order::Depth));
+        assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels().len() as u64), "{text}");
     }
 }
 
@@ -307,20 +313,20 @@ fn the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked() {
 fn the_device_says_how_long_a_run_takes() {
     on_gpu(test_name!(), || {
         let two_exits = Config { exits: 2, ..Config::cifar10_anytime() };
-        let (plan, inputs) = case(&two_exits, 1, Order::Depth, &Passes::ALL);
+        let (plan, inputs) = case(&two_exits, 1, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 1).unwrap();
-        let mut out = vec![0.0; plan.output_len];
+        let mut out = vec![0.0; plan.output_len()];
         session.run(&spaces, &mut out).unwrap();
         let ms = session.device_ms(1, 2).unwrap().unwrap();
         assert!(ms > 0.0 && ms.is_finite(), "{ms} ms");
         assert_eq!(session.device_ms(2, 1).unwrap(), None, "more images than the memory holds");
         let prefixes = session.prefix_ms(1, 1).unwrap().unwrap();
-        assert_eq!(prefixes.len(), plan.levels.len());
+        assert_eq!(prefixes.len(), plan.levels().len());
         assert!(prefixes.iter().all(|ms| *ms > 0.0 && ms.is_finite()), "{prefixes:?}");
         assert_eq!(session.prefix_ms(2, 1).unwrap(), None, "more images than the memory holds");
         // Timing parts of the plan leaves nothing behind that a run would meet.
-        let mut again = vec![f32::NAN; plan.output_len];
+        let mut again = vec![f32::NAN; plan.output_len()];
         session.run(&spaces, &mut again).unwrap();
         assert_same_bits("a run after timing", &answers(&plan, &again), &answers(&plan, &out));
     });

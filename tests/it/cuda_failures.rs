@@ -13,7 +13,6 @@ use msdcam::engine::cuda::nvrtc::Nvrtc;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{Op, Window};
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::{Error, Shape};
 
@@ -37,7 +36,7 @@ fn plan() -> Arc<Plan> {
             .push(msdcam::engine::graph::ops::MaxPool { window: Window::square(3, 1, 1) }, &[x])
             .unwrap();
     }
-    Arc::new(Plan::new(&graph, &[x], Order::Depth, &Passes::ALL).unwrap())
+    Arc::new(Plan::new(&graph, &[x], Order::Depth).unwrap())
 }
 
 /// Runs the test `name` again with a library path of its own, and no GPU of this machine's.
@@ -54,7 +53,7 @@ fn with_library_path(name: &str, path: &Path, settings: &[(&str, &str)]) {
 
 #[test]
 fn without_a_driver_auto_takes_the_cpu_and_cuda_says_what_it_looked_for() {
-    match Cuda::new(0) {
+    match gpu::open() {
         Err(error) if error.to_string().contains("no NVIDIA driver") => {
             assert_says(Device::open(DeviceChoice::Cuda(0), 1), &["cuda", "libcuda.so", "looked for"]);
             let device = Device::open(DeviceChoice::Auto, 1).unwrap();
@@ -86,7 +85,7 @@ fn a_driver_that_lacks_functions_is_named_with_what_it_lacks() {
         return skipped!("{name}: there is a real driver");
     }
     if gpu::at_hand() {
-        assert_says(Cuda::new(0), &["libcuda.so", "lacks", "cuCtx"]);
+        assert_says(gpu::open(), &["libcuda.so", "lacks", "cuCtx"]);
         let (device, reason) = Device::auto(1).unwrap();
         assert_says(Err::<(), _>(reason.expect("a reason")), &["lacks"]);
         assert!(device.description().starts_with("cpu"), "{}", device.description());
@@ -107,7 +106,7 @@ fn a_driver_that_lacks_functions_is_named_with_what_it_lacks() {
 fn a_driver_without_a_device_is_no_gpu() {
     let settings = [("STANDIN_DEVICES", "0")];
     on_standin(test_name!(), &settings, || {
-        assert_says(Cuda::new(0), &["no CUDA-capable device"]);
+        assert_says(gpu::open(), &["no CUDA-capable device"]);
     });
 }
 
@@ -115,7 +114,7 @@ fn a_driver_without_a_device_is_no_gpu() {
 fn gpus_hidden_by_the_environment_are_no_gpus() {
     let settings = [("CUDA_VISIBLE_DEVICES", "")];
     on_standin(test_name!(), &settings, || {
-        assert_says(Cuda::new(0), &["no CUDA-capable device"]);
+        assert_says(gpu::open(), &["no CUDA-capable device"]);
     });
 }
 
@@ -130,7 +129,7 @@ fn a_gpu_that_is_not_there_is_answered_with_those_that_are() {
 fn without_nvrtc_the_places_are_named() {
     let settings =
         [("STANDIN_NO_NVRTC", "1"), ("HOME", "/nonexistent"), ("VIRTUAL_ENV", ""), ("CUDA_HOME", "")];
-    on_standin(test_name!(), &settings, || match Cuda::new(0) {
+    on_standin(test_name!(), &settings, || match gpu::open() {
         Ok(_) => skipped!("this machine has an NVRTC of its own"),
         // The stand-in pretends to be a chip for which there is built-in machine code, and refuses it.
         error => {
@@ -147,7 +146,7 @@ fn nvrtc_is_found_beside_the_python_on_the_path() {
         return skipped!("{name}: needs the stand-in driver");
     }
     if gpu::at_hand() {
-        let path = Nvrtc::find().unwrap().path;
+        let path = Nvrtc::find(None).unwrap().path;
         assert!(path.starts_with(std::env::var("FOLDER").unwrap()), "{}", path.display());
         return;
     }
@@ -185,7 +184,7 @@ fn machine_code_that_is_none_is_named_with_its_file() {
         let settings = [("MSDCAM_CUBIN", file.to_str().unwrap()), ("WORDS", words)];
         on_standin(name, &settings, || {
             let [file, words] = ["MSDCAM_CUBIN", "WORDS"].map(|key| std::env::var(key).unwrap());
-            assert_says(Cuda::new(0), &[&file, &words]);
+            assert_says(gpu::open(), &[&file, &words]);
         });
         if gpu::at_hand() {
             return; // one file a process
@@ -212,7 +211,7 @@ fn built_in_machine_code_that_the_driver_refuses_is_said_where_it_was_asked_for(
 fn an_nvrtc_that_was_named_and_is_none_is_named_back() {
     let settings = [("MSDCAM_NVRTC", "/nonexistent/folder")];
     on_standin(test_name!(), &settings, || {
-        assert_says(Cuda::new(0), &["MSDCAM_NVRTC is '/nonexistent/folder'"]);
+        assert_says(gpu::open(), &["no NVRTC can be loaded from '/nonexistent/folder'"]);
     });
 }
 
@@ -222,7 +221,7 @@ fn a_kernel_that_does_not_compile_is_named_with_file_and_line() {
         let source =
             "#line 41 \"kernels/broken.cu\"\nextern \"C\" __global__ void f() {\n    int x = y;\n}\n";
         let options = msdcam::engine::cuda::options(90, &[90]);
-        let result = Nvrtc::find().unwrap().compile(source, &options);
+        let result = Nvrtc::find(None).unwrap().compile(source, &options);
         assert_says(result, &["kernels/broken.cu", "42", "sm_90"]);
     });
 }
@@ -231,17 +230,19 @@ fn a_kernel_that_does_not_compile_is_named_with_file_and_line() {
 fn too_little_memory_halves_the_batch_and_says_so() {
     let settings = [("STANDIN_MEMORY", "4000000")];
     on_standin(test_name!(), &settings, || {
-        let device = Device::Cuda(Cuda::new(0).unwrap());
+        let device = Device::Cuda(gpu::open().unwrap());
         let plan = plan();
         let mut session = device.session(Arc::clone(&plan), 64).unwrap();
         let capacity = session.capacity();
         assert!(capacity < 64 && 64 % capacity == 0, "batches of {capacity}");
         assert!(session.notes()[0].contains(&format!("{capacity}, not of 64")), "{:?}", session.notes());
-        let input = vec![0.5; capacity * plan.input_len];
-        let mut output = vec![f32::NAN; capacity * plan.output_len];
+        let input = vec![0.5; capacity * plan.input_len()];
+        let mut output = vec![f32::NAN; capacity * plan.output_len()];
         session.run(&input, &mut output).unwrap();
         assert!(output.iter().take(3 * 65 * 63).all(|&x| x == 0.5));
-        assert!(session.run(&vec![0.0; 64 * plan.input_len], &mut vec![0.0; 64 * plan.output_len]).is_err());
+        assert!(
+            session.run(&vec![0.0; 64 * plan.input_len()], &mut vec![0.0; 64 * plan.output_len()]).is_err()
+        );
     });
 }
 
@@ -249,7 +250,7 @@ fn too_little_memory_halves_the_batch_and_says_so() {
 fn too_little_memory_for_one_image_is_an_error() {
     let settings = [("STANDIN_MEMORY", "20000")];
     on_standin(test_name!(), &settings, || {
-        let result = Cuda::new(0).and_then(|gpu| gpu.session(plan(), 8).map(|_| ()));
+        let result = gpu::open().and_then(|gpu| gpu.session(plan(), 8).map(|_| ()));
         assert_says(result, &["memory", "OUT_OF_MEMORY"]);
     });
 }
@@ -259,11 +260,11 @@ fn a_fault_in_the_middle_ends_this_run_and_all_later_ones() {
     let settings = [("STANDIN_FAULT", "11")];
     on_standin(test_name!(), &settings, || {
         let plan = plan();
-        let device = Device::Cuda(Cuda::new(0).unwrap());
+        let device = Device::Cuda(gpu::open().unwrap());
         let mut session = device.session(Arc::clone(&plan), 1).unwrap();
-        let input = vec![0.5; plan.input_len];
-        let mut output = vec![f32::NAN; plan.output_len];
-        assert_eq!(plan.levels.len(), 8);
+        let input = vec![0.5; plan.input_len()];
+        let mut output = vec![f32::NAN; plan.output_len()];
+        assert_eq!(plan.levels().len(), 8);
         session.run(&input, &mut output).unwrap();
         for _ in 0..2 {
             assert_says(
@@ -287,14 +288,14 @@ fn a_damaged_cache_entry_is_made_anew() {
             assert_eq!(entries.len(), 1);
             entries[0].as_ref().unwrap().path()
         };
-        Cuda::new(0).unwrap();
+        gpu::open().unwrap();
         let whole = std::fs::read(only_entry()).unwrap();
         let mut damaged = whole.clone();
         damaged[100] ^= 1;
         // Not what was stored; and stored well, but nothing that the driver takes.
         for entry in [damaged, whole[..50].to_vec(), with_checksum(b"no machine code")] {
             std::fs::write(only_entry(), entry).unwrap();
-            Cuda::new(0).unwrap();
+            gpu::open().unwrap();
             assert!(std::fs::read(only_entry()).unwrap() == whole, "the entry is as before");
         }
     });

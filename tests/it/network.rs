@@ -8,7 +8,6 @@ use crate::common::{reference, run};
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule};
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::Order;
 use msdcam::imaging::heatmap::Heatmap;
@@ -42,7 +41,7 @@ fn inner(exits: &[ExitNodes]) -> Vec<Answer> {
 fn input_gradients(graph: &mut Graph, network: &Model, k: usize) -> Vec<Answer> {
     let score = network.exits[k - 1].logits;
     let target = graph.push(Op::Input(Shape::vector(1)), &[]).unwrap();
-    let seed = graph.push(Op::Seed, &[score, target]).unwrap();
+    let seed = graph.push(Op::OneHot, &[score, target]).unwrap();
     [("input_grad", ReluRule::Plain), ("guided_grad", ReluRule::Guided)]
         .map(|(name, rule)| {
             let grad = gradients(graph, score, seed, &[network.input.node], rule).unwrap()[0];
@@ -70,7 +69,7 @@ fn check_on(
 ) {
     let nodes: Vec<NodeId> = answers.iter().map(|&(_, id)| id).collect();
     let inputs: Vec<&Tensor> = inputs.iter().collect();
-    let got = run::run(device, graph, &nodes, order, &Passes::ALL, &inputs);
+    let got = run::run(device, graph, &nodes, order, &inputs);
     let got: Vec<&[f32]> = got.iter().map(|t| &t.data[..]).collect();
     check(&device.description(), golden, answers, &got, NETWORK);
 }
@@ -87,7 +86,7 @@ fn logits_maps_and_heat_maps_of_every_exit_are_pytorch_s() {
         for (i, device) in run::devices().into_iter().enumerate() {
             let orders = if i % 3 == 0 { vec![Order::Depth, Order::ByExit] } else { vec![Order::Depth] };
             for order in orders {
-                let all = run::run(&device, &graph, &outputs, order, &Passes::ALL, &inputs);
+                let all = run::run(&device, &graph, &outputs, order, &inputs);
                 let at = |id: NodeId| &all[outputs.iter().position(|&o| o == id).unwrap()];
                 let got: Vec<&[f32]> = answers.iter().map(|&(_, id)| &at(id).data[..]).collect();
                 check(&device.description(), &golden, &answers, &got, NETWORK);
@@ -194,7 +193,7 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
     let inputs = inputs(&golden.tensor("input"), exits.len());
     let inputs: Vec<&Tensor> = inputs.iter().collect();
     for device in run::devices() {
-        for answer in run::run(&device, &graph, &outputs, Order::Depth, &Passes::ALL, &inputs) {
+        for answer in run::run(&device, &graph, &outputs, Order::Depth, &inputs) {
             assert!(answer.data.iter().all(|&x| x == 0.0), "{}", device.description());
         }
     }
@@ -224,7 +223,7 @@ fn the_default_network_says_what_the_article_s_code_says() {
     let inputs = inputs(&images, exits.len());
     let inputs: Vec<&Tensor> = inputs.iter().collect();
     for device in run::devices() {
-        let all = run::run(&device, &graph, &outputs, Order::ByExit, &Passes::ALL, &inputs);
+        let all = run::run(&device, &graph, &outputs, Order::ByExit, &inputs);
         for (exit, k) in exits.iter().zip(1..) {
             let logits = &all[outputs.iter().position(|&o| o == exit.logits).unwrap()];
             assert_eq!(argmaxes(logits), golden.classes(&format!("class.{k}")), "class of exit {k}");
@@ -251,7 +250,7 @@ fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_cod
     // The original's mask is 512 pixels wide; every eighth row and column of the cat's is stored.
     let (wide, step) = (512, 8);
     for device in run::devices() {
-        let all = run::run(&device, &graph, &outputs, Order::Depth, &Passes::ALL, &inputs);
+        let all = run::run(&device, &graph, &outputs, Order::Depth, &inputs);
         let (taps, rest) = all.split_at(exits.len());
         let (means, maps) = rest.split_at(exits.len());
         let check = |name: String, got: &[f32]| {

@@ -5,10 +5,11 @@ use crate::common::close::{Tolerance, assert_close};
 use crate::common::golden::Golden;
 use crate::common::{reference, run};
 use msdcam::engine::graph::grad::gradients;
-use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Window};
-use msdcam::engine::graph::passes::Passes;
+use msdcam::engine::graph::ops::{
+    AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Window,
+};
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
-use msdcam::engine::plan::Order;
+use msdcam::engine::plan::{Order, PlanOptions};
 use msdcam::{Shape, Tensor};
 use serde::Deserialize;
 
@@ -154,7 +155,7 @@ fn heat(golden: &Golden, row: &Row) -> Case {
     }
     let mut graph = Graph::new();
     let input = graph.push(Op::Input(shape), &[]).unwrap();
-    let heat = graph.push(Op::Heat(Heat { height: row.h, width: row.w }), &[input]).unwrap();
+    let heat = graph.push(Op::ResizeMinMax(ResizeMinMax { height: row.h, width: row.w }), &[input]).unwrap();
     Case {
         name: row.name.clone(),
         graph,
@@ -178,9 +179,8 @@ fn every_device_says_what_pytorch_says() {
     for device in run::devices() {
         let who = device.description();
         for case in &cases {
-            for passes in [Passes::NONE, Passes::ALL] {
-                let answers =
-                    run::run(&device, &case.graph, &case.nodes(), Order::Depth, &passes, &case.inputs());
+            for options in [PlanOptions::unoptimized(Order::Depth), PlanOptions::new(Order::Depth)] {
+                let answers = run::run_with(&device, &case.graph, &case.nodes(), &options, &case.inputs());
                 let answers: Vec<Vec<f64>> =
                     answers.iter().map(|t| t.data.iter().map(|&x| f64::from(x)).collect()).collect();
                 case.check(&who, &answers, close::OP);
@@ -208,14 +208,14 @@ fn resizing_says_what_pytorch_says() {
 }
 
 #[test]
-fn a_map_that_is_the_same_everywhere_has_no_heat() {
+fn a_constant_map_becomes_zero() {
     let mut graph = Graph::new();
     let input = graph.push(Op::Input(Shape::new(1, 7, 6)), &[]).unwrap();
-    let heat = graph.push(Op::Heat(Heat { height: 45, width: 61 }), &[input]).unwrap();
+    let heat = graph.push(Op::ResizeMinMax(ResizeMinMax { height: 45, width: 61 }), &[input]).unwrap();
     for device in run::devices() {
         for value in [0.0, 0.3, 0.7, 1.1e-7, 123.456, 3e-41] {
             let map = Tensor::new(1, Shape::new(1, 7, 6), vec![value; 42]);
-            let out = run::run(&device, &graph, &[heat], Order::Depth, &Passes::ALL, &[&map]);
+            let out = run::run(&device, &graph, &[heat], Order::Depth, &[&map]);
             let hottest = out[0].data.iter().copied().fold(0.0, f32::max);
             assert!(out[0].data.iter().all(|&x| x == 0.0), "{value} everywhere has heat {hottest}");
         }
@@ -223,10 +223,10 @@ fn a_map_that_is_the_same_everywhere_has_no_heat() {
 }
 
 #[test]
-fn the_heat_of_a_tiny_map_is_finite_and_reaches_one() {
+fn a_map_of_tiny_values_is_finite_and_reaches_one() {
     let mut graph = Graph::new();
     let input = graph.push(Op::Input(Shape::new(1, 3, 2)), &[]).unwrap();
-    let heat = graph.push(Op::Heat(Heat { height: 9, width: 5 }), &[input]).unwrap();
+    let heat = graph.push(Op::ResizeMinMax(ResizeMinMax { height: 9, width: 5 }), &[input]).unwrap();
     for device in run::devices() {
         for scale in [1.0, 1e-20, 1e-38, 1e-40] {
             let map = Tensor::new(
@@ -234,7 +234,7 @@ fn the_heat_of_a_tiny_map_is_finite_and_reaches_one() {
                 Shape::new(1, 3, 2),
                 [0.0, 1.0, 2.0, 0.5, 0.0, 1.5].map(|x| x * scale).to_vec(),
             );
-            let out = run::run(&device, &graph, &[heat], Order::Depth, &Passes::ALL, &[&map]);
+            let out = run::run(&device, &graph, &[heat], Order::Depth, &[&map]);
             let range = |pick: fn(f32, f32) -> f32| out[0].data.iter().copied().reduce(pick).unwrap();
             assert!(out[0].data.iter().all(|x| x.is_finite()), "{scale:e}: not finite");
             assert_eq!((range(f32::min), range(f32::max)), (0.0, 1.0), "{scale:e}: range of the heat map");

@@ -10,34 +10,37 @@ use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{BatchNorm, Conv2d, Op, ReluRule};
 use msdcam::engine::graph::passes::{Passes, apply};
 use msdcam::engine::graph::{Graph, NodeId};
-use msdcam::engine::plan::{Order, Plan};
+use msdcam::engine::plan::{Order, Plan, PlanOptions};
 
-/// A pass by name: how to set it, and whether it rounds new constants to f32.
-type Pass = (&'static str, fn(&mut Passes) -> &mut bool, bool);
+/// An optimization by name: its switch, and whether it rounds new constants to f32.
+type Pass = (&'static str, fn(&mut PlanOptions) -> &mut bool, bool);
+
+const ALL: PlanOptions = PlanOptions::new(Order::Depth);
+const NONE: PlanOptions = PlanOptions::unoptimized(Order::Depth);
 
 const PASSES: [Pass; 8] = [
-    ("fold_batch_norm", |p| &mut p.fold_batch_norm, true),
-    ("fuse_relu", |p| &mut p.fuse_relu, false),
-    ("merge_pointwise", |p| &mut p.merge_pointwise, false),
-    ("pooled_gradient", |p| &mut p.pooled_gradient, true),
-    ("fuse_cam", |p| &mut p.fuse_cam, false),
-    ("dead_nodes", |p| &mut p.dead_nodes, false),
-    ("in_place_concat", |p| &mut p.in_place_concat, false),
-    ("chain_small_steps", |p| &mut p.chain_small_steps, false),
+    ("fold_batch_norm", |o| &mut o.passes.fold_batch_norm, true),
+    ("fuse_relu", |o| &mut o.passes.fuse_relu, false),
+    ("merge_pointwise", |o| &mut o.passes.merge_pointwise, false),
+    ("pooled_gradient", |o| &mut o.passes.pooled_gradient, true),
+    ("fuse_cam", |o| &mut o.passes.fuse_cam, false),
+    ("dead_nodes", |o| &mut o.passes.dead_nodes, false),
+    ("in_place_concat", |o| &mut o.in_place_concat, false),
+    ("chain_small_steps", |o| &mut o.chain_small_steps, false),
 ];
 
-fn with(mut passes: Passes, pass: &Pass, wanted: bool) -> Passes {
-    *pass.1(&mut passes) = wanted;
-    passes
+fn with(mut options: PlanOptions, pass: &Pass, on: bool) -> PlanOptions {
+    *pass.1(&mut options) = on;
+    options
 }
 
 /// All on, all off, each alone, each left out; with the tolerance against all off.
-fn combinations() -> Vec<(String, Passes, Tolerance)> {
-    let mut all = vec![("all".to_string(), Passes::ALL, ROUNDED_ONCE)];
+fn combinations() -> Vec<(String, PlanOptions, Tolerance)> {
+    let mut all = vec![("all".to_string(), ALL, ROUNDED_ONCE)];
     for pass in &PASSES {
         let alone = if pass.2 { ROUNDED_ONCE } else { EXACT };
-        all.push((format!("{} alone", pass.0), with(Passes::NONE, pass, true), alone));
-        all.push((format!("all but {}", pass.0), with(Passes::ALL, pass, false), ROUNDED_ONCE));
+        all.push((format!("{} alone", pass.0), with(NONE, pass, true), alone));
+        all.push((format!("all but {}", pass.0), with(ALL, pass, false), ROUNDED_ONCE));
     }
     all
 }
@@ -57,8 +60,8 @@ fn no_pass_changes_the_answers_in_f64() {
         let inputs: Vec<_> = inputs.iter().collect();
         for (question, outputs) in questions(&exits) {
             let want = reference::run(&graph, &outputs, &inputs);
-            for (name, passes, tolerance) in combinations() {
-                let plan = Plan::new(&graph, &outputs, Order::Depth, &passes).unwrap();
+            for (name, options, tolerance) in combinations() {
+                let plan = Plan::with_options(&graph, &outputs, &options).unwrap();
                 let got = reference::run_plan(&plan, &inputs);
                 for (i, (got, want)) in got.iter().zip(&want).enumerate() {
                     assert_close(&format!("{variant}: {question}: {name}: output {i}"), got, want, tolerance);
@@ -77,9 +80,9 @@ fn no_pass_changes_the_answers_on_the_cpu() {
         let inputs = inputs(&golden.tensor("input"), exits.len());
         let inputs: Vec<_> = inputs.iter().collect();
         for (question, outputs) in questions(&exits) {
-            let want = run::run(&device, &graph, &outputs, Order::Depth, &Passes::NONE, &inputs);
-            for (name, passes, _) in combinations() {
-                let got = run::run(&device, &graph, &outputs, Order::Depth, &passes, &inputs);
+            let want = run::run_with(&device, &graph, &outputs, &NONE, &inputs);
+            for (name, options, _) in combinations() {
+                let got = run::run_with(&device, &graph, &outputs, &options, &inputs);
                 for (i, (got, want)) in got.iter().zip(&want).enumerate() {
                     let what = format!("{variant}: {question}: {name}: output {i}");
                     assert_close(&what, &got.data, &want.data, NETWORK);
@@ -90,18 +93,18 @@ fn no_pass_changes_the_answers_on_the_cpu() {
 }
 
 /// (levels, steps, multiply-adds) of the default-like network's Grad-CAM plan.
-fn size(passes: &Passes, choose: fn(&[ExitNodes]) -> Vec<NodeId>) -> (usize, usize, u64) {
+fn size(options: &PlanOptions, choose: fn(&[ExitNodes]) -> Vec<NodeId>) -> (usize, usize, u64) {
     let (_, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &choose(&exits), Order::Depth, passes).unwrap();
-    (plan.levels.len(), plan.steps().count(), plan.multiply_adds())
+    let plan = Plan::with_options(&graph, &choose(&exits), options).unwrap();
+    (plan.levels().len(), plan.steps().count(), plan.multiply_adds())
 }
 
 #[test]
 fn every_pass_saves_what_it_is_for() {
-    let (levels, steps, work) = size(&Passes::ALL, asked);
+    let (levels, steps, work) = size(&ALL, asked);
     for pass in &PASSES {
-        let (levels_without, steps_without, work_without) = size(&with(Passes::ALL, pass, false), asked);
+        let (levels_without, steps_without, work_without) = size(&with(ALL, pass, false), asked);
         let saves = match pass.0 {
             "pooled_gradient" => work < work_without,
             "chain_small_steps" => levels < levels_without,
@@ -116,8 +119,8 @@ fn every_pass_saves_what_it_is_for() {
 
 #[test]
 fn what_no_output_needs_is_not_computed() {
-    let (_, _, one) = size(&Passes::ALL, |exits| vec![exits[0].logits]);
-    let (_, _, all) = size(&Passes::ALL, |exits| exits.iter().map(|e| e.logits).collect());
+    let (_, _, one) = size(&ALL, |exits| vec![exits[0].logits]);
+    let (_, _, all) = size(&ALL, |exits| exits.iter().map(|e| e.logits).collect());
     assert!(one < all, "exit 1 alone costs {one} multiply-adds, all exits {all}");
 }
 
@@ -125,12 +128,12 @@ fn what_no_output_needs_is_not_computed() {
 fn folding_leaves_no_batch_norm_and_fusing_no_relu() {
     let (_, network) = golden_network("blocks-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap();
-    let left: Vec<&str> = plan.steps().map(|step| step.op.name()).collect();
+    let plan = Plan::new(&graph, &asked(&exits), Order::Depth).unwrap();
+    let left: Vec<&str> = plan.steps().map(|step| step.op().name()).collect();
     for gone in ["batch_norm", "batch_norm_grad", "relu", "copy", "spatial_mean", "weighted_sum", "range"] {
         assert!(!left.contains(&gone), "{gone} is left in {left:?}");
     }
-    for kept in ["conv2d", "conv2d_grad", "cam", "heat", "softmax", "linear"] {
+    for kept in ["conv2d", "conv2d_grad", "cam", "resize_min_max", "softmax", "linear"] {
         assert!(left.contains(&kept), "{kept} is missing in {left:?}");
     }
 }

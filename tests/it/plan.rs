@@ -9,7 +9,7 @@ use msdcam::Shape;
 use msdcam::engine::graph::ops::{Op, Slice};
 use msdcam::engine::graph::passes::{Passes, apply};
 use msdcam::engine::graph::{Graph, NodeId};
-use msdcam::engine::plan::{Order, Plan, Slot, Space, Step};
+use msdcam::engine::plan::{Job, Order, Plan, PlanOptions, Slot, Space, Step};
 
 /// A number stands for how it was made; this one for what nothing has written.
 const UNWRITTEN: u64 = 0;
@@ -55,54 +55,54 @@ fn by_graph(graph: &Graph, outputs: &[NodeId]) -> Vec<Vec<u64>> {
 /// to last or last to first.
 fn by_plan(plan: &Plan, levels: usize, backward: bool) -> Vec<Vec<u64>> {
     let mut memory = PlanMemory::new(plan, UNWRITTEN);
-    for (number, slot) in plan.inputs.iter().enumerate() {
-        memory.write(slot, &input_tags(number, slot.shape.len()));
+    for (number, slot) in plan.inputs().iter().enumerate() {
+        memory.write(slot, &input_tags(number, slot.shape().len()));
     }
-    for (level_number, level) in plan.levels[..levels].iter().enumerate() {
-        let mut jobs: Vec<_> = level.jobs.iter().collect();
+    for (level_number, level) in plan.levels()[..levels].iter().enumerate() {
+        let mut jobs: Vec<_> = level.jobs().iter().collect();
         if backward {
             jobs.reverse();
         }
-        for step in jobs.iter().flat_map(|job| &job.steps) {
-            let read: Vec<Vec<u64>> = step.inputs.iter().map(|slot| memory.read(slot).to_vec()).collect();
-            for (slot, tags) in step.inputs.iter().zip(&read) {
+        for step in jobs.iter().flat_map(|job| job.steps()) {
+            let read: Vec<Vec<u64>> = step.inputs().iter().map(|slot| memory.read(slot).to_vec()).collect();
+            for (slot, tags) in step.inputs().iter().zip(&read) {
                 let level = level_number + 1;
                 assert!(
                     !tags.contains(&UNWRITTEN),
                     "level {level}: {} reads {slot}, unwritten",
-                    step.op.name()
+                    step.op().name()
                 );
             }
-            memory.write(&step.output, &tags(&step.op, &read, step.output.shape.len()));
+            memory.write(&step.output(), &tags(step.op(), &read, step.output().shape().len()));
         }
     }
-    plan.outputs.iter().map(|slot| memory.read(slot).to_vec()).collect()
+    plan.outputs().iter().map(|slot| memory.read(slot).to_vec()).collect()
 }
 
 fn meet(a: &Slot, b: &Slot) -> bool {
-    let end = |slot: &Slot| slot.offset + slot.shape.len();
-    a.space == b.space && a.offset < end(b) && b.offset < end(a)
+    let end = |slot: &Slot| slot.offset() + slot.shape().len();
+    a.space() == b.space() && a.offset() < end(b) && b.offset() < end(a)
 }
 
 /// Panics unless the jobs of each level leave each other's results alone, and steps their inputs.
 fn check_independence(what: &str, plan: &Plan) {
-    for (number, level) in plan.levels.iter().enumerate() {
-        for (i, job) in level.jobs.iter().enumerate() {
-            for step in &job.steps {
-                let own = step.inputs.iter().find(|input| meet(input, &step.output));
-                assert!(own.is_none(), "{what}: {} writes over its own input", step.op.name());
-                assert_ne!(step.output.space, Space::Input, "{what}: a step writes over what was given");
-                let others = level.jobs.iter().enumerate().filter(|&(j, _)| j != i);
-                for other in others.flat_map(|(_, job)| &job.steps) {
-                    let touched = other.inputs.iter().chain([&other.output]);
-                    let hit = touched.into_iter().find(|slot| meet(slot, &step.output));
+    for (number, level) in plan.levels().iter().enumerate() {
+        for (i, job) in level.jobs().iter().enumerate() {
+            for step in job.steps() {
+                let own = step.inputs().iter().find(|input| meet(input, &step.output()));
+                assert!(own.is_none(), "{what}: {} writes over its own input", step.op().name());
+                assert_ne!(step.output().space(), Space::Input, "{what}: a step writes over what was given");
+                let others = level.jobs().iter().enumerate().filter(|&(j, _)| j != i);
+                for other in others.flat_map(|(_, job)| job.steps()) {
+                    let touched = other.inputs().iter().copied().chain([other.output()]);
+                    let hit = touched.into_iter().find(|slot| meet(slot, &step.output()));
                     assert!(
                         hit.is_none(),
                         "{what}: level {}: {} writes {}, which {} touches",
                         number + 1,
-                        step.op.name(),
-                        step.output,
-                        other.op.name()
+                        step.op().name(),
+                        step.output(),
+                        other.op().name()
                     );
                 }
             }
@@ -124,17 +124,15 @@ fn questions(graph: &Graph, exits: &[ExitNodes]) -> Vec<(&'static str, Vec<NodeI
     ]
 }
 
-fn variations() -> Vec<(&'static str, Passes)> {
+fn variations(order: Order) -> Vec<(&'static str, PlanOptions)> {
+    let (all, none) = (PlanOptions::new(order), PlanOptions::unoptimized(order));
     vec![
-        ("all passes", Passes::ALL),
-        ("no passes", Passes::NONE),
-        ("no chains", Passes { chain_small_steps: false, ..Passes::ALL }),
-        ("no concat in place", Passes { in_place_concat: false, ..Passes::ALL }),
-        (
-            "in place and chains alone",
-            Passes { in_place_concat: true, chain_small_steps: true, ..Passes::NONE },
-        ),
-        ("with dead nodes", Passes { dead_nodes: false, ..Passes::ALL }),
+        ("all passes", all),
+        ("no passes", none),
+        ("no chains", PlanOptions { chain_small_steps: false, ..all }),
+        ("no concat in place", PlanOptions { in_place_concat: false, ..all }),
+        ("in place and chains alone", PlanOptions { passes: Passes::NONE, ..all }),
+        ("with dead nodes", PlanOptions { passes: Passes { dead_nodes: false, ..Passes::ALL }, ..all }),
     ]
 }
 
@@ -144,19 +142,19 @@ fn every_value_is_where_its_readers_look_for_it_until_the_last_has_read_it() {
         let (_, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
         for (question, outputs) in questions(&graph, &exits) {
-            for (passes_name, passes) in variations() {
-                for order in [Order::Depth, Order::ByExit] {
-                    let what = format!("{variant}: {question}, {passes_name}, {order:?}");
+            for order in [Order::Depth, Order::ByExit] {
+                for (options_name, options) in variations(order) {
+                    let what = format!("{variant}: {question}, {options_name}, {order:?}");
                     let staged = match order {
                         Order::Depth => graph.clone(),
                         Order::ByExit => graph.staged_by_need(&outputs),
                     };
-                    let (rewritten, places) = apply(&staged, &outputs, &passes).unwrap();
+                    let (rewritten, places) = apply(&staged, &outputs, &options.passes).unwrap();
                     let want = by_graph(&rewritten, &places);
-                    let plan = Plan::new(&graph, &outputs, order, &passes).unwrap();
+                    let plan = Plan::with_options(&graph, &outputs, &options).unwrap();
                     check_independence(&what, &plan);
                     for backward in [false, true] {
-                        let got = by_plan(&plan, plan.levels.len(), backward);
+                        let got = by_plan(&plan, plan.levels().len(), backward);
                         assert!(got == want, "{what}: outputs are not what the graph says");
                     }
                 }
@@ -169,23 +167,24 @@ fn every_value_is_where_its_readers_look_for_it_until_the_last_has_read_it() {
 fn memory_is_shared_between_values_that_are_not_alive_together() {
     let (_, network) = golden_network("blocks-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap();
+    let plan = Plan::new(&graph, &asked(&exits), Order::Depth).unwrap();
     let written: usize =
-        plan.steps().filter(|s| s.output.space == Space::Work).map(|s| s.output.shape.len()).sum();
-    assert!(2 * plan.work_len < written, "{} numbers for {written} written", plan.work_len);
+        plan.steps().filter(|s| s.output().space() == Space::Work).map(|s| s.output().shape().len()).sum();
+    assert!(2 * plan.work_len() < written, "{} numbers for {written} written", plan.work_len());
 }
 
 #[test]
 fn msd_net_concatenates_without_a_copy() {
-    let copies = |variant: &str, passes: &Passes| {
+    let all = PlanOptions::new(Order::Depth);
+    let copies = |variant: &str, options: &PlanOptions| {
         let (_, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
-        let plan = Plan::new(&graph, &asked(&exits), Order::Depth, passes).unwrap();
-        plan.steps().filter(|step| step.op == Op::Copy).count()
+        let plan = Plan::with_options(&graph, &asked(&exits), options).unwrap();
+        plan.steps().filter(|step| *step.op() == Op::Copy).count()
     };
     for variant in VARIANTS {
-        assert_eq!(copies(variant, &Passes::ALL), 0, "{variant}: copies");
-        assert!(copies(variant, &Passes { in_place_concat: false, ..Passes::ALL }) > 0, "{variant}");
+        assert_eq!(copies(variant, &all), 0, "{variant}: copies");
+        assert!(copies(variant, &PlanOptions { in_place_concat: false, ..all }) > 0, "{variant}");
     }
 }
 
@@ -195,30 +194,30 @@ fn by_exit_a_run_that_stops_has_its_answers_and_has_computed_nothing_for_later_e
         let (_, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
         let per_exit = asked(&exits[..1]).len();
-        let plan = Plan::new(&graph, &asked(&exits), Order::ByExit, &Passes::ALL).unwrap();
-        assert_eq!(plan.exits.len(), exits.len(), "{variant}");
-        assert_eq!(plan.exits.last(), Some(&plan.levels.len()), "{variant}");
-        let full = by_plan(&plan, plan.levels.len(), false);
+        let plan = Plan::new(&graph, &asked(&exits), Order::ByExit).unwrap();
+        assert_eq!(plan.exits().len(), exits.len(), "{variant}");
+        assert_eq!(plan.exits().last(), Some(&plan.levels().len()), "{variant}");
+        let full = by_plan(&plan, plan.levels().len(), false);
         for k in 1..=exits.len() {
-            let levels = plan.exits[k - 1];
+            let levels = plan.exits()[k - 1];
             let what = format!("{variant}: exit {k}");
             let stages: HashSet<usize> =
-                plan.levels[..levels].iter().flat_map(|level| &level.jobs).map(|job| job.stage).collect();
+                plan.levels()[..levels].iter().flat_map(|level| level.jobs()).map(|job| job.exit()).collect();
             assert!(stages.iter().all(|&stage| stage <= k), "{what}: computes for exits {stages:?}");
-            let later = plan.levels[levels..].iter().flat_map(|level| &level.jobs);
-            assert!(later.into_iter().all(|job| job.stage > k), "{what}: something is left over");
+            let later = plan.levels()[levels..].iter().flat_map(|level| level.jobs());
+            assert!(later.into_iter().all(|job| job.exit() > k), "{what}: something is left over");
 
             let there = by_plan(&plan, levels, false);
             assert!(there[..k * per_exit] == full[..k * per_exit], "{what}: answers are not there yet");
 
             // A plan for exits 1 to k alone does exactly the work that was done until here.
-            let alone = Plan::new(&graph, &asked(&exits[..k]), Order::ByExit, &Passes::ALL).unwrap();
+            let alone = Plan::new(&graph, &asked(&exits[..k]), Order::ByExit).unwrap();
             let steps = |plan: &Plan, levels: usize| -> (usize, u64) {
                 let steps: Vec<&Step> =
-                    plan.levels[..levels].iter().flat_map(|l| &l.jobs).flat_map(|j| &j.steps).collect();
+                    plan.levels()[..levels].iter().flat_map(|l| l.jobs()).flat_map(|j| j.steps()).collect();
                 (steps.len(), steps.iter().map(|s| s.multiply_adds()).sum())
             };
-            assert_eq!(steps(&plan, levels), steps(&alone, alone.levels.len()), "{what}: steps and work");
+            assert_eq!(steps(&plan, levels), steps(&alone, alone.levels().len()), "{what}: steps and work");
         }
     }
 }
@@ -227,23 +226,23 @@ fn by_exit_a_run_that_stops_has_its_answers_and_has_computed_nothing_for_later_e
 fn depth_order_has_the_fewest_levels_and_runs_heads_beside_the_next_block() {
     let (_, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
-    let levels = |order| Plan::new(&graph, &asked(&exits), order, &Passes::ALL).unwrap().levels;
-    let depth = levels(Order::Depth);
-    assert!(depth.len() < levels(Order::ByExit).len());
-    let mixed = |jobs: &[msdcam::engine::plan::Job]| jobs.iter().any(|job| job.stage != jobs[0].stage);
-    assert!(depth.iter().any(|level| mixed(&level.jobs)), "no level serves two exits");
+    let plan = |order| Plan::new(&graph, &asked(&exits), order).unwrap();
+    let depth = plan(Order::Depth);
+    assert!(depth.levels().len() < plan(Order::ByExit).levels().len());
+    let mixed = |jobs: &[Job]| jobs.iter().any(|job| job.exit() != jobs[0].exit());
+    assert!(depth.levels().iter().any(|level| mixed(level.jobs())), "no level serves two exits");
 }
 
 #[test]
 fn small_steps_that_follow_each_other_are_one_job() {
     let (_, network) = golden_network("blocks-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &asked(&exits), Order::Depth, &Passes::ALL).unwrap();
-    let jobs = plan.levels.iter().flat_map(|level| &level.jobs);
-    let longest = jobs.max_by_key(|job| job.steps.len()).unwrap();
-    let names: Vec<&str> = longest.steps.iter().map(|step| step.op.name()).collect();
+    let plan = Plan::new(&graph, &asked(&exits), Order::Depth).unwrap();
+    let jobs = plan.levels().iter().flat_map(|level| level.jobs());
+    let longest = jobs.max_by_key(|job| job.steps().len()).unwrap();
+    let names: Vec<&str> = longest.steps().iter().map(|step| step.op().name()).collect();
     assert!(names.len() >= 3, "the longest chain is {names:?}");
-    let within = longest.steps.windows(2).any(|pair| pair[1].inputs.contains(&pair[0].output));
+    let within = longest.steps().windows(2).any(|pair| pair[1].inputs().contains(&pair[0].output()));
     assert!(within, "no step of {names:?} reads the one before it");
 }
 
@@ -268,12 +267,12 @@ fn awkward_concats_and_slices_are_laid_out_right() {
     let sets =
         (0..all.len()).map(|i| vec![all[i]]).chain((0..all.len()).map(|i| [&all[i..], &all[..i]].concat()));
     for outputs in sets {
-        for (name, passes) in variations() {
-            let (rewritten, places) = apply(&graph, &outputs, &passes).unwrap();
-            let plan = Plan::new(&graph, &outputs, Order::Depth, &passes).unwrap();
+        for (name, options) in variations(Order::Depth) {
+            let (rewritten, places) = apply(&graph, &outputs, &options.passes).unwrap();
+            let plan = Plan::with_options(&graph, &outputs, &options).unwrap();
             check_independence(name, &plan);
             let want = by_graph(&rewritten, &places);
-            assert!(by_plan(&plan, plan.levels.len(), true) == want, "{name}: outputs {outputs:?}");
+            assert!(by_plan(&plan, plan.levels().len(), true) == want, "{name}: outputs {outputs:?}");
         }
     }
 }
@@ -282,22 +281,22 @@ fn awkward_concats_and_slices_are_laid_out_right() {
 fn a_plan_prints_one_line_a_job() {
     let (_, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &asked(&exits), Order::ByExit, &Passes::ALL).unwrap();
-    let jobs: usize = plan.levels.iter().map(|level| level.jobs.len()).sum();
+    let plan = Plan::new(&graph, &asked(&exits), Order::ByExit).unwrap();
+    let jobs: usize = plan.levels().iter().map(|level| level.jobs().len()).sum();
     let text = plan.to_string();
     assert_eq!(text.lines().count(), jobs + 1, "{text}");
-    assert!(text.starts_with(&format!("{} levels, ", plan.levels.len())), "{text}");
+    assert!(text.starts_with(&format!("{} levels, ", plan.levels().len())), "{text}");
 }
 
 #[test]
 fn a_plan_without_outputs_and_values_without_numbers_are_refused() {
     let (_, network) = golden_network("subnets-even");
-    let none = Plan::new(&network.graph, &[], Order::Depth, &Passes::ALL).unwrap_err().to_string();
-    assert!(none.contains("no output is wanted"), "{none}");
+    let none = Plan::new(&network.graph, &[], Order::Depth).unwrap_err().to_string();
+    assert!(none.contains("no outputs are requested"), "{none}");
     let mut graph = Graph::new();
     let empty = graph.push(Op::Input(Shape::new(2, 0, 3)), &[]).unwrap_err().to_string();
-    assert!(empty.contains("input: a result of 2x0x3 has no numbers"), "{empty}");
+    assert!(empty.contains("input: a result of 2x0x3 has no elements"), "{empty}");
     let x = graph.push(Op::Input(Shape::vector(2)), &[]).unwrap();
     let slice = graph.push(Slice { offset: 1, shape: Shape::vector(0) }, &[x]).unwrap_err().to_string();
-    assert!(slice.contains("slice: a result of 0x1x1 has no numbers"), "{slice}");
+    assert!(slice.contains("slice: a result of 0x1x1 has no elements"), "{slice}");
 }

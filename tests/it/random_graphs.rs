@@ -9,16 +9,15 @@ use crate::common::random::Random;
 use crate::common::{reference, run};
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
-    AvgPool, BatchNorm, Conv2d, Heat, Linear, MaxPool, Op, ReluRule, Slice, WeightedSum, Window,
+    AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Slice, WeightedSum, Window,
 };
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
-use msdcam::engine::plan::Order;
+use msdcam::engine::plan::{Order, PlanOptions};
 use msdcam::{Shape, Tensor};
 
 const GRAPHS: u64 = 300;
 /// Convolutions one after another: more, and the numbers grow beyond what f32 holds exactly.
-const MOST_CONVOLUTIONS: usize = 3;
+const MAX_CONVOLUTIONS: usize = 3;
 
 struct Builder {
     graph: Graph,
@@ -26,6 +25,8 @@ struct Builder {
     /// What later nodes may read.
     nodes: Vec<NodeId>,
     convolutions: usize,
+    /// The exit of the next nodes.
+    exit: usize,
 }
 
 impl Builder {
@@ -34,7 +35,11 @@ impl Builder {
         let mut graph = Graph::new();
         let shape = Shape::new(1 + random.below(18), 1 + random.below(13), 1 + random.below(19));
         let input = graph.push(Op::Input(shape), &[]).unwrap();
-        Builder { graph, random, nodes: vec![input], convolutions: 0 }
+        Builder { graph, random, nodes: vec![input], convolutions: 0, exit: 0 }
+    }
+
+    fn push_op(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> msdcam::Result<NodeId> {
+        self.graph.push_at(self.exit, op, inputs)
     }
 
     fn param(&mut self, dims: &[usize], choices: &[f32]) -> ParamId {
@@ -57,7 +62,7 @@ impl Builder {
         let x = self.random.pick(&self.nodes);
         let shape = self.graph.shape(x);
         match self.random.below(10) {
-            0..=2 if self.convolutions < MOST_CONVOLUTIONS => {
+            0..=2 if self.convolutions < MAX_CONVOLUTIONS => {
                 let window = self.window();
                 let out = 1 + self.random.below(19);
                 let weight =
@@ -65,7 +70,7 @@ impl Builder {
                 let bias = self.random.below(2) == 1;
                 let bias = bias.then(|| self.param(&[out], &[-2.0, -1.0, 0.0, 1.0, 3.0]));
                 let conv = Conv2d::new(&self.graph, weight, bias, window.stride, window.padding);
-                let y = self.graph.push(conv, &[x]).ok()?;
+                let y = self.push_op(conv, &[x]).ok()?;
                 self.convolutions += 1;
                 Some(y)
             }
@@ -73,28 +78,28 @@ impl Builder {
                 let weight = self.param(&[shape.c], &[-1.0, 1.0, 2.0]);
                 let [bias, mean] = [(); 2].map(|()| self.param(&[shape.c], &[-1.0, 0.0, 2.0]));
                 let variance = self.param(&[shape.c], &[3.5]); // sqrt(3.5 + 0.5) = 2, exactly
-                self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.5 }, &[x]).ok()
+                self.push_op(BatchNorm { weight, bias, mean, variance, eps: 0.5 }, &[x]).ok()
             }
-            4 | 5 => self.graph.push(Op::Relu, &[x]).ok(),
+            4 | 5 => self.push_op(Op::Relu, &[x]).ok(),
             6 => {
                 let window = self.window();
-                self.graph.push(MaxPool { window }, &[x]).ok()
+                self.push_op(MaxPool { window }, &[x]).ok()
             }
             7 => {
                 let kernel = self.random.pick(&[[2, 2], [1, 2], [2, 1], [1, 1]]);
                 let stride = self.random.pick(&[[2, 2], [1, 1], [1, 3]]);
                 let window = Window { kernel, stride, padding: [0, 0] };
-                self.graph.push(AvgPool { window }, &[x]).ok()
+                self.push_op(AvgPool { window }, &[x]).ok()
             }
             8 => {
                 let others: Vec<NodeId> = (0..2).map(|_| self.random.pick(&self.nodes)).collect();
-                self.graph.push(Op::Concat, &[&[x], &others[..]].concat()).ok()
+                self.push_op(Op::Concat, &[&[x], &others[..]].concat()).ok()
             }
             _ => {
                 let same = |id: &NodeId| self.graph.shape(*id) == shape;
                 let same: Vec<NodeId> = self.nodes.iter().copied().filter(same).collect();
                 let other = self.random.pick(&same);
-                self.graph.push(Op::Add, &[x, other]).ok()
+                self.push_op(Op::Add, &[x, other]).ok()
             }
         }
     }
@@ -111,7 +116,7 @@ fn case(seed: u64) -> Case {
     let mut b = Builder::new(seed);
     let wanted = 3 + b.random.below(9);
     while b.nodes.len() < wanted {
-        b.graph.set_stage(b.nodes.len() / 3);
+        b.exit = b.nodes.len() / 3;
         if let Some(node) = b.push() {
             b.nodes.push(node);
         }
@@ -146,7 +151,7 @@ fn case(seed: u64) -> Case {
     let shape = b.graph.shape(any);
     let channel = Slice { offset: (shape.c - 1) * shape.plane(), shape: Shape { c: 1, ..shape } };
     let channel = b.graph.push(channel, &[any]).unwrap();
-    let heat = b.graph.push(Op::Heat(Heat { height: 9, width: 14 }), &[channel]).unwrap();
+    let heat = b.graph.push(Op::ResizeMinMax(ResizeMinMax { height: 9, width: 14 }), &[channel]).unwrap();
     outputs.extend([channel, heat, any]);
     let shapes: Vec<Shape> =
         b.graph.nodes().iter().filter(|n| matches!(n.op, Op::Input(_))).map(|n| n.shape).collect();
@@ -166,12 +171,11 @@ fn devices_and_reference_agree_on_random_graphs() {
         let want = reference::run(&graph, &outputs, &inputs);
         let device = &devices[seed as usize % devices.len()];
         let order = if seed % 2 == 0 { Order::Depth } else { Order::ByExit };
-        for passes in [Passes::ALL, Passes::NONE] {
-            let got = run::run(device, &graph, &outputs, order, &passes, &inputs);
+        for (which, options) in [("all", PlanOptions::new(order)), ("no", PlanOptions::unoptimized(order))] {
+            let got = run::run_with(device, &graph, &outputs, &options, &inputs);
             for ((got, want), id) in got.iter().zip(&want).zip(&outputs) {
                 let op = graph.node(*id).op.name();
-                let all = if passes == Passes::ALL { "all" } else { "no" };
-                let what = format!("graph {seed}, {all} passes, {}: {op} {id:?}", device.description());
+                let what = format!("graph {seed}, {which} passes, {}: {op} {id:?}", device.description());
                 assert_close(&what, &got.data, want, OP);
             }
         }

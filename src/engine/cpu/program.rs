@@ -141,7 +141,6 @@ mod tests {
     use super::*;
     use crate::Shape;
     use crate::engine::graph::ops::Conv2d;
-    use crate::engine::graph::passes::Passes;
     use crate::engine::graph::{Graph, Op};
     use crate::engine::plan::Order;
 
@@ -158,7 +157,7 @@ mod tests {
                 graph.push(conv, &[input]).unwrap()
             })
             .collect();
-        Plan::new(&graph, &outputs, Order::Depth, &Passes::ALL).unwrap()
+        Plan::new(&graph, &outputs, Order::Depth).unwrap()
     }
 
     #[test]

@@ -98,15 +98,7 @@ impl CpuSession {
     }
 
     fn check(&self, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
-        let n = inputs.len() / self.plan.input_len;
-        let fits = inputs.len() == n * self.plan.input_len && outputs.len() == n * self.plan.output_len;
-        if !fits || n > self.capacity {
-            let (given, room) = (inputs.len(), outputs.len());
-            return Err(Error::usage(format!(
-                "a batch of {given} numbers in and {room} out does not fit the plan"
-            )));
-        }
-        Ok(n)
+        crate::engine::session::batch_size(&self.plan, self.capacity, inputs, outputs)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The end of a head, and the start of its gradient: softmax and seed.
 
-use crate::engine::tensor::argmax;
+use crate::engine::graph::ops::TargetInput;
 
 /// The sum is taken in double precision, so that the probabilities add up to one.
 pub(super) fn softmax(x: &[f32], out: &mut [f32]) {
@@ -23,9 +23,8 @@ pub(super) fn softmax_grad(grad: &[f32], p: &[f32], out: &mut [f32]) {
     }
 }
 
-/// One-hot vector of `target`, or of the first largest logit where it is negative.
+/// One-hot vector of the class of an encoded [`TargetInput`].
 pub(super) fn seed(logits: &[f32], target: f32, out: &mut [f32]) {
-    let class = if target >= 0.0 { target as usize } else { argmax(logits) };
     out.fill(0.0);
-    out[class.min(logits.len() - 1)] = 1.0;
+    out[TargetInput::decode(target).class(logits)] = 1.0;
 }

@@ -76,7 +76,7 @@ impl CompiledStep {
                 share(WEIGHT_AGAIN_COST * multiply_adds, step.output.shape.len())
             }
             (Constants::Cam(_), _) => share(WEIGHT_AGAIN_COST * multiply_adds, step.inputs[1].shape.c),
-            (_, Op::Heat(_)) => HEAT_COST * step.output.shape.len(),
+            (_, Op::ResizeMinMax(_)) => HEAT_COST * step.output.shape.len(),
             (_, Op::MaxPool(_)) => {
                 share(step.inputs[0].shape.len() + step.output.shape.len(), step.output.shape.c)
             }
@@ -97,7 +97,7 @@ impl CompiledStep {
             Constants::Cam(cam) => cam.pooled.scratch_len(),
             Constants::Nothing => match self.step.op {
                 Op::MaxPool(_) => self.step.inputs[0].shape.w,
-                Op::Heat(_) => self.step.inputs[0].shape.h * self.step.output.shape.w,
+                Op::ResizeMinMax(_) => self.step.inputs[0].shape.h * self.step.output.shape.w,
                 _ => 0,
             },
             Constants::Affine(_) | Constants::Matrix(_) => 0,
@@ -211,13 +211,13 @@ impl CompiledStep {
             }
             (Op::Softmax, _) => softmax::softmax(x(0), out),
             (Op::SoftmaxGrad, _) => softmax::softmax_grad(x(0), x(1), out),
-            (Op::Seed, _) => softmax::seed(x(0), x(1)[0], out),
+            (Op::OneHot, _) => softmax::seed(x(0), x(1)[0], out),
             (Op::SpatialMean, _) => pool::spatial_mean(first.plane(), x(0), out),
             (Op::WeightedSum(op), _) => {
                 cam::weighted_sum(gemv::kernel(self.isa), op.relu, x(0), x(1), out);
             }
             (Op::Range, _) => cam::range(x(0), out),
-            (Op::Heat(_), _) => cam::heat(first, output.shape, x(0), out, scratch),
+            (Op::ResizeMinMax(_), _) => cam::heat(first, output.shape, x(0), out, scratch),
             _ => unreachable!("{} is no small step, or lacks its constants", op.name()),
         }
     }

@@ -1,30 +1,30 @@
-//! What the host hands to the kernels, as plain bytes. `kernels/common.cuh` declares the same
-//! structures for the device; a test compares the two texts, so that they cannot drift apart.
+//! The binary interface between host and kernels: constants, opcodes and structures.
+//! `kernels/common.cuh` declares the same for the device; tests compare the two texts.
 
 use bytemuck::{Pod, Zeroable};
 use cudarc::driver::DeviceRepr;
 
-/// Threads of a block.
+/// Threads per block.
 pub(super) const THREADS: u32 = 256;
-/// Jobs of a launch.
+/// Most jobs of a launch.
 pub(super) const MAX_JOBS: usize = 16;
-/// Channels of the tap that a block of a `cam` step takes.
+/// Channels of the tap per block of a `cam` step.
 pub(super) const CAM_CHANNELS: usize = 16;
-/// Sums of a pooled gradient that a block keeps at once: the most border classes there may be.
+/// Sums of a pooled gradient that a block stores at once: the largest number of border classes.
 pub(super) const CAM_SUMS: usize = 4096;
-/// Terms of a convolution's sum that one block adds.
+/// Terms of a convolution's sum per block of `Mode::Split`.
 pub(super) const GROUP: usize = 512;
-/// Results of a tile of `Mode::Split`.
+/// Results per tile of `Mode::Split`.
 pub(super) const TILE: usize = 256;
-/// Channels that a thread of a convolution sums; packed weights have rows of a multiple of it.
+/// Output channels per thread of a convolution; the length of a packed weight's row is a multiple of it.
 pub(super) const CHANNELS: usize = 8;
-/// The most rows and columns of an image.
-pub(super) const MOST_SIDE: usize = 8192;
-/// Pixels of a warp's tile in `Mode::Whole`.
+/// Largest height and width of an image.
+pub(super) const MAX_SIDE: usize = 8192;
+/// Pixels per warp of `Mode::Whole`.
 pub(super) const WHOLE_PIXELS: usize = 128;
 
-/// Declares an enum whose order is that of an enum in the CUDA text.
-macro_rules! codes {
+/// Declares an enum with the order of an enum in the CUDA source.
+macro_rules! cuda_enum {
     ($(#[$meta:meta])* $name:ident { $($code:ident = $text:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +33,16 @@ macro_rules! codes {
         pub(super) enum $name { $($code,)* }
 
         impl $name {
-            /// The names in the CUDA text, in order.
+            /// The names in the CUDA source, in order.
             #[cfg(test)]
             const NAMES: &[&str] = &[$($text,)*];
         }
     };
 }
 
-codes! {
-    /// What a step computes.
-    Code {
+cuda_enum! {
+    /// Opcode of a step.
+    Opcode {
         Copy = "OP_COPY",
         Add = "OP_ADD",
         Relu = "OP_RELU",
@@ -56,20 +56,20 @@ codes! {
         LinearGrad = "OP_LINEAR_GRAD",
         Softmax = "OP_SOFTMAX",
         SoftmaxGrad = "OP_SOFTMAX_GRAD",
-        Seed = "OP_SEED",
+        OneHot = "OP_ONE_HOT",
         SpatialMean = "OP_SPATIAL_MEAN",
         PooledConv2dGrad = "OP_POOLED_CONV2D_GRAD",
         WeightedSum = "OP_WEIGHTED_SUM",
         Range = "OP_RANGE",
         Cam = "OP_CAM",
-        Heat = "OP_HEAT",
+        ResizeMinMax = "OP_RESIZE_MIN_MAX",
         Conv2d = "OP_CONV2D",
         Conv2dGrad = "OP_CONV2D_GRAD",
     }
 }
 
-codes! {
-    /// How a job's blocks share its work.
+cuda_enum! {
+    /// Distribution of a job over blocks.
     Mode {
         Chain = "MODE_CHAIN",
         Spread = "MODE_SPREAD",
@@ -79,8 +79,8 @@ codes! {
     }
 }
 
-/// Declares a structure and lists its fields.
-macro_rules! shared {
+/// Declares a structure of the CUDA source and lists its fields.
+macro_rules! cuda_struct {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:tt,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Zeroable, Pod)]
@@ -88,7 +88,7 @@ macro_rules! shared {
         pub(super) struct $name { $(pub(super) $field: $type,)* }
 
         impl $name {
-            /// (name, type, first byte) of each field.
+            /// (name, type, byte offset) of each field.
             #[cfg(test)]
             const FIELDS: &[(&str, &str, usize)] = &[$((
                 stringify!($field),
@@ -99,12 +99,12 @@ macro_rules! shared {
     };
 }
 
-/// The jobs of a launch; those after the last are zero.
-type Jobs = [Job; MAX_JOBS];
+/// The jobs of a launch; unused entries are zero.
+type Jobs = [JobRow; MAX_JOBS];
 
-shared! {
-    /// One step of the plan; `kernels/common.cuh` explains the fields.
-    Step {
+cuda_struct! {
+    /// `Step` of `kernels/common.cuh`, which documents the fields: a row of the step table.
+    StepRow {
         op: u32, first_space: u32, first: u32, second_space: u32, second: u32, out_space: u32, out: u32,
         in_c: i32, in_h: i32, in_w: i32, out_c: i32, out_h: i32, out_w: i32,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
@@ -118,16 +118,16 @@ shared! {
     }
 }
 
-shared! {
-    /// One job of a launch.
-    Job {
+cuda_struct! {
+    /// `Job` of `kernels/common.cuh`: one job of a launch.
+    JobRow {
         first_block: u32, first_step: u32, steps: u32, mode: u32,
         across: u32, groups: u32, scratch: u32, counter: u32,
     }
 }
 
-shared! {
-    /// The one argument of a launch; addresses are the device's.
+cuda_struct! {
+    /// `Launch` of `kernels/common.cuh`: the argument of a launch. Addresses are device addresses.
     Launch {
         input: u64, work: u64, output: u64, weights: u64, tables: u64, steps: u64,
         scratch: u64, counters: u64, active: u64,
@@ -137,7 +137,7 @@ shared! {
     }
 }
 
-// SAFETY: plain numbers in C layout, the same as the kernel's parameter (see the test below).
+// SAFETY: plain integers in C layout, the same as the kernel's parameter (the tests below compare them).
 unsafe impl DeviceRepr for Launch {}
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
         lines.filter(|line| !line.is_empty()).collect()
     }
 
-    /// (name, type) of a field's declaration, the type as Rust writes it.
+    /// (name, Rust type, size in bytes) of a field's declaration.
     fn declaration(line: &str) -> (String, &'static str, usize) {
         let (text, name) = line.strip_suffix(';').unwrap().rsplit_once(' ').unwrap();
         match text {
@@ -188,18 +188,18 @@ mod tests {
 
     #[test]
     fn structures_are_the_same_in_rust_and_cuda() {
-        check("Step", Step::FIELDS);
-        check("Job", Job::FIELDS);
+        check("Step", StepRow::FIELDS);
+        check("Job", JobRow::FIELDS);
         check("Launch", Launch::FIELDS);
-        assert_eq!(size_of::<Step>(), 4 * Step::FIELDS.len());
+        assert_eq!(size_of::<StepRow>(), 4 * StepRow::FIELDS.len());
     }
 
     #[test]
-    fn codes_are_in_the_same_order_in_rust_and_cuda() {
+    fn opcodes_and_modes_are_in_the_same_order_in_rust_and_cuda() {
         let names = |opening: &str| -> Vec<String> {
             body(opening).iter().map(|line| line.trim_end_matches(',').to_string()).collect()
         };
-        assert_eq!(names("enum Op : unsigned int"), Code::NAMES);
+        assert_eq!(names("enum Op : unsigned int"), Opcode::NAMES);
         assert_eq!(names("enum Mode : unsigned int"), Mode::NAMES);
     }
 
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(value(CONV2D, "GROUP"), GROUP);
         assert_eq!(value(CONV2D_SPLIT, "TILE"), TILE);
         assert_eq!(value(CONV2D, "CHANNELS"), CHANNELS);
-        assert_eq!(value(CONV2D, "MOST_SIDE"), MOST_SIDE);
+        assert_eq!(value(CONV2D, "MAX_SIDE"), MAX_SIDE);
         assert_eq!(32 * value(CONV2D, "PIXELS"), WHOLE_PIXELS);
     }
 }

@@ -1,22 +1,22 @@
-//! Compiled kernels on disk: `$XDG_CACHE_HOME/msdcam` or `~/.cache/msdcam`. A convenience: what
-//! cannot be read or written is as if it were not there.
+//! On-disk cache of compiled kernels: `$XDG_CACHE_HOME/msdcam` or `~/.cache/msdcam`. An entry that cannot
+//! be read or written counts as missing.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Length of the checksum at the start of an entry.
+/// Length in bytes of the checksum at the start of an entry.
 const CHECKSUM: usize = 32;
 
-/// The image stored under `key`, if it is whole.
+/// The image stored under `key`, if it is there and its checksum matches.
 pub(super) fn load(key: &str) -> Option<Vec<u8>> {
     load_from(&folder()?, key)
 }
 
-/// Stores `image` under `key`, if that is possible.
+/// Stores `image` under `key`, if possible.
 pub(super) fn store(key: &str, image: &[u8]) {
     if let Some(folder) = folder() {
-        // A cache that cannot be written costs time, nothing else.
+        // Without the cache the next run compiles again.
         let _ = store_in(&folder, key, image);
     }
 }
@@ -40,11 +40,11 @@ fn store_in(folder: &Path, key: &str, image: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut entry = Sha256::digest(image).to_vec();
     entry.extend_from_slice(image);
-    // Written aside and renamed, so that a reader never meets half an entry.
-    let aside = folder.join(format!("{key}.{}", std::process::id()));
-    std::fs::write(&aside, entry)?;
-    std::fs::rename(&aside, folder.join(key)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&aside);
+    // Written to a temporary file and renamed, so that a reader never sees a partial entry.
+    let temporary = folder.join(format!("{key}.{}", std::process::id()));
+    std::fs::write(&temporary, entry)?;
+    std::fs::rename(&temporary, folder.join(key)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
     })
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_comes_back_unless_a_byte_of_it_changed() {
+    fn an_entry_is_returned_unless_a_byte_of_it_changed() {
         let folder = tempfile::tempdir().unwrap();
         let image: Vec<u8> = (0..1000).map(|i| (i % 251) as u8).collect();
         assert_eq!(load_from(folder.path(), "key"), None);

@@ -1,4 +1,6 @@
-//! From the kernels' source to an image for one chip, through the cache.
+//! Compilation of the kernels for one compute capability, through the cache.
+
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -8,8 +10,8 @@ use super::source::source;
 use crate::Result;
 use crate::util::sha256;
 
-/// NVRTC's options for compute capability `capability` (90 for 9.0), given those that it can make
-/// machine code for. A chip newer than NVRTC gets PTX, which its driver translates.
+/// NVRTC's options for compute capability `capability` (90 for 9.0). `supported` are those for which NVRTC
+/// can generate machine code; a newer GPU gets PTX, which its driver translates.
 pub fn options(capability: u32, supported: &[u32]) -> Vec<String> {
     let newest = supported.iter().copied().filter(|&known| known <= capability).max();
     let architecture = match newest {
@@ -24,13 +26,19 @@ pub fn options(capability: u32, supported: &[u32]) -> Vec<String> {
         .collect()
 }
 
-/// NVRTC's image of the kernels for a chip of compute capability `capability`, with `more` options,
-/// and whether it came from the cache. `use_cache`: an earlier run's image will do.
+/// NVRTC's image of the kernels for compute capability `capability`, with `more` options, and whether it
+/// is from the cache. `nvrtc` is as for [`Nvrtc::find`]; without `use_cache` the kernels are compiled even
+/// if the cache has an image.
 ///
 /// # Errors
 /// [`crate::Error::Device`] when there is no NVRTC, or a kernel does not compile.
-pub(super) fn image(capability: u32, more: &[String], use_cache: bool) -> Result<(Vec<u8>, bool)> {
-    let nvrtc = Nvrtc::find()?;
+pub(super) fn image(
+    nvrtc: Option<&Path>,
+    capability: u32,
+    more: &[String],
+    use_cache: bool,
+) -> Result<(Vec<u8>, bool)> {
+    let nvrtc = Nvrtc::find(nvrtc)?;
     let mut options = options(capability, &nvrtc.architectures());
     options.extend_from_slice(more);
     let source = source();
@@ -43,7 +51,7 @@ pub(super) fn image(capability: u32, more: &[String], use_cache: bool) -> Result
     Ok((image, false))
 }
 
-/// Everything that the image depends on, in 64 characters.
+/// SHA-256 of everything that the image depends on.
 fn key(source: &str, options: &[String], capability: u32, version: (i32, i32)) -> String {
     let mut hash = Sha256::new();
     let facts = format!("chip {capability}, NVRTC {}.{}, {}", version.0, version.1, options.join(" "));
@@ -58,21 +66,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_ask_for_the_chip_itself_and_for_no_fast_math() {
+    fn options_name_the_compute_capability_and_no_fast_math() {
         let all = options(90, &[80, 90, 100]).join(" ");
         assert!(all.starts_with("--gpu-architecture=sm_90 "), "{all}");
         assert!(!all.contains("fast"), "{all}");
     }
 
     #[test]
-    fn a_chip_that_nvrtc_does_not_know_gets_ptx_of_the_newest_one_that_it_does() {
+    fn a_newer_compute_capability_gets_ptx_of_the_newest_supported_one() {
         assert_eq!(options(120, &[80, 90, 100])[0], "--gpu-architecture=compute_100");
         assert_eq!(options(75, &[80, 90])[0], "--gpu-architecture=sm_75");
         assert_eq!(options(90, &[])[0], "--gpu-architecture=sm_90");
     }
 
     #[test]
-    fn keys_differ_where_source_options_chip_or_version_do() {
+    fn keys_differ_where_source_options_capability_or_version_do() {
         let options = options(90, &[]);
         let base = key("a", &options, 90, (13, 0));
         assert_eq!(base.len(), 64);

@@ -1,21 +1,21 @@
-//! What the driver refuses, as one line.
+//! Errors of the CUDA driver, as one line.
 
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 
 use crate::Error;
 
-/// Turns the driver's refusal of `what` into our error.
+/// Converts the driver's error in `what` into [`Error::Device`].
 pub(super) fn driver(what: &str) -> impl Fn(DriverError) -> Error + use<'_> {
     move |error| Error::device(format!("cuda: {what}: {}", describe(error)))
 }
 
-/// True where memory was too little, so that asking for less can help.
+/// Whether the device is out of memory.
 pub(super) fn is_out_of_memory(error: DriverError) -> bool {
     error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY
 }
 
-/// The driver's own words and its name for them.
+/// The driver's description and name of an error.
 pub(super) fn describe(error: DriverError) -> String {
     let text = |text: Result<&std::ffi::CStr, _>| text.ok().map(|text| text.to_string_lossy().into_owned());
     match (text(error.error_string()), text(error.error_name())) {

@@ -1,4 +1,4 @@
-//! The kernels on a GPU: which machine code is taken, and loading it.
+//! Loading of the kernels: the choice of machine code, and the kernel's function on a GPU.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,62 +8,65 @@ use cudarc::driver::{CudaContext, CudaFunction};
 use cudarc::nvrtc::Ptx;
 
 use super::error::driver;
-use super::variant::Kernels;
+use super::variant::{Kernels, Variant};
 use super::{built_in, compile};
 use crate::{Error, Result};
 
-/// The kernel on its device, and where its machine code came from.
+/// The kernel on the GPU of `context`, and the origin of its machine code.
 ///
 /// # Errors
-/// [`Error::Device`] when there is no machine code for this chip and none can be made.
-pub(super) fn load(context: &Arc<CudaContext>, kernels: &Kernels) -> Result<(CudaFunction, String)> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    match kernels {
-        Kernels::Auto => match (variable("MSDCAM_CUBIN"), variable("MSDCAM_NVRTC")) {
-            (Some(file), _) => of_file(context, Path::new(&file)),
-            (None, Some(_)) => compiled(context, &[]),
-            // A driver older than the machine code's compiler refuses it; NVRTC may still serve it.
-            (None, None) => built_in(context).or_else(|refused| {
-                compiled(context, &[]).map_err(|e| match refused {
-                    Some(refused) => Error::device(format!("{e}; {refused}")),
-                    None => e,
-                })
-            }),
-        },
-        Kernels::BuiltIn => built_in(context).map_err(|refused| {
-            refused.unwrap_or_else(|| {
-                let chip = capability(context).unwrap_or_default();
-                Error::device(format!("cuda: no built-in kernels for compute capability {chip}"))
+/// [`Error::Device`] when there is no machine code for this GPU and it cannot be compiled.
+pub(super) fn load(context: &Arc<CudaContext>, variant: &Variant) -> Result<(CudaFunction, String)> {
+    let nvrtc = variant.nvrtc.as_deref();
+    match &variant.kernels {
+        Kernels::Auto if nvrtc.is_some() => compiled(context, nvrtc, &[]),
+        // A driver older than the machine code's compiler refuses it; NVRTC may be of the driver's version.
+        Kernels::Auto => built_in(context).or_else(|refused| {
+            compiled(context, nvrtc, &[]).map_err(|e| match refused {
+                Some(refused) => Error::device(format!("{e}; {refused}")),
+                None => e,
             })
         }),
-        Kernels::Compiled(options) => compiled(context, options),
+        Kernels::BuiltIn => built_in(context).map_err(|refused| {
+            refused.unwrap_or_else(|| {
+                let capability = capability(context).unwrap_or_default();
+                Error::device(format!("cuda: no built-in kernels for compute capability {capability}"))
+            })
+        }),
+        Kernels::Compiled(options) => compiled(context, nvrtc, options),
         Kernels::File(file) => of_file(context, file),
     }
 }
 
-/// The built-in machine code, loaded.
+/// The kernel from the built-in machine code.
 ///
 /// # Errors
-/// `None` where there is none for this chip, else why the driver refused it.
+/// `None` when there is none for this GPU, otherwise the driver's reason to refuse it.
 fn built_in(context: &Arc<CudaContext>) -> Result<(CudaFunction, String), Option<Error>> {
     let image = built_in::image(capability(context)?).ok_or(None)?;
     let refused = |e| Some(Error::device(format!("the built-in kernels were refused: {e}")));
     Ok((function(context, image.to_vec()).map_err(refused)?, "built in".into()))
 }
 
-/// NVRTC's machine code, loaded. An image from the cache that the driver refuses is made anew.
-fn compiled(context: &Arc<CudaContext>, options: &[String]) -> Result<(CudaFunction, String)> {
+/// The kernel compiled by NVRTC. An image from the cache that the driver refuses is compiled again.
+fn compiled(
+    context: &Arc<CudaContext>,
+    nvrtc: Option<&Path>,
+    options: &[String],
+) -> Result<(CudaFunction, String)> {
     let capability = capability(context)?;
-    let (image, from_cache) = compile::image(capability, options, true)?;
+    let (image, from_cache) = compile::image(nvrtc, capability, options, true)?;
     match function(context, image) {
         Ok(function) if from_cache => Ok((function, "NVRTC, from the cache".into())),
         Err(_) if from_cache => {
-            Ok((function(context, compile::image(capability, options, false)?.0)?, "NVRTC".into()))
+            let (image, _) = compile::image(nvrtc, capability, options, false)?;
+            Ok((function(context, image)?, "NVRTC".into()))
         }
         result => Ok((result?, "NVRTC".into())),
     }
 }
 
+/// The kernel from a file of machine code.
 fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(CudaFunction, String)> {
     let failed = |e: String| Error::device(format!("cuda: kernels from '{}': {e}", file.display()));
     let image = std::fs::read(file).map_err(|e| failed(e.to_string()))?;
@@ -74,21 +77,22 @@ fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(CudaFunction, Str
     Ok((function, file.display().to_string()))
 }
 
-/// Whether `image` begins as a 64-bit ELF file does and holds the two tables that its header names,
-/// one of which comes last: the driver is told where an image begins, not where it ends.
+/// Whether `image` is a 64-bit ELF file that contains the two tables of its header, one of which is at the
+/// end: the driver gets the start of an image, not its length, and would read past a truncated one.
 fn is_whole_elf(image: &[u8]) -> bool {
-    let number = |at: usize, len: usize| {
+    let integer = |at: usize, len: usize| {
         let bytes = image.get(at..at + len)?;
         Some(bytes.iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte)))
     };
-    // Where a table begins, and where the header has the length and the number of its entries.
-    let holds = |start: usize, entry: usize| {
-        let end = || number(start, 8)?.checked_add(number(entry, 2)? * number(entry + 2, 2)?);
+    // Arguments: positions in the header of the table's start, and of the size and number of its entries.
+    let contains = |start: usize, entry: usize| {
+        let end = || integer(start, 8)?.checked_add(integer(entry, 2)? * integer(entry + 2, 2)?);
         end().is_some_and(|end| end <= image.len() as u64)
     };
-    image.starts_with(b"\x7fELF\x02") && holds(0x20, 0x36) && holds(0x28, 0x3a)
+    image.starts_with(b"\x7fELF\x02") && contains(0x20, 0x36) && contains(0x28, 0x3a)
 }
 
+/// The kernel of a module's image.
 fn function(context: &Arc<CudaContext>, image: Vec<u8>) -> Result<CudaFunction> {
     let module = context.load_module(Ptx::from_binary(image)).map_err(driver("loading the kernels"))?;
     module.load_function("level").map_err(driver("kernel 'level'"))
@@ -107,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_an_elf_file_is_none() {
+    fn a_truncated_elf_file_is_rejected() {
         let whole = include_bytes!("../../../kernels/sm_90.cubin");
         assert!(is_whole_elf(whole));
         for len in [0, 4, 5, 0x3d, 64, whole.len() - 1] {

@@ -1,17 +1,14 @@
-//! Whether cudarc can be called at all. It panics where libcuda is missing or lacks a symbol, so
-//! this asks first.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+//! Probe of the NVIDIA driver library. cudarc loads libcuda on the first call and panics where the library
+//! or one of its functions is missing, so both are checked before that.
 
 use libloading::Library;
 
 use crate::{Error, Result};
 
-/// The driver's names in the order in which cudarc tries them, as far as they occur.
+/// File names of the driver library on Linux, in the order in which cudarc tries them.
 const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
-/// Every driver function that the device calls, through cudarc.
+/// Every driver function that is called, through cudarc.
 const SYMBOLS: [&str; 49] = [
     "cuCtxGetCurrent",
     "cuCtxSetCurrent",
@@ -64,16 +61,18 @@ const SYMBOLS: [&str; 49] = [
     "cuStreamWaitEvent",
 ];
 
-/// Whether there is a driver at all, usable or not.
+/// Whether this machine has a driver library, usable or not.
 pub(super) fn is_there() -> bool {
-    // SAFETY: the driver's initialisers do nothing but set it up.
+    // SAFETY: the driver library's initializers have no preconditions.
     NAMES.iter().any(|name| unsafe { Library::new(*name) }.is_ok())
 }
 
+/// Checks that the driver library and all of its functions in use can be loaded.
+///
 /// # Errors
-/// [`Error::Device`] that says what was looked for: no libcuda, or one that lacks a function.
+/// [`Error::Device`] that names the missing library or function.
 pub(super) fn check() -> Result<()> {
-    // SAFETY: the driver's initialisers do nothing but set it up.
+    // SAFETY: the driver library's initializers have no preconditions.
     let found =
         NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok().map(|library| (name, library)));
     let Some((name, library)) = found else {
@@ -82,7 +81,7 @@ pub(super) fn check() -> Result<()> {
             NAMES.join(" and ")
         )));
     };
-    // SAFETY: only whether there is such a symbol is asked.
+    // SAFETY: the symbol is not used, only looked up.
     let has = |symbol: &str| unsafe { library.get::<*const ()>(symbol.as_bytes()) }.is_ok();
     match SYMBOLS.iter().find(|symbol| !has(symbol)) {
         Some(missing) => {
@@ -90,26 +89,4 @@ pub(super) fn check() -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// Calls `f`; a panic (cudarc's way to say that something of the driver is missing) becomes an error.
-///
-/// # Errors
-/// Those of `f`, and [`Error::Device`] for a panic.
-pub(super) fn without_panic<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    static HOOK: Mutex<()> = Mutex::new(());
-    let result = {
-        let _one_at_a_time = HOOK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| ()));
-        let result = catch_unwind(AssertUnwindSafe(f));
-        std::panic::set_hook(hook);
-        result
-    };
-    result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-        let text = text.unwrap_or_else(|| "it panicked".into());
-        Err(Error::device(format!("cuda: {}", text.lines().next().unwrap_or_default())))
-    })
 }

@@ -1,60 +1,61 @@
-//! A plan's steps as the kernels read them: places, shapes, and where their weights are.
+//! Lowering of a plan's steps to the step table of the kernels: addresses, shapes and packed weights.
 
 use bytemuck::Zeroable;
 
-use super::abi::{CAM_SUMS, Code, MOST_SIDE, Step as Row};
+use super::abi::{CAM_SUMS, MAX_SIDE, Opcode, StepRow};
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
 use crate::engine::graph::{Param, ParamId};
 use crate::engine::plan::{Plan, Slot, Space, Step};
 use crate::{Error, Result, Shape};
 
-/// Everything that a plan's steps need in the device's memory beside the images.
+/// The plan's constants in device memory: step table, weights and border classes.
 #[derive(Default)]
 pub(super) struct Tables {
-    pub(super) steps: Vec<Row>,
+    pub(super) steps: Vec<StepRow>,
     pub(super) weights: Weights,
-    /// Border classes of positions.
+    /// Border classes of the positions of all pooled gradients.
     pub(super) classes: Vec<u32>,
 }
 
 impl Tables {
-    /// Appends the rows of `step`: one; several for a sum of more than two values; one for each
-    /// remainder by the stride for a convolution's gradient (those do not need each other).
+    /// Appends the rows of `step`: one in general, several for a sum of more than two values, and one for
+    /// each remainder modulo the stride for a convolution's gradient (these rows are independent).
     ///
     /// # Errors
-    /// When the step is beyond what the kernels can address.
+    /// When the step exceeds a limit of the kernels.
     pub(super) fn add(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         let rows = self.rows(&plan.params, step)?;
         self.steps.extend(rows);
         Ok(())
     }
 
-    fn rows(&mut self, params: &[Param], step: &Step) -> Result<Vec<Row>> {
+    fn rows(&mut self, params: &[Param], step: &Step) -> Result<Vec<StepRow>> {
         let shapes = step.inputs.iter().map(|slot| slot.shape).chain([step.output.shape]);
-        if let Some(shape) = shapes.into_iter().find(|s| s.h.max(s.w) > MOST_SIDE) {
+        if let Some(shape) = shapes.into_iter().find(|s| s.h.max(s.w) > MAX_SIDE) {
             let op = step.op.name();
-            return Err(Error::device(format!(
-                "cuda: {op} on {shape}: at most {MOST_SIDE} rows and columns"
-            )));
+            return Err(Error::device(format!("cuda: {op} on {shape}: at most {MAX_SIDE} rows and columns")));
         }
         let window = match &step.op {
             Op::Conv2d(op) => Some(op.window),
             Op::Conv2dGrad(op) => Some(op.window),
             _ => None,
         };
-        if let Some(w) = window.filter(|w| w.kernel.iter().chain(&w.padding).any(|&side| side > MOST_SIDE)) {
-            return Err(Error::device(format!("cuda: {w:?}: at most {MOST_SIDE} rows and columns")));
+        if let Some(w) = window.filter(|w| w.kernel.iter().chain(&w.padding).any(|&side| side > MAX_SIDE)) {
+            return Err(Error::device(format!("cuda: {w:?}: at most {MAX_SIDE} rows and columns")));
         }
-        let row = Row::between(step);
+        let row = StepRow::between(step);
         let data = |id: ParamId| &params[id.index()].data;
-        let one = |code: Code| Ok(vec![Row { op: code as u32, ..row }]);
-        let windowed =
-            |code: Code, window: &Window| Ok(vec![Row { op: code as u32, ..row }.with_window(window)]);
+        let one = |opcode: Opcode| Ok(vec![StepRow { op: opcode as u32, ..row }]);
+        let windowed = |opcode: Opcode, window: &Window| {
+            Ok(vec![StepRow { op: opcode as u32, ..row }.with_window(window)])
+        };
         match &step.op {
-            Op::Copy => one(Code::Copy),
-            Op::Relu => one(Code::Relu),
-            Op::ReluGrad(op) => Ok(vec![Row { op: Code::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }]),
+            Op::Copy => one(Opcode::Copy),
+            Op::Relu => one(Opcode::Relu),
+            Op::ReluGrad(op) => {
+                Ok(vec![StepRow { op: Opcode::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }])
+            }
             Op::BatchNorm(_) | Op::BatchNormGrad(_) => {
                 let (norm, gradient) = match &step.op {
                     Op::BatchNormGrad(op) => (op.forward, true),
@@ -62,54 +63,62 @@ impl Tables {
                     _ => unreachable!("matched above"),
                 };
                 let (scale, shift) = self.weights.add_batch_norm(&norm, params, gradient);
-                let code = Code::BatchNorm as u32;
-                Ok(vec![Row { op: code, weight: place(scale)?, bias: place(shift)?, ..row }])
+                let op = Opcode::BatchNorm as u32;
+                Ok(vec![StepRow { op, weight: offset(scale)?, bias: offset(shift)?, ..row }])
             }
-            Op::MaxPool(op) => windowed(Code::MaxPool, &op.window),
-            Op::MaxPoolGrad(op) => windowed(Code::MaxPoolGrad, &op.window),
-            Op::AvgPool(op) => windowed(Code::AvgPool, &op.window),
-            Op::AvgPoolGrad(op) => windowed(Code::AvgPoolGrad, &op.window),
+            Op::MaxPool(op) => windowed(Opcode::MaxPool, &op.window),
+            Op::MaxPoolGrad(op) => windowed(Opcode::MaxPoolGrad, &op.window),
+            Op::AvgPool(op) => windowed(Opcode::AvgPool, &op.window),
+            Op::AvgPoolGrad(op) => windowed(Opcode::AvgPoolGrad, &op.window),
             Op::Linear(op) => {
-                let weight = place(self.weights.add(data(op.weight).iter().copied()))?;
-                let bias = place(self.weights.add(data(op.bias).iter().copied()))?;
-                Ok(vec![Row { op: Code::Linear as u32, weight, bias, ..row }])
+                let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
+                let bias = offset(self.weights.add(data(op.bias).iter().copied()))?;
+                Ok(vec![StepRow { op: Opcode::Linear as u32, weight, bias, ..row }])
             }
             Op::LinearGrad(op) => {
-                let weight = place(self.weights.add(data(op.weight).iter().copied()))?;
-                Ok(vec![Row { op: Code::LinearGrad as u32, weight, ..row }])
+                let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
+                Ok(vec![StepRow { op: Opcode::LinearGrad as u32, weight, ..row }])
             }
             Op::Add => Ok(sum_rows(row, step)),
-            Op::Softmax => one(Code::Softmax),
-            Op::SoftmaxGrad => one(Code::SoftmaxGrad),
-            Op::Seed => one(Code::Seed),
-            Op::SpatialMean => one(Code::SpatialMean),
-            Op::PooledConv2dGrad(op) => Ok(vec![self.pooled(params, Code::PooledConv2dGrad, op, row)?]),
+            Op::Softmax => one(Opcode::Softmax),
+            Op::SoftmaxGrad => one(Opcode::SoftmaxGrad),
+            Op::OneHot => one(Opcode::OneHot),
+            Op::SpatialMean => one(Opcode::SpatialMean),
+            Op::PooledConv2dGrad(op) => Ok(vec![self.pooled(params, Opcode::PooledConv2dGrad, op, row)?]),
             Op::WeightedSum(op) => {
-                Ok(vec![Row { op: Code::WeightedSum as u32, relu: op.relu.into(), ..row }])
+                Ok(vec![StepRow { op: Opcode::WeightedSum as u32, relu: op.relu.into(), ..row }])
             }
-            Op::Range => one(Code::Range),
-            Op::Heat(_) => one(Code::Heat),
+            Op::Range => one(Opcode::Range),
+            Op::ResizeMinMax(_) => one(Opcode::ResizeMinMax),
             Op::Cam(op) => {
-                // The kernel wants the tap's shape; that of the record follows from it.
-                let row = Row { relu: op.sum.relu.into(), ..row }.with_output_shape(step.inputs[1].shape);
-                Ok(vec![self.pooled(params, Code::Cam, &op.pooled, row)?])
+                // The kernel takes the tap's shape, which determines that of the record.
+                let row = StepRow { relu: op.sum.relu.into(), ..row }.with_output_shape(step.inputs[1].shape);
+                Ok(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
             }
             Op::Conv2d(op) => self.conv2d(params, op, row),
             Op::Conv2dGrad(op) => self.conv2d_grad(params, op, row),
-            Op::Input(_) | Op::Slice(_) | Op::Concat => unreachable!("{} is an address", step.op.name()),
+            Op::Input(_) | Op::Slice(_) | Op::Concat => {
+                unreachable!("{} is not a step of a plan", step.op.name())
+            }
         }
     }
 
-    fn pooled(&mut self, params: &[Param], code: Code, op: &PooledConv2dGrad, row: Row) -> Result<Row> {
+    fn pooled(
+        &mut self,
+        params: &[Param],
+        opcode: Opcode,
+        op: &PooledConv2dGrad,
+        row: StepRow,
+    ) -> Result<StepRow> {
         let classes = op.classes.count();
         if classes > CAM_SUMS {
             return Err(Error::device(format!(
-                "cuda: {classes} border classes, the kernels know {CAM_SUMS}"
+                "cuda: {classes} border classes, the kernels support at most {CAM_SUMS}"
             )));
         }
-        let weight = place(self.weights.add(op.kernel_sums(params).iter().copied()))?;
-        let class_table = place(self.add_classes(&op.classes))?;
-        Ok(Row { op: code as u32, weight, classes: classes as i32, class_table, ..row })
+        let weight = offset(self.weights.add(op.kernel_sums(params).iter().copied()))?;
+        let class_table = offset(self.add_classes(&op.classes))?;
+        Ok(StepRow { op: opcode as u32, weight, classes: classes as i32, class_table, ..row })
     }
 
     fn add_classes(&mut self, classes: &BorderClasses) -> usize {
@@ -120,18 +129,18 @@ impl Tables {
         start
     }
 
-    fn conv2d(&mut self, params: &[Param], op: &Conv2d, row: Row) -> Result<Vec<Row>> {
+    fn conv2d(&mut self, params: &[Param], op: &Conv2d, row: StepRow) -> Result<Vec<StepRow>> {
         let data = |id: ParamId| &params[id.index()].data;
-        let weight = place(self.weights.add_conv2d(op, data(op.weight)))?;
+        let weight = offset(self.weights.add_conv2d(op, data(op.weight)))?;
         let bias = match op.bias {
             Some(bias) => self.weights.add(data(bias).iter().copied()),
             None => self.weights.add(std::iter::repeat_n(0.0, op.out)),
         };
         let Window { stride, padding, .. } = op.window;
-        let row = Row {
-            op: Code::Conv2d as u32,
+        let row = StepRow {
+            op: Opcode::Conv2d as u32,
             weight,
-            bias: place(bias)?,
+            bias: offset(bias)?,
             relu: op.relu.into(),
             rows: row.out_h,
             columns: row.out_w,
@@ -149,9 +158,9 @@ impl Tables {
         Ok(vec![row.with_terms()])
     }
 
-    /// For each remainder of the pixels' rows and columns by the stride, a convolution of the
-    /// gradient: `kernels/conv2d_grad.cu` says why.
-    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, row: Row) -> Result<Vec<Row>> {
+    /// For each remainder of the pixels' rows and columns modulo the stride, a convolution of the
+    /// gradient: `kernels/conv2d_grad.cu` explains why.
+    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, row: StepRow) -> Result<Vec<StepRow>> {
         let Window { kernel, stride, padding } = op.window;
         let axis = |axis: usize, remainder: usize| {
             let first = (remainder + padding[axis]) % stride[axis];
@@ -167,10 +176,10 @@ impl Tables {
             for right in 0..stride[1].min(op.input.w) {
                 let ((u, row_first), (v, column_first)) = (axis(0, down), axis(1, right));
                 let weight = self.weights.add_conv2d_grad(op, &params[op.weight.index()].data, [u, v]);
-                let taps = Row { kernel_h: u.count as i32, kernel_w: v.count as i32, ..row };
-                let row = Row {
-                    op: Code::Conv2dGrad as u32,
-                    weight: place(weight)?,
+                let taps = StepRow { kernel_h: u.count as i32, kernel_w: v.count as i32, ..row };
+                let row = StepRow {
+                    op: Opcode::Conv2dGrad as u32,
+                    weight: offset(weight)?,
                     relu: rule(op.relu),
                     rows: (op.input.h - down).div_ceil(stride[0]) as i32,
                     columns: (op.input.w - right).div_ceil(stride[1]) as i32,
@@ -194,13 +203,13 @@ impl Tables {
     }
 }
 
-impl Row {
-    /// Places and shapes of `step`, nothing else.
-    fn between(step: &Step) -> Row {
+impl StepRow {
+    /// Addresses and shapes of `step`; all other fields are zero.
+    fn between(step: &Step) -> StepRow {
         let first = step.inputs[0];
         let second = step.inputs.get(1).copied().unwrap_or(first);
         let Shape { c, h, w } = first.shape;
-        Row {
+        StepRow {
             first_space: space(first),
             first: first.offset as u32,
             second_space: space(second),
@@ -210,17 +219,17 @@ impl Row {
             in_c: c as i32,
             in_h: h as i32,
             in_w: w as i32,
-            ..Row::zeroed()
+            ..StepRow::zeroed()
         }
         .with_output_shape(step.output.shape)
     }
 
-    fn with_output_shape(self, Shape { c, h, w }: Shape) -> Row {
-        Row { out_c: c as i32, out_h: h as i32, out_w: w as i32, ..self }
+    fn with_output_shape(self, Shape { c, h, w }: Shape) -> StepRow {
+        StepRow { out_c: c as i32, out_h: h as i32, out_w: w as i32, ..self }
     }
 
-    fn with_window(self, window: &Window) -> Row {
-        Row {
+    fn with_window(self, window: &Window) -> StepRow {
+        StepRow {
             kernel_h: window.kernel[0] as i32,
             kernel_w: window.kernel[1] as i32,
             stride_h: window.stride[0] as i32,
@@ -231,57 +240,57 @@ impl Row {
         }
     }
 
-    /// A convolution's number of terms, and whether it may read and write four pixels at once.
-    fn with_terms(self) -> Row {
+    /// Sets a convolution's number of terms, and whether it reads and writes four pixels as one vector.
+    fn with_terms(self) -> StepRow {
         let pointwise = [self.kernel_h, self.kernel_w, self.row_step, self.column_step] == [1; 4]
             && (self.row_first, self.column_first) == (0, 0)
             && (self.rows, self.columns) == (self.in_h, self.in_w);
-        let places = [self.first, self.out].iter().all(|place| place.is_multiple_of(4));
-        let aligned = (self.rows * self.columns) % 4 == 0 && places && self.is(Code::Conv2d);
-        Row {
+        let offsets = [self.first, self.out].iter().all(|offset| offset.is_multiple_of(4));
+        let aligned = (self.rows * self.columns) % 4 == 0 && offsets && self.is(Opcode::Conv2d);
+        StepRow {
             terms: self.kernel_h * self.kernel_w * self.in_c,
-            // Without taps there are no terms; a width of zero would only be divided by.
+            // Without taps there are no terms; a width of zero would be a divisor.
             kernel_w: self.kernel_w.max(1),
             vector: u32::from(pointwise && aligned),
             ..self
         }
     }
 
-    /// Whether the numbers of the result do not need each other.
-    pub(super) fn is_spreadable(&self) -> bool {
-        const SPREADABLE: [Code; 12] = [
-            Code::Copy,
-            Code::Add,
-            Code::Relu,
-            Code::ReluGrad,
-            Code::BatchNorm,
-            Code::MaxPool,
-            Code::MaxPoolGrad,
-            Code::AvgPool,
-            Code::AvgPoolGrad,
-            Code::LinearGrad,
-            Code::SpatialMean,
-            Code::WeightedSum,
+    /// Whether the elements of the result are computed independently of each other.
+    pub(super) fn is_elementwise(&self) -> bool {
+        const ELEMENTWISE: [Opcode; 12] = [
+            Opcode::Copy,
+            Opcode::Add,
+            Opcode::Relu,
+            Opcode::ReluGrad,
+            Opcode::BatchNorm,
+            Opcode::MaxPool,
+            Opcode::MaxPoolGrad,
+            Opcode::AvgPool,
+            Opcode::AvgPoolGrad,
+            Opcode::LinearGrad,
+            Opcode::SpatialMean,
+            Opcode::WeightedSum,
         ];
-        SPREADABLE.iter().any(|&code| self.op == code as u32)
+        ELEMENTWISE.iter().any(|&opcode| self.is(opcode))
     }
 
-    pub(super) fn is(&self, code: Code) -> bool {
-        self.op == code as u32
+    pub(super) fn is(&self, opcode: Opcode) -> bool {
+        self.op == opcode as u32
     }
 
     pub(super) fn is_convolution(&self) -> bool {
-        self.is(Code::Conv2d) || self.is(Code::Conv2dGrad)
+        self.is(Opcode::Conv2d) || self.is(Opcode::Conv2dGrad)
     }
 }
 
-/// A sum of several values, as sums of two.
-fn sum_rows(row: Row, step: &Step) -> Vec<Row> {
-    let mut rows = vec![Row { op: Code::Add as u32, ..row }];
+/// A sum of several values as sums of two, left to right.
+fn sum_rows(row: StepRow, step: &Step) -> Vec<StepRow> {
+    let mut rows = vec![StepRow { op: Opcode::Add as u32, ..row }];
     for &term in &step.inputs[2..] {
         let (first_space, first) = (row.out_space, row.out);
         let (second_space, second) = (space(term), term.offset as u32);
-        rows.push(Row { op: Code::Add as u32, first_space, first, second_space, second, ..row });
+        rows.push(StepRow { op: Opcode::Add as u32, first_space, first, second_space, second, ..row });
     }
     rows
 }
@@ -303,6 +312,7 @@ fn rule(rule: Option<ReluRule>) -> u32 {
     }
 }
 
-fn place(number: usize) -> Result<u32> {
-    u32::try_from(number).map_err(|_| Error::device("cuda: the weights have more than 4 G numbers"))
+/// An offset in the weights or tables as the kernels store it.
+fn offset(elements: usize) -> Result<u32> {
+    u32::try_from(elements).map_err(|_| Error::device("cuda: the weights have more than 2^32 elements"))
 }

@@ -1,5 +1,5 @@
-//! The memory of a session: the three spaces of every image on the device, their two ends on the
-//! host, and what the kernels share. All of it is made once.
+//! Memory of a session: the three spaces of every image on the device, pinned staging buffers on the
+//! host, and the memory that blocks share. All of it is allocated once.
 
 use std::sync::Arc;
 
@@ -11,20 +11,21 @@ use super::abi::{Launch, MAX_JOBS};
 use super::program::{Grid, Program};
 use crate::engine::plan::Plan;
 
-/// The bits of the NaN that the stand-in driver poisons fresh memory with: its `fmaxf` lets it through.
-const A_NAN: u32 = 0x7fc0_dead;
+/// Bits of the NaN that fills fresh output memory: the one that the stand-in driver of the tests poisons
+/// memory with, which its `fmaxf` propagates.
+const POISON_NAN: u32 = 0x7fc0_dead;
 
-/// Which images a launch is for.
+/// The images of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Images {
-    /// The first ones of the memory.
+    /// The first images in memory.
     First(usize),
-    /// Those of the list.
+    /// The images of the list.
     Listed(usize),
 }
 
 impl Images {
-    /// How many.
+    /// Number of images.
     pub(super) fn count(self) -> usize {
         match self {
             Images::First(n) | Images::Listed(n) => n,
@@ -32,7 +33,7 @@ impl Images {
     }
 }
 
-/// What does not depend on the batch: weights, tables, steps.
+/// Device memory that does not depend on the batch: weights, tables, steps.
 pub(super) struct Constants {
     weights: CudaSlice<f32>,
     tables: CudaSlice<u32>,
@@ -53,13 +54,13 @@ impl Constants {
             tables: stream.clone_htod(&some(&program.tables.classes))?,
             steps: stream.clone_htod(&some(bytemuck::cast_slice(&program.tables.steps)))?,
         };
-        // The host's copies may go as soon as this returns.
+        // The host's copies may be freed as soon as this returns.
         stream.synchronize()?;
         Ok(constants)
     }
 }
 
-/// See the module's documentation.
+/// Memory for a number of images.
 pub(super) struct Memory {
     pub(super) images: usize,
     stream: Arc<CudaStream>,
@@ -72,41 +73,42 @@ pub(super) struct Memory {
     scratch: CudaSlice<f32>,
     counters: CudaSlice<u32>,
     listed: CudaSlice<u32>,
-    /// Written by the host only, in order.
+    /// Write-combined: the host only writes it, sequentially.
     upload: Pinned,
     download: Pinned,
 }
 
-/// Host memory that the device reads and writes directly. Its address is asked once: cudarc waits
-/// for an event each time, which a capture must not.
+/// Pinned host memory, which the device reads and writes directly. Its address is queried once, because
+/// cudarc waits for an event in each query, which is not allowed during a capture.
 struct Pinned {
     _owner: PinnedHostSlice<f32>,
     start: *mut f32,
     len: usize,
 }
 
-// SAFETY: `start` points into what `_owner` holds, which may move between threads.
+// SAFETY: `start` points into the allocation of `_owner`, which may move between threads.
 unsafe impl Send for Pinned {}
 
 impl Pinned {
     fn new(stream: &CudaStream, len: usize, flags: u32) -> Result<Pinned, DriverError> {
         let len = len.max(1);
-        // SAFETY: filled below.
+        // SAFETY: the elements are set before they are read: `fill` follows.
         let mut owner = unsafe { stream.context().alloc_pinned_with_flags::<f32>(len, flags) }?;
         owner.as_mut_slice()?.fill(0.0);
         let start = owner.as_mut_ptr()?;
         Ok(Pinned { _owner: owner, start, len })
     }
 
-    fn numbers(&self, len: usize) -> &[f32] {
+    fn elements(&self, len: usize) -> &[f32] {
         assert!(len <= self.len);
-        // SAFETY: the owner holds `self.len` numbers, all set.
+        // SAFETY: the owner holds `self.len` initialized elements.
         unsafe { std::slice::from_raw_parts(self.start, len) }
     }
 
-    fn numbers_mut(&mut self, len: usize) -> &mut [f32] {
+    fn elements_mut(&mut self, len: usize) -> &mut [f32] {
         assert!(len <= self.len);
-        // SAFETY: as above, and `&mut self` is the only way to them.
+        // SAFETY: the owner holds `self.len` initialized elements, and `&mut self` is the only access to
+        // them.
         unsafe { std::slice::from_raw_parts_mut(self.start, len) }
     }
 }
@@ -120,18 +122,18 @@ impl Memory {
         images: usize,
     ) -> Result<Memory, DriverError> {
         let needs = program.needs(images);
-        // SAFETY: what is not set here is written before it is read: inputs by the upload, work,
+        // SAFETY: uninitialized elements are written before they are read: the input by the upload; work,
         // output and scratch by the steps in the plan's order.
         let alloc = |len: usize| unsafe { stream.alloc::<f32>(len.max(1)) };
         let output = alloc(images * plan.output_len)?;
-        // What no step writes is no number that might be believed, and what lies between outputs, which
-        // the download takes along, has been written too.
-        // SAFETY: the slice's own numbers, before anything else is enqueued.
+        // An output that no step writes is NaN, and so is the padding between outputs, which the download
+        // includes.
+        // SAFETY: the range is that of the allocation, and nothing else is enqueued yet.
         unsafe {
             let (start, count) = (output.device_ptr(stream).0, output.len());
-            sys::cuMemsetD32Async(start, A_NAN, count, stream.cu_stream()).result()?;
+            sys::cuMemsetD32Async(start, POISON_NAN, count, stream.cu_stream()).result()?;
         }
-        let numbers: Vec<u32> = (0..images as u32).collect();
+        let indices: Vec<u32> = (0..images as u32).collect();
         let memory = Memory {
             images,
             stream: Arc::clone(stream),
@@ -143,7 +145,7 @@ impl Memory {
             output,
             scratch: alloc(needs.scratch)?,
             counters: stream.alloc_zeros(needs.counters.max(1))?,
-            listed: stream.clone_htod(&numbers)?,
+            listed: stream.clone_htod(&indices)?,
             upload: Pinned::new(stream, images * plan.input_len, CU_MEMHOSTALLOC_WRITECOMBINED)?,
             download: Pinned::new(stream, images * plan.output_len, 0)?,
         };
@@ -151,7 +153,7 @@ impl Memory {
         Ok(memory)
     }
 
-    /// The argument of a launch.
+    /// The argument of the launch of `grid`.
     pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images) -> Launch {
         debug_assert!(grid.jobs as usize <= MAX_JOBS);
         Launch {
@@ -181,33 +183,34 @@ impl Memory {
         slice.device_ptr(&self.stream).0
     }
 
-    /// Puts the input spaces of the first images where the next upload takes them.
+    /// Copies the input spaces of the first images to the staging buffer of the next upload.
     pub(super) fn stage(&mut self, inputs: &[f32]) {
-        self.upload.numbers_mut(inputs.len()).copy_from_slice(inputs);
+        self.upload.elements_mut(inputs.len()).copy_from_slice(inputs);
     }
 
-    /// Uploads the first `images` input spaces: a copy that can be captured.
+    /// Enqueues the upload of the first `images` input spaces; it can be captured.
     pub(super) fn enqueue_upload(&self, images: usize) -> Result<(), DriverError> {
-        let numbers = self.upload.numbers(images * self.input_len);
-        // SAFETY: the device's input has as many numbers; both live as long as `self`, which
-        // waits for the stream before it goes.
-        unsafe { result::memcpy_htod_async(self.address(&self.input), numbers, self.stream.cu_stream()) }
+        let elements = self.upload.elements(images * self.input_len);
+        // SAFETY: the device's input has as many elements; both live as long as `self`, which waits for
+        // the stream when it is dropped.
+        unsafe { result::memcpy_htod_async(self.address(&self.input), elements, self.stream.cu_stream()) }
     }
 
-    /// Downloads the first `images` output spaces: a copy that can be captured.
+    /// Enqueues the download of the first `images` output spaces; it can be captured.
     pub(super) fn enqueue_download(&mut self, images: usize) -> Result<(), DriverError> {
         let (from, len) = (self.address(&self.output), images * self.output_len);
-        let numbers = self.download.numbers_mut(len);
-        // SAFETY: as for the upload; nobody reads the numbers before the stream has been waited for.
-        unsafe { result::memcpy_dtoh_async(numbers, from, self.stream.cu_stream()) }
+        let elements = self.download.elements_mut(len);
+        // SAFETY: the device's output has as many elements, and both live as long as `self`, which waits
+        // for the stream when it is dropped; the elements are read only after waiting for the stream.
+        unsafe { result::memcpy_dtoh_async(elements, from, self.stream.cu_stream()) }
     }
 
-    /// What the last download brought; the stream has been waited for since.
+    /// The first `images` output spaces of the last download. The caller has waited for the stream since.
     pub(super) fn downloaded(&self, images: usize) -> &[f32] {
-        self.download.numbers(images * self.output_len)
+        self.download.elements(images * self.output_len)
     }
 
-    /// Lists the images that the next launches are for.
+    /// Uploads the list of images for the next launches.
     pub(super) fn list(&mut self, images: &[u32]) -> Result<(), DriverError> {
         self.stream.memcpy_htod(images, &mut self.listed)?;
         self.stream.synchronize()
@@ -216,7 +219,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // Whatever still runs must not lose its memory; a dead context has nothing running.
+        // Running work must not lose its memory; after a failed context nothing is running.
         let _ = self.stream.synchronize();
     }
 }

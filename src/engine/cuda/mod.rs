@@ -1,7 +1,7 @@
-//! The CUDA device: a plan's levels as launches of one kernel, replayed as a graph.
+//! The CUDA device: a plan's levels as launches of one kernel, replayed as a CUDA graph.
 //!
-//! Nothing of CUDA is needed to build it. libcuda comes with the driver and NVRTC with a toolkit
-//! or a Python package; both are found at run time.
+//! The build does not need CUDA. libcuda comes with the driver, NVRTC with a toolkit or a Python package;
+//! both are loaded at run time.
 
 mod abi;
 mod built_in;
@@ -28,7 +28,7 @@ pub use compile::options;
 pub use source::source;
 pub use variant::Tiling;
 
-// For those who develop the kernels.
+// For the development of the kernels.
 #[doc(hidden)]
 pub use built_in::built_in_source;
 #[doc(hidden)]
@@ -39,7 +39,7 @@ use crate::engine::session::Session;
 use crate::{Error, Result};
 use error::driver;
 
-/// A GPU as a device.
+/// A GPU with the kernels loaded.
 #[derive(Clone)]
 pub struct Cuda {
     context: Arc<CudaContext>,
@@ -57,27 +57,23 @@ impl std::fmt::Debug for Cuda {
 }
 
 impl Cuda {
-    /// The GPU with number `ordinal`, its kernels loaded: built-in machine code, NVRTC's, or what
-    /// NVRTC made before (from the cache on disk).
+    /// Opens the GPU with index `ordinal` and loads the kernels: built-in machine code, or machine code
+    /// that NVRTC compiles now or compiled earlier (from the cache on disk). No environment variable
+    /// changes this; see [`Variant::from_env`].
     ///
     /// # Errors
-    /// [`Error::Device`] in one line: no driver, no such GPU, no NVRTC, a kernel that does not
-    /// compile.
+    /// [`Error::Device`] in one line: no driver, no such GPU, no NVRTC, or a kernel does not compile.
     pub fn new(ordinal: usize) -> Result<Cuda> {
         Cuda::with_variant(ordinal, Variant::default())
     }
 
-    /// As [`Cuda::new`], in the way that a developer wants to measure.
+    /// As [`Cuda::new`], with other machine code, launches or tiles than by default.
     ///
     /// # Errors
-    /// As [`Cuda::new`], and when a file of machine code cannot be read or is not for this chip.
+    /// As [`Cuda::new`], and when a file of machine code cannot be read or is not for this GPU.
     #[doc(hidden)]
     pub fn with_variant(ordinal: usize, variant: Variant) -> Result<Cuda> {
         library::check()?;
-        library::without_panic(|| Cuda::open(ordinal, variant))
-    }
-
-    fn open(ordinal: usize, variant: Variant) -> Result<Cuda> {
         let count = CudaContext::device_count().map_err(driver("cannot start"))?;
         if usize::try_from(count).unwrap_or(0) <= ordinal {
             let have = match count {
@@ -88,33 +84,33 @@ impl Cuda {
             return Err(Error::device(format!("cuda: no GPU {ordinal}: {have}")));
         }
         let context = CudaContext::new(ordinal).map_err(driver("cannot open the GPU"))?;
-        // SAFETY: a session has a stream of its own, on which everything that touches its memory runs.
+        // SAFETY: each session has its own stream, on which all accesses to its memory run.
         unsafe { context.disable_event_tracking() };
         let name = context.name().map_err(driver("name"))?;
         let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = context.attribute(attribute).map_err(driver("multiprocessors"))?;
-        let (level, kernels) = kernels::load(&context, &variant.kernels)?;
+        let (level, kernels) = kernels::load(&context, &variant)?;
         let multiprocessors = usize::try_from(multiprocessors).unwrap_or(1);
         Ok(Cuda { context, level, name, multiprocessors, variant, kernels })
     }
 
-    /// Whether this machine has an NVIDIA driver, usable or not: without one, that there is no GPU
-    /// is nothing to wonder about.
+    /// Whether this machine has an NVIDIA driver, usable or not. Without one, a missing GPU needs no
+    /// explanation.
     pub fn has_driver() -> bool {
         library::is_there()
     }
 
-    /// The same GPU with convolutions cut in one way only.
+    /// The same GPU with one kind of tiles for all convolutions.
     pub fn with_tiling(self, tiling: Tiling) -> Cuda {
         Cuda { variant: Variant { tiling, ..self.variant }, ..self }
     }
 
-    /// Where its machine code came from, in words: `built in`, `NVRTC`, `NVRTC, from the cache`, a file.
+    /// Origin of its machine code: `built in`, `NVRTC`, `NVRTC, from the cache`, or a file.
     pub fn kernels(&self) -> &str {
         &self.kernels
     }
 
-    /// In words: `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
+    /// Description, as `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
     pub fn description(&self) -> String {
         let ordinal = self.context.ordinal();
         format!("cuda:{ordinal} ({}, {} multiprocessors)", self.name, self.multiprocessors)
@@ -125,8 +121,8 @@ impl Cuda {
         &self.name
     }
 
-    /// Prepares `plan` for batches of up to `batch` images, on a stream of its own; of fewer, where
-    /// memory does not suffice: [`Session::capacity`] and [`Session::notes`] tell.
+    /// Loads `plan` for batches of up to `batch` images, on its own stream; for fewer where memory does not
+    /// suffice, which [`Session::capacity`] and [`Session::notes`] report.
     ///
     /// # Errors
     /// [`Error::Device`] when memory does not suffice even for one image.

@@ -1,8 +1,8 @@
-//! NVRTC, NVIDIA's run-time compiler: found, loaded and called.
+//! NVRTC, NVIDIA's run-time compiler: search, loading and calls.
 //!
-//! Loaded here and not through cudarc, which looks only on the loader's path and for the version
-//! that it was built for: ours may be any, and may lie in a CUDA toolkit or in the folder of the
-//! Python package `nvidia-cuda-nvrtc`.
+//! It is not loaded through cudarc, which searches only the loader's path for the version that it was
+//! built for. Any version is accepted here, also in a CUDA toolkit or in the folder of the Python package
+//! `nvidia-cuda-nvrtc`.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
@@ -16,39 +16,40 @@ type Program = *mut c_void;
 /// A loaded NVRTC.
 pub struct Nvrtc {
     library: Library,
-    /// Its built-in headers, which it asks the loader for by name alone.
+    /// Its built-in headers, which it loads by file name alone.
     _builtins: Vec<Library>,
-    /// Where it was found.
+    /// Path from which it was loaded.
     pub path: PathBuf,
-    /// (major, minor).
+    /// Version (major, minor).
     pub version: (i32, i32),
 }
 
-/// What a compilation gives.
+/// Result of a compilation.
 pub struct Compiled {
     /// Machine code, or PTX text for a virtual architecture.
     pub image: Vec<u8>,
-    /// What the compiler said.
+    /// The compiler's messages.
     pub log: String,
 }
 
+/// File names of NVRTC, newest first.
 const NAMES: [&str; 4] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"];
 
 impl Nvrtc {
-    /// Loads NVRTC: from `MSDCAM_NVRTC` (the library or its folder) where that is set, else from
-    /// the loader's path, a CUDA toolkit, or a Python environment's `nvidia-cuda-nvrtc`.
+    /// Loads NVRTC from `place`, the library or its folder; without a place, from the loader's path, a CUDA
+    /// toolkit, or the `nvidia-cuda-nvrtc` of a Python environment.
     ///
     /// # Errors
-    /// [`Error::Device`] that says where it was looked for.
-    pub fn find() -> Result<Nvrtc> {
-        if let Some(wanted) = std::env::var_os("MSDCAM_NVRTC") {
-            let wanted = std::path::absolute(&wanted).unwrap_or_else(|_| PathBuf::from(&wanted));
-            let candidates = if wanted.is_dir() { in_folder(&wanted) } else { vec![wanted.clone()] };
+    /// [`Error::Device`] that names the places searched.
+    pub fn find(place: Option<&Path>) -> Result<Nvrtc> {
+        if let Some(place) = place {
+            let place = std::path::absolute(place).unwrap_or_else(|_| place.to_path_buf());
+            let candidates = if place.is_dir() { in_folder(&place) } else { vec![place.clone()] };
             let found = candidates.iter().find_map(|path| Nvrtc::load(path).ok());
             return found.ok_or_else(|| {
                 Error::device(format!(
-                    "cuda: MSDCAM_NVRTC is '{}': no NVRTC can be loaded there",
-                    wanted.display()
+                    "cuda: no NVRTC can be loaded from '{}' (MSDCAM_NVRTC)",
+                    place.display()
                 ))
             });
         }
@@ -63,32 +64,33 @@ impl Nvrtc {
         })
     }
 
-    /// Loads NVRTC from a file, given by its whole path (or, by a bare name, from the loader's path).
+    /// Loads NVRTC from a file with this absolute path, or with this file name on the loader's path.
     ///
     /// # Errors
-    /// [`Error::Device`] when it cannot be loaded, or is no NVRTC.
+    /// [`Error::Device`] when it cannot be loaded, or is not NVRTC.
     pub fn load(path: &Path) -> Result<Nvrtc> {
         let failed = |e: libloading::Error| Error::device(format!("{}: {e}", path.display()));
-        // SAFETY: NVRTC's initialisers do nothing but set it up.
+        // SAFETY: NVRTC's initializers have no preconditions.
         let library = unsafe { Library::new(path) }.map_err(failed)?;
         let beside = path.parent().filter(|folder| folder.is_absolute());
         let builtins = beside.into_iter().flat_map(children);
         let builtins = builtins.filter(|path| name_starts(path, "libnvrtc-builtins.so"));
-        // SAFETY: as above; this library holds data only.
+        // SAFETY: this library contains data only; its initializers have no preconditions.
         let builtins = builtins.filter_map(|path| unsafe { Library::new(path) }.ok()).collect();
         let mut nvrtc = Nvrtc { library, _builtins: builtins, path: path.to_path_buf(), version: (0, 0) };
         let (mut major, mut minor) = (0, 0);
         let version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int =
             nvrtc.function("nvrtcVersion")?;
-        // SAFETY: two places for two numbers.
+        // SAFETY: both pointers are to integers of this function.
         nvrtc.check("nvrtcVersion", unsafe { version(&mut major, &mut minor) })?;
         nvrtc.version = (major, minor);
         Ok(nvrtc)
     }
 
-    /// The function `name`, whose type the caller knows.
+    /// The function `name` of type `F`.
     fn function<F: Copy>(&self, name: &str) -> Result<F> {
-        // SAFETY: NVRTC's C interface has kept these functions' types since CUDA 11.1.
+        // SAFETY: every call below gives the type of NVRTC's header, unchanged since CUDA 11.1; calling the
+        // function is unsafe and justified there.
         let symbol = unsafe { self.library.get::<F>(name.as_bytes()) };
         symbol
             .map(|symbol| *symbol)
@@ -100,36 +102,36 @@ impl Nvrtc {
             return Ok(());
         }
         let text: unsafe extern "C" fn(c_int) -> *const c_char = self.function("nvrtcGetErrorString")?;
-        // SAFETY: a static string for every code.
+        // SAFETY: the function returns a static string for every code.
         let text = unsafe { CStr::from_ptr(text(code)) }.to_string_lossy().into_owned();
         Err(Error::device(format!("cuda: {what}: {text}")))
     }
 
-    /// The compute capabilities that it makes code for, as 90 for 9.0, ascending; empty where it
-    /// cannot say.
+    /// The compute capabilities that it generates machine code for, 90 for 9.0, ascending; empty where it
+    /// cannot list them.
     pub fn architectures(&self) -> Vec<u32> {
-        let ask = || -> Result<Vec<c_int>> {
+        let supported = || -> Result<Vec<c_int>> {
             let count: unsafe extern "C" fn(*mut c_int) -> c_int =
                 self.function("nvrtcGetNumSupportedArchs")?;
             let list: unsafe extern "C" fn(*mut c_int) -> c_int = self.function("nvrtcGetSupportedArchs")?;
             let mut n = 0;
-            // SAFETY: a place for one number.
+            // SAFETY: the pointer is to an integer of this function.
             self.check("nvrtcGetNumSupportedArchs", unsafe { count(&mut n) })?;
-            let mut numbers = vec![0; usize::try_from(n).unwrap_or(0)];
-            // SAFETY: places for as many numbers as it has just said.
-            self.check("nvrtcGetSupportedArchs", unsafe { list(numbers.as_mut_ptr()) })?;
-            Ok(numbers)
+            let mut capabilities = vec![0; usize::try_from(n).unwrap_or(0)];
+            // SAFETY: the vector has room for the count that NVRTC has just reported.
+            self.check("nvrtcGetSupportedArchs", unsafe { list(capabilities.as_mut_ptr()) })?;
+            Ok(capabilities)
         };
-        let mut numbers: Vec<u32> =
-            ask().unwrap_or_default().into_iter().filter_map(|n| n.try_into().ok()).collect();
-        numbers.sort_unstable();
-        numbers
+        let mut capabilities: Vec<u32> =
+            supported().unwrap_or_default().into_iter().filter_map(|n| n.try_into().ok()).collect();
+        capabilities.sort_unstable();
+        capabilities
     }
 
     /// Compiles `source`.
     ///
     /// # Errors
-    /// [`Error::Device`] with the compiler's first error, which names file and line, and the options.
+    /// [`Error::Device`] with the compiler's first error message, which names file and line, and the options.
     pub fn compile(&self, source: &str, options: &[String]) -> Result<Compiled> {
         let create: unsafe extern "C" fn(
             *mut Program,
@@ -151,10 +153,10 @@ impl Nvrtc {
 
         let mut program: Program = std::ptr::null_mut();
         let none = std::ptr::null();
-        // SAFETY: strings end in NUL and outlive the program; there are no headers.
+        // SAFETY: the strings are NUL-terminated and outlive the program; there are zero headers.
         let code = unsafe { create(&mut program, source.as_ptr(), name.as_ptr(), 0, none, none) };
         self.check("nvrtcCreateProgram", code)?;
-        // SAFETY: the program has just been made; `pointers` are as many strings as are said.
+        // SAFETY: the program has just been created, and `pointers` has that many NUL-terminated strings.
         let code = unsafe { compile(program, pointers.len() as c_int, pointers.as_ptr()) };
         let log = self.text(program, "nvrtcGetProgramLogSize", "nvrtcGetProgramLog");
         let result = self.check("nvrtcCompileProgram", code).map_err(|e| {
@@ -167,32 +169,32 @@ impl Nvrtc {
             true => self.text(program, "nvrtcGetCUBINSize", "nvrtcGetCUBIN"),
             false => self.text(program, "nvrtcGetPTXSize", "nvrtcGetPTX"),
         });
-        // SAFETY: made above, and not used after this.
+        // SAFETY: the program was created above and is not used after this.
         let _ = unsafe { destroy(&mut program) };
         let log = String::from_utf8_lossy(&log.unwrap_or_default()).trim_end_matches('\0').to_string();
         Ok(Compiled { image: image?, log })
     }
 
-    /// What a pair of "how long" and "give me" functions gives.
+    /// The bytes of a pair of NVRTC functions that return a size and fill a buffer of that size.
     fn text(&self, program: Program, size_name: &str, get_name: &str) -> Result<Vec<u8>> {
         let size: unsafe extern "C" fn(Program, *mut usize) -> c_int = self.function(size_name)?;
         let get: unsafe extern "C" fn(Program, *mut c_char) -> c_int = self.function(get_name)?;
         let mut len = 0;
-        // SAFETY: a place for one number.
+        // SAFETY: the program is valid, and the pointer is to an integer of this function.
         self.check(size_name, unsafe { size(program, &mut len) })?;
         let mut bytes = vec![0_u8; len];
-        // SAFETY: room for as many bytes as it has just said.
+        // SAFETY: the program is valid, and the buffer has the size that NVRTC has just reported.
         self.check(get_name, unsafe { get(program, bytes.as_mut_ptr().cast()) })?;
         Ok(bytes)
     }
 }
 
-/// The files in `folder` that may be NVRTC.
+/// The files in `folder` with a name of NVRTC.
 pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
     NAMES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
 }
 
-/// Folders where toolkits and Python packages put NVRTC.
+/// Folders in which toolkits and Python packages install NVRTC.
 fn folders() -> Vec<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let mut folders = Vec::new();
@@ -215,8 +217,8 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Prefixes of the Python installations whose `python3` is on the PATH: an environment may be used
-/// by its PATH alone, without `VIRTUAL_ENV`.
+/// Prefixes of the Python installations whose `python3` is on the PATH: an environment can be active by the
+/// PATH alone, without `VIRTUAL_ENV`.
 fn python_on_path() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -230,7 +232,7 @@ fn name_starts(path: &Path, start: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start))
 }
 
-/// What lies in a folder, in order of names; nothing where it cannot be read.
+/// The entries of a folder, sorted by name; none where it cannot be read.
 fn children(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();

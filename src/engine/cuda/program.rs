@@ -1,59 +1,66 @@
-//! A plan cut into launches: which blocks do what, for any number of images.
+//! The program of a session: a plan as launches of blocks, for any number of images.
 
 use bytemuck::Zeroable;
 
 use super::abi::{
-    CAM_CHANNELS, CHANNELS, Code, GROUP, Job as Row, MAX_JOBS, Mode, Step, THREADS, TILE, WHOLE_PIXELS,
+    CAM_CHANNELS, CHANNELS, GROUP, JobRow, MAX_JOBS, Mode, Opcode, StepRow, THREADS, TILE, WHOLE_PIXELS,
 };
 use super::lower::Tables;
 use super::variant::Tiling;
 use crate::Result;
 use crate::engine::plan::Plan;
 
-/// A job: rows of the step table.
-struct Job {
+/// A job as a range of the step table.
+struct StepRange {
     first: usize,
     steps: usize,
-    /// Numbers of its result, where the job can be spread over blocks.
+    /// Elements of its result, if the job is distributed over several blocks.
     spread: Option<usize>,
 }
 
-/// One launch for a number of images.
+/// One launch, for a given number of images.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     pub(super) blocks: u32,
     pub(super) jobs: u32,
-    pub(super) job: [Row; MAX_JOBS],
+    pub(super) job: [JobRow; MAX_JOBS],
 }
 
-/// What the launches of a level need of the shared memories: numbers of scratch, counters.
+/// Shared device memory that the launches of a level need: scratch elements and counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     pub(super) scratch: usize,
     pub(super) counters: usize,
 }
 
-/// See the module's documentation.
+impl Needs {
+    /// Memory that suffices for either, not for both at once.
+    fn max(self, other: Needs) -> Needs {
+        Needs { scratch: self.scratch.max(other.scratch), counters: self.counters.max(other.counters) }
+    }
+}
+
+/// A plan lowered to the kernels' tables.
 pub(super) struct Program {
     pub(super) tables: Tables,
-    levels: Vec<Vec<Job>>,
+    levels: Vec<Vec<StepRange>>,
     /// Multiply-adds of each level for one image.
     pub(super) multiply_adds: Vec<u64>,
     tiling: Tiling,
-    /// Blocks that fill the chip.
+    /// Number of blocks that occupy the whole GPU.
     fill: usize,
 }
 
-/// Numbers that a block of a spread job makes.
-const SPREAD: usize = 1024;
-/// The most blocks an image's spread job gets.
-const MOST_SPREAD: usize = 64;
+/// Elements per block of a job that is distributed over several blocks.
+const SPREAD_LEN: usize = 1024;
+/// Most blocks per image of such a job.
+const MAX_SPREAD_BLOCKS: usize = 64;
 
 impl Program {
-    /// Prepares `plan` for a chip with `multiprocessors`.
+    /// Lowers `plan` for a GPU with this number of multiprocessors.
     ///
     /// # Errors
-    /// When a step is beyond what the kernels can address.
+    /// When a step exceeds a limit of the kernels.
     pub(super) fn new(plan: &Plan, multiprocessors: usize, tiling: Tiling) -> Result<Program> {
         let mut tables = Tables::default();
         let (mut levels, mut multiply_adds) = (Vec::new(), Vec::new());
@@ -66,16 +73,17 @@ impl Program {
                 }
                 let rows = &tables.steps[first..];
                 if rows[0].is_convolution() {
-                    jobs.extend((first..tables.steps.len()).map(|first| Job {
+                    jobs.extend((first..tables.steps.len()).map(|first| StepRange {
                         first,
                         steps: 1,
                         spread: None,
                     }));
                 } else {
-                    // The rows of one step (a sum of many) read their own results only where they write.
-                    let spreadable = job.steps.len() == 1 && rows[0].is_spreadable();
-                    let spread = Some(numbers(&rows[0])).filter(|&len| spreadable && len > SPREAD);
-                    jobs.push(Job { first, steps: rows.len(), spread });
+                    // The rows of one step (a sum of many) read earlier results only at the element that
+                    // they write.
+                    let elementwise = job.steps.len() == 1 && rows[0].is_elementwise();
+                    let spread = Some(result_len(&rows[0])).filter(|&len| elementwise && len > SPREAD_LEN);
+                    jobs.push(StepRange { first, steps: rows.len(), spread });
                 }
             }
             levels.push(jobs);
@@ -90,40 +98,32 @@ impl Program {
         self.levels.len()
     }
 
-    /// The launches of level `level` for `images` images, and what they need.
+    /// The launches of `level` for `images` images, and the memory that they need.
     pub(super) fn grids(&self, level: usize, images: usize) -> (Vec<Grid>, Needs) {
         let whole = self.is_whole(level, images);
         let mut grids = Vec::new();
-        let mut most = Needs::default();
+        let mut largest = Needs::default();
         for jobs in self.levels[level].chunks(MAX_JOBS) {
-            let mut grid = Grid { blocks: 0, jobs: jobs.len() as u32, job: [Row::zeroed(); MAX_JOBS] };
+            let mut grid = Grid { blocks: 0, jobs: jobs.len() as u32, job: [JobRow::zeroed(); MAX_JOBS] };
             let mut needs = Needs::default();
             for (row, job) in grid.job.iter_mut().zip(jobs) {
                 let (cut, blocks) = self.cut(job, images, whole, &mut needs);
-                *row = Row { first_block: grid.blocks, ..cut };
+                *row = JobRow { first_block: grid.blocks, ..cut };
                 grid.blocks += blocks as u32;
             }
-            most.scratch = most.scratch.max(needs.scratch);
-            most.counters = most.counters.max(needs.counters);
+            largest = largest.max(needs);
             grids.push(grid);
         }
-        (grids, most)
+        (grids, largest)
     }
 
-    /// What the launches of all levels need for up to `images` images.
+    /// The memory that the launches of all levels need for up to `images` images.
     pub(super) fn needs(&self, images: usize) -> Needs {
-        let mut most = Needs::default();
-        for images in 1..=images {
-            for level in 0..self.len() {
-                let (_, needs) = self.grids(level, images);
-                most.scratch = most.scratch.max(needs.scratch);
-                most.counters = most.counters.max(needs.counters);
-            }
-        }
-        most
+        let each = (1..=images).flat_map(|images| (0..self.len()).map(move |level| (level, images)));
+        each.map(|(level, images)| self.grids(level, images).1).fold(Needs::default(), Needs::max)
     }
 
-    /// Whether large tiles alone fill the chip in this level.
+    /// Whether this level's convolutions occupy the whole GPU with large tiles.
     fn is_whole(&self, level: usize, images: usize) -> bool {
         match self.tiling {
             Tiling::Split => false,
@@ -136,60 +136,65 @@ impl Program {
         }
     }
 
-    /// How `job` is cut for `images` images, and into how many blocks.
-    fn cut(&self, job: &Job, images: usize, whole: bool, needs: &mut Needs) -> (Row, usize) {
+    /// The division of `job` into blocks for `images` images, and their number.
+    fn cut(&self, job: &StepRange, images: usize, whole: bool, needs: &mut Needs) -> (JobRow, usize) {
         let step = &self.tables.steps[job.first];
-        let row = Row { first_step: job.first as u32, steps: job.steps as u32, across: 1, ..Row::zeroed() };
+        let row =
+            JobRow { first_step: job.first as u32, steps: job.steps as u32, across: 1, ..JobRow::zeroed() };
         if step.is_convolution() {
             return if whole { cut_whole(row, step, images) } else { cut_split(row, step, images, needs) };
         }
         if let Some(len) = job.spread {
-            let across = len.div_ceil(SPREAD).min(MOST_SPREAD);
-            return (Row { mode: Mode::Spread as u32, across: across as u32, ..row }, across * images);
+            let across = len.div_ceil(SPREAD_LEN).min(MAX_SPREAD_BLOCKS);
+            return (JobRow { mode: Mode::Spread as u32, across: across as u32, ..row }, across * images);
         }
         let rows = &self.tables.steps[job.first..][..job.steps];
-        let map =
-            |step: &Step| (step.out_c as usize).div_ceil(CAM_CHANNELS) * (step.out_h * step.out_w) as usize;
-        let parts = rows.iter().filter(|row| row.is(Code::Cam)).map(map).max().unwrap_or(0);
+        let map = |step: &StepRow| {
+            (step.out_c as usize).div_ceil(CAM_CHANNELS) * (step.out_h * step.out_w) as usize
+        };
+        let parts = rows.iter().filter(|row| row.is(Opcode::Cam)).map(map).max().unwrap_or(0);
         let scratch = needs.scratch as u32;
         needs.scratch += parts * images;
-        if !step.is(Code::Cam) {
-            return (Row { mode: Mode::Chain as u32, scratch, ..row }, images);
+        if !step.is(Opcode::Cam) {
+            return (JobRow { mode: Mode::Chain as u32, scratch, ..row }, images);
         }
         let counter = needs.counters as u32;
         needs.counters += images;
         let across = (step.out_c as usize).div_ceil(CAM_CHANNELS);
-        (Row { mode: Mode::Cam as u32, across: across as u32, scratch, counter, ..row }, across * images)
+        (JobRow { mode: Mode::Cam as u32, across: across as u32, scratch, counter, ..row }, across * images)
     }
 }
 
-/// Numbers in a step's result.
-fn numbers(step: &Step) -> usize {
+/// Elements of a step's result.
+fn result_len(step: &StepRow) -> usize {
     (step.out_c * step.out_h * step.out_w) as usize
 }
 
 /// Pixels of a convolution's result, over all images.
-fn pixels(step: &Step, images: usize) -> usize {
+fn pixels(step: &StepRow, images: usize) -> usize {
     images * (step.rows * step.columns) as usize
 }
 
-fn whole_blocks(step: &Step, images: usize) -> usize {
+/// Blocks of a convolution in large tiles.
+fn whole_blocks(step: &StepRow, images: usize) -> usize {
     let warps = pixels(step, images).div_ceil(WHOLE_PIXELS) * (step.out_c as usize).div_ceil(CHANNELS);
     warps.div_ceil(THREADS as usize / 32)
 }
 
-fn cut_whole(row: Row, step: &Step, images: usize) -> (Row, usize) {
+/// A convolution in large tiles, and its number of blocks.
+fn cut_whole(row: JobRow, step: &StepRow, images: usize) -> (JobRow, usize) {
     let across = (step.out_c as usize).div_ceil(CHANNELS) as u32;
-    (Row { mode: Mode::Whole as u32, across, groups: 1, ..row }, whole_blocks(step, images))
+    (JobRow { mode: Mode::Whole as u32, across, groups: 1, ..row }, whole_blocks(step, images))
 }
 
-fn cut_split(row: Row, step: &Step, images: usize, needs: &mut Needs) -> (Row, usize) {
+/// A convolution in small tiles, and its number of blocks.
+fn cut_split(row: JobRow, step: &StepRow, images: usize, needs: &mut Needs) -> (JobRow, usize) {
     let channels = step.out_c as usize;
     let tile_pixels = if channels <= CHANNELS { 32 } else { 16 };
     let across = channels.div_ceil(TILE / tile_pixels);
     let tiles = pixels(step, images).div_ceil(tile_pixels) * across;
     let groups = (step.terms as usize).div_ceil(GROUP).max(1);
-    let mut row = Row { mode: Mode::Split as u32, across: across as u32, groups: groups as u32, ..row };
+    let mut row = JobRow { mode: Mode::Split as u32, across: across as u32, groups: groups as u32, ..row };
     if groups > 1 {
         (row.scratch, row.counter) = (needs.scratch as u32, needs.counters as u32);
         needs.scratch += tiles * groups * TILE;

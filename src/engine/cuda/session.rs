@@ -1,4 +1,4 @@
-//! Runs a plan: upload, levels and download, captured once for each batch size and replayed.
+//! The session on a GPU: upload, levels and download, captured once for each batch size and replayed.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,19 +14,19 @@ use super::memory::{Constants, Images, Memory};
 use super::program::Program;
 use super::variant::Launches;
 use crate::engine::plan::Plan;
-use crate::engine::session::{Continues, Session};
+use crate::engine::session::{Continues, Session, batch_size};
 use crate::{Error, Result};
 
 /// A captured run.
 struct Replay(CudaGraph);
 
-// SAFETY: a graph may move between threads as long as one uses it at a time; its session is only
-// used through `&mut`.
+// SAFETY: a graph may move between threads as long as only one uses it at a time, and a session uses it
+// only through `&mut self`.
 unsafe impl Send for Replay {}
 
 /// A plan on a GPU.
 pub(super) struct CudaSession {
-    // Before the memory, so that no graph outlives what it names.
+    // Before the memory, so that no graph outlives the addresses in it.
     replays: HashMap<usize, Replay>,
     memory: Memory,
     constants: Constants,
@@ -39,27 +39,30 @@ pub(super) struct CudaSession {
     multiply_adds: u64,
 }
 
-/// Kernels count numbers with 32 bits.
-const MOST_NUMBERS: usize = 1 << 31;
+/// Most elements of a space over all images: kernels index with 32 bits.
+const MAX_ELEMENTS: usize = 1 << 31;
 
 impl CudaSession {
-    /// Loads `plan` for batches of up to `batch` images, or of half as many, and so on, where
-    /// memory is too little.
+    /// Loads `plan` for batches of up to `batch` images, or of half as many, and so on, where memory does not
+    /// suffice.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when memory does not suffice for one image.
     pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaSession> {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
         let program = Program::new(&plan, cuda.multiprocessors, cuda.variant.tiling)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
         let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
         let wanted = batch.max(1);
-        let mut images = wanted.min((MOST_NUMBERS / longest).max(1));
+        let mut images = wanted.min((MAX_ELEMENTS / longest).max(1));
         let memory = loop {
             match Memory::new(stream, &plan, &program, images) {
                 Ok(memory) => break memory,
                 Err(e) if is_out_of_memory(e) && images > 1 => images /= 2,
                 Err(e) => {
-                    let numbers = plan.input_len + plan.work_len + plan.output_len;
+                    let elements = plan.input_len + plan.work_len + plan.output_len;
                     return Err(Error::device(format!(
-                        "cuda: memory for {images} image(s) of {numbers} numbers: {}",
+                        "cuda: memory for {images} image(s) of {elements} elements: {}",
                         describe(e)
                     )));
                 }
@@ -83,7 +86,7 @@ impl CudaSession {
         })
     }
 
-    /// Launches `levels` for `images`.
+    /// Enqueues the launches of `levels` for `images`.
     fn enqueue(&self, levels: Range<usize>, images: Images) -> Result<(), DriverError> {
         for level in levels {
             for grid in self.program.grids(level, images.count()).0 {
@@ -93,22 +96,22 @@ impl CudaSession {
                     block_dim: (THREADS, 1, 1),
                     shared_mem_bytes: 0,
                 };
-                // SAFETY: the argument is the kernel's own structure (a test compares the two), and
-                // names memory that lives as long as the session.
+                // SAFETY: the argument has the layout of the kernel's parameter (a test compares the two),
+                // and its addresses are of memory that lives as long as the session.
                 unsafe { self.stream.launch_builder(&self.level).arg(&launch).launch(config) }?;
             }
         }
         Ok(())
     }
 
-    /// Upload, every level, download: for the first `n` images.
+    /// Enqueues upload, all levels and download for the first `n` images.
     fn enqueue_all(&mut self, n: usize) -> Result<(), DriverError> {
         self.memory.enqueue_upload(n)?;
         self.enqueue(0..self.program.len(), Images::First(n))?;
         self.memory.enqueue_download(n)
     }
 
-    /// Captures what `enqueue` enqueues.
+    /// Captures the work that `enqueue` enqueues.
     fn capture(
         &mut self,
         enqueue: impl FnOnce(&mut CudaSession) -> Result<(), DriverError>,
@@ -117,7 +120,7 @@ impl CudaSession {
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).map_err(&failed)?;
         let enqueued = enqueue(self);
-        // Ended in any case: a stream that captures is of no use for anything else.
+        // Ended even after an error: a capturing stream cannot be used for anything else.
         let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
         enqueued.map_err(&failed)?;
         let graph = graph.map_err(&failed)?.ok_or_else(|| Error::device("cuda: an empty capture"))?;
@@ -125,7 +128,7 @@ impl CudaSession {
         Ok(graph)
     }
 
-    /// Makes ready what [`CudaSession::launch_all`] needs for the first `n` images.
+    /// Captures the graph that [`CudaSession::launch_all`] replays for the first `n` images, if needed.
     fn prepare(&mut self, n: usize) -> Result<()> {
         if self.launches == Launches::Graph && !self.replays.contains_key(&n) {
             let graph = self.capture(|session| session.enqueue_all(n))?;
@@ -134,7 +137,7 @@ impl CudaSession {
         Ok(())
     }
 
-    /// Upload, every level, download: as a graph, or one by one.
+    /// Upload, all levels and download of the first `n` images: as a graph, or launch by launch.
     fn launch_all(&mut self, n: usize) -> Result<(), DriverError> {
         match self.launches {
             Launches::Graph => self.replays[&n].0.launch(),
@@ -142,7 +145,7 @@ impl CudaSession {
         }
     }
 
-    /// Milliseconds between two events around `repeats` calls of `launch`, divided among them.
+    /// Mean time in milliseconds of `repeats` calls of `launch`, between two events.
     fn mean_ms(
         &mut self,
         repeats: usize,
@@ -160,23 +163,13 @@ impl CudaSession {
         Ok(f64::from(elapsed) / repeats as f64)
     }
 
-    fn check(&self, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
-        let n = inputs.len() / self.plan.input_len;
-        let fits = inputs.len() == n * self.plan.input_len && outputs.len() == n * self.plan.output_len;
-        if !fits || n > self.memory.images {
-            let (given, room) = (inputs.len(), outputs.len());
-            return Err(Error::usage(format!(
-                "a batch of {given} numbers in and {room} out does not fit the plan"
-            )));
-        }
-        Ok(n)
-    }
-
+    /// Counts the multiply-adds of `levels` for `images` images.
     fn count(&mut self, levels: Range<usize>, images: usize) {
         self.multiply_adds += self.program.multiply_adds[levels].iter().sum::<u64>() * images as u64;
     }
 
-    /// One segment of an early-exit run: `levels` for the images in `active`, then every output.
+    /// One segment of an early-exit run: `levels` for the images in `active`, then the download of the first
+    /// `n` output spaces.
     fn segment(&mut self, levels: Range<usize>, active: &[u32], n: usize) -> Result<(), DriverError> {
         self.memory.list(active)?;
         self.enqueue(levels, Images::Listed(active.len()))?;
@@ -195,7 +188,7 @@ impl Session for CudaSession {
     }
 
     fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()> {
-        let n = self.check(inputs, outputs)?;
+        let n = batch_size(&self.plan, self.memory.images, inputs, outputs)?;
         if n == 0 {
             return Ok(());
         }
@@ -215,7 +208,7 @@ impl Session for CudaSession {
         outputs: &mut [f32],
         continues: &mut Continues,
     ) -> Result<Vec<usize>> {
-        let n = self.check(inputs, outputs)?;
+        let n = batch_size(&self.plan, self.memory.images, inputs, outputs)?;
         let failed = driver("running the plan");
         self.memory.stage(inputs);
         self.memory.enqueue_upload(n).map_err(&failed)?;
@@ -248,7 +241,7 @@ impl Session for CudaSession {
         &self.notes
     }
 
-    /// Replays the run on whatever inputs were last uploaded, copies included, between two events.
+    /// Times whole runs, copies included, on the inputs that were last staged.
     fn device_ms(&mut self, images: usize, repeats: usize) -> Result<Option<f64>> {
         if images == 0 || images > self.memory.images || repeats == 0 {
             return Ok(None);
@@ -257,8 +250,8 @@ impl Session for CudaSession {
         Ok(Some(self.mean_ms(repeats, |session| session.launch_all(images))?))
     }
 
-    /// Each prefix is a graph of its own that holds it several times, which spreads the cost of a
-    /// launch; its first replay is not timed, and the shortest of three times counts.
+    /// Each prefix is a graph that contains it several times, to amortize the cost of a launch; the first
+    /// replay is not timed, and the result is the minimum of three times.
     fn prefix_ms(&mut self, images: usize, repeats: usize) -> Result<Option<Vec<f64>>> {
         if images == 0 || images > self.memory.images || repeats == 0 {
             return Ok(None);

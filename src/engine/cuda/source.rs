@@ -1,6 +1,6 @@
-//! The kernels' source: the files of `kernels/`, one after another, as NVRTC reads them.
+//! The kernels' source: the files of `kernels/` concatenated, as NVRTC reads them.
 
-/// The files in the order in which they need each other.
+/// The files, each after those that it depends on.
 const FILES: [(&str, &str); 15] = [
     ("kernels/common.cuh", include_str!("../../../kernels/common.cuh")),
     ("kernels/copy.cu", include_str!("../../../kernels/copy.cu")),
@@ -10,8 +10,8 @@ const FILES: [(&str, &str); 15] = [
     ("kernels/avg_pool.cu", include_str!("../../../kernels/avg_pool.cu")),
     ("kernels/linear.cu", include_str!("../../../kernels/linear.cu")),
     ("kernels/softmax.cu", include_str!("../../../kernels/softmax.cu")),
-    ("kernels/seed.cu", include_str!("../../../kernels/seed.cu")),
-    ("kernels/heat.cu", include_str!("../../../kernels/heat.cu")),
+    ("kernels/one_hot.cu", include_str!("../../../kernels/one_hot.cu")),
+    ("kernels/resize_min_max.cu", include_str!("../../../kernels/resize_min_max.cu")),
     ("kernels/conv2d_grad.cu", include_str!("../../../kernels/conv2d_grad.cu")),
     ("kernels/conv2d.cu", include_str!("../../../kernels/conv2d.cu")),
     ("kernels/conv2d_split.cu", include_str!("../../../kernels/conv2d_split.cu")),
@@ -19,10 +19,10 @@ const FILES: [(&str, &str); 15] = [
     ("kernels/cam.cu", include_str!("../../../kernels/cam.cu")),
 ];
 
-/// The last file: the kernel itself.
+/// The last file: the kernel entry point.
 const LEVEL: (&str, &str) = ("kernels/level.cu", include_str!("../../../kernels/level.cu"));
 
-/// The whole program. `#line` makes messages name the file and line that a person would open.
+/// The whole source. `#line` directives make the compiler's messages name the original file and line.
 pub fn source() -> String {
     let files = FILES.iter().chain(std::iter::once(&LEVEL));
     files.map(|(path, text)| format!("#line 1 \"{path}\"\n{text}")).collect()

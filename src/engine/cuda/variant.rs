@@ -1,39 +1,39 @@
-//! How a GPU runs plans, where a developer wants it otherwise than by default: to measure one way
-//! beside another in one build. Users need none of it.
+//! Variants of the CUDA device: origin of the machine code, launches and tiles. They serve to compare
+//! implementations in one build; users need only the default.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::Error;
 
-/// How convolutions are cut. The bits of the results do not depend on it.
+/// Tiles of convolutions. The bits of the results do not depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tiling {
-    /// Small tiles where the chip would otherwise stand idle, else large ones.
+    /// Small tiles where large ones would not occupy the whole GPU, otherwise large ones.
     #[default]
     Auto,
-    /// Small tiles, sums split among threads and blocks.
+    /// Small tiles; sums are split among threads and blocks.
     Split,
-    /// Large tiles, each sum made by one thread.
+    /// Large tiles; each sum is computed by one thread.
     Whole,
 }
 
-/// Where the kernels' machine code comes from.
+/// Origin of the kernels' machine code.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Kernels {
-    /// The file that `MSDCAM_CUBIN` names, where that is set; else the built-in machine code, where
-    /// it is for this chip and `MSDCAM_NVRTC` is not set; else NVRTC's.
+    /// The built-in machine code, where it is for this GPU and [`Variant::nvrtc`] is not given; otherwise
+    /// NVRTC's.
     #[default]
     Auto,
-    /// The built-in machine code or none.
+    /// The built-in machine code only.
     BuiltIn,
-    /// NVRTC's, with these options beside the usual ones.
+    /// NVRTC's, with these options in addition to the default ones.
     Compiled(Vec<String>),
-    /// A file with machine code that was made for this build.
+    /// A file of machine code that was compiled from this build's kernels.
     File(PathBuf),
 }
 
-/// How the levels of a run are launched.
+/// Launches of the levels of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Launches {
     /// Captured once for each batch size, then replayed as a graph.
@@ -43,12 +43,13 @@ pub enum Launches {
     Stream,
 }
 
-/// See the module's documentation. As text, comma-separated words:
+/// A variant of the CUDA device. As text, comma-separated words:
 ///
 /// | word | meaning |
 /// |---|---|
 /// | `kernels=auto`, `built-in`, `compiled`, or a file's path | [`Kernels`] |
-/// | `option=--generate-line-info` | compiled, with this option; may be repeated |
+/// | `nvrtc=PATH` | [`Variant::nvrtc`] |
+/// | `option=--generate-line-info` | [`Kernels::Compiled`] with this option; may be repeated |
 /// | `launches=graph`, `stream` | [`Launches`] |
 /// | `tiling=auto`, `split`, `whole` | [`Tiling`] |
 ///
@@ -61,25 +62,46 @@ pub enum Launches {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Variant {
-    /// Where the machine code comes from.
+    /// Origin of the machine code.
     pub kernels: Kernels,
-    /// How a run is launched.
+    /// The NVRTC library or its folder; without it, NVRTC is searched for, see [`super::nvrtc::Nvrtc::find`].
+    pub nvrtc: Option<PathBuf>,
+    /// Launches of a run.
     pub launches: Launches,
-    /// How convolutions are cut.
+    /// Tiles of convolutions.
     pub tiling: Tiling,
+}
+
+impl Variant {
+    /// The default variant [with the environment](Variant::with_env).
+    pub fn from_env() -> Variant {
+        Variant::default().with_env()
+    }
+
+    /// This variant, completed by two environment variables: `MSDCAM_CUBIN` is a file of machine code that
+    /// replaces [`Kernels::Auto`], `MSDCAM_NVRTC` is [`Variant::nvrtc`] where it is not given. Programs
+    /// call this; the library itself does not.
+    pub fn with_env(self) -> Variant {
+        let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let kernels = match (self.kernels, path("MSDCAM_CUBIN")) {
+            (Kernels::Auto, Some(file)) => Kernels::File(file),
+            (kernels, _) => kernels,
+        };
+        Variant { kernels, nvrtc: self.nvrtc.or_else(|| path("MSDCAM_NVRTC")), ..self }
+    }
 }
 
 impl FromStr for Variant {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Usage`] that names the word and what may stand there.
+    /// [`Error::Usage`] that names the invalid word and the valid ones.
     fn from_str(text: &str) -> Result<Variant, Error> {
         let mut variant = Variant::default();
         for word in text.split(',').filter(|word| !word.is_empty()) {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             let unknown = |known: &str| {
-                Err(Error::usage(format!("variant '{text}': '{word}' is none of {key}={known}")))
+                Err(Error::usage(format!("variant '{text}': '{word}' is not one of {key}={known}")))
             };
             match (key, value) {
                 ("kernels", "auto") => variant.kernels = Kernels::Auto,
@@ -87,6 +109,8 @@ impl FromStr for Variant {
                 ("kernels", "compiled") => variant.kernels = Kernels::Compiled(Vec::new()),
                 ("kernels", "") => return unknown("auto, built-in, compiled, FILE"),
                 ("kernels", file) => variant.kernels = Kernels::File(file.into()),
+                ("nvrtc", "") => return unknown("PATH"),
+                ("nvrtc", path) => variant.nvrtc = Some(path.into()),
                 ("option", option) if option.starts_with('-') => match &mut variant.kernels {
                     Kernels::Compiled(options) => options.push(option.into()),
                     other => *other = Kernels::Compiled(vec![option.into()]),
@@ -100,8 +124,8 @@ impl FromStr for Variant {
                 ("tiling", "whole") => variant.tiling = Tiling::Whole,
                 ("tiling", _) => return unknown("auto, split, whole"),
                 _ => {
-                    let known = "kernels, option, launches, tiling";
-                    return Err(Error::usage(format!("variant '{text}': '{key}' is none of {known}")));
+                    let known = "kernels, nvrtc, option, launches, tiling";
+                    return Err(Error::usage(format!("variant '{text}': '{key}' is not one of {known}")));
                 }
             }
         }
@@ -114,24 +138,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_read() {
+    fn words_are_parsed() {
         let read = |text: &str| text.parse::<Variant>().unwrap();
         assert_eq!(read(""), Variant::default());
         let all = read("kernels=a/b.cubin,launches=stream,tiling=whole");
         assert_eq!(all.kernels, Kernels::File("a/b.cubin".into()));
         assert_eq!((all.launches, all.tiling), (Launches::Stream, Tiling::Whole));
+        assert_eq!(read("nvrtc=a/lib").nvrtc, Some("a/lib".into()));
         let options = vec!["-DX=1".to_string(), "-lineinfo".to_string()];
         assert_eq!(read("option=-DX=1,option=-lineinfo").kernels, Kernels::Compiled(options));
     }
 
     #[test]
-    fn a_word_that_means_nothing_is_named() {
+    fn an_invalid_word_is_named() {
         for (text, named) in [
             ("tiling=tiny", "tiling=auto, split, whole"),
             ("launches=", "launches=graph, stream"),
             ("option=fast", "option=--OPTION"),
             ("kernels", "kernels=auto"),
-            ("launch=graph", "'launch' is none of kernels, option, launches, tiling"),
+            ("launch=graph", "'launch' is not one of kernels, nvrtc, option, launches, tiling"),
         ] {
             let error = text.parse::<Variant>().unwrap_err().to_string();
             assert!(error.contains(named) && error.contains(text), "{error}");

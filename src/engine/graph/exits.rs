@@ -1,30 +1,30 @@
-//! Which exit first needs each node of a question.
+//! The first exit that needs each node of a graph.
 
 use super::{Graph, NodeId};
 
 impl Graph {
-    /// The same graph with every node in the stage of the first of `outputs` that needs it.
+    /// The same graph in which every node belongs to the first exit among the `outputs` that need it.
     ///
-    /// A network is built block by block, but the last layers of a block also make finer scales
-    /// that only the next block reads: a run that stops at this block's exit can do without them.
-    /// Nodes that no output needs stay where they are, but never before what they read.
+    /// A model is built block by block, but the last layers of a block also compute finer scales that
+    /// only the next block reads: a run that stops at this block's exit does not need them. Nodes that
+    /// no output needs keep their exit, or take the last one among their inputs where that is later.
     pub fn staged_by_need(&self, outputs: &[NodeId]) -> Graph {
         let mut staged = self.clone();
         let mut first: Vec<Option<usize>> = vec![None; self.nodes.len()];
         for &output in outputs {
-            first[output.index()] = Some(self.node(output).stage);
+            first[output.index()] = Some(self.node(output).exit);
         }
         for id in self.ids().rev() {
-            let Some(stage) = first[id.index()] else { continue };
-            staged.nodes[id.index()].stage = stage;
+            let Some(exit) = first[id.index()] else { continue };
+            staged.nodes[id.index()].exit = exit;
             for input in &self.node(id).inputs {
                 let so_far = &mut first[input.index()];
-                *so_far = Some(so_far.map_or(stage, |s| s.min(stage)));
+                *so_far = Some(so_far.map_or(exit, |earlier| earlier.min(exit)));
             }
         }
         for id in self.ids().filter(|id| first[id.index()].is_none()) {
-            let inputs = self.node(id).inputs.iter().map(|input| staged.node(*input).stage);
-            staged.nodes[id.index()].stage = inputs.fold(self.node(id).stage, usize::max);
+            let inputs = self.node(id).inputs.iter().map(|input| staged.node(*input).exit);
+            staged.nodes[id.index()].exit = inputs.fold(self.node(id).exit, usize::max);
         }
         staged
     }

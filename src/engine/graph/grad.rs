@@ -1,17 +1,17 @@
-//! Reverse-mode differentiation that appends nodes: afterwards there is only a longer graph.
+//! Reverse-mode differentiation: it appends the gradient's nodes to the graph.
 
 use super::ops::{Op, ReluRule};
 use super::{Graph, NodeId};
 use crate::{Error, Result};
 
-/// Appends the gradient of `seed . score` with respect to each of `wanted`, where `seed` has the
-/// shape of `score`, and returns one node each.
+/// Appends the gradient of the dot product of `seed` and `score` with respect to each of `wanted`, and
+/// returns one node for each. `seed` has the shape of `score`.
 ///
-/// Only nodes on a path from `wanted` to `score` are differentiated. `rule` says what each ReLU
-/// lets through.
+/// Only nodes on a path from `wanted` to `score` are differentiated. `rule` is the gradient rule of
+/// every ReLU.
 ///
 /// # Errors
-/// When one of `wanted` does not reach `score`, or a node on the way has no derivative.
+/// When `score` does not depend on one of `wanted`, or a node on a path has no derivative.
 pub fn gradients(
     graph: &mut Graph,
     score: NodeId,
@@ -22,12 +22,12 @@ pub fn gradients(
     let on_path = paths(graph, score, wanted);
     if let Some(lost) = wanted.iter().position(|w| !on_path[w.index()]) {
         return Err(Error::usage(format!(
-            "gradient: tap {} of {} does not reach the score",
+            "gradient: the score does not depend on tap {} of {}",
             lost + 1,
             wanted.len()
         )));
     }
-    // What each node's readers have contributed to its gradient so far.
+    // The contributions of each node's readers to its gradient.
     let mut contributions: Vec<Vec<NodeId>> = vec![Vec::new(); score.index() + 1];
     contributions[score.index()].push(seed);
     let mut results = vec![seed; wanted.len()];
@@ -54,7 +54,7 @@ pub fn gradients(
     Ok(results)
 }
 
-/// The nodes that lie on a path from one of `from` to `to`, as a mask.
+/// The nodes on a path from one of `from` to `to`, as a mask.
 fn paths(graph: &Graph, to: NodeId, from: &[NodeId]) -> Vec<bool> {
     let mut on_path = graph.ancestors(&[to]);
     let mut reached = vec![false; graph.nodes().len()];

@@ -1,8 +1,8 @@
-//! A static computation graph: built once per network, differentiated into more graph,
-//! rewritten by passes, and laid out by [`plan`] for a device to run.
+//! Static computation graphs: built once per model, differentiated by appending nodes, rewritten by
+//! [`passes`], and laid out for execution by [`super::plan`].
 //!
-//! A node's value has shape (N, C, H, W); the graph states (C, H, W) and leaves N to the run.
-//! Nodes are in topological order by construction: a node's inputs come before it.
+//! A node's value is a tensor (N, C, H, W); the graph holds (C, H, W), and N is known at run time.
+//! Nodes are in topological order by construction: a node's inputs precede it.
 
 mod exits;
 pub mod grad;
@@ -15,59 +15,58 @@ use std::sync::Arc;
 use crate::{Error, Result, Shape};
 pub use ops::Op;
 
-/// A node of a [`Graph`].
+/// Identifier of a node of a [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
 impl NodeId {
-    /// Position in [`Graph::nodes`].
+    /// Index in [`Graph::nodes`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A parameter of a [`Graph`].
+/// Identifier of a parameter of a [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParamId(u32);
 
 impl ParamId {
-    /// Position in [`Graph::params`].
+    /// Index in [`Graph::params`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A constant array: a weight, or something computed from weights when the graph was made.
+/// A constant tensor: a weight, a statistic, or the result of folding them.
 #[derive(Debug, Clone)]
 pub struct Param {
-    /// Name of the tensor it comes from.
+    /// Name of the tensor in the model.
     pub name: String,
     /// Dimensions, outermost first.
     pub dims: Vec<usize>,
-    /// The numbers, row-major; shared between the graphs that use them. None where the parameter
-    /// is only declared.
+    /// The elements, row-major, shared between the graphs that use them; empty where the parameter is
+    /// only declared.
     pub data: Arc<[f32]>,
 }
 
-/// One operation, what it reads and the shape of what it makes.
+/// A node: an op, its inputs and the shape of its value.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// What is computed.
+    /// The op.
     pub op: Op,
-    /// What it reads, in the op's order.
+    /// The nodes that it reads, in the op's order.
     pub inputs: Vec<NodeId>,
-    /// (C, H, W) of the result.
+    /// Shape (C, H, W) of its value.
     pub shape: Shape,
-    /// The exit (from 1) to which this node belongs; 0 outside any exit.
-    pub stage: usize,
+    /// The exit that it belongs to, from 1; 0 for a node of no exit. Never less than that of its inputs.
+    pub exit: usize,
 }
 
-/// The nodes and parameters; see the module's documentation.
+/// A computation graph: nodes in topological order, and their parameters.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
     params: Vec<Param>,
-    stage: usize,
 }
 
 impl Graph {
@@ -81,7 +80,7 @@ impl Graph {
         &self.nodes
     }
 
-    /// Every node's name, in topological order.
+    /// The identifiers of all nodes, in topological order.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
         (0..self.nodes.len()).map(|i| NodeId(i as u32))
     }
@@ -96,7 +95,7 @@ impl Graph {
         &self.nodes[id.index()]
     }
 
-    /// (C, H, W) of a node's value.
+    /// Shape (C, H, W) of a node's value.
     pub fn shape(&self, id: NodeId) -> Shape {
         self.node(id).shape
     }
@@ -106,15 +105,10 @@ impl Graph {
         &self.params[id.index()]
     }
 
-    /// Nodes pushed from now on belong to exit `stage`.
-    pub fn set_stage(&mut self, stage: usize) {
-        self.stage = stage;
-    }
-
-    /// Adds a constant array.
+    /// Adds a parameter.
     ///
     /// # Panics
-    /// When `data` does not fill `dims`.
+    /// When the length of `data` is not the product of `dims`.
     pub fn add_param(
         &mut self,
         name: impl Into<String>,
@@ -127,7 +121,7 @@ impl Graph {
         ParamId(self.params.len() as u32 - 1)
     }
 
-    /// Adds a constant array whose numbers are not known: for a graph that is looked at, not run.
+    /// Adds a parameter without elements, for a graph that is inspected, not run.
     pub fn declare_param(&mut self, name: impl Into<String>, dims: &[usize]) -> ParamId {
         self.params.push(Param { name: name.into(), dims: dims.to_vec(), data: Arc::default() });
         ParamId(self.params.len() as u32 - 1)
@@ -143,20 +137,29 @@ impl Graph {
         param.data = data;
     }
 
-    /// Adds a node that reads `inputs`.
+    /// Appends a node that reads `inputs` and belongs to the last exit among theirs.
     ///
     /// # Errors
-    /// When the op cannot read inputs of these shapes: names the op and the sizes that disagree.
+    /// When the op does not accept inputs of these shapes: names the op and the sizes that disagree.
     pub fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
+        self.push_at(0, op, inputs)
+    }
+
+    /// Appends a node that reads `inputs` and belongs to `exit`, or to the last exit among those of its
+    /// inputs where that is later.
+    ///
+    /// # Errors
+    /// As [`Graph::push`].
+    pub fn push_at(&mut self, exit: usize, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.shape(i)).collect();
         let shape = op.shape(self, &shapes)?;
-        let stage = inputs.iter().map(|&i| self.node(i).stage).fold(self.stage, usize::max);
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), shape, stage });
+        let exit = inputs.iter().map(|&i| self.node(i).exit).fold(exit, usize::max);
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), shape, exit });
         Ok(NodeId(self.nodes.len() as u32 - 1))
     }
 
-    /// How many nodes read each node.
+    /// Number of readers of each node, counted once for each input that it is.
     pub fn fan_out(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len()];
         for input in self.nodes.iter().flat_map(|n| &n.inputs) {
@@ -165,7 +168,7 @@ impl Graph {
         readers
     }
 
-    /// The nodes that `roots` need, themselves included, as a mask over [`Graph::nodes`].
+    /// The nodes that `roots` depend on, `roots` included, as a mask over [`Graph::nodes`].
     pub fn ancestors(&self, roots: &[NodeId]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];
         for &root in roots {
@@ -182,7 +185,26 @@ impl Graph {
     }
 }
 
-/// The error of an op that cannot read what it is given.
+/// The error of an op that does not accept its inputs.
 fn mismatch(op: &str, fact: String) -> Error {
     Error::usage(format!("{op}: {fact}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_belongs_to_its_own_exit_or_to_the_last_one_of_its_inputs() {
+        let mut graph = Graph::new();
+        let none = graph.push(Op::Input(Shape::vector(2)), &[]).unwrap();
+        let first = graph.push_at(1, Op::Relu, &[none]).unwrap();
+        let third = graph.push_at(3, Op::Relu, &[first]).unwrap();
+        let inherited = graph.push(Op::Add, &[third, first]).unwrap();
+        let raised = graph.push_at(2, Op::Add, &[third, none]).unwrap();
+        let mut copy = graph.clone();
+        let fresh = copy.push(Op::Input(Shape::vector(1)), &[]).unwrap();
+        let exits = [none, first, third, inherited, raised, fresh].map(|id| copy.node(id).exit);
+        assert_eq!(exits, [0, 1, 3, 3, 3, 0]);
+    }
 }

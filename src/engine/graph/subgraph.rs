@@ -1,10 +1,10 @@
-//! A graph entered in the middle.
+//! Subgraphs that start at an inner node.
 
 use super::{Graph, NodeId, Op};
 
 impl Graph {
-    /// The same graph, every node under its own name, with `at` as an input: its value is given
-    /// at run time, and what it was made of is not needed for it.
+    /// The same graph with the same node identifiers, in which `at` is an input: its value is given at run
+    /// time, and the nodes that it was computed from are not needed for it.
     pub fn cut(&self, at: NodeId) -> Graph {
         let mut graph = self.clone();
         let node = &mut graph.nodes[at.index()];

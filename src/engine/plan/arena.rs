@@ -1,130 +1,138 @@
-//! Where each buffer lies: values that are never alive in the same level share memory.
+//! The arena: the address of every buffer. Work buffers that are never live in the same level share
+//! memory.
 
 use std::collections::HashMap;
 
 use super::placement::Placement;
-use super::schedule::{Job, Task};
+use super::schedule::{ScheduledJob, Task};
 use super::{Slot, Space};
 use crate::engine::graph::{Graph, NodeId, Op};
 
-/// Buffers start at multiples of this many numbers (64 bytes: a cache line, an AVX-512 vector).
+/// Alignment of buffers in elements: 64 bytes, a cache line and an AVX-512 vector.
 const ALIGNMENT: usize = 16;
 
-/// The places of all buffers.
+/// The addresses of all values.
 pub(super) struct Arena {
-    buffers: HashMap<NodeId, (Space, usize)>,
-    copied_outputs: HashMap<usize, usize>,
+    /// For each node; `None` where no job computes it.
+    slots: Vec<Option<Slot>>,
+    /// For each requested output: its place in the output space.
+    pub(super) outputs: Vec<Slot>,
     pub(super) input_len: usize,
     pub(super) work_len: usize,
     pub(super) output_len: usize,
 }
 
 impl Arena {
-    /// Where the value of `id` lies.
-    pub(super) fn slot(&self, graph: &Graph, placement: &Placement, id: NodeId) -> Slot {
-        let (buffer, start) = placement.of(id);
-        let (space, offset) = self.buffers[&buffer];
-        Slot { space, offset: offset + start, shape: graph.shape(id) }
-    }
-
-    /// Where output number `number`, the value of `id`, is given back.
-    pub(super) fn output(&self, graph: &Graph, placement: &Placement, number: usize, id: NodeId) -> Slot {
-        match self.copied_outputs.get(&number) {
-            Some(&offset) => Slot { space: Space::Output, offset, shape: graph.shape(id) },
-            None => self.slot(graph, placement, id),
-        }
-    }
-
-    /// The place of an output that is copied out.
-    pub(super) fn copied_output(&self, number: usize) -> usize {
-        self.copied_outputs[&number]
+    /// The slot of the value of `id`.
+    ///
+    /// # Panics
+    /// When no job computes it.
+    pub(super) fn slot(&self, id: NodeId) -> Slot {
+        self.slots[id.index()].expect("a value that is used has a slot")
     }
 }
 
-/// A buffer in the work space and the levels in which it is alive.
-struct Alive {
+/// A buffer in the work or output space, and the first and last level that access it.
+struct Lifetime {
     buffer: NodeId,
     len: usize,
     first: usize,
     last: usize,
 }
 
-pub(super) fn lay_out(graph: &Graph, placement: &Placement, jobs: &[Job]) -> Arena {
-    let mut arena = Arena {
-        buffers: HashMap::new(),
-        copied_outputs: HashMap::new(),
-        input_len: 0,
-        work_len: 0,
-        output_len: 0,
-    };
+/// Assigns an address to every value that `jobs` access and to every output.
+pub(super) fn lay_out(
+    graph: &Graph,
+    placement: &Placement,
+    outputs: &[NodeId],
+    jobs: &[ScheduledJob],
+) -> Arena {
+    let (mut input_len, mut work_len, mut output_len) = (0, 0, 0);
+    let mut buffers: HashMap<NodeId, (Space, usize)> = HashMap::new();
     for id in graph.ids().filter(|&id| matches!(graph.node(id).op, Op::Input(_))) {
-        arena.buffers.insert(id, (Space::Input, append(&mut arena.input_len, graph.shape(id).len())));
+        buffers.insert(id, (Space::Input, append(&mut input_len, graph.shape(id).len())));
     }
-    let alive = lifetimes(graph, placement, jobs);
-    for &(number, id) in &output_copies(jobs) {
-        let offset = append(&mut arena.output_len, graph.shape(id).len());
-        arena.copied_outputs.insert(number, offset);
+    let mut copies: HashMap<usize, Slot> = HashMap::new();
+    for (index, id) in copied_outputs(jobs) {
+        let shape = graph.shape(id);
+        let offset = append(&mut output_len, shape.len());
+        copies.insert(index, Slot { space: Space::Output, offset, shape });
     }
-    let (given_back, shared): (Vec<Alive>, Vec<Alive>) =
-        alive.into_iter().partition(|a| placement.is_given_back(a.buffer));
-    for a in given_back {
-        let offset = append(&mut arena.output_len, a.len);
-        arena.buffers.insert(a.buffer, (Space::Output, offset));
+    let (returned, shared): (Vec<Lifetime>, Vec<Lifetime>) = lifetimes(graph, placement, jobs)
+        .into_iter()
+        .partition(|lifetime| placement.is_returned_in_place(lifetime.buffer));
+    for Lifetime { buffer, len, .. } in returned {
+        buffers.insert(buffer, (Space::Output, append(&mut output_len, len)));
     }
-    for (buffer, offset) in share(shared, &mut arena.work_len) {
-        arena.buffers.insert(buffer, (Space::Work, offset));
+    for (buffer, offset) in share(shared, &mut work_len) {
+        buffers.insert(buffer, (Space::Work, offset));
     }
-    arena
+    let slot = |id: NodeId| {
+        let (buffer, start) = placement.of(id);
+        let &(space, offset) = buffers.get(&buffer)?;
+        Some(Slot { space, offset: offset + start, shape: graph.shape(id) })
+    };
+    let output = |(index, &id): (usize, &NodeId)| {
+        copies.get(&index).copied().or_else(|| slot(id)).expect("an output is computed")
+    };
+    Arena {
+        slots: graph.ids().map(slot).collect(),
+        outputs: outputs.iter().enumerate().map(output).collect(),
+        input_len,
+        work_len,
+        output_len,
+    }
 }
 
-/// Reserves `len` numbers at the end of a space.
+/// Reserves `len` elements at the end of a space and returns their offset.
 fn append(end: &mut usize, len: usize) -> usize {
     let offset = *end;
     *end += len.next_multiple_of(ALIGNMENT);
     offset
 }
 
-fn output_copies(jobs: &[Job]) -> Vec<(usize, NodeId)> {
+/// The outputs that jobs copy: (index, node).
+fn copied_outputs(jobs: &[ScheduledJob]) -> impl Iterator<Item = (usize, NodeId)> {
     let tasks = jobs.iter().flat_map(|job| &job.tasks);
-    tasks
-        .filter_map(|task| if let Task::CopyOutput(id, number) = *task { Some((number, id)) } else { None })
-        .collect()
+    tasks.filter_map(
+        |task| if let Task::CopyOutput { node, index } = *task { Some((index, node)) } else { None },
+    )
 }
 
 /// Every buffer that a job writes, in the graph's order.
-fn lifetimes(graph: &Graph, placement: &Placement, jobs: &[Job]) -> Vec<Alive> {
+fn lifetimes(graph: &Graph, placement: &Placement, jobs: &[ScheduledJob]) -> Vec<Lifetime> {
     let mut spans: HashMap<NodeId, (usize, usize)> = HashMap::new();
     for job in jobs {
         for task in &job.tasks {
-            let touched = task.reads(graph).iter().copied().chain(task.writes());
-            for id in touched {
+            let accessed = task.reads(graph).iter().copied().chain(task.writes());
+            for id in accessed {
                 let span = spans.entry(placement.of(id).0).or_insert((job.level, job.level));
                 *span = (span.0.min(job.level), span.1.max(job.level));
             }
         }
     }
     spans.retain(|&id, _| !matches!(graph.node(id).op, Op::Input(_)));
-    let mut alive: Vec<Alive> = spans
+    let mut lifetimes: Vec<Lifetime> = spans
         .into_iter()
-        .map(|(buffer, (first, last))| Alive { buffer, len: graph.shape(buffer).len(), first, last })
+        .map(|(buffer, (first, last))| Lifetime { buffer, len: graph.shape(buffer).len(), first, last })
         .collect();
-    alive.sort_by_key(|a| a.buffer);
-    alive
+    lifetimes.sort_by_key(|lifetime| lifetime.buffer);
+    lifetimes
 }
 
-/// First fit, longest buffer first: each goes to the lowest place that is free while it is alive.
-fn share(mut buffers: Vec<Alive>, end: &mut usize) -> Vec<(NodeId, usize)> {
-    buffers.sort_by_key(|a| (std::cmp::Reverse(a.len), a.buffer));
-    let mut placed: Vec<(Alive, usize)> = Vec::with_capacity(buffers.len());
+/// First fit, longest buffer first: each gets the lowest offset that is free during its lifetime.
+fn share(mut buffers: Vec<Lifetime>, end: &mut usize) -> Vec<(NodeId, usize)> {
+    buffers.sort_by_key(|lifetime| (std::cmp::Reverse(lifetime.len), lifetime.buffer));
+    let mut placed: Vec<(Lifetime, usize)> = Vec::with_capacity(buffers.len());
     for new in buffers {
-        let mut rivals: Vec<(usize, usize)> = placed
+        let mut occupied: Vec<(usize, usize)> = placed
             .iter()
             .filter(|(old, _)| old.first <= new.last && new.first <= old.last)
             .map(|(old, offset)| (*offset, offset + old.len))
             .collect();
-        rivals.sort_unstable();
+        occupied.sort_unstable();
         let mut offset = 0_usize;
-        for (start, stop) in rivals {
+        for (start, stop) in occupied {
             if offset + new.len <= start {
                 break;
             }
@@ -133,5 +141,5 @@ fn share(mut buffers: Vec<Alive>, end: &mut usize) -> Vec<(NodeId, usize)> {
         *end = (*end).max((offset + new.len).next_multiple_of(ALIGNMENT));
         placed.push((new, offset));
     }
-    placed.into_iter().map(|(a, offset)| (a.buffer, offset)).collect()
+    placed.into_iter().map(|(lifetime, offset)| (lifetime.buffer, offset)).collect()
 }

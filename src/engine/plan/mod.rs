@@ -1,52 +1,85 @@
-//! What a device runs: levels of independent jobs, with every address fixed.
+//! Plans: graphs laid out for execution, as levels of independent jobs with every address fixed.
 //!
-//! A plan is for one image; a run of N images gives each its own copy of the three spaces, so
-//! the same plan serves every batch size. It is plain data: printable, and testable without a
-//! device.
+//! A plan describes the computation for one image; in a run of N images each has its own copy of the
+//! three [spaces](Space), so that the same plan serves every batch size. A plan is plain data: it can be
+//! printed, and tested without a device. Devices trust its addresses, so only this module constructs one.
+//!
+//! [`Plan::new`] goes through five steps: passes rewrite the graph, `placement` decides which values
+//! share a buffer, `schedule` assigns every node to a job and a level, `arena` assigns an address to
+//! every buffer, and `steps` combines the schedule with the addresses.
 
 mod arena;
+mod options;
 mod placement;
 mod schedule;
+mod steps;
 
+use super::graph::passes;
 use super::graph::{Graph, NodeId, Op, Param};
-use crate::engine::graph::passes;
-use crate::engine::graph::passes::Passes;
 use crate::{Error, Result, Shape};
 
-/// Which of an image's three areas of memory.
+pub use options::{Order, PlanOptions};
+
+/// One of an image's three memory areas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Space {
-    /// What the run is given: every [`Op::Input`], one after another.
+    /// Given by the caller of a run: the values of every [`Op::Input`], one after another.
     Input,
-    /// Values that only steps read.
+    /// Intermediate values.
     Work,
-    /// What the run gives back.
+    /// Returned by a run.
     Output,
 }
 
-/// Where a value lives: `shape.len()` numbers from number `offset` of an image's `space`.
+/// Address of a value: `shape.len()` elements from element `offset` of an image's `space`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
-    /// The area.
-    pub space: Space,
-    /// First number in it.
-    pub offset: usize,
-    /// (C, H, W).
-    pub shape: Shape,
+    pub(crate) space: Space,
+    pub(crate) offset: usize,
+    pub(crate) shape: Shape,
 }
 
-/// One op with the addresses of what it reads and writes.
+impl Slot {
+    /// The memory area.
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    /// Index of the first element in the area.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Shape (C, H, W) of the value.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+/// One op with the addresses of its inputs and of its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// What is computed. Never `input`, `slice` or `concat`: those are addresses by now.
-    pub op: Op,
-    /// What it reads, in the op's order.
-    pub inputs: Vec<Slot>,
-    /// What it writes.
-    pub output: Slot,
+    pub(crate) op: Op,
+    pub(crate) inputs: Vec<Slot>,
+    pub(crate) output: Slot,
 }
 
 impl Step {
+    /// The op; never [`Op::Input`], [`Op::Slice`] or [`Op::Concat`], which are addresses in a plan.
+    pub fn op(&self) -> &Op {
+        &self.op
+    }
+
+    /// The slots that it reads, in the op's order.
+    pub fn inputs(&self) -> &[Slot] {
+        &self.inputs
+    }
+
+    /// The slot that it writes.
+    pub fn output(&self) -> Slot {
+        self.output
+    }
+
     /// Multiply-adds for one image.
     pub fn multiply_adds(&self) -> u64 {
         let shapes: Vec<Shape> = self.inputs.iter().map(|slot| slot.shape).collect();
@@ -54,99 +87,133 @@ impl Step {
     }
 }
 
-/// Steps that run one after another; different jobs of a level never touch each other's results.
+/// Steps that run one after another. Different jobs of a level do not access each other's results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// The steps, in order.
-    pub steps: Vec<Step>,
-    /// The exit that needs it.
-    pub stage: usize,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) exit: usize,
 }
 
-/// Jobs that may run at the same time, after every earlier level has ended.
+impl Job {
+    /// The steps, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The exit that it belongs to, from 1; 0 for a job of no exit.
+    pub fn exit(&self) -> usize {
+        self.exit
+    }
+}
+
+/// Jobs that may run concurrently, after all earlier levels have ended.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Level {
+    pub(crate) jobs: Vec<Job>,
+}
+
+impl Level {
     /// The jobs.
-    pub jobs: Vec<Job>,
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
 }
 
-/// In which order independent work is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// As early as its inputs allow: the fewest levels. An exit's head runs beside the next block.
-    #[default]
-    Depth,
-    /// Everything of exit k before anything of exit k + 1, so that a run can stop at k with
-    /// nothing computed in vain.
-    ByExit,
-}
-
-/// A graph laid out for a device; see the module's documentation.
+/// A graph laid out for execution.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The parameters that steps name.
-    pub params: Vec<Param>,
-    /// The levels, in order.
-    pub levels: Vec<Level>,
-    /// Where each [`Op::Input`] lies, in the graph's order.
-    pub inputs: Vec<Slot>,
-    /// Where each requested output lies, in the order of the request.
-    pub outputs: Vec<Slot>,
-    /// Numbers in one image's input space.
-    pub input_len: usize,
-    /// Numbers in one image's work space.
-    pub work_len: usize,
-    /// Numbers in one image's output space.
-    pub output_len: usize,
-    /// For exit k, at `k - 1`: how many levels have to run until its outputs are there.
-    pub exits: Vec<usize>,
+    pub(crate) params: Vec<Param>,
+    pub(crate) levels: Vec<Level>,
+    pub(crate) inputs: Vec<Slot>,
+    pub(crate) outputs: Vec<Slot>,
+    pub(crate) input_len: usize,
+    pub(crate) work_len: usize,
+    pub(crate) output_len: usize,
+    pub(crate) exits: Vec<usize>,
 }
 
 impl Plan {
-    /// Rewrites `graph` by `passes` and lays out what `outputs` need.
+    /// Rewrites `graph` by all passes and lays out the computation of `outputs`.
     ///
     /// # Errors
-    /// When no output is wanted; else as [`Graph::push`]: a valid graph can always be laid out.
-    pub fn new(graph: &Graph, outputs: &[NodeId], order: Order, passes: &Passes) -> Result<Plan> {
-        if outputs.is_empty() {
-            return Err(Error::usage("plan: no output is wanted"));
-        }
-        let (graph, outputs) = match order {
-            Order::Depth => passes::apply(graph, outputs, passes)?,
-            Order::ByExit => passes::apply(&graph.staged_by_need(outputs), outputs, passes)?,
-        };
-        let placement = placement::place(&graph, &outputs, passes.in_place_concat);
-        let jobs = schedule::schedule(&graph, &placement, &outputs, order, passes.chain_small_steps);
-        let arena = arena::lay_out(&graph, &placement, &jobs);
+    /// When `outputs` is empty; otherwise as [`Graph::push`], which a valid graph does not cause.
+    pub fn new(graph: &Graph, outputs: &[NodeId], order: Order) -> Result<Plan> {
+        Plan::with_options(graph, outputs, &PlanOptions::new(order))
+    }
 
-        let slot = |id: NodeId| arena.slot(&graph, &placement, id);
-        let mut levels = vec![Level::default(); jobs.iter().map(|job| job.level).max().unwrap_or(0)];
-        for job in &jobs {
-            let steps = job.tasks.iter().map(|task| task.step(&graph, &slot, &arena)).collect();
-            levels[job.level - 1].jobs.push(Job { steps, stage: job.stage });
+    /// As [`Plan::new`], with single optimizations switched off.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    #[doc(hidden)]
+    pub fn with_options(graph: &Graph, outputs: &[NodeId], options: &PlanOptions) -> Result<Plan> {
+        if outputs.is_empty() {
+            return Err(Error::usage("plan: no outputs are requested"));
         }
-        let last_stage = jobs.iter().map(|job| job.stage).max().unwrap_or(0);
-        let levels_until =
-            |stage| jobs.iter().filter(|j| j.stage <= stage).map(|j| j.level).max().unwrap_or(0);
+        let (graph, outputs) = match options.order {
+            Order::Depth => passes::apply(graph, outputs, &options.passes)?,
+            Order::ByExit => passes::apply(&graph.staged_by_need(outputs), outputs, &options.passes)?,
+        };
+        let placement = placement::place(&graph, &outputs, options.in_place_concat);
+        let jobs = schedule::schedule(&graph, &placement, &outputs, options);
+        let arena = arena::lay_out(&graph, &placement, &outputs, &jobs);
+        let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input(_));
         Ok(Plan {
             params: graph.params().to_vec(),
-            levels,
-            inputs: graph.ids().filter(|&id| matches!(graph.node(id).op, Op::Input(_))).map(slot).collect(),
-            outputs: outputs
-                .iter()
-                .enumerate()
-                .map(|(i, &id)| arena.output(&graph, &placement, i, id))
-                .collect(),
+            levels: steps::levels(&graph, &arena, &jobs),
+            inputs: graph.ids().filter(is_input).map(|id| arena.slot(id)).collect(),
+            exits: steps::levels_until_each_exit(&jobs),
             input_len: arena.input_len,
             work_len: arena.work_len,
             output_len: arena.output_len,
-            exits: (1..=last_stage).map(levels_until).collect(),
+            outputs: arena.outputs,
         })
+    }
+
+    /// The parameters that the ops of the steps refer to.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// The levels, in order.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
     }
 
     /// Every step, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.levels.iter().flat_map(|level| &level.jobs).flat_map(|job| &job.steps)
+        steps_of(&self.levels)
+    }
+
+    /// Slot of each [`Op::Input`], in the graph's order.
+    pub fn inputs(&self) -> &[Slot] {
+        &self.inputs
+    }
+
+    /// Slot of each requested output, in the order of the request.
+    pub fn outputs(&self) -> &[Slot] {
+        &self.outputs
+    }
+
+    /// Elements of one image's input space.
+    pub fn input_len(&self) -> usize {
+        self.input_len
+    }
+
+    /// Elements of one image's work space.
+    pub fn work_len(&self) -> usize {
+        self.work_len
+    }
+
+    /// Elements of one image's output space.
+    pub fn output_len(&self) -> usize {
+        self.output_len
+    }
+
+    /// For exit k, at index k - 1: the number of levels after which the outputs of exits 1 to k are
+    /// computed.
+    pub fn exits(&self) -> &[usize] {
+        &self.exits
     }
 
     /// Multiply-adds for one image.
@@ -157,24 +224,28 @@ impl Plan {
     /// Multiply-adds for an image that stops at `exit`, from 1.
     ///
     /// # Panics
-    /// When there is no such exit.
+    /// When the plan has no such exit.
     pub fn multiply_adds_until(&self, exit: usize) -> u64 {
-        let levels = &self.levels[..self.exits[exit - 1]];
-        levels.iter().flat_map(|level| &level.jobs).flat_map(|job| &job.steps).map(Step::multiply_adds).sum()
+        steps_of(&self.levels[..self.exits[exit - 1]]).map(Step::multiply_adds).sum()
     }
+}
+
+/// The steps of `levels`, in order.
+fn steps_of(levels: &[Level]) -> impl Iterator<Item = &Step> {
+    levels.iter().flat_map(|level| &level.jobs).flat_map(|job| &job.steps)
 }
 
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(
             f,
-            "{} levels, {} steps, {:.1} M multiply-adds; {} numbers in, {} out, {} between",
+            "{} levels, {} steps, {:.1} M multiply-adds; elements: {} input, {} work, {} output",
             self.levels.len(),
             self.steps().count(),
             self.multiply_adds() as f64 / 1e6,
             self.input_len,
-            self.output_len,
-            self.work_len
+            self.work_len,
+            self.output_len
         )?;
         for (i, level) in self.levels.iter().enumerate() {
             for job in &level.jobs {
@@ -182,7 +253,7 @@ impl std::fmt::Display for Plan {
                     let inputs: Vec<String> = step.inputs.iter().map(Slot::to_string).collect();
                     format!("{} {} -> {}", step.op.name(), inputs.join(", "), step.output)
                 });
-                writeln!(f, "{:4}  exit {:2}  {}", i + 1, job.stage, steps.collect::<Vec<_>>().join("; "))?;
+                writeln!(f, "{:4}  exit {:2}  {}", i + 1, job.exit, steps.collect::<Vec<_>>().join("; "))?;
             }
         }
         Ok(())

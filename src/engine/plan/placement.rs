@@ -1,30 +1,31 @@
-//! Which node's value lies inside which other's: a slice is a range of its input, and a concat's
-//! parts are written where the concat wants them.
+//! Placement of values in buffers: a slice is a range of its input's buffer, and the parts of a concat are
+//! written in place into the concat's buffer.
 
 use crate::engine::graph::{Graph, NodeId, Op};
 
-/// For each node: the buffer that holds it, named by the node that owns the buffer, and the
-/// number at which it starts.
+/// The buffer of each node. A buffer is identified by the node that owns it.
 pub(super) struct Placement {
-    root: Vec<(NodeId, usize)>,
+    /// For each node: the owner of its buffer, and the index of its first element in the buffer.
+    owner: Vec<(NodeId, usize)>,
+    /// For each node: whether it is a concat's part that is written in place.
     in_place: Vec<bool>,
-    /// For each requested output: whether its buffer itself is given back, not a copy.
-    pub(super) given_back: Vec<bool>,
-    given_back_buffers: Vec<NodeId>,
+    /// For each requested output: whether its buffer is returned in place, without a copy.
+    pub(super) returned_in_place: Vec<bool>,
+    returned_buffers: Vec<NodeId>,
 }
 
 impl Placement {
-    /// The buffer of `id` and the first number of its value in it.
+    /// The buffer of `id`, and the index of its first element in the buffer.
     pub(super) fn of(&self, id: NodeId) -> (NodeId, usize) {
-        self.root[id.index()]
+        self.owner[id.index()]
     }
 
-    /// Whether the run gives back this buffer as it is.
-    pub(super) fn is_given_back(&self, buffer: NodeId) -> bool {
-        self.given_back_buffers.contains(&buffer)
+    /// Whether `buffer` is part of the output space.
+    pub(super) fn is_returned_in_place(&self, buffer: NodeId) -> bool {
+        self.returned_buffers.contains(&buffer)
     }
 
-    /// True where the concat that reads `part` finds it in place.
+    /// Whether `part` is written in place at element `offset` of `concat`.
     pub(super) fn is_in_place(&self, graph: &Graph, concat: NodeId, part: NodeId, offset: usize) -> bool {
         debug_assert!(matches!(graph.node(concat).op, Op::Concat));
         let (buffer, start) = self.of(concat);
@@ -32,7 +33,7 @@ impl Placement {
     }
 }
 
-/// The parts of `concat` with the number at which each starts.
+/// The parts of `concat`, each with the index of its first element.
 pub(super) fn parts(graph: &Graph, concat: NodeId) -> impl Iterator<Item = (NodeId, usize)> {
     graph.node(concat).inputs.iter().scan(0, |offset, &part| {
         let start = *offset;
@@ -41,6 +42,7 @@ pub(super) fn parts(graph: &Graph, concat: NodeId) -> impl Iterator<Item = (Node
     })
 }
 
+/// Places every node of `graph`.
 pub(super) fn place(graph: &Graph, outputs: &[NodeId], in_place_concat: bool) -> Placement {
     let mut inside: Vec<Option<(NodeId, usize)>> = vec![None; graph.nodes().len()];
     let mut in_place = vec![false; graph.nodes().len()];
@@ -49,7 +51,7 @@ pub(super) fn place(graph: &Graph, outputs: &[NodeId], in_place_concat: bool) ->
             inside[id.index()] = Some((graph.node(id).inputs[0], slice.offset));
         }
     }
-    // Last concat first: a dense scale's last concat owns the buffer, earlier ones are prefixes.
+    // Last concat first: the last concat of a dense scale owns the buffer, earlier ones are prefixes of it.
     for id in graph.ids().rev().filter(|&id| in_place_concat && matches!(graph.node(id).op, Op::Concat)) {
         for (part, offset) in parts(graph, id).collect::<Vec<_>>() {
             let movable = !matches!(graph.node(part).op, Op::Input(_) | Op::Slice(_));
@@ -59,26 +61,28 @@ pub(super) fn place(graph: &Graph, outputs: &[NodeId], in_place_concat: bool) ->
             }
         }
     }
-    let root = graph.ids().map(|id| find_root(&inside, id)).collect();
-    let mut placement = Placement { root, in_place, given_back: Vec::new(), given_back_buffers: Vec::new() };
-    placement.given_back = given_back(graph, &placement, outputs);
-    let whole = outputs.iter().zip(&placement.given_back).filter(|&(_, &whole)| whole);
-    placement.given_back_buffers = whole.map(|(&id, _)| placement.of(id).0).collect();
+    let owner = graph.ids().map(|id| find_owner(&inside, id)).collect();
+    let mut placement =
+        Placement { owner, in_place, returned_in_place: Vec::new(), returned_buffers: Vec::new() };
+    placement.returned_in_place = returned_in_place(graph, &placement, outputs);
+    let returned = outputs.iter().zip(&placement.returned_in_place).filter(|&(_, &in_place)| in_place);
+    placement.returned_buffers = returned.map(|(&id, _)| placement.of(id).0).collect();
     placement
 }
 
-fn find_root(inside: &[Option<(NodeId, usize)>], id: NodeId) -> (NodeId, usize) {
-    let (mut root, mut start) = (id, 0);
-    while let Some((outer, offset)) = inside[root.index()] {
-        root = outer;
+/// The owner of the buffer of `id`, and the index of its first element in it.
+fn find_owner(inside: &[Option<(NodeId, usize)>], id: NodeId) -> (NodeId, usize) {
+    let (mut owner, mut start) = (id, 0);
+    while let Some((outer, offset)) = inside[owner.index()] {
+        owner = outer;
         start += offset;
     }
-    (root, start)
+    (owner, start)
 }
 
-/// A buffer is given back itself where the outputs in it make up at least half of it;
-/// otherwise they are copied out, so that the way home is not burdened.
-fn given_back(graph: &Graph, placement: &Placement, outputs: &[NodeId]) -> Vec<bool> {
+/// For each output: whether its buffer is returned in place. It is where outputs make up at least half of
+/// the buffer; otherwise they are copied, so that the download does not grow.
+fn returned_in_place(graph: &Graph, placement: &Placement, outputs: &[NodeId]) -> Vec<bool> {
     let requested = |buffer: NodeId| -> usize {
         let mut ranges: Vec<(usize, usize)> = outputs
             .iter()
@@ -89,10 +93,10 @@ fn given_back(graph: &Graph, placement: &Placement, outputs: &[NodeId]) -> Vec<b
         ranges.dedup();
         ranges.iter().map(|&(_, len)| len).sum()
     };
-    let whole = |id: &NodeId| {
+    let in_place = |id: &NodeId| {
         let (buffer, _) = placement.of(*id);
         let is_input = matches!(graph.node(buffer).op, Op::Input(_));
         !is_input && 2 * requested(buffer) >= graph.shape(buffer).len()
     };
-    outputs.iter().map(whole).collect()
+    outputs.iter().map(in_place).collect()
 }

@@ -1,89 +1,76 @@
-//! Which job runs in which level.
+//! Scheduling: the jobs of a plan and the level of each.
 
-use super::arena::Arena;
 use super::placement::{Placement, parts};
-use super::{Order, Slot, Space, Step};
+use super::{Order, PlanOptions};
 use crate::engine::graph::{Graph, NodeId, Op};
 
-/// A step to be, before its addresses are known.
+/// A step before its addresses are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Task {
     /// The node's op.
     Compute(NodeId),
-    /// A part that does not lie where its concat wants it: (part, concat, offset in it).
-    CopyPart(NodeId, NodeId, usize),
-    /// An output whose buffer is not given back: (node, number of the output).
-    CopyOutput(NodeId, usize),
+    /// Copying a part of a concat that is not written in place, to element `offset` of the concat.
+    CopyPart { part: NodeId, concat: NodeId, offset: usize },
+    /// Copying the value of `node`, the output with this index, whose buffer is not returned in place.
+    CopyOutput { node: NodeId, index: usize },
 }
 
 impl Task {
-    /// What the task reads.
+    /// The nodes whose values the task reads.
     pub(super) fn reads<'a>(&'a self, graph: &'a Graph) -> &'a [NodeId] {
         match self {
             Task::Compute(id) => &graph.node(*id).inputs,
-            Task::CopyPart(id, ..) | Task::CopyOutput(id, _) => std::slice::from_ref(id),
+            Task::CopyPart { part: node, .. } | Task::CopyOutput { node, .. } => std::slice::from_ref(node),
         }
     }
 
-    /// The node in whose buffer the task writes, unless it writes an output's own slot.
+    /// The node whose buffer the task writes; `None` where it writes a copied output.
     pub(super) fn writes(&self) -> Option<NodeId> {
         match *self {
-            Task::Compute(id) | Task::CopyPart(_, id, _) => Some(id),
-            Task::CopyOutput(..) => None,
-        }
-    }
-
-    pub(super) fn step(&self, graph: &Graph, slot: &impl Fn(NodeId) -> Slot, arena: &Arena) -> Step {
-        let inputs = self.reads(graph).iter().map(|&id| slot(id)).collect();
-        match *self {
-            Task::Compute(id) => Step { op: graph.node(id).op.clone(), inputs, output: slot(id) },
-            Task::CopyPart(part, concat, offset) => {
-                let whole = slot(concat);
-                let output = Slot { offset: whole.offset + offset, shape: graph.shape(part), ..whole };
-                Step { op: Op::Copy, inputs, output }
-            }
-            Task::CopyOutput(id, number) => {
-                let offset = arena.copied_output(number);
-                let output = Slot { space: Space::Output, offset, shape: graph.shape(id) };
-                Step { op: Op::Copy, inputs, output }
-            }
+            Task::Compute(node) | Task::CopyPart { concat: node, .. } => Some(node),
+            Task::CopyOutput { .. } => None,
         }
     }
 }
 
-/// Tasks that run one after another in one level (from 1).
-pub(super) struct Job {
+/// Tasks that run one after another.
+pub(super) struct ScheduledJob {
     pub(super) tasks: Vec<Task>,
+    /// The level that it runs in, from 1.
     pub(super) level: usize,
-    pub(super) stage: usize,
+    pub(super) exit: usize,
+    /// Whether small tasks may be appended.
     chain: bool,
 }
 
-/// Above this many numbers or multiply-adds a step is worth sharing among threads.
+/// Largest value, in elements, of a small step: a larger one is worth distributing over threads.
 const SMALL_LEN: usize = 8192;
+/// Most multiply-adds of a small step.
 const SMALL_MULTIPLY_ADDS: u64 = 1 << 20;
 
+/// The jobs that compute `outputs`, in an order in which they could run one after another.
 pub(super) fn schedule(
     graph: &Graph,
     placement: &Placement,
     outputs: &[NodeId],
-    order: Order,
-    chain_small_steps: bool,
-) -> Vec<Job> {
+    options: &PlanOptions,
+) -> Vec<ScheduledJob> {
+    let &PlanOptions { order, chain_small_steps, .. } = options;
     let mut schedule = Schedule { jobs: Vec::new(), done: vec![Done::START; graph.nodes().len()], floor: 0 };
-    let last_stage = graph.nodes().iter().map(|n| n.stage).max().unwrap_or(0);
-    let stages = match order {
-        Order::Depth => vec![0..=last_stage],
-        Order::ByExit => (0..=last_stage).map(|s| s..=s).collect(),
+    let last_exit = graph.nodes().iter().map(|node| node.exit).max().unwrap_or(0);
+    let groups = match order {
+        Order::Depth => vec![0..=last_exit],
+        Order::ByExit => (0..=last_exit).map(|exit| exit..=exit).collect(),
     };
-    for stages in stages {
-        for id in graph.ids().filter(|&id| stages.contains(&graph.node(id).stage)) {
+    for exits in groups {
+        for id in graph.ids().filter(|&id| exits.contains(&graph.node(id).exit)) {
             let small = chain_small_steps && is_small(graph, id);
             schedule.add_node(graph, placement, id, small);
         }
-        let copied = outputs.iter().enumerate().filter(|&(i, _)| !placement.given_back[i]);
-        for (number, &id) in copied.filter(|&(_, &id)| stages.contains(&graph.node(id).stage)) {
-            schedule.add_task(Task::CopyOutput(id, number), &[id], graph.node(id).stage, chain_small_steps);
+        let copied = outputs.iter().enumerate().filter(|&(i, _)| !placement.returned_in_place[i]);
+        for (index, &node) in copied.filter(|&(_, &id)| exits.contains(&graph.node(id).exit)) {
+            let task = Task::CopyOutput { node, index };
+            schedule.add_task(task, &[node], graph.node(node).exit, chain_small_steps);
         }
         if order == Order::ByExit {
             schedule.floor = schedule.jobs.iter().map(|job| job.level).max().unwrap_or(0);
@@ -92,7 +79,7 @@ pub(super) fn schedule(
     schedule.jobs
 }
 
-/// When a node's value is there: after `level`, or within it for later tasks of the same job.
+/// When a node's value is available: after `level`, and within `level` to later tasks of the same job.
 #[derive(Clone, Copy)]
 struct Done {
     level: usize,
@@ -103,9 +90,12 @@ impl Done {
     const START: Done = Done { level: 0, job: None };
 }
 
+/// A schedule under construction.
 struct Schedule {
-    jobs: Vec<Job>,
+    jobs: Vec<ScheduledJob>,
+    /// For each node.
     done: Vec<Done>,
+    /// The level after which new jobs start.
     floor: usize,
 }
 
@@ -122,42 +112,43 @@ impl Schedule {
                     .filter(|&(part, offset)| !placement.is_in_place(graph, id, part, offset))
                     .collect();
                 for (part, offset) in displaced {
-                    let done = self.add_task(Task::CopyPart(part, id, offset), &[part], node.stage, false);
+                    let task = Task::CopyPart { part, concat: id, offset };
+                    let done = self.add_task(task, &[part], node.exit, false);
                     last = if done.level > last.level { done } else { last };
                 }
                 // Several jobs write a concat, so only a later level may read it.
                 Done { job: None, ..last }
             }
-            _ => self.add_task(Task::Compute(id), &node.inputs, node.stage, small),
+            _ => self.add_task(Task::Compute(id), &node.inputs, node.exit, small),
         };
     }
 
-    /// Puts `task` at the end of the chain that it continues, else into a job of its own.
-    fn add_task(&mut self, task: Task, reads: &[NodeId], stage: usize, small: bool) -> Done {
+    /// Appends `task` to the chain that it continues, otherwise to a new job.
+    fn add_task(&mut self, task: Task, reads: &[NodeId], exit: usize, small: bool) -> Done {
         let inputs: Vec<Done> = reads.iter().map(|id| self.done[id.index()]).collect();
         let last = inputs.iter().copied().max_by_key(|d| d.level).unwrap_or(Done::START);
-        if small && let Some(number) = last.job {
-            let job = &self.jobs[number];
-            let follows = inputs.iter().all(|d| d.job == Some(number) || d.level < job.level);
-            if job.chain && job.stage == stage && follows {
-                self.jobs[number].tasks.push(task);
+        if small && let Some(index) = last.job {
+            let job = &mut self.jobs[index];
+            let follows = inputs.iter().all(|d| d.job == Some(index) || d.level < job.level);
+            if job.chain && job.exit == exit && follows {
+                job.tasks.push(task);
                 return last;
             }
         }
         let level = 1 + last.level.max(self.floor);
-        self.jobs.push(Job { tasks: vec![task], level, stage, chain: small });
+        self.jobs.push(ScheduledJob { tasks: vec![task], level, exit, chain: small });
         Done { level, job: Some(self.jobs.len() - 1) }
     }
 }
 
-/// Whether the node's step is so small that a level of its own costs more than it does.
+/// Whether the node's step is so small that the synchronization of a level costs more than the step.
 fn is_small(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
     let shapes: Vec<_> = node.inputs.iter().map(|&i| graph.shape(i)).collect();
-    let numbers = shapes.iter().map(|s| s.len()).max().unwrap_or(0).max(node.shape.len());
+    let len = shapes.iter().map(|s| s.len()).max().unwrap_or(0).max(node.shape.len());
     let convolves = matches!(node.op, Op::Conv2d(_) | Op::Conv2dGrad(_));
     let reads_tap = matches!(node.op, Op::Cam(_) | Op::WeightedSum(_));
     !convolves
-        && (numbers <= SMALL_LEN || reads_tap)
+        && (len <= SMALL_LEN || reads_tap)
         && node.op.multiply_adds(&shapes, node.shape) <= SMALL_MULTIPLY_ADDS
 }

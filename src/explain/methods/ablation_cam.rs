@@ -6,7 +6,6 @@
 //! and otherwise subtracts ten million.
 
 use crate::engine::device::Device;
-use crate::engine::graph::passes::Passes;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::explain::batch_runner::{BatchRunner, batch_within};
 use crate::explain::request::ExplainRequest;
@@ -32,10 +31,10 @@ impl AblationCamRuns {
         device: &Device,
     ) -> Result<AblationCamRuns> {
         let logits = model.exits[exit - 1].logits;
-        let plan = Plan::new(&model.graph.cut(tap.node), &[logits], Order::Depth, &Passes::ALL)?;
+        let plan = Plan::new(&model.graph.cut(tap.node), &[logits], Order::Depth)?;
         let batch = batch_within(&plan, study.max_memory, "ablation-cam")?;
         // The image comes first: it is the graph's first node.
-        let (inputs, logits) = ([plan.inputs[0], plan.inputs[1]], plan.outputs[0]);
+        let (inputs, logits) = ([plan.inputs()[0], plan.inputs()[1]], plan.outputs()[0]);
         Ok(AblationCamRuns { exit, tap, loaded: BatchRunner::new(plan, device, batch)?, inputs, logits })
     }
 

@@ -7,6 +7,7 @@
 
 use crate::engine::bilinear::bilinear;
 use crate::engine::device::Device;
+use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::Slot;
 use crate::explain::batch_runner::{BatchRunner, batch_within};
 use crate::explain::lowering::{Lowered, Purpose, TargetSlots, lower};
@@ -131,7 +132,10 @@ impl InputGradients {
             let n = batch.min(count - first);
             self.loaded.run(n, |i, space| {
                 make(first + i, &mut space[*image..][..len]);
-                cells.iter().zip(classes).for_each(|(cell, &c)| space[cell.class.offset] = c as f32);
+                cells
+                    .iter()
+                    .zip(classes)
+                    .for_each(|(cell, &c)| space[cell.class.offset] = TargetInput::Class(c).encode());
             })?;
             for i in 0..n {
                 for (sum, cell) in sums.iter_mut().zip(cells) {

@@ -54,6 +54,8 @@ struct Builder<'a> {
     config: &'a Config,
     names: Names,
     graph: Graph,
+    /// The exit of the block under construction.
+    exit: usize,
     /// Nothing for an outline.
     tensor: Option<TensorSource<'a>>,
 }
@@ -64,18 +66,17 @@ type Scales = Vec<Option<NodeId>>;
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, tensor: Option<TensorSource<'a>>) -> Result<Self> {
         config.validate().map_err(|cause| Error::usage(format!("architecture: {cause}")))?;
-        Ok(Builder { config, names: Names::new(config), graph: Graph::new(), tensor })
+        Ok(Builder { config, names: Names::new(config), graph: Graph::new(), exit: 1, tensor })
     }
 
     fn build(mut self) -> Result<Model> {
         let config = self.config;
-        self.graph.set_stage(1);
-        let input = self.graph.push(Op::Input(Shape::new(3, config.input, config.input)), &[])?;
+        let input = self.push(Op::Input(Shape::new(3, config.input, config.input)), &[])?;
         let (mut exits, mut taps) = (Vec::new(), Vec::new());
         let mut scales = Scales::new();
         let (mut width, mut layer) = (config.channels, 0);
         for (block, &depth) in config.layers_per_exit().iter().enumerate() {
-            self.graph.set_stage(block + 1);
+            self.exit = block + 1;
             let mut module = 0;
             if block == 0 {
                 scales = self.first_layer(input)?;
@@ -113,7 +114,7 @@ impl<'a> Builder<'a> {
             let names = self.names.first(scale);
             if scale == 0 && self.config.stem == Stem::Imagenet {
                 x = self.conv_bn_relu(&names, x, out, Window::square(7, 2, 3), true)?;
-                x = self.graph.push(MaxPool { window: Window::square(3, 2, 1) }, &[x])?;
+                x = self.push(MaxPool { window: Window::square(3, 2, 1) }, &[x])?;
             } else {
                 let global = self.config.global_conv.filter(|g| g.first);
                 x = self.spatial(&names, x, out, if scale == 0 { 1 } else { 2 }, global)?;
@@ -141,7 +142,7 @@ impl<'a> Builder<'a> {
             let kind = Branch::Normal { beside_down: finer.is_some() };
             let names = self.names.branch(block, module, layer, position, kind);
             parts.push(self.branch(&names, x, kept, 1, scale)?);
-            next[scale] = Some(self.graph.push(Op::Concat, &parts)?);
+            next[scale] = Some(self.push(Op::Concat, &parts)?);
         }
         Ok(next)
     }
@@ -184,11 +185,11 @@ impl<'a> Builder<'a> {
         for conv in [&names.first, &names.second] {
             x = self.conv_bn_relu(conv, x, inner, Window::square(3, 2, 1), biased)?;
         }
-        x = self.graph.push(AvgPool { window: Window::square(2, 2, 0) }, &[x])?;
+        x = self.push(AvgPool { window: Window::square(2, 2, 0) }, &[x])?;
         let classes = self.config.classes;
         let weight = self.param(&names.linear, "weight", &[classes, inner])?;
         let bias = self.param(&names.linear, "bias", &[classes])?;
-        self.graph.push(Linear { weight, bias }, &[x])
+        self.push(Linear { weight, bias }, &[x])
     }
 
     /// A k x k or a global convolution, then BN and ReLU.
@@ -229,7 +230,7 @@ impl<'a> Builder<'a> {
         let (first, second) = if g.shared { (&l1, &l2) } else { (&r1, &r2) };
         let right = self.conv(first, &r1, x, out, wide, true)?;
         let right = self.conv(second, &r2, right, out, tall, true)?;
-        self.graph.push(Op::Add, &[left, right])
+        self.push(Op::Add, &[left, right])
     }
 
     fn conv_bn_relu(
@@ -253,8 +254,8 @@ impl<'a> Builder<'a> {
             variance: self.param(prefix, "running_var", &dims)?,
             eps: BATCH_NORM_EPS,
         };
-        let x = self.graph.push(norm, &[x])?;
-        self.graph.push(Op::Relu, &[x])
+        let x = self.push(norm, &[x])?;
+        self.push(Op::Relu, &[x])
     }
 
     /// A convolution with the tensors of `prefix`, called `name` in the graph.
@@ -277,7 +278,11 @@ impl<'a> Builder<'a> {
             &[out, channels, kh, kw],
         )?;
         let bias = if biased { Some(self.param(prefix, "bias", &[out])?) } else { None };
-        self.graph.push(Conv2d { weight, bias, out, channels, window, relu: false }, &[x])
+        self.push(Conv2d { weight, bias, out, channels, window, relu: false }, &[x])
+    }
+
+    fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
+        self.graph.push_at(self.exit, op, inputs)
     }
 
     fn param(&mut self, prefix: &str, suffix: &str, dims: &[usize]) -> Result<ParamId> {

@@ -1,7 +1,7 @@
-//! Runs tests where there is a GPU, or what passes for one.
+//! Runs tests on a GPU or on the stand-in driver.
 //!
-//! `MSDCAM_CUDA_TESTS=gpu` says that the driver at hand is real and to be used. Otherwise a test
-//! runs itself again, in a process of its own, under the stand-in driver (`tests/standin`).
+//! With `MSDCAM_CUDA_TESTS=gpu` tests use the driver of this machine. Otherwise a test runs itself again, in
+//! a separate process, under the stand-in driver (`tests/standin`).
 
 use std::process::{Command, Output};
 
@@ -9,6 +9,11 @@ use super::golden::repository;
 use super::process::{only, passed};
 
 const VARIABLE: &str = "MSDCAM_CUDA_TESTS";
+
+/// GPU 0 with the kernels that `MSDCAM_CUBIN` and `MSDCAM_NVRTC` name, if set.
+pub fn open() -> msdcam::Result<Cuda> {
+    Cuda::with_variant(0, Variant::from_env())
+}
 
 /// Whether this process may call the CUDA driver.
 pub fn at_hand() -> bool {
@@ -20,7 +25,7 @@ pub fn is_real() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|kind| kind == "gpu")
 }
 
-/// Runs `body` on the driver at hand; elsewhere runs the test `name` again under the stand-in.
+/// Runs `body` on the available driver; without one, runs the test `name` again under the stand-in.
 pub fn on_gpu(name: &str, body: impl FnOnce()) {
     if at_hand() {
         body();
@@ -29,7 +34,7 @@ pub fn on_gpu(name: &str, body: impl FnOnce()) {
     }
 }
 
-/// As [`on_gpu`], with settings of the stand-in that a real driver does not have: skipped there.
+/// As [`on_gpu`], with settings of the stand-in; skipped on a real driver, which does not have them.
 pub fn on_standin(name: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
     if is_real() {
         skipped!("{name}: needs the stand-in driver");
@@ -40,16 +45,16 @@ pub fn on_standin(name: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
     }
 }
 
-/// What the test `name` of this program prints under the stand-in with `settings`.
+/// Output of the test `name` of this program under the stand-in with `settings`.
 pub fn standin(name: &str, settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(repository("tests/standin/run"));
     command.arg(std::env::current_exe().unwrap());
     as_standin(only(&mut command, name)).envs(settings.iter().copied()).output().unwrap()
 }
 
-/// Gives `command` the stand-in's kernels, and no others.
+/// Lets `command` use the stand-in's kernels only.
 pub fn as_standin(command: &mut Command) -> &mut Command {
-    // A cache of its own: its machine code is not that of a GPU.
+    // A separate cache, because the stand-in's machine code is not that of a GPU.
     let cache = repository("target/standin-kernels");
     command.env(VARIABLE, "standin").env("XDG_CACHE_HOME", cache).env_remove("MSDCAM_NVRTC")
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use msdcam::engine::graph::grad::gradients;
-use msdcam::engine::graph::ops::{Heat, Op, ReluRule, WeightedSum};
+use msdcam::engine::graph::ops::{Op, ReluRule, ResizeMinMax, TargetInput, WeightedSum};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::model::msdnet::{Config, build};
 use msdcam::model::pytorch::Checkpoint;
@@ -77,15 +77,14 @@ pub fn cam_graph(model: &Model) -> (Graph, Vec<ExitNodes>) {
     let image = model.input_shape();
     let mut push = |stage: usize, exit: &Exit| {
         let tap = model.taps[exit.tap].node;
-        graph.set_stage(stage);
         let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
-        let seed = graph.push(Op::Seed, &[exit.logits, target])?;
+        let seed = graph.push(Op::OneHot, &[exit.logits, target])?;
         let grad = gradients(&mut graph, exit.logits, seed, &[tap], ReluRule::Plain)?[0];
         let weights = graph.push(Op::SpatialMean, &[grad])?;
         let cam = graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, tap])?;
         let range = graph.push(Op::Range, &[cam])?;
-        let heat = graph.push(Op::Heat(Heat { height: image.h, width: image.w }), &[cam])?;
+        let heat = graph.push(Op::ResizeMinMax(ResizeMinMax { height: image.h, width: image.w }), &[cam])?;
         let signed = graph.push(Op::WeightedSum(WeightedSum { relu: false }), &[weights, tap])?;
         let logits = exit.logits;
         Ok(ExitNodes { logits, probabilities, tap, grad, weights, signed, cam, range, heat })
@@ -102,6 +101,6 @@ pub fn asked(exits: &[ExitNodes]) -> Vec<NodeId> {
 
 /// The inputs of [`cam_graph`]: the images, and "what was predicted" for each exit.
 pub fn inputs(images: &Tensor, exits: usize) -> Vec<Tensor> {
-    let predicted = Tensor::new(images.n, Shape::vector(1), vec![-1.0; images.n]);
+    let predicted = Tensor::new(images.n, Shape::vector(1), vec![TargetInput::Predicted.encode(); images.n]);
     std::iter::once(images.clone()).chain(vec![predicted; exits]).collect()
 }

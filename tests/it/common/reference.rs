@@ -1,7 +1,7 @@
 //! The specification: every op in f64, in plain loops that read like its formula; graphs and
 //! plans run with it. No speed, no tricks, nothing shared with `src` but the ops' parameters.
 
-use msdcam::engine::graph::ops::{BatchNorm, Heat, Op, PooledConv2dGrad, ReluRule, Window};
+use msdcam::engine::graph::ops::{BatchNorm, Op, PooledConv2dGrad, ReluRule, ResizeMinMax, Window};
 use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
 use msdcam::engine::plan::{Plan, Slot, Space};
 use msdcam::{Shape, Tensor};
@@ -43,19 +43,20 @@ pub fn run(graph: &Graph, outputs: &[NodeId], inputs: &[&Tensor]) -> Vec<Vec<f64
 
 /// The outputs of `plan` for a batch, image after image. Memory is NaN until a step writes it.
 pub fn run_plan(plan: &Plan, inputs: &[&Tensor]) -> Vec<Vec<f64>> {
-    let mut batch = vec![Vec::new(); plan.outputs.len()];
+    let mut batch = vec![Vec::new(); plan.outputs().len()];
     for image in 0..inputs[0].n {
         let mut memory = PlanMemory::new(plan, f64::NAN);
-        for (slot, input) in plan.inputs.iter().zip(image_inputs(inputs, image)) {
+        for (slot, input) in plan.inputs().iter().zip(image_inputs(inputs, image)) {
             memory.write(slot, &input);
         }
         for step in plan.steps() {
-            let x: Vec<Vec<f64>> = step.inputs.iter().map(|slot| memory.read(slot).to_vec()).collect();
-            let slots = step.inputs.iter();
-            let x: Vec<Value> = slots.zip(&x).map(|(slot, data)| Value { shape: slot.shape, data }).collect();
-            memory.write(&step.output, &apply(&step.op, &plan.params, &x, step.output.shape));
+            let x: Vec<Vec<f64>> = step.inputs().iter().map(|slot| memory.read(slot).to_vec()).collect();
+            let slots = step.inputs().iter();
+            let x: Vec<Value> =
+                slots.zip(&x).map(|(slot, data)| Value { shape: slot.shape(), data }).collect();
+            memory.write(&step.output(), &apply(step.op(), plan.params(), &x, step.output().shape()));
         }
-        for (all, slot) in batch.iter_mut().zip(&plan.outputs) {
+        for (all, slot) in batch.iter_mut().zip(plan.outputs()) {
             all.extend(memory.read(slot));
         }
     }
@@ -76,29 +77,29 @@ pub struct PlanMemory<T> {
 impl<T: Clone> PlanMemory<T> {
     pub fn new(plan: &Plan, fill: T) -> Self {
         PlanMemory {
-            input: vec![fill.clone(); plan.input_len],
-            work: vec![fill.clone(); plan.work_len],
-            output: vec![fill; plan.output_len],
+            input: vec![fill.clone(); plan.input_len()],
+            work: vec![fill.clone(); plan.work_len()],
+            output: vec![fill; plan.output_len()],
         }
     }
 
     /// What lies at `slot`. Panics where the slot leaves its space.
     pub fn read(&self, slot: &Slot) -> &[T] {
-        let space = match slot.space {
+        let space = match slot.space() {
             Space::Input => &self.input,
             Space::Work => &self.work,
             Space::Output => &self.output,
         };
-        &space[slot.offset..slot.offset + slot.shape.len()]
+        &space[slot.offset()..slot.offset() + slot.shape().len()]
     }
 
     pub fn write(&mut self, slot: &Slot, numbers: &[T]) {
-        let space = match slot.space {
+        let space = match slot.space() {
             Space::Input => &mut self.input,
             Space::Work => &mut self.work,
             Space::Output => &mut self.output,
         };
-        space[slot.offset..slot.offset + slot.shape.len()].clone_from_slice(numbers);
+        space[slot.offset()..slot.offset() + slot.shape().len()].clone_from_slice(numbers);
     }
 }
 
@@ -163,14 +164,14 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
         Op::Add => (0..shape.len()).map(|i| x.iter().map(|x| x.data[i]).sum()).collect(),
         Op::Softmax => softmax(x[0].data),
         Op::SoftmaxGrad => softmax_grad(x[0].data, x[1].data),
-        Op::Seed => seed(x[0].data, x[1].data[0]),
+        Op::OneHot => one_hot(x[0].data, x[1].data[0]),
         Op::SpatialMean => {
             x[0].data.chunks(x[0].shape.plane()).map(|c| c.iter().sum::<f64>() / c.len() as f64).collect()
         }
         Op::PooledConv2dGrad(op) => pooled_conv2d_grad(op, &params[op.weight.index()], x[0]),
         Op::WeightedSum(op) => weighted_sum(op.relu, x[0].data, x[1]),
         Op::Range => range(x[0].data).to_vec(),
-        Op::Heat(op) => heat(op, x[0]),
+        Op::ResizeMinMax(op) => resize_min_max(op, x[0]),
         Op::Cam(op) => {
             let weights = pooled_conv2d_grad(&op.pooled, &params[op.pooled.weight.index()], x[0]);
             let map = weighted_sum(op.sum.relu, &weights, x[1]);
@@ -344,7 +345,7 @@ fn softmax_grad(g: &[f64], p: &[f64]) -> Vec<f64> {
     g.iter().zip(p).map(|(g, p)| p * (g - mean)).collect()
 }
 
-fn seed(logits: &[f64], target: f64) -> Vec<f64> {
+fn one_hot(logits: &[f64], target: f64) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let predicted = logits.iter().position(|&x| x == largest).expect("a largest logit");
     let class = if target < 0.0 { predicted } else { target as usize };
@@ -385,7 +386,7 @@ fn range(x: &[f64]) -> [f64; 2] {
 }
 
 /// Bilinear with half-pixel centres, minus the minimum, divided by the maximum.
-fn heat(op: &Heat, map: Value) -> Vec<f64> {
+fn resize_min_max(op: &ResizeMinMax, map: Value) -> Vec<f64> {
     // Where output pixel i lies between two input pixels, and how near the second.
     let between = |i: usize, to: usize, from: usize| {
         let centre = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);

@@ -6,9 +6,8 @@ use msdcam::Tensor;
 use msdcam::engine::cpu::{Cpu, Isa};
 use msdcam::engine::cuda::{Cuda, Tiling};
 use msdcam::engine::device::Device;
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::graph::{Graph, NodeId};
-use msdcam::engine::plan::{Order, Plan, Slot};
+use msdcam::engine::plan::{Order, Plan, PlanOptions, Slot};
 
 use super::close::assert_same_bits;
 use super::gpu;
@@ -25,11 +24,10 @@ pub fn devices() -> Vec<Device> {
     cpus.collect()
 }
 
-/// The GPU, opened once for all tests of a program: opening it anew for each takes a real driver
-/// a good part of a second.
+/// The GPU, opened once for all tests of a program: a real driver takes most of a second for it.
 pub fn shared_gpu() -> Cuda {
     static GPU: OnceLock<Cuda> = OnceLock::new();
-    GPU.get_or_init(|| Cuda::new(0).unwrap()).clone()
+    GPU.get_or_init(|| gpu::open().unwrap()).clone()
 }
 
 /// The CPU with these threads and this kind of kernel.
@@ -43,10 +41,20 @@ pub fn run(
     graph: &Graph,
     outputs: &[NodeId],
     order: Order,
-    passes: &Passes,
     inputs: &[&Tensor],
 ) -> Vec<Tensor> {
-    run_plan(device, Plan::new(graph, outputs, order, passes).unwrap(), inputs)
+    run_with(device, graph, outputs, &PlanOptions::new(order), inputs)
+}
+
+/// As [`run`], by a plan with these options.
+pub fn run_with(
+    device: &Device,
+    graph: &Graph,
+    outputs: &[NodeId],
+    options: &PlanOptions,
+    inputs: &[&Tensor],
+) -> Vec<Tensor> {
+    run_plan(device, Plan::with_options(graph, outputs, options).unwrap(), inputs)
 }
 
 /// The outputs of `plan`. It runs twice, and what the first run left behind must not matter.
@@ -55,13 +63,13 @@ pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> 
     let plan = Arc::new(plan);
     let spaces = input_spaces(&plan, inputs);
     let mut session = device.session(Arc::clone(&plan), n).unwrap();
-    let mut given_back = [vec![f32::NAN; n * plan.output_len], vec![f32::NAN; n * plan.output_len]];
-    for out in &mut given_back {
+    let mut returned = [vec![f32::NAN; n * plan.output_len()], vec![f32::NAN; n * plan.output_len()]];
+    for out in &mut returned {
         session.run(&spaces, out).unwrap();
     }
-    let read = |run: usize, slot: &Slot| output(&plan, slot, &given_back[run]);
-    let tensors: Vec<Tensor> = plan.outputs.iter().map(|slot| read(0, slot)).collect();
-    for (first, slot) in tensors.iter().zip(&plan.outputs) {
+    let read = |run: usize, slot: &Slot| output(&plan, slot, &returned[run]);
+    let tensors: Vec<Tensor> = plan.outputs().iter().map(|slot| read(0, slot)).collect();
+    for (first, slot) in tensors.iter().zip(plan.outputs()) {
         let what = format!("{}: the second run of a plan", device.description());
         assert_same_bits(&what, &read(1, slot).data, &first.data);
     }
@@ -70,12 +78,12 @@ pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> 
 
 /// Input spaces of a batch; what lies between the inputs is NaN.
 pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
-    assert_eq!(plan.inputs.len(), inputs.len(), "inputs of the plan");
-    let mut spaces = vec![f32::NAN; inputs[0].n * plan.input_len];
-    for (image, space) in spaces.chunks_exact_mut(plan.input_len).enumerate() {
-        for (slot, tensor) in plan.inputs.iter().zip(inputs) {
-            assert_eq!((slot.shape, tensor.n), (tensor.shape, inputs[0].n), "an input of the plan");
-            space[slot.offset..][..slot.shape.len()].copy_from_slice(tensor.image(image));
+    assert_eq!(plan.inputs().len(), inputs.len(), "inputs of the plan");
+    let mut spaces = vec![f32::NAN; inputs[0].n * plan.input_len()];
+    for (image, space) in spaces.chunks_exact_mut(plan.input_len()).enumerate() {
+        for (slot, tensor) in plan.inputs().iter().zip(inputs) {
+            assert_eq!((slot.shape(), tensor.n), (tensor.shape, inputs[0].n), "an input of the plan");
+            space[slot.offset()..][..slot.shape().len()].copy_from_slice(tensor.image(image));
         }
     }
     spaces
@@ -83,8 +91,8 @@ pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
 
 /// The batch that lies at `slot` of the output spaces.
 pub fn output(plan: &Plan, slot: &Slot, spaces: &[f32]) -> Tensor {
-    let images = spaces.chunks_exact(plan.output_len);
+    let images = spaces.chunks_exact(plan.output_len());
     let data: Vec<f32> =
-        images.flat_map(|space| &space[slot.offset..][..slot.shape.len()]).copied().collect();
-    Tensor::new(data.len() / slot.shape.len(), slot.shape, data)
+        images.flat_map(|space| &space[slot.offset()..][..slot.shape().len()]).copied().collect();
+    Tensor::new(data.len() / slot.shape().len(), slot.shape(), data)
 }

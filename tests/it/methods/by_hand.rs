@@ -11,8 +11,7 @@ use msdcam::{Shape, Tensor};
 /// A network whose one head pools a tap of 2 x 2 and reads it by one linear layer.
 fn pooling_network() -> Model {
     let mut graph = Graph::new();
-    graph.set_stage(1);
-    let input = graph.push(Op::Input(Shape::new(3, 2, 2)), &[]).unwrap();
+    let input = graph.push_at(1, Op::Input(Shape::new(3, 2, 2)), &[]).unwrap();
     let weight = graph.add_param("conv", &[2, 3, 1, 1], vec![1.0, 0.0, 0.0, 0.0, 1.0, -1.0]);
     let conv = Conv2d::new(&graph, weight, None, [1, 1], [0, 0]);
     let conv = graph.push(conv, &[input]).unwrap();

@@ -1,8 +1,8 @@
-//! Programs with a bug in them, or that meet a failure, for the tests of the
-//! stand-in: each prints what came of it.
+//! Programs with a planted bug or a failure, for the tests of the stand-in: each
+//! prints the result.
 //!
 //! The unsafe blocks launch kernels and call the driver with arguments chosen
-//! here: right ones, or wrong ones that the stand-in must refuse.
+//! here: valid ones, or invalid ones that the stand-in must refuse.
 
 use cudarc::driver::{CudaContext, PushKernelArg, sys};
 use cudarc::nvrtc::CompileError;
@@ -252,7 +252,7 @@ fn failures() {
          #line 1 \"fail.cu\"\n\
          extern \"C\" __global__ void fail(int* out) {{ int t = threadIdx.x;\n{body}\n}}"
     );
-    // Line 2 of the kernel is its body's first.
+    // Line 2 of the kernel is the first of its body.
     let device = Device::new();
     let fail = device.module("fail.cu", &source).load_function("fail").unwrap();
     let mut out = device.stream.alloc_zeros::<i32>(32).unwrap();

@@ -1,5 +1,5 @@
-//! The programs that the tests of the stand-in run under it: cudarc, used as
-//! msdcam uses it. Each prints `name: value` lines and asserts what must hold.
+//! Programs that the tests of the stand-in run under it: they use cudarc as msdcam
+//! does. Each prints `name: value` lines and asserts its results.
 //!
 //! The unsafe blocks launch kernels and call the driver with arguments that
 //! outlive the call.
@@ -11,7 +11,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
 
-/// Set where a probe is meant to run.
+/// Environment variable that is set where a probe runs.
 pub const VARIABLE: &str = "MSDCAM_STANDIN_PROBE";
 
 pub fn called() -> bool {
@@ -30,7 +30,7 @@ pub struct Device {
 impl Device {
     pub fn new() -> Self {
         let context = CudaContext::new(0).unwrap();
-        // As in msdcam: one stream, and no events of cudarc's own in captures.
+        // As in msdcam: one stream, and no events of cudarc in captures.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().unwrap();
         Device { context, stream }
@@ -137,7 +137,7 @@ fn graph() {
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     stream.memset_zeros(&mut out).unwrap();
     {
-        // Copied when captured: these values are gone when the graph runs.
+        // Copied when captured: these values are dropped before the graph runs.
         let (factor, n) = (Box::new(3.0f32), Box::new(36i32));
         let mut launch = stream.launch_builder(&scale);
         launch.arg(&mut out).arg(&given).arg(&*factor).arg(&*n);
@@ -192,7 +192,7 @@ fn capture_rules() {
 }
 
 const RELAY: &str = r#"
-// Block b adds to what block b - 1 left, once that has raised its flag.
+// Block b adds to the result of block b - 1, once that block has set its flag.
 extern "C" __global__ void relay(int* value, volatile int* flags) {
     __shared__ int carried;
     if (threadIdx.x == 0) {
@@ -338,7 +338,7 @@ fn language() {
 }
 
 const CLUSTER: &str = r#"
-// Every block sums what the blocks of its cluster hold in shared memory.
+// Every block sums the values in the shared memory of its cluster's blocks.
 extern "C" __global__ void gather(int* out) {
     __shared__ int mine[2];
     if (threadIdx.x == 0) mine[1] = blockIdx.x * 10;

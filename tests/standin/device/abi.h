@@ -1,5 +1,5 @@
-// The contract between the driver half and a compiled kernel library: what a
-// device thread knows about itself, and what it may ask the driver to do.
+// The interface between the driver half and a compiled kernel library: the
+// state of a device thread, and the functions of the driver that it may call.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@ struct dim3 {
 
 namespace standin {
 
-// A fiber's stack is this big and aligned to its size, so that the stack
-// pointer alone leads to the device thread that runs on it (self() below).
+// Size and alignment of a fiber's stack: the stack pointer alone identifies
+// the device thread that runs on it (self() below).
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr size_t stack_bytes = 256 << 10;
 #else
@@ -36,16 +36,16 @@ enum class State : unsigned char { ready, polling, at_block, at_warp, at_cluster
 
 enum class WarpKind : unsigned char { sync, shuffle, vote, match, reduce, gather };
 
-// One lane's part in a warp-wide operation. The driver fills `out` of every
+// One lane's data in a warp-wide operation. The driver fills `out` of every
 // lane when the last lane of `mask` has arrived.
 struct WarpOp {
     WarpKind kind;
     unsigned mask;
     unsigned detail;    // the reduction; equal in all lanes
     unsigned source;    // shuffle: the lane to read from
-    uint64_t in;        // the value offered
+    uint64_t in;        // the value given
     uint64_t out;       // the value received
-    const void* item;   // gather: what this lane offers ...
+    const void* item;   // gather: the value of this lane ...
     void* items;        // ... and room for 32 of them
     unsigned item_bytes;
     const char* file;
@@ -68,18 +68,18 @@ struct Thread {
     unsigned linear, warp, lane;
     State state;
     WarpOp* warp_op;
-    // what it waits for at a block barrier
+    // the block barrier that it waits at
     Barrier barrier;
     unsigned barrier_id;
     unsigned barrier_threads;   // 0: the whole block
-    int barrier_value;          // offered, then received
+    int barrier_value;          // given, then received
     const char* file;
     int line;
 };
 
 enum class Failure : unsigned char { trap, assertion, deadlock, misuse, fault };
 
-// What kernels call. One table, handed over when a module is loaded.
+// The functions that kernels call, as one table, set when a module is loaded.
 struct Runtime {
     int (*block_barrier)(Thread*, Barrier, unsigned id, unsigned threads, int value, const char* file, int line);
     void (*warp)(Thread*, WarpOp*);
@@ -103,12 +103,12 @@ struct Param {
 };
 
 struct Kernel {
-    const char* expression;   // how the source names it
+    const char* expression;   // its name in the source
     const void* entry;
     void (*call)(const void* entry, void* const* params);
     const Param* params;
     unsigned param_count;
-    unsigned max_threads;     // __launch_bounds__, 0 where it has none
+    unsigned max_threads;     // __launch_bounds__, 0 without
 };
 
 // The device thread that runs on the current stack.

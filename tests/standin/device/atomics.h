@@ -1,4 +1,5 @@
-// Atomics, on real ones: blocks of a launch may run on several host threads.
+// Atomics as atomics of the host: blocks of a launch may run on several host
+// threads.
 #pragma once
 
 namespace standin {

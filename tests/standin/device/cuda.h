@@ -1,4 +1,4 @@
-// The CUDA C++ language as ordinary C++: put before every kernel source by the
+// The CUDA C++ language as ordinary C++: prepended to every kernel source by the
 // NVRTC half. `__global__` and `__shared__` are not macros: rewrite.cpp
 // replaces them in the preprocessed text.
 #pragma once
@@ -55,7 +55,7 @@ static constexpr int warpSize = 32;
 #define INFINITY (__builtin_inff())
 #define NAN (__builtin_nanf(""))
 
-// From here on names that libstdc++ uses itself.
+// The following names are used by libstdc++ itself.
 #define __noinline__ __attribute__((noinline))
 
 namespace standin {

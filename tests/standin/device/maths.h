@@ -1,4 +1,4 @@
-// Device mathematics that C++ does not have, or has under another name.
+// Device functions of mathematics that C++ lacks or names differently.
 #pragma once
 
 template <class To, class From>
@@ -18,9 +18,9 @@ static inline double __longlong_as_double(long long v) { return standin_bits<dou
 
 namespace standin {
 
-// fmaxf and fminf drop a NaN, on a GPU too: a ReLU would hide that memory was
-// never written. So the poison's own NaN passes through; all others behave as
-// they do on a GPU.
+// fmaxf and fminf drop a NaN, as on a GPU: a ReLU would hide that memory was
+// never written. Therefore the NaN of the poison propagates; all others behave
+// as on a GPU.
 inline bool poisoned(float v) { return (__float_as_uint(v) & 0x7fffffffu) == poison; }
 inline float maximum(float a, float b) { return poisoned(a) ? a : poisoned(b) ? b : __builtin_fmaxf(a, b); }
 inline float minimum(float a, float b) { return poisoned(a) ? a : poisoned(b) ? b : __builtin_fminf(a, b); }
@@ -68,7 +68,7 @@ static inline float rsqrtf(float a) { return float(1.0 / sqrt(double(a))); }
 static inline double rsqrt(double a) { return 1.0 / sqrt(a); }
 static inline float __fdividef(float a, float b) { return a / b; }
 static inline float fdividef(float a, float b) { return a / b; }
-// The C library declares these names itself, as something else.
+// The C library declares these names with other types.
 #define __expf(a) expf((a))
 #define __exp10f(a) powf(10.0f, (a))
 #define __logf(a) logf((a))

@@ -1,5 +1,5 @@
 // CUDA's short vectors, with CUDA's alignments, so that a misaligned vector
-// access is one here too.
+// access is detected.
 #pragma once
 
 #define STANDIN_VECTORS(base, type, a1, a2, a4)                                                       \

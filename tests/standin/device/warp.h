@@ -1,5 +1,5 @@
-// Barriers and warp-wide operations. Every call carries its source line, so
-// that a deadlock can say who waits where.
+// Barriers and warp-wide operations. Every call has its source line, so that
+// the report of a deadlock can name it.
 #pragma once
 
 #define STANDIN_AT const char *file = __builtin_FILE(), int line = __builtin_LINE()
@@ -19,7 +19,7 @@ static inline int __syncthreads_count(int value, STANDIN_AT) {
 
 namespace standin {
 
-// `barrier.sync id, threads`: the twin of a named barrier.
+// `barrier.sync id, threads`: the equivalent of a named barrier.
 inline void named_barrier(unsigned id, unsigned threads, STANDIN_AT) {
     runtime->block_barrier(self(), Barrier::sync, id, threads, 0, file, line);
 }
@@ -34,7 +34,7 @@ inline T* map_shared(T* address, unsigned rank) {
     return static_cast<T*>(runtime->map_shared(self(), address, rank));
 }
 
-// To be called in every loop that spins on memory: lets the others run.
+// To be called in every loop that spins on memory: lets other threads run.
 inline void poll(STANDIN_AT) { runtime->poll(self(), file, line); }
 
 inline WarpOp warp_op(WarpKind kind, unsigned mask, uint64_t in, const char* file, int line) {
@@ -66,8 +66,8 @@ inline uint64_t collective(WarpKind kind, unsigned mask, uint64_t in, unsigned d
     return op.out;
 }
 
-// Every lane offers `mine` and gets what all lanes of `mask` offered: what
-// warp-wide matrix instructions are built from.
+// Every lane gives `mine` and gets the values of all lanes of `mask`: the
+// building block of warp-wide matrix instructions.
 template <class T>
 inline void warp_gather(unsigned mask, const T& mine, T (&all)[32], STANDIN_AT) {
     WarpOp op = warp_op(WarpKind::gather, mask, 0, file, line);
@@ -133,10 +133,10 @@ STANDIN_REDUCE(or, unsigned, reduce_or)
 STANDIN_REDUCE(xor, unsigned, reduce_xor)
 #undef STANDIN_REDUCE
 
-// All lanes that have not exited: lanes have no convergence of their own here.
+// All lanes that have not exited: convergence of lanes is not modeled.
 static inline unsigned __activemask() { return standin::runtime->live_lanes(standin::self()); }
 
-// A sleeping thread lets the others run: real spin loops sleep, so they work.
+// A sleeping thread lets others run, so that spin loops with sleep work.
 static inline void __nanosleep(unsigned, STANDIN_AT) { standin::runtime->poll(standin::self(), file, line); }
 
 static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -1,4 +1,4 @@
-// The calls that allocate and free memory.
+// Driver calls that allocate and free memory.
 #include <string.h>
 
 #include "counts.h"

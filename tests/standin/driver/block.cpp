@@ -90,7 +90,7 @@ void* Block::shared_slot(const void* key, size_t bytes, size_t align) {
     for (SharedSlot& slot : shared)
         if (slot.key == key && slot.bytes == bytes) found = &slot;
     if (found == nullptr) {
-        // AddressSanitizer guards heap blocks itself, and exactly.
+        // AddressSanitizer guards heap blocks itself, to the byte.
 #if defined(__SANITIZE_ADDRESS__)
         size_t margin = 0;
 #else
@@ -134,7 +134,7 @@ bool Block::check_shared() {
     return true;
 }
 
-// Opens every block barrier that all its threads have reached.
+// Releases every block barrier that all its threads have reached.
 void Block::release_barriers() {
     while (waiting > 0) {
         bool released = false;

@@ -14,13 +14,13 @@ namespace standin {
 struct Worker;
 struct Grid;
 
-// A `__shared__` object of one block: its own heap block, with canaries.
+// A `__shared__` object of one block: a separate heap block, with canaries.
 struct SharedSlot {
     const void* key;   // null: the dynamic shared memory
     char* data;
     size_t bytes;
     char* heap;
-    bool live = false;   // used by the block that runs now
+    bool live = false;   // used by the current block
 };
 
 struct Block {
@@ -28,7 +28,7 @@ struct Block {
     Grid* grid = nullptr;
     uint3 index{};
     unsigned linear = 0;         // of the block in its grid
-    unsigned cluster = 0;        // which cluster of the gang
+    unsigned cluster = 0;        // index of the cluster in the gang
     unsigned cluster_rank = 0;
     std::vector<Thread> threads;
     unsigned alive = 0;
@@ -46,7 +46,7 @@ struct Block {
     void clear_shared();
 };
 
-// What is the same for all blocks of a launch, and how it ended.
+// State common to all blocks of a launch, and its result.
 struct Grid {
     std::string name;
     const void* entry = nullptr;
@@ -58,11 +58,11 @@ struct Grid {
     dim3 cluster_dim{1, 1, 1};
     bool cooperative = false;
     bool alone = true;             // no other host thread works on this grid
-    std::atomic<int> error{0};     // the CUresult, once something failed
+    std::atomic<int> error{0};     // the CUresult of the first failure
     std::atomic<size_t> static_shared{0};
 
     bool failed() const { return error.load(std::memory_order_relaxed) != 0; }
-    // Prints the first failure of the launch, in one line, and remembers it.
+    // Prints the first failure of the launch, in one line, and records it.
     void fail(int code, const Thread* thread, const char* format, ...) __attribute__((format(printf, 4, 5)));
 };
 
@@ -73,7 +73,7 @@ struct Worker {
     std::vector<std::unique_ptr<Block>> blocks;
     Grid* grid = nullptr;
 
-    // Runs blocks first .. first + count of the grid, in the order asked for.
+    // Runs blocks first .. first + count of the grid, in the requested order.
     void run_gang(Grid* grid, const std::vector<unsigned>& block_numbers);
     Thread* next_unstarted();
 

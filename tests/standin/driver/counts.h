@@ -1,4 +1,4 @@
-// What the program asked for, counted; written as JSON when it ends.
+// Counts of the program's driver calls, written as JSON when it ends.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ struct Traffic {
 
 struct Counts {
     std::map<std::string, uint64_t> kernels;   // runs by kernel name, those of graphs included
-    uint64_t kernel_launches = 0;              // calls to cuLaunchKernel and its kin outside capture
+    uint64_t kernel_launches = 0;              // calls to cuLaunchKernel and its variants outside captures
     uint64_t graph_launches = 0, graph_instantiations = 0;
     uint64_t allocations = 0, frees = 0;
     size_t peak_bytes = 0, largest_allocation = 0;
@@ -27,7 +27,7 @@ struct Counts {
 };
 
 Counts& counts();
-// Has the counts written at exit, where STANDIN_COUNT asks for it.
+// Registers the writing of the counts at exit, where STANDIN_COUNT is set.
 void write_counts_at_exit();
 
 }  // namespace standin

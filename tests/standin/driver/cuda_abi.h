@@ -1,5 +1,5 @@
-// The part of the CUDA driver's binary interface that the stand-in answers:
-// names, numbers and struct layouts as the CUDA 12.8 headers define them.
+// The part of the CUDA driver's binary interface that the stand-in implements:
+// names, values and struct layouts as in the CUDA 12.8 headers.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@ typedef struct CUgraphNode_st* CUgraphNode;
 typedef struct CUmemPoolHandle_st* CUmemoryPool;
 typedef void (*CUhostFn)(void*);
 
-// One list for the numbers and for cuGetErrorName.
+// One list for the error codes and for cuGetErrorName.
 #define STANDIN_ERRORS(X)                                                                  \
     X(CUDA_SUCCESS, 0, "no error")                                                         \
     X(CUDA_ERROR_INVALID_VALUE, 1, "invalid argument")                                     \

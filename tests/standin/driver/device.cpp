@@ -1,4 +1,4 @@
-// Initialisation, the device and its attributes, contexts, occupancy.
+// Initialization, the device and its attributes, contexts, occupancy.
 #include "device.h"
 
 #include <dlfcn.h>
@@ -319,14 +319,14 @@ STANDIN_API cuCtxGetStreamPriorityRange(int* least, int* greatest) {
 STANDIN_API cuProfilerStart() { return CUDA_SUCCESS; }
 STANDIN_API cuProfilerStop() { return CUDA_SUCCESS; }
 
-// Weak stubs count as found: calling one says what it is.
+// Weak stubs count as found: a call to one prints its name.
 STANDIN_API cuGetProcAddress_v2(const char* symbol, void** function, int, uint64_t, int* status) {
     if (symbol == nullptr || function == nullptr) return CUDA_ERROR_INVALID_VALUE;
     Dl_info self;
     *function = nullptr;
     if (dladdr(reinterpret_cast<void*>(&cuGetProcAddress_v2), &self) != 0)
         if (void* library = dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD)) {
-            // The newest version of a call answers to its plain name.
+            // The plain name of a call means its newest version.
             for (const char* suffix : {"_v3", "_v2", ""}) {
                 std::string name = std::string(symbol) + suffix;
                 *function = dlsym(library, name.c_str());

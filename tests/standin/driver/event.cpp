@@ -1,4 +1,4 @@
-// Events: time stamps, and the joints of captures that span streams.
+// Events: time stamps, and dependencies between the streams of a capture.
 #include <time.h>
 
 #include <algorithm>
@@ -77,8 +77,8 @@ STANDIN_API cuStreamWaitEvent(CUstream handle, CUevent event, unsigned) {
         if (from != stream && from->serial == event->captured_serial) from->joined = true;
         return CUDA_SUCCESS;
     }
-    // What was recorded outside cannot become part of a graph. An event that
-    // was never recorded is no dependency at all.
+    // An event recorded outside the capture cannot become part of a graph. An
+    // event that was never recorded is not a dependency.
     if (stream->capture != nullptr && event->recorded) {
         stream->capture->broken = true;
         return CUDA_ERROR_STREAM_CAPTURE_ISOLATION;

@@ -26,7 +26,7 @@ struct sigaction before[NSIG];
 thread_local int fault_signal;
 thread_local const void* fault_address;
 
-// Runs on the stack of the broken thread, after the handler has returned.
+// Runs on the stack of the faulting thread, after the handler has returned.
 void end_thread() {
     Worker* worker = current_worker;
     Stack* stack = worker->host.current;
@@ -45,7 +45,7 @@ void end_thread() {
 void handler(int number, siginfo_t* info, void* context) {
     Worker* worker = current_worker;
     if (worker == nullptr || worker->host.current == nullptr) {
-        // Not ours: as if the stand-in had no handler.
+        // Not a fault of a device thread: the default action.
         const struct sigaction& old = before[number];
         if ((old.sa_flags & SA_SIGINFO) != 0 && old.sa_sigaction != nullptr) {
             old.sa_sigaction(number, info, context);
@@ -58,7 +58,7 @@ void handler(int number, siginfo_t* info, void* context) {
     }
     fault_signal = number;
     fault_address = info->si_addr;
-    // The thread's own frames are lost anyway: start again at the top.
+    // The thread's frames are not needed any more: start at the top of the stack.
     Stack* stack = worker->host.current;
     auto top = reinterpret_cast<uintptr_t>(stack->base + stack_bytes - 128);
     auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
@@ -79,7 +79,7 @@ void install() {
     for (int number : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(number, &action, &before[number]);
 }
 
-// The handler needs a stack of its own: a device stack may have overflowed.
+// The handler needs a separate stack: the device stack may have overflowed.
 void signal_stack() {
     stack_t now;
     if (sigaltstack(nullptr, &now) == 0 && (now.ss_flags & SS_DISABLE) == 0) return;

@@ -1,11 +1,11 @@
-// A device thread that faults ends its launch, in one line, not the process;
-// a launch that never ends is ended with it.
+// Faults of device threads: a fault ends the launch with one line, not the
+// process. A launch that does not end in time ends the process.
 #pragma once
 
 namespace standin {
 
-// While it lives, faults of this host thread are looked at. Under
-// AddressSanitizer it does nothing: that reports better.
+// Handler of this host thread's faults during its lifetime. It does nothing
+// under AddressSanitizer, whose reports are better.
 struct FaultGuard {
     FaultGuard();
 };

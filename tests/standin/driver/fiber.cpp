@@ -14,8 +14,8 @@
 #error "the stand-in driver switches stacks on x86-64 and aarch64 only"
 #endif
 
-// standin_switch(save, load): pushes what a called function must keep, stores
-// the stack pointer in *save, takes the one in load, and pops.
+// standin_switch(save, load): pushes the callee-saved registers, stores the
+// stack pointer in *save, loads the one in load, and pops.
 #if defined(__x86_64__)
 asm(R"(
 .text
@@ -84,7 +84,7 @@ namespace standin {
 namespace {
 
 constexpr size_t stacks_per_slab = 64;
-// Each guard page splits a mapping in two, and a process may have 65 530.
+// Each guard page splits a mapping in two; a process may have 65530 mappings.
 constexpr size_t guarded_stacks = 8192;
 
 void finish_switch(void* fake, const void** bottom, size_t* size) {
@@ -103,7 +103,7 @@ void start_switch(void** fake, const void* bottom, size_t size) {
 #endif
 }
 
-// The first frame of a stack: where its first switch "returns" to.
+// The first frame of a stack: the return address of its first switch.
 void first_frame() {
     uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
     char* base = reinterpret_cast<char*>(here & ~(stack_bytes - 1));

@@ -1,5 +1,5 @@
-// Stacks and switches: a device thread runs on a stack of its own, and hands
-// the processor back and forth with the scheduler that called it.
+// Stacks and context switches: a device thread runs on its own stack, and
+// switches to and from the scheduler that called it.
 #pragma once
 #include <vector>
 
@@ -13,7 +13,7 @@ struct Host {
     void* fake_stack = nullptr;   // AddressSanitizer's
     const void* bottom = nullptr;
     size_t size = 0;
-    Stack* current = nullptr;     // the stack that runs now
+    Stack* current = nullptr;     // the running stack
     Thread* running() const;
 };
 
@@ -24,7 +24,7 @@ struct Stack {
     Host* host = nullptr;
     void (*main)(Stack*) = nullptr;
 
-    // Where self() looks.
+    // Read by self().
     Thread*& thread() const { return *reinterpret_cast<Thread**>(base + stack_bytes - 64); }
 };
 
@@ -35,9 +35,9 @@ class StackPool {
   public:
     ~StackPool();
     Stack* take(Host* host, void (*main)(Stack*));
-    // Gives back a stack whose main loop waits for its next thread.
+    // Returns a stack whose main loop waits for its next thread.
     void give_idle(Stack* stack) { idle_.push_back(stack); }
-    // Gives back a stack in the middle of a thread that will never go on.
+    // Returns a stack in the middle of a thread that will not continue.
     void give_abandoned(Stack* stack);
     static Stack* owner_of(const void* address, const std::vector<Stack*>& stacks);
     const std::vector<Stack*>& all() const { return all_; }
@@ -50,11 +50,11 @@ class StackPool {
     std::vector<size_t> slab_bytes_;
 };
 
-// From the scheduler into a stack; returns when the stack yields.
+// Switches from the scheduler to a stack; returns when the stack yields.
 void enter(Host* host, Stack* stack);
-// From a stack back to its scheduler; returns when it is entered again.
+// Switches from a stack to its scheduler; returns when it is entered again.
 void leave(Stack* stack);
-// From a stack back to its scheduler for good.
+// Switches from a stack to its scheduler and does not return.
 [[noreturn]] void abandon(Stack* stack);
 
 }  // namespace standin

@@ -1,5 +1,5 @@
-// CUDA graphs: captured or built node by node, replayed in the order of their
-// making.
+// CUDA graphs: captured or built node by node, replayed in the order of
+// creation.
 #include <algorithm>
 #include <set>
 
@@ -10,7 +10,7 @@
 
 using namespace standin;
 
-// An executable graph holds its own copies, as CUDA's does.
+// An executable graph has its own copies of the nodes, as in CUDA.
 struct CUgraphExec_st {
     std::vector<Operation> operations;
     uint64_t flags = 0;
@@ -27,7 +27,7 @@ std::set<CUgraphExec>& executables() {
     return *set;
 }
 
-// Graphs that a capture made enter the set when first used.
+// Graphs from a capture enter the set at their first use.
 bool is_graph(CUgraph graph) {
     if (graph == nullptr) return false;
     graphs().insert(graph);
@@ -183,7 +183,7 @@ STANDIN_API cuGraphLaunch(CUgraphExec executable, CUstream stream) {
         say("cuGraphLaunch on a capturing stream: not supported by the stand-in");
         return CUDA_ERROR_NOT_SUPPORTED;
     }
-    // What the graph touches may be gone by now.
+    // The memory of the graph's operations may have been freed since.
     for (const Operation& operation : executable->operations)
         if (int code = check(operation)) return code;
     ++counts().graph_launches;

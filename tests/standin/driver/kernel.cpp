@@ -1,4 +1,4 @@
-// The calls that launch kernels.
+// Driver calls that launch kernels.
 #include "counts.h"
 #include "launch.h"
 #include "state.h"
@@ -53,7 +53,7 @@ STANDIN_API cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, 
         if (a.id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) l.cooperative = a.value.cooperative != 0;
         if (a.id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
             l.cluster = dim3(a.value.clusterDim.x, a.value.clusterDim.y, a.value.clusterDim.z);
-        // All others are about speed or overlap, which the stand-in has not.
+        // All others concern speed or overlap, which the stand-in does not model.
     }
     return launch(std::move(l), config->hStream, params, extra);
 }

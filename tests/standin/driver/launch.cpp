@@ -18,14 +18,14 @@
 namespace standin {
 namespace {
 
-// Hands out gangs of blocks in the order asked for.
+// Distributes gangs of blocks in the requested order.
 struct Dealer {
     std::vector<unsigned> order;   // of gangs
     size_t gang_blocks = 1;
     const Launch* launch = nullptr;
     std::atomic<size_t> next{0};
 
-    // The cluster's blocks are neighbours in the grid; otherwise one block, or all.
+    // The cluster's blocks are adjacent in the grid; otherwise one block, or all.
     bool deal(std::vector<unsigned>* blocks) {
         size_t at = next.fetch_add(1);
         if (at >= order.size()) return false;
@@ -53,7 +53,7 @@ void work(Worker* worker, Grid* grid, Dealer* dealer) {
     while (!grid->failed() && dealer->deal(&blocks)) worker->run_gang(grid, blocks);
 }
 
-// The helpers of the launching thread, each with stacks of its own.
+// The helpers of the launching thread, each with its own stacks.
 class Team {
   public:
     explicit Team(unsigned helpers) {

@@ -1,4 +1,4 @@
-// One kernel launch: checked when it is asked for, run when its turn comes.
+// One kernel launch: checked when it is submitted, run when it is due.
 #pragma once
 #include <memory>
 #include <vector>
@@ -21,10 +21,10 @@ struct Launch {
 int prepare(Launch* launch, void** params, void** extra);
 
 // Pointer arguments must point into live memory: checked at every run, since a
-// graph may outlive what it was captured with.
+// graph may outlive the memory that it was captured with.
 int check_pointers(const Launch& launch);
 
-// Runs it to its end. A CUresult that the context then keeps.
+// Runs it to its end. Returns a CUresult, which becomes sticky.
 int run(const Launch& launch);
 
 }  // namespace standin

@@ -21,8 +21,8 @@ constexpr size_t page = 4096, alignment = 256;
 constexpr unsigned char canary = 0xc7;
 constexpr size_t quarantined = 256;
 
-// An allocation lies in pages of its own, its end as near to a page that must
-// not be touched as its alignment allows; what is left over holds canaries.
+// An allocation has its own pages, and its end is as close to an inaccessible
+// page as its alignment allows; the remaining bytes hold canaries.
 struct Allocation {
     size_t bytes;
     Kind kind;
@@ -35,7 +35,7 @@ std::map<char*, Allocation>& allocations() {
     return *map;
 }
 
-// Freed device memory stays out of reach for a while, so that using it faults.
+// Freed device memory stays inaccessible for a while, so that a use faults.
 struct Freed {
     char* start;
     size_t bytes;
@@ -63,7 +63,7 @@ const char* name_of(Kind kind) {
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
-// The first byte from `from` that is no canary; `to` if all are.
+// The first byte from `from` on that is not a canary; `to` if all are.
 char* first_changed(char* from, char* to) {
     static const auto* const untouched = [] {
         auto* bytes = new unsigned char[page];

@@ -1,5 +1,5 @@
-// Device memory: every allocation fenced, filled with poison, and known by
-// its range.
+// Device memory: every allocation is fenced, filled with poison, and
+// registered by its range.
 #pragma once
 #include <stddef.h>
 
@@ -15,25 +15,25 @@ struct Range {
     Kind kind;
 };
 
-// A new device or pinned host allocation. Null when the memory limit is met.
+// A new device or pinned host allocation. Null beyond the memory limit.
 char* allocate(size_t bytes, Kind kind);
-// Frees an allocation by its start. A CUresult: an overrun shows here too.
+// Frees an allocation by its start. Returns a CUresult, also for an overrun.
 int release(char* start, Kind kind);
 
-// Memory that somebody else owns: registered host memory, module globals.
+// Memory with another owner: registered host memory, module globals.
 void add_range(char* start, size_t bytes, Kind kind);
 bool remove_range(char* start);
 
-// The live range that holds `bytes` bytes from `address`; an address at the
-// very end of a range belongs to it if nothing is read there.
+// The live range that contains `bytes` bytes from `address`; an address at
+// the end of a range belongs to it if zero bytes are read there.
 bool find_range(const void* address, size_t bytes, Range* found);
 
-// Checks every fence. False after naming the allocation that was overrun, and
-// who has just run.
+// Checks every fence. On an overrun, prints the allocation and the kernel that
+// has just run, and returns false.
 bool check_fences(const char* culprit);
 
-// What memory stands at or near an address, in words; for fault messages.
-// Called from a broken thread: takes no lock and allocates nothing but text.
+// Description of the memory at or near an address, for fault messages. Called
+// from a faulting thread: takes no lock and allocates only text.
 std::string describe_address(const void* address);
 
 size_t memory_used();

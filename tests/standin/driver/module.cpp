@@ -1,4 +1,4 @@
-// Loading what the NVRTC half made: the image carries a shared library.
+// Loading of images of the NVRTC half: an image contains a shared library.
 #include "module.h"
 
 #include <dlfcn.h>
@@ -32,7 +32,7 @@ std::set<CUfunc_st*>& functions() {
     return *set;
 }
 
-// Every load gets a file of its own, or modules would share their globals.
+// Every load gets its own file, otherwise modules would share their globals.
 bool write_copy(const std::string& library, std::string* path) {
     static unsigned number = 0;
     std::string folder = settings().cache.empty() ? P_tmpdir : settings().cache;
@@ -123,7 +123,7 @@ STANDIN_API cuModuleLoad(CUmodule* module, const char* path) {
     char chunk[65536];
     while (size_t got = fread(chunk, 1, sizeof(chunk), file)) bytes.append(chunk, got);
     fclose(file);
-    bytes.append(64, '\0');   // an image ends itself
+    bytes.append(64, '\0');   // an image is terminated by zeros
     return cuModuleLoadData(module, bytes.data());
 }
 

@@ -1,4 +1,4 @@
-// Carrying out one operation of a stream or of a graph.
+// Execution of one operation of a stream or of a graph.
 #include <string.h>
 #include <time.h>
 

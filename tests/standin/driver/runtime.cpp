@@ -1,4 +1,4 @@
-// What kernels call: barriers, warp operations, shared memory, failures.
+// Functions that kernels call: barriers, warp operations, shared memory, failures.
 #include <string.h>
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace standin {
 namespace {
 
-// Gives up the processor. Does not come back if the launch has failed.
+// Yields the processor. Does not return if the launch has failed.
 void wait(Thread* t, State state) {
     t->state = state;
     leave(t->stack);
@@ -49,7 +49,7 @@ uint64_t reduce(unsigned detail, uint64_t a, uint64_t b) {
     }
 }
 
-// All lanes are here: hands every lane its result.
+// All lanes have arrived: gives every lane its result.
 void complete(Thread* const lanes[32], unsigned mask) {
     uint64_t votes = 0, reduced = 0;
     bool first = true;
@@ -66,7 +66,7 @@ void complete(Thread* const lanes[32], unsigned mask) {
         switch (op.kind) {
             case WarpKind::sync: break;
             case WarpKind::shuffle: {
-                // A lane that takes no part has no value to give.
+                // A lane that does not participate has no value.
                 const Thread* from = op.source < 32 ? lanes[op.source] : nullptr;
                 op.out = from != nullptr ? from->warp_op->in : uint64_t(poison) << 32 | poison;
                 break;
@@ -108,7 +108,7 @@ void warp(Thread* t, WarpOp* op) {
     bool complete_now = true;
     for (unsigned l = 0; l < 32 && complete_now; ++l) {
         size_t i = size_t(t->warp) * 32 + l;
-        // Lanes beyond the block's last thread are not there to wait for.
+        // Lanes beyond the block's last thread do not exist.
         if ((op->mask >> l & 1u) == 0 || i >= block.threads.size()) continue;
         Thread& other = block.threads[i];
         if (other.state == State::done) {

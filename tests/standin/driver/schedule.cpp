@@ -1,5 +1,5 @@
-// Who runs next: passes over a block's threads, rounds over a gang's blocks,
-// and what to say when nobody can go on.
+// The scheduler: passes over a block's threads, rounds over a gang's blocks,
+// and the report of a deadlock.
 #include <sched.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ thread_local Worker* current_worker = nullptr;
 namespace {
 
 // Rounds in which threads only polled before they count as stuck. Another host
-// thread may still be about to bring what they wait for.
+// thread may still be about to write the value that they wait for.
 constexpr uint64_t stuck_rounds_alone = 1000;
 constexpr uint64_t stuck_rounds_shared = 1000000;
 
@@ -27,7 +27,7 @@ uint64_t scramble(uint64_t& state) {
     return z ^ (z >> 31);
 }
 
-// Which block of a gang has the given turn in a round.
+// The block of a gang with the given turn in a round.
 size_t turn(size_t step, size_t count, uint64_t round) {
     const Settings& s = settings();
     switch (s.order) {
@@ -42,7 +42,7 @@ size_t turn(size_t step, size_t count, uint64_t round) {
 
 bool runnable(const Thread& t) { return t.state == State::ready || t.state == State::polling; }
 
-// A lane has exited: whoever waits for it in a warp operation waits for ever.
+// A lane has exited: lanes that wait for it in a warp operation are deadlocked.
 void lane_exits(Thread* t) {
     Block& block = *t->block;
     size_t first = size_t(t->warp) * 32, last = std::min(first + 32, block.threads.size());
@@ -55,7 +55,7 @@ void lane_exits(Thread* t) {
     }
 }
 
-// What runs on every stack: device threads, one after another.
+// The main function of every stack: it runs device threads one after another.
 void stack_main(Stack* stack) {
     for (;;) {
         Thread* t = stack->thread();
@@ -103,8 +103,8 @@ Thread* Worker::next_runnable() {
     return nullptr;
 }
 
-// Runs every thread of the block that can run once, in the order asked for.
-// True if one of them did more than poll.
+// Runs every runnable thread of the block once, in the requested order. True
+// if one of them did more than poll.
 bool Worker::pass(Block& block) {
     if (block.alive == 0) return false;
     const Settings& s = settings();
@@ -139,7 +139,7 @@ bool Worker::pass(Block& block) {
     return progress;
 }
 
-// Opens cluster and grid barriers that everyone has reached.
+// Releases cluster and grid barriers that all blocks have reached.
 bool Worker::release_gang(size_t count) {
     bool released = false;
     auto open = [&](State state, size_t first, size_t last) {
@@ -201,7 +201,7 @@ void Worker::report_deadlock(size_t count, bool polling) {
                stuck->file, stuck->line);
 }
 
-// Forgets threads that will not go on.
+// Discards threads that will not continue.
 void Worker::drop(size_t count) {
     for (size_t i = 0; i < count; ++i)
         for (Thread& t : blocks[i]->threads) {

@@ -54,7 +54,7 @@ Settings read() {
     s.poison_shared = number("STANDIN_POISON_SHARED", 1) != 0;
     s.lazy = number("STANDIN_LAZY", 0) != 0;
     s.devices = int(number("STANDIN_DEVICES", 1));
-    // As the real driver: an empty list hides every device.
+    // As in the real driver, an empty list hides every device.
     const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
     if (visible && !*visible) {
         s.devices = 0;
@@ -87,7 +87,7 @@ void say(const char* format, ...) {
     for (int i = 0; i < used; ++i)
         if (line[i] == '\n') line[i] = ' ';
     line[used] = '\n';
-    // One write, so that lines of several threads do not mix.
+    // One write, so that lines of several threads do not interleave.
     if (write(2, line, size_t(used) + 1) < 0) return;
 }
 

@@ -1,4 +1,4 @@
-// What the environment asks of the stand-in. Read once.
+// Settings of the stand-in from the environment. Read once.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

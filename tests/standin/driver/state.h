@@ -1,5 +1,5 @@
-// What every driver call asks first: is the driver initialised, has the
-// context failed for good, may this be done while a stream is captured.
+// Checks at the start of every driver call: the driver is initialized, the
+// context has not failed, and the call is allowed during a capture.
 #pragma once
 #include <mutex>
 
@@ -10,22 +10,22 @@ namespace standin {
 struct State_ {
     std::recursive_mutex mutex;
     bool initialised = false;
-    int sticky = 0;       // an error that no later call gets rid of
+    int sticky = 0;       // an error that all later calls return
 };
 
 State_& state();
 
-// 0, or why the call cannot be done. `needs_context`: also the sticky error.
+// 0, or the error of the call. `needs_context`: also the sticky error.
 int ready(bool needs_context);
 
 CUcontext current_context();
 
-// "NAME (text)" is not needed: just the name of a CUresult, null if unknown.
+// The name of a CUresult, null if unknown.
 const char* error_name(int code);
 
 }  // namespace standin
 
-// Opens a driver call: one at a time, and none after a failure.
+// Begins a driver call: one at a time, and none after a failure.
 #define ENTER()                                                                 \
     std::lock_guard<std::recursive_mutex> standin_lock(::standin::state().mutex); \
     if (int standin_error = ::standin::ready(true)) return standin_error

@@ -37,7 +37,7 @@ std::set<std::pair<Capture*, std::thread::id>>& strict_captures() {
 
 uint64_t next_capture = 1;
 
-// An operation that breaks a capture also spoils it.
+// An operation that is not allowed in a capture also invalidates it.
 int broken(CUstream_st* stream, int code) {
     if (stream->capture != nullptr) stream->capture->broken = true;
     return code;
@@ -97,8 +97,8 @@ int submit(CUstream handle, Operation operation) {
         return CUDA_SUCCESS;
     }
     perform(operation);
-    // Like a real launch, it returns before anything goes wrong: the failure
-    // shows in the next call.
+    // Like a real launch, it returns before the kernel runs: a failure is
+    // reported by the next call.
     return CUDA_SUCCESS;
 }
 

@@ -1,4 +1,4 @@
-// Streams, and the operations that they carry out, queue or capture.
+// Streams, and the operations that they execute, queue or capture.
 #pragma once
 #include <memory>
 #include <variant>
@@ -41,16 +41,16 @@ struct Empty {};
 
 using Operation = std::variant<Launch, Copy, Fill, HostCall, Stamp, Free, Empty>;
 
-// Carries out one operation. A CUresult, which sticks if it is a kernel's.
+// Executes one operation. Returns a CUresult, sticky if it is a kernel's.
 int perform(const Operation& operation);
 
-// Checks the memory an operation touches.
+// Checks the memory that an operation accesses.
 int check(const Operation& operation);
 
-// Performs, queues (STANDIN_LAZY) or captures the operation.
+// Executes, queues (STANDIN_LAZY) or captures the operation.
 int submit(CUstream stream, Operation operation);
 
-// Performs everything queued: what a synchronisation waits for. The sticky error.
+// Executes all queued operations, as a synchronization does. Returns the sticky error.
 int flush_queue();
 
 // 0 if the call may be made now: no capture in progress forbids it.
@@ -69,8 +69,8 @@ struct CUgraphNode_st {
     std::vector<void*> params;   // for cuGraphKernelNodeGetParams
 };
 
-// Nodes in the order of their making, which is a topological order: a node is
-// made after what it depends on.
+// Nodes in the order of creation, which is a topological order: a node is
+// created after its dependencies.
 struct CUgraph_st {
     std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
 };

@@ -1,4 +1,4 @@
-// The calls that copy and set memory.
+// Driver calls that copy and set memory.
 #include <string.h>
 
 #include "memory.h"
@@ -23,7 +23,7 @@ int queue(CUstream stream, Copy copy, bool synchronous) {
         return CUDA_ERROR_INVALID_VALUE;
     if (int code = check(copy)) return code;
     // Pageable host memory is read before the call returns, pinned memory when
-    // the copy's turn comes: so that overwriting it too early shows.
+    // the copy is executed: this detects overwriting it too early.
     bool pageable_source = copy.from_host && !known(copy.from);
     bool pageable_target = copy.to_host && !known(copy.to);
     if (settings().lazy && pageable_source) {

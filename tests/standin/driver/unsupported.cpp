@@ -1,6 +1,6 @@
-// Every call of the bindings that is answered nowhere else. The list is made
-// from driver_symbols.txt by the run script; a real definition wins over
-// these weak ones.
+// Stubs for every call of the bindings that is not implemented. The run script
+// generates the list from driver_symbols.txt; an implementation takes
+// precedence over these weak definitions.
 #include "cuda_abi.h"
 #include "settings.h"
 

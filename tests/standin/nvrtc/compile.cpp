@@ -42,7 +42,7 @@ int run(const std::vector<std::string>& arguments, const std::string& errors) {
     std::vector<char*> argv, env;
     for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
     argv.push_back(nullptr);
-    // A sanitizer that is preloaded for the program is not for its compiler.
+    // A sanitizer that is preloaded for the program must not be for its compiler.
     for (char** e = environ; *e != nullptr; ++e)
         if (strncmp(*e, "LD_PRELOAD=", 11) != 0) env.push_back(*e);
     char locale[] = "LC_ALL=C";
@@ -65,7 +65,7 @@ int run(const std::vector<std::string>& arguments, const std::string& errors) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-// The folder that holds this library's own folder.
+// The parent of this library's folder.
 std::string home() {
     Dl_info self;
     if (dladdr(reinterpret_cast<const void*>(&home), &self) == 0) return ".";
@@ -88,7 +88,7 @@ const char* environment(const char* name, const char* otherwise) {
 std::vector<std::string> flags(const Options& options) {
     std::vector<std::string> f = {"-std=" + options.standard, "-O2", "-fPIC", "-w", "-fno-gnu-unique",
                                   "-fno-strict-aliasing", "-ftrivial-auto-var-init=pattern",
-                                  // A kernel may be called like something of the C library.
+                                  // A kernel may have the name of a C library function.
                                   "-fno-semantic-interposition", "-Wl,-Bsymbolic",
                                   options.fmad ? "-ffp-contract=fast" : "-ffp-contract=off"};
 #if defined(__x86_64__)
@@ -107,7 +107,7 @@ std::vector<std::string> flags(const Options& options) {
     return f;
 }
 
-// "file:line:column: error: text" in its parts; other lines are not messages.
+// The parts of "file:line:column: error: text"; other lines are not messages.
 bool parse_message(const std::string& line, std::string* file, std::string* number, std::string* text) {
     for (const char* kind : {": fatal error: ", ": error: "}) {
         size_t at = line.find(kind);
@@ -218,8 +218,8 @@ Compiled compile(const Source& source, const Options& options) {
                      "\n\n1 error detected in the compilation of \"" + name + "\".\n";
         return finish();
     }
-    // The image names the build that made it, or another would run it wrongly,
-    // and the architecture, so that the wrong one is refused.
+    // The image names the build that made it and the architecture, so that
+    // another build and a wrong architecture are refused.
     const std::string exported = "extern \"C\" __attribute__((visibility(\"default\"), used)) const ";
     r.source += exported + "char standin_build[] = \"standin-key:" + build_key() + "\";\n";
     r.source += exported + "int standin_arch[] = {" + std::to_string(options.arch) + ", " +

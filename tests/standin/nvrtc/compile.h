@@ -1,4 +1,4 @@
-// From CUDA C++ text to a shared library, by way of g++.
+// Compilation of CUDA C++ text to a shared library, by g++.
 #pragma once
 #include <string>
 #include <utility>
@@ -17,8 +17,8 @@ struct Source {
 struct Compiled {
     bool good = false;
     std::string log;
-    std::string library;   // its bytes
-    std::string path;      // where it is cached
+    std::string library;   // its contents
+    std::string path;      // its path in the cache
 };
 
 Compiled compile(const Source& source, const Options& options);

@@ -1,4 +1,4 @@
-// NVRTC's calls.
+// The functions of NVRTC.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ typedef _nvrtcProgram* nvrtcProgram;
 
 namespace {
 
-// The symbols that the named instances have in the library.
+// The library's symbols of the named template instances.
 void lower_names(nvrtcProgram program, const std::string& path) {
     if (program->source.expressions.empty()) return;
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -183,7 +183,7 @@ NVRTC_API nvrtcGetProgramLog(nvrtcProgram program, char* out) {
     return give(program->log + '\0', out);
 }
 
-// Forms of code that have no meaning on a CPU.
+// Code formats that do not apply on a CPU.
 #define STANDIN_NONE(name)                                                       \
     NVRTC_API name(nvrtcProgram, void*) {                                        \
         fprintf(stderr, "stand-in: %s is not supported by the stand-in\n", #name); \

@@ -21,7 +21,7 @@ const char* const ignored[] = {"-lineinfo", "--generate-line-info", "-G", "--dev
                                "--builtin-initializer-list", "--time", "--device-int128", "-device-int128",
                                "--modify-stack-limit", "-modify-stack-limit", "--opt-level", "--dopt", "--pch",
                                "--no-cache", "-no-cache"};
-// Those that take their value as the next argument where no "=" is there.
+// Options that take their value as the next argument if there is no "=".
 const char* const separated[] = {"--ptxas-options", "-Xptxas", "--diag-suppress", "-diag-suppress"};
 
 bool is_in(const std::string& name, const char* const* list, size_t count) {

@@ -1,4 +1,4 @@
-// NVRTC's command line, as far as it means anything on a CPU.
+// NVRTC's options, as far as they apply on a CPU.
 #pragma once
 #include <string>
 #include <vector>
@@ -15,7 +15,7 @@ struct Options {
     bool line_info = false;
 };
 
-// False for an option that NVRTC does not know either, named in `error`.
+// False for an option that NVRTC does not have, named in `error`.
 bool parse_options(const std::vector<std::string>& arguments, Options* options, std::string* error);
 
 }  // namespace standin

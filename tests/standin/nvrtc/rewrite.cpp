@@ -120,7 +120,7 @@ class Rewriter {
         result_.error_line = line_;
     }
 
-    // Copies what came before, and spaces for the rest, new lines kept.
+    // Copies the preceding text, and spaces for the rest; newlines are kept.
     void blank(size_t from, size_t to) {
         output_ += text_.substr(copied_, from - copied_);
         for (size_t i = from; i < to; ++i) output_ += text_[i] == '\n' ? '\n' : ' ';
@@ -138,7 +138,7 @@ class Rewriter {
         return "";
     }
 
-    // What the brace that has just been read opens.
+    // The kind of scope that the brace just read opens.
     void open() {
         std::string name;
         bool is_namespace = false, is_linkage = false;

@@ -8,7 +8,7 @@ namespace standin {
 
 struct Rewritten {
     std::string source;
-    std::string error;      // empty if all went well
+    std::string error;      // empty on success
     std::string error_file;
     int error_line = 0;
 };

@@ -1,4 +1,4 @@
-//! Sum of values of one shape. Its gradient is the incoming one, for every input.
+//! Elementwise sum. The gradient of every input is the incoming gradient.
 
 use super::mismatch;
 use crate::{Result, Shape};

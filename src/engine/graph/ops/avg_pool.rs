@@ -1,4 +1,5 @@
-//! Mean over windows without padding. Each number under a window gets its share of the gradient.
+//! Average pooling: the mean over windows without padding. The gradient of a window is divided equally
+//! among its elements.
 
 use super::{Op, Window};
 use crate::engine::graph::{Graph, NodeId, mismatch};
@@ -22,7 +23,7 @@ impl AvgPool {
         if self.window.padding != [0, 0] {
             return Err(mismatch(
                 "avg_pool",
-                format!("padding {:?}, only 0 is defined", self.window.padding),
+                format!("padding {:?}, only zero padding is supported", self.window.padding),
             ));
         }
         let [h, w] = self.window.positions("avg_pool", input.h, input.w)?;
@@ -40,7 +41,7 @@ impl AvgPool {
 pub struct AvgPoolGrad {
     /// The pooling's kernel and stride.
     pub window: Window,
-    /// Shape of the pooling's input: of the result.
+    /// Shape of the pooling's input, which is that of the result.
     pub input: Shape,
 }
 
@@ -48,7 +49,7 @@ impl AvgPoolGrad {
     pub(super) fn shape(&self, grad: Shape) -> Result<Shape> {
         let expected = AvgPool { window: self.window }.shape(self.input)?;
         if grad != expected {
-            return Err(mismatch("avg_pool_grad", format!("gradient of {expected} expected, is {grad}")));
+            return Err(mismatch("avg_pool_grad", format!("expects a gradient of {expected}, has {grad}")));
         }
         Ok(self.input)
     }

@@ -1,11 +1,11 @@
-//! Batch normalisation with stored statistics:
+//! Batch normalization with stored statistics:
 //! y = (x - mean) * weight / sqrt(variance + eps) + bias, per channel.
 
 use super::Op;
 use crate::engine::graph::{Graph, NodeId, Param, ParamId, mismatch};
 use crate::{Result, Shape};
 
-/// Parameters of [`Op::BatchNorm`]; each array has one number a channel.
+/// Parameters of [`Op::BatchNorm`]; each tensor has one element per channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm {
     /// Scale.
@@ -27,7 +27,7 @@ impl From<BatchNorm> for Op {
 }
 
 impl BatchNorm {
-    /// Scale and shift of each channel, (s, t) with y = s * x + t, in double precision.
+    /// Scale and shift (s, t) of each channel, y = s * x + t, in double precision.
     pub fn affine(&self, params: &[Param]) -> Vec<(f64, f64)> {
         let [weight, bias, mean, variance] =
             [self.weight, self.bias, self.mean, self.variance].map(|id| &params[id.index()].data);
@@ -55,6 +55,6 @@ impl BatchNorm {
 /// Parameters of [`Op::BatchNormGrad`]: dx = g * weight / sqrt(variance + eps).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormGrad {
-    /// The normalisation.
+    /// The normalization.
     pub forward: BatchNorm,
 }

@@ -1,15 +1,14 @@
-//! Class activation maps: spatial means of a gradient, the weighted sum of channels, and the
-//! steps from a map to a heat map.
+//! Class activation maps: the pooled gradient of a convolution, and the weighted sum of channels.
 //!
-//! The pooled gradient. Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) weighs channel i by
+//! The pooled gradient: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) weights channel i by
 //! the spatial mean of the gradient at the tap. Where the tap is read by a convolution, that
 //! gradient is dx[i, y, x] = sum of weight[o, i, u, v] * g[o, p, q], and summing it over y and x
-//! gives every g[o, p, q] the factor "sum of weight[o, i, u, v] over the (u, v) whose pixel lies
-//! inside the image". Which (u, v) do depends only on how near (p, q) is to the border, so the
-//! positions fall into few classes: 4 for an 8x8 tap under a 3x3 window of stride 2, 9 for 7x7.
+//! gives every g[o, p, q] the factor "sum of weight[o, i, u, v] over the (u, v) whose pixel is
+//! inside the image". Which (u, v) are depends only on the distance of (p, q) from the border, so the
+//! positions form few classes: 4 for an 8x8 tap under a 3x3 window of stride 2, 9 for 7x7.
 //! Hence mean[i] = 1 / (H W) * sum over classes b, o of S[b, o] * K[b, o, i], where S sums g over
-//! a class's positions and K sums the kernel over its valid taps. It is exact, and the gradient
-//! map is never made. A device whose caches still hold the kernel may sum the other way round:
+//! a class's positions and K sums the kernel over its valid taps. This is exact, and the gradient
+//! map is never computed. A device with the kernel in its cache may sum in the other order:
 //! mean[i] = 1 / (H W) * sum over o, u, v of T[o, u, v] * weight[o, i, u, v], where T sums S over the
 //! classes in which (u, v) is valid.
 
@@ -18,7 +17,7 @@ use crate::engine::graph::{Graph, Param, ParamId, mismatch};
 use crate::engine::tensor::filled;
 use crate::{Result, Shape};
 
-/// The border classes of a window's positions: rows and columns apart.
+/// Border classes of a window's positions, separately for rows and columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BorderClasses {
     /// Class of each row of positions.
@@ -73,9 +72,9 @@ impl BorderClasses {
 pub struct PooledConv2dGrad {
     /// The convolution's weight (O, I, KH, KW).
     pub weight: ParamId,
-    /// The classes of its window over the tap.
+    /// Border classes of its window over the tap.
     pub classes: BorderClasses,
-    /// H W of the tap.
+    /// Pixels of the tap: H W.
     pub pixels: usize,
 }
 
@@ -86,7 +85,7 @@ impl PooledConv2dGrad {
         if grad != expected {
             return Err(mismatch(
                 "pooled_conv2d_grad",
-                format!("gradient of {expected} expected, is {grad}"),
+                format!("expects a gradient of {expected}, has {grad}"),
             ));
         }
         Ok(Shape::vector(dims[1]))
@@ -115,7 +114,7 @@ impl PooledConv2dGrad {
 /// Parameters of [`super::Op::WeightedSum`]; inputs: weights (C, 1, 1), channels (C, H, W).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightedSum {
-    /// Whether negative sums become zero.
+    /// Whether a ReLU is applied to the sum.
     pub relu: bool,
 }
 
@@ -127,30 +126,10 @@ pub(super) fn weighted_sum_shape(inputs: &[Shape]) -> Result<Shape> {
     Ok(Shape { c: 1, ..*channels })
 }
 
-/// Parameters of [`super::Op::Heat`]: a (1, h, w) map is resized bilinearly (half-pixel centres, edges
-/// repeated) to (1, `height`, `width`); then its minimum is subtracted and it is divided by its
-/// maximum. A map that is the same everywhere becomes zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heat {
-    /// Rows of the result.
-    pub height: usize,
-    /// Columns of the result.
-    pub width: usize,
-}
-
-impl Heat {
-    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
-        if input.c != 1 || self.height == 0 || self.width == 0 {
-            return Err(mismatch("heat", format!("{input} to {} x {}", self.height, self.width)));
-        }
-        Ok(Shape::new(1, self.height, self.width))
-    }
-}
-
 /// Parameters of [`super::Op::Cam`]; inputs: the gradient of the head's first convolution, the tap (C, H, W).
 ///
-/// The result is a record of C + H W + 2 numbers: the channel weights, the map, its minimum
-/// and its maximum.
+/// The result is a record of C + H W + 2 elements: the channel weights, the map, its minimum and its
+/// maximum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cam {
     /// From the gradient to the channel weights.

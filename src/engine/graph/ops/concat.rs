@@ -1,15 +1,14 @@
-//! Inputs one after another along the channels, and its reverse: a slice. Since a value is
-//! contiguous for each image, both are addresses rather than work where the plan places the
-//! parts well.
+//! Concatenation along the channels, and its gradient: a slice. An image's tensor is contiguous, so
+//! neither computes anything where the plan places the parts inside the whole.
 
 use super::Op;
 use crate::engine::graph::{Graph, NodeId, mismatch};
 use crate::{Result, Shape};
 
-/// Parameters of [`Op::Slice`]: `shape.len()` numbers from number `offset` of each image's value.
+/// Parameters of [`Op::Slice`]: `shape.len()` elements from element `offset` of each image's tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
-    /// First number.
+    /// Index of the first element.
     pub offset: usize,
     /// Shape of the result.
     pub shape: Shape,
@@ -25,7 +24,7 @@ impl Slice {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         let end = self.offset + self.shape.len();
         if end > input.len() {
-            return Err(mismatch("slice", format!("ends at number {end} of {}", input.len())));
+            return Err(mismatch("slice", format!("ends at element {end} of {}", input.len())));
         }
         Ok(self.shape)
     }

@@ -6,14 +6,14 @@ use super::{Op, ReluGrad, ReluRule};
 use crate::engine::graph::{Graph, NodeId, ParamId, mismatch};
 use crate::{Result, Shape};
 
-/// The window that a convolution or a pooling moves over the image; rows first.
+/// The sliding window of a convolution or a pooling; rows first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Height and width of the window.
     pub kernel: [usize; 2],
-    /// Rows and columns between two positions.
+    /// Step between two positions, in rows and columns.
     pub stride: [usize; 2],
-    /// Rows and columns added on each side.
+    /// Rows and columns of padding on each side.
     pub padding: [usize; 2],
 }
 
@@ -23,12 +23,12 @@ impl Window {
         Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
     }
 
-    /// Numbers under the window.
+    /// Elements under the window.
     pub const fn area(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Positions of the window over an image of `h` x `w`.
+    /// Numbers of window positions (rows, columns) over an image of `h` x `w`.
     ///
     /// # Errors
     /// When the window is larger than the padded image, or a stride or the kernel is zero.
@@ -44,7 +44,7 @@ impl Window {
         Ok(out)
     }
 
-    /// True for a 1x1 window that visits every pixel.
+    /// Whether the window is 1x1 with stride 1 and without padding.
     pub fn is_pointwise(&self) -> bool {
         *self == Window::square(1, 1, 0)
     }
@@ -63,7 +63,7 @@ pub struct Conv2d {
     pub channels: usize,
     /// Kernel, stride, padding.
     pub window: Window,
-    /// Whether a ReLU follows in the same step.
+    /// Whether a ReLU is applied to the result in the same step.
     pub relu: bool,
 }
 
@@ -74,7 +74,10 @@ impl From<Conv2d> for Op {
 }
 
 impl Conv2d {
-    /// A convolution whose sizes are those of its weight (O, I, KH, KW).
+    /// A convolution with the sizes of its weight (O, I, KH, KW).
+    ///
+    /// # Panics
+    /// When the weight does not have four dimensions.
     pub fn new(
         graph: &Graph,
         weight: ParamId,
@@ -83,7 +86,11 @@ impl Conv2d {
         padding: [usize; 2],
     ) -> Self {
         let [out, channels, kh, kw] = graph.param(weight).dims[..] else {
-            panic!("conv2d weight '{}' has {:?}", graph.param(weight).name, graph.param(weight).dims);
+            panic!(
+                "conv2d weight '{}' has dimensions {:?}",
+                graph.param(weight).name,
+                graph.param(weight).dims
+            );
         };
         Conv2d {
             weight,
@@ -124,14 +131,14 @@ impl Conv2d {
 /// Parameters of [`Op::Conv2dGrad`]:
 /// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q], where p*sy - py + u = y and q*sx - px + v = x.
 ///
-/// Inputs: the gradient; with `relu`, also the value whose ReLU gates the result.
+/// Inputs: the gradient and, with `relu`, the ReLU's result, which gates the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv2dGrad {
     /// The convolution's weight (O, I, KH, KW).
     pub weight: ParamId,
     /// Channels of the gradient, O.
     pub out: usize,
-    /// Shape of the convolution's input: of the result.
+    /// Shape of the convolution's input, which is that of the result.
     pub input: Shape,
     /// The convolution's kernel, stride, padding.
     pub window: Window,
@@ -157,7 +164,7 @@ impl Conv2dGrad {
         if inputs[0] != expected {
             return Err(mismatch(
                 "conv2d_grad",
-                format!("gradient of {expected} expected, is {}", inputs[0]),
+                format!("expects a gradient of {expected}, has {}", inputs[0]),
             ));
         }
         if let Some(gate) = inputs.get(1).filter(|&&gate| gate != self.input) {

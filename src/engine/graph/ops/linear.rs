@@ -1,4 +1,4 @@
-//! Fully connected layer over the flattened input: y[o] = bias[o] + sum over i of weight[o, i] * x[i].
+//! Fully connected layer on the flattened input: y[o] = bias[o] + sum over i of weight[o, i] * x[i].
 
 use super::Op;
 use crate::engine::graph::{Graph, NodeId, ParamId, mismatch};
@@ -25,7 +25,7 @@ impl Linear {
         if dims[1] != input.len() {
             return Err(mismatch(
                 "linear",
-                format!("weight expects {} numbers, input has {}", dims[1], input.len()),
+                format!("weight expects {} elements, input has {}", dims[1], input.len()),
             ));
         }
         Ok(Shape::vector(dims[0]))
@@ -42,7 +42,7 @@ impl Linear {
 pub struct LinearGrad {
     /// (O, I).
     pub weight: ParamId,
-    /// Shape of the layer's input: of the result.
+    /// Shape of the layer's input, which is that of the result.
     pub input: Shape,
 }
 
@@ -52,7 +52,7 @@ impl LinearGrad {
         if dims[0] != grad.len() {
             return Err(mismatch(
                 "linear_grad",
-                format!("gradient of {} expected, is {}", dims[0], grad.len()),
+                format!("expects a gradient of {} elements, has {}", dims[0], grad.len()),
             ));
         }
         Ok(self.input)

@@ -1,5 +1,5 @@
-//! Maximum over windows. A tie goes to the first maximum in row order, as in PyTorch; padding
-//! never wins. The gradient goes to the winner of each window.
+//! Max pooling: the maximum over windows. A tie goes to the first maximum in row order, as in PyTorch;
+//! padding is never the maximum. The gradient of a window goes to its maximum.
 
 use super::{Op, Window};
 use crate::engine::graph::{Graph, NodeId, mismatch};
@@ -24,7 +24,7 @@ impl MaxPool {
         if padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1] {
             return Err(mismatch(
                 "max_pool",
-                format!("padding {padding:?} is over half of kernel {kernel:?}"),
+                format!("padding {padding:?} exceeds half of kernel {kernel:?}"),
             ));
         }
         let [h, w] = self.window.positions("max_pool", input.h, input.w)?;
@@ -49,7 +49,7 @@ impl MaxPoolGrad {
         if inputs[0] != expected {
             return Err(mismatch(
                 "max_pool_grad",
-                format!("gradient of {expected} expected, is {}", inputs[0]),
+                format!("expects a gradient of {expected}, has {}", inputs[0]),
             ));
         }
         Ok(inputs[1])

@@ -1,5 +1,5 @@
-//! The operations. One file an op: its parameters, the shape of its result, and its
-//! vector-Jacobian product (how a gradient of the result becomes one of an input).
+//! The ops. Each file has an op's parameters, the shape of its result, and its vector-Jacobian product:
+//! the gradient of an input from the gradient of the result.
 
 mod add;
 mod avg_pool;
@@ -9,81 +9,84 @@ mod concat;
 mod conv2d;
 mod linear;
 mod max_pool;
+mod one_hot;
 mod relu;
-mod seed;
+mod resize_min_max;
 mod softmax;
 
 pub use avg_pool::{AvgPool, AvgPoolGrad};
 pub use batch_norm::{BatchNorm, BatchNormGrad};
-pub use cam::{BorderClasses, Cam, Heat, PooledConv2dGrad, WeightedSum};
+pub use cam::{BorderClasses, Cam, PooledConv2dGrad, WeightedSum};
 pub use concat::Slice;
 pub use conv2d::{Conv2d, Conv2dGrad, Window};
 pub use linear::{Linear, LinearGrad};
 pub use max_pool::{MaxPool, MaxPoolGrad};
+pub use one_hot::TargetInput;
 pub use relu::{ReluGrad, ReluRule};
+pub use resize_min_max::ResizeMinMax;
 
 use super::{Graph, NodeId, mismatch};
 use crate::{Error, Result, Shape};
 
-/// What a node computes.
+/// The operation of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// Given at run time, for each image.
     Input(Shape),
-    /// The input unchanged, in another place.
+    /// Copy of the input to another slot.
     Copy,
     /// Two-dimensional convolution.
     Conv2d(Conv2d),
     /// Gradient of [`Op::Conv2d`] with respect to its input.
     Conv2dGrad(Conv2dGrad),
-    /// Batch normalisation with stored statistics.
+    /// Batch normalization with stored statistics.
     BatchNorm(BatchNorm),
-    /// Its gradient.
+    /// Gradient of [`Op::BatchNorm`].
     BatchNormGrad(BatchNormGrad),
     /// max(x, 0).
     Relu,
-    /// Its gradient, under one of three rules.
+    /// Gradient of [`Op::Relu`] under one of three rules; inputs: gradient, the ReLU's result.
     ReluGrad(ReluGrad),
     /// Maximum over windows.
     MaxPool(MaxPool),
-    /// Its gradient.
+    /// Gradient of [`Op::MaxPool`]; inputs: gradient, the pooling's input.
     MaxPoolGrad(MaxPoolGrad),
     /// Mean over windows.
     AvgPool(AvgPool),
-    /// Its gradient.
+    /// Gradient of [`Op::AvgPool`].
     AvgPoolGrad(AvgPoolGrad),
-    /// Inputs one after another along the channels.
+    /// Concatenation along the channels.
     Concat,
-    /// A contiguous range of the input's numbers under another shape.
+    /// A contiguous range of the input's elements with another shape.
     Slice(Slice),
-    /// Fully connected layer over the flattened input.
+    /// Fully connected layer on the flattened input.
     Linear(Linear),
-    /// Its gradient.
+    /// Gradient of [`Op::Linear`].
     LinearGrad(LinearGrad),
-    /// Sum of the inputs.
+    /// Elementwise sum of the inputs.
     Add,
     /// Softmax over the channels.
     Softmax,
-    /// Its gradient; inputs: gradient, the softmax's result.
+    /// Gradient of [`Op::Softmax`]; inputs: gradient, the softmax's result.
     SoftmaxGrad,
-    /// One-hot vector of a class; inputs: logits, target (the class as a number; negative: the arg-max).
-    Seed,
-    /// Mean over H and W of each channel.
+    /// One-hot vector of a class; inputs: logits, target (an encoded [`TargetInput`]).
+    OneHot,
+    /// Mean over H and W for each channel.
     SpatialMean,
-    /// Spatial mean of a convolution's input gradient, without that gradient.
+    /// Spatial mean of a convolution's input gradient, computed without that gradient.
     PooledConv2dGrad(PooledConv2dGrad),
-    /// Sum of channels, each times its weight; inputs: weights, channels.
+    /// Weighted sum of channels; inputs: weights, channels.
     WeightedSum(WeightedSum),
-    /// (minimum, maximum) of the input.
+    /// Minimum and maximum of the input, as a vector of two elements.
     Range,
-    /// A map resized to the image and scaled to [0, 1].
-    Heat(Heat),
-    /// Pooled gradient, weighted sum, ReLU and range in one.
+    /// A map resized bilinearly and scaled to [0, 1] by its minimum and maximum.
+    ResizeMinMax(ResizeMinMax),
+    /// Pooled gradient, weighted sum, ReLU and range, fused.
     Cam(Cam),
 }
 
 impl Op {
-    /// The op's name: the same word in Rust, CUDA, tests and documents.
+    /// The op's name, used in Rust, CUDA, tests and documents.
     pub fn name(&self) -> &'static str {
         match self {
             Op::Input(_) => "input",
@@ -105,20 +108,20 @@ impl Op {
             Op::Add => "add",
             Op::Softmax => "softmax",
             Op::SoftmaxGrad => "softmax_grad",
-            Op::Seed => "seed",
+            Op::OneHot => "one_hot",
             Op::SpatialMean => "spatial_mean",
             Op::PooledConv2dGrad(_) => "pooled_conv2d_grad",
             Op::WeightedSum(_) => "weighted_sum",
             Op::Range => "range",
-            Op::Heat(_) => "heat",
+            Op::ResizeMinMax(_) => "resize_min_max",
             Op::Cam(_) => "cam",
         }
     }
 
-    /// The shape of the result for inputs of these shapes.
+    /// Shape of the result for inputs of these shapes.
     ///
     /// # Errors
-    /// When the op cannot read such inputs.
+    /// When the op does not accept such inputs.
     pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
         let arity = match self {
             Op::Input(_) => 0..=0,
@@ -127,19 +130,18 @@ impl Op {
             Op::ReluGrad(_)
             | Op::MaxPoolGrad(_)
             | Op::SoftmaxGrad
-            | Op::Seed
+            | Op::OneHot
             | Op::WeightedSum(_)
             | Op::Cam(_) => 2..=2,
             Op::Conv2dGrad(g) => g.arity(),
             _ => 1..=1,
         };
         if !arity.contains(&inputs.len()) {
-            let fact =
-                format!("reads {} to {} inputs, is given {}", arity.start(), arity.end(), inputs.len());
+            let fact = format!("expects {} to {} inputs, has {}", arity.start(), arity.end(), inputs.len());
             return Err(mismatch(self.name(), fact));
         }
         if let Some(empty) = inputs.iter().find(|s| s.is_empty()) {
-            return Err(mismatch(self.name(), format!("an input of {empty} has no numbers")));
+            return Err(mismatch(self.name(), format!("an input of {empty} has no elements")));
         }
         let shape = match self {
             Op::Input(shape) => Ok(*shape),
@@ -156,21 +158,21 @@ impl Op {
             Op::Slice(op) => op.shape(inputs[0]),
             Op::Linear(op) => op.shape(graph, inputs[0]),
             Op::LinearGrad(op) => op.shape(graph, inputs[0]),
-            Op::Seed => seed::shape(inputs),
+            Op::OneHot => one_hot::shape(inputs),
             Op::SpatialMean => Ok(Shape::vector(inputs[0].c)),
             Op::PooledConv2dGrad(op) => op.shape(graph, inputs[0]),
             Op::WeightedSum(_) => cam::weighted_sum_shape(inputs),
             Op::Range => Ok(Shape::vector(2)),
-            Op::Heat(op) => op.shape(inputs[0]),
+            Op::ResizeMinMax(op) => op.shape(inputs[0]),
             Op::Cam(op) => op.shape(graph, inputs),
         }?;
         if shape.is_empty() {
-            return Err(mismatch(self.name(), format!("a result of {shape} has no numbers")));
+            return Err(mismatch(self.name(), format!("a result of {shape} has no elements")));
         }
         Ok(shape)
     }
 
-    /// Multiply-adds for one image, of the operations that have a notable number of them.
+    /// Multiply-adds for one image; zero for ops whose count is negligible.
     pub fn multiply_adds(&self, graph_inputs: &[Shape], output: Shape) -> u64 {
         let count = match self {
             Op::Conv2d(op) => output.len() * graph_inputs[0].c * op.window.area(),
@@ -186,12 +188,12 @@ impl Op {
         count as u64
     }
 
-    /// Adds the nodes that turn `grad`, the gradient of `node`'s value, into the gradient of
-    /// its input number `index`, and returns the last of them.
+    /// Vector-Jacobian product: appends the nodes that compute the gradient of input `index` of `node` from
+    /// `grad`, the gradient of its value, and returns the last of them.
     ///
     /// # Errors
-    /// When the op has no derivative here (the gradient ops themselves: nothing is
-    /// differentiated twice).
+    /// When the op has no derivative here; gradient ops have none, because nothing is differentiated
+    /// twice.
     pub(super) fn vjp(
         &self,
         graph: &mut Graph,

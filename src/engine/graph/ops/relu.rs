@@ -1,12 +1,12 @@
-//! max(x, 0), and three rules for its gradient.
+//! Rectified linear unit max(x, 0), and three rules for its gradient.
 //!
-//! All three need only the *result* y, for y > 0 exactly where x > 0.
+//! All three rules need only the *result* y, because y > 0 exactly where x > 0.
 
 use super::Op;
 use crate::Result;
 use crate::engine::graph::{Graph, NodeId};
 
-/// What a ReLU lets through on the way back.
+/// Gradient rule of a ReLU: where the incoming gradient passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ReluRule {
     /// The derivative: where the value is positive.
@@ -20,7 +20,7 @@ pub enum ReluRule {
 }
 
 impl ReluRule {
-    /// The gradient let through for result `y` and incoming gradient `g`.
+    /// The gradient of the input for incoming gradient `g` and result `y`.
     pub fn apply(self, g: f32, y: f32) -> f32 {
         let open = match self {
             ReluRule::Plain => y > 0.0,

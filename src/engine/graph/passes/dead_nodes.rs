@@ -1,4 +1,5 @@
-//! Nodes that no output needs go. Inputs stay: the run supplies them either way.
+//! Dead-code elimination: removes nodes that no output depends on. Inputs stay, because the caller of a
+//! run supplies them in any case.
 
 use super::rebuild;
 use crate::Result;

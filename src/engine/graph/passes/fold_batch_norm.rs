@@ -1,6 +1,6 @@
-//! Batch norm folds into the convolution before it: with y = s * x + t per channel,
-//! s * (w * x + b) + t = (s w) * x + (s b + t). Its gradient folds likewise, into the gradient
-//! of the same convolution.
+//! Folding of batch norm into the preceding convolution: with y = s * x + t per channel,
+//! s * (w * x + b) + t = (s w) * x + (s b + t). Its gradient folds likewise into the gradient of the same
+//! convolution.
 
 use std::collections::HashMap;
 
@@ -21,30 +21,30 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
                 let weight = folded.weight(&mut new.graph, conv.weight, norm);
                 let bias = folded_bias(&mut new.graph, conv, norm);
                 let input = new.all(&before.inputs);
-                new.graph.push(Conv2d { weight, bias: Some(bias), ..conv.clone() }, &input).map(Some)
+                new.push(Conv2d { weight, bias: Some(bias), ..conv.clone() }, &input).map(Some)
             }
             (Op::Conv2dGrad(conv), Op::BatchNormGrad(norm)) => {
                 let weight = folded.weight(&mut new.graph, conv.weight, &norm.forward);
                 let mut inputs = new.all(&node.inputs);
                 inputs[0] = new.at(before.inputs[0]);
-                new.graph.push(Conv2dGrad { weight, ..conv.clone() }, &inputs).map(Some)
+                new.push(Conv2dGrad { weight, ..conv.clone() }, &inputs).map(Some)
             }
             _ => new.copy(node).map(Some),
         }
     })
 }
 
-/// What has been folded already, so that forward and backward share one copy of the weights.
+/// Weights that have been folded already, so that forward and backward share one copy.
 #[derive(Default)]
 struct Folded {
     weights: HashMap<(ParamId, NormKey), ParamId>,
 }
 
-/// Everything that decides a batch norm's scale.
+/// Everything that determines a batch norm's scale: weight, variance and the bits of eps.
 type NormKey = (ParamId, ParamId, u32);
 
 impl Folded {
-    /// s w: each output channel's kernel times the channel's scale.
+    /// The folded weight s w: each output channel's kernel times the channel's scale.
     fn weight(&mut self, graph: &mut Graph, weight: ParamId, norm: &BatchNorm) -> ParamId {
         let key = (weight, (norm.weight, norm.variance, norm.eps.to_bits()));
         *self.weights.entry(key).or_insert_with(|| {
@@ -62,7 +62,7 @@ impl Folded {
     }
 }
 
-/// s b + t.
+/// The folded bias s b + t.
 fn folded_bias(graph: &mut Graph, conv: &Conv2d, norm: &BatchNorm) -> ParamId {
     let affine = norm.affine(graph.params());
     let before = |o: usize| conv.bias.map_or(0.0, |id| f64::from(graph.param(id).data[o]));

@@ -1,5 +1,5 @@
-//! Pooled gradient, weighted sum and range become one `cam` step, which makes a record of the
-//! three; the old nodes are slices of it.
+//! Fusion of pooled gradient, weighted sum and range into one `cam` node, whose value is a record of the
+//! three; the old nodes become slices of it.
 
 use std::collections::HashMap;
 
@@ -16,25 +16,26 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
             let sum = graph.node(sums[&id]);
             let Op::WeightedSum(op) = sum.op else { unreachable!("{}", sum.op.name()) };
             let inputs = [new.at(node.inputs[0]), new.at(sum.inputs[1])];
-            let record = new.graph.push(Op::Cam(Cam { pooled: pooled.clone(), sum: op }), &inputs)?;
+            let record = new.push(Op::Cam(Cam { pooled: pooled.clone(), sum: op }), &inputs)?;
             records.insert(id, record);
             records.insert(sums[&id], record);
-            new.graph.push(Slice { offset: 0, shape: node.shape }, &[record]).map(Some)
+            new.push(Slice { offset: 0, shape: node.shape }, &[record]).map(Some)
         }
         Op::WeightedSum(_) if records.contains_key(&id) => {
             let offset = graph.shape(node.inputs[0]).len();
-            new.graph.push(Slice { offset, shape: node.shape }, &[records[&id]]).map(Some)
+            new.push(Slice { offset, shape: node.shape }, &[records[&id]]).map(Some)
         }
         Op::Range if records.contains_key(&node.inputs[0]) => {
             let record = records[&node.inputs[0]];
             let offset = new.graph.shape(record).len() - 2;
-            new.graph.push(Slice { offset, shape: Shape::vector(2) }, &[record]).map(Some)
+            new.push(Slice { offset, shape: Shape::vector(2) }, &[record]).map(Some)
         }
         _ => new.copy(node).map(Some),
     })
 }
 
-/// The weighted sum that alone reads each pooled gradient, over channels that exist before it.
+/// For each pooled gradient with one reader, that reader: a weighted sum of channels that precede the
+/// gradient.
 fn weighted_sums(graph: &Graph) -> HashMap<NodeId, NodeId> {
     let readers = graph.fan_out();
     let mut found = HashMap::new();

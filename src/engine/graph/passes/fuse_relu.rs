@@ -1,5 +1,5 @@
-//! A ReLU that alone reads a convolution becomes part of it; a ReLU gradient that alone reads a
-//! convolution's gradient likewise.
+//! Fusion of a ReLU into the preceding convolution, where the ReLU is its only reader; likewise of a ReLU
+//! gradient into the gradient of a convolution.
 
 use super::rebuild;
 use crate::Result;
@@ -16,11 +16,11 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         match (&node.op, &before.op) {
             (Op::Relu, Op::Conv2d(conv)) if alone && !conv.relu => {
                 let inputs = new.all(&before.inputs);
-                new.graph.push(Conv2d { relu: true, ..conv.clone() }, &inputs).map(Some)
+                new.push(Conv2d { relu: true, ..conv.clone() }, &inputs).map(Some)
             }
             (Op::ReluGrad(relu), Op::Conv2dGrad(conv)) if alone && conv.relu.is_none() => {
                 let inputs = [new.at(before.inputs[0]), new.at(node.inputs[1])];
-                new.graph.push(Conv2dGrad { relu: Some(relu.rule), ..conv.clone() }, &inputs).map(Some)
+                new.push(Conv2dGrad { relu: Some(relu.rule), ..conv.clone() }, &inputs).map(Some)
             }
             _ => new.copy(node).map(Some),
         }

@@ -1,6 +1,6 @@
-//! 1x1 convolutions of one stage that read the same value become one with all their output
-//! channels; each old node is then a slice of it. A dense layer reads every scale twice, for the
-//! same scale and for the next coarser one: this halves that traffic.
+//! Merging of the 1x1 convolutions of one exit that read the same value into one convolution with all
+//! their output channels; each old node becomes a slice of it. A dense layer reads every scale twice, for
+//! the same scale and for the next coarser one: this halves that traffic.
 
 use std::collections::HashMap;
 
@@ -17,15 +17,15 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         if id == *first {
             let merged = merged(&mut new.graph, graph, group);
             let input = new.at(node.inputs[0]);
-            made.insert(id, new.graph.push(merged, &[input])?);
+            made.insert(id, new.push(merged, &[input])?);
         }
         let before = group.iter().take_while(|&&sibling| sibling != id);
         let offset = before.map(|&sibling| graph.shape(sibling).len()).sum();
-        new.graph.push(Slice { offset, shape: node.shape }, &[made[first]]).map(Some)
+        new.push(Slice { offset, shape: node.shape }, &[made[first]]).map(Some)
     })
 }
 
-/// For each convolution that has siblings: the first of them, and all.
+/// For each convolution with siblings: the first of the group, and the whole group.
 fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
     let mut groups: HashMap<(NodeId, usize, bool, bool), Vec<NodeId>> = HashMap::new();
     for id in graph.ids() {
@@ -33,7 +33,7 @@ fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
         if let Op::Conv2d(conv) = &node.op
             && conv.window.is_pointwise()
         {
-            let key = (node.inputs[0], node.stage, conv.relu, conv.bias.is_some());
+            let key = (node.inputs[0], node.exit, conv.relu, conv.bias.is_some());
             groups.entry(key).or_default().push(id);
         }
     }
@@ -43,7 +43,7 @@ fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
         .collect()
 }
 
-/// One convolution with the output channels of all in `group`, in order.
+/// One convolution with the output channels of all of `group`, in order.
 fn merged(new: &mut Graph, old: &Graph, group: &[NodeId]) -> Conv2d {
     let convs: Vec<&Conv2d> = group
         .iter()

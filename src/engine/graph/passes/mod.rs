@@ -1,5 +1,5 @@
-//! Rewrites of a graph that leave its answers as they were. Each is a file with one function;
-//! [`apply`] runs them in order, and each can be left out.
+//! Passes: rewrites of a graph into an equivalent, cheaper one. Each is a file with one function; [`apply`]
+//! runs them in order.
 
 mod dead_nodes;
 mod fold_batch_norm;
@@ -8,32 +8,28 @@ mod fuse_relu;
 mod merge_pointwise;
 mod pooled_gradient;
 
-use super::{Graph, Node, NodeId};
+use super::{Graph, Node, NodeId, Op};
 use crate::Result;
 
-/// Which rewrites to make: all of them, unless a test wants to see a difference.
+/// The passes to run. Tests switch single ones off to compare results and costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passes {
-    /// Batch norm folds into the convolution before it.
+    /// Folding of batch norm into the preceding convolution.
     pub fold_batch_norm: bool,
-    /// ReLU and its gradient join the convolution before them.
+    /// Fusion of ReLU and its gradient into the preceding convolution.
     pub fuse_relu: bool,
-    /// 1x1 convolutions that read the same value become one.
+    /// Merging of 1x1 convolutions that read the same value.
     pub merge_pointwise: bool,
-    /// The mean of a convolution's input gradient is computed without that gradient.
+    /// Computing the mean of a convolution's input gradient without that gradient.
     pub pooled_gradient: bool,
-    /// Pooled gradient, weighted sum and range become one step.
+    /// Fusion of pooled gradient, weighted sum and range.
     pub fuse_cam: bool,
-    /// Nodes that no output needs go.
+    /// Dead-code elimination, first and after every other pass.
     pub dead_nodes: bool,
-    /// Concat parts are written in place (done by the plan).
-    pub in_place_concat: bool,
-    /// Small dependent steps run one after another as one job (done by the plan).
-    pub chain_small_steps: bool,
 }
 
 impl Passes {
-    /// Every rewrite.
+    /// All passes.
     pub const ALL: Passes = Passes {
         fold_batch_norm: true,
         fuse_relu: true,
@@ -41,11 +37,9 @@ impl Passes {
         pooled_gradient: true,
         fuse_cam: true,
         dead_nodes: true,
-        in_place_concat: true,
-        chain_small_steps: true,
     };
 
-    /// No rewrite: one step a node.
+    /// No pass.
     pub const NONE: Passes = Passes {
         fold_batch_norm: false,
         fuse_relu: false,
@@ -53,12 +47,10 @@ impl Passes {
         pooled_gradient: false,
         fuse_cam: false,
         dead_nodes: false,
-        in_place_concat: false,
-        chain_small_steps: false,
     };
 }
 
-/// The rewritten graph and where `outputs` are in it.
+/// The rewritten graph, and the nodes of `outputs` in it.
 ///
 /// # Errors
 /// As [`Graph::push`]; a rewrite of a valid graph does not fail.
@@ -83,45 +75,52 @@ pub fn apply(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Result<(Grap
     Ok((graph, outputs))
 }
 
-/// A new graph in the making, and where the old graph's nodes are in it.
+/// A graph under construction, and its node for each node of the old graph.
 struct Rewrite {
     graph: Graph,
     moved: Vec<Option<NodeId>>,
+    /// The exit of the old node that is being rewritten.
+    exit: usize,
 }
 
 impl Rewrite {
-    /// Where `old` is in the new graph.
+    /// The new graph's node for `old`.
     ///
     /// # Panics
-    /// When it has been left out.
+    /// When it has been removed.
     fn at(&self, old: NodeId) -> NodeId {
-        self.moved[old.index()].expect("a node that others read was left out")
+        self.moved[old.index()].expect("a node with readers is not removed")
     }
 
-    /// The new places of `old` nodes.
+    /// The new graph's nodes for `old`.
     fn all(&self, old: &[NodeId]) -> Vec<NodeId> {
         old.iter().map(|&id| self.at(id)).collect()
     }
 
-    /// The node as it was, reading its inputs in their new places.
+    /// Appends a node of the same exit as the old node.
+    fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
+        self.graph.push_at(self.exit, op, inputs)
+    }
+
+    /// Appends the old node unchanged.
     fn copy(&mut self, node: &Node) -> Result<NodeId> {
         let inputs = self.all(&node.inputs);
-        self.graph.push(node.op.clone(), &inputs)
+        self.push(node.op.clone(), &inputs)
     }
 }
 
-/// Rebuilds `graph` node by node: `place` says what becomes of each, `Ok(None)` leaves it out.
-/// `outputs` are updated to the new graph.
+/// Rebuilds `graph` node by node: `place` returns the new node for each old one, or `Ok(None)` to remove
+/// it. `outputs` are updated to the new graph.
 fn rebuild(
     graph: &Graph,
     outputs: &mut [NodeId],
     mut place: impl FnMut(&mut Rewrite, NodeId, &Node) -> Result<Option<NodeId>>,
 ) -> Result<Graph> {
     let new = Graph { params: graph.params.clone(), ..Graph::new() };
-    let mut rewrite = Rewrite { graph: new, moved: Vec::with_capacity(graph.nodes.len()) };
+    let mut rewrite = Rewrite { graph: new, moved: Vec::with_capacity(graph.nodes.len()), exit: 0 };
     for id in graph.ids() {
         let node = graph.node(id);
-        rewrite.graph.set_stage(node.stage);
+        rewrite.exit = node.exit;
         let moved = place(&mut rewrite, id, node)?;
         rewrite.moved.push(moved);
     }

@@ -1,5 +1,5 @@
-//! The spatial mean of a convolution's input gradient, computed from the gradient of its result
-//! without a gradient map: see [`crate::engine::graph::ops`]'s `cam` for why that is exact.
+//! The spatial mean of a convolution's input gradient, computed from the gradient of its result without
+//! a gradient map. The documentation of `graph::ops::cam` proves that it is exact.
 
 use super::rebuild;
 use crate::Result;
@@ -15,7 +15,7 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
                 let grad = new.at(graph.node(node.inputs[0]).inputs[0]);
                 let (weight, pixels) = (conv.weight, conv.input.plane());
                 let op = Op::PooledConv2dGrad(PooledConv2dGrad { weight, classes, pixels });
-                new.graph.push(op, &[grad]).map(Some)
+                new.push(op, &[grad]).map(Some)
             }
             _ => new.copy(node).map(Some),
         }
