@@ -309,12 +309,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::msdnet::load;
-    use crate::model::pretrained::built_in_weights;
 
     #[test]
     fn gradients_belong_to_the_exit_whose_score_is_differentiated() {
-        let network = load(&built_in_weights().unwrap()).unwrap();
+        let network = Model::pretrained().unwrap();
         let methods = ["grad-cam".parse().unwrap()];
         let gradient_steps = |score: Score| {
             let request =

@@ -12,7 +12,6 @@ use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
-use msdcam::engine::graph::passes::Passes;
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
 use msdcam::model::Model;

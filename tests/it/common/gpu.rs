@@ -3,6 +3,7 @@
 //! With `MSDCAM_CUDA_TESTS=gpu` tests use the driver of this machine. Otherwise a test runs itself again, in
 //! a separate process, under the stand-in driver (`tests/standin`).
 
+use msdcam::engine::cuda::{Cuda, Variant};
 use std::process::{Command, Output};
 
 use super::golden::repository;

@@ -75,7 +75,7 @@ pub struct ExitNodes {
 pub fn cam_graph(model: &Model) -> (Graph, Vec<ExitNodes>) {
     let mut graph = model.graph.clone();
     let image = model.input_shape();
-    let mut push = |stage: usize, exit: &Exit| {
+    let mut push = |exit: &Exit| {
         let tap = model.taps[exit.tap].node;
         let target = graph.push(Op::Input(Shape::vector(1)), &[])?;
         let probabilities = graph.push(Op::Softmax, &[exit.logits])?;
@@ -89,8 +89,7 @@ pub fn cam_graph(model: &Model) -> (Graph, Vec<ExitNodes>) {
         let logits = exit.logits;
         Ok(ExitNodes { logits, probabilities, tap, grad, weights, signed, cam, range, heat })
     };
-    let exits: msdcam::Result<Vec<ExitNodes>> =
-        model.exits.iter().enumerate().map(|(i, exit)| push(i + 1, exit)).collect();
+    let exits: msdcam::Result<Vec<ExitNodes>> = model.exits.iter().map(&mut push).collect();
     (graph, exits.unwrap())
 }
 
