@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{Classifier, Question};
 use msdcam::model::msdnet::Config;
 use support::{noise, random_network};
@@ -30,7 +29,7 @@ fn main() {
     let config = if imagenet { Config::imagenet(4) } else { Config::cifar10_anytime() };
     let (threads, batch, seconds) = (number(1, 0), number(2, 1), number(3, 2));
     let network = random_network(&config);
-    let device = Device::open(DeviceChoice::Cpu, threads).expect("the CPU is there");
+    let device = support::cpu(threads).expect("the CPU is there");
     println!("{}, batch {batch}", device.description());
     let images = noise(batch * 3 * config.input * config.input, &mut 7, 1.0);
     for maps in [false, true] {

@@ -6,7 +6,7 @@ use super::{MAX_LANES, Simd};
 
 /// See [`super::Isa::Avx2`].
 #[derive(Clone, Copy)]
-pub(in crate::engine::cpu) struct Avx2;
+pub(crate) struct Avx2;
 
 impl Simd for Avx2 {
     type V = __m256;

@@ -6,7 +6,7 @@ use super::{MAX_LANES, Simd};
 
 /// See [`super::Isa::Avx512`].
 #[derive(Clone, Copy)]
-pub(in crate::engine::cpu) struct Avx512;
+pub(crate) struct Avx512;
 
 impl Simd for Avx512 {
     type V = __m512;

@@ -8,10 +8,10 @@ mod avx512;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx2::Avx2;
+pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::Avx512;
-pub(super) use portable::Portable;
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
 
 /// A kind of CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Isa {
     }
 
     /// Numbers in a vector.
-    pub(super) fn lanes(self) -> usize {
+    pub(crate) fn lanes(self) -> usize {
         if self == Isa::Avx512 { 16 } else { 8 }
     }
 
@@ -95,17 +95,17 @@ macro_rules! compiled {
         }
     }};
 }
-pub(super) use compiled;
+pub(crate) use compiled;
 
 /// The most numbers in a vector.
-pub(super) const MAX_LANES: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;
 
 /// A vector of `LANES` numbers.
 ///
 /// # Safety
 /// Every function needs a CPU of the implementing kind; loads and stores need valid memory for
 /// the numbers that they touch.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     type V: Copy;
     /// Where each number of a permutation comes from.
     type Index: Copy;

@@ -4,7 +4,7 @@ use super::{MAX_LANES, Simd};
 
 /// See [`super::Isa::Portable`].
 #[derive(Clone, Copy)]
-pub(in crate::engine::cpu) struct Portable;
+pub(crate) struct Portable;
 
 impl Simd for Portable {
     type V = [f32; 8];
