@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::in_progress::Summary;
 use super::journal::{Entry, Header, Journal, write_lines};
+use super::in_progress::Summary;
 use super::settings::{differences, merged};
 use super::{Disk, Shard, file_names, paths};
 use crate::{Error, Result};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::cleanup::sweep;
-use super::in_progress::{Summary, check_others};
 use super::journal::{Entry, Journal};
+use super::in_progress::{Summary, check_others};
 use super::settings::differences;
 use super::{Disk, Lock, Shard, file_names, finalize, paths};
 use crate::{Error, Result};
