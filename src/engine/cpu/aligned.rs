@@ -83,7 +83,7 @@ impl Arena {
         (self.expected, self.reserve) = (len, len / 8);
     }
 
-    /// Takes `len` floats off what was announced: they need no place after all.
+    /// Takes `len` floats off what was announced: no slice is made for them after all.
     pub(crate) fn skip(&mut self, len: usize) {
         self.expected = self.expected.saturating_sub(len);
     }
@@ -97,7 +97,7 @@ impl Arena {
             buffer
         });
         self.skip(len);
-        // SAFETY: these floats lie inside the buffer, after all slices given out before.
+        // SAFETY: these floats are inside the buffer, after all slices given out before.
         let floats = unsafe {
             let start = buffer.start().add(self.used);
             start.write_bytes(0, len);

@@ -40,7 +40,7 @@ impl CompiledStep {
     }
 }
 
-/// See the module's documentation.
+/// A plan's kernels and their assignment to threads.
 pub(crate) struct CompiledPlan {
     steps: Vec<CompiledStep>,
     pub(crate) levels: Vec<CompiledLevel>,

@@ -51,12 +51,12 @@ pub(crate) fn kernel(isa: Isa) -> RowSumKernel {
 unsafe fn row_sum<S: Simd, const V: usize>(call: &RowSum) {
     let mut column = 0;
     while column + V * S::LANES <= call.columns {
-        // SAFETY: all V vectors of columns lie inside the matrix.
+        // SAFETY: all V vectors of columns are inside the matrix.
         unsafe { tile::<S, V>(call, column) };
         column += V * S::LANES;
     }
     while column < call.columns {
-        // SAFETY: the first of these columns lie inside the matrix; a vector may be read beyond its end.
+        // SAFETY: the first of these columns are inside the matrix; a vector may be read beyond its end.
         unsafe { tile::<S, 1>(call, column) };
         column += S::LANES;
     }

@@ -98,7 +98,7 @@ impl SessionMemory {
 
     /// The address of float `index`.
     fn float(&self, index: usize) -> *mut f32 {
-        // SAFETY: the callers add up areas that `new` has laid out, and slots lie inside their spaces.
+        // SAFETY: the callers add up areas that `new` has laid out, and slots are inside their spaces.
         unsafe { self.floats.start().add(index) }
     }
 }

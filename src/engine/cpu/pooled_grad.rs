@@ -173,7 +173,7 @@ impl Kernel for PooledGrad {
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
         let channels = tile.map_or(0..self.channels(), |tile| tile.groups.clone());
         // SAFETY: by the contract of `Kernel::run`, the input is written, the scratch is this thread's, and the
-        // output is readable beyond its end; the tile's channels lie apart from those of other tiles.
+        // output is readable beyond its end; the tile's channels do not overlap those of other tiles.
         unsafe {
             let first = operands.output().add(channels.start);
             let out = std::slice::from_raw_parts_mut(first, channels.len());

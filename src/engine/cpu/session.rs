@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// once for all of them.
 const IMAGES_PER_BLOCK: usize = 4;
 
-/// See the module's documentation.
+/// A compiled plan with the memory of its batches, on the threads of its device.
 pub(crate) struct CpuSession {
     plan: Arc<Plan>,
     compiled: CompiledPlan,
@@ -107,7 +107,7 @@ impl CpuSession {
         }
     }
 
-    /// The number of images in a batch.
+    /// How many images a batch has.
     fn check(&self, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
         let Plan { input_len, output_len, .. } = *self.plan;
         let n = inputs.len() / input_len;

@@ -97,7 +97,7 @@ impl ThreadPool {
         }
         let turn = lock(&self.turn);
         let shared = &*self.shared;
-        // No other thread is in a run: what the last one has left behind, if it panicked, can be reset.
+        // No thread is in a run now, so that the state left by a run that panicked can be reset.
         shared.panicked.store(false, Ordering::Relaxed);
         shared.ended.store(0, Ordering::Relaxed);
         self.barrier.reset();
@@ -273,7 +273,7 @@ fn spin_until(condition: impl Fn() -> bool) {
 mod tests {
     use super::*;
 
-    // Three threads may spin, where there are as many cores; a hundred sleep.
+    /// (threads, rounds): three threads spin where there are as many cores; a hundred sleep.
     const COUNTS: [(usize, usize); 2] = [(3, 200), (100, 20)];
 
     #[test]

@@ -119,7 +119,7 @@ impl Conv2dKernel {
         for first in tile.pixels.clone().step_by(kernel.pixels()) {
             for group in tile.groups.clone() {
                 let (weight, bias, channels) = self.weight.group(group);
-                // SAFETY: the micro-tile's channels and pixels lie inside the tile, so that its results lie
+                // SAFETY: the micro-tile's channels and pixels are inside the tile, so that its results are
                 // inside the output and its terms at valid pixels.
                 unsafe {
                     let micro_tile = MicroTile {
@@ -165,12 +165,12 @@ impl Kernel for Conv2dKernel {
         let Conv2dTiling { kernel, k, .. } = self.tiling;
         let (input, output, scratch) = (operands.input(0), operands.output(), operands.scratch);
         let (layout, pack) = match &self.tiling.source {
-            // SAFETY: the tile's pixels lie inside the input, whose channels are a plane apart.
+            // SAFETY: the tile's pixels are inside the input, whose channels are a plane apart.
             Source::Input => unsafe { return self.compute(tile, input.add(tile.pixels.start), output) },
             Source::Gathered { row, copy } => {
                 for first in tile.pixels.clone().step_by(kernel.pixels()) {
                     let pixels = first..tile.pixels.end.min(first + kernel.pixels());
-                    // SAFETY: the pixels lie inside the input, and the scratch holds k rows of them.
+                    // SAFETY: the pixels are inside the input, and the scratch holds k rows of them.
                     unsafe {
                         let plane = self.tiling.input.plane();
                         copy(input.add(first), plane, k, pixels.len(), scratch, *row);

@@ -17,7 +17,7 @@ use crate::engine::graph::ops::{Conv2dGrad, ReluRule, Window};
 /// For one output pixel: (tap of the window, input pixel under it).
 type Taps = Vec<(u32, u32)>;
 
-/// The taps of every output pixel that lie inside the input.
+/// The taps of every output pixel that are inside the input.
 fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
     let Window { kernel: [kh, kw], stride: [sy, sx], padding: [py, px] } = *window;
     let pixel = |p: usize| {
@@ -88,7 +88,7 @@ impl Kernel for SmallConv2dGradKernel {
         let (plane, size) = (self.taps.len(), self.input.plane());
         let scratch = operands.scratch;
         // SAFETY: the scratch has `scratch_len` floats; the gradient has `plane` elements for each output
-        // channel; the tile's channels lie inside the output and its gate, and no other thread touches them.
+        // channel; the tile's channels are inside the output and its gate, and no other thread touches them.
         unsafe {
             let (right_len, taps_len) = (COLUMNS * self.weight.padded_channels(), COLUMNS * self.weight.k);
             let right = std::slice::from_raw_parts_mut(scratch, right_len);

@@ -32,7 +32,7 @@ pub(crate) struct BandLayout {
 struct Shift {
     /// Pixel of the input row for each lane, for rows that are at most a vector long.
     index: [u32; MAX_LANES],
-    /// Lanes that lie inside the image; the others are zero.
+    /// Lanes that are inside the image; the others are zero.
     mask: u32,
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn copy_kernel(isa: Isa) -> CopyKernel {
 /// for all of them, and they stay in the L1 cache for the next window column and remainder.
 pub(crate) const CHANNELS_PER_BLOCK: usize = 8;
 
-/// The rows of one window column and remainder that lie inside the image, of a block of channels:
+/// The rows of one window column and remainder that are inside the image, of a block of channels:
 /// out[row][x] = from[row][x * stride + column - padding].
 struct Rows {
     column: usize,
@@ -257,7 +257,7 @@ unsafe fn pack_short_rows<S: Simd>(layout: &BandLayout, shift: &Shift, rows: &Ro
 unsafe fn pack_vectors(layout: &BandLayout, rows: &Rows, pack: impl Fn(*const f32, *mut f32)) {
     for channel in 0..rows.channels {
         for row in 0..rows.count {
-            // SAFETY: the row lies inside the image and its result inside the band.
+            // SAFETY: the row is inside the image and its result inside the band.
             unsafe {
                 let from = rows.from.add(channel * layout.input.plane() + row * rows.from_step);
                 pack(from, rows.out.add(channel * layout.channel_len() + row * layout.width));
@@ -300,7 +300,7 @@ unsafe fn pack_any_stride(layout: &BandLayout, rows: &Rows) {
         for row in 0..rows.count {
             for x in 0..layout.width {
                 let pixel = (x * stride + rows.column).wrapping_sub(padding);
-                // SAFETY: the pixel is read only inside the row; its place lies inside the band.
+                // SAFETY: the pixel is read only inside the row; its place is inside the band.
                 unsafe {
                     let from = rows.from.add(channel * layout.input.plane() + row * rows.from_step);
                     let element = if pixel < layout.input.w { *from.add(pixel) } else { 0.0 };
@@ -319,7 +319,7 @@ unsafe fn pack_any_stride(layout: &BandLayout, rows: &Rows) {
 unsafe fn fill_row<S: Simd>(layout: &BandLayout, channels: usize, out: *mut f32) {
     for channel in 0..channels {
         for x in (0..layout.width).step_by(S::LANES) {
-            // SAFETY: the row lies inside the band; its last vector as in `pack`.
+            // SAFETY: the row is inside the band; its last vector as in `pack`.
             unsafe {
                 let out = out.add(channel * layout.channel_len() + x);
                 S::store_at_least(out, S::splat(0.0), (layout.width - x).min(S::LANES));

@@ -134,7 +134,7 @@ impl<S: Simd, const P: usize, const N: usize> Right<S, P, N> {
     #[inline(always)]
     unsafe fn new(call: &TransposedProduct, group: usize) -> Self {
         let (size, row) = (call.group_channels, call.groups * call.group_channels);
-        // SAFETY: N vectors of each column of the group lie inside the right side.
+        // SAFETY: N vectors of each column of the group are inside the right side.
         unsafe {
             let start = call.right.add(group * size);
             let mut held = [[S::splat(0.0); P]; N];

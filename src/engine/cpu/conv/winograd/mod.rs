@@ -1,7 +1,7 @@
 //! 3x3 convolution of stride 1 by Winograd's minimal filtering F(2x2, 3x3): sixteen products for each 2x2
 //! block of output pixels instead of thirty-six (Lavin & Gray, CVPR 2016, section 4.1).
 //!
-//! With U = G g G^T of each kernel g and V = B^T d B of each 4x4 patch d, where patches lie two pixels
+//! With U = G g G^T of each kernel g and V = B^T d B of each 4x4 patch d, where patches are two pixels
 //! apart, the block is A^T (sum over input channels of U * V, elementwise) A. Each of the sixteen elements,
 //! called points here, is a 1x1 convolution over the patches, for the micro-kernels of [`gemm`].
 //!
@@ -226,7 +226,7 @@ impl WinogradKernel {
             for first in (0..count).step_by(tiling.kernel.pixels()) {
                 for group in tile.groups.clone() {
                     let (weight, bias, channels) = self.weight.group(point * tiling.groups() + group);
-                    // SAFETY: the results lie among this point's products, the terms among its patches.
+                    // SAFETY: the results are among this point's products, the terms among its patches.
                     unsafe {
                         let micro_tile = MicroTile {
                             weight: weight.as_ptr(),

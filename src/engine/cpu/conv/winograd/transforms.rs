@@ -30,7 +30,7 @@ pub(crate) struct Pixels {
     pub(crate) out: *mut f32,
     /// Pixels of an output row.
     pub(crate) out_width: usize,
-    /// Output rows that lie inside the image.
+    /// Output rows that are inside the image.
     pub(crate) out_rows: usize,
     /// Whether negative results become zero.
     pub(crate) relu: bool,
