@@ -4,7 +4,7 @@
 use super::simd::{Avx2, Avx512};
 use super::simd::{Isa, Portable, Simd};
 
-/// Operands of one call: out[c] = sum over r of scales[r] * matrix[r, c].
+/// Operands of one call: `out[c] = sum over r of scales[r] * matrix[r, c]`.
 pub(crate) struct RowSum {
     /// Row-major, readable up to a vector beyond its end.
     pub(crate) matrix: *const f32,

@@ -1,7 +1,7 @@
 //! Pooled gradient of a convolution: the spatial mean of the gradient with respect to its input, without
 //! that gradient.
 //!
-//! weights[i] = sum over terms t and channels o of right[t, o] * weight[o, i, t]. Where the positions fall
+//! `weights[i] = sum over terms t and channels o of right[t, o] * weight[o, i, t]`. Where the positions fall
 //! into fewer border classes than the window has taps, a term is a class: the kernel summed over the
 //! class's valid taps times the gradient summed over its positions. Otherwise a term is a tap, and the
 //! weight is the one that the forward convolution has packed: no copy, and often still in a cache.

@@ -167,7 +167,7 @@ pub(crate) fn copy_kernel(isa: Isa) -> CopyKernel {
 pub(crate) const CHANNELS_PER_BLOCK: usize = 8;
 
 /// The rows of one window column and remainder that are inside the image, of a block of channels:
-/// out[row][x] = from[row][x * stride + column - padding].
+/// `out[row][x] = from[row][x * stride + column - padding]`.
 struct Rows {
     column: usize,
     from: *const f32,

@@ -1,5 +1,5 @@
 //! Micro-kernels of matrix multiplication: a tile of output channels by pixels stays in registers while
-//! the sum over k runs. out[m, p] = bias[m] + sum over k of weight[k, m] * x[offset[k] + p].
+//! the sum over k runs. `out[m, p] = bias[m] + sum over k of weight[k, m] * x[offset[k] + p]`.
 //!
 //! Through the offsets one micro-kernel serves every convolution: k runs over (input channel, window row,
 //! window column), and the offset of k is where the input, packed or not, has that tap's first pixel.
