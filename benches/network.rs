@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::plan::Order;
 use msdcam::engine::session::Session;
 use msdcam::explain::{Classifier, ExplainRequest, Explainer};
@@ -33,7 +32,7 @@ fn main() {
     let config = if imagenet { Config::imagenet(4) } else { Config::cifar10_anytime() };
     let (threads, batch, seconds) = (number(1, 0), number(2, 1), number(3, 2));
     let network = random_network(&config);
-    let device = Device::open(DeviceChoice::Cpu, threads).expect("the CPU is there");
+    let device = support::cpu(threads).expect("the CPU is there");
     println!("{}, batch {batch}", device.description());
     let images = noise(batch * 3 * config.input * config.input, &mut 7, 1.0);
     let budget = Duration::from_secs(seconds as u64);

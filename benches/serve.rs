@@ -284,7 +284,7 @@ fn run(args: &[String]) -> Result<()> {
     let batch: usize = batch.parse().ok().filter(|&batch| batch > 0).ok_or_else(usage)?;
     let network = support::network(Path::new(weights))?;
     let device = match device.as_str() {
-        "cpu" => Device::open(DeviceChoice::Cpu, threads)?,
+        "cpu" => support::cpu(threads)?,
         "cuda" => Device::Cuda(Cuda::with_variant(0, variant.parse::<Variant>()?.with_env())?),
         _ => return Err(usage()),
     };

@@ -14,8 +14,8 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use msdcam::engine::cpu::Isa;
-use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::cpu::{Cpu, Isa};
+use msdcam::engine::device::Device;
 use msdcam::engine::plan::Order;
 use msdcam::explain::{Classifier, ExplainRequest, Explainer};
 use serde::{Deserialize, Serialize};
@@ -59,8 +59,7 @@ fn main() -> ExitCode {
 /// What runs under callgrind.
 fn run_network(mode: &str) -> ExitCode {
     let network = support::default_network();
-    let device = Device::open(DeviceChoice::Cpu, 1).expect("the CPU is there");
-    assert!(device.description().contains("avx2"), "kernels of another kind: {}", device.description());
+    let device = Device::Cpu(Cpu::with_isa(1, Isa::Avx2).expect("the CPU has AVX2"));
     let photo = msdcam::imaging::open(&support::repository("weights/samples/chelsea.png"));
     let image = network.prepare(&photo.expect("the photo is there")).tensor;
     if mode == "grad_cam" {
@@ -151,7 +150,6 @@ fn count(mode: &str) -> u64 {
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_run*"])
         .arg(myself)
         .args(["run", mode])
-        .env("MSDCAM_CPU", "avx2")
         .output()
         .expect("valgrind starts");
     let log = String::from_utf8_lossy(&output.stderr);

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use msdcam::Result;
+use msdcam::engine::cpu::{Cpu, Isa};
+use msdcam::engine::device::Device;
 use msdcam::model::Model;
 use msdcam::model::msdnet::{Config, build};
 
@@ -15,6 +17,17 @@ pub fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {
         (*seed >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     (0..len).map(|_| next() * scale).collect()
+}
+
+/// The CPU with `threads` threads, 0 for one a core; `MSDCAM_CPU` chooses the kernels, as for msdcam.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub fn cpu(threads: usize) -> Result<Device> {
+    let chosen = std::env::var("MSDCAM_CPU").ok();
+    let isa =
+        Isa::available().into_iter().find(|isa| chosen.as_deref().is_none_or(|name| name == isa.name()));
+    Ok(Device::Cpu(Cpu::with_isa(threads, isa.expect("MSDCAM_CPU is a kind of kernel that runs here"))?))
 }
 
 /// The network of `config` with random weights that keep the size of what flows through it.

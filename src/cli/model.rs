@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::engine::cpu::Isa;
 use crate::engine::cuda::{Cuda, Variant};
-use crate::engine::device::{Device, DeviceChoice};
+use crate::engine::device::{Device, DeviceChoice, DeviceOptions};
 use crate::error::printable;
 use crate::model;
 use crate::util::sha256;
@@ -57,9 +58,9 @@ impl ModelArgs {
     /// # Errors
     /// When the weights or the device cannot be used.
     pub fn load(&self, timings: &Timings) -> crate::Result<Model> {
-        self.load_on(timings, |choice, threads| match choice {
-            DeviceChoice::Auto => Device::auto(threads),
-            choice => Ok((Device::open(choice, threads)?, None)),
+        self.load_on(timings, |choice, threads| {
+            let isa = if let DeviceChoice::Cuda(_) = choice { None } else { isa_from_environment()? };
+            Device::with_options(&DeviceOptions { choice, threads, isa, variant: Variant::from_env() })
         })
     }
 
@@ -140,6 +141,20 @@ impl Model {
     pub fn input(&self) -> usize {
         self.network.input.width
     }
+}
+
+/// The instruction set that the variable `MSDCAM_CPU` demands: `avx512`, `avx2` or `portable`.
+///
+/// # Errors
+/// When it names one that this machine lacks.
+fn isa_from_environment() -> crate::Result<Option<Isa>> {
+    let Some(name) = std::env::var_os("MSDCAM_CPU") else { return Ok(None) };
+    let available = Isa::available();
+    if let Some(isa) = available.iter().find(|isa| name == isa.name()) {
+        return Ok(Some(*isa));
+    }
+    let (name, names) = (name.to_string_lossy(), available.iter().map(|isa| isa.name()).collect::<Vec<_>>());
+    Err(crate::Error::device(format!("MSDCAM_CPU is '{name}': this machine has {}", names.join(", "))))
 }
 
 fn device_choice(text: &str) -> Result<DeviceChoice, String> {

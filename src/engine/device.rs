@@ -1,10 +1,12 @@
-//! The seam between what is computed and where: a device loads a plan and runs it on batches.
+//! Device: where plans run, the CPU or a GPU. It owns what outlives a plan: threads, packed weights,
+//! compiled kernels.
 
 use std::sync::Arc;
 
+use super::cpu::{Cpu, Isa};
+use super::cuda::{Cuda, Variant};
 use super::plan::Plan;
 use super::session::Session;
-use super::{cpu, cuda};
 use crate::{Error, Result};
 
 /// Which device to use.
@@ -15,51 +17,72 @@ pub enum DeviceChoice {
     Auto,
     /// The CPU.
     Cpu,
-    /// The GPU with this number.
+    /// The GPU with this index.
     Cuda(usize),
 }
 
-/// A device that is ready to load plans.
+/// Settings of a device; [`Device::open`] takes the first two.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeviceOptions {
+    /// Which device.
+    pub choice: DeviceChoice,
+    /// Threads of the CPU; 0 for one a core.
+    pub threads: usize,
+    /// Instruction set of the CPU's kernels; the best that the machine has where it is not given.
+    pub isa: Option<Isa>,
+    /// How a GPU computes.
+    pub variant: Variant,
+}
+
+/// A device that is ready to prepare plans.
 pub enum Device {
-    /// The CPU, with this many threads.
-    Cpu(cpu::Cpu),
+    /// The CPU.
+    Cpu(Cpu),
     /// A GPU.
-    Cuda(cuda::Cuda),
+    Cuda(Cuda),
 }
 
 impl Device {
-    /// Opens a device; `threads` counts for the CPU only, 0 means one for each core.
+    /// Opens a device; `threads` is for the CPU only, 0 for one a core.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] when the device asked for is not there. [`DeviceChoice::Auto`]
-    /// takes the CPU where no GPU can be used, whatever the reason.
+    /// As [`Device::with_options`].
     pub fn open(choice: DeviceChoice, threads: usize) -> Result<Device> {
-        let cpu = || Ok(Device::Cpu(cpu::Cpu::new(threads)?));
-        match choice {
-            DeviceChoice::Cpu => cpu(),
-            DeviceChoice::Cuda(ordinal) => {
-                Ok(Device::Cuda(cuda::Cuda::with_variant(ordinal, cuda::Variant::from_env())?))
-            }
-            DeviceChoice::Auto => Ok(Device::auto(threads)?.0),
-        }
+        let options = DeviceOptions { choice, threads, ..DeviceOptions::default() };
+        Ok(Device::with_options(&options)?.0)
     }
 
-    /// What [`DeviceChoice::Auto`] opens, and, where it is the CPU although there is an NVIDIA
-    /// driver, why not the GPU.
+    /// The first GPU if there is one, else the CPU with a thread for each core.
     ///
     /// # Errors
-    /// As [`Device::open`] of the CPU.
-    pub fn auto(threads: usize) -> Result<(Device, Option<Error>)> {
-        match cuda::Cuda::with_variant(0, cuda::Variant::from_env()) {
-            Ok(gpu) => Ok((Device::Cuda(gpu), None)),
-            Err(reason) => {
-                let cpu = Device::Cpu(cpu::Cpu::new(threads)?);
-                Ok((cpu, cuda::Cuda::has_driver().then_some(reason)))
-            }
+    /// As [`Device::with_options`].
+    pub fn auto() -> Result<Device> {
+        Device::open(DeviceChoice::Auto, 0)
+    }
+
+    /// Opens a device. Where [`DeviceChoice::Auto`] opens the CPU although there is an NVIDIA driver, also
+    /// says why not the GPU.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] when the device is not available. [`DeviceChoice::Auto`] opens the CPU where
+    /// no GPU is usable, whatever the reason.
+    pub fn with_options(options: &DeviceOptions) -> Result<(Device, Option<Error>)> {
+        let cpu = || {
+            let isa = options.isa.unwrap_or_else(Isa::detect);
+            Ok(Device::Cpu(Cpu::with_isa(options.threads, isa)?))
+        };
+        let gpu = |ordinal: usize| Cuda::with_variant(ordinal, options.variant.clone());
+        match options.choice {
+            DeviceChoice::Cpu => Ok((cpu()?, None)),
+            DeviceChoice::Cuda(ordinal) => Ok((Device::Cuda(gpu(ordinal)?), None)),
+            DeviceChoice::Auto => match gpu(0) {
+                Ok(gpu) => Ok((Device::Cuda(gpu), None)),
+                Err(reason) => Ok((cpu()?, Cuda::has_driver().then_some(reason))),
+            },
         }
     }
 
-    /// What it is, in words: `cpu (2 threads, AVX-512)`, `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
+    /// The device and its size: `cpu (2 threads, avx512)`, `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
     pub fn description(&self) -> String {
         match self {
             Device::Cpu(cpu) => cpu.description(),
@@ -67,7 +90,7 @@ impl Device {
         }
     }
 
-    /// What determines the bits of its answers, in words: `cpu (AVX-512)`, `cuda (NVIDIA H200)`.
+    /// What determines the bits of its results: `cpu (avx512)`, `cuda (NVIDIA H200)`.
     pub fn kind(&self) -> String {
         match self {
             Device::Cpu(cpu) => format!("cpu ({})", cpu.isa().name()),

@@ -86,7 +86,8 @@ fn a_driver_that_lacks_functions_is_named_with_what_it_lacks() {
     }
     if gpu::at_hand() {
         assert_says(gpu::open(), &["libcuda.so", "lacks", "cuCtx"]);
-        let (device, reason) = Device::auto(1).unwrap();
+        let options = DeviceOptions { threads: 1, ..DeviceOptions::default() };
+        let (device, reason) = Device::with_options(&options).unwrap();
         assert_says(Err::<(), _>(reason.expect("a reason")), &["lacks"]);
         assert!(device.description().starts_with("cpu"), "{}", device.description());
         return;

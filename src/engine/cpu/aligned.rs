@@ -1,116 +1,135 @@
-//! Long memory in huge pages where the system has them: what is read once a run, or read in steps of a
-//! whole channel, crosses a page every 64 cache lines otherwise.
+//! Aligned memory for floats, in huge pages where it is long and the system has them: weights are read
+//! once a run and activations in steps of a whole channel, which crosses a page every 64 cache lines
+//! otherwise.
 
 use std::alloc::Layout;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// Numbers in a cache line: two threads that write neighbouring areas must not share one, and vectors
-/// that lie across two lines take twice as long to load.
-pub(super) const LINE: usize = 16;
+/// Floats in a cache line. Two threads that write neighboring areas must not share one, and a vector
+/// that crosses two lines takes twice as long to load.
+pub(crate) const CACHE_LINE_F32: usize = 16;
 
 /// Bytes of a huge page.
-const HUGE: usize = 2 << 20;
+const HUGE_PAGE: usize = 2 << 20;
 
-/// Memory for numbers, not yet written, from the start of a cache line on.
-pub(super) struct Pages {
+/// Uninitialized memory for floats that begins at a cache line.
+pub(crate) struct AlignedBuffer {
     start: NonNull<f32>,
     layout: Layout,
 }
 
-// SAFETY: `Pages` owns its memory; who reads and writes it, and when, is up to those who hold it.
-unsafe impl Send for Pages {}
-// SAFETY: as above; `Pages` itself gives out only an address.
-unsafe impl Sync for Pages {}
+// SAFETY: the buffer owns its memory and gives out only its address; those who read and write through
+// the address answer for data races.
+unsafe impl Send for AlignedBuffer {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for AlignedBuffer {}
 
-impl Pages {
-    /// Memory for `len` numbers, `None` where there is too little.
-    pub(super) fn new(len: usize) -> Option<Pages> {
+impl AlignedBuffer {
+    /// Memory for `len` floats; `None` where the system has too little.
+    pub(crate) fn new(len: usize) -> Option<AlignedBuffer> {
         let bytes = len.max(1).checked_mul(size_of::<f32>())?;
-        let align = if bytes >= HUGE { HUGE } else { LINE * size_of::<f32>() };
+        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE_F32 * size_of::<f32>() };
         let layout = Layout::from_size_align(bytes, align).ok()?;
         // SAFETY: the layout is not empty.
         let start = NonNull::new(unsafe { std::alloc::alloc(layout) })?;
         #[cfg(target_os = "linux")]
-        if align == HUGE {
-            // SAFETY: whole pages of our own; the advice does not change what they hold. A wish: nothing
-            // depends on the answer.
-            unsafe { libc::madvise(start.as_ptr().cast(), bytes / HUGE * HUGE, libc::MADV_HUGEPAGE) };
+        if align == HUGE_PAGE {
+            // SAFETY: whole pages of this allocation; the advice does not change their contents. Nothing
+            // depends on whether the system follows it.
+            unsafe {
+                libc::madvise(start.as_ptr().cast(), bytes / HUGE_PAGE * HUGE_PAGE, libc::MADV_HUGEPAGE)
+            };
         }
-        Some(Pages { start: start.cast(), layout })
+        Some(AlignedBuffer { start: start.cast(), layout })
     }
 
-    /// The first number.
-    pub(super) fn start(&self) -> *mut f32 {
+    /// The first float.
+    pub(crate) fn start(&self) -> *mut f32 {
         self.start.as_ptr()
     }
 
-    /// How many there is room for.
+    /// Floats that there is room for.
     fn len(&self) -> usize {
         self.layout.size() / size_of::<f32>()
     }
 }
 
-impl Drop for Pages {
+impl Drop for AlignedBuffer {
     fn drop(&mut self) {
-        // SAFETY: from `alloc`, with this layout.
+        // SAFETY: allocated by `new` with this layout.
         unsafe { std::alloc::dealloc(self.start.as_ptr().cast(), self.layout) }
     }
 }
 
-/// Where constants are laid one behind another, in the order in which they are made: the order in which
-/// steps read them.
-pub(super) struct Arena {
-    pages: Arc<Pages>,
+/// Floats of a buffer in which an arena places many slices, at most: slices keep their whole buffer
+/// alive.
+const MAX_CHUNK: usize = 2 << 20;
+
+/// An allocator of immutable slices, which places them one after another in the order in which they are
+/// made: the order in which steps read them. A buffer is freed with its last slice.
+#[derive(Default)]
+pub(crate) struct Arena {
+    current: Weak<AlignedBuffer>,
     used: usize,
-    /// Numbers of the next piece, once this one is full.
-    piece: usize,
+    expected: usize,
+    reserve: usize,
 }
 
 impl Arena {
-    /// Room for `len` numbers at first, then for an eighth as many at a time.
-    pub(super) fn new(len: usize) -> Arena {
-        Arena { pages: Arc::new(Arena::pages(len)), used: 0, piece: len / 8 }
+    /// Announces that slices of about `len` floats in all follow.
+    pub(crate) fn expect(&mut self, len: usize) {
+        (self.expected, self.reserve) = (len, len / 8);
     }
 
-    fn pages(len: usize) -> Pages {
-        let too_little =
-            || std::alloc::handle_alloc_error(Layout::array::<f32>(len).unwrap_or(Layout::new::<f32>()));
-        Pages::new(len).unwrap_or_else(too_little)
+    /// Takes `len` floats off what was announced: no slice is made for them after all.
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.expected = self.expected.saturating_sub(len);
     }
 
-    /// `len` numbers, zero but for what `write` makes of them.
-    pub(super) fn numbers(&mut self, len: usize, write: impl FnOnce(&mut [f32])) -> Numbers {
-        if self.used + len > self.pages.len() {
-            (self.pages, self.used) = (Arc::new(Arena::pages(len.max(self.piece))), 0);
-        }
-        // SAFETY: these numbers lie inside the pages, and behind all that were given out before.
-        let numbers = unsafe {
-            let start = self.pages.start().add(self.used);
+    /// `len` floats, zero where `write` does not write them.
+    pub(crate) fn slice(&mut self, len: usize, write: impl FnOnce(&mut [f32])) -> PackedSlice {
+        let current = self.current.upgrade().filter(|buffer| self.used + len <= buffer.len());
+        let buffer = current.unwrap_or_else(|| {
+            let buffer = Arc::new(Arena::buffer(self.expected.max(self.reserve).min(MAX_CHUNK).max(len)));
+            (self.current, self.used) = (Arc::downgrade(&buffer), 0);
+            buffer
+        });
+        self.skip(len);
+        // SAFETY: these floats are inside the buffer, after all slices given out before.
+        let floats = unsafe {
+            let start = buffer.start().add(self.used);
             start.write_bytes(0, len);
             std::slice::from_raw_parts_mut(start, len)
         };
-        write(numbers);
-        let made = Numbers { pages: Arc::clone(&self.pages), first: self.used, len };
-        self.used = (self.used + len).next_multiple_of(LINE);
-        made
+        let slice = PackedSlice { buffer, first: self.used, len };
+        self.used = (self.used + len).next_multiple_of(CACHE_LINE_F32);
+        write(floats);
+        slice
+    }
+
+    fn buffer(len: usize) -> AlignedBuffer {
+        let out_of_memory =
+            || std::alloc::handle_alloc_error(Layout::array::<f32>(len).unwrap_or(Layout::new::<f32>()));
+        AlignedBuffer::new(len).unwrap_or_else(out_of_memory)
     }
 }
 
-/// Numbers that never change, from the start of a cache line on.
-pub(super) struct Numbers {
-    pages: Arc<Pages>,
+/// Immutable floats that begin at a cache line.
+pub(crate) struct PackedSlice {
+    buffer: Arc<AlignedBuffer>,
     first: usize,
     len: usize,
 }
 
-impl Deref for Numbers {
+impl Deref for PackedSlice {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: these numbers were written when they were made, and nobody writes them again.
-        unsafe { std::slice::from_raw_parts(self.pages.start().add(self.first), self.len) }
+        // SAFETY: `Arena::slice` initialized these floats and gives them to no one else; it writes them
+        // before anyone can read them.
+        unsafe { std::slice::from_raw_parts(self.buffer.start().add(self.first), self.len) }
     }
 }
 
@@ -119,32 +138,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stay_what_they_were_made_however_many_follow() {
-        // Small pieces, and one beyond the size of a huge page.
-        for first in [0, 100, 3 << 18] {
-            let mut arena = Arena::new(first);
-            let made: Vec<Numbers> = (0..200)
+    fn slices_keep_their_elements_however_many_follow() {
+        // Small buffers, and one longer than a huge page.
+        for expected in [0, 100, 3 << 18] {
+            let mut arena = Arena::default();
+            arena.expect(expected);
+            let slices: Vec<PackedSlice> = (0..200)
                 .map(|i| {
                     let len = if i == 150 { 1 << 20 } else { 7 * i };
-                    arena.numbers(len, |numbers| {
-                        assert!(numbers.iter().all(|&x| x == 0.0), "zero before they are written");
-                        numbers.iter_mut().skip(1).for_each(|x| *x = i as f32);
+                    arena.slice(len, |floats| {
+                        assert!(floats.iter().all(|&x| x == 0.0), "zero before they are written");
+                        floats.iter_mut().skip(1).for_each(|x| *x = i as f32);
                     })
                 })
                 .collect();
             drop(arena);
-            for (i, numbers) in made.iter().enumerate() {
-                assert_eq!(numbers.len(), if i == 150 { 1 << 20 } else { 7 * i });
-                assert!(numbers.iter().skip(1).all(|&x| x == i as f32), "numbers of {i}");
-                assert!(numbers.first().is_none_or(|&x| x == 0.0), "the first of {i} was not written");
-                assert_eq!(numbers.as_ptr().align_offset(LINE * size_of::<f32>()), 0, "a line begins at {i}");
+            for (i, slice) in slices.iter().enumerate() {
+                assert_eq!(slice.len(), if i == 150 { 1 << 20 } else { 7 * i });
+                assert!(slice.iter().skip(1).all(|&x| x == i as f32), "elements of slice {i}");
+                assert!(slice.first().is_none_or(|&x| x == 0.0), "the first of slice {i} was not written");
+                let offset = slice.as_ptr().align_offset(CACHE_LINE_F32 * size_of::<f32>());
+                assert_eq!(offset, 0, "slice {i} begins at a cache line");
             }
         }
     }
 
     #[test]
-    fn too_much_memory_is_no_memory() {
-        assert!(Pages::new(usize::MAX / 2).is_none());
-        assert!(Pages::new(usize::MAX / 8).is_none());
+    fn a_buffer_is_freed_with_its_last_slice() {
+        let mut arena = Arena::default();
+        arena.expect(100);
+        let [first, second] = [10, 20].map(|len| arena.slice(len, |_| {}));
+        let buffer = Arc::downgrade(&first.buffer);
+        drop(first);
+        assert!(buffer.upgrade().is_some());
+        drop(second);
+        assert!(buffer.upgrade().is_none());
+        assert_eq!(arena.slice(30, |floats| floats.fill(1.0))[..], [1.0; 30]);
+    }
+
+    #[test]
+    fn too_large_a_buffer_is_refused() {
+        assert!(AlignedBuffer::new(usize::MAX / 2).is_none());
+        assert!(AlignedBuffer::new(usize::MAX / 8).is_none());
     }
 }

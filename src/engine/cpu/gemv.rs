@@ -1,32 +1,34 @@
-//! The sum of the rows of a matrix, each times its scale.
+//! Matrix-vector product: the sum of the rows of a matrix, each times its scale.
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Isa, Portable, Simd};
 
-/// One call: out[c] = sum over r of scales[r] * matrix[r, c].
-pub(super) struct RowSum {
+/// Operands of one call: `out[c] = sum over r of scales[r] * matrix[r, c]`.
+pub(crate) struct RowSum {
     /// Row-major, readable up to a vector beyond its end.
-    pub(super) matrix: *const f32,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) scales: *const f32,
-    pub(super) out: *mut f32,
+    pub(crate) matrix: *const f32,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) scales: *const f32,
+    pub(crate) out: *mut f32,
 }
 
-/// The kernel of one kind of CPU.
+/// The product compiled for one instruction set.
 ///
 /// # Safety
-/// The CPU is of that kind, and the pointers are good for the call's sizes.
-pub(super) type RowSumKernel = unsafe fn(&RowSum);
+/// The CPU has that instruction set, and the pointers are valid for the call's sizes.
+pub(crate) type RowSumKernel = unsafe fn(&RowSum);
 
-/// The kernel of `isa`.
-pub(super) fn kernel(isa: Isa) -> RowSumKernel {
+/// The product for `isa`.
+pub(crate) fn kernel(isa: Isa) -> RowSumKernel {
     macro_rules! kernel {
         ($simd:ty, $wide:literal $(, $feature:literal)?) => {{
+            /// # Safety
+            /// As for [`RowSumKernel`].
             $(#[target_feature(enable = $feature)])?
             unsafe fn compiled(call: &RowSum) {
-                // SAFETY: the caller's promise, passed on.
+                // SAFETY: the caller's promise is what the generic function requires.
                 unsafe { row_sum::<$simd, $wide>(call) }
             }
             compiled
@@ -41,27 +43,32 @@ pub(super) fn kernel(isa: Isa) -> RowSumKernel {
     }
 }
 
+/// All columns, V vectors at a time and the rest one at a time.
+///
 /// # Safety
-/// As [`RowSumKernel`].
+/// As for [`RowSumKernel`].
 #[inline(always)]
 unsafe fn row_sum<S: Simd, const V: usize>(call: &RowSum) {
     let mut column = 0;
     while column + V * S::LANES <= call.columns {
-        // SAFETY: the columns exist.
+        // SAFETY: all V vectors of columns are inside the matrix.
         unsafe { tile::<S, V>(call, column) };
         column += V * S::LANES;
     }
     while column < call.columns {
-        // SAFETY: the first of these columns exist; behind the last row a vector may be read.
+        // SAFETY: the first of these columns are inside the matrix; a vector may be read beyond its end.
         unsafe { tile::<S, 1>(call, column) };
         column += S::LANES;
     }
 }
 
-/// V vectors of columns from `column`.
+/// V vectors of columns from `column` on.
+///
+/// # Safety
+/// As for [`RowSumKernel`]; the columns begin inside the matrix.
 #[inline(always)]
 unsafe fn tile<S: Simd, const V: usize>(call: &RowSum, column: usize) {
-    // SAFETY: as in `row_sum`.
+    // SAFETY: rows are read at most a vector beyond the matrix; only existing columns are stored.
     unsafe {
         let mut sums = [S::splat(0.0); V];
         for row in 0..call.rows {

@@ -1,10 +1,15 @@
-//! Fully connected layers. Forward is a 1x1 convolution of one pixel.
+//! Gradient of fully connected layers. The forward pass is a 1x1 convolution of one pixel.
 
+use std::sync::Arc;
+
+use super::cost;
+use super::kernel::{Kernel, SliceKernel};
 use crate::Shape;
 use crate::engine::graph::ops::{Conv2d, Linear, Window};
+use crate::engine::plan::Step;
 
-/// The convolution that does the same, from and to vectors.
-pub(super) fn as_conv2d(op: &Linear, [input, output]: [Shape; 2]) -> Conv2d {
+/// The 1x1 convolution that computes `op`, from and to vectors.
+pub(crate) fn as_conv2d(op: &Linear, [input, output]: [Shape; 2]) -> Conv2d {
     Conv2d {
         weight: op.weight,
         bias: Some(op.bias),
@@ -15,8 +20,15 @@ pub(super) fn as_conv2d(op: &Linear, [input, output]: [Shape; 2]) -> Conv2d {
     }
 }
 
-/// out = sum of the weight's rows, each times its gradient; of a one-hot gradient, one row is read.
-pub(super) fn linear_grad(weight: &[f32], grad: &[f32], out: &mut [f32]) {
+/// Gradient with respect to the layer's input, with the layer's (O, I) weight.
+pub(crate) fn linear_grad(step: &Step, weight: Arc<[f32]>) -> Box<dyn Kernel> {
+    // A one-hot gradient reads one row of the weight.
+    let cost = cost::multiply_adds(step.output.shape.len());
+    SliceKernel::new(cost, move |x, out, _| sum_of_rows(&weight, x.get(0), out)).boxed()
+}
+
+/// out = sum of the weight's rows, each times its gradient; rows of zero gradient are not read.
+fn sum_of_rows(weight: &[f32], grad: &[f32], out: &mut [f32]) {
     out.fill(0.0);
     for (row, &g) in weight.chunks_exact(out.len()).zip(grad).filter(|&(_, &g)| g != 0.0) {
         for (out, w) in out.iter_mut().zip(row) {

@@ -1,21 +1,27 @@
-//! The CPU device: plans run by a few threads on vector units.
+//! The CPU device: plans run by a pool of threads with vector instructions.
 
 mod aligned;
+mod assign;
 mod cam;
-mod compiler;
+mod compile;
+mod compiled_plan;
 mod conv;
+mod cost;
 mod elementwise;
 mod gemm;
 mod gemv;
+mod heatmap;
+mod kernel;
 mod linear;
 mod memory;
+mod packed_weight;
 mod pool;
-mod program;
+mod pooled_grad;
 mod session;
 mod simd;
 mod softmax;
-mod step;
-mod threads;
+mod thread_pool;
+mod weight_cache;
 
 use std::sync::Arc;
 
@@ -24,68 +30,66 @@ pub use simd::Isa;
 use super::plan::Plan;
 use crate::engine::session::Session;
 use crate::{Error, Result};
+use thread_pool::ThreadPool;
+use weight_cache::WeightCache;
 
-/// The CPU as a device.
+/// The CPU as a device. Its sessions share its threads and their packed weights, and so do its clones.
 #[derive(Debug, Clone)]
 pub struct Cpu {
-    threads: usize,
     isa: Isa,
+    pool: Arc<ThreadPool>,
+    weights: Arc<WeightCache>,
 }
 
 impl Cpu {
-    /// The CPU with `threads` threads; 0 means one for each core. `MSDCAM_CPU` set to `avx512`,
-    /// `avx2` or `portable` forces a kind of kernel.
+    /// The CPU with `threads` threads, 0 for one a core, and the best instruction set that it has.
     ///
     /// # Errors
-    /// When `MSDCAM_CPU` names a kind that this machine lacks.
+    /// When the system refuses a thread.
     pub fn new(threads: usize) -> Result<Cpu> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if threads == 0 { cores } else { threads };
-        Ok(Cpu { threads, isa: chosen_isa()? })
+        Cpu::with_isa(threads, Isa::detect())
     }
 
-    /// The same, with a kind of kernel given.
+    /// The same with kernels for the instruction set `isa`.
     ///
     /// # Errors
-    /// When this machine lacks it.
+    /// When this machine lacks it, or the system refuses a thread.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Cpu> {
         if !Isa::available().contains(&isa) {
             return Err(Error::device(format!("cpu: this machine has no {}", isa.name())));
         }
-        Ok(Cpu { isa, ..Cpu::new(threads)? })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if threads == 0 { cores } else { threads };
+        let pool = ThreadPool::new(threads)
+            .map_err(|e| Error::device(format!("cpu: cannot spawn {threads} threads: {e}")))?;
+        Ok(Cpu { isa, pool: Arc::new(pool), weights: Arc::default() })
     }
 
-    /// In words: `cpu (2 threads, avx512)`.
+    /// Threads and instruction set: `cpu (2 threads, avx512)`.
     pub fn description(&self) -> String {
-        let plural = if self.threads == 1 { "" } else { "s" };
-        format!("cpu ({} thread{plural}, {})", self.threads, self.isa.name())
+        let threads = self.threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        format!("cpu ({threads} thread{plural}, {})", self.isa.name())
     }
 
-    /// Which kind of kernel it runs.
+    /// The instruction set of its kernels.
     pub fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// Threads.
+    /// How many threads a run uses.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.pool.count()
     }
 
     /// Prepares `plan` for batches of up to `batch` images.
     ///
+    /// Sessions may run on several threads at a time: their runs take turns on the device's threads, except
+    /// on a device of one thread, where each runs on its caller's.
+    ///
     /// # Errors
-    /// When there is too little memory, or the system refuses a thread.
+    /// When the system has too little memory.
     pub fn session(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Session>> {
-        Ok(Box::new(session::CpuSession::new(plan, batch, self.threads, self.isa)?))
+        Ok(Box::new(session::CpuSession::new(self, plan, batch)?))
     }
-}
-
-fn chosen_isa() -> Result<Isa> {
-    let Some(wanted) = std::env::var_os("MSDCAM_CPU") else { return Ok(Isa::detect()) };
-    let available = Isa::available();
-    available.iter().copied().find(|isa| wanted == isa.name()).ok_or_else(|| {
-        let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
-        let wanted = wanted.to_string_lossy();
-        Error::device(format!("MSDCAM_CPU is '{wanted}': this machine has {}", names.join(", ")))
-    })
 }

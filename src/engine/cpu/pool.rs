@@ -1,9 +1,51 @@
 //! Maximum and mean over windows, their gradients, and the mean over whole channels.
 
+use super::kernel::{Kernel, SliceKernel};
 use crate::Shape;
 use crate::engine::graph::ops::Window;
+use crate::engine::plan::Step;
 
-/// The pixels of row `y` or column `x` number `position` of the window: first and end.
+/// Maximum over windows, cut by channel.
+pub(crate) fn max_pool(step: &Step, window: Window) -> Box<dyn Kernel> {
+    let [input, output] = [step.inputs[0].shape, step.output.shape];
+    SliceKernel::new(input.len() + output.len(), move |x, out, scratch| {
+        max_over_windows(&window, [input, output], x.get(0), out, scratch);
+    })
+    .with_scratch(input.w)
+    .by_channel(output)
+    .boxed()
+}
+
+/// Gradient of the maximum over windows, of the gradient and the pooling's input.
+pub(crate) fn max_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
+    let shapes = [step.output.shape, step.inputs[0].shape];
+    SliceKernel::new(0, move |x, out, _| scatter_to_maximum(&window, shapes, x.get(0), x.get(1), out)).boxed()
+}
+
+/// Mean over windows.
+pub(crate) fn avg_pool(step: &Step, window: Window) -> Box<dyn Kernel> {
+    let shapes = [step.inputs[0].shape, step.output.shape];
+    SliceKernel::new(0, move |x, out, _| mean_over_windows(&window, shapes, x.get(0), out)).boxed()
+}
+
+/// Gradient of the mean over windows.
+pub(crate) fn avg_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
+    let shapes = [step.output.shape, step.inputs[0].shape];
+    SliceKernel::new(0, move |x, out, _| scatter_evenly(&window, shapes, x.get(0), out)).boxed()
+}
+
+/// Mean of each channel.
+pub(crate) fn spatial_mean(step: &Step) -> Box<dyn Kernel> {
+    let plane = step.inputs[0].shape.plane();
+    SliceKernel::new(0, move |x, out, _| {
+        for (out, channel) in out.iter_mut().zip(x.get(0).chunks_exact(plane)) {
+            *out = channel.iter().sum::<f32>() / plane as f32;
+        }
+    })
+    .boxed()
+}
+
+/// The rows or columns of the input under the window at `position`: first and end.
 fn span(position: usize, kernel: usize, stride: usize, padding: usize, size: usize) -> (usize, usize) {
     let start = position * stride;
     (start.saturating_sub(padding), (start + kernel).saturating_sub(padding).min(size))
@@ -29,7 +71,7 @@ fn windows(
 }
 
 /// The index of the window's first maximum; NaN wins, as in PyTorch.
-fn first_maximum(x: &[f32], width: usize, rows: (usize, usize), columns: (usize, usize)) -> usize {
+fn argmax_nan(x: &[f32], width: usize, rows: (usize, usize), columns: (usize, usize)) -> usize {
     let mut best = rows.0 * width + columns.0;
     for y in rows.0..rows.1 {
         for i in y * width + columns.0..y * width + columns.1 {
@@ -41,25 +83,25 @@ fn first_maximum(x: &[f32], width: usize, rows: (usize, usize), columns: (usize,
     best
 }
 
-/// The larger of two numbers; NaN wins, as in PyTorch.
-fn larger(a: f32, b: f32) -> f32 {
+/// The larger of two floats; NaN wins, as in PyTorch.
+fn max_nan(a: f32, b: f32) -> f32 {
     if a > b || a.is_nan() { a } else { b }
 }
 
-/// Pools some channels. First the maximum over each window's rows, for a whole row at once, into
+/// Maximum over windows of some channels. First over each window's rows, for a whole row at once, into
 /// `scratch` (a row of the input); then over its columns.
-pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     let [input, output] = shapes;
     let Window { kernel, stride, padding } = *window;
-    let tallest = &mut scratch[..input.w];
+    let row_max = &mut scratch[..input.w];
     for (x, out) in x.chunks_exact(input.plane()).zip(out.chunks_exact_mut(output.plane())) {
         for (p, out) in out.chunks_exact_mut(output.w).enumerate() {
             let (top, bottom) = span(p, kernel[0], stride[0], padding[0], input.h);
             let mut rows = x[top * input.w..bottom * input.w].chunks_exact(input.w);
-            tallest.copy_from_slice(rows.next().expect("no window lies outside the image"));
+            row_max.copy_from_slice(rows.next().expect("a window covers a row of the image"));
             for row in rows {
-                for (most, &x) in tallest.iter_mut().zip(row) {
-                    *most = larger(*most, x);
+                for (max, &x) in row_max.iter_mut().zip(row) {
+                    *max = max_nan(*max, x);
                 }
             }
             out.fill(f32::NEG_INFINITY);
@@ -69,17 +111,17 @@ pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut
                 // Whole strides have a constant length, so that the compiler can use vectors.
                 let out = &mut out[first..];
                 match stride[1] {
-                    1 => out.iter_mut().zip(&tallest[from..]).for_each(|(most, &x)| *most = larger(*most, x)),
+                    1 => out.iter_mut().zip(&row_max[from..]).for_each(|(max, &x)| *max = max_nan(*max, x)),
                     2 => {
-                        let (pairs, rest) = tallest[from..].as_chunks::<2>();
-                        out.iter_mut().zip(pairs).for_each(|(most, pair)| *most = larger(*most, pair[0]));
-                        if let (Some(most), Some(&x)) = (out.get_mut(pairs.len()), rest.first()) {
-                            *most = larger(*most, x);
+                        let (pairs, rest) = row_max[from..].as_chunks::<2>();
+                        out.iter_mut().zip(pairs).for_each(|(max, pair)| *max = max_nan(*max, pair[0]));
+                        if let (Some(max), Some(&x)) = (out.get_mut(pairs.len()), rest.first()) {
+                            *max = max_nan(*max, x);
                         }
                     }
                     step => {
-                        let pixels = tallest[from..].iter().step_by(step);
-                        out.iter_mut().zip(pixels).for_each(|(most, &x)| *most = larger(*most, x));
+                        let pixels = row_max[from..].iter().step_by(step);
+                        out.iter_mut().zip(pixels).for_each(|(max, &x)| *max = max_nan(*max, x));
                     }
                 }
             }
@@ -87,17 +129,19 @@ pub(super) fn max_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut
     }
 }
 
-pub(super) fn max_pool_grad(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f32], out: &mut [f32]) {
+/// Adds each window's gradient to the pixel that is its maximum.
+fn scatter_to_maximum(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     out.fill(0.0);
     windows(window, input, output, |channel, position, rows, columns| {
         let start = channel * input.plane();
-        let winner = first_maximum(&x[start..][..input.plane()], input.w, rows, columns);
-        out[start + winner] += grad[channel * output.plane() + position];
+        let maximum = argmax_nan(&x[start..][..input.plane()], input.w, rows, columns);
+        out[start + maximum] += grad[channel * output.plane() + position];
     });
 }
 
-pub(super) fn avg_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
+/// Mean over windows; padding counts as zeros.
+fn mean_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     let share = 1.0 / window.area() as f32;
     windows(window, input, output, |channel, position, rows, columns| {
@@ -107,7 +151,8 @@ pub(super) fn avg_pool(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut
     });
 }
 
-pub(super) fn avg_pool_grad(window: &Window, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
+/// Adds each window's gradient, divided by its area, to all its pixels.
+fn scatter_evenly(window: &Window, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     let share = 1.0 / window.area() as f32;
     out.fill(0.0);
@@ -120,10 +165,4 @@ pub(super) fn avg_pool_grad(window: &Window, shapes: [Shape; 2], grad: &[f32], o
             }
         }
     });
-}
-
-pub(super) fn spatial_mean(plane: usize, x: &[f32], out: &mut [f32]) {
-    for (out, channel) in out.iter_mut().zip(x.chunks_exact(plane)) {
-        *out = channel.iter().sum::<f32>() / plane as f32;
-    }
 }

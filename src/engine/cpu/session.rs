@@ -1,69 +1,76 @@
-//! Runs a program on batches: as many images as there are threads side by side, each thread
-//! alone with its own; what is left over, one image at a time by all threads together.
+//! Session on the CPU: a compiled plan run on batches. As many images as there are threads run side by
+//! side, each on a thread of its own; remaining images run one at a time on all threads together.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::memory::Memory;
-use super::program::Program;
-use super::simd::Isa;
-use super::threads::Threads;
+use super::Cpu;
+use super::compiled_plan::CompiledPlan;
+use super::memory::SessionMemory;
+use super::thread_pool::ThreadPool;
+use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::session::{Continues, Session};
-use crate::{Error, Result};
 
-/// Images that a thread takes through each level together, so that weights are read once for all.
-const TOGETHER: usize = 4;
+/// Images that a thread takes through each level one after another, so that weights are read from memory
+/// once for all of them.
+const IMAGES_PER_BLOCK: usize = 4;
 
-/// See the module's documentation.
-pub(super) struct CpuSession {
+/// A compiled plan with the memory of its batches, on the threads of its device.
+pub(crate) struct CpuSession {
     plan: Arc<Plan>,
-    program: Program,
-    memory: Memory,
-    threads: Threads,
+    compiled: CompiledPlan,
+    memory: SessionMemory,
+    pool: Arc<ThreadPool>,
     capacity: usize,
+    /// Images in memory that still run.
     active: Vec<usize>,
     multiply_adds: u64,
 }
 
 impl CpuSession {
-    pub(super) fn new(plan: Arc<Plan>, batch: usize, threads: usize, isa: Isa) -> Result<Self> {
-        let program = Program::new(&plan, threads, isa);
-        let images = if batch < threads { 1 } else { batch.min(threads * TOGETHER) };
-        // NaN, so that a step which reads what no step wrote cannot go unnoticed.
-        let memory = Memory::new(&plan, images, threads, program.scratch_len, f32::NAN)?;
-        let threads = Threads::new(threads).map_err(|e| Error::device(format!("cpu: no thread: {e}")))?;
+    /// Prepares `plan` for batches of up to `batch` images.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
+    pub(crate) fn new(cpu: &Cpu, plan: Arc<Plan>, batch: usize) -> Result<Self> {
+        let (pool, threads) = (Arc::clone(&cpu.pool), cpu.pool.count());
+        let compiled = CompiledPlan::new(&plan, threads, cpu.isa, &cpu.weights);
+        let images = if batch < threads { 1 } else { batch.min(threads * IMAGES_PER_BLOCK) };
+        // NaN makes it visible when a step reads an element that no step has written.
+        let (scratch_len, steps) = (compiled.scratch_len, compiled.steps());
+        let memory = SessionMemory::new(&plan, images, threads, scratch_len, steps, f32::NAN)?;
         let active = Vec::with_capacity(images);
-        Ok(CpuSession { plan, program, memory, threads, capacity: batch, active, multiply_adds: 0 })
+        Ok(CpuSession { plan, compiled, memory, pool, capacity: batch, active, multiply_adds: 0 })
     }
 
-    /// Runs `levels` on the images `active` in memory.
-    fn levels(&mut self, levels: Range<usize>) {
-        let (program, memory, threads) = (&self.program, &self.memory, &self.threads);
-        let levels = &program.levels[levels];
+    /// Runs `levels` on the images in `active`.
+    fn run_levels(&mut self, levels: Range<usize>) {
+        let (compiled, memory, pool) = (&self.compiled, &self.memory, &*self.pool);
+        let levels = &compiled.levels[levels];
         let work: u64 = levels.iter().map(|level| level.multiply_adds).sum();
         self.multiply_adds += work * self.active.len() as u64;
-        let side_by_side = self.active.len() / threads.count() * threads.count();
-        let (alone, together) = self.active.split_at(side_by_side);
-        threads.run(&|thread| {
+        let images_per_thread = self.active.len() / pool.count();
+        let (side_by_side, remaining) = self.active.split_at(images_per_thread * pool.count());
+        memory.reset_counters();
+        pool.run(&|thread| {
             let scratch = memory.scratch(thread);
-            let share = alone.len() / threads.count();
-            let own = &alone[thread * share..(thread + 1) * share];
+            let own = &side_by_side[thread * images_per_thread..(thread + 1) * images_per_thread];
             for level in levels.iter().filter(|_| !own.is_empty()) {
-                for unit in &level.whole {
+                for item in &level.uncut {
                     for &image in own {
-                        // SAFETY: this thread alone works on `image`, level after level.
-                        unsafe { program.run(unit, memory, image, scratch) };
+                        // SAFETY: only this thread works on `image`, level after level, in its own scratch.
+                        unsafe { compiled.run(item, memory, image, scratch) };
                     }
                 }
             }
-            for &image in together {
+            for &image in remaining {
                 for level in levels {
-                    for unit in &level.dealt[thread] {
-                        // SAFETY: a level's units are independent; the barrier parts the levels.
-                        unsafe { program.run(unit, memory, image, scratch) };
+                    for item in &level.assigned[thread] {
+                        // SAFETY: items of a level are independent of each other, and the barrier separates levels.
+                        unsafe { compiled.run(item, memory, image, scratch) };
                     }
-                    threads.meet();
+                    pool.barrier();
                 }
             }
         });
@@ -75,28 +82,32 @@ impl CpuSession {
         (0..n).step_by(images).map(move |first| first..(first + images).min(n))
     }
 
-    /// Brings the input spaces of a round into memory.
-    fn upload(&mut self, inputs: &[f32], round: &Range<usize>) {
+    /// Copies the input spaces of a round into memory and makes its images active.
+    fn begin(&mut self, inputs: &[f32], round: &Range<usize>) {
         let len = self.plan.input_len;
         for (image, input) in inputs.chunks_exact(len).skip(round.start).take(round.len()).enumerate() {
-            // SAFETY: the input space has `input_len` numbers, and no run is under way.
+            // SAFETY: the input space has `input_len` floats, and no run is in progress.
             unsafe { self.memory.input(image).copy_from_nonoverlapping(input.as_ptr(), len) };
         }
+        self.active.clear();
+        self.active.extend(0..round.len());
     }
 
-    /// Image `image`'s output space.
+    /// The output space of image `image`.
     fn output(&self, image: usize) -> &[f32] {
-        // SAFETY: the output space has `output_len` numbers, and no run is under way.
+        // SAFETY: the output space has `output_len` initialized floats, and no run is in progress.
         unsafe { std::slice::from_raw_parts(self.memory.output(image), self.plan.output_len) }
     }
 
-    fn download(&self, outputs: &mut [f32], round: &Range<usize>) {
-        let rows = outputs.chunks_exact_mut(self.plan.output_len).skip(round.start);
-        for (image, output) in rows.take(round.len()).enumerate() {
+    /// Copies the output spaces of a round out of memory.
+    fn end(&self, outputs: &mut [f32], round: &Range<usize>) {
+        let spaces = outputs.chunks_exact_mut(self.plan.output_len).skip(round.start);
+        for (image, output) in spaces.take(round.len()).enumerate() {
             output.copy_from_slice(self.output(image));
         }
     }
 
+    /// How many images a batch has.
     fn check(&self, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
         crate::engine::session::batch_size(&self.plan, self.capacity, inputs, outputs)
     }
@@ -114,11 +125,9 @@ impl Session for CpuSession {
     fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()> {
         let n = self.check(inputs, outputs)?;
         for round in self.rounds(n) {
-            self.upload(inputs, &round);
-            self.active.clear();
-            self.active.extend(0..round.len());
-            self.levels(0..self.program.levels.len());
-            self.download(outputs, &round);
+            self.begin(inputs, &round);
+            self.run_levels(0..self.compiled.levels.len());
+            self.end(outputs, &round);
         }
         Ok(())
     }
@@ -132,13 +141,11 @@ impl Session for CpuSession {
         let n = self.check(inputs, outputs)?;
         let mut reached = vec![0; n];
         for round in self.rounds(n) {
-            self.upload(inputs, &round);
-            self.active.clear();
-            self.active.extend(0..round.len());
+            self.begin(inputs, &round);
             let mut done = 0;
             for exit in 1..=self.plan.exits.len() {
                 let end = self.plan.exits[exit - 1];
-                self.levels(done..end);
+                self.run_levels(done..end);
                 done = end;
                 let mut active = std::mem::take(&mut self.active);
                 active.retain(|&image| {
@@ -150,12 +157,72 @@ impl Session for CpuSession {
                     break;
                 }
             }
-            self.download(outputs, &round);
+            self.end(outputs, &round);
         }
         Ok(reached)
     }
 
     fn multiply_adds_done(&self) -> u64 {
         self.multiply_adds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::cpu::Isa;
+    use crate::engine::cpu::compiled_plan::tests::plan;
+
+    /// The output spaces of `images` images; image i has the input i, i + 1, ...
+    fn run(session: &mut dyn Session, images: usize) -> Vec<u32> {
+        let (input_len, output_len) = (session.plan().input_len, session.plan().output_len);
+        let inputs: Vec<f32> = (0..images * input_len).map(|i| (i / input_len + i % 97) as f32).collect();
+        let mut outputs = vec![f32::NAN; images * output_len];
+        session.run(&inputs, &mut outputs).unwrap();
+        let plan = session.plan();
+        let elements = outputs
+            .chunks(output_len)
+            .flat_map(|space| plan.outputs.iter().flat_map(|slot| &space[slot.offset..][..slot.shape.len()]));
+        elements.map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn sessions_that_run_at_the_same_time_have_the_bits_of_one_alone() {
+        let plan = Arc::new(plan());
+        for isa in Isa::available() {
+            let alone = Cpu::with_isa(1, isa).unwrap();
+            let expected = run(&mut *alone.session(Arc::clone(&plan), 7).unwrap(), 7);
+            for threads in [1, 2, 3] {
+                let cpu = Cpu::with_isa(threads, isa).unwrap();
+                std::thread::scope(|scope| {
+                    for _ in 0..3 {
+                        scope.spawn(|| {
+                            let mut session = cpu.session(Arc::clone(&plan), 7).unwrap();
+                            for _ in 0..5 {
+                                assert!(run(&mut *session, 7) == expected, "{}", cpu.description());
+                            }
+                        });
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn sessions_share_weights_and_threads_which_outlive_their_device() {
+        let cpu = Cpu::new(2).unwrap();
+        let first = CpuSession::new(&cpu, Arc::new(plan()), 1).unwrap();
+        let packed = cpu.weights.packed_len();
+        // Another plan with parameters of its own.
+        let mut second = CpuSession::new(&cpu, Arc::new(plan()), 4).unwrap();
+        assert!(packed > 0 && cpu.weights.packed_len() == packed);
+        assert!(Arc::ptr_eq(&first.pool, &second.pool));
+        drop(first);
+        assert_eq!(cpu.weights.packed_len(), packed);
+        let weights = Arc::clone(&cpu.weights);
+        drop(cpu);
+        run(&mut second, 4);
+        drop(second);
+        assert_eq!(weights.packed_len(), 0);
     }
 }

@@ -44,7 +44,7 @@ impl Constants {
     /// Uploads the program's tables.
     pub(super) fn new(stream: &Arc<CudaStream>, program: &Program) -> Result<Constants, DriverError> {
         let some = |words: &[u32]| if words.is_empty() { vec![0] } else { words.to_vec() };
-        let weights = &program.tables.weights.numbers;
+        let weights = &program.tables.weights.elements;
         let constants = Constants {
             weights: if weights.is_empty() {
                 stream.clone_htod(&[0.0])?

@@ -1,20 +1,20 @@
-//! The weights as the kernels read them, in one array.
+//! Weights of a plan in the order in which the kernels read them, in one array.
 
 use crate::engine::graph::Param;
 use crate::engine::graph::ops::{BatchNorm, Conv2d, Conv2dGrad};
 
 use super::abi::CHANNELS;
 
-/// Arrays start at multiples of this many numbers: 64 bytes.
+/// Floats to a multiple of which each part of the array is aligned: 64 bytes.
 const ALIGNMENT: usize = 16;
 
-/// The array in the making.
+/// The array while it is built.
 #[derive(Default)]
 pub(super) struct Weights {
-    pub(super) numbers: Vec<f32>,
+    pub(super) elements: Vec<f32>,
 }
 
-/// Length of a packed row of `channels` numbers.
+/// Floats of a packed row of `channels` channels.
 pub(super) fn row_length(channels: usize) -> usize {
     channels.next_multiple_of(CHANNELS)
 }
@@ -28,26 +28,27 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// All `count` of them.
+    /// All taps of an axis of `count`.
     fn all(count: usize) -> Taps {
         Taps { first: 0, step: 1, count }
     }
 
-    fn each(self) -> impl Iterator<Item = usize> {
+    /// The tap indices.
+    fn indices(self) -> impl Iterator<Item = usize> {
         (0..self.count).map(move |i| self.first + i * self.step)
     }
 }
 
 impl Weights {
-    /// Appends `numbers` and says where they start.
-    pub(super) fn add(&mut self, numbers: impl IntoIterator<Item = f32>) -> usize {
-        self.numbers.resize(self.numbers.len().next_multiple_of(ALIGNMENT), 0.0);
-        let start = self.numbers.len();
-        self.numbers.extend(numbers);
+    /// Appends `elements` and returns the offset of the first.
+    pub(super) fn add(&mut self, elements: impl IntoIterator<Item = f32>) -> usize {
+        self.elements.resize(self.elements.len().next_multiple_of(ALIGNMENT), 0.0);
+        let start = self.elements.len();
+        self.elements.extend(elements);
         start
     }
 
-    /// A forward convolution: for each tap and input channel a row of output channels.
+    /// Appends the weight of a convolution: for each tap and input channel a row of output channels.
     pub(super) fn add_conv2d(&mut self, op: &Conv2d, weight: &[f32]) -> usize {
         let [rows, columns] = op.window.kernel;
         let at =
@@ -55,8 +56,8 @@ impl Weights {
         self.add_rows([Taps::all(rows), Taps::all(columns)], op.channels, op.out, |u, v, i, o| at(o, i, u, v))
     }
 
-    /// A convolution's input gradient, restricted to some taps: for each of them and each gradient
-    /// channel a row of input channels.
+    /// Appends the weight of a convolution's input gradient, restricted to `taps`: for each of them and each
+    /// gradient channel a row of input channels.
     pub(super) fn add_conv2d_grad(&mut self, op: &Conv2dGrad, weight: &[f32], taps: [Taps; 2]) -> usize {
         let [rows, columns] = op.window.kernel;
         let at =
@@ -64,6 +65,8 @@ impl Weights {
         self.add_rows(taps, op.out, op.input.c, |u, v, o, i| at(o, i, u, v))
     }
 
+    /// Appends, for each tap and term, a padded row of `channels` channels, given by
+    /// `at(row tap, column tap, term, channel)`.
     fn add_rows(
         &mut self,
         [rows, columns]: [Taps; 2],
@@ -73,18 +76,18 @@ impl Weights {
     ) -> usize {
         let start = self.add([]);
         let padding = row_length(channels) - channels;
-        for u in rows.each() {
-            for v in columns.each() {
+        for u in rows.indices() {
+            for v in columns.indices() {
                 for term in 0..terms {
-                    self.numbers.extend((0..channels).map(|channel| at(u, v, term, channel)));
-                    self.numbers.extend(std::iter::repeat_n(0.0, padding));
+                    self.elements.extend((0..channels).map(|channel| at(u, v, term, channel)));
+                    self.elements.extend(std::iter::repeat_n(0.0, padding));
                 }
             }
         }
         start
     }
 
-    /// Scale and shift of each channel: where the scales start, and the shifts.
+    /// Appends scale and shift of each channel; returns the offset of the scales and that of the shifts.
     pub(super) fn add_batch_norm(
         &mut self,
         op: &BatchNorm,

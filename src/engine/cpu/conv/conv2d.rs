@@ -1,196 +1,195 @@
-//! Forward convolution. 1x1 windows read the input where it is, or a tile's pixels side by side; others
-//! read packed bands.
+//! Direct convolution. 1x1 windows read the input in place, or a tile's pixels gathered side by side;
+//! other windows read packed bands of the input.
 
 use std::sync::Arc;
 
-use super::pack::{CopyKernel, Layout, PackKernel};
-use super::weight::{PackedWeight, choose_kernel, weight_cost};
-use super::{Part, pack};
+use super::pack;
+use super::pack::{BandLayout, CopyKernel, PackKernel};
 use crate::Shape;
-use crate::engine::cpu::aligned::Arena;
-use crate::engine::cpu::gemm;
-use crate::engine::cpu::gemm::{OVERREAD, Tile, TileKernel};
+use crate::engine::cpu::cost;
+use crate::engine::cpu::cost::QuarterCycles;
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
+use crate::engine::cpu::kernel::{Kernel, Operands, Tile};
+use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
+use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::Conv2d;
 
-/// Packed bands are kept below this many numbers, so that they stay in the second-level cache.
-const BAND_LEN: usize = 128 * 1024;
+/// Floats of the largest packed band, so that bands stay in the L2 cache.
+const MAX_BAND_LEN: usize = 128 * 1024;
 
-/// A tile's pixels are copied for as many groups of output channels, and where they are at most so many.
-const COLUMNS_GROUPS: usize = 3;
-const COLUMNS_LEN: usize = 6 * 1024;
+/// Groups of output channels from which on a tile's pixels are gathered.
+const MIN_GATHER_GROUPS: usize = 3;
+/// Floats of a tile's pixels up to which they are gathered, so that they stay in the L1 cache.
+const MAX_GATHER_LEN: usize = 6 * 1024;
 
-/// How a convolution is cut into tiles on one kind of CPU: everything but its weights.
-pub(in crate::engine::cpu) struct Conv2dTiles {
-    kernel: TileKernel,
+/// How a convolution is cut for one instruction set: everything but its weights.
+pub(crate) struct Conv2dTiling {
+    kernel: MicroKernel,
     /// Terms of each sum.
     k: usize,
     offsets: Vec<u32>,
     source: Source,
     input: Shape,
     output: Shape,
-    whole: Part,
+    whole: Tile,
 }
 
-/// Where tiles read their pixels.
+/// Where the micro-kernel reads its pixels.
 enum Source {
-    /// Where they are: the windows are single pixels.
+    /// The input in place: the windows are single pixels.
     Input,
-    /// A tile's pixels, channel by channel, so many numbers apart: there they stay in the first-level cache
-    /// for all groups of output channels.
-    Columns(usize, CopyKernel),
+    /// A tile's pixels gathered in rows of `row` floats, one row a channel, which stay in the L1 cache for
+    /// all groups of output channels.
+    Gathered { row: usize, copy: CopyKernel },
     /// Packed bands.
-    Bands(Layout, PackKernel),
+    Bands(BandLayout, PackKernel),
 }
 
-impl Conv2dTiles {
-    /// Tiles for `op`, which reads `input` and writes `output`.
-    pub(in crate::engine::cpu) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Self {
+impl Conv2dTiling {
+    /// The tiling of `op`, which reads `input` and writes `output`.
+    pub(crate) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Self {
         let k = op.channels * op.window.area();
-        let kernel = choose_kernel(gemm::kernels(isa), k, op.out, output.plane());
+        let kernel = choose_kernel(isa, k, op.out, output.plane());
         let groups = op.out.div_ceil(kernel.channels);
         let row = kernel.pixels().next_multiple_of(isa.lanes());
-        let every = |step: usize| (0..k).map(|i| (i * step) as u32).collect();
+        let multiples_of = |step: usize| (0..k).map(|i| (i * step) as u32).collect();
         let (offsets, source) = if op.window.is_pointwise() {
-            if kernel.along_channels() && groups >= COLUMNS_GROUPS && k * row <= COLUMNS_LEN {
-                (every(row), Source::Columns(row, pack::copy_kernel(isa)))
+            if kernel.along_channels() && groups >= MIN_GATHER_GROUPS && k * row <= MAX_GATHER_LEN {
+                (multiples_of(row), Source::Gathered { row, copy: pack::copy_kernel(isa) })
             } else {
-                (every(input.plane()), Source::Input)
+                (multiples_of(input.plane()), Source::Input)
             }
         } else {
-            let least = kernel.pixels().div_ceil(output.w).min(output.h);
-            let fits = |&band: &usize| Layout::new(isa, op.window, input, output.w, band).len() <= BAND_LEN;
-            let most = (least..=output.h).rev().find(fits).unwrap_or(least);
-            let band = output.h.div_ceil(output.h.div_ceil(most));
-            let layout = Layout::new(isa, op.window, input, output.w, band);
+            let min = kernel.pixels().div_ceil(output.w).min(output.h);
+            let layout = |band: usize| BandLayout::new(isa, op.window, input, output.w, band);
+            let max = (min..=output.h).rev().find(|&band| layout(band).len() <= MAX_BAND_LEN).unwrap_or(min);
+            let layout = layout(output.h.div_ceil(output.h.div_ceil(max)));
             (layout.offsets(), Source::Bands(layout, pack::kernel(isa)))
         };
-        let whole = Part { groups: 0..groups, pixels: 0..output.plane() };
-        Conv2dTiles { kernel, k, offsets, source, input, output, whole }
+        let whole = Tile { groups: 0..groups, pixels: 0..output.plane() };
+        Conv2dTiling { kernel, k, offsets, source, input, output, whole }
     }
 
-    /// The one part that is everything.
-    pub(in crate::engine::cpu) fn whole(&self) -> &Part {
-        &self.whole
-    }
-
-    /// Scratch numbers that a run needs.
-    pub(in crate::engine::cpu) fn scratch_len(&self) -> usize {
-        match &self.source {
-            Source::Input => 0,
-            Source::Columns(row, _) => self.k * row + OVERREAD,
-            Source::Bands(layout, _) => layout.len() + OVERREAD,
-        }
-    }
-
-    /// At most `parts` parts that make up the whole: some pixels of all channels or all pixels
-    /// of some channels, whichever has the shorter longest part.
-    pub(in crate::engine::cpu) fn parts(&self, parts: usize) -> Vec<Part> {
-        let pixels = if let Source::Bands(..) = self.source { self.output.w } else { self.kernel.step };
-        self.whole.cut(pixels, parts, |part| self.cost(part))
-    }
-
-    /// What a part costs, in quarters of a cycle.
-    pub(in crate::engine::cpu) fn cost(&self, part: &Part) -> usize {
-        let rows = part.pixels.len().div_ceil(self.output.w);
+    /// Estimated time of a tile.
+    pub(crate) fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        let Tile { groups, pixels } = tile.unwrap_or(&self.whole);
+        let rows = pixels.len().div_ceil(self.output.w);
         let packing = if let Source::Bands(layout, _) = &self.source { layout.cost(rows) } else { 0 };
-        let sums = self.kernel.cost(self.k, part.groups.len(), part.pixels.len());
-        packing + sums.max(weight_cost(part.groups.len() * self.kernel.channels * self.k))
+        let sums = self.kernel.cost(self.k, groups.len(), pixels.len());
+        packing + sums.max(cost::weights_from_memory(groups.len() * self.kernel.channels * self.k))
     }
 }
 
-/// A convolution with its weights packed for one kind of CPU.
-pub(in crate::engine::cpu) struct PackedConv2d {
-    pub(in crate::engine::cpu) tiles: Conv2dTiles,
+/// Direct convolution with packed weights.
+pub(crate) struct Conv2dKernel {
+    tiling: Conv2dTiling,
     weight: Arc<PackedWeight>,
     relu: bool,
 }
 
-impl PackedConv2d {
-    /// Packs the weights of `op` for its tiles.
-    pub(in crate::engine::cpu) fn new(
-        arena: &mut Arena,
+impl Conv2dKernel {
+    /// The kernel of `op`, with its (O, I, KH, KW) weight and its bias.
+    pub(crate) fn new(
+        weights: &WeightCache,
         op: &Conv2d,
-        tiles: Conv2dTiles,
+        tiling: Conv2dTiling,
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        let at = |o: usize, i: usize| weight[o * tiles.k + i];
-        let weight = Arc::new(PackedWeight::new(arena, &tiles.kernel, op.out, tiles.k, at, bias));
-        PackedConv2d { tiles, weight, relu: op.relu }
+        let at = |o: usize, i: usize| weight[o * tiling.k + i];
+        let source = WeightSource { channels: op.out, k: tiling.k, at, bias };
+        let weight = weights.pack(tiling.kernel.channels, &source);
+        Conv2dKernel { tiling, weight, relu: op.relu }
     }
 
-    /// The packed weight, to be shared with the gradient.
-    pub(in crate::engine::cpu) fn weight(&self) -> &Arc<PackedWeight> {
+    /// The packed weight, which the gradient may share.
+    pub(crate) fn weight(&self) -> &Arc<PackedWeight> {
         &self.weight
     }
 
-    /// Computes one part for one image.
+    /// Computes `tile`, whose first pixel in input channel 0, or in a copy of it, is at `x`.
     ///
     /// # Safety
-    /// `input` and `output` are the step's slots, with [`OVERREAD`] readable numbers around the
-    /// input; `scratch` has the tiles' `scratch_len()` numbers; nobody else writes the part.
-    pub(in crate::engine::cpu) unsafe fn run(
-        &self,
-        part: &Part,
-        input: *const f32,
-        output: *mut f32,
-        scratch: *mut f32,
-    ) {
-        let Conv2dTiles { kernel, k, .. } = self.tiles;
-        let (layout, pack) = match &self.tiles.source {
-            // SAFETY: every pixel of every channel lies in the input.
-            Source::Input => unsafe { return self.band(part, input.add(part.pixels.start), output) },
-            Source::Columns(row, copy) => {
-                for first in part.pixels.clone().step_by(kernel.pixels()) {
-                    let pixels = first..part.pixels.end.min(first + kernel.pixels());
-                    // SAFETY: as above; the scratch holds a tile's pixels.
+    /// The offsets lead to valid pixels from `x` on, readable [`OVERREAD`] floats beyond the tile's last;
+    /// `output` is the step's output, whose part in the tile no other thread touches.
+    unsafe fn compute(&self, tile: &Tile, x: *const f32, output: *mut f32) {
+        let Conv2dTiling { kernel, offsets, .. } = &self.tiling;
+        let plane = self.tiling.output.plane();
+        for first in tile.pixels.clone().step_by(kernel.pixels()) {
+            for group in tile.groups.clone() {
+                let (weight, bias, channels) = self.weight.group(group);
+                // SAFETY: the micro-tile's channels and pixels are inside the tile, so that its results are
+                // inside the output and its terms at valid pixels.
+                unsafe {
+                    let micro_tile = MicroTile {
+                        weight: weight.as_ptr(),
+                        x: x.add(first - tile.pixels.start),
+                        offsets: offsets.as_ptr(),
+                        k: self.weight.k,
+                        bias: bias.as_ptr(),
+                        out: output.add(group * self.weight.group_channels * plane + first),
+                        out_stride: plane,
+                        channels,
+                        pixels: kernel.pixels().min(tile.pixels.end - first),
+                        relu: self.relu,
+                    };
+                    kernel.run(&micro_tile);
+                }
+            }
+        }
+    }
+}
+
+impl Kernel for Conv2dKernel {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        self.tiling.cost(tile)
+    }
+
+    fn scratch_len(&self) -> usize {
+        match &self.tiling.source {
+            Source::Input => 0,
+            Source::Gathered { row, .. } => self.tiling.k * row + OVERREAD,
+            Source::Bands(layout, _) => layout.len() + OVERREAD,
+        }
+    }
+
+    fn tiles(&self, max: usize) -> Vec<Tile> {
+        let Conv2dTiling { kernel, source, output, whole, .. } = &self.tiling;
+        let pixel_step = if let Source::Bands(..) = source { output.w } else { kernel.step };
+        whole.cut(pixel_step, max, |tile| self.cost(Some(tile)))
+    }
+
+    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
+        let tile = tile.unwrap_or(&self.tiling.whole);
+        let Conv2dTiling { kernel, k, .. } = self.tiling;
+        let (input, output, scratch) = (operands.input(0), operands.output(), operands.scratch);
+        let (layout, pack) = match &self.tiling.source {
+            // SAFETY: the tile's pixels are inside the input, whose channels are a plane apart.
+            Source::Input => unsafe { return self.compute(tile, input.add(tile.pixels.start), output) },
+            Source::Gathered { row, copy } => {
+                for first in tile.pixels.clone().step_by(kernel.pixels()) {
+                    let pixels = first..tile.pixels.end.min(first + kernel.pixels());
+                    // SAFETY: the pixels are inside the input, and the scratch holds k rows of them.
                     unsafe {
-                        let plane = self.tiles.input.plane();
+                        let plane = self.tiling.input.plane();
                         copy(input.add(first), plane, k, pixels.len(), scratch, *row);
-                        self.band(&Part { pixels, groups: part.groups.clone() }, scratch, output);
+                        self.compute(&Tile { pixels, groups: tile.groups.clone() }, scratch, output);
                     }
                 }
                 return;
             }
             Source::Bands(layout, pack) => (layout, pack),
         };
-        let width = self.tiles.output.w;
-        let (first, end) = (part.pixels.start / width, part.pixels.end / width);
+        let width = self.tiling.output.w;
+        let (first, end) = (tile.pixels.start / width, tile.pixels.end / width);
         for row in (first..end).step_by(layout.band()) {
             let rows = row..(row + layout.band()).min(end);
-            let band = Part { groups: part.groups.clone(), pixels: rows.start * width..rows.end * width };
-            // SAFETY: the scratch holds a packed band.
+            let band = Tile { groups: tile.groups.clone(), pixels: rows.start * width..rows.end * width };
+            // SAFETY: the scratch holds a packed band, in which the layout's offsets lead to valid pixels.
             unsafe {
                 pack(layout, layout.channels(), input, row, scratch);
-                self.band(&band, scratch, output);
-            }
-        }
-    }
-
-    /// Computes `part`, whose first pixel is at `x`.
-    unsafe fn band(&self, part: &Part, x: *const f32, output: *mut f32) {
-        let Conv2dTiles { kernel, offsets, .. } = &self.tiles;
-        let plane = self.tiles.output.plane();
-        for first in part.pixels.clone().step_by(kernel.pixels()) {
-            for group in part.groups.clone() {
-                let (weight, bias, channels) = self.weight.group(group);
-                // SAFETY: the tile's channels and pixels lie in the output, its taps in the input.
-                unsafe {
-                    let tile = Tile {
-                        weight: weight.as_ptr(),
-                        x: x.add(first - part.pixels.start),
-                        offsets: offsets.as_ptr(),
-                        k: self.weight.k,
-                        bias: bias.as_ptr(),
-                        out: output.add(group * self.weight.group_channels() * plane + first),
-                        out_stride: plane,
-                        channels,
-                        pixels: kernel.pixels().min(part.pixels.end - first),
-                        relu: self.relu,
-                    };
-                    kernel.run(&tile);
-                }
+                self.compute(&band, scratch, output);
             }
         }
     }

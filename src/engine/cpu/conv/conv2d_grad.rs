@@ -1,127 +1,59 @@
-//! Gradient of a convolution with respect to its input. First the product of the transposed
-//! weights with the gradient: for every (input channel, window row, window column) a small map
-//! over the output positions. Then each input pixel gathers its share, in a fixed order.
+//! Gradient of a convolution with respect to its input. First the product of the transposed weights with
+//! the gradient: for each (input channel, window row, window column) a map over the output positions.
+//! Then each input pixel sums the products that reach it, in a fixed order.
 
-use super::Part;
-use super::weight::{PackedWeight, choose_kernel};
+use std::sync::Arc;
+
 use crate::Shape;
-use crate::engine::cpu::aligned::Arena;
-use crate::engine::cpu::gemm::{OVERREAD, Tile, TileKernel};
+use crate::engine::cpu::cost;
+use crate::engine::cpu::cost::QuarterCycles;
+use crate::engine::cpu::elementwise::apply_relu_rule;
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
+use crate::engine::cpu::kernel::{Kernel, Operands, Tile, channel_share};
+use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
-use crate::engine::cpu::{elementwise, gemm};
+use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::{Conv2dGrad, ReluRule, Window};
 
-/// A convolution's gradient with its weights packed for one kind of CPU.
-pub(in crate::engine::cpu) struct PackedConv2dGrad {
-    weight: PackedWeight,
-    kernel: TileKernel,
+/// The kernel of a convolution's gradient; a tile's groups are input channels.
+pub(crate) struct Conv2dGradKernel {
+    weight: Arc<PackedWeight>,
+    kernel: MicroKernel,
     offsets: Vec<u32>,
     window: Window,
     input: Shape,
     grad: Shape,
     relu: Option<ReluRule>,
-    whole: Part,
+    cost: QuarterCycles,
 }
 
-impl PackedConv2dGrad {
-    /// Packs `op`, which reads a gradient of shape `grad`.
-    pub(in crate::engine::cpu) fn new(
-        arena: &mut Arena,
+impl Conv2dGradKernel {
+    /// The kernel of `op`, which reads a gradient of shape `grad`, with its (O, I, KH, KW) weight.
+    pub(crate) fn new(
+        weights: &WeightCache,
         isa: Isa,
         op: &Conv2dGrad,
         grad: Shape,
         weight: &[f32],
+        multiply_adds: u64,
     ) -> Self {
         let taps = op.input.c * op.window.area();
-        let kernel = choose_kernel(gemm::kernels(isa), op.out, taps, grad.plane());
-        PackedConv2dGrad {
-            weight: PackedWeight::new(arena, &kernel, taps, op.out, |tap, o| weight[o * taps + tap], None),
+        let kernel = choose_kernel(isa, op.out, taps, grad.plane());
+        let at = |tap: usize, o: usize| weight[o * taps + tap];
+        let source = WeightSource { channels: taps, k: op.out, at, bias: None };
+        Conv2dGradKernel {
+            weight: weights.pack(kernel.channels, &source),
             kernel,
             offsets: (0..op.out).map(|o| (o * grad.plane()) as u32).collect(),
             window: op.window,
             input: op.input,
             grad,
             relu: op.relu,
-            whole: Part { groups: 0..op.input.c, pixels: 0..op.input.plane() },
+            cost: cost::multiply_adds(multiply_adds as usize),
         }
     }
 
-    /// The one part that is everything.
-    pub(in crate::engine::cpu) fn whole(&self) -> &Part {
-        &self.whole
-    }
-
-    /// Scratch numbers that [`PackedConv2dGrad::run`] needs.
-    pub(in crate::engine::cpu) fn scratch_len(&self) -> usize {
-        let most = self.weight.channels + 2 * self.weight.group_channels();
-        most * self.grad.plane() + OVERREAD
-    }
-
-    /// At most `parts` parts that make up the whole; their groups are input channels.
-    pub(in crate::engine::cpu) fn parts(&self, parts: usize) -> Vec<Part> {
-        Part::by_channel(self.input, parts)
-    }
-
-    /// Computes one part for one image; `gate` is the value whose ReLU gates the result.
-    ///
-    /// # Safety
-    /// `grad`, `gate` and `output` are the step's slots, with [`OVERREAD`] readable numbers
-    /// around the gradient; `scratch` has `scratch_len()` numbers; nobody else writes the part.
-    pub(in crate::engine::cpu) unsafe fn run(
-        &self,
-        part: &Part,
-        grad: *const f32,
-        gate: Option<*const f32>,
-        output: *mut f32,
-        scratch: *mut f32,
-    ) {
-        let area = self.window.area();
-        let size = self.weight.group_channels();
-        let first = part.groups.start * area / size;
-        let end = (part.groups.end * area).div_ceil(size);
-        let plane = self.grad.plane();
-        for group in first..end {
-            let (weight, bias, channels) = self.weight.group(group);
-            for pixel in (0..plane).step_by(self.kernel.pixels()) {
-                // SAFETY: the tile lies in the scratch, its terms in the gradient.
-                unsafe {
-                    let tile = Tile {
-                        weight: weight.as_ptr(),
-                        x: grad.add(pixel),
-                        offsets: self.offsets.as_ptr(),
-                        k: self.weight.k,
-                        bias: bias.as_ptr(),
-                        out: scratch.add((group - first) * size * plane + pixel),
-                        out_stride: plane,
-                        channels,
-                        pixels: self.kernel.pixels().min(plane - pixel),
-                        relu: false,
-                    };
-                    self.kernel.run(&tile);
-                }
-            }
-        }
-        for channel in part.groups.clone() {
-            // SAFETY: the products of this channel's taps, its pixels and its gate.
-            unsafe {
-                let taps = std::slice::from_raw_parts(
-                    scratch.add((channel * area - first * size) * plane),
-                    area * plane,
-                );
-                let out = std::slice::from_raw_parts_mut(
-                    output.add(channel * self.input.plane()),
-                    self.input.plane(),
-                );
-                self.gather(taps, out);
-                if let (Some(rule), Some(gate)) = (self.relu, gate) {
-                    let gate = std::slice::from_raw_parts(gate.add(channel * out.len()), out.len());
-                    elementwise::relu_grad(rule, gate, out);
-                }
-            }
-        }
-    }
-
-    /// Sums, for each input pixel, the products that reach it.
+    /// Sums, for each pixel of one input channel, the products of its taps that reach it.
     fn gather(&self, taps: &[f32], out: &mut [f32]) {
         let Window { kernel: [_, kw], stride: [sy, sx], padding: [py, px] } = self.window;
         out.fill(0.0);
@@ -137,6 +69,72 @@ impl PackedConv2dGrad {
                     if let Some(pixel) = out.get_mut((q * sx + v).wrapping_sub(px)) {
                         *pixel += product;
                     }
+                }
+            }
+        }
+    }
+}
+
+impl Kernel for Conv2dGradKernel {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        channel_share(self.cost, tile, self.input.c)
+    }
+
+    fn scratch_len(&self) -> usize {
+        let max_channels = self.weight.channels + 2 * self.weight.group_channels;
+        max_channels * self.grad.plane() + OVERREAD
+    }
+
+    fn tiles(&self, max: usize) -> Vec<Tile> {
+        Tile::by_channel(self.input, max)
+    }
+
+    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
+        let input_channels = tile.map_or(0..self.input.c, |tile| tile.groups.clone());
+        let (grad, gate, scratch) = (operands.input(0), operands.optional_input(1), operands.scratch);
+        let area = self.window.area();
+        let size = self.weight.group_channels;
+        let first = input_channels.start * area / size;
+        let end = (input_channels.end * area).div_ceil(size);
+        let plane = self.grad.plane();
+        for group in first..end {
+            let (weight, bias, channels) = self.weight.group(group);
+            for pixel in (0..plane).step_by(self.kernel.pixels()) {
+                // SAFETY: the results are inside the scratch, which has room for a group more at both ends of the
+                // tile's taps; the terms are inside the gradient.
+                unsafe {
+                    let micro_tile = MicroTile {
+                        weight: weight.as_ptr(),
+                        x: grad.add(pixel),
+                        offsets: self.offsets.as_ptr(),
+                        k: self.weight.k,
+                        bias: bias.as_ptr(),
+                        out: scratch.add((group - first) * size * plane + pixel),
+                        out_stride: plane,
+                        channels,
+                        pixels: self.kernel.pixels().min(plane - pixel),
+                        relu: false,
+                    };
+                    self.kernel.run(&micro_tile);
+                }
+            }
+        }
+        for channel in input_channels {
+            // SAFETY: the products of this channel's taps have been written above; its pixels and those of its
+            // gate are inside their slots, and no other thread touches the tile's pixels.
+            unsafe {
+                let taps = std::slice::from_raw_parts(
+                    scratch.add((channel * area - first * size) * plane),
+                    area * plane,
+                );
+                let out = std::slice::from_raw_parts_mut(
+                    operands.output().add(channel * self.input.plane()),
+                    self.input.plane(),
+                );
+                self.gather(taps, out);
+                if let (Some(rule), Some(gate)) = (self.relu, gate) {
+                    let gate = std::slice::from_raw_parts(gate.add(channel * out.len()), out.len());
+                    apply_relu_rule(rule, gate, out);
                 }
             }
         }

@@ -1,19 +1,23 @@
-//! Gradient of a convolution whose result has only a few pixels, fewer than a vector: there vectors
-//! of pixels would be mostly empty. The transposed product gives the taps of each pixel from the
-//! weights as the forward convolution has packed them.
+//! Gradient of a convolution whose output has fewer pixels than half a vector has lanes: vectors of pixels
+//! would be mostly empty. The transposed product computes the taps of each pixel from the weights as the
+//! forward convolution has packed them.
 
 use std::sync::Arc;
 
-use super::{PackedWeight, Part};
 use crate::Shape;
-use crate::engine::cpu::elementwise;
-use crate::engine::cpu::gemm::{COLUMNS, TransposedKernels};
+use crate::engine::cpu::cost;
+use crate::engine::cpu::cost::QuarterCycles;
+use crate::engine::cpu::elementwise::apply_relu_rule;
+use crate::engine::cpu::gemm::{COLUMNS, TransposedKernels, transposed_kernels};
+use crate::engine::cpu::kernel::{Kernel, Operands, Tile, channel_share};
+use crate::engine::cpu::packed_weight::PackedWeight;
+use crate::engine::cpu::simd::Isa;
 use crate::engine::graph::ops::{Conv2dGrad, ReluRule, Window};
 
-/// For one output pixel: which tap of the window lies on which input pixel.
+/// For one output pixel: (tap of the window, input pixel under it).
 type Taps = Vec<(u32, u32)>;
 
-/// The taps of every output pixel that lie inside the input.
+/// The taps of every output pixel that are inside the input.
 fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
     let Window { kernel: [kh, kw], stride: [sy, sx], padding: [py, px] } = *window;
     let pixel = |p: usize| {
@@ -27,75 +31,70 @@ fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
     (0..output.plane()).map(pixel).collect()
 }
 
-/// See the module's documentation.
-pub(in crate::engine::cpu) struct FewPixelConv2dGrad {
+/// The kernel for small outputs; a tile's groups are input channels.
+pub(crate) struct SmallConv2dGradKernel {
     kernels: TransposedKernels,
     weight: Arc<PackedWeight>,
     taps: Vec<Taps>,
     area: usize,
     input: Shape,
     relu: Option<ReluRule>,
-    whole: Part,
+    cost: QuarterCycles,
 }
 
-impl FewPixelConv2dGrad {
-    /// Prepares `op`, which reads a gradient of shape `grad` and whose weight is `weight`.
-    pub(in crate::engine::cpu) fn new(
-        kernels: TransposedKernels,
+impl SmallConv2dGradKernel {
+    /// Whether a gradient of shape `grad` is so small.
+    pub(crate) fn is_small(isa: Isa, grad: Shape) -> bool {
+        2 * grad.plane() <= isa.lanes()
+    }
+
+    /// The kernel of `op`, which reads a gradient of shape `grad`, with its packed weight.
+    pub(crate) fn new(
+        isa: Isa,
         op: &Conv2dGrad,
         grad: Shape,
         weight: Arc<PackedWeight>,
+        multiply_adds: u64,
     ) -> Self {
-        FewPixelConv2dGrad {
-            kernels,
+        SmallConv2dGradKernel {
+            kernels: transposed_kernels(isa),
             weight,
             taps: taps(&op.window, op.input, grad),
             area: op.window.area(),
             input: op.input,
             relu: op.relu,
-            whole: Part { groups: 0..op.input.c, pixels: 0..op.input.plane() },
+            // Each weight that is read serves that many columns.
+            cost: cost::L3_WEIGHT * multiply_adds as usize / COLUMNS,
         }
     }
+}
 
-    /// The one part that is everything.
-    pub(in crate::engine::cpu) fn whole(&self) -> &Part {
-        &self.whole
+impl Kernel for SmallConv2dGradKernel {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        channel_share(self.cost, tile, self.input.c)
     }
 
-    /// Scratch numbers that [`FewPixelConv2dGrad::run`] needs: some pixels' gradients side by side,
-    /// and the taps of those pixels.
-    pub(in crate::engine::cpu) fn scratch_len(&self) -> usize {
+    /// The gradients of some pixels side by side, and the taps of those pixels.
+    fn scratch_len(&self) -> usize {
         COLUMNS * (self.weight.padded_channels() + self.weight.k)
     }
 
-    /// At most `parts` parts that make up the whole; their groups are input channels.
-    pub(in crate::engine::cpu) fn parts(&self, parts: usize) -> Vec<Part> {
-        Part::by_channel(self.input, parts)
+    fn tiles(&self, max: usize) -> Vec<Tile> {
+        Tile::by_channel(self.input, max)
     }
 
-    /// Computes one part for one image; `gate` is the value whose ReLU gates the result.
-    ///
-    /// # Safety
-    /// `grad`, `gate` and `output` are the step's slots; `scratch` has `scratch_len()` numbers; nobody
-    /// else writes the part.
-    pub(in crate::engine::cpu) unsafe fn run(
-        &self,
-        part: &Part,
-        grad: *const f32,
-        gate: Option<*const f32>,
-        output: *mut f32,
-        scratch: *mut f32,
-    ) {
+    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
+        let channels = tile.map_or(0..self.input.c, |tile| tile.groups.clone());
         let (plane, size) = (self.taps.len(), self.input.plane());
-        let channels = part.groups.clone();
-        // SAFETY: the scratch is as long as said; the gradient has `plane` numbers for each output
-        // channel; the output and its gate have the part's channels.
+        let scratch = operands.scratch;
+        // SAFETY: the scratch has `scratch_len` floats; the gradient has `plane` elements for each output
+        // channel; the tile's channels are inside the output and its gate, and no other thread touches them.
         unsafe {
             let (right_len, taps_len) = (COLUMNS * self.weight.padded_channels(), COLUMNS * self.weight.k);
             let right = std::slice::from_raw_parts_mut(scratch, right_len);
             let products = std::slice::from_raw_parts_mut(scratch.add(right_len), taps_len);
-            let grad = std::slice::from_raw_parts(grad, self.weight.channels * plane);
-            let first = output.add(channels.start * size);
+            let grad = std::slice::from_raw_parts(operands.input(0), self.weight.channels * plane);
+            let first = operands.output().add(channels.start * size);
             let out = std::slice::from_raw_parts_mut(first, channels.len() * size);
             out.fill(0.0);
             for (first, taps) in (0..plane).step_by(COLUMNS).zip(self.taps.chunks(COLUMNS)) {
@@ -117,9 +116,9 @@ impl FewPixelConv2dGrad {
                     }
                 }
             }
-            if let (Some(rule), Some(gate)) = (self.relu, gate) {
+            if let (Some(rule), Some(gate)) = (self.relu, operands.optional_input(1)) {
                 let gate = std::slice::from_raw_parts(gate.add(channels.start * size), out.len());
-                elementwise::relu_grad(rule, gate, out);
+                apply_relu_rule(rule, gate, out);
             }
         }
     }

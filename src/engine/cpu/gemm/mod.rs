@@ -1,110 +1,129 @@
-//! The micro-kernel: a tile of M output channels by V vectors of pixels stays in registers while
-//! the sum over k runs. out[m, p] = bias[m] + sum over k of weight[k, m] * x[offset[k] + p].
+//! Micro-kernels of matrix multiplication: a tile of output channels by pixels stays in registers while
+//! the sum over k runs. `out[m, p] = bias[m] + sum over k of weight[k, m] * x[offset[k] + p]`.
 //!
-//! Through `offset` one kernel serves every convolution: k runs over (channel, window row, window
-//! column), and the offset of k is where the input, packed or not, has that tap's first pixel.
-//! The sum over k has one order whatever the tile, so results do not depend on how work is split.
+//! Through the offsets one micro-kernel serves every convolution: k runs over (input channel, window row,
+//! window column), and the offset of k is where the input, packed or not, has that tap's first pixel.
+//! The sum over k has one order for every tile, so results do not depend on how work is divided.
 
 mod channels;
 mod pixels;
 mod transposed;
 
-pub(super) use transposed::{COLUMNS, Transposed, TransposedKernels, kernels as transposed_kernels};
+pub(crate) use transposed::{COLUMNS, TransposedKernels, TransposedProduct, kernels as transposed_kernels};
 
+use super::cost;
+use super::cost::QuarterCycles;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Isa, Portable, Simd};
 
-/// How far a kernel may read behind the last number that it needs, in numbers.
-pub(super) const OVERREAD: usize = 64;
+/// Floats that a micro-kernel may read beyond the last one that it needs.
+pub(crate) const OVERREAD: usize = 64;
 
-/// Weights that the second-level cache holds beside all else, in numbers.
-const SECOND_LEVEL: usize = 256 * 1024;
+/// How far ahead weights are prefetched, in floats: 4 KiB.
+const PREFETCH_DISTANCE: usize = 1024;
 
-/// How far ahead the weights that serve few pixels are asked for, in numbers.
-const AHEAD: usize = 1024;
-
-/// One call of the micro-kernel.
-pub(super) struct Tile {
-    /// (k, M) numbers.
-    pub(super) weight: *const f32,
-    /// First pixel of the tile; readable up to [`OVERREAD`] numbers beyond the last.
-    pub(super) x: *const f32,
+/// Operands of one call of a micro-kernel of M output channels by V vectors.
+pub(crate) struct MicroTile {
+    /// (k, M) weights.
+    pub(crate) weight: *const f32,
+    /// First pixel of the tile; readable up to [`OVERREAD`] floats beyond the last.
+    pub(crate) x: *const f32,
     /// k offsets into `x`.
-    pub(super) offsets: *const u32,
+    pub(crate) offsets: *const u32,
     /// Terms of the sum.
-    pub(super) k: usize,
-    /// M numbers.
-    pub(super) bias: *const f32,
+    pub(crate) k: usize,
+    /// M floats.
+    pub(crate) bias: *const f32,
     /// First pixel of the tile in output channel 0.
-    pub(super) out: *mut f32,
-    /// Numbers between two output channels.
-    pub(super) out_stride: usize,
+    pub(crate) out: *mut f32,
+    /// Floats from one output channel to the next.
+    pub(crate) out_stride: usize,
     /// Output channels to store, 1 to M.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     /// Pixels to store, 1 to V vectors.
-    pub(super) pixels: usize,
+    pub(crate) pixels: usize,
     /// Whether negative results become zero.
-    pub(super) relu: bool,
+    pub(crate) relu: bool,
 }
 
-/// A compiled micro-kernel of M output channels, for each number of vectors up to its largest.
+/// A compiled micro-kernel of M output channels, for each tile width up to its largest.
 #[derive(Clone, Copy)]
-pub(super) struct TileKernel {
+pub(crate) struct MicroKernel {
     /// Output channels, M.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     /// Pixels by which tiles grow.
-    pub(super) step: usize,
-    /// Numbers in a vector.
+    pub(crate) step: usize,
+    /// Floats in a vector.
     lanes: usize,
-    /// The kernel of s steps, at s - 1.
+    /// The function for tiles of s steps, at s - 1.
     ///
     /// # Safety
-    /// The CPU is of the kernel's kind and the tile's pointers are good for its sizes.
-    run: &'static [unsafe fn(&Tile)],
+    /// The CPU has the micro-kernel's instruction set. `weight`, `bias` and `offsets` hold (k, M), M and k
+    /// elements; `x` is readable at each offset for the tile's pixels and [`OVERREAD`] floats beyond;
+    /// `out` is writable for `pixels` floats in each of `channels` channels.
+    run: &'static [unsafe fn(&MicroTile)],
 }
 
-impl TileKernel {
+impl MicroKernel {
     /// Pixels of the largest tile.
-    pub(super) fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.run.len() * self.step
     }
 
     /// Computes a tile of any size up to the largest.
     ///
     /// # Safety
-    /// As the kernels themselves.
-    pub(super) unsafe fn run(&self, tile: &Tile) {
-        // SAFETY: the caller's promise.
+    /// As for the functions in `run`.
+    pub(crate) unsafe fn run(&self, tile: &MicroTile) {
+        // SAFETY: the caller promises what the function for this width requires.
         unsafe { self.run[(tile.pixels - 1) / self.step](tile) }
     }
 
-    /// What `groups` groups of channels of `pixels` pixels cost, in quarters of a cycle, for sums of
-    /// `k` terms. A step broadcasts some numbers and loads some vectors, most of which go half unseen
-    /// beside its multiply-adds. Each tile along the channels reads its group's weights anew, from
-    /// wherever they fit.
-    pub(super) fn cost(&self, k: usize, groups: usize, pixels: usize) -> usize {
-        let load = if groups * self.channels * k > SECOND_LEVEL { 9 } else { 3 };
+    /// Estimated time of `groups` groups of channels of `pixels` pixels, for sums of `k` terms. A term
+    /// broadcasts some elements and loads some vectors, mostly hidden behind its multiply-adds. A tile
+    /// along the channels reads its group's weights again, from the cache that holds them.
+    pub(crate) fn cost(&self, k: usize, groups: usize, pixels: usize) -> QuarterCycles {
+        let weight_load = match groups * self.channels * k > cost::L2_FLOATS {
+            true => cost::VECTOR_LOAD_BEYOND_L2,
+            false => cost::VECTOR_LOAD,
+        };
         let tile = |steps: usize| {
             let (broadcasts, vectors, load, store) = match self.along_channels() {
-                true => (steps * self.step, self.channels / self.lanes, load, 22),
-                false => (self.channels * steps.min(1), steps, 3, 6),
+                true => {
+                    let vectors = self.channels / self.lanes;
+                    (steps * self.step, vectors, weight_load, cost::VECTOR_STORE_TRANSPOSED)
+                }
+                false => (self.channels * steps.min(1), steps, cost::VECTOR_LOAD, cost::VECTOR_STORE),
             };
             let sums = broadcasts * vectors;
-            if sums == 0 { 0 } else { k * (2 * sums + broadcasts + load * vectors) + store * sums }
+            let term = cost::VECTOR_FMA * sums + cost::BROADCAST * broadcasts + load * vectors;
+            if sums == 0 { 0 } else { k * term + store * sums }
         };
         let (full, rest) = (pixels / self.pixels(), pixels % self.pixels());
         groups * (full * tile(self.run.len()) + tile(rest.div_ceil(self.step)))
     }
 
     /// Whether vectors run along the channels, not the pixels.
-    pub(super) fn along_channels(&self) -> bool {
+    pub(crate) fn along_channels(&self) -> bool {
         self.step != self.lanes
     }
 }
 
-/// The kernels of one kind of CPU, widest first.
-pub(super) fn kernels(isa: Isa) -> &'static [TileKernel] {
+/// The cheapest micro-kernel for `channels` output channels of `pixels` pixels; padding counts as work.
+pub(crate) fn choose_kernel(isa: Isa, k: usize, channels: usize, pixels: usize) -> MicroKernel {
+    let cost = |kernel: &&MicroKernel| kernel.cost(k, channels.div_ceil(kernel.channels), pixels);
+    *kernels(isa).iter().min_by_key(cost).expect("every instruction set has a micro-kernel")
+}
+
+/// Output channels of a group in weights that are packed for the transposed product alone.
+pub(crate) fn transposable_channels(isa: Isa) -> usize {
+    let kernel = kernels(isa).iter().find(|kernel| kernel.along_channels());
+    kernel.expect("every instruction set has a micro-kernel along the channels").channels
+}
+
+/// The micro-kernels of one instruction set, widest first.
+fn kernels(isa: Isa) -> &'static [MicroKernel] {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => &AVX512,
@@ -114,12 +133,7 @@ pub(super) fn kernels(isa: Isa) -> &'static [TileKernel] {
     }
 }
 
-/// A kernel whose packed weights the transposed product can read.
-pub(super) fn transposable(isa: Isa) -> &'static TileKernel {
-    kernels(isa).iter().find(|kernel| kernel.along_channels()).expect("every kind of CPU has one")
-}
-
-/// A micro-kernel compiled for one kind of CPU: of M channels by V vectors of pixels, or of V
+/// A micro-kernel compiled for one instruction set: of M channels by V vectors of pixels, or of V
 /// vectors of channels by P pixels.
 macro_rules! kernel {
     ($vectors:ident, Avx512, $a:literal x $b:literal) => {
@@ -132,9 +146,11 @@ macro_rules! kernel {
         kernel!($vectors, Portable, $a x $b, #[inline])
     };
     ($vectors:ident, $simd:ident, $a:literal x $b:literal, #[$feature:meta]) => {{
+        /// # Safety
+        /// As for the functions in [`MicroKernel`].
         #[$feature]
-        unsafe fn compiled(t: &Tile) {
-            // SAFETY: the caller's promise, passed on.
+        unsafe fn compiled(t: &MicroTile) {
+            // SAFETY: the caller's promise is what the generic function requires.
             unsafe { $vectors::tile::<$simd, $a, $b>(t) }
         }
         compiled
@@ -143,7 +159,7 @@ macro_rules! kernel {
 
 macro_rules! along_pixels {
     ($simd:ident: $m:literal x $($v:literal)*) => {
-        TileKernel {
+        MicroKernel {
             channels: $m,
             step: $simd::LANES,
             lanes: $simd::LANES,
@@ -154,7 +170,7 @@ macro_rules! along_pixels {
 
 macro_rules! along_channels {
     ($simd:ident: $v:literal x $step:literal $($p:literal)*) => {
-        TileKernel {
+        MicroKernel {
             channels: $v * $simd::LANES,
             step: $step,
             lanes: $simd::LANES,
@@ -164,7 +180,7 @@ macro_rules! along_channels {
 }
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: [TileKernel; 7] = [
+static AVX512: [MicroKernel; 7] = [
     along_pixels!(Avx512: 6 x 1 2 3 4),
     along_pixels!(Avx512: 8 x 1 2 3),
     along_pixels!(Avx512: 12 x 1 2),
@@ -174,10 +190,10 @@ static AVX512: [TileKernel; 7] = [
     along_channels!(Avx512: 4 x 1 2 3 4 5 6),
 ];
 #[cfg(target_arch = "x86_64")]
-static AVX2: [TileKernel; 4] = [
+static AVX2: [MicroKernel; 4] = [
     along_pixels!(Avx2: 6 x 1 2),
     along_pixels!(Avx2: 12 x 1),
     along_channels!(Avx2: 2 x 2 4 6),
     along_channels!(Avx2: 3 x 1 2 3 4),
 ];
-static PORTABLE: [TileKernel; 2] = [along_pixels!(Portable: 6 x 1), along_channels!(Portable: 1 x 1 2 3 4)];
+static PORTABLE: [MicroKernel; 2] = [along_pixels!(Portable: 6 x 1), along_channels!(Portable: 1 x 1 2 3 4)];

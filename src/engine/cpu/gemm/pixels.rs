@@ -1,14 +1,16 @@
-//! The tile whose vectors run along the pixels: M output channels by V vectors.
+//! Micro-kernel whose vectors run along the pixels: M output channels by V vectors.
 
-use super::{AHEAD, Tile};
+use super::{MicroTile, PREFETCH_DISTANCE};
 use crate::engine::cpu::simd::Simd;
 
+/// Computes one tile.
+///
 /// # Safety
-/// As [`super::TileKernel`]'s kernels.
+/// As for the functions in [`super::MicroKernel`].
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &Tile) {
-    // SAFETY: `weight` has k * M numbers, `bias` M, `offsets` k; `x` may be read V vectors from
-    // each offset; `out` may be written `pixels` numbers in each of `channels` channels.
+pub(crate) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &MicroTile) {
+    // SAFETY: `weight` has k * M elements, `bias` M, `offsets` k; `x` is readable for V vectors from each
+    // offset; `out` is writable for `pixels` floats in each of `channels` channels.
     unsafe {
         let mut acc = [[S::splat(0.0); V]; M];
         for (m, row) in acc.iter_mut().enumerate() {
@@ -21,7 +23,7 @@ pub(super) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &Tile) {
             for (v, vector) in pixels.iter_mut().enumerate() {
                 *vector = S::load(x.add(v * S::LANES));
             }
-            S::prefetch(weight.wrapping_add(AHEAD));
+            S::prefetch(weight.wrapping_add(PREFETCH_DISTANCE));
             for (m, row) in acc.iter_mut().enumerate() {
                 let w = S::splat(*weight.add(m));
                 for (sum, &vector) in row.iter_mut().zip(&pixels) {
@@ -34,7 +36,7 @@ pub(super) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &Tile) {
         for (m, row) in acc.iter().enumerate().take(t.channels) {
             let out = t.out.add(m * t.out_stride);
             for (v, &sum) in row.iter().enumerate() {
-                // NaN passes: max gives its second argument where either is NaN.
+                // Propagates NaN: `max` returns its second argument where either is NaN.
                 let (start, value) = (v * S::LANES, S::max(floor, sum));
                 if start + S::LANES <= t.pixels {
                     S::store(out.add(start), value);

@@ -1,61 +1,64 @@
-//! The transposed product: packed weights times gradients, read in the order of the forward pass,
-//! so that backward needs no copy of its own and finds them where forward has left them.
+//! Transposed product: packed weights times gradients, read in the order of the forward pass, so that
+//! the backward pass needs no copy of its own and finds them where the forward pass left them.
 //!
-//! A unit is some terms k of the forward sum that follow each other: out[unit, p] = sum over the
-//! unit's terms t and the output channels o of weight[o, unit * terms + t] * right[t, p, o]. Every unit
-//! has one order of summing, whatever the call's range.
+//! A unit is a run of terms of the forward sum: out[unit, p] = sum over the unit's terms t and the output
+//! channels o of weight[o, unit * terms + t] * right[t, p, o]. Each unit is summed in one order, whatever
+//! range of units a call computes.
 
-use super::AHEAD;
-use crate::engine::cpu::aligned::LINE;
+use super::PREFETCH_DISTANCE;
+use crate::engine::cpu::aligned::CACHE_LINE_F32;
 use crate::engine::cpu::simd::{Isa, MAX_LANES, Simd, compiled};
 
-/// The most numbers that a unit makes.
-pub(in crate::engine::cpu) const COLUMNS: usize = 4;
+/// Columns P of the right side that the wider kernel multiplies by.
+pub(crate) const COLUMNS: usize = 4;
 
-/// One call.
-pub(in crate::engine::cpu) struct Transposed {
-    /// (groups, k, M) numbers, M whole vectors.
-    pub(in crate::engine::cpu) weight: *const f32,
-    pub(in crate::engine::cpu) groups: usize,
-    /// Numbers of a group, k * M.
-    pub(in crate::engine::cpu) group_len: usize,
+/// Operands of one call.
+pub(crate) struct TransposedProduct {
+    /// (groups, k, M) weights, M whole vectors.
+    pub(crate) weight: *const f32,
+    pub(crate) groups: usize,
+    /// Floats of a group, k * M.
+    pub(crate) group_len: usize,
     /// M.
-    pub(in crate::engine::cpu) group_channels: usize,
+    pub(crate) group_channels: usize,
     /// Terms of a unit.
-    pub(in crate::engine::cpu) terms: usize,
-    /// First unit and end.
-    pub(in crate::engine::cpu) first: usize,
-    pub(in crate::engine::cpu) end: usize,
-    /// (terms, P, groups * M) numbers.
-    pub(in crate::engine::cpu) right: *const f32,
-    /// (end - first, P) numbers, readable up to a vector beyond the last.
-    pub(in crate::engine::cpu) out: *mut f32,
+    pub(crate) terms: usize,
+    /// The first unit to compute.
+    pub(crate) first: usize,
+    /// The end of the units to compute.
+    pub(crate) end: usize,
+    /// (terms, P, groups * M) floats.
+    pub(crate) right: *const f32,
+    /// (end - first, P) floats, readable up to a vector beyond the last.
+    pub(crate) out: *mut f32,
 }
 
-/// Kernels of P = 1 and of P = [`COLUMNS`].
+/// The kernels of P = 1 and of P = [`COLUMNS`].
 #[derive(Clone, Copy)]
-pub(in crate::engine::cpu) struct TransposedKernels {
+pub(crate) struct TransposedKernels {
     /// # Safety
-    /// The CPU is of the kernel's kind, and the pointers are good for the call's sizes.
-    pub(in crate::engine::cpu) one: unsafe fn(&Transposed),
+    /// The CPU has the kernel's instruction set, and the pointers are valid for the call's sizes.
+    pub(crate) one: unsafe fn(&TransposedProduct),
     /// # Safety
-    /// As `one`.
-    pub(in crate::engine::cpu) four: unsafe fn(&Transposed),
+    /// As for `one`.
+    pub(crate) four: unsafe fn(&TransposedProduct),
 }
 
-/// The kernels of one kind of CPU.
-pub(in crate::engine::cpu) fn kernels(isa: Isa) -> TransposedKernels {
+/// The kernels of one instruction set.
+pub(crate) fn kernels(isa: Isa) -> TransposedKernels {
     TransposedKernels {
-        one: compiled!(isa, S => unsafe fn(call: &Transposed) { product::<S, 1>(call) }),
-        four: compiled!(isa, S => unsafe fn(call: &Transposed) { product::<S, COLUMNS>(call) }),
+        one: compiled!(isa, S => unsafe fn(call: &TransposedProduct) { product::<S, 1>(call) }),
+        four: compiled!(isa, S => unsafe fn(call: &TransposedProduct) { product::<S, COLUMNS>(call) }),
     }
 }
 
+/// Multiplies, with the loop over a unit's vectors unrolled for the lengths that occur often.
+///
 /// # Safety
-/// As [`TransposedKernels::one`].
+/// As for [`TransposedKernels::one`].
 #[inline(always)]
-unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
-    // SAFETY: the caller's promise, passed on.
+unsafe fn product<S: Simd, const P: usize>(call: &TransposedProduct) {
+    // SAFETY: the caller's promise is what `groups` requires; N is the number of vectors matched.
     unsafe {
         match (P, call.terms * call.group_channels / S::LANES) {
             (COLUMNS, 1) => groups::<S, P, 1>(call),
@@ -70,16 +73,20 @@ unsafe fn product<S: Simd, const P: usize>(call: &Transposed) {
     }
 }
 
-/// All groups, one after another; N is the number of a unit's vectors, or 0 for any.
+/// Adds up all groups; N is the number of a unit's vectors, or 0 for any.
+///
+/// # Safety
+/// As for [`TransposedKernels::one`], and N is right.
 #[inline(always)]
-unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &Transposed) {
+unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &TransposedProduct) {
     let unit_len = call.terms * call.group_channels;
-    // Units before the end of a group's from which on the next group's weights are asked for.
-    let early = AHEAD.div_ceil(unit_len);
+    // Units ahead whose weights are prefetched; near the end of a group they are the next group's.
+    let early = PREFETCH_DISTANCE.div_ceil(unit_len);
     let weight =
         |group: usize, unit: usize| call.weight.wrapping_add(group * call.group_len + unit * unit_len);
     for group in 0..call.groups {
-        // SAFETY: the units' weights, the right side and the results, as promised.
+        // SAFETY: the loop stays inside the units, groups and columns for which the caller promises that
+        // the pointers are valid; addresses to prefetch may be invalid.
         unsafe {
             let right = Right::<S, P, N>::new(call, group);
             let sums = |unit: usize| {
@@ -90,7 +97,7 @@ unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &Transposed) {
                 right.times(weight(group, unit), ahead)
             };
             for first in (call.first..call.end).step_by(S::LANES / P) {
-                // Vectors of P results of each unit, then fours of vectors in one, then one vector of results.
+                // P vectors for each unit are summed four at a time into one, then those into the results.
                 let mut fours = [S::splat(0.0); MAX_LANES / 4];
                 for (units, four) in (first..call.end).step_by(4 / P).zip(&mut fours[..S::LANES / 4]) {
                     let mut vectors = [S::splat(0.0); 4];
@@ -109,8 +116,8 @@ unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &Transposed) {
     }
 }
 
-/// The right side's part of one group. Where the number of vectors N is known it stays in registers:
-/// beside weights that come from memory, loads from the first-level cache are what takes the time.
+/// The right side's part of one group. Where the number of vectors N is known, it stays in registers:
+/// beside weights that come from memory, loads from the L1 cache are the bottleneck.
 struct Right<S: Simd, const P: usize, const N: usize> {
     held: [[S::V; P]; N],
     start: *const f32,
@@ -120,31 +127,38 @@ struct Right<S: Simd, const P: usize, const N: usize> {
 }
 
 impl<S: Simd, const P: usize, const N: usize> Right<S, P, N> {
+    /// Loads the part of group `group`.
+    ///
+    /// # Safety
+    /// As for [`groups`].
     #[inline(always)]
-    unsafe fn new(call: &Transposed, group: usize) -> Self {
+    unsafe fn new(call: &TransposedProduct, group: usize) -> Self {
         let (size, row) = (call.group_channels, call.groups * call.group_channels);
-        // SAFETY: the caller's promise.
+        // SAFETY: N vectors of each column of the group are inside the right side.
         unsafe {
             let start = call.right.add(group * size);
             let mut held = [[S::splat(0.0); P]; N];
-            for (number, held) in (0..).step_by(S::LANES).zip(&mut held) {
+            for (index, held) in (0..).step_by(S::LANES).zip(&mut held) {
                 for (column, held) in held.iter_mut().enumerate() {
-                    *held = S::load(start.add((number / size * P + column) * row + number % size));
+                    *held = S::load(start.add((index / size * P + column) * row + index % size));
                 }
             }
             Right { held, start, terms: call.terms, group: size, row }
         }
     }
 
-    /// The weights of one unit times this; `ahead` is what to ask for meanwhile.
+    /// The weights of one unit times this; `ahead` is the address to prefetch meanwhile.
+    ///
+    /// # Safety
+    /// `weight` has a unit's weights, and the right side is still valid.
     #[inline(always)]
     unsafe fn times(&self, weight: *const f32, ahead: *const f32) -> [S::V; P] {
-        // SAFETY: the caller's promise.
+        // SAFETY: loads stay inside the unit's weights and the group's part of the right side.
         unsafe {
             let mut sums = [S::splat(0.0); P];
             for (vector, held) in self.held.iter().enumerate() {
                 let w = S::load(weight.add(vector * S::LANES));
-                if (vector * S::LANES).is_multiple_of(LINE) {
+                if (vector * S::LANES).is_multiple_of(CACHE_LINE_F32) {
                     S::prefetch(ahead.wrapping_add(vector * S::LANES));
                 }
                 for (sum, &right) in sums.iter_mut().zip(held) {
@@ -157,7 +171,7 @@ impl<S: Simd, const P: usize, const N: usize> Right<S, P, N> {
             for term in 0..self.terms {
                 for channel in (0..self.group).step_by(S::LANES) {
                     let w = S::load(weight.add(term * self.group + channel));
-                    if channel.is_multiple_of(LINE) {
+                    if channel.is_multiple_of(CACHE_LINE_F32) {
                         S::prefetch(ahead.wrapping_add(term * self.group + channel));
                     }
                     for (column, sum) in sums.iter_mut().enumerate() {

@@ -1,5 +1,5 @@
-//! Vectors of `f32` on the three kinds of CPU that we serve. Kernels are written once over
-//! [`Simd`] and compiled for each kind; the right one is chosen when the program starts.
+//! Vectors of `f32` in three instruction sets. Kernels are written once over [`Simd`] and compiled for each;
+//! the device chooses one when it is opened.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -8,24 +8,24 @@ mod avx512;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx2::Avx2;
+pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::Avx512;
-pub(super) use portable::Portable;
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
 
-/// A kind of CPU.
+/// Instruction set of the CPU's kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// 16 numbers a vector, 32 registers.
+    /// AVX-512 F and VL: 16 floats a vector, 32 registers.
     Avx512,
-    /// 8 numbers a vector, 16 registers, fused multiply-add.
+    /// AVX2 with fused multiply-add: 8 floats a vector, 16 registers.
     Avx2,
-    /// Whatever the compiler makes of eight numbers at a time.
+    /// Any CPU: 8 floats at a time, as the compiler translates them.
     Portable,
 }
 
 impl Isa {
-    /// The best kind that this machine has.
+    /// The best one that this machine has.
     pub fn detect() -> Isa {
         #[cfg(target_arch = "x86_64")]
         {
@@ -39,7 +39,7 @@ impl Isa {
         Isa::Portable
     }
 
-    /// `avx512`, `avx2` or `portable`.
+    /// Its name: `avx512`, `avx2` or `portable`.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Avx512 => "avx512",
@@ -48,42 +48,48 @@ impl Isa {
         }
     }
 
-    /// Numbers in a vector.
-    pub(super) fn lanes(self) -> usize {
+    /// Floats in a vector.
+    pub(crate) fn lanes(self) -> usize {
         if self == Isa::Avx512 { 16 } else { 8 }
     }
 
-    /// The kinds that this machine can run, best first.
+    /// All that this machine can run, best first.
     pub fn available() -> Vec<Isa> {
         let best = Isa::detect();
         [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().skip_while(|&isa| isa != best).collect()
     }
 }
 
-/// The function of one kind of CPU, compiled for it: `compiled!(isa, S => unsafe fn(x: T) { ... })`, where the
-/// body may do what is unsafe and S is that kind's [`Simd`].
+/// A function compiled for each instruction set, of which the one for `isa` is returned:
+/// `compiled!(isa, S => unsafe fn(x: T) { ... })`. S is the set's [`Simd`], and the body is an unsafe block.
 ///
-/// # Safety of the function
-/// The CPU is of that kind; else as the body asks for.
+/// # Safety
+/// Of the function: the CPU has the instruction set, and what the body requires.
 macro_rules! compiled {
     ($isa:expr, $simd:ident => unsafe fn($($arg:ident: $type:ty),*) $body:block) => {{
+        /// # Safety
+        /// As for the macro.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512vl")]
         unsafe fn avx512($($arg: $type),*) {
             type $simd = $crate::engine::cpu::simd::Avx512;
-            // SAFETY: the caller's promise, passed on.
+            // SAFETY: the caller promises what the body requires.
             unsafe { $body }
         }
+        /// # Safety
+        /// As for the macro.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn avx2($($arg: $type),*) {
             type $simd = $crate::engine::cpu::simd::Avx2;
-            // SAFETY: the caller's promise, passed on.
+            // SAFETY: the caller promises what the body requires.
             unsafe { $body }
         }
+        /// # Safety
+        /// As for the macro.
         unsafe fn portable($($arg: $type),*) {
             type $simd = $crate::engine::cpu::simd::Portable;
-            // SAFETY: the caller's promise, passed on.
+            // SAFETY: the caller promises what the body requires.
             unsafe { $body }
         }
         match $isa {
@@ -95,50 +101,132 @@ macro_rules! compiled {
         }
     }};
 }
-pub(super) use compiled;
+pub(crate) use compiled;
 
-/// The most numbers in a vector.
-pub(super) const MAX_LANES: usize = 16;
+/// Floats in the longest vector.
+pub(crate) const MAX_LANES: usize = 16;
 
-/// A vector of `LANES` numbers.
+/// A vector of `LANES` floats.
 ///
 /// # Safety
-/// Every function needs a CPU of the implementing kind; loads and stores need valid memory for
-/// the numbers that they touch.
-pub(super) trait Simd: Copy {
+/// For every function: the CPU has the implementing instruction set, and the pointers are valid for the
+/// floats that the function loads or stores.
+pub(crate) trait Simd: Copy {
+    /// The vector.
     type V: Copy;
-    /// Where each number of a permutation comes from.
+    /// A permutation: the source of each lane, and which lanes become zero.
     type Index: Copy;
+    /// Floats in a vector.
     const LANES: usize;
+
+    /// `x` in every lane.
+    ///
+    /// # Safety
+    /// See [`Simd`].
     unsafe fn splat(x: f32) -> Self::V;
+
+    /// LANES floats from `p`, at any alignment.
+    ///
+    /// # Safety
+    /// See [`Simd`].
     unsafe fn load(p: *const f32) -> Self::V;
-    /// Asks for the cache line of `p`, which may be any address, to be brought into the second-level cache.
-    unsafe fn prefetch(p: *const f32);
-    unsafe fn store(p: *mut f32, v: Self::V);
-    /// Stores the first `n` numbers, n <= LANES.
-    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
-    /// Stores the first `n` numbers, n <= LANES, and perhaps more up to LANES: the shorter a store, the
-    /// rarer it lies across two cache lines.
-    unsafe fn store_at_least(p: *mut f32, v: Self::V, n: usize);
-    /// a * b + c.
-    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
-    /// The larger of each pair; `b` where either is NaN.
-    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// The numbers whose bit of `mask` is set, zero elsewhere.
-    unsafe fn keep(v: Self::V, mask: u32) -> Self::V;
-    /// Number `index[i]` at each place i whose bit of `mask` is set, zero elsewhere.
-    unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index;
-    unsafe fn permute(v: Self::V, index: Self::Index) -> Self::V;
-    /// Four vectors summed up to a four of numbers in each LANES / 4th part of a vector.
-    unsafe fn sums_of_four(vectors: [Self::V; 4]) -> Self::V;
-    /// The sums that the first LANES / 4 results of [`Simd::sums_of_four`] stand for, in order.
-    unsafe fn sums_of_fours(fours: [Self::V; MAX_LANES / 4]) -> Self::V;
-    /// Number j of vector i becomes number i of vector j, of the first LANES vectors.
-    unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
-    /// The numbers of `a` and `b` in turn: the first half of the result, and the second.
-    unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2];
-    /// Every second of the 2 * LANES numbers from `p`.
+
+    /// Every second of the 2 * LANES floats from `p`.
+    ///
+    /// # Safety
+    /// See [`Simd`].
     unsafe fn load_even(p: *const f32) -> Self::V;
+
+    /// Prefetches the cache line of `p` into the L2 cache.
+    ///
+    /// # Safety
+    /// See [`Simd`]; `p` may be any address.
+    unsafe fn prefetch(p: *const f32);
+
+    /// Stores LANES floats at `p`, at any alignment.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn store(p: *mut f32, v: Self::V);
+
+    /// Stores the first `n` floats, n <= LANES.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
+
+    /// Stores the first `n` floats, n <= LANES, and perhaps more up to LANES. Shorter stores cross cache lines
+    /// less often.
+    ///
+    /// # Safety
+    /// See [`Simd`]; `p` is valid for LANES floats.
+    unsafe fn store_at_least(p: *mut f32, v: Self::V, n: usize);
+
+    /// a * b + c.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// a + b.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+
+    /// a - b.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+
+    /// The larger in each lane; `b` where either is NaN.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+
+    /// The lanes whose bit of `mask` is set; the others are zero.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn keep(v: Self::V, mask: u32) -> Self::V;
+
+    /// The permutation that puts lane `index[i]` in each lane i whose bit of `mask` is set, and zero in the
+    /// others.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn index(index: &[u32; MAX_LANES], mask: u32) -> Self::Index;
+
+    /// `v` permuted.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn permute(v: Self::V, index: Self::Index) -> Self::V;
+
+    /// Partial sums of four vectors: lane v of each group of four lanes has the sum of that group of vector v.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn sums_of_four(vectors: [Self::V; 4]) -> Self::V;
+
+    /// The sums of LANES vectors, in order, from the partial sums of the first LANES / 4 calls of
+    /// [`Simd::sums_of_four`].
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn sums_of_fours(fours: [Self::V; MAX_LANES / 4]) -> Self::V;
+
+    /// Transposes the first LANES vectors as a matrix.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
+
+    /// The lanes of `a` and `b` in turn: the first half of the result, and the second.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2];
 }

@@ -1,10 +1,15 @@
-//! Vectors for any CPU: eight numbers, and whatever the compiler makes of them.
+//! Vectors of eight floats for any CPU, as the compiler translates them.
+
+#![allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "each function is plain arithmetic or a memory access, whose requirements are those of the function: see `Simd`"
+)]
 
 use super::{MAX_LANES, Simd};
 
-/// See [`super::Isa::Portable`].
+/// Eight floats without vector instructions of a certain CPU.
 #[derive(Clone, Copy)]
-pub(in crate::engine::cpu) struct Portable;
+pub(crate) struct Portable;
 
 impl Simd for Portable {
     type V = [f32; 8];
@@ -16,23 +21,23 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self::V {
-        unsafe { p.cast::<[f32; 8]>().read_unaligned() }
+        p.cast::<[f32; 8]>().read_unaligned()
     }
     #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: Self::V) {
-        unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
+        p.cast::<[f32; 8]>().write_unaligned(v)
     }
     #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize) {
         for (i, x) in v.into_iter().enumerate().take(n) {
-            unsafe { p.add(i).write(x) }
+            p.add(i).write(x)
         }
     }
     #[inline(always)]
     unsafe fn store_at_least(p: *mut f32, v: Self::V, _: usize) {
-        unsafe { Self::store(p, v) }
+        Self::store(p, v)
     }
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -79,11 +84,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn interleave(a: Self::V, b: Self::V) -> [Self::V; 2] {
-        let number = |i: usize| [a, b][i % 2][i / 2];
-        [std::array::from_fn(number), std::array::from_fn(|i| number(8 + i))]
+        let element = |i: usize| [a, b][i % 2][i / 2];
+        [std::array::from_fn(element), std::array::from_fn(|i| element(8 + i))]
     }
     #[inline(always)]
     unsafe fn load_even(p: *const f32) -> Self::V {
-        std::array::from_fn(|i| unsafe { *p.add(2 * i) })
+        std::array::from_fn(|i| *p.add(2 * i))
     }
 }

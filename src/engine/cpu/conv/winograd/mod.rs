@@ -1,79 +1,77 @@
-//! 3x3 convolution of stride 1 by Winograd's minimal filtering F(2x2, 3x3): sixteen products for each
-//! tile of 2x2 output pixels instead of thirty-six (Lavin & Gray, CVPR 2016, section 4.1).
+//! 3x3 convolution of stride 1 by Winograd's minimal filtering F(2x2, 3x3): sixteen products for each 2x2
+//! block of output pixels instead of thirty-six (Lavin & Gray, CVPR 2016, section 4.1).
 //!
-//! With U = G g G^T of each kernel g and V = B^T d B of each 4x4 patch d, where patches lie two pixels
-//! apart, the tile is A^T (sum over input channels of U * V, number by number) A. Each of the sixteen
-//! numbers is a 1x1 convolution over tiles, for the micro-kernel of [`gemm`].
+//! With U = G g G^T of each kernel g and V = B^T d B of each 4x4 patch d, where patches are two pixels
+//! apart, the block is A^T (sum over input channels of U * V, elementwise) A. Each of the sixteen elements,
+//! called points here, is a 1x1 convolution over the patches, for the micro-kernels of [`gemm`].
+//!
+//! [`gemm`]: crate::engine::cpu::gemm
 
 #[cfg(test)]
 mod tests;
 mod transforms;
 
-use super::pack::{Layout, PackKernel};
-use super::weight::{PackedWeight, choose_kernel, weight_cost};
-use super::{Part, pack};
+use std::sync::Arc;
+
+use super::pack;
+use super::pack::{BandLayout, PackKernel};
 use crate::Shape;
-use crate::engine::cpu::aligned::{Arena, LINE};
-use crate::engine::cpu::gemm;
-use crate::engine::cpu::gemm::{OVERREAD, Tile, TileKernel};
+use crate::engine::cpu::aligned::CACHE_LINE_F32;
+use crate::engine::cpu::cost;
+use crate::engine::cpu::cost::QuarterCycles;
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
+use crate::engine::cpu::kernel::{Kernel, Operands, Tile};
+use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
+use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::{Conv2d, Window};
 use transforms::{Transforms, kernel_transform, transforms};
 
-/// Numbers of a transformed patch.
-const NUMBERS: usize = 16;
+/// Elements of a transformed patch.
+const POINTS: usize = 16;
 
-/// The one number of a product that adds to every pixel of its tile: the bias goes in there.
-const EVERYWHERE: usize = 5;
+/// The one point of a product that adds to every pixel of its block: the bias is added there.
+const BIAS_POINT: usize = 5;
 
-/// Patches and products of a band are kept below this many numbers. More than the second-level cache holds:
-/// to read the weights once for a whole map is worth more than to keep its patches near.
-const BAND_LEN: usize = 384 * 1024;
+/// Floats of the patches and products of the largest band. More than the L2 cache holds: reading the
+/// weights once for a whole map saves more than keeping its patches near.
+const MAX_BAND_LEN: usize = 384 * 1024;
 
-/// Input channels that are packed, then transformed: as many as packing takes together.
-const PACKED: usize = pack::TOGETHER;
+/// Input channels that are packed, then transformed: as many as packing handles together.
+const CHANNELS_PER_BLOCK: usize = pack::CHANNELS_PER_BLOCK;
 
-/// What transforming a vector of tiles costs, in quarters of a cycle, of an input and of an output channel.
-const INPUT_COST: usize = 150;
-const OUTPUT_COST: usize = 200;
-
-/// How a convolution is cut into tiles on one kind of CPU: everything but its weights.
-pub(in crate::engine::cpu) struct WinogradTiles {
-    kernel: TileKernel,
-    /// Input channels in patches two pixels apart.
-    layout: Layout,
+/// How a convolution is cut for one instruction set: everything but its weights.
+pub(crate) struct WinogradTiling {
+    kernel: MicroKernel,
+    /// The layout of input channels in patches two pixels apart.
+    layout: BandLayout,
     input: Shape,
     output: Shape,
-    /// Tiles side by side.
+    /// Patches in a row.
     width: usize,
-    /// Rows of tiles in the largest band.
+    /// Rows of patches in the largest band.
     band: usize,
     lanes: usize,
-    whole: Part,
+    whole: Tile,
 }
 
-impl WinogradTiles {
-    /// Tiles for `op`, which reads `input` and writes `output`, if its window is one that the algorithm
-    /// serves.
-    pub(in crate::engine::cpu) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Option<Self> {
+impl WinogradTiling {
+    /// The tiling of `op`, which reads `input` and writes `output`; `None` where its window is not 3x3 of
+    /// stride 1.
+    pub(crate) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Option<Self> {
         if op.window.kernel != [3, 3] || op.window.stride != [1, 1] {
             return None;
         }
         let lanes = isa.lanes();
         let (width, height) = (output.w.div_ceil(2), output.h.div_ceil(2));
-        let len = |band: usize| (band * width).next_multiple_of(lanes) * (op.channels + op.out) * NUMBERS;
-        let most = (1..=height).rev().find(|&band| len(band) <= BAND_LEN).unwrap_or(1);
-        let band = height.div_ceil(height.div_ceil(most));
-        let kernel = choose_kernel(gemm::kernels(isa), op.channels, op.out, band * width);
+        let len = |band: usize| (band * width).next_multiple_of(lanes) * (op.channels + op.out) * POINTS;
+        let max = (1..=height).rev().find(|&band| len(band) <= MAX_BAND_LEN).unwrap_or(1);
+        let band = height.div_ceil(height.div_ceil(max));
+        let kernel = choose_kernel(isa, op.channels, op.out, band * width);
         let window = Window { kernel: [4, 4], stride: [2, 2], padding: op.window.padding };
-        let layout = Layout::new(isa, window, input, width, band);
-        let whole = Part { groups: 0..op.out.div_ceil(kernel.channels), pixels: 0..output.plane() };
-        Some(WinogradTiles { kernel, layout, input, output, width, band, lanes, whole })
-    }
-
-    /// The one part that is everything.
-    pub(in crate::engine::cpu) fn whole(&self) -> &Part {
-        &self.whole
+        let layout = BandLayout::new(isa, window, input, width, band);
+        let whole = Tile { groups: 0..op.out.div_ceil(kernel.channels), pixels: 0..output.plane() };
+        Some(WinogradTiling { kernel, layout, input, output, width, band, lanes, whole })
     }
 
     /// Groups of output channels.
@@ -81,125 +79,111 @@ impl WinogradTiles {
         self.whole.groups.end
     }
 
-    /// Numbers between two channels, of patches and of products.
-    fn row(&self) -> usize {
+    /// Floats from one channel to the next, of patches and of products.
+    fn channel_stride(&self) -> usize {
         (self.band * self.width).next_multiple_of(self.lanes)
     }
 
-    /// Numbers between two numbers of all input channels' patches; a line more than they need, or all
-    /// sixteen would fall on the same lines of the first-level cache.
+    /// Floats from one point to the next of all input channels' patches. A cache line more than they need:
+    /// otherwise all sixteen points would map to the same sets of the L1 cache.
     fn patches_len(&self) -> usize {
-        self.input.c * self.row() + LINE
+        self.input.c * self.channel_stride() + CACHE_LINE_F32
     }
 
     /// The same of all output channels' products.
     fn products_len(&self) -> usize {
-        self.groups() * self.kernel.channels * self.row() + LINE
+        self.groups() * self.kernel.channels * self.channel_stride() + CACHE_LINE_F32
     }
 
-    /// Scratch numbers that a run needs.
-    pub(in crate::engine::cpu) fn scratch_len(&self) -> usize {
-        let transformed = NUMBERS * (self.patches_len() + self.products_len());
-        let between = (PACKED * self.layout.channel_len()).max(4 * self.row());
-        transformed + between + OVERREAD
-    }
-
-    /// At most `parts` parts that make up the whole: some rows of tiles of all channels or all rows of
-    /// some channels, whichever has the shorter longest part.
-    pub(in crate::engine::cpu) fn parts(&self, parts: usize) -> Vec<Part> {
-        self.whole.cut(2 * self.output.w, parts, |part| self.cost(part))
-    }
-
-    /// What a part costs, in quarters of a cycle.
-    pub(in crate::engine::cpu) fn cost(&self, part: &Part) -> usize {
-        let rows = part.pixels.len().div_ceil(2 * self.output.w);
-        let tiles = rows * self.width;
-        let vectors = tiles.div_ceil(self.lanes);
-        let channels = part.groups.len() * self.kernel.channels;
-        let sums = NUMBERS * self.kernel.cost(self.input.c, part.groups.len(), tiles);
-        let products = sums.max(weight_cost(NUMBERS * channels * self.input.c));
-        let inputs = self.layout.cost(rows) + self.input.c * vectors * INPUT_COST;
-        products + inputs + channels * vectors * OUTPUT_COST
+    /// Estimated time of a tile.
+    pub(crate) fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        let Tile { groups, pixels } = tile.unwrap_or(&self.whole);
+        let rows = pixels.len().div_ceil(2 * self.output.w);
+        let patches = rows * self.width;
+        let vectors = patches.div_ceil(self.lanes);
+        let channels = groups.len() * self.kernel.channels;
+        let sums = POINTS * self.kernel.cost(self.input.c, groups.len(), patches);
+        let products = sums.max(cost::weights_from_memory(POINTS * channels * self.input.c));
+        let inputs = self.layout.cost(rows) + self.input.c * vectors * cost::WINOGRAD_INPUT_VECTOR;
+        products + inputs + channels * vectors * cost::WINOGRAD_OUTPUT_VECTOR
     }
 }
 
-/// A convolution with its transformed weights packed for one kind of CPU.
-pub(in crate::engine::cpu) struct WinogradConv2d {
-    pub(in crate::engine::cpu) tiles: WinogradTiles,
-    /// The groups of number 0, then those of number 1, and so on.
-    weight: PackedWeight,
+/// Winograd convolution with transformed, packed weights.
+pub(crate) struct WinogradKernel {
+    tiling: WinogradTiling,
+    /// The groups of point 0, then those of point 1, and so on.
+    weight: Arc<PackedWeight>,
     transforms: Transforms,
     pack: PackKernel,
-    /// Where each number of a patch begins in a packed channel.
-    taps: [u32; NUMBERS],
-    /// Where each input channel begins among one number's patches.
+    /// Offset of each element of a patch in a packed channel.
+    taps: [u32; POINTS],
+    /// Offset of each input channel in one point's patches.
     offsets: Vec<u32>,
     relu: bool,
 }
 
-impl WinogradConv2d {
-    /// Transforms and packs the weights of `op` for its tiles.
-    pub(in crate::engine::cpu) fn new(
-        arena: &mut Arena,
+impl WinogradKernel {
+    /// The kernel of `op`, with its (O, I, 3, 3) weight and its bias.
+    pub(crate) fn new(
+        weights: &WeightCache,
         isa: Isa,
         op: &Conv2d,
-        tiles: WinogradTiles,
+        tiling: WinogradTiling,
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        let padded = tiles.groups() * tiles.kernel.channels;
-        let kernels: Vec<[f32; NUMBERS]> = weight.chunks_exact(9).map(kernel_transform).collect();
+        let padded = tiling.groups() * tiling.kernel.channels;
+        let kernels: Vec<[f32; POINTS]> = weight.chunks_exact(9).map(kernel_transform).collect();
         let at = |row: usize, i: usize| {
-            let (number, channel) = (row / padded, row % padded);
-            if channel < op.out { kernels[channel * op.channels + i][number] } else { 0.0 }
+            let (point, channel) = (row / padded, row % padded);
+            if channel < op.out { kernels[channel * op.channels + i][point] } else { 0.0 }
         };
-        let mut biases = vec![0.0; NUMBERS * padded];
+        let mut biases = vec![0.0; POINTS * padded];
         if let Some(bias) = bias {
-            biases[EVERYWHERE * padded..][..op.out].copy_from_slice(bias);
+            biases[BIAS_POINT * padded..][..op.out].copy_from_slice(bias);
         }
-        let rows = NUMBERS * padded;
-        let offsets = tiles.layout.offsets();
-        WinogradConv2d {
-            weight: PackedWeight::new(arena, &tiles.kernel, rows, op.channels, at, Some(&biases)),
+        let source = WeightSource { channels: POINTS * padded, k: op.channels, at, bias: Some(&biases) };
+        let offsets = tiling.layout.offsets();
+        WinogradKernel {
+            weight: weights.pack(tiling.kernel.channels, &source),
             transforms: transforms(isa),
             pack: pack::kernel(isa),
-            taps: std::array::from_fn(|number| offsets[number]),
-            offsets: (0..op.channels).map(|i| (i * tiles.row()) as u32).collect(),
+            taps: std::array::from_fn(|element| offsets[element]),
+            offsets: (0..op.channels).map(|i| (i * tiling.channel_stride()) as u32).collect(),
             relu: op.relu,
-            tiles,
+            tiling,
         }
     }
 
-    /// Computes one part for one image.
+    /// Computes a tile for one image.
     ///
     /// # Safety
-    /// `input` and `output` are the step's slots, with [`OVERREAD`] readable numbers around the
-    /// input; `scratch` has the tiles' `scratch_len()` numbers; nobody else writes the part.
-    pub(in crate::engine::cpu) unsafe fn run(
-        &self,
-        part: &Part,
-        input: *const f32,
-        output: *mut f32,
-        scratch: *mut f32,
-    ) {
-        let tiles = &self.tiles;
-        let rows = 2 * tiles.output.w;
-        let (first, end) = (part.pixels.start / rows, part.pixels.end.div_ceil(rows));
-        for row in (first..end).step_by(tiles.band) {
-            let rows = tiles.band.min(end - row);
-            // SAFETY: the scratch holds a band's patches, its products, and a channel on the way to either.
+    /// As for [`Kernel::run`]: `input` and `output` are the step's, `scratch` has
+    /// [`Kernel::scratch_len`] floats.
+    unsafe fn compute(&self, tile: &Tile, input: *const f32, output: *mut f32, scratch: *mut f32) {
+        let tiling = &self.tiling;
+        let row_pixels = 2 * tiling.output.w;
+        let (first, end) = (tile.pixels.start / row_pixels, tile.pixels.end.div_ceil(row_pixels));
+        for row in (first..end).step_by(tiling.band) {
+            let rows = tiling.band.min(end - row);
+            // SAFETY: the scratch holds a band's patches, its products, and a block of channels before or after
+            // its transform.
             unsafe {
                 let patches = scratch;
-                let products = patches.add(NUMBERS * tiles.patches_len());
-                let between = products.add(NUMBERS * tiles.products_len());
-                self.patches(input, row, rows, patches, between);
-                self.products(part, rows, patches, products);
-                self.pixels(part, row, rows, products, output, between);
+                let products = patches.add(POINTS * tiling.patches_len());
+                let buffer = products.add(POINTS * tiling.products_len());
+                self.patches(input, row, rows, patches, buffer);
+                self.products(tile, rows, patches, products);
+                self.pixels(tile, row, rows, products, output, buffer);
             }
         }
     }
 
-    /// V of every input channel, of `rows` rows of tiles from `row` on.
+    /// Writes V of every input channel, of `rows` rows of patches from `row` on.
+    ///
+    /// # Safety
+    /// As for [`WinogradKernel::compute`], whose parts of the scratch `patches` and `packed` are.
     unsafe fn patches(
         &self,
         input: *const f32,
@@ -208,91 +192,122 @@ impl WinogradConv2d {
         patches: *mut f32,
         packed: *mut f32,
     ) {
-        let tiles = &self.tiles;
-        let room = tiles.layout.channel_len();
-        for first in (0..tiles.input.c).step_by(PACKED) {
-            let channels = first..(first + PACKED).min(tiles.input.c);
-            // SAFETY: each channel's plane, some packed channels, and each channel's place in each number's
-            // patches.
+        let tiling = &self.tiling;
+        let channel_len = tiling.layout.channel_len();
+        for first in (0..tiling.input.c).step_by(CHANNELS_PER_BLOCK) {
+            let channels = first..(first + CHANNELS_PER_BLOCK).min(tiling.input.c);
+            // SAFETY: the planes of the block's channels, which fit in `packed`, and each channel's place among
+            // each point's patches.
             unsafe {
-                let planes = input.add(first * tiles.input.plane());
-                (self.pack)(&tiles.layout, channels.len(), planes, row, packed);
+                let planes = input.add(first * tiling.input.plane());
+                (self.pack)(&tiling.layout, channels.len(), planes, row, packed);
                 for channel in channels {
-                    let packed = packed.add((channel - first) * room);
-                    let out = patches.add(channel * tiles.row());
+                    let packed = packed.add((channel - first) * channel_len);
+                    let out = patches.add(channel * tiling.channel_stride());
                     (self.transforms.patches)(
                         packed,
                         &self.taps,
-                        rows * tiles.width,
+                        rows * tiling.width,
                         out,
-                        tiles.patches_len(),
+                        tiling.patches_len(),
                     );
                 }
             }
         }
     }
 
-    /// The sums of U * V over the input channels, of the part's output channels.
-    unsafe fn products(&self, part: &Part, rows: usize, patches: *const f32, products: *mut f32) {
-        let (tiles, count) = (&self.tiles, rows * self.tiles.width);
-        for number in 0..NUMBERS {
-            for first in (0..count).step_by(tiles.kernel.pixels()) {
-                for group in part.groups.clone() {
-                    let (weight, bias, channels) = self.weight.group(number * tiles.groups() + group);
-                    // SAFETY: the group's channels have their place in this number's products; the taps lie in
-                    // its patches.
+    /// Writes the sums of U * V over the input channels, of the tile's output channels.
+    ///
+    /// # Safety
+    /// As for [`WinogradKernel::compute`], whose parts of the scratch `patches` and `products` are.
+    unsafe fn products(&self, tile: &Tile, rows: usize, patches: *const f32, products: *mut f32) {
+        let (tiling, count) = (&self.tiling, rows * self.tiling.width);
+        for point in 0..POINTS {
+            for first in (0..count).step_by(tiling.kernel.pixels()) {
+                for group in tile.groups.clone() {
+                    let (weight, bias, channels) = self.weight.group(point * tiling.groups() + group);
+                    // SAFETY: the results are among this point's products, the terms among its patches.
                     unsafe {
-                        let tile = Tile {
+                        let micro_tile = MicroTile {
                             weight: weight.as_ptr(),
-                            x: patches.add(number * tiles.patches_len() + first),
+                            x: patches.add(point * tiling.patches_len() + first),
                             offsets: self.offsets.as_ptr(),
                             k: self.weight.k,
                             bias: bias.as_ptr(),
-                            out: products
-                                .add(number * tiles.products_len() + group * channels * tiles.row() + first),
-                            out_stride: tiles.row(),
+                            out: products.add(
+                                point * tiling.products_len()
+                                    + group * channels * tiling.channel_stride()
+                                    + first,
+                            ),
+                            out_stride: tiling.channel_stride(),
                             channels,
-                            pixels: tiles.kernel.pixels().min(count - first),
+                            pixels: tiling.kernel.pixels().min(count - first),
                             relu: false,
                         };
-                        tiles.kernel.run(&tile);
+                        tiling.kernel.run(&micro_tile);
                     }
                 }
             }
         }
     }
 
-    /// The pixels of the part's output channels in `rows` rows of tiles from `row` on.
+    /// Writes the pixels of the tile's output channels in `rows` rows of blocks from `row` on.
+    ///
+    /// # Safety
+    /// As for [`WinogradKernel::compute`], whose parts of the scratch `products` and `buffer` are.
     unsafe fn pixels(
         &self,
-        part: &Part,
+        tile: &Tile,
         row: usize,
         rows: usize,
         products: *const f32,
         output: *mut f32,
-        pixels: *mut f32,
+        buffer: *mut f32,
     ) {
-        let tiles = &self.tiles;
-        let size = tiles.kernel.channels;
-        let channels = part.groups.start * size..(part.groups.end * size).min(tiles.output.c);
+        let tiling = &self.tiling;
+        let size = tiling.kernel.channels;
+        let channels = tile.groups.start * size..(tile.groups.end * size).min(tiling.output.c);
         for channel in channels {
-            // SAFETY: the channel's products and its plane; the output rows of these tiles, which end where
-            // the plane does.
+            // SAFETY: the channel's products, and its plane, beyond whose last row nothing is written.
             unsafe {
                 let call = transforms::Pixels {
-                    products: products.add(channel * tiles.row()),
-                    stride: tiles.products_len(),
-                    width: tiles.width,
+                    products: products.add(channel * tiling.channel_stride()),
+                    stride: tiling.products_len(),
+                    width: tiling.width,
                     rows,
-                    out: output.add(channel * tiles.output.plane() + 2 * row * tiles.output.w),
-                    out_width: tiles.output.w,
-                    out_rows: (tiles.output.h - 2 * row).min(2 * rows),
+                    out: output.add(channel * tiling.output.plane() + 2 * row * tiling.output.w),
+                    out_width: tiling.output.w,
+                    out_rows: (tiling.output.h - 2 * row).min(2 * rows),
                     relu: self.relu,
-                    tiles: pixels,
-                    tiles_stride: tiles.row(),
+                    tiles: buffer,
+                    tiles_stride: tiling.channel_stride(),
                 };
                 (self.transforms.pixels)(&call);
             }
         }
+    }
+}
+
+impl Kernel for WinogradKernel {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        self.tiling.cost(tile)
+    }
+
+    fn scratch_len(&self) -> usize {
+        let tiling = &self.tiling;
+        let transformed = POINTS * (tiling.patches_len() + tiling.products_len());
+        let buffer = (CHANNELS_PER_BLOCK * tiling.layout.channel_len()).max(4 * tiling.channel_stride());
+        transformed + buffer + OVERREAD
+    }
+
+    fn tiles(&self, max: usize) -> Vec<Tile> {
+        let row_pixels = 2 * self.tiling.output.w;
+        self.tiling.whole.cut(row_pixels, max, |tile| self.cost(Some(tile)))
+    }
+
+    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
+        let tile = tile.unwrap_or(&self.tiling.whole);
+        // SAFETY: the caller's promise.
+        unsafe { self.compute(tile, operands.input(0), operands.output(), operands.scratch) };
     }
 }

@@ -1,9 +1,9 @@
-//! The algorithm beside the definition of a convolution, in f64.
+//! The algorithm compared with the definition of a convolution, in f64.
 
 use super::*;
 use crate::engine::graph::Graph;
 
-/// Numbers in [-1, 1) that look random.
+/// Pseudorandom floats in [-1, 1).
 fn noise(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -18,7 +18,7 @@ struct Case {
     shapes: [Shape; 2],
     weight: Vec<f32>,
     bias: Vec<f32>,
-    /// With what a step may read around its input.
+    /// With the floats around it that a step may read.
     input: Vec<f32>,
 }
 
@@ -34,7 +34,7 @@ impl Case {
         Case { op, shapes: [input, Shape::new(out, h, w)], weight, bias: noise(out, 3), input: around }
     }
 
-    /// Each output number, and the sum of its terms' sizes: what rounding errors are measured by.
+    /// Each output element, and the sum of its terms' absolute values: the scale of rounding errors.
     fn expected(&self) -> Vec<(f64, f64)> {
         let [input, output] = self.shapes;
         let [py, px] = self.op.window.padding;
@@ -59,18 +59,18 @@ impl Case {
         all
     }
 
-    /// The result on one kind of CPU, computed in at most `parts` parts.
-    fn run(&self, isa: Isa, parts: usize) -> Vec<f32> {
-        let tiles = WinogradTiles::new(isa, &self.op, self.shapes).expect("a 3x3 window of stride 1");
-        let conv =
-            WinogradConv2d::new(&mut Arena::new(0), isa, &self.op, tiles, &self.weight, Some(&self.bias));
+    /// The result with one instruction set, computed in at most `max_tiles` tiles.
+    fn run(&self, isa: Isa, max_tiles: usize) -> Vec<f32> {
+        let tiling = WinogradTiling::new(isa, &self.op, self.shapes).expect("a 3x3 window of stride 1");
+        let cache = WeightCache::default();
+        let conv = WinogradKernel::new(&cache, isa, &self.op, tiling, &self.weight, Some(&self.bias));
         let mut output = vec![f32::NAN; self.shapes[1].len()];
-        let mut scratch = vec![f32::NAN; conv.tiles.scratch_len() + OVERREAD];
-        for part in conv.tiles.parts(parts) {
-            // SAFETY: input, output and scratch are as long as asked for; one part after another.
+        let mut scratch = vec![f32::NAN; conv.scratch_len() + OVERREAD];
+        for tile in conv.tiles(max_tiles) {
+            // SAFETY: input, output and scratch have the lengths required; one tile after another.
             unsafe {
                 let input = self.input.as_ptr().add(OVERREAD);
-                conv.run(&part, input, output.as_mut_ptr(), scratch.as_mut_ptr());
+                conv.compute(&tile, input, output.as_mut_ptr(), scratch.as_mut_ptr());
             }
         }
         output
@@ -78,7 +78,7 @@ impl Case {
 }
 
 #[test]
-fn awkward_shapes_are_convolved_as_the_definition_says() {
+fn unusual_shapes_agree_with_the_definition() {
     let shapes = [
         (Shape::new(1, 1, 1), 1, [1, 1]),
         (Shape::new(3, 3, 3), 2, [0, 0]),
@@ -102,13 +102,13 @@ fn awkward_shapes_are_convolved_as_the_definition_says() {
                     let error = (f64::from(result) - exact).abs() / size;
                     assert!(
                         error < 2e-6,
-                        "{input} -> {out}, {}: number {i} is {result}, not {exact}",
+                        "{input} -> {out}, {}: element {i} is {result}, not {exact}",
                         isa.name()
                     );
                 }
-                for parts in [2, 3, 7] {
-                    let cut = case.run(isa, parts);
-                    assert!(cut == whole, "{input} -> {out}, {}: {parts} parts differ", isa.name());
+                for tiles in [2, 3, 7] {
+                    let cut = case.run(isa, tiles);
+                    assert!(cut == whole, "{input} -> {out}, {}: {tiles} tiles differ", isa.name());
                 }
             }
         }
@@ -116,13 +116,13 @@ fn awkward_shapes_are_convolved_as_the_definition_says() {
 }
 
 #[test]
-fn other_windows_are_not_served() {
+fn other_windows_have_no_tiling() {
     let mut graph = Graph::new();
     let five = graph.add_param("five", &[2, 1, 5, 5], vec![0.0; 50]);
     let three = graph.add_param("three", &[2, 1, 3, 3], vec![0.0; 18]);
     let shapes = [Shape::new(1, 8, 8), Shape::new(2, 4, 4)];
     for (weight, stride) in [(five, [1, 1]), (three, [2, 2]), (three, [1, 2])] {
         let op = Conv2d::new(&graph, weight, None, stride, [1, 1]);
-        assert!(WinogradTiles::new(Isa::detect(), &op, shapes).is_none(), "{:?}", op.window);
+        assert!(WinogradTiling::new(Isa::detect(), &op, shapes).is_none(), "{:?}", op.window);
     }
 }

@@ -1,61 +1,65 @@
-//! The transforms of F(2x2, 3x3), with tiles side by side in the vectors:
+//! Winograd's transforms of F(2x2, 3x3), with the tiles side by side in the vectors:
 //!
 //! G^T = 1 1/2 1/2 0    B^T = 1 0 -1 0    A^T = 1 1  1  0
 //!       0 1/2 -1/2 0         0 1  1 0          0 1 -1 -1
 //!       0 1/2 1/2 1          0 -1 1 0
 //!                            0 1  0 -1
 
-use super::NUMBERS;
+use super::POINTS;
 use crate::engine::cpu::simd::{Isa, Simd, compiled};
 
 /// U = G g G^T of one 3x3 kernel, rounded once.
-pub(super) fn kernel_transform(kernel: &[f32]) -> [f32; NUMBERS] {
+pub(crate) fn kernel_transform(kernel: &[f32]) -> [f32; POINTS] {
     let once = |[a, b, c]: [f64; 3]| [a, (a + b + c) / 2.0, (a - b + c) / 2.0, c];
     let rows: [[f64; 4]; 3] =
         std::array::from_fn(|row| once(std::array::from_fn(|column| f64::from(kernel[3 * row + column]))));
     let columns: [[f64; 4]; 4] = std::array::from_fn(|column| once(rows.map(|row| row[column])));
-    std::array::from_fn(|number| columns[number % 4][number / 4] as f32)
+    std::array::from_fn(|point| columns[point % 4][point / 4] as f32)
 }
 
-/// What the transform of one channel's products reads and writes.
-pub(super) struct Pixels {
-    /// The channel's products of number 0; those of the next number are `stride` further on.
-    pub(super) products: *const f32,
-    pub(super) stride: usize,
-    /// Tiles side by side, and rows of them.
-    pub(super) width: usize,
-    pub(super) rows: usize,
-    /// First pixel to write; rows are `out_width` long, and `out_rows` of them are inside the image.
-    pub(super) out: *mut f32,
-    pub(super) out_width: usize,
-    pub(super) out_rows: usize,
+/// Operands of the transform of one channel's products.
+pub(crate) struct Pixels {
+    /// The channel's products of point 0; those of the next point are `stride` floats further.
+    pub(crate) products: *const f32,
+    pub(crate) stride: usize,
+    /// Tiles in a row.
+    pub(crate) width: usize,
+    /// Rows of tiles.
+    pub(crate) rows: usize,
+    /// First pixel to write.
+    pub(crate) out: *mut f32,
+    /// Pixels of an output row.
+    pub(crate) out_width: usize,
+    /// Output rows that are inside the image.
+    pub(crate) out_rows: usize,
     /// Whether negative results become zero.
-    pub(super) relu: bool,
-    /// Room for the four pixels of every tile, `tiles_stride` apart.
-    pub(super) tiles: *mut f32,
-    pub(super) tiles_stride: usize,
+    pub(crate) relu: bool,
+    /// Room for the four pixels of every tile, `tiles_stride` floats apart.
+    pub(crate) tiles: *mut f32,
+    pub(crate) tiles_stride: usize,
 }
 
-/// The transforms compiled for one kind of CPU.
+/// The transforms compiled for one instruction set.
 ///
-/// # Safety of the functions
-/// The CPU is of that kind. Reads and writes run in whole vectors, at most one beyond the last tile.
+/// # Safety
+/// For both functions: the CPU has that instruction set, and the pointers are valid for the call's sizes,
+/// in whole vectors: at most one beyond the last tile.
 #[derive(Clone, Copy)]
-pub(super) struct Transforms {
-    /// V = B^T d B of `tiles` patches: number i of a patch is at `taps[i]` in `packed`, and its result
-    /// `i * stride` behind `out`.
-    pub(super) patches:
-        unsafe fn(packed: *const f32, taps: &[u32; NUMBERS], tiles: usize, out: *mut f32, stride: usize),
+pub(crate) struct Transforms {
+    /// V = B^T d B of `tiles` patches: element i of a patch is at `taps[i]` in `packed`, point i of its
+    /// transform at `i * stride` in `out`.
+    pub(crate) patches:
+        unsafe fn(packed: *const f32, taps: &[u32; POINTS], tiles: usize, out: *mut f32, stride: usize),
     /// A^T m A of a channel's products m.
-    pub(super) pixels: unsafe fn(&Pixels),
+    pub(crate) pixels: unsafe fn(&Pixels),
 }
 
-/// The transforms of one kind of CPU.
-pub(super) fn transforms(isa: Isa) -> Transforms {
+/// The transforms of one instruction set.
+pub(crate) fn transforms(isa: Isa) -> Transforms {
     Transforms {
         patches: compiled!(isa, S => unsafe fn(
             packed: *const f32,
-            taps: &[u32; NUMBERS],
+            taps: &[u32; POINTS],
             tiles: usize,
             out: *mut f32,
             stride: usize
@@ -66,29 +70,33 @@ pub(super) fn transforms(isa: Isa) -> Transforms {
     }
 }
 
+/// Transforms patches of the input.
+///
+/// # Safety
+/// As for [`Transforms`].
 #[inline(always)]
 unsafe fn patches<S: Simd>(
     packed: *const f32,
-    taps: &[u32; NUMBERS],
+    taps: &[u32; POINTS],
     tiles: usize,
     out: *mut f32,
     stride: usize,
 ) {
     for first in (0..tiles).step_by(S::LANES) {
-        // SAFETY: whole vectors at each number of the patches, as the caller allows.
+        // SAFETY: whole vectors at each element of the patches, as the caller promises.
         unsafe {
-            let mut half = [S::splat(0.0); NUMBERS];
+            let mut half = [S::splat(0.0); POINTS];
             for column in 0..4 {
                 let d: [S::V; 4] =
                     std::array::from_fn(|row| S::load(packed.add(taps[4 * row + column] as usize + first)));
-                for (row, number) in input_side::<S>(d).into_iter().enumerate() {
-                    half[4 * row + column] = number;
+                for (row, x) in input_side::<S>(d).into_iter().enumerate() {
+                    half[4 * row + column] = x;
                 }
             }
             for row in 0..4 {
                 let d = std::array::from_fn(|column| half[4 * row + column]);
-                for (column, number) in input_side::<S>(d).into_iter().enumerate() {
-                    S::store(out.add((4 * row + column) * stride + first), number);
+                for (column, x) in input_side::<S>(d).into_iter().enumerate() {
+                    S::store(out.add((4 * row + column) * stride + first), x);
                 }
             }
         }
@@ -96,23 +104,33 @@ unsafe fn patches<S: Simd>(
 }
 
 /// B^T d.
+///
+/// # Safety
+/// The CPU has the instruction set of `S`.
 #[inline(always)]
 unsafe fn input_side<S: Simd>(d: [S::V; 4]) -> [S::V; 4] {
-    // SAFETY: the CPU is of the kernel's kind.
+    // SAFETY: the CPU has the instruction set.
     unsafe { [S::sub(d[0], d[2]), S::add(d[1], d[2]), S::sub(d[2], d[1]), S::sub(d[1], d[3])] }
 }
 
 /// A^T m.
+///
+/// # Safety
+/// The CPU has the instruction set of `S`.
 #[inline(always)]
 unsafe fn output_side<S: Simd>(m: [S::V; 4]) -> [S::V; 2] {
-    // SAFETY: the CPU is of the kernel's kind.
+    // SAFETY: the CPU has the instruction set.
     unsafe { [S::add(S::add(m[0], m[1]), m[2]), S::sub(S::sub(m[1], m[2]), m[3])] }
 }
 
+/// Transforms products to output pixels.
+///
+/// # Safety
+/// As for [`Transforms`].
 #[inline(always)]
 unsafe fn pixels<S: Simd>(call: &Pixels) {
-    // SAFETY: whole vectors of the products and of the room for tiles, as the caller allows; of the
-    // output, the pixels inside the image.
+    // SAFETY: whole vectors of the products and of the room for tiles, as the caller promises; of the output
+    // only pixels inside the image.
     unsafe {
         let floor = S::splat(if call.relu { 0.0 } else { f32::NEG_INFINITY });
         for first in (0..call.width * call.rows).step_by(S::LANES) {
@@ -124,7 +142,7 @@ unsafe fn pixels<S: Simd>(call: &Pixels) {
             for row in 0..2 {
                 let m = half.map(|column| column[row]);
                 for (column, pixels) in output_side::<S>(m).into_iter().enumerate() {
-                    // NaN passes: max gives its second argument where either is NaN.
+                    // Propagates NaN: `max` returns its second argument where either is NaN.
                     let pixels = S::max(floor, pixels);
                     S::store(call.tiles.add((2 * row + column) * call.tiles_stride + first), pixels);
                 }

@@ -1,0 +1,155 @@
+//! Compilation of a plan's steps for one instruction set: the choice of each step's kernel, and the packing
+//! of its weights.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::cam::Cam;
+use super::conv::{
+    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, SmallConv2dGradKernel, WinogradKernel, WinogradTiling,
+};
+use super::gemm::transposable_channels;
+use super::kernel::Kernel;
+use super::packed_weight::{PackedWeight, WeightSource};
+use super::pooled_grad::PooledGrad;
+use super::simd::Isa;
+use super::weight_cache::WeightCache;
+use super::{cam, elementwise, heatmap, linear, pool, softmax};
+use crate::Shape;
+use crate::engine::graph::ops::{Conv2d, Conv2dGrad, PooledConv2dGrad};
+use crate::engine::graph::{Op, ParamId};
+use crate::engine::plan::{Plan, Step};
+
+/// Makes the kernels of a plan's steps. The choice depends on the plan and the instruction set alone, so
+/// that results do not depend on what the cache holds.
+pub(crate) struct Compiler<'a> {
+    plan: &'a Plan,
+    isa: Isa,
+    weights: &'a WeightCache,
+    /// Weights of the plan's convolutions as they are packed.
+    packed: HashMap<ParamId, Arc<PackedWeight>>,
+}
+
+impl<'a> Compiler<'a> {
+    /// A compiler of `plan`'s steps that shares the weights in `weights`.
+    pub(crate) fn new(plan: &'a Plan, isa: Isa, weights: &'a WeightCache) -> Self {
+        let used: HashSet<ParamId> = plan.steps().filter_map(|step| packed_param(&step.op)).collect();
+        weights.expect(used.iter().map(|id| plan.params[id.index()].data.len()).sum());
+        Compiler { plan, isa, weights, packed: HashMap::new() }
+    }
+
+    /// The kernel of `step`.
+    pub(crate) fn compile(&mut self, step: &Step) -> Box<dyn Kernel> {
+        let isa = self.isa;
+        let params = &self.plan.params;
+        match &step.op {
+            Op::Conv2d(op) => self.conv2d(step, op),
+            Op::Linear(op) => {
+                let shapes = [&step.inputs[0], &step.output].map(|slot| Shape::vector(slot.shape.len()));
+                let conv = linear::as_conv2d(op, shapes);
+                let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
+                let tiling = Conv2dTiling::new(isa, &conv, shapes);
+                Box::new(Conv2dKernel::new(self.weights, &conv, tiling, weight, bias))
+            }
+            Op::Conv2dGrad(op) => self.conv2d_grad(step, op),
+            Op::LinearGrad(op) => linear::linear_grad(step, Arc::clone(self.data(op.weight))),
+            Op::BatchNorm(op) => elementwise::affine(narrow(&op.affine(params))),
+            Op::BatchNormGrad(op) => {
+                let scales = op.forward.affine(params).into_iter().map(|(scale, _)| (scale, 0.0));
+                elementwise::affine(narrow(&scales.collect::<Vec<_>>()))
+            }
+            Op::PooledConv2dGrad(op) => Box::new(self.pooled_grad(step, op)),
+            Op::Cam(op) => {
+                let pooled = self.pooled_grad(step, &op.pooled);
+                Box::new(Cam::new(isa, pooled, op.sum.relu, step.inputs[1].shape))
+            }
+            Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
+            Op::Range => cam::range(),
+            Op::ResizeMinMax(_) => heatmap::resize_min_max(step),
+            Op::Copy => elementwise::copy(),
+            Op::Add => elementwise::add(),
+            Op::Relu => elementwise::relu(),
+            Op::ReluGrad(op) => elementwise::relu_grad(op.rule),
+            Op::MaxPool(op) => pool::max_pool(step, op.window),
+            Op::MaxPoolGrad(op) => pool::max_pool_grad(step, op.window),
+            Op::AvgPool(op) => pool::avg_pool(step, op.window),
+            Op::AvgPoolGrad(op) => pool::avg_pool_grad(step, op.window),
+            Op::SpatialMean => pool::spatial_mean(step),
+            Op::Softmax => softmax::softmax(),
+            Op::SoftmaxGrad => softmax::softmax_grad(),
+            Op::OneHot => softmax::one_hot(),
+            Op::Input(_) | Op::Slice(_) | Op::Concat => {
+                unreachable!("a plan has no step for {}, which is an address", step.op.name())
+            }
+        }
+    }
+
+    fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
+        &self.plan.params[id.index()].data
+    }
+
+    fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Box<dyn Kernel> {
+        let isa = self.isa;
+        let shapes = [step.inputs[0].shape, step.output.shape];
+        let (weight, bias) = (self.data(op.weight), op.bias.map(|id| &self.data(id)[..]));
+        let direct = Conv2dTiling::new(isa, op, shapes);
+        let is_cheaper = |winograd: &WinogradTiling| winograd.cost(None) < direct.cost(None);
+        if let Some(winograd) = WinogradTiling::new(isa, op, shapes).filter(is_cheaper) {
+            return Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias));
+        }
+        let kernel = Conv2dKernel::new(self.weights, op, direct, weight, bias);
+        self.packed.insert(op.weight, Arc::clone(kernel.weight()));
+        Box::new(kernel)
+    }
+
+    fn conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Box<dyn Kernel> {
+        let (grad, work) = (step.inputs[0].shape, step.multiply_adds());
+        if SmallConv2dGradKernel::is_small(self.isa, grad) {
+            let weight = self.transposable(op.weight);
+            Box::new(SmallConv2dGradKernel::new(self.isa, op, grad, weight, work))
+        } else {
+            let weight = self.data(op.weight);
+            Box::new(Conv2dGradKernel::new(self.weights, self.isa, op, grad, weight, work))
+        }
+    }
+
+    fn pooled_grad(&mut self, step: &Step, op: &PooledConv2dGrad) -> PooledGrad {
+        let (isa, params, work) = (self.isa, &self.plan.params, step.multiply_adds());
+        if PooledGrad::is_by_class(op, params) {
+            PooledGrad::by_class(self.weights, isa, op, params, work)
+        } else {
+            PooledGrad::by_tap(isa, op, params, self.transposable(op.weight), work)
+        }
+    }
+
+    /// A convolution's weight as the forward pass has packed it, or packed for the transposed product alone
+    /// where that cannot read it.
+    fn transposable(&mut self, id: ParamId) -> Arc<PackedWeight> {
+        if let Some(packed) = self.packed.get(&id).filter(|packed| packed.is_transposable(self.isa)) {
+            return Arc::clone(packed);
+        }
+        let param = &self.plan.params[id.index()];
+        let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
+        let at = |o: usize, i: usize| param.data[o * k + i];
+        let source = WeightSource { channels, k, at, bias: None };
+        let packed = self.weights.pack(transposable_channels(self.isa), &source);
+        self.packed.insert(id, Arc::clone(&packed));
+        packed
+    }
+}
+
+/// The weight of `op` that its kernel packs, if any.
+fn packed_param(op: &Op) -> Option<ParamId> {
+    match op {
+        Op::Conv2d(op) => Some(op.weight),
+        Op::Linear(op) => Some(op.weight),
+        Op::Conv2dGrad(op) => Some(op.weight),
+        Op::PooledConv2dGrad(op) => Some(op.weight),
+        Op::Cam(op) => Some(op.pooled.weight),
+        _ => None,
+    }
+}
+
+fn narrow(affine: &[(f64, f64)]) -> Vec<(f32, f32)> {
+    affine.iter().map(|&(scale, shift)| (scale as f32, shift as f32)).collect()
+}

@@ -1,0 +1,221 @@
+//! A plan compiled for this CPU: a kernel for each step, and the work of each level assigned to threads.
+
+use super::assign::assign_lpt;
+use super::compile::Compiler;
+use super::cost::QuarterCycles;
+use super::kernel::{Kernel, Operands, Tile, step_cost};
+use super::memory::SessionMemory;
+use super::simd::Isa;
+use super::weight_cache::WeightCache;
+use crate::engine::plan::{Plan, Step};
+
+/// What one thread computes for one image without waiting for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WorkItem {
+    /// All steps of a job: first and end among the plan's steps.
+    Job(usize, usize),
+    /// A tile of one step.
+    Tile(usize, Tile),
+}
+
+/// A level's work, once for one thread and once for all threads together.
+pub(crate) struct CompiledLevel {
+    /// Every job, uncut: for a thread that runs an image alone.
+    pub(crate) uncut: Vec<WorkItem>,
+    /// The work items of each thread.
+    pub(crate) assigned: Vec<Vec<WorkItem>>,
+    /// Multiply-adds for one image.
+    pub(crate) multiply_adds: u64,
+}
+
+/// A step and its kernel.
+struct CompiledStep {
+    step: Step,
+    kernel: Box<dyn Kernel>,
+}
+
+impl CompiledStep {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        step_cost(&self.step, &*self.kernel, tile)
+    }
+}
+
+/// A plan's kernels and their assignment to threads.
+pub(crate) struct CompiledPlan {
+    steps: Vec<CompiledStep>,
+    pub(crate) levels: Vec<CompiledLevel>,
+    /// Floats of scratch that a thread needs.
+    pub(crate) scratch_len: usize,
+}
+
+impl CompiledPlan {
+    /// Compiles `plan` for `threads` threads; its weights are shared through `weights`.
+    pub(crate) fn new(plan: &Plan, threads: usize, isa: Isa, weights: &WeightCache) -> CompiledPlan {
+        let mut compiled = CompiledPlan { steps: Vec::new(), levels: Vec::new(), scratch_len: 0 };
+        let mut compiler = Compiler::new(plan, isa, weights);
+        for level in &plan.levels {
+            let mut uncut = Vec::new();
+            let mut multiply_adds = 0;
+            for job in &level.jobs {
+                let first = compiled.steps.len();
+                for step in &job.steps {
+                    let kernel = compiler.compile(step);
+                    compiled.scratch_len = compiled.scratch_len.max(kernel.scratch_len());
+                    multiply_adds += step.multiply_adds();
+                    compiled.steps.push(CompiledStep { step: step.clone(), kernel });
+                }
+                uncut.push(WorkItem::Job(first, compiled.steps.len()));
+            }
+            let assigned = compiled.assign(&uncut, threads);
+            compiled.levels.push(CompiledLevel { uncut, assigned, multiply_adds });
+        }
+        compiled
+    }
+
+    /// How many steps there are.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// A level's work cut and assigned to threads. Only as many of the most expensive jobs are cut as
+    /// minimize the largest load, for the tiles of a step together do more than the step.
+    fn assign(&self, uncut: &[WorkItem], threads: usize) -> Vec<Vec<WorkItem>> {
+        let mut items: Vec<(QuarterCycles, &WorkItem)> =
+            uncut.iter().map(|item| (self.cost(item), item)).collect();
+        items.sort_by_key(|&(cost, _)| std::cmp::Reverse(cost));
+        let cut_first = |count: usize| {
+            let (cut, rest) = items.split_at(count);
+            let tiles = cut.iter().flat_map(|&(_, item)| self.cut(item, threads));
+            assign_lpt(tiles.chain(rest.iter().map(|&(cost, item)| (cost, item.clone()))), threads)
+        };
+        let max_cut = if threads > 1 { items.len() } else { 0 };
+        let mut loads = (0..=max_cut)
+            .map(cut_first)
+            .min_by_key(|loads| loads.iter().map(|load| load.cost).max())
+            .expect("cutting no job is one way");
+        // The most expensive items often wait for memory, which threads share: every other thread takes them
+        // last, so that it computes meanwhile.
+        loads.iter_mut().skip(1).step_by(2).for_each(|load| load.items.reverse());
+        loads.into_iter().map(|load| load.items).collect()
+    }
+
+    fn cost(&self, item: &WorkItem) -> QuarterCycles {
+        match item {
+            WorkItem::Job(first, end) => self.steps[*first..*end].iter().map(|step| step.cost(None)).sum(),
+            WorkItem::Tile(step, tile) => self.steps[*step].cost(Some(tile)),
+        }
+    }
+
+    /// At most `max` items that make up the job `item`, with their costs. Jobs of several steps are not cut.
+    fn cut(&self, item: &WorkItem, max: usize) -> Vec<(QuarterCycles, WorkItem)> {
+        if let WorkItem::Job(step, end) = *item
+            && step + 1 == end
+        {
+            let tiles = self.steps[step].kernel.tiles(max);
+            if tiles.len() > 1 {
+                let items = tiles.into_iter().map(|tile| WorkItem::Tile(step, tile));
+                return items.map(|item| (self.cost(&item), item)).collect();
+            }
+        }
+        vec![(self.cost(item), item.clone())]
+    }
+
+    /// Computes `item` for `image`.
+    ///
+    /// # Safety
+    /// `memory` was allocated for this plan, on whose CPU it runs, and `scratch` is one of its scratches, this
+    /// thread's. The values that the item reads have been written, and no other thread touches those that it
+    /// writes. The items of a run make up whole levels.
+    pub(crate) unsafe fn run(
+        &self,
+        item: &WorkItem,
+        memory: &SessionMemory,
+        image: usize,
+        scratch: *mut f32,
+    ) {
+        let (steps, tile) = match item {
+            WorkItem::Job(first, end) => (*first..*end, None),
+            WorkItem::Tile(step, tile) => (*step..*step + 1, Some(tile)),
+        };
+        for index in steps {
+            let CompiledStep { step, kernel } = &self.steps[index];
+            let channels_done = memory.channels_done(index);
+            let operands = Operands { step, memory, image, scratch, channels_done };
+            // SAFETY: the operands are the step's. A job's steps follow each other, and tiles of a step do not
+            // overlap; the rest is the caller's promise.
+            unsafe { kernel.run(tile, &operands) };
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::Shape;
+    use crate::engine::graph::ops::Conv2d;
+    use crate::engine::graph::{Graph, Op};
+    use crate::engine::plan::Order;
+
+    /// Convolutions of many sizes side by side.
+    pub(crate) fn plan() -> Plan {
+        let mut graph = Graph::new();
+        let input = graph.push(Op::Input(Shape::new(8, 20, 20)), &[]).unwrap();
+        let outputs: Vec<_> = [(1, 1), (3, 3), (40, 3), (100, 1), (200, 3)]
+            .into_iter()
+            .map(|(out, side)| {
+                let weight =
+                    graph.add_param("weight", &[out, 8, side, side], vec![0.5; out * 8 * side * side]);
+                let conv = Conv2d::new(&graph, weight, None, [1, 1], [side / 2; 2]);
+                graph.push(conv, &[input]).unwrap()
+            })
+            .collect();
+        Plan::new(&graph, &outputs, Order::Depth).unwrap()
+    }
+
+    #[test]
+    fn every_step_is_assigned_once_whole_or_in_all_its_tiles() {
+        let plan = plan();
+        for isa in Isa::available() {
+            for threads in [1, 2, 3, 8] {
+                let compiled = CompiledPlan::new(&plan, threads, isa, &WeightCache::default());
+                for level in &compiled.levels {
+                    assert_eq!(level.assigned.len(), threads);
+                    for job in &level.uncut {
+                        let WorkItem::Job(first, end) = *job else { panic!("an uncut level has a tile") };
+                        let of_it = level.assigned.iter().flatten().filter(|item| match item {
+                            WorkItem::Job(job, _) => *job == first,
+                            WorkItem::Tile(step, _) => *step == first,
+                        });
+                        let of_it: Vec<&WorkItem> = of_it.collect();
+                        if of_it.len() > 1 {
+                            let mut tiles: Vec<&Tile> = of_it
+                                .iter()
+                                .map(|item| match item {
+                                    WorkItem::Tile(_, tile) => tile,
+                                    WorkItem::Job(..) => panic!("a job and tiles of it"),
+                                })
+                                .collect();
+                            tiles.sort_by_key(|tile| (tile.groups.start, tile.pixels.start));
+                            let expected = compiled.steps[first].kernel.tiles(threads);
+                            assert!(tiles.into_iter().eq(expected.iter()), "tiles of step {first}");
+                        } else {
+                            assert_eq!(of_it, [&WorkItem::Job(first, end)]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_cut_for_one_thread_and_something_for_two() {
+        let plan = plan();
+        let tiles = |threads| {
+            let compiled = CompiledPlan::new(&plan, threads, Isa::detect(), &WeightCache::default());
+            let assigned = compiled.levels.iter().flat_map(|level| level.assigned.iter().flatten());
+            assigned.filter(|item| matches!(item, WorkItem::Tile(..))).count()
+        };
+        assert_eq!(tiles(1), 0);
+        assert!(tiles(2) > 0);
+    }
+}
