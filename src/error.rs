@@ -7,8 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, grouped by what the caller can do about it.
 ///
-/// `Display` is always one line, with file-derived text escaped. [`Error::exit_code`] is the
-/// code with which the command line reports it.
+/// `Display` is always one line, with file-derived text escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The request itself is wrong: an unknown class, an exit that the network lacks.
@@ -61,16 +60,6 @@ impl Error {
     pub fn device(cause: impl AsRef<str>) -> Self {
         Error::Device(printable(cause.as_ref()))
     }
-
-    /// The process exit code: 2 usage, 4 input refused, 5 device, 6 cannot write.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Usage(_) => 2,
-            Error::Refused { .. } => 4,
-            Error::Device(_) => 5,
-            Error::Write { .. } => 6,
-        }
-    }
 }
 
 /// `text` with everything that could disturb a terminal or break the line escaped:
@@ -97,6 +86,5 @@ mod tests {
     fn a_message_is_one_line_whatever_the_file_is_called() {
         let e = Error::refused(Path::new("a\nb\u{1b}[31m.pth"), "tensor 'x\u{202e}'", "bad");
         assert_eq!(e.to_string(), "a\\nb\\u{1b}[31m.pth: tensor 'x\\u{202e}': bad");
-        assert_eq!(e.exit_code(), 4);
     }
 }

@@ -23,7 +23,7 @@ use msdcam::{Error, Shape};
 fn assert_says<T>(result: Result<T, Error>, words: &[&str]) {
     let Err(error) = result else { panic!("no error, expected one with {words:?}") };
     let line = error.to_string();
-    assert_eq!(error.exit_code(), 5, "{line}");
+    assert!(matches!(error, Error::Device(_)), "{line}");
     assert!(!line.contains('\n'), "{line}");
     assert!(words.iter().all(|word| line.contains(word)), "'{line}' lacks one of {words:?}");
 }

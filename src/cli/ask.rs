@@ -8,7 +8,7 @@ use crate::explain::{
 };
 use crate::{Error, Result};
 
-use super::model::Model;
+use super::model::LoadedModel;
 
 /// A study, planned and loaded.
 pub struct Asker {
@@ -30,7 +30,7 @@ impl Asker {
     ///
     /// # Errors
     /// When the network cannot be asked this, or the device fails.
-    pub fn new(model: &Model, study: &ExplainRequest, batch: usize) -> Result<Asker> {
+    pub fn new(model: &LoadedModel, study: &ExplainRequest, batch: usize) -> Result<Asker> {
         let (network, device) = (&model.network, &model.device);
         let way = if is_plain(study) {
             let question = Question { exits: study.exits.clone(), maps: true, order: Order::Depth };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use msdcam::run::{Opened, Shard};
 
-use crate::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, new_folder, whole};
+use crate::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, whole};
 
 /// Runs `job` with its disk failing at call 0, 1 and so on until nothing fails any more; after each
 /// failure `check` looks at the folder, which `prepare` makes.
@@ -32,7 +32,7 @@ fn at_every_call(
             }
             // Some failures, such as one to remove half a line, do not matter.
             if let Err(error) = ended {
-                assert_eq!(error.exit_code(), 6, "{what}: {error}");
+                assert_eq!(exit_code(&error), 6, "{what}: {error}");
             }
             check(&run, &job, &what);
         }

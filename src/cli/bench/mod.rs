@@ -1,6 +1,6 @@
-//! `msdcam bench`: how long each exit takes on this device.
+//! `msdcam bench`: latency and throughput of each exit on a device.
 
-mod picture;
+mod chart;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,59 +14,60 @@ use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::model::{Model, ModelArgs};
+use super::model::{LoadedModel, ModelArgs};
 use super::output::Output;
 use super::timings::Timings;
+use super::values::seconds;
 
-/// Measure how long each exit takes on this device, with and without Grad-CAM
+/// Measure the latency of each exit, with and without Grad-CAM
 ///
-/// A time is that of one batch, from the input in memory to the answers in memory. All measurements
-/// take turns, so that a slow moment of the machine falls on all alike.
+/// A time is the latency of one batch, from the input in memory to the results in memory. All
+/// measurements are interleaved, so that they share the machine's load.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
-    /// Images in a batch
+    /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
-    /// About how long to measure in all
+    /// Approximate total duration in seconds
     #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds, allow_hyphen_values = true)]
     seconds: f64,
-    /// What to measure: each exit and all together, or only all together
+    /// Exits to measure
     #[arg(long, value_enum, default_value_t = Exits::Each)]
     exits: Exits,
-    /// One JSON object on standard output instead of a table; or in FILE, beside the table
+    /// Print one JSON object instead of a table; with FILE, write it there as well as the table
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     json: Option<Option<PathBuf>>,
-    /// Also draw the times against the exits, as an SVG picture
+    /// Write a chart of latency against exit to FILE, as SVG
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
-    /// How a GPU runs, for those who develop the kernels: the words of `cuda::Variant`
+    /// Variant of the CUDA kernels, for their development: the form of `cuda::Variant`
     #[arg(long, value_name = "WORDS", hide = true)]
     variant: Option<Variant>,
     #[command(flatten)]
     model: ModelArgs,
 }
 
-/// Which answers are timed.
+/// The exits that are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Exits {
-    /// Each exit, and all together
+    /// Each exit, and all exits together
     Each,
-    /// All together
+    /// Only all exits together
     All,
 }
 
-/// Turns that each measurement gets.
+/// Measured rounds, in each of which all measurements take one turn.
 const ROUNDS: u32 = 10;
 
-/// About how long to run back to back between two events of the device's clock.
+/// Approximate seconds of back-to-back runs between two events of the device's clock.
 const DEVICE_SECONDS: f64 = 0.1;
 
-/// Everything measured.
+/// All results.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BenchReport {
     device: String,
-    /// Of the CPU device only.
+    /// Only of the CPU device.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<usize>,
     batch: usize,
@@ -87,7 +88,7 @@ struct Times {
     grad_cam: Latency,
 }
 
-/// Times of one batch, and what they make in images.
+/// Latency of one batch, and throughput.
 #[derive(Debug, Clone, Serialize)]
 struct Latency {
     p50_ms: f64,
@@ -95,15 +96,17 @@ struct Latency {
     p99_ms: f64,
     images_per_s: f64,
     samples: usize,
-    /// By the device's own clock, where it has one.
+    /// Measured by the device's own clock, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_ms: Option<f64>,
 }
 
-/// Measures and prints a table or JSON.
+/// Measures the exits and prints a table or JSON.
 pub fn run(args: Args) -> Result<()> {
     if args.picture.is_some() && args.exits == Exits::All {
-        return Err(crate::Error::usage("--picture draws each exit: --exits all times none of them"));
+        return Err(crate::Error::usage(
+            "--picture shows each exit, but --exits all measures only all exits together",
+        ));
     }
     let model = match &args.variant {
         Some(variant) => args.model.load_variant(&Timings::default(), variant)?,
@@ -140,9 +143,10 @@ pub fn run(args: Args) -> Result<()> {
     let exits = times.by_ref().take(alone).enumerate();
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
-    let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
+    let report =
+        BenchReport { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
-        atomic_file::write_atomically(file, picture::draw(&report, &title_of(&model.device)).as_bytes())?;
+        atomic_file::write_atomically(file, chart::draw(&report, &title_of(&model.device)).as_bytes())?;
     }
     let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
     if let Some(Some(file)) = &args.json {
@@ -152,16 +156,16 @@ pub fn run(args: Args) -> Result<()> {
     Output::default().print(&text)
 }
 
-/// One question, asked again and again.
+/// One measured request.
 struct Measurement {
     explainer: Classifier,
-    /// Seconds.
+    /// Wall time of each run, seconds.
     times: Vec<f64>,
     device_ms: Option<f64>,
 }
 
 impl Measurement {
-    /// Asks until `time` is over, at least once; the first, unmeasured time warms the caches.
+    /// Runs until `time` is over, at least once, after a first, unmeasured run that warms the caches.
     fn burst(&mut self, input: &[f32], time: Duration) -> Result<()> {
         let start = Instant::now();
         self.explainer.explain(input, None)?;
@@ -175,7 +179,7 @@ impl Measurement {
         }
     }
 
-    /// The times, shortest first.
+    /// The times in ascending order.
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.times.clone();
         sorted.sort_by(f64::total_cmp);
@@ -184,7 +188,7 @@ impl Measurement {
 
     fn latency(&self, batch: usize) -> Latency {
         let sorted = self.sorted();
-        // Nanoseconds are the clock's last digit.
+        // Rounded to nanoseconds, the resolution of the clock.
         let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {
             p50_ms: ms(0.5),
@@ -200,7 +204,7 @@ impl Measurement {
 fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &ProgressBar) -> Result<()> {
     let start = Instant::now();
     let total = Duration::from_secs_f64(seconds);
-    // One round more than is measured: the first brings the clock speed and the memory up.
+    // The first round is not measured: it raises the clock frequency and touches the memory.
     let burst = total / (ROUNDS + 1) / measurements.len() as u32;
     for round in 0..=ROUNDS {
         for measurement in measurements.iter_mut() {
@@ -210,7 +214,7 @@ fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &
             }
             bar.inc(1);
         }
-        // A network too slow for its share still gets one measured round.
+        // A model too slow for the total duration still gets one measured round.
         if round > 0 && start.elapsed() >= total {
             break;
         }
@@ -219,22 +223,23 @@ fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &
     Ok(())
 }
 
-fn progress(model: &Model, measurements: &[Measurement]) -> ProgressBar {
+fn progress(model: &LoadedModel, measurements: &[Measurement]) -> ProgressBar {
     if model.quiet {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
     let style =
-        ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is sound");
+        ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is valid");
     ProgressBar::new(measurements.len() as u64 * u64::from(ROUNDS + 1)).with_style(style)
 }
 
-/// The smallest number that a share `p` of the `sorted` numbers does not exceed.
+/// The `p`-quantile by the nearest-rank method: an element of `sorted`.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let rank = (p * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
-/// Numbers spread over [0, 1): a linear congruential generator (Knuth's MMIX), its upper bits.
+/// Pseudorandom elements in [0, 1): the upper bits of a linear congruential generator (Knuth's
+/// MMIX).
 fn noise(len: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {
@@ -244,7 +249,7 @@ fn noise(len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// The device in a picture's title, short enough for it: `cpu (2 threads, avx512)`, `NVIDIA H200`.
+/// The device in the title of the chart: `cpu (2 threads, avx512)`, `NVIDIA H200`.
 fn title_of(device: &Device) -> String {
     match device {
         Device::Cpu(cpu) => cpu.description(),
@@ -252,19 +257,19 @@ fn title_of(device: &Device) -> String {
     }
 }
 
-/// `cpu`, or `cuda:0`: the description's first word.
-fn device_name(model: &Model) -> String {
+/// `cpu` or `cuda:0`: the first word of the description.
+fn device_name(model: &LoadedModel) -> String {
     model.device.description().split(' ').next().unwrap_or_default().into()
 }
 
-fn threads(model: &Model) -> Option<usize> {
+fn threads(model: &LoadedModel) -> Option<usize> {
     match &model.device {
         Device::Cpu(cpu) => Some(cpu.threads()),
         Device::Cuda(_) => None,
     }
 }
 
-impl Report {
+impl BenchReport {
     fn table(&self, device: &str) -> String {
         let plural = if self.batch == 1 { "" } else { "s" };
         let mut text = format!("{device}, batches of {} image{plural}, times in ms\n\n", self.batch);
@@ -296,29 +301,22 @@ impl Latency {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    const LONGEST: f64 = 86_400.0;
-    let wanted = || format!("expected a number above 0 and at most {LONGEST}");
-    let seconds: f64 = text.parse().map_err(|_| wanted())?;
-    if seconds > 0.0 && seconds <= LONGEST { Ok(seconds) } else { Err(wanted()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_is_one_of_the_numbers() {
+    fn a_quantile_is_one_of_the_samples() {
         let times: Vec<f64> = (1..=100).map(f64::from).collect();
         assert_eq!([0.5, 0.9, 0.99, 1.0].map(|p| quantile(&times, p)), [50.0, 90.0, 99.0, 100.0]);
         assert_eq!(quantile(&[7.0], 0.99), 7.0);
     }
 
     #[test]
-    fn noise_is_spread_over_its_range() {
-        let numbers = noise(10_000);
-        assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
-        let mean = numbers.iter().sum::<f32>() / 1e4;
+    fn noise_is_uniform_over_its_range() {
+        let values = noise(10_000);
+        assert!(values.iter().all(|x| (0.0..1.0).contains(x)));
+        let mean = values.iter().sum::<f32>() / 1e4;
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }
 }

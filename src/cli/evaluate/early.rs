@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::pass;
 use super::pass::Passed;
-use crate::cli::classify::probability;
 use crate::cli::images;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
+use crate::cli::values::probability;
 
 /// When images leave.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ pub fn work(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When the device fails, or a data set is too small for a budget.
 pub fn run(
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     explainer: &mut Classifier,
     passed: &Passed,

@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use super::data::DataArgs;
 use super::exit_status::Outcome;
-use super::exits::Exits;
-use super::model::{Model, ModelArgs};
+use super::exits::ExitArgs;
+use super::model::{LoadedModel, ModelArgs};
 use super::output;
 use super::output::Output;
 use super::timings::Timings;
@@ -43,9 +43,8 @@ pub struct Args {
     /// Folder for evaluation.json, hardness.csv, hardness.json, confusion.csv and dynamic.txt
     #[arg(short, long, value_name = "DIR", alias = "save")]
     output: Option<PathBuf>,
-    /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
-    exits: Exits,
+    #[command(flatten)]
+    exits: ExitArgs,
     /// Which table: anytime is a line an exit, dynamic a line a budget [default: both, and more]
     #[arg(long, value_enum, value_name = "TABLE")]
     evalmode: Option<EvalMode>,
@@ -141,7 +140,7 @@ pub fn run(args: Args) -> Result<Outcome> {
 
 /// Evaluates what the exits said, measures how long they take, and lets images leave early.
 fn report(
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     explainer: &mut Classifier,
     exits: &[usize],

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use super::report_failure;
 use crate::cli::exit_status::Tally;
 use crate::cli::images::Group;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
 
@@ -43,7 +43,7 @@ impl Passed {
 /// # Errors
 /// When the device fails. An image that cannot be read, or has no label, only counts as failed.
 pub fn all_exits(
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     explainer: &mut Classifier,
     timings: &Timings,
@@ -75,7 +75,7 @@ pub fn all_exits(
 
 /// Reads `items`, and gives `work` one batch after another, with a bar.
 pub fn each_group(
-    model: &Model,
+    model: &LoadedModel,
     items: impl ExactSizeIterator<Item = Item> + Send,
     batch: usize,
     timings: &Timings,

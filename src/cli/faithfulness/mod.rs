@@ -20,7 +20,7 @@ use settings::SettingArgs;
 
 use super::data::DataArgs;
 use super::exit_status::Outcome;
-use super::exits::Exits;
+use super::exits::ExitArgs;
 use super::model::ModelArgs;
 use super::output;
 use super::output::Output;
@@ -41,9 +41,8 @@ pub struct Args {
     /// manifest.json
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
-    exits: Exits,
+    #[command(flatten)]
+    exits: ExitArgs,
     /// Methods, with commas between them: those of `msdcam explain`
     #[arg(long = "method", value_name = "LIST", default_value = "grad-cam", value_delimiter = ',')]
     methods: Vec<Method>,

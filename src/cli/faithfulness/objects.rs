@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::boxes;
 use super::boxes::Boxes;
 use crate::cli::images::Photo;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// Which objects.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,7 +52,7 @@ impl ObjectArgs {
     ///
     /// # Errors
     /// When the file or the folder cannot be used.
-    pub fn open(&self, model: &Model) -> Result<Option<Objects>> {
+    pub fn open(&self, model: &LoadedModel) -> Result<Option<Objects>> {
         let place = match (&self.boxes, &self.masks) {
             (Some(file), _) => Place::Boxes {
                 file: file.clone(),

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Args;
 use super::run::Measured;
 use crate::cli::images;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// The similarities; none where the check is not asked for.
 ///
@@ -16,7 +16,7 @@ use crate::cli::model::Model;
 /// When the weights cannot be read again, or the device fails.
 pub fn check(
     args: &Args,
-    model: &Model,
+    model: &LoadedModel,
     study: &ExplainRequest,
     settings: &Settings,
     measured: &Measured,
@@ -37,7 +37,7 @@ pub fn check(
 }
 
 /// A bar on standard error; indicatif hides it where there is no terminal.
-fn progress(model: &Model, networks: usize) -> ProgressBar {
+fn progress(model: &LoadedModel, networks: usize) -> ProgressBar {
     if model.quiet {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }

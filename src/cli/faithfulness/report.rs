@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Args;
 use super::objects::Objects;
 use super::run::Measured;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// Its JSON form is what `--json` prints, and without the rows what `manifest.json` holds.
 #[derive(Debug, Serialize)]
@@ -43,7 +43,7 @@ impl Report {
     /// The report of a run.
     pub fn new(
         args: &Args,
-        model: &Model,
+        model: &LoadedModel,
         study: &ExplainRequest,
         settings: &Settings,
         objects: Option<Objects>,

@@ -9,7 +9,7 @@ use super::objects::Objects;
 use super::{Args, report_failure};
 use crate::cli::exit_status::Tally;
 use crate::cli::images;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
 
 /// What was measured.
@@ -29,7 +29,7 @@ pub struct Measured {
 /// When the network cannot be asked or the device fails. A bad image only counts as failed.
 pub fn all_images(
     args: &Args,
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     study: &ExplainRequest,
     settings: &Settings,

@@ -7,8 +7,8 @@ use crate::{Error, Result};
 use serde_json::{Value, json};
 
 use super::Args;
-use crate::cli::method_args::bytes;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
+use crate::cli::values::bytes;
 
 /// How the metrics are made.
 #[derive(Debug, Clone, clap::Args)]
@@ -71,7 +71,7 @@ enum MaskSpace {
 ///
 /// # Errors
 /// When the network lacks an exit or a class, or a method does not suit it.
-pub fn study(args: &Args, model: &Model) -> Result<ExplainRequest> {
+pub fn study(args: &Args, model: &LoadedModel) -> Result<ExplainRequest> {
     let target = Target::parse(&args.class, &model.labels)?;
     if let Target::Top(_) = target {
         let text = format!("class '{}': faithfulness is measured of one class an exit", args.class);
@@ -93,7 +93,7 @@ impl SettingArgs {
     ///
     /// # Errors
     /// When one makes no sense.
-    pub fn settings(&self, model: &Model) -> Result<Settings> {
+    pub fn settings(&self, model: &LoadedModel) -> Result<Settings> {
         let zero = match self.mask_space {
             MaskSpace::Image => std::array::from_fn(|c| 0.0 - model.mean[c] / model.std[c]),
             MaskSpace::Input => [0.0; 3],

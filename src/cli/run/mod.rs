@@ -16,7 +16,7 @@ pub use selection::{Chooser, Selection};
 use serde_json::{Value, json};
 use shard::ShardArg;
 
-use super::model::Model;
+use super::model::LoadedModel;
 use super::output;
 
 /// How a run over a data set is done.
@@ -80,7 +80,13 @@ impl RunArgs {
     ///
     /// # Errors
     /// As [`Run::open`], or when a shard or the weights cannot be told.
-    pub fn open(&self, folder: &Path, about: Value, model: &Model, dataset: &Dataset) -> Result<Opened> {
+    pub fn open(
+        &self,
+        folder: &Path,
+        about: Value,
+        model: &LoadedModel,
+        dataset: &Dataset,
+    ) -> Result<Opened> {
         let mut settings = about;
         if let Some(selection) = &self.select {
             settings["select"] = selection.text().into();

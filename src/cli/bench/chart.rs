@@ -1,11 +1,11 @@
-//! The picture of a benchmark: latency against exit.
+//! The chart of a benchmark: latency against exit.
 
 use crate::render::chart::{From, Lines, Series, Size};
 
-use super::{Latency, Report, Times};
+use super::{BenchReport, Latency, Times};
 
-/// The median times of each exit alone, as SVG.
-pub fn draw(report: &Report, device: &str) -> String {
+/// Median latency of each exit, as SVG.
+pub fn draw(report: &BenchReport, device: &str) -> String {
     let line = |pick: fn(&Times) -> &Latency| -> Vec<(f64, f64)> {
         report.exits.iter().map(|exit| (exit.exit as f64, pick(&exit.times).p50_ms)).collect()
     };
