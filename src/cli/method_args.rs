@@ -45,7 +45,7 @@ pub struct MethodArgs {
     #[arg(long, value_name = "N", default_value_t = Noise::default().samples)]
     samples: usize,
     /// smooth-grad: standard deviation of the noise as a fraction of the image's range
-    #[arg(long, value_name = "SHARE", default_value_t = Noise::default().share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "FRACTION", default_value_t = Noise::default().share, allow_hyphen_values = true)]
     noise: f32,
     /// smooth-grad: seed of the noise
     #[arg(long, value_name = "N", default_value_t = Noise::default().seed)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::artifacts::ArtifactSpec;
 use crate::cli::model::LoadedModel;
-use crate::cli::run::{Chooser, RunArgs};
+use crate::cli::run::{Chooser, RunOptions};
 
 /// An `explain` command with everything loaded and checked.
 pub struct ExplainJob {
@@ -21,7 +21,7 @@ pub struct ExplainJob {
     pub manifest: Value,
     pub output: PathBuf,
     /// Options of a run over a data set; `None` for photos given by name.
-    pub run: Option<RunArgs>,
+    pub run: Option<RunOptions>,
     /// Whether standard output has JSON instead of tables.
     pub json: bool,
 }
@@ -32,7 +32,7 @@ impl ExplainJob {
     /// # Errors
     /// When the selection names an exit or a class that the job does not have.
     pub fn chooser(&self) -> Result<Option<Chooser<'_>>> {
-        let selection = self.run.as_ref().and_then(|run| run.select.as_ref());
+        let selection = self.run.as_ref().and_then(|run| run.selection.as_ref());
         selection.map(|selection| selection.resolve(&self.model.labels, &self.request.exits)).transpose()
     }
 }

@@ -82,6 +82,8 @@ pub struct Args {
     #[arg(long)]
     timings: bool,
     #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
     methods: MethodArgs,
@@ -97,8 +99,6 @@ pub struct Args {
     minus: Option<String>,
     #[command(flatten)]
     style: StyleArgs,
-    #[command(flatten)]
-    model: ModelArgs,
 }
 
 /// Explains the images, writes the files and prints a table or JSON. `start` is the start of the
@@ -161,16 +161,8 @@ impl Args {
         manifest["weights"] =
             serde_json::json!({ "file": model.weights, "source_sha256": model.source_sha256 });
         manifest["labels"] = model.labels.clone().into();
-        Ok(ExplainJob {
-            model,
-            dataset,
-            request,
-            spec,
-            manifest,
-            output: self.output,
-            run: is_set.then_some(self.run),
-            json: self.json,
-        })
+        let run = if is_set { Some(self.run.resolve()?) } else { None };
+        Ok(ExplainJob { model, dataset, request, spec, manifest, output: self.output, run, json: self.json })
     }
 }
 

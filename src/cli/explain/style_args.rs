@@ -18,7 +18,7 @@ pub struct StyleArgs {
     #[arg(long, value_name = "NAME")]
     colormap: Option<Colormap>,
     /// Opacity of the heatmap in an overlay, from 0 (photo only) to 1 [default: 0.5]
-    #[arg(long, visible_alias = "alpha", value_name = "SHARE", value_parser = opacity, allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "alpha", value_name = "FRACTION", value_parser = opacity, allow_hyphen_values = true)]
     heat_alpha: Option<f32>,
     /// Color scale: own (each exit's map has its own) or shared (one for all exits, so that colors
     /// can be compared) [default: own]
@@ -38,7 +38,7 @@ pub struct StyleArgs {
     /// Draw a box around the largest connected region of each heatmap above a threshold: a fraction
     /// of the maximum (15% in the Grad-CAM paper) or otsu. The results have the box in pixels of
     /// the photo
-    #[arg(long, value_name = "15%|otsu|SHARE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "15%|otsu|FRACTION", allow_hyphen_values = true)]
     boxes: Option<Threshold>,
     /// Draw heatmaps exactly as another tool does: article (also its file names, 512 x 512, JPEG),
     /// pytorch-grad-cam, torchcam or captum

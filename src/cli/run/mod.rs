@@ -39,6 +39,14 @@ pub struct RunArgs {
     shard: Option<ShardArg>,
 }
 
+/// Options of a run over a data set, resolved.
+#[derive(Debug)]
+pub struct RunOptions {
+    pub selection: Option<Selection>,
+    retry_failed: bool,
+    shard: Shard,
+}
+
 /// What a finished run, or a shard of one, has, in a line.
 pub fn told(summary: &Summary, folder: &Path) -> String {
     let folder = printable(&folder.to_string_lossy());
@@ -75,6 +83,17 @@ impl RunArgs {
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 
+    /// The options with the shard read from the environment where it is `auto`.
+    ///
+    /// # Errors
+    /// When the environment names no shard.
+    pub fn resolve(self) -> Result<RunOptions> {
+        let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
+        Ok(RunOptions { selection: self.select, retry_failed: self.retry_failed, shard })
+    }
+}
+
+impl RunOptions {
     /// Opens the run in `folder`. `about` is what the manifest says of the request, as far as it
     /// determines the results.
     ///
@@ -88,7 +107,7 @@ impl RunArgs {
         dataset: &Dataset,
     ) -> Result<Opened> {
         let mut settings = about;
-        if let Some(selection) = &self.select {
+        if let Some(selection) = &self.selection {
             settings["select"] = selection.text().into();
         }
         settings["device"] = model.device.kind().into();
@@ -101,8 +120,7 @@ impl RunArgs {
             "dataset": { "name": dataset.name().to_string_lossy() },
             "labels": model.labels,
         });
-        let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
-        let plan = Plan { settings, remarks, images: dataset.len(), shard };
+        let plan = Plan { settings, remarks, images: dataset.len(), shard: self.shard };
         let opened = Run::open(Arc::new(RealDisk), folder, plan, self.retry_failed)?;
         if let Opened::UnderWay(run) = &opened
             && !model.quiet

@@ -1,7 +1,5 @@
 //! `msdcam bench`: latency and throughput of each exit on a device.
 
-mod chart;
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -10,6 +8,7 @@ use crate::engine::cuda::Variant;
 use crate::engine::device::Device;
 use crate::engine::plan::Order;
 use crate::explain::{Classifier, Question};
+use crate::render::chart::{From, Lines, Series, Size};
 use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -21,8 +20,8 @@ use super::values::seconds;
 
 /// Measure the latency of each exit, with and without Grad-CAM
 ///
-/// A time is the latency of one batch, from the input in memory to the results in memory. All
-/// measurements are interleaved, so that they share the machine's load.
+/// A time is the latency of one batch, from the input in memory to the results in memory.
+/// Measurements are interleaved, so that other load on the machine affects all of them equally.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
@@ -146,7 +145,7 @@ pub fn run(args: Args) -> Result<()> {
     let report =
         BenchReport { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
-        atomic_file::write_atomically(file, chart::draw(&report, &title_of(&model.device)).as_bytes())?;
+        atomic_file::write_atomically(file, chart(&report, &chart_device(&model.device)).as_bytes())?;
     }
     let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
     if let Some(Some(file)) = &args.json {
@@ -249,8 +248,23 @@ fn noise(len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
+/// Median latency of each exit, as SVG.
+fn chart(report: &BenchReport, device: &str) -> String {
+    let line = |pick: fn(&Times) -> &Latency| -> Vec<(f64, f64)> {
+        report.exits.iter().map(|exit| (exit.exit as f64, pick(&exit.times).p50_ms)).collect()
+    };
+    let (forward, grad_cam) = (line(|t| &t.forward), line(|t| &t.grad_cam));
+    let series = [
+        Series { name: "with Grad-CAM", points: &grad_cam, intervals: &[] },
+        Series { name: "forward alone", points: &forward, intervals: &[] },
+    ];
+    let title = format!("Latency up to each exit, batch {}: {device}", report.batch);
+    let chart = Lines { title: &title, x: "exit", y: "median, ms", from: From::Zero, series: &series };
+    chart.draw(Size::FILE).svg()
+}
+
 /// The device in the title of the chart: `cpu (2 threads, avx512)`, `NVIDIA H200`.
-fn title_of(device: &Device) -> String {
+fn chart_device(device: &Device) -> String {
     match device {
         Device::Cpu(cpu) => cpu.description(),
         Device::Cuda(gpu) => gpu.name().into(),
