@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e}");
-            e.exit_code().into()
+            ExitCode::FAILURE
         }
     }
 }

@@ -329,7 +329,7 @@ fn main() -> std::process::ExitCode {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e}");
-            e.exit_code().into()
+            std::process::ExitCode::FAILURE
         }
     }
 }

@@ -7,8 +7,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error, grouped by what the caller can do about it.
 ///
-/// `Display` is always one line, with text from files escaped. [`Error::exit_code`] is the exit code of the
-/// command line.
+/// `Display` is always one line, with text from files escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The request is invalid, such as an unknown class or an exit that the model lacks.
@@ -61,16 +60,6 @@ impl Error {
     pub fn device(cause: impl AsRef<str>) -> Self {
         Error::Device(printable(cause.as_ref()))
     }
-
-    /// Exit code of the process: 2 usage, 4 input refused, 5 device, 6 cannot write.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Usage(_) => 2,
-            Error::Refused { .. } => 4,
-            Error::Device(_) => 5,
-            Error::Write { .. } => 6,
-        }
-    }
 }
 
 /// `text` with control characters, line separators and bidirectional formatting characters escaped, so
@@ -97,6 +86,5 @@ mod tests {
     fn messages_are_one_line_for_any_file_name() {
         let e = Error::refused(Path::new("a\nb\u{1b}[31m.pth"), "tensor 'x\u{202e}'", "bad");
         assert_eq!(e.to_string(), "a\\nb\\u{1b}[31m.pth: tensor 'x\\u{202e}': bad");
-        assert_eq!(e.exit_code(), 4);
     }
 }

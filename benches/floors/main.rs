@@ -143,7 +143,7 @@ fn main() -> ExitCode {
         }
         Err(e) => {
             eprintln!("error: {e}");
-            e.exit_code().into()
+            ExitCode::FAILURE
         }
     }
 }

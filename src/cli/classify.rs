@@ -1,4 +1,4 @@
-//! `msdcam classify`: what each exit says, without maps.
+//! `msdcam classify`: predictions of each exit, without maps.
 
 use crate::Result;
 use crate::engine::plan::Order;
@@ -9,51 +9,51 @@ use serde::Serialize;
 
 use super::data::DataArgs;
 use super::exit_status::{Outcome, Tally};
-use super::exits::Exits;
+use super::exits::ExitArgs;
 use super::model::ModelArgs;
 use super::output::Output;
 use super::records::ExitRecord;
 use super::timings::Timings;
+use super::values::probability;
 use super::{images, output, records, table};
 
-/// Say what each exit takes an image for, and how sure it is
+/// Print each exit's predicted class and confidence
 ///
-/// Images are PNG, JPEG or WebP, of any size. One that cannot be used fails alone: the others are
-/// done, and the exit code is 3.
+/// Images are PNG, JPEG or WebP files of any size. If an image cannot be read, the others are still
+/// processed and the exit code is 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     data: DataArgs,
-    /// Which exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
-    exits: Exits,
-    /// Stop at the first exit that is at least so sure, and compute no further; above 0, at most 1
+    #[command(flatten)]
+    exits: ExitArgs,
+    /// Stop at the first exit with at least this confidence, above 0 and at most 1
     #[arg(long, value_name = "P", value_parser = probability, allow_hyphen_values = true)]
     early_exit: Option<f32>,
-    /// One JSON object an image on standard output instead of a table
+    /// Print one JSON object per image instead of a table
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
 
-/// What is said about an image besides its path.
+/// The result of one image.
 #[derive(Debug, Serialize)]
-struct Found {
+struct ClassifyRecord {
     exits: Vec<ExitRecord>,
     #[serde(flatten)]
-    work: Option<Work>,
+    work: Option<EarlyExitWork>,
 }
 
-/// What stopping early saved.
+/// The cost of an image under early exit.
 #[derive(Debug, Serialize)]
-struct Work {
-    /// The exit that was sure enough; absent where none was.
+struct EarlyExitWork {
+    /// The exit that reached the confidence; absent if none did.
     stopped_at: Option<usize>,
-    /// Multiply-adds done for this image.
+    /// Multiply-adds up to the exit at which the image stopped.
     multiply_adds: u64,
-    /// Multiply-adds of all exits asked for.
+    /// Multiply-adds of all requested exits.
     multiply_adds_all: u64,
 }
 
@@ -61,11 +61,11 @@ struct Work {
 pub fn run(args: Args) -> Result<Outcome> {
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
-    let exits = args.exits.resolve(model.exits())?;
+    let exits = args.exits.resolve(model.exits.len())?;
     let dataset = args.data.open(&model.labels)?;
     let group = images::group_size(&model, dataset.len());
     let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
-    let mut explainer = Classifier::new(&model.network, &exits, order, &model.device, group)?;
+    let mut explainer = Classifier::new(&model.model, &exits, order, &model.device, group)?;
     let costs = explainer.multiply_adds();
 
     model.announce();
@@ -82,20 +82,20 @@ pub fn run(args: Args) -> Result<Outcome> {
         })?;
         for (item, answered) in items.iter().zip(answered) {
             tally.count(&item.id, &answered);
-            let found = answered.map(|(_, answers)| Found {
+            let record = answered.map(|(_, answers)| ClassifyRecord {
                 exits: answers
                     .iter()
                     .map(|answer| ExitRecord::new(answer, &model.labels, item.label))
                     .collect(),
-                work: args.early_exit.map(|confidence| Work::new(&answers, confidence, &costs)),
+                work: args.early_exit.map(|confidence| EarlyExitWork::new(&answers, confidence, &costs)),
             });
             let text = if args.json {
-                records::line(item, &model.labels, &found)
+                records::line(item, &model.labels, &record)
             } else {
-                for_people(&item.id, &found)
+                to_text(&item.id, &record)
             };
             bar.suspend(|| {
-                if let Err(error) = &found {
+                if let Err(error) = &record {
                     output::error(error);
                 }
                 output.print(&text)
@@ -119,12 +119,12 @@ pub fn run(args: Args) -> Result<Outcome> {
     Ok(tally.outcome())
 }
 
-impl Work {
-    /// What was done for an image to which the exits up to the one that it left at gave `answers`;
-    /// `costs` are the multiply-adds up to each exit.
-    fn new(answers: &[ExitPrediction], confidence: f32, costs: &[u64]) -> Work {
+impl EarlyExitWork {
+    /// The cost of an image with predictions `answers`, up to the exit at which it stopped; `costs`
+    /// are the multiply-adds up to each exit.
+    fn new(answers: &[ExitPrediction], confidence: f32, costs: &[u64]) -> EarlyExitWork {
         let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
-        Work {
+        EarlyExitWork {
             stopped_at: stop.map(|last| last.exit),
             multiply_adds: costs[answers.len() - 1],
             multiply_adds_all: costs[costs.len() - 1],
@@ -132,23 +132,18 @@ impl Work {
     }
 }
 
-fn for_people(id: &str, found: &Result<Found>) -> String {
-    let Ok(found) = found else { return String::new() };
-    let mut text = format!("{}\n{}", printable(id), table::exits(&found.exits));
-    if let Some(work) = &found.work {
+/// The text form of a record; empty for an error.
+fn to_text(id: &str, record: &Result<ClassifyRecord>) -> String {
+    let Ok(record) = record else { return String::new() };
+    let mut text = format!("{}\n{}", printable(id), table::exits(&record.exits));
+    if let Some(work) = &record.work {
         let end = match work.stopped_at {
             Some(exit) => format!("stopped at exit {exit}"),
-            None => "no exit was sure enough".into(),
+            None => "no exit reached the confidence".into(),
         };
         let (done, all) = (work.multiply_adds as f64, work.multiply_adds_all as f64);
         let share = percent((done / all) as f32);
         text += &format!("  {end}: {:.1} of {:.1} million multiply-adds, {share}\n", done / 1e6, all / 1e6);
     }
     text
-}
-
-pub(super) fn probability(text: &str) -> Result<f32, String> {
-    let p: f32 = text.parse().map_err(|_| "expected a number above 0 and at most 1".to_string())?;
-    // Not a number is in no range.
-    if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected a number above 0 and at most 1".into()) }
 }

@@ -1,4 +1,4 @@
-//! `msdcam convert`: from a PyTorch checkpoint to weights.
+//! `msdcam convert`: PyTorch checkpoint to weights file.
 
 use crate::model::Normalization;
 use crate::model::convert::{Options, convert};
@@ -6,7 +6,7 @@ use crate::model::weights::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Make weights of a PyTorch checkpoint, without running any code in it
+/// Convert a PyTorch checkpoint to a weights file, without running its code
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// PyTorch checkpoint (.pth, .pt, .pth.tar) of an MSD-Net
@@ -14,20 +14,21 @@ pub struct Args {
     /// Weights file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// What the network was trained with: none, cifar10, cifar100, imagenet, or mean and standard
-    /// deviation as R,G,B/R,G,B [default: none for `subnets` networks, the data set's for `blocks`]
+    /// Input normalization of the training: none, cifar10, cifar100, imagenet, or mean and standard
+    /// deviation as R,G,B/R,G,B [default: none for the `subnets` layout, that of the data set for
+    /// `blocks`]
     #[arg(long, value_name = "NAME|MEAN/STD", allow_hyphen_values = true)]
     normalize: Option<Normalization>,
-    /// Class names, one a line [default: CIFAR-10's for 10 classes, else numbers]
+    /// Text file of class names, one per line [default: CIFAR-10's for 10 classes, otherwise indices]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Number format of convolution and linear weights; the rest is always f32
+    /// Data type of convolution and linear weights; all other tensors are f32
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
-    /// Height and width of the input in pixels, if not the usual for this network
+    /// Height and width of the input in pixels, if not the default of the architecture
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
-    /// The network's global convolutions share their weights; the checkpoint does not tell
+    /// Global convolutions share their weights, which the checkpoint does not record
     #[arg(long)]
     shared_global: bool,
 }
@@ -38,7 +39,7 @@ enum Dtype {
     F16,
 }
 
-/// Converts, and says on standard error what was found and what had to be assumed.
+/// Converts the checkpoint and reports its content and assumptions on standard error.
 pub fn run(args: Args) -> crate::Result<()> {
     let options = Options {
         normalization: args.normalize,
@@ -62,7 +63,7 @@ pub fn run(args: Args) -> crate::Result<()> {
         text.push_str(&format!("assumed: {assumed}\n"));
     }
     if report.rounded > 0 {
-        text.push_str(&format!("note: {} numbers were rounded to f16\n", report.rounded));
+        text.push_str(&format!("note: {} elements were rounded to f16\n", report.rounded));
     }
     let mut stderr = std::io::stderr();
     stderr.write_all(text.as_bytes()).map_err(|e| crate::Error::write(Path::new("standard error"), e))

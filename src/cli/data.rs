@@ -1,4 +1,4 @@
-//! The images of a command: `IMAGE...`, `--format`, `--null`, `--limit`.
+//! The input images of a command: `IMAGE...`, `--format`, `--null`, `--limit`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Dataset;
 use crate::{Error, Result, dataset};
 
-/// Which images.
+/// Options that select the images.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
-    /// Photos, folders of photos, CIFAR-10 or CIFAR-100 binary files; - reads paths from standard
-    /// input, one a line
+    /// Photos, folders of photos, or CIFAR-10 or CIFAR-100 binary files; - reads paths from standard
+    /// input, one per line
     #[arg(required = true, value_name = "IMAGE")]
-    places: Vec<PathBuf>,
-    /// What a folder or a file holds: folders for classes (`ImageFolder`) or, with flat, photos
-    /// without labels
+    paths: Vec<PathBuf>,
+    /// Format of the folders and files: folders has one folder per class (`ImageFolder`), flat has
+    /// photos without labels
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Format::Auto)]
     format: Format,
-    /// The paths on standard input end in NUL, as `find -print0` writes them
+    /// Paths on standard input end in NUL, as from `find -print0`
     #[arg(short = '0', long)]
     null: bool,
-    /// Only the first N images
+    /// Process only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 }
 
-/// As [`dataset::Format`].
+/// The formats of [`dataset::Format`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     Auto,
@@ -36,10 +36,10 @@ enum Format {
 }
 
 impl DataArgs {
-    /// Lists the images; their labels count the network's classes, which are called `labels`.
+    /// Lists the images. Their labels are indices of the model's classes, whose names are `labels`.
     ///
     /// # Errors
-    /// When a list or folder holds none, or labels do not fit the network.
+    /// When there are no images, or their labels do not match the model.
     pub fn open(&self, labels: &[String]) -> Result<Dataset> {
         let format = match self.format {
             Format::Auto => dataset::Format::Auto,
@@ -48,7 +48,7 @@ impl DataArgs {
             Format::Folders => dataset::Format::Folders,
             Format::Flat => dataset::Format::Flat,
         };
-        let mut dataset = dataset::open(&self.places()?, format)?;
+        let mut dataset = dataset::open(&self.all_paths()?, format)?;
         dataset.fit_labels(labels).map_err(|error| self.with_hint(error))?;
         if let Some(limit) = self.limit {
             dataset.truncate(limit as usize);
@@ -56,27 +56,27 @@ impl DataArgs {
         Ok(dataset)
     }
 
-    /// A refusal of labels that were read off folders says how to do without.
+    /// Adds a remedy to errors about labels that come from folder names.
     fn with_hint(&self, error: Error) -> Error {
         match error {
-            Error::Refused { file, place, cause } if self.places.iter().any(|place| place.is_dir()) => {
-                let cause = format!("{cause}; --format flat takes the folders' images without labels");
+            Error::Refused { file, place, cause } if self.paths.iter().any(|path| path.is_dir()) => {
+                let cause = format!("{cause}; use --format flat to ignore the labels");
                 Error::Refused { file, place, cause }
             }
             other => other,
         }
     }
 
-    /// Whether the images are a set, and not a handful of photos that are given by name.
+    /// Whether the images are a data set rather than photos given by name.
     pub fn is_set(&self, dataset: &Dataset) -> bool {
-        self.places.iter().any(|place| place == Path::new("-")) || !dataset.is_of_photos()
+        self.paths.iter().any(|path| path == Path::new("-")) || !dataset.is_of_photos()
     }
 
-    /// The places, with the paths on standard input where `-` stands.
-    fn places(&self) -> Result<Vec<PathBuf>> {
+    /// The given paths, with `-` replaced by those on standard input.
+    fn all_paths(&self) -> Result<Vec<PathBuf>> {
         let stdin = Path::new("-");
-        let Some(at) = self.places.iter().position(|place| place == stdin) else {
-            return Ok(self.places.clone());
+        let Some(at) = self.paths.iter().position(|path| path == stdin) else {
+            return Ok(self.paths.clone());
         };
         let name = Path::new("standard input");
         let mut text = Vec::new();
@@ -84,9 +84,9 @@ impl DataArgs {
         read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")))?;
         let listed = dataset::parse_path_list(&text, self.null)?;
         if listed.is_empty() {
-            return Err(Error::refused(name, "list", "no path in it"));
+            return Err(Error::refused(name, "list", "contains no path"));
         }
-        let others = self.places[at + 1..].iter().filter(|place| *place != stdin);
-        Ok(self.places[..at].iter().chain(&listed).chain(others).cloned().collect())
+        let others = self.paths[at + 1..].iter().filter(|path| *path != stdin);
+        Ok(self.paths[..at].iter().chain(&listed).chain(others).cloned().collect())
     }
 }

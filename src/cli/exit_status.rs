@@ -1,9 +1,19 @@
-//! How a command about several images ended.
+//! Exit codes, and the counts of images that decide them.
 
 use crate::Error;
 use crate::error::printable;
 
-/// Whether all images, some or none could be used, or a signal ended the command before.
+/// The process exit code for an error: 2 usage, 4 input refused, 5 device, 6 cannot write.
+pub fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Usage(_) => 2,
+        Error::Refused { .. } => 4,
+        Error::Device(_) => 5,
+        Error::Write { .. } => 6,
+    }
+}
+
+/// The outcome of a command that ran to its end or was stopped by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     AllDone,
@@ -34,7 +44,7 @@ impl Outcome {
     }
 }
 
-/// How many images went well, and which failed.
+/// The number of images that succeeded, and the names of those that failed.
 #[derive(Debug, Default)]
 pub struct Tally {
     done: usize,
@@ -60,12 +70,12 @@ impl Tally {
         self.failed.len()
     }
 
-    /// The end of the command.
+    /// The outcome of the command.
     pub fn outcome(&self) -> Outcome {
         Outcome::of(self.images(), self.failed.len())
     }
 
-    /// `2 of 7 images failed: a.png, b.png`; nothing if none failed or there was only one image.
+    /// `2 of 7 images failed: a.png, b.png`; `None` if no image failed or there was only one.
     pub fn summary(&self) -> Option<String> {
         const SHOWN: usize = 10;
         let (failed, all) = (self.failed.len(), self.images());
@@ -75,5 +85,24 @@ impl Tally {
         let more = if failed > SHOWN { format!(" and {} more", failed - SHOWN) } else { String::new() };
         let shown = self.failed[..failed.min(SHOWN)].join(", ");
         Some(format!("{failed} of {all} images failed: {shown}{more}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_error_has_its_exit_code() {
+        let file = Path::new("a");
+        let errors = [
+            Error::usage("x"),
+            Error::refused(file, "place", "cause"),
+            Error::device("x"),
+            Error::write(file, "cause"),
+        ];
+        assert_eq!(errors.each_ref().map(exit_code), [2, 4, 5, 6]);
     }
 }

@@ -1,10 +1,25 @@
-//! Which exits: `--exits`.
+//! The `--exits` option.
 
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// `all`, or numbers and ranges with both ends included: `1,3,10` or `2..5`.
+/// The option of commands that can be limited to some exits.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExitArgs {
+    /// Exits to use: all, or numbers and inclusive ranges such as 1,3,10 or 2..5
+    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
+    exits: Exits,
+}
+
+impl ExitArgs {
+    /// As [`Exits::resolve`].
+    pub fn resolve(&self, exits: usize) -> Result<Vec<usize>> {
+        self.exits.resolve(exits)
+    }
+}
+
+/// `all`, or numbers and inclusive ranges: `1,3,10` or `2..5`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exits {
     All,
@@ -18,13 +33,14 @@ impl FromStr for Exits {
         if text == "all" {
             return Ok(Exits::All);
         }
-        let number =
-            |t: &str| t.trim().parse().map_err(|_| format!("'{t}' is no exit; expected all, 1,3,10 or 2..5"));
+        let number = |t: &str| {
+            t.trim().parse().map_err(|_| format!("invalid exit '{t}'; expected all, 1,3,10 or 2..5"))
+        };
         let range = |part: &str| -> Result<(usize, usize), String> {
             let Some((first, last)) = part.split_once("..") else { return number(part).map(|n| (n, n)) };
             let (first, last) = (number(first)?, number(last)?);
             if first > last {
-                return Err(format!("{part} is empty; the smaller exit comes first"));
+                return Err(format!("empty range {part}; the smaller exit comes first"));
             }
             Ok((first, last))
         };
@@ -33,10 +49,10 @@ impl FromStr for Exits {
 }
 
 impl Exits {
-    /// The exits, ascending, each once, of a network that has `exits`.
+    /// The exits of a model with `exits` exits: ascending, each once.
     ///
     /// # Errors
-    /// When the network lacks one: names those that it has.
+    /// When the model lacks one.
     pub fn resolve(&self, exits: usize) -> Result<Vec<usize>> {
         let ranges = match self {
             Exits::All => &[(1, exits)][..],
@@ -50,7 +66,7 @@ impl Exits {
     }
 }
 
-/// Ascending exits as [`Exits`] reads them: `1,3..5`.
+/// Ascending exits in the form that [`Exits`] parses: `1,3..5`.
 pub fn ranges(exits: &[usize]) -> String {
     let runs = exits.chunk_by(|a, b| a + 1 == *b);
     let runs = runs.map(|run| match run {
@@ -70,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn exits_are_numbers_and_ranges_in_any_order() {
+    fn numbers_and_ranges_are_sorted_and_deduplicated() {
         assert_eq!(exits("all").unwrap(), (1..=10).collect::<Vec<_>>());
         assert_eq!(exits("10,3,1,3").unwrap(), [1, 3, 10]);
         assert_eq!(exits("2..5, 4..6").unwrap(), [2, 3, 4, 5, 6]);
@@ -78,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_back() {
+    fn printed_ranges_parse_to_the_same_exits() {
         for (list, text) in [(&[][..], ""), (&[3], "3"), (&[1, 2, 3, 5, 9, 10], "1..3,5,9..10")] {
             assert_eq!(ranges(list), text);
             assert!(list.is_empty() || exits(text).unwrap() == list);
@@ -86,13 +102,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_exit_is_said_with_those_that_there_are() {
+    fn rejects_invalid_and_missing_exits() {
         assert_eq!(exits("11").unwrap_err(), "exit 11: the network has exits 1 to 10");
         assert_eq!(exits("0..3").unwrap_err(), "exit 0: the network has exits 1 to 10");
         assert_eq!(exits("1..18446744073709551615").unwrap_err().split(':').count(), 2);
-        for (text, cause) in
-            [("", "'' is no exit"), ("1,", "'' is no exit"), ("-1", "'-1' is"), ("5..2", "5..2 is")]
-        {
+        for (text, cause) in [
+            ("", "invalid exit ''"),
+            ("1,", "invalid exit ''"),
+            ("-1", "invalid exit '-1'"),
+            ("5..2", "empty range 5..2"),
+        ] {
             assert!(exits(text).unwrap_err().starts_with(cause), "{text}");
         }
     }

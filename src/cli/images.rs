@@ -1,4 +1,4 @@
-//! Photos in groups: read side by side, ahead of the network, and asked about in one batch.
+//! Groups of photos: read in parallel and ahead of the model, which processes a group as one batch.
 
 use std::path::Path;
 use std::thread::Scope;
@@ -10,47 +10,46 @@ use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, dataset};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::model::Model;
+use super::model::LoadedModel;
 use super::timings::{Stage, Timings};
 
-/// A photo, ready for the network.
+/// A photo, prepared for the model.
 #[derive(Debug)]
 pub struct Photo {
-    /// Columns of the file's picture, upright.
+    /// Width of the upright photo, pixels.
     pub width: usize,
-    /// Rows of it.
+    /// Height of the upright photo, pixels.
     pub height: usize,
-    /// The part that the network sees, in the size asked for.
+    /// The region that the model sees, at the requested size.
     pub view: Option<RgbImage>,
-    /// What the network sees, as pixels.
+    /// The model's input before normalization.
     pub seen: RgbImage,
-    /// The part of the photo that it sees.
+    /// The region of the photo that the model sees.
     pub crop: Region,
-    /// The class that it shows, where the data set says.
+    /// The class of the photo, if the data set has labels.
     pub label: Option<usize>,
     tensor: Vec<f32>,
 }
 
-/// A photo and what each exit says about it.
+/// A photo and the result of each exit for it.
 pub type Answered<A> = (Photo, Vec<A>);
 
-/// The most threads that read: each has a file open, and a process may open few.
-const MOST_READERS: usize = 16;
+/// Maximum number of reading threads. Each has a file open, and systems limit open files.
+const MAX_READERS: usize = 16;
 
-/// How many photos make a group.
-pub fn group_size(model: &Model, images: usize) -> usize {
+/// The number of photos in a group.
+pub fn group_size(model: &LoadedModel, images: usize) -> usize {
     model.threads.clamp(4, 16).min(images.max(1))
 }
 
-/// Photos of a data set, side by side with what they were read from.
+/// The items of a data set and their photos.
 pub type Group = (Vec<Item>, Vec<Result<Photo>>);
 
-/// Reads `items` on threads of `scope`, a little ahead of whoever takes them, and
-/// gives them in groups of `group`. An unreadable photo is an error in its own place only. `view`
-/// is the side of [`Photo::view`].
+/// Reads `items` on threads of `scope`, ahead of the consumer, and yields them in groups of
+/// `group`. An unreadable photo is an error of its own. `view` is the side of [`Photo::view`].
 pub fn groups<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    model: &'scope Model,
+    model: &'scope LoadedModel,
     items: impl Iterator<Item = Item> + Send + 'scope,
     group: usize,
     view: Option<usize>,
@@ -60,7 +59,7 @@ pub fn groups<'scope>(
         let photo = read(model, &item, view, timings);
         (item, photo)
     };
-    let threads = model.threads.min(MOST_READERS).min(items.size_hint().1.unwrap_or(usize::MAX));
+    let threads = model.threads.min(MAX_READERS).min(items.size_hint().1.unwrap_or(usize::MAX));
     let mut photos = dataset::in_order(scope, threads, group, items, read);
     std::iter::from_fn(move || {
         let group: Group = photos.by_ref().take(group).unzip();
@@ -68,21 +67,19 @@ pub fn groups<'scope>(
     })
 }
 
-/// A photo whose label is to be explained and that has none is an error of its own.
+/// Replaces photos without a label by errors if the target is the label.
 pub fn with_labels(target: Target, items: &[Item], photos: Vec<Result<Photo>>) -> Vec<Result<Photo>> {
     let checked = |(item, photo): (&Item, Result<Photo>)| match photo {
-        Ok(photo) if target == Target::Label && photo.label.is_none() => Err(Error::refused(
-            Path::new(&item.id),
-            "label",
-            "none is known, and it is to be explained (--class label)",
-        )),
+        Ok(photo) if target == Target::Label && photo.label.is_none() => {
+            Err(Error::refused(Path::new(&item.id), "label", "unknown, but it is the target (--class label)"))
+        }
         photo => photo,
     };
     items.iter().zip(photos).map(checked).collect()
 }
 
-/// Asks about the photos that could be read: `ask` gets their inputs, one after another, with their
-/// labels, and answers for each.
+/// Runs the model on the photos that could be read: `ask` gets their concatenated inputs and their
+/// labels, and returns the result of each.
 ///
 /// # Errors
 /// Those of `ask`.
@@ -94,15 +91,14 @@ pub fn answer_group<A>(
     let inputs: Vec<f32> = usable().flat_map(|photo| &photo.tensor).copied().collect();
     let labels: Vec<Option<usize>> = usable().map(|photo| photo.label).collect();
     let mut answers = if inputs.is_empty() { Vec::new() } else { ask(&inputs, &labels)? }.into_iter();
-    let mut answered = |photo| (photo, answers.next().expect("one answer for each input"));
+    let mut answered = |photo| (photo, answers.next().expect("one result for each input"));
     Ok(photos.into_iter().map(|photo| photo.map(&mut answered)).collect())
 }
 
 /// Explains the photos that could be read.
 ///
 /// # Errors
-/// When the device fails, or a label is to be explained that a photo does not have: see
-/// [`with_labels`].
+/// When the device fails, or the target is the label and a photo has none: see [`with_labels`].
 pub fn explain_group(
     photos: Vec<Result<Photo>>,
     explainer: &mut Explainer,
@@ -113,14 +109,14 @@ pub fn explain_group(
     })
 }
 
-fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
-    let picture = timings.time(Stage::Decode, || item.read())?;
+fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
+    let image = timings.time(Stage::Decode, || item.read())?;
     Ok(timings.time(Stage::Resize, || {
-        let prepared = model.network.prepare(&picture);
+        let prepared = model.prepare(&image);
         Photo {
-            width: picture.width,
-            height: picture.height,
-            view: view.map(|size| prepared.view(&picture, size)),
+            width: image.width,
+            height: image.height,
+            view: view.map(|size| prepared.view(&image, size)),
             seen: prepared.seen,
             crop: prepared.crop,
             label: item.label,
@@ -129,12 +125,12 @@ fn read(model: &Model, item: &Item, view: Option<usize>, timings: &Timings) -> R
     }))
 }
 
-/// A bar on standard error for several images; indicatif hides it where there is no terminal.
-pub fn progress(model: &Model, images: usize) -> ProgressBar {
+/// A progress bar on standard error for several images. Indicatif hides it without a terminal.
+pub fn progress(model: &LoadedModel, images: usize) -> ProgressBar {
     if model.quiet || images < 2 {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len} images, {eta} left")
-        .expect("the template is sound");
+        .expect("the template is valid");
     ProgressBar::new(images as u64).with_style(style)
 }

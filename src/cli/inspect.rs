@@ -1,4 +1,4 @@
-//! `msdcam inspect`: what a model file holds.
+//! `msdcam inspect`: the content of a model file.
 
 use crate::error::printable;
 use crate::model::TapInfo;
@@ -12,17 +12,17 @@ use std::path::PathBuf;
 use super::exits::ranges;
 use super::output::Output;
 
-/// Show what a checkpoint or a weights file holds
+/// Print the architecture and taps of a checkpoint or a weights file
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// PyTorch checkpoint or msdcam weights
+    /// PyTorch checkpoint or msdcam weights file
     file: PathBuf,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// A file and the places in its network that `msdcam explain --tap` takes.
+/// The content of a file, and the taps that `msdcam explain --tap` accepts.
 #[derive(Debug, Serialize)]
 struct Inspected {
     #[serde(flatten)]
@@ -30,7 +30,7 @@ struct Inspected {
     taps: Vec<TapInfo>,
 }
 
-/// Inspects the file and prints the result on standard output.
+/// Inspects the file and prints a table or JSON.
 pub fn run(args: Args) -> crate::Result<()> {
     let file = inspect(&args.file)?;
     let network = file.architecture.as_ref().map(outline).transpose()?;
@@ -53,13 +53,14 @@ fn table(i: &Inspection) -> String {
     }
     let stored =
         if i.stored.is_empty() { String::new() } else { format!(", stored as {}", i.stored.join(", ")) };
-    rows.push(("tensors", format!("{} of {} numbers{stored}", i.tensors, i.numbers)));
+    rows.push(("tensors", format!("{} with {} elements{stored}", i.tensors, i.numbers)));
     if let Some(config) = &i.architecture {
         rows.extend(architecture(config));
     }
     if let (Some(mean), Some(std)) = (i.mean, i.std) {
-        let usual = if i.labels.is_none() { " (usual for this network; not in the file)" } else { "" };
-        rows.push(("normalised", format!("mean {mean:?}, standard deviation {std:?}{usual}")));
+        let usual =
+            if i.labels.is_none() { " (the default of this architecture, not in the file)" } else { "" };
+        rows.push(("normalized", format!("mean {mean:?}, standard deviation {std:?}{usual}")));
     }
     if let Some(labels) = &i.labels {
         let shown: Vec<_> = labels.iter().take(10).map(|label| printable(label)).collect();
@@ -91,7 +92,7 @@ fn table(i: &Inspection) -> String {
     text
 }
 
-/// A row for each tap: its size, and the exits that can be explained there.
+/// A row for each tap: its size, and the exits whose score depends on it.
 fn tap_table(taps: &[TapInfo]) -> String {
     if taps.is_empty() {
         return String::new();

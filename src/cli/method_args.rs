@@ -1,24 +1,23 @@
-//! What is asked of the network: `--method`, `--class` and what belongs to them.
+//! Explanation options: `--method`, `--class` and related ones.
 
 use crate::explain::{ExplainRequest, Fusion, Integration, Method, Noise, Score, Smoothing, Taps, Target};
 use crate::{Error, Result};
 
-use super::model::Model;
+use super::model::LoadedModel;
+use super::values::bytes;
 
-/// A study in words.
+/// Explanation options, as given.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "What is explained, and how")]
+#[command(next_help_heading = "Explanation options")]
 pub struct MethodArgs {
-    /// Methods, with commas between them; all share one forward pass. Heat maps: grad-cam,
-    /// grad-cam++, hires-cam, xgrad-cam, layer-cam, grad-cam-elementwise, eigen-cam,
-    /// eigen-grad-cam, score-cam, ablation-cam, and cam where one linear layer reads the pooled
-    /// tap. To the pixels: input-gradient, guided-backprop, guided-grad-cam, gradient-x-input,
-    /// smooth-grad, integrated-gradients
+    /// Methods, separated by commas; all share one forward pass. CAM methods: grad-cam, grad-cam++,
+    /// hires-cam, xgrad-cam, layer-cam, grad-cam-elementwise, eigen-cam, eigen-grad-cam, score-cam,
+    /// ablation-cam, and cam for a linear layer on the pooled tap. Pixel methods: input-gradient,
+    /// guided-backprop, guided-grad-cam, gradient-x-input, smooth-grad, integrated-gradients
     #[arg(long = "method", value_name = "LIST", default_value = "grad-cam", value_delimiter = ',')]
     methods: Vec<Method>,
-    /// The class that is explained: predicted (by each exit itself), final (predicted by the last
-    /// exit), label (the image's own), a class by its name or number, or top3 for each exit's
-    /// three likeliest
+    /// Target class: predicted (by each exit), final (predicted by the last exit), label (of the
+    /// image), a class by its name or index, or topN (the N likeliest of each exit)
     #[arg(
         long,
         value_name = "predicted|final|label|NAME|INDEX|topN",
@@ -26,45 +25,45 @@ pub struct MethodArgs {
         allow_hyphen_values = true
     )]
     class: String,
-    /// The number of the class that is explained: logit, probability, or margin, its logit minus the
-    /// best other class's [default: logit]
+    /// Score of the target that is differentiated: logit, probability, or margin (its logit minus the
+    /// largest other one) [default: logit]
     #[arg(long, value_name = "NAME")]
     score: Option<Score>,
-    /// Where maps are made: own (what each exit's classifier reads), all-scales (the deepest layer
-    /// of each scale), or names with commas between them such as exit3 or layer12.scale2, which
-    /// `msdcam inspect` lists
+    /// Taps at which activation maps are computed: own (the input of each exit's head), all-scales
+    /// (the deepest layer of each scale), or names such as exit3 or layer12.scale2, separated by
+    /// commas; `msdcam inspect` lists them
     #[arg(long, value_name = "LIST", default_value = "own")]
     tap: Taps,
-    /// One map of the maps of several taps: mean, max or refine-cam (their product)
+    /// Fuse the maps of several taps: mean, max or refine-cam (their product)
     #[arg(long, value_name = "NAME")]
     fuse: Option<Fusion>,
-    /// flips: each heat map is the mean of six, of the image and its mirror image, each times 0.9,
-    /// 1 and 1.1
+    /// Test-time smoothing: none, or flips (the mean heatmap of the image and its mirror image, each
+    /// multiplied by 0.9, 1 and 1.1)
     #[arg(long, value_name = "none|flips", default_value = "none")]
     smooth: Smoothing,
-    /// smooth-grad: noisy copies of the image
+    /// smooth-grad: number of noisy copies of the image
     #[arg(long, value_name = "N", default_value_t = Noise::default().samples)]
     samples: usize,
-    /// smooth-grad: standard deviation of the noise, as a share of the image's range
-    #[arg(long, value_name = "SHARE", default_value_t = Noise::default().share, allow_hyphen_values = true)]
+    /// smooth-grad: standard deviation of the noise as a fraction of the image's range
+    #[arg(long, value_name = "FRACTION", default_value_t = Noise::default().share, allow_hyphen_values = true)]
     noise: f32,
-    /// smooth-grad: the same seed gives the same noise
+    /// smooth-grad: seed of the noise
     #[arg(long, value_name = "N", default_value_t = Noise::default().seed)]
     seed: u64,
-    /// integrated-gradients: steps on the way from the baseline to the image
+    /// integrated-gradients: number of steps from the baseline to the image
     #[arg(long, value_name = "N", default_value_t = Integration::default().steps)]
     steps: usize,
-    /// integrated-gradients: where the way begins: zero in the normalised input, as captum has it,
-    /// black or white
+    /// integrated-gradients: baseline image: zero (of the normalized input, as in captum), black or
+    /// white
     #[arg(long, value_name = "zero|black|white", default_value = "zero")]
     baseline: Baseline,
-    /// Memory for the batches of score-cam, ablation-cam, smooth-grad and integrated-gradients
-    /// together, such as 512M or 2G; the weights are not counted
+    /// Memory for the batches of score-cam, ablation-cam, smooth-grad and integrated-gradients,
+    /// such as 512M or 2G, without the weights
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
     max_memory: usize,
 }
 
-/// An image of one colour.
+/// An image of one color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Baseline {
     Zero,
@@ -73,21 +72,28 @@ enum Baseline {
 }
 
 impl MethodArgs {
-    /// The study of `exits`; the network can be asked it. `implied` is the score that something
-    /// else asks for.
+    /// The request for `exits`, checked against the model. `implied` is the score that another
+    /// option implies.
     ///
     /// # Errors
-    /// When the network lacks a class or a tap, or cannot be asked this; when two scores are asked
-    /// for.
-    pub fn study(&self, model: &Model, exits: Vec<usize>, implied: Option<Score>) -> Result<ExplainRequest> {
+    /// When the model lacks a class or a tap or does not support a method, or `--score` contradicts
+    /// the implied score.
+    pub fn request(
+        &self,
+        model: &LoadedModel,
+        exits: Vec<usize>,
+        implied: Option<Score>,
+    ) -> Result<ExplainRequest> {
         let score = match (self.score, implied) {
-            (Some(asked), Some(implied)) if asked != implied => {
-                let name = asked.name();
-                return Err(Error::usage(format!("score {name}: --minus with a class explains two logits")));
+            (Some(given), Some(implied)) if given != implied => {
+                let name = given.name();
+                return Err(Error::usage(format!(
+                    "score {name}: --minus with a class explains a difference of logits"
+                )));
             }
-            (asked, implied) => asked.or(implied).unwrap_or_default(),
+            (given, implied) => given.or(implied).unwrap_or_default(),
         };
-        let study = ExplainRequest {
+        let request = ExplainRequest {
             exits,
             taps: self.tap.clone(),
             target: Target::parse(&self.class, &model.labels)?,
@@ -99,87 +105,59 @@ impl MethodArgs {
             noise: Noise { samples: self.samples, share: self.noise, seed: self.seed },
             integration: Integration { steps: self.steps, baseline: self.baseline.of(model) },
             max_memory: self.max_memory,
-            ..ExplainRequest::new(&model.network, &self.methods)
+            ..ExplainRequest::new(&model.model, &self.methods)
         };
-        study.check(&model.network)?;
-        let several = match &study.taps {
+        request.check(&model.model)?;
+        let several = match &request.taps {
             Taps::Exit => false,
             Taps::Named(names) => names.len() > 1,
             Taps::AllScales => true,
         };
-        match study.fusion {
+        match request.fusion {
             Some(fusion) if !several => Err(Error::usage(format!(
-                "fuse {}: there is one tap; --tap all-scales or a list has several",
+                "fuse {}: needs several taps; use --tap all-scales or a list",
                 fusion.name()
             ))),
-            _ => Ok(study),
+            _ => Ok(request),
         }
     }
 
-    /// How `study`, made of these words, was made, for a manifest: every setting that the results
-    /// depend on.
-    pub fn about(&self, study: &ExplainRequest, labels: &[String]) -> serde_json::Value {
-        let mut about = serde_json::json!({
+    /// The settings that determine the results of the request, for the manifest.
+    pub fn manifest(&self, request: &ExplainRequest, labels: &[String]) -> serde_json::Value {
+        let mut manifest = serde_json::json!({
             "methods": self.methods.iter().map(|m| m.name()).collect::<Vec<_>>(),
-            "exits": study.exits,
-            "class": study.target.name(labels),
-            "score": study.score.name(),
+            "exits": request.exits,
+            "class": request.target.name(labels),
+            "score": request.score.name(),
         });
-        if !study.maps.is_empty() {
-            about["tap"] = study.taps.name().into();
-            about["smooth"] = study.smoothing.name().into();
+        if !request.maps.is_empty() {
+            manifest["tap"] = request.taps.name().into();
+            manifest["smooth"] = request.smoothing.name().into();
         }
-        if let Some(fusion) = study.fusion {
-            about["fuse"] = fusion.name().into();
+        if let Some(fusion) = request.fusion {
+            manifest["fuse"] = fusion.name().into();
         }
-        if study.pixels.contains(&crate::explain::PixelMethod::SmoothGrad) {
-            let Noise { samples, share, seed } = study.noise;
-            about["smooth_grad"] = serde_json::json!({ "samples": samples, "noise": share, "seed": seed });
+        if request.pixels.contains(&crate::explain::PixelMethod::SmoothGrad) {
+            let Noise { samples, share, seed } = request.noise;
+            manifest["smooth_grad"] = serde_json::json!({ "samples": samples, "noise": share, "seed": seed });
         }
-        if study.pixels.contains(&crate::explain::PixelMethod::IntegratedGradients) {
-            let Integration { steps, baseline } = study.integration;
-            about["integrated_gradients"] =
+        if request.pixels.contains(&crate::explain::PixelMethod::IntegratedGradients) {
+            let Integration { steps, baseline } = request.integration;
+            manifest["integrated_gradients"] =
                 serde_json::json!({ "steps": steps, "baseline": baseline, "rule": "midpoint" });
         }
-        about
+        manifest
     }
 }
 
 impl Baseline {
-    /// Red, green, blue, as the network's input is normalised.
-    fn of(self, model: &Model) -> [f32; 3] {
-        let colour = match self {
+    /// The normalized (red, green, blue) of every pixel.
+    fn of(self, model: &LoadedModel) -> [f32; 3] {
+        let color = match self {
             Baseline::Zero => return [0.0; 3],
             Baseline::Black => 0.0,
             Baseline::White => 1.0,
         };
-        model.network.input.normalized(colour)
-    }
-}
-
-/// `1000`, `64K`, `512M`, `2G`: powers of 1024.
-pub fn bytes(text: &str) -> Result<usize, String> {
-    let unknown = || "expected a number of bytes such as 1000000, 512M or 2G".to_string();
-    let (number, unit) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
-        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
-        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
-        _ => (text, 1),
-    };
-    let number: usize = number.parse().map_err(|_| unknown())?;
-    number.checked_mul(unit).ok_or_else(unknown)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn bytes_have_units_of_1024() {
-        assert_eq!(bytes("1000"), Ok(1000));
-        assert_eq!(["3k", "512M", "2G"].map(|text| bytes(text).unwrap()), [3072, 512 << 20, 2 << 30]);
-        for text in ["", "G", "-1", "1.5G", "2T", "99999999999999999999", "99999999999999G"] {
-            assert!(bytes(text).is_err(), "{text}");
-        }
+        model.input.normalized(color)
     }
 }

@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The command line: one module per command, and the options and output that they share.
 
 mod bench;
 mod classify;
@@ -21,15 +21,16 @@ mod report;
 mod run;
 mod table;
 mod timings;
+mod values;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::util::parallel;
 use clap::Parser;
-use exit_status::Outcome;
+use exit_status::{Outcome, exit_code};
 
-/// See where each exit of a Multi-Scale Dense Network looks
+/// Explain the predictions of Multi-Scale Dense Networks at each of their exits
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 struct Cli {
@@ -38,8 +39,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all done, 2 usage, 3 some of several images failed, 4 input refused (no image was usable, \
-or the weights are not), 5 device, 6 cannot write, 130 stopped by Ctrl-C (143: by SIGTERM)";
+Exit codes: 0 success, 2 usage error, 3 some images failed, 4 input refused (weights or all images), \
+5 device error, 6 cannot write output, 130 stopped by Ctrl-C, 143 stopped by SIGTERM";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -55,11 +56,12 @@ enum Command {
     Figure(figure::Args),
 }
 
-/// Parses the arguments, runs the command and returns its exit code. The program began at `start`.
+/// Runs the command that the arguments name and returns its exit code. `start` is the start of the
+/// program, from which `--timings` counts.
 pub fn main(start: Instant) -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(told) => return tell(&told),
+        Err(message) => return print_message(&message),
     };
     let outcome = match command {
         Command::Explain(args) => explain::run(*args, start),
@@ -77,19 +79,19 @@ pub fn main(start: Instant) -> ExitCode {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => {
             output::error(&error);
-            ExitCode::from(error.exit_code())
+            ExitCode::from(exit_code(&error))
         }
     }
 }
 
-/// Prints clap's help, version or usage error.
-fn tell(told: &clap::Error) -> ExitCode {
-    match told.print() {
-        Err(e) if !told.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
+/// Prints clap's message: help, version or a usage error.
+fn print_message(message: &clap::Error) -> ExitCode {
+    match message.print() {
+        Err(e) if !message.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
             let error = crate::Error::write(std::path::Path::new("standard output"), e);
             output::error(&error);
-            ExitCode::from(error.exit_code())
+            ExitCode::from(exit_code(&error))
         }
-        _ => ExitCode::from(if told.use_stderr() { 2 } else { 0 }),
+        _ => ExitCode::from(if message.use_stderr() { 2 } else { 0 }),
     }
 }

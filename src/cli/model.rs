@@ -1,120 +1,101 @@
-//! The network and its device: `--weights`, `--device`, `--threads`.
+//! The model and its device: `--weights`, `--device`, `--threads`, `--quiet`.
 
 use std::path::PathBuf;
 
 use crate::engine::cpu::Isa;
-use crate::engine::cuda::{Cuda, Variant};
+use crate::engine::cuda::Variant;
 use crate::engine::device::{Device, DeviceChoice, DeviceOptions};
 use crate::error::printable;
-use crate::model;
+use crate::model::{Model, pretrained, source_file};
 use crate::util::sha256;
 
 use super::output;
 use super::timings::{Stage, Timings};
 
-/// Which network runs where.
+/// Options that select the model and the device.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// Weights made by `msdcam convert` [default: the built-in ten-exit CIFAR-10 network]
+    /// Weights file made by `msdcam convert` [default: a built-in CIFAR-10 network with ten exits]
     #[arg(long, value_name = "FILE", alias = "evaluate-from")]
     weights: Option<PathBuf>,
-    /// Where to compute: cpu, cuda or cuda:N; auto takes the first GPU if there is one, else the CPU
+    /// Device: cpu, cuda, cuda:N, or auto (the first GPU if there is one, otherwise the CPU)
     #[arg(long, default_value = "auto", value_parser = device_choice)]
     device: DeviceChoice,
-    /// Threads on the CPU, for each of reading, computing and drawing [default: one for each core]
+    /// CPU threads for each of reading, computing and drawing [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// No progress, no notes and, where the results are files, no table: only errors
+    /// Print errors only: no progress bar, notes or, if the results are files, table
     #[arg(short, long)]
     quiet: bool,
 }
 
-/// A network on its device.
-pub struct Model {
-    pub network: model::Model,
-    /// Class names.
-    pub labels: Vec<String>,
-    /// The weights' file, printable, or `built-in`.
+/// A model on its device.
+pub struct LoadedModel {
+    pub model: Model,
+    /// Name of the weights file, printable, or `built-in`.
     pub weights: String,
     file: Option<PathBuf>,
-    /// SHA-256 of the checkpoint that they come from.
-    pub source_sha256: String,
     pub device: Device,
-    /// Why it is not the GPU, where there seems to be one.
-    reason: Option<crate::Error>,
-    /// Threads for each thing that runs on the CPU: reading, the network, drawing.
+    /// Why `auto` selected the CPU although a GPU driver is installed.
+    gpu_error: Option<crate::Error>,
+    /// CPU threads for each of reading, computing and drawing.
     pub threads: usize,
     pub quiet: bool,
 }
 
 impl ModelArgs {
-    /// Whether only errors are to be said.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
-    /// Reads the weights and opens the device.
+    /// Reads the weights and opens the device; the environment may name the kernels of the CPU
+    /// (`MSDCAM_CPU`) and of a GPU (`MSDCAM_NVRTC`, `MSDCAM_CUBIN`).
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
-    pub fn load(&self, timings: &Timings) -> crate::Result<Model> {
-        self.load_on(timings, |choice, threads| {
-            let isa = if let DeviceChoice::Cuda(_) = choice { None } else { isa_from_environment()? };
-            Device::with_options(&DeviceOptions { choice, threads, isa, variant: Variant::from_env() })
-        })
+    pub fn load(&self, timings: &Timings) -> crate::Result<LoadedModel> {
+        self.load_variant(timings, Variant::default())
     }
 
-    /// As [`ModelArgs::load`], a GPU as a developer wants to measure it.
+    /// As [`ModelArgs::load`], with another variant of the CUDA kernels.
     ///
     /// # Errors
-    /// As [`ModelArgs::load`], and when `--device` names no GPU.
-    pub fn load_variant(&self, timings: &Timings, variant: &Variant) -> crate::Result<Model> {
-        self.load_on(timings, |choice, _| match choice {
-            DeviceChoice::Cuda(ordinal) => {
-                Ok((Device::Cuda(Cuda::with_variant(ordinal, variant.clone().with_env())?), None))
-            }
-            _ => Err(crate::Error::usage("a variant needs --device cuda")),
-        })
-    }
-
-    /// Reads the weights and opens the device: `open` gives it, and why it is not the GPU.
-    fn load_on(
-        &self,
-        timings: &Timings,
-        open: impl FnOnce(DeviceChoice, usize) -> crate::Result<(Device, Option<crate::Error>)>,
-    ) -> crate::Result<Model> {
-        let network = timings.time(Stage::Weights, || match &self.weights {
-            Some(file) => model::open(file),
-            None => model::Model::pretrained(),
+    /// As [`ModelArgs::load`], and when `--device` is not a GPU.
+    pub fn load_variant(&self, timings: &Timings, variant: Variant) -> crate::Result<LoadedModel> {
+        let on_gpu = matches!(self.device, DeviceChoice::Cuda(_));
+        if variant != Variant::default() && !on_gpu {
+            return Err(crate::Error::usage("a variant needs --device cuda"));
+        }
+        let model = timings.time(Stage::Weights, || match &self.weights {
+            Some(file) => Model::open(file),
+            None => Model::pretrained(),
         })?;
-        let threads = self.threads.map_or(0, usize::from);
-        let (device, reason) = open(self.device, threads)?;
+        let (device, gpu_error) = Device::with_options(&DeviceOptions {
+            choice: self.device,
+            threads: self.threads.map_or(0, usize::from),
+            isa: if on_gpu { None } else { isa_from_environment()? },
+            variant: variant.with_env(),
+        })?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Model {
-            labels: network.labels.clone(),
+        Ok(LoadedModel {
+            model,
             weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
             file: self.weights.clone(),
-            source_sha256: network.source.checkpoint_sha256().to_string(),
-            network,
             device,
-            reason,
+            gpu_error,
             threads: self.threads.map_or_else(cores, usize::from),
             quiet: self.quiet,
         })
     }
 }
 
-impl Model {
-    /// Says which device it is; once nothing stands against using it.
+impl LoadedModel {
+    /// Reports the device on standard error.
     pub fn announce(&self) {
         if !self.quiet {
-            let reason =
-                self.reason.as_ref().map(|e| format!(", for want of a GPU: {e}")).unwrap_or_default();
+            let reason = self.gpu_error.as_ref().map(|e| format!(" (GPU unavailable: {e})"));
+            let reason = reason.unwrap_or_default();
             output::note(&format!("device: {}{reason}", self.device.description()));
         }
     }
 
-    /// Passes on what a device had to do differently than asked, such as a smaller batch.
+    /// Reports deviations of the device from the request, such as a smaller batch.
     pub fn announce_notes(&self, notes: &[String]) {
         for note in notes.iter().filter(|_| !self.quiet) {
             output::note(note);
@@ -124,22 +105,21 @@ impl Model {
     /// SHA-256 of the weights file.
     ///
     /// # Errors
-    /// When it cannot be read any more.
+    /// When it can no longer be read.
     pub fn weights_sha256(&self) -> crate::Result<String> {
         match &self.file {
-            Some(file) => Ok(sha256::sha256(&crate::model::source_file::read(file)?.0)),
-            None => Ok(crate::model::pretrained::built_in_sha256()),
+            Some(file) => Ok(sha256::sha256(&source_file::read(file)?.0)),
+            None => Ok(pretrained::built_in_sha256()),
         }
     }
+}
 
-    /// How many exits the network has.
-    pub fn exits(&self) -> usize {
-        self.network.exits.len()
-    }
+/// A loaded model is used as the model that it holds.
+impl std::ops::Deref for LoadedModel {
+    type Target = Model;
 
-    /// Side of the network's input image, pixels.
-    pub fn input(&self) -> usize {
-        self.network.input.width
+    fn deref(&self) -> &Model {
+        &self.model
     }
 }
 
@@ -158,14 +138,14 @@ fn isa_from_environment() -> crate::Result<Option<Isa>> {
 }
 
 fn device_choice(text: &str) -> Result<DeviceChoice, String> {
-    let unknown = || "expected auto, cpu, cuda or cuda:N".to_string();
+    let invalid = || "expected auto, cpu, cuda or cuda:N".to_string();
     match text {
         "auto" => Ok(DeviceChoice::Auto),
         "cpu" => Ok(DeviceChoice::Cpu),
         "cuda" => Ok(DeviceChoice::Cuda(0)),
         _ => {
-            let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
-            number.parse().map(DeviceChoice::Cuda).map_err(|_| unknown())
+            let number = text.strip_prefix("cuda:").ok_or_else(invalid)?;
+            number.parse().map(DeviceChoice::Cuda).map_err(|_| invalid())
         }
     }
 }

@@ -1,19 +1,18 @@
-//! Standard output and standard error, for readers that may leave early.
+//! Standard output and standard error.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Standard output.
+/// Standard output, which a reader may close at any time.
 #[derive(Debug, Default)]
 pub struct Output {
     closed: bool,
 }
 
 impl Output {
-    /// Writes `text`. A reader that closed the pipe has seen enough: nothing more is written, and
-    /// that is no error.
+    /// Writes `text`. Once a reader has closed the pipe, output is discarded without an error.
     ///
     /// # Errors
     /// [`Error::Write`] for any other failure, such as a full disk.
@@ -30,18 +29,18 @@ impl Output {
         Ok(())
     }
 
-    /// Whether nobody reads any more.
+    /// Whether the reader has closed the pipe.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 }
 
-/// Writes a line to standard error. If that fails there is nobody left to tell.
+/// Writes a line to standard error and ignores failures, which cannot be reported anywhere.
 pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Reports an error.
+/// Reports an error on standard error.
 pub fn error(error: &Error) {
     note(&format!("error: {error}"));
 }

@@ -1,4 +1,4 @@
-//! What is said about an image in JSON: on standard output and in `results.jsonl`.
+//! JSON records of images, on standard output and in `results.jsonl`.
 
 use std::borrow::Borrow;
 
@@ -9,15 +9,15 @@ use crate::imaging::bounding_box::BoundingBox;
 use crate::imaging::heatmap::MapStatus;
 use serde::Serialize;
 
-/// An image and what was found, or why not.
+/// An image and its result or error.
 #[derive(Debug, Serialize)]
 pub struct ImageRecord<'a, T> {
-    /// Which image: [`msdcam::dataset::Item::id`].
+    /// The image's [`Item::id`].
     pub image: &'a str,
-    /// What it shows, where the data set says.
+    /// Its label, if the data set has labels.
     #[serde(flatten)]
     pub label: Option<LabelRecord<'a>>,
-    /// Either the answers or the error.
+    /// The result or the error.
     #[serde(flatten)]
     pub content: Content<'a, T>,
 }
@@ -25,23 +25,23 @@ pub struct ImageRecord<'a, T> {
 /// An image's label.
 #[derive(Debug, Serialize)]
 pub struct LabelRecord<'a> {
-    /// The class, from 0.
+    /// Index of the class, from 0.
     pub label: usize,
-    /// The class's name.
+    /// Name of the class.
     pub label_name: &'a str,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Content<'a, T> {
-    Answers(&'a T),
+    Result(&'a T),
     Error { error: String },
 }
 
-/// One line of JSON about `item`, with its line feed; `labels` are the names of the classes.
+/// The JSON line of `item`, with its line feed; `labels` are the names of the classes.
 pub fn line<T: Serialize>(item: &Item, labels: &[String], result: &Result<T, impl Borrow<Error>>) -> String {
     let content = match result {
-        Ok(answers) => Content::Answers(answers),
+        Ok(result) => Content::Result(result),
         Err(error) => Content::Error { error: error.borrow().to_string() },
     };
     let label = item.label.map(|label| LabelRecord { label, label_name: &labels[label] });
@@ -49,59 +49,59 @@ pub fn line<T: Serialize>(item: &Item, labels: &[String], result: &Result<T, imp
     serde_json::to_string(&record).expect("plain fields have a JSON form") + "\n"
 }
 
-/// What one exit says.
+/// The result of one exit.
 #[derive(Debug, Serialize)]
 pub struct ExitRecord {
-    /// From 1.
+    /// Number of the exit, from 1.
     pub exit: usize,
-    /// The class that it predicts, from 0.
+    /// Index of the predicted class, from 0.
     pub class: usize,
-    /// The class's name.
+    /// Name of the class.
     pub label: String,
-    /// How sure it is of it, 0 to 1.
+    /// Probability of the predicted class.
     pub probability: f32,
-    /// [`ExitPrediction::rank`] of the image's label: 0 where the exit is right. Only with labels.
+    /// [`ExitPrediction::rank`] of the image's label: 0 if the exit is right.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_rank: Option<usize>,
-    /// Where it looks: the first heat map.
+    /// The first heatmap.
     #[serde(flatten)]
     pub map: Option<MapRecord>,
-    /// Everything that was made of it, where that is more than one heat map.
+    /// All layers, if there is more than one heatmap.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub maps: Vec<LayerRecord>,
 }
 
-/// About one heat map.
+/// One heatmap.
 #[derive(Debug, Serialize)]
 pub struct MapRecord {
-    /// The class that the map is about: the predicted one unless told.
+    /// Index of the explained class: the predicted one by default.
     pub target: usize,
     pub target_label: String,
-    /// The number of the class that is explained.
+    /// Score of the target.
     pub score: f32,
-    /// Whether the heat map means anything.
+    /// Whether the heatmap is usable.
     pub status: MapStatus,
-    /// Range of the raw map, which the heat map's scaling hides.
+    /// Range of the raw map before scaling.
     pub map_min: f32,
     pub map_max: f32,
-    /// The box around its largest part; null where there is none.
+    /// The box around its most salient region; null if there is none.
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
-    pub found: Option<Option<BoxRecord>>,
+    pub bounding_box: Option<Option<BoxRecord>>,
     pub files: MapFiles,
 }
 
-/// A box, in the photo's pixels.
+/// A bounding box in pixels of the photo.
 #[derive(Debug, Serialize)]
 pub struct BoxRecord {
     pub x: usize,
     pub y: usize,
     pub width: usize,
     pub height: usize,
-    /// The same four, as COCO has them.
+    /// The same as COCO's [x, y, width, height].
     pub bbox: [usize; 4],
-    /// Share of the heat that lies in it.
+    /// Fraction of the heatmap's sum inside the box.
     pub heat: f32,
-    /// The share of the heat map's maximum from which on a place counts.
+    /// Threshold of the region, as a fraction of the heatmap's maximum.
     pub threshold: f32,
 }
 
@@ -111,51 +111,51 @@ impl From<BoundingBox> for BoxRecord {
     }
 }
 
-/// The pictures of one exit.
+/// Pictures of one exit.
 #[derive(Debug, Serialize)]
 pub struct MapFiles {
-    /// The heat map over the photo.
+    /// The heatmap over the photo.
     pub cam: String,
-    /// In the article's style, the gradient weighed by the heat map, and the network's input.
+    /// In the article's style, the gradient weighted by the heatmap, and the network's input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cam_gb: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
 }
 
-/// About one of an exit's pictures.
+/// One layer at one exit.
 #[derive(Debug, Serialize)]
 pub struct LayerRecord {
-    /// The method's name.
+    /// Name of the method.
     pub method: &'static str,
-    /// The tap or, of a fused map, all taps; none for what is made at the pixels.
+    /// The tap or, of a fused map, all taps; empty for pixel methods.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<String>,
-    /// The class's place among the exit's likeliest, from 1, where several are explained.
+    /// Rank of the target among the exit's likeliest classes, from 1, if several are explained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
     pub target: usize,
     pub target_label: String,
     pub score: f32,
-    /// What is taken away from it, if it is a difference.
+    /// What is subtracted, if it is a difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minus: Option<String>,
     pub status: MapStatus,
-    /// Range of the raw map, or of the pixels' array.
+    /// Range of the raw map or of the pixel attribution.
     pub min: f32,
     pub max: f32,
-    /// As [`MapRecord::found`].
+    /// As [`MapRecord::bounding_box`].
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
-    pub found: Option<Option<BoxRecord>>,
-    /// The picture.
+    pub bounding_box: Option<Option<BoxRecord>>,
+    /// Name of the picture.
     pub file: String,
 }
 
 impl ExitRecord {
-    /// The record of an answer about an image that shows class `label`, without a map.
-    pub fn new(answer: &ExitPrediction, labels: &[String], label: Option<usize>) -> Self {
-        let ExitPrediction { exit, class, ref probabilities, .. } = *answer;
-        let label_rank = label.map(|label| answer.rank(label));
+    /// The record of a prediction for an image of class `label`.
+    pub fn new(prediction: &ExitPrediction, labels: &[String], label: Option<usize>) -> Self {
+        let ExitPrediction { exit, class, ref probabilities, .. } = *prediction;
+        let label_rank = label.map(|label| prediction.rank(label));
         let (label, probability) = (labels[class].clone(), probabilities[class]);
         ExitRecord { exit, class, label, probability, label_rank, map: None, maps: Vec::new() }
     }

@@ -1,15 +1,15 @@
-//! Tables for people.
+//! Tables of exits for the terminal.
 
 use crate::error::printable;
 use crate::render::sheet::percent;
 
 use super::records::ExitRecord;
 
-/// Longest class name that is shown whole.
-const WIDEST: usize = 32;
+/// Maximum width of a class name, characters.
+const MAX_WIDTH: usize = 32;
 
-/// A line for each exit: what it says, how sure it is and, with a map, the map's largest number,
-/// the map's class where it is another one, and its status where that is not `ok`.
+/// A line for each exit: predicted class, its probability and, with a map, the map's maximum, its
+/// target if that is not the predicted class, and its status if that is not `ok`.
 pub fn exits(records: &[ExitRecord]) -> String {
     let labels: Vec<String> = records.iter().map(|record| shortened(&record.label)).collect();
     let width = labels.iter().map(|label| label.chars().count()).fold("class".len(), usize::max);
@@ -34,13 +34,13 @@ pub fn exits(records: &[ExitRecord]) -> String {
 
 fn shortened(label: &str) -> String {
     let label = printable(label);
-    match label.char_indices().nth(WIDEST - 1) {
-        Some((at, _)) if label.chars().count() > WIDEST => format!("{}\u{2026}", &label[..at]),
+    match label.char_indices().nth(MAX_WIDTH - 1) {
+        Some((at, _)) if label.chars().count() > MAX_WIDTH => format!("{}\u{2026}", &label[..at]),
         _ => label,
     }
 }
 
-/// A few significant digits.
+/// `x` with a few significant digits.
 fn number(x: f32) -> String {
     if x == 0.0 {
         return "0".into();
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_at_every_size() {
+    fn numbers_have_few_digits_at_every_magnitude() {
         let shown = [0.0, 1.7342, 0.00123, 123.456, 1e-9, 2.5e30, f32::NAN].map(number);
         assert_eq!(shown, ["0", "1.734", "0.0012", "123.5", "1.00e-9", "2.50e30", "NaN"]);
     }
 
     #[test]
-    fn columns_line_up_whatever_the_labels() {
+    fn columns_are_aligned_for_any_labels() {
         let record = |exit, label: &str, probability| ExitRecord {
             exit,
             class: 0,

@@ -1,10 +1,10 @@
-//! Where the time of a run goes.
+//! Time spent in each stage of a command: `--timings`.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What a run spends its time on.
+/// A stage of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Weights,
@@ -32,21 +32,21 @@ impl Stage {
     ];
 }
 
-/// Clocks for every stage. Stages overlap, and several threads may be in one.
+/// Clocks of all stages. Stages overlap, and several threads may be in one.
 #[derive(Debug)]
 pub struct Timings {
     start: Instant,
     spent: Mutex<[Option<Spent>; Stage::ALL.len()]>,
 }
 
-/// What one stage took.
+/// Time of one stage.
 #[derive(Debug, Clone, Copy)]
 struct Spent {
-    /// Its first beginning, since the start.
+    /// First start, since the start of the program.
     from: Duration,
-    /// Its last end.
+    /// Last end.
     to: Duration,
-    /// The sum over all threads.
+    /// Sum over all threads.
     work: Duration,
 }
 
@@ -57,36 +57,36 @@ impl Default for Timings {
 }
 
 impl Timings {
-    /// Clocks that count from `start`.
+    /// Clocks relative to `start`.
     pub fn since(start: Instant) -> Self {
         Timings { start, spent: Mutex::default() }
     }
 
-    /// Does `work` and counts its time as `stage`'s.
+    /// Runs `work` and adds its time to `stage`.
     pub fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let from = self.start.elapsed();
         let result = work();
         let to = self.start.elapsed();
-        let mut spent = self.spent.lock().expect("no thread panics while it notes a time");
+        let mut spent = self.spent.lock().expect("no thread panics while it adds its time");
         let spent = spent[stage as usize].get_or_insert(Spent { from, to, work: Duration::ZERO });
         *spent = Spent { from: spent.from.min(from), to: spent.to.max(to), work: spent.work + (to - from) };
         result
     }
 
-    /// A row for each stage, in milliseconds.
+    /// A table with a row for each stage, in milliseconds.
     pub fn table(&self) -> String {
         let total = self.start.elapsed();
         let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
         let mut text = format!("{:<24}{:>9}{:>9}{:>9}\n", "milliseconds", "from", "to", "work");
-        let spent = self.spent.lock().expect("no thread panics while it notes a time");
+        let spent = self.spent.lock().expect("no thread panics while it adds its time");
         for (stage, name) in Stage::ALL {
             if let Some(Spent { from, to, work }) = spent[stage as usize] {
                 let _ = writeln!(text, "{name:<24}{:>9}{:>9}{:>9}", ms(from), ms(to), ms(work));
             }
         }
         let _ = writeln!(text, "{:<24}{:>9}{:>9}", "all", ms(Duration::ZERO), ms(total));
-        text + "Counted from the program's first line: the system's loading of it is not in it. Stages overlap; \
-                work is the sum over all threads."
+        text + "Times since the start of main, without loading of the program. Stages overlap; work is the sum \
+                over all threads."
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_spans_all_its_pieces_and_sums_their_work() {
+    fn a_stage_spans_all_intervals_and_sums_their_work() {
         let timings = Timings::since(Instant::now());
         let nap = || std::thread::sleep(Duration::from_millis(5));
         timings.time(Stage::Draw, nap);
@@ -108,12 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_row_for_each_stage_that_ran() {
+    fn the_table_has_a_row_for_each_used_stage() {
         assert!(Stage::ALL.iter().enumerate().all(|(i, (stage, _))| *stage as usize == i));
         let timings = Timings::since(Instant::now());
         timings.time(Stage::Encode, || ());
         let table = timings.table();
         let names: Vec<&str> = table.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
-        assert_eq!(names, ["milliseconds", "encode", "all", "Counted"]);
+        assert_eq!(names, ["milliseconds", "encode", "all", "Times"]);
     }
 }

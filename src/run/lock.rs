@@ -103,7 +103,7 @@ mod tests {
         let me = format!("cannot write: in use by process {} on ", std::process::id());
         assert!(error.to_string().contains(&me), "{error}");
         assert!(error.to_string().ends_with('Z') && !error.to_string().contains("dead"), "{error}");
-        assert_eq!(error.exit_code(), 6);
+        assert!(matches!(error, Error::Write { .. }), "{error}");
         drop(first);
         assert!(!path.exists());
         Lock::take(folder.path(), &path).unwrap();

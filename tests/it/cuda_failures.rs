@@ -10,7 +10,7 @@ use crate::common::gpu::on_standin;
 use crate::common::process::{only, passed};
 use msdcam::engine::cuda::Cuda;
 use msdcam::engine::cuda::nvrtc::Nvrtc;
-use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::device::{Device, DeviceChoice, DeviceOptions};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{Op, Window};
 use msdcam::engine::plan::{Order, Plan};
@@ -21,7 +21,7 @@ use msdcam::{Error, Shape};
 fn assert_says<T>(result: Result<T, Error>, words: &[&str]) {
     let Err(error) = result else { panic!("no error, expected one with {words:?}") };
     let line = error.to_string();
-    assert_eq!(error.exit_code(), 5, "{line}");
+    assert!(matches!(error, Error::Device(_)), "{line}");
     assert!(!line.contains('\n'), "{line}");
     assert!(words.iter().all(|word| line.contains(word)), "'{line}' lacks one of {words:?}");
 }

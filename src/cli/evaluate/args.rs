@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::early_exit;
 use crate::cli::data::DataArgs;
-use crate::cli::exits::Exits;
+use crate::cli::exits::ExitArgs;
 use crate::cli::model::ModelArgs;
 
 /// Evaluate every exit on a data set: accuracy, calibration, hardness, budgets
@@ -24,9 +24,8 @@ pub struct Args {
     /// Output folder for evaluation.json, hardness.csv, hardness.json, confusion.csv and dynamic.txt
     #[arg(short, long, value_name = "DIR", alias = "save")]
     pub output: Option<PathBuf>,
-    /// Exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
-    pub exits: Exits,
+    #[command(flatten)]
+    pub exits: ExitArgs,
     /// Table to print: anytime (a line per exit) or dynamic (a line per budget) [default: both, and
     /// more]
     #[arg(long, value_enum, value_name = "TABLE")]

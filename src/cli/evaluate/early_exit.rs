@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::predictions;
 use super::predictions::Predictions;
-use crate::cli::classify::probability;
 use crate::cli::images;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
+use crate::cli::values::probability;
 
 /// Rule that decides where images stop.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ pub fn multiply_adds(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When the device fails, or the data set is too small for a budget.
 pub fn run(
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     explainer: &mut Classifier,
     full: &Predictions,

@@ -28,7 +28,7 @@ pub use args::Args;
 pub fn run(args: Args) -> Result<Outcome> {
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
-    let exits = args.exits.resolve(model.exits())?;
+    let exits = args.exits.resolve(model.exits.len())?;
     let class = args.class.as_deref().map(|class| class_of(class, &model.labels, &[])).transpose()?;
     let dataset = args.data.open(&model.labels)?;
     if dataset.classes().is_none() {
@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         return Err(Error::refused(dataset.name(), "labels", cause));
     }
     let batch = usize::from(args.batch_size).min(dataset.len());
-    let mut explainer = Classifier::new(&model.network, &exits, Order::ByExit, &model.device, batch)?;
+    let mut explainer = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
     let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &explainer.multiply_adds())?;
     if let Some(folder) = &args.output {
         make_folder(folder)?;

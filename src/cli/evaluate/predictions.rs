@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 use crate::cli::exit_status::Tally;
 use crate::cli::images::Group;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
 
@@ -43,7 +43,7 @@ impl Predictions {
 /// # Errors
 /// When the device fails. An image that cannot be read or has no label only counts as failed.
 pub fn all_exits(
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     explainer: &mut Classifier,
     timings: &Timings,
@@ -75,7 +75,7 @@ pub fn all_exits(
 
 /// Reads `items` and calls `work` for one batch after another, with a progress bar.
 pub fn for_each_group(
-    model: &Model,
+    model: &LoadedModel,
     items: impl ExactSizeIterator<Item = Item> + Send,
     batch: usize,
     timings: &Timings,

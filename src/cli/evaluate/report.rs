@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::early_exit::EarlyExitResult;
 use super::predictions::Predictions;
 use super::timing;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// Evaluation, early exit, model and device of a run: the fields of [`Evaluation`] and these. Field names
 /// are the JSON keys of `--json` and `evaluation.json`.
@@ -35,7 +35,7 @@ impl EvaluationReport {
     /// # Errors
     /// When the device fails.
     pub fn new(
-        model: &Model,
+        model: &LoadedModel,
         explainer: &mut Classifier,
         exits: &[usize],
         predictions: &Predictions,
@@ -54,7 +54,7 @@ impl EvaluationReport {
             failed: predictions.tally.failed(),
             early_exit: None,
             weights: model.weights.clone(),
-            source_sha256: model.source_sha256.clone(),
+            source_sha256: model.source.checkpoint_sha256().to_string(),
             device: model.device.description(),
         })
     }

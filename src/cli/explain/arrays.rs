@@ -1,55 +1,55 @@
-//! The numbers of one image, for NumPy.
+//! The NumPy archive of one image.
 //!
-//! With E exits, N classes an exit (`--class topN`; the dimension is absent otherwise):
+//! With E exits and N targets per exit (`--class topN`; the dimension is absent otherwise):
 //!
-//! | key | dimensions | |
+//! | key | shape | |
 //! |---|---|---|
-//! | `exit` | (E) | which exits |
+//! | `exit` | (E) | exits, from 1 |
 //! | `logits` | (E, classes) | class scores before the softmax |
-//! | `class` | (E) | the class that each exit predicts |
-//! | `target`, `score` | (E[, N]) | the class that is explained, and its score |
-//! | `cam` | (E[, N], h, w) | a method's maps after their ReLU, at the tap's size |
+//! | `class` | (E) | predicted class of each exit |
+//! | `target`, `score` | (E[, N]) | explained class and its score |
+//! | `cam` | (E[, N], h, w) | activation maps after their ReLU, at the tap's size |
 //! | `heatmap` | (E[, N], H, W) | the same at the input's size, in [0, 1] |
-//! | `fused` | (E[, N], H, W) | the maps of all taps as one, in [0, 1] |
+//! | `fused` | (E[, N], H, W) | fusion of the maps of all taps, in [0, 1] |
 //! | `difference` | (E[, N], H, W) | with `--minus`, in [-1, 1] |
-//! | `difference.fused` | (E[, N], H, W) | the same of `fused` |
-//! | `pixels.METHOD` | (E[, N], 3, H, W) | a pixel method's array |
-//! | `tap` | (E, taps) | names of the taps, where there is a map |
+//! | `difference.fused` | (E[, N], H, W) | the same for `fused` |
+//! | `pixels.METHOD` | (E[, N], 3, H, W) | pixel attribution of a method |
+//! | `tap` | (E, taps) | names of the taps, if there are maps |
 //!
-//! With several map methods their names follow (`cam.layer-cam`, `fused.layer-cam`,
-//! `difference.fused.layer-cam`), and with several taps those of the taps, since taps differ in size
+//! With several CAM methods the method's name follows (`cam.layer-cam`, `fused.layer-cam`,
+//! `difference.fused.layer-cam`); with several taps, which differ in size, the tap's name follows
 //! (`cam.layer-cam.scale2`).
 
-use crate::explain::{ActivationMap, Explanation};
+use crate::explain::Explanation;
 use crate::util::npz;
 use crate::util::npz::{Array, Values};
 
-use super::layer_view::{Explanations, View};
-use super::layers::{Kind, Layer};
+use super::layer_view::Explanations;
+use super::layers::{HeatmapSource, Layer, LayerKind};
 
-/// A key, dimensions and numbers.
-struct Named {
+/// An f32 array with its key.
+struct NamedArray {
     key: String,
     shape: Vec<usize>,
     values: Vec<f32>,
 }
 
-/// The archive of an image's findings; the network sees `side` x `side` pixels.
-pub fn encode(findings: Explanations, side: usize) -> Vec<u8> {
-    let exits = findings.exits();
-    let first = || (0..exits).map(|i| findings.at(i, 0));
+/// Encodes the archive of an image's explanations; the network's input is `side` x `side` pixels.
+pub fn encode(explanations: Explanations, side: usize) -> Vec<u8> {
+    let exits = explanations.exits();
+    let first = || (0..exits).map(|i| explanations.at(i, 0));
     let integers = |pick: &dyn Fn(&Explanation) -> usize,
-                    findings: &mut dyn Iterator<Item = &Explanation>| {
-        findings.map(|finding| pick(finding) as i64).collect::<Vec<i64>>()
+                    explanations: &mut dyn Iterator<Item = &Explanation>| {
+        explanations.map(|explanation| pick(explanation) as i64).collect::<Vec<i64>>()
     };
-    let exit = integers(&|f| f.prediction.exit, &mut first());
-    let class = integers(&|f| f.prediction.class, &mut first());
-    let target = integers(&|f| f.target, &mut findings.all.iter());
-    let logits: Vec<f32> = first().flat_map(|f| &f.prediction.logits).map(|&x| finite(x)).collect();
-    let score: Vec<f32> = findings.all.iter().map(|f| finite(f.score)).collect();
-    let taps: Vec<&str> = first().flat_map(|finding| taps(findings, finding)).collect();
-    let each = each_finding(findings);
-    let named = maps(findings, side);
+    let exit = integers(&|e| e.prediction.exit, &mut first());
+    let class = integers(&|e| e.prediction.class, &mut first());
+    let target = integers(&|e| e.target, &mut explanations.all.iter());
+    let logits: Vec<f32> = first().flat_map(|e| &e.prediction.logits).map(|&x| finite(x)).collect();
+    let score: Vec<f32> = explanations.all.iter().map(|e| finite(e.score)).collect();
+    let taps: Vec<&str> = first().flat_map(|explanation| taps(explanations, explanation)).collect();
+    let each = target_shape(explanations);
+    let named = layer_arrays(explanations, side);
     let each_exit = [exits];
     let each_logit = [exits, logits.len() / exits];
 
@@ -72,79 +72,82 @@ pub fn encode(findings: Explanations, side: usize) -> Vec<u8> {
     npz::encode(&arrays)
 }
 
-/// The names of the taps of `finding`'s maps.
-fn taps<'a>(findings: Explanations<'a>, finding: &'a Explanation) -> impl Iterator<Item = &'a str> {
-    finding.maps.iter().take(findings.layers.taps.len()).map(|map| map.tap.as_str())
+/// The names of the taps of the explanation's maps.
+fn taps<'a>(explanations: Explanations<'a>, explanation: &'a Explanation) -> impl Iterator<Item = &'a str> {
+    explanation.maps.iter().take(explanations.layers.taps.len()).map(|map| map.tap.as_str())
 }
 
 /// (E), or (E, N).
-fn each_finding(findings: Explanations) -> Vec<usize> {
-    let ranks = findings.layers.ranks;
-    if ranks > 1 { vec![findings.exits(), ranks] } else { vec![findings.exits()] }
+fn target_shape(explanations: Explanations) -> Vec<usize> {
+    let ranks = explanations.layers.ranks;
+    if ranks > 1 { vec![explanations.exits(), ranks] } else { vec![explanations.exits()] }
 }
 
-/// Every layer's arrays.
-fn maps(findings: Explanations, side: usize) -> Vec<Named> {
-    let layers = findings.layers.all.iter().filter(|layer| layer.rank == 0);
-    layers.flat_map(|layer| of_layer(findings, layer, side)).collect()
+/// The arrays of every layer; all ranks of a layer share an array.
+fn layer_arrays(explanations: Explanations, side: usize) -> Vec<NamedArray> {
+    let layers = explanations.layers.all.iter().filter(|layer| layer.rank == 0);
+    layers.flat_map(|layer| arrays_of_layer(explanations, layer, side)).collect()
 }
 
-/// The arrays of a layer, whatever its rank: each finding's numbers one after another.
-fn of_layer(findings: Explanations, layer: &Layer, side: usize) -> Vec<Named> {
-    let array = |word: &str, own: &[usize], pick: &dyn Fn(usize, usize) -> Vec<f32>| {
-        let ranks = findings.layers.ranks;
-        let each = (0..findings.exits()).flat_map(|i| (0..ranks).map(move |rank| (i, rank)));
-        Named {
-            key: key(findings, word, layer.kind),
-            shape: [each_finding(findings).as_slice(), own].concat(),
-            values: each.flat_map(|(i, rank)| pick(i, rank)).collect(),
-        }
+fn arrays_of_layer<'a>(explanations: Explanations<'a>, layer: &Layer, side: usize) -> Vec<NamedArray> {
+    let array = |key: String, shape: &[usize], pick: &dyn Fn(&'a Explanation) -> Vec<f32>| NamedArray {
+        key,
+        shape: [target_shape(explanations).as_slice(), shape].concat(),
+        values: explanations.all.iter().flat_map(pick).collect(),
     };
     let square = [side, side];
-    let shown = |i: usize, rank: usize| match findings.view(&Layer { rank, ..layer.clone() }, i, side) {
-        View::Heat(heat) | View::Signed(heat) => heat.values,
-        View::Pixels(pixels) => pixels.values.clone(),
-    };
-    match (layer.kind, layer.minus) {
-        (Kind::Map { .. } | Kind::Fused { .. }, Some(_)) => vec![array("difference", &square, &shown)],
-        (Kind::Fused { .. }, None) => vec![array("fused", &square, &shown)],
-        (Kind::Pixels { .. }, _) => vec![array("pixels", &[3, side, side], &shown)],
-        (Kind::Map { method, tap }, None) => {
-            let map =
-                |i: usize, rank: usize| -> &ActivationMap { findings.map(findings.at(i, rank), method, tap) };
-            let shape = map(0, 0).shape;
-            vec![
-                array("cam", &[shape.h, shape.w], &|i, rank| map(i, rank).map.clone()),
-                array("heatmap", &square, &shown),
-            ]
+    match layer.kind {
+        LayerKind::Heatmap(source) => {
+            let heatmap = |e| explanations.heatmap_of_side(source, e, side).values;
+            match source {
+                HeatmapSource::Cam { method, tap } => {
+                    let map = |e| explanations.map(e, method, tap);
+                    let shape = map(&explanations.all[0]).shape;
+                    vec![
+                        array(key(explanations, &["cam"], source), &[shape.h, shape.w], &|e| {
+                            map(e).map.clone()
+                        }),
+                        array(key(explanations, &["heatmap"], source), &square, &heatmap),
+                    ]
+                }
+                HeatmapSource::Fused { .. } => {
+                    vec![array(key(explanations, &["fused"], source), &square, &heatmap)]
+                }
+            }
+        }
+        LayerKind::Difference(difference) => {
+            let minuend = difference.minuend();
+            let prefix: &[&str] = match minuend {
+                HeatmapSource::Cam { .. } => &["difference"],
+                HeatmapSource::Fused { .. } => &["difference", "fused"],
+            };
+            let values = |e| explanations.difference(difference, e, side).values;
+            vec![array(key(explanations, prefix, minuend), &square, &values)]
+        }
+        LayerKind::Pixels { method } => {
+            let name = explanations.all[0].pixels[method].method.name();
+            let values = |e: &'a Explanation| e.pixels[method].values.clone();
+            vec![array(format!("pixels.{name}"), &[3, side, side], &values)]
         }
     }
 }
 
-/// `word`, and what tells this array from the others of the word.
-fn key(findings: Explanations, word: &str, kind: Kind) -> String {
-    let methods = findings.all[0].maps.len() / findings.layers.taps.len().max(1);
-    let mut parts = vec![word];
-    let method = match kind {
-        Kind::Fused { method } => {
-            parts.extend((word != "fused").then_some("fused"));
-            Some(findings.all[0].fused[method].method.name()).filter(|_| methods > 1)
-        }
-        Kind::Map { method, .. } => {
-            Some(findings.map(&findings.all[0], method, 0).method.name()).filter(|_| methods > 1)
-        }
-        Kind::Pixels { method } => Some(findings.all[0].pixels[method].method.name()),
-    };
-    parts.extend(method);
-    if let Kind::Map { tap, .. } = kind
-        && findings.layers.taps.len() > 1
+/// The key of a heatmap's array: `prefix`, then method and tap where there are several.
+fn key(explanations: Explanations, prefix: &[&str], source: HeatmapSource) -> String {
+    let (maps, taps) = (&explanations.all[0].maps, &explanations.layers.taps);
+    let mut parts = prefix.to_vec();
+    if maps.len() > taps.len() {
+        parts.push(maps[source.method() * taps.len()].method.name());
+    }
+    if let HeatmapSource::Cam { tap, .. } = source
+        && taps.len() > 1
     {
-        parts.push(&findings.layers.taps[tap]);
+        parts.push(&taps[tap]);
     }
     parts.join(".")
 }
 
-/// As `numpy.nan_to_num`: no file holds NaN. The results' status says where a score was none.
+/// `x` as by `numpy.nan_to_num`: archives hold no NaN. The result line's status tells of it.
 fn finite(x: f32) -> f32 {
     if x.is_nan() { 0.0 } else { x.clamp(f32::MIN, f32::MAX) }
 }

@@ -1,164 +1,147 @@
-//! The files of one image: their names, and what is written into each.
+//! The files of one image: their names and their bytes.
 
 use crate::explain::PixelMethod;
 use crate::imaging::{encode_jpeg, encode_png};
-use crate::render::styles::ToolStyle as Tool;
 
 use super::layer_view::Explanations;
-use super::layers::{Kind, Layers};
+use super::layers::{HeatmapSource, Layers};
 use super::style_args::PictureOptions;
 use super::{arrays, article};
 use crate::cli::images::Photo;
 use crate::cli::timings::{Stage, Timings};
 
-/// What the pictures of a run have in common.
+/// What the files of all images of a job have in common.
 #[derive(Debug)]
-pub struct Style {
+pub struct ArtifactSpec {
     /// Class names.
     pub labels: Vec<String>,
     pub layers: Layers,
-    /// The pixel methods, which layers count.
+    /// The request's pixel methods.
     pub pixels: Vec<PixelMethod>,
-    pub looks: PictureOptions,
-    /// Side of the network's input, to which the arrays' heat maps belong.
+    pub pictures: PictureOptions,
+    /// The additional pictures of the article's style.
+    pub article: Option<ArticlePictures>,
+    /// Side of the network's input, which is the size of the arrays' heatmaps.
     pub input: usize,
+}
+
+/// Pictures that only the article's style has.
+#[derive(Debug, Clone, Copy)]
+pub struct ArticlePictures {
+    /// The heatmap and the position of the pixel method of `_cam_gb`, the gradient weighted by the
+    /// heatmap; `None` without a heatmap.
+    pub cam_gb: Option<(HeatmapSource, usize)>,
 }
 
 /// An image whose files are to be written.
 #[derive(Debug)]
-pub struct Drawing<'a> {
-    pub style: &'a Style,
-    /// How the file names begin.
+pub struct ImageArtifacts<'a> {
+    pub spec: &'a ArtifactSpec,
+    /// Prefix of the file names.
     pub stem: String,
-    /// The strip's headline.
+    /// Headline of the film strips.
     pub title: String,
-    /// The photo, with the class that it shows where the data set says.
     pub photo: &'a Photo,
-    pub findings: Explanations<'a>,
+    pub explanations: Explanations<'a>,
 }
 
-/// One file of an image; layers and exits by their position.
+/// One file of an image; layers, exits and ranks by their position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum File {
-    /// What a layer shows of an exit.
-    RgbImage {
-        layer: usize,
-        exit: usize,
-    },
-    /// What a layer shows of all exits.
-    Strip {
-        layer: usize,
-    },
-    /// In the article's style: the gradient weighed by the first heat map.
-    CamGb {
-        exit: usize,
-        rank: usize,
-    },
-    /// In the article's style: the network's input, in the name of the class explained there.
-    Input {
-        exit: usize,
-        rank: usize,
-    },
+pub enum Artifact {
+    /// A layer at one exit.
+    Picture { layer: usize, exit: usize },
+    /// A layer at all exits.
+    Strip { layer: usize },
     /// Several layers of a method.
-    Grid {
-        grid: usize,
-    },
+    Grid { grid: usize },
+    /// In the article's style: the gradient of pixel method `gradient` weighted by a heatmap.
+    CamGb { exit: usize, rank: usize, heatmap: HeatmapSource, gradient: usize },
+    /// In the article's style: the network's input, named after the target.
+    Input { exit: usize, rank: usize },
+    /// The NumPy archive.
     Arrays,
 }
 
-impl Drawing<'_> {
-    /// Every file, the slowest first.
-    pub fn files(&self) -> Vec<File> {
-        let (layers, exits) = (self.style.layers.all.len(), self.findings.exits());
-        let strips = (0..layers).map(|layer| File::Strip { layer });
+impl ImageArtifacts<'_> {
+    /// Every file, in order of decreasing cost.
+    pub fn list(&self) -> Vec<Artifact> {
+        let (layers, exits) = (self.spec.layers.all.len(), self.explanations.exits());
+        let strips = (0..layers).map(|layer| Artifact::Strip { layer });
         let pictures =
-            (0..layers).flat_map(|layer| (0..exits).map(move |exit| File::RgbImage { layer, exit }));
-        let grids = (0..self.style.layers.grids.len()).map(|grid| File::Grid { grid });
-        let mut files: Vec<File> = grids.chain(strips).chain([File::Arrays]).chain(pictures).collect();
-        if self.is_articles() {
+            (0..layers).flat_map(|layer| (0..exits).map(move |exit| Artifact::Picture { layer, exit }));
+        let grids = (0..self.spec.layers.grids.len()).map(|grid| Artifact::Grid { grid });
+        let mut list: Vec<Artifact> = grids.chain(strips).chain([Artifact::Arrays]).chain(pictures).collect();
+        if self.spec.article.is_some() {
             let each =
-                || (0..exits).flat_map(|exit| (0..self.style.layers.ranks).map(move |rank| (exit, rank)));
-            if self.has_cam_gb() {
-                files.extend(each().map(|(exit, rank)| File::CamGb { exit, rank }));
-            }
+                || (0..exits).flat_map(|exit| (0..self.spec.layers.ranks).map(move |rank| (exit, rank)));
+            list.extend(each().filter_map(|(exit, rank)| self.cam_gb_artifact(exit, rank)));
             let mut named = Vec::new();
             for (exit, rank) in each() {
-                let target = self.findings.at(exit, rank).target;
+                let target = self.explanations.at(exit, rank).target;
                 if !named.contains(&target) {
                     named.push(target);
-                    files.push(File::Input { exit, rank });
+                    list.push(Artifact::Input { exit, rank });
                 }
             }
         }
-        files
+        list
     }
 
-    /// Whether pictures and names are the article's.
-    pub fn is_articles(&self) -> bool {
-        self.style.looks.look.style == Some(Tool::Article)
-    }
-
-    /// Whether there is a heat map by which the gradient can be weighed.
-    pub fn has_cam_gb(&self) -> bool {
-        let is = |kind: Kind| matches!(kind, Kind::Map { .. } | Kind::Fused { .. });
-        self.is_articles() && is(self.style.layers.all[0].kind)
+    /// The article's `_cam_gb`, if there is one.
+    pub fn cam_gb_artifact(&self, exit: usize, rank: usize) -> Option<Artifact> {
+        let (heatmap, gradient) = self.spec.article?.cam_gb?;
+        Some(Artifact::CamGb { exit, rank, heatmap, gradient })
     }
 
     /// The file's name.
-    pub fn name(&self, file: File) -> String {
+    pub fn name(&self, artifact: Artifact) -> String {
         let stem = &self.stem;
-        let layers = &self.style.layers.all;
-        match file {
-            File::RgbImage { layer, exit } if self.is_articles() => {
+        let layers = &self.spec.layers.all;
+        let number = |exit: usize| self.explanations.at(exit, 0).prediction.exit;
+        match artifact {
+            Artifact::Picture { layer, exit } if self.spec.article.is_some() => {
                 let layer = &layers[layer];
-                let what = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
-                self.articles_name(
-                    exit,
-                    layer.rank,
-                    &format!("_{}_{what}", self.findings.at(exit, 0).prediction.exit),
-                )
+                let suffix = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
+                self.article_name(exit, layer.rank, &format!("_{}_{suffix}", number(exit)))
             }
-            File::RgbImage { layer, exit } => {
-                format!(
-                    "{stem}_exit{:02}_{}",
-                    self.findings.at(exit, 0).prediction.exit,
-                    layers[layer].picture
-                )
+            Artifact::Picture { layer, exit } => {
+                format!("{stem}_exit{:02}_{}", number(exit), layers[layer].picture)
             }
-            File::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
-            File::Grid { grid } => format!("{stem}_{}", self.style.layers.grids[grid].name),
-            File::CamGb { exit, rank } => {
+            Artifact::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
+            Artifact::Grid { grid } => format!("{stem}_{}", self.spec.layers.grids[grid].name),
+            Artifact::CamGb { exit, rank, .. } => {
                 let top =
-                    if self.style.layers.ranks > 1 { format!("_top{}", rank + 1) } else { String::new() };
-                let number = self.findings.at(exit, 0).prediction.exit;
-                self.articles_name(exit, rank, &format!("_{number}_cam_gb{top}"))
+                    if self.spec.layers.ranks > 1 { format!("_top{}", rank + 1) } else { String::new() };
+                self.article_name(exit, rank, &format!("_{}_cam_gb{top}", number(exit)))
             }
-            File::Input { exit, rank } => self.articles_name(exit, rank, "_input"),
-            File::Arrays => format!("{stem}.npz"),
+            Artifact::Input { exit, rank } => self.article_name(exit, rank, "_input"),
+            Artifact::Arrays => format!("{stem}.npz"),
         }
     }
 
-    /// The article's name for a picture about the class that the exit's finding explains.
-    fn articles_name(&self, exit: usize, rank: usize, what: &str) -> String {
-        let target = self.findings.at(exit, rank).target;
-        article::name(&self.style.labels[target], &self.stem, what)
+    /// The article's name for a picture that explains the target of an exit.
+    fn article_name(&self, exit: usize, rank: usize, suffix: &str) -> String {
+        let target = self.explanations.at(exit, rank).target;
+        article::name(&self.spec.labels[target], &self.stem, suffix)
     }
 
-    /// The bytes of one file.
-    pub fn bytes(&self, file: File, timings: &Timings) -> Vec<u8> {
-        let layers = &self.style.layers.all;
-        let picture = timings.time(Stage::Draw, || match file {
-            File::RgbImage { layer, exit } => Some(self.picture(&layers[layer], exit, self.view())),
-            File::Strip { layer } => Some(self.strip(&layers[layer])),
-            File::Grid { grid } => Some(self.grid(&self.style.layers.grids[grid])),
-            File::CamGb { exit, rank } => Some(self.cam_gb(exit, rank)),
-            File::Input { .. } => Some(self.input()),
-            File::Arrays => None,
+    /// The file's content.
+    pub fn bytes(&self, artifact: Artifact, timings: &Timings) -> Vec<u8> {
+        let layers = &self.spec.layers.all;
+        let picture = timings.time(Stage::Draw, || match artifact {
+            Artifact::Picture { layer, exit } => Some(self.picture(&layers[layer], exit, self.view())),
+            Artifact::Strip { layer } => Some(self.strip(&layers[layer])),
+            Artifact::Grid { grid } => Some(self.grid(&self.spec.layers.grids[grid])),
+            Artifact::CamGb { exit, rank, heatmap, gradient } => {
+                Some(self.cam_gb(self.explanations.at(exit, rank), heatmap, gradient))
+            }
+            Artifact::Input { .. } => Some(self.input()),
+            Artifact::Arrays => None,
         });
-        timings.time(Stage::Encode, || match (picture, file) {
-            (None, _) => arrays::encode(self.findings, self.style.input),
-            (Some(picture), File::Strip { .. } | File::Grid { .. }) => encode_png(&picture),
-            (Some(picture), _) if self.is_articles() => encode_jpeg(&picture, 95),
+        timings.time(Stage::Encode, || match (picture, artifact) {
+            (None, _) => arrays::encode(self.explanations, self.spec.input),
+            (Some(picture), Artifact::Strip { .. } | Artifact::Grid { .. }) => encode_png(&picture),
+            (Some(picture), _) if self.spec.article.is_some() => encode_jpeg(&picture, 95),
             (Some(picture), _) => encode_png(&picture),
         })
     }

@@ -1,58 +1,67 @@
-//! What is taken away from a map: `--minus`.
+//! The `--minus` option: what is subtracted from a map.
 
 use crate::Result;
 use crate::explain::{Score, class_of};
 
-/// The other side of a difference.
+/// The map that is subtracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Minus {
+pub enum Subtrahend {
     /// The same map at this exit, from 1.
     Exit(usize),
-    /// The same map of the next likeliest class.
-    RunnerUp,
-    /// The same map of this class.
-    Class(usize),
+    /// The same map of another class.
+    Class(OtherClass),
 }
 
-impl Minus {
-    /// What `text` names: `exit3`, `runner-up`, a class's name among `labels` or its number.
+/// The class whose logit is subtracted from the target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherClass {
+    /// The likeliest class besides the target.
+    RunnerUp,
+    /// The class with this index.
+    Index(usize),
+}
+
+impl Subtrahend {
+    /// Parses `exit3`, `runner-up`, or a class by its name in `labels` or its index.
     ///
     /// # Errors
-    /// When it is none of these.
-    pub fn parse(text: &str, labels: &[String]) -> Result<Minus> {
+    /// When `text` is none of these.
+    pub fn parse(text: &str, labels: &[String]) -> Result<Subtrahend> {
         let exit = text.strip_prefix("exit").and_then(|number| number.trim_start_matches(':').parse().ok());
         match (text, exit) {
-            ("runner-up", _) => Ok(Minus::RunnerUp),
-            (_, Some(exit)) => Ok(Minus::Exit(exit)),
-            _ => class_of(text, labels, &["runner-up", "exit<number>"]).map(Minus::Class),
+            ("runner-up", _) => Ok(Subtrahend::Class(OtherClass::RunnerUp)),
+            (_, Some(exit)) => Ok(Subtrahend::Exit(exit)),
+            _ => {
+                let class = class_of(text, labels, &["runner-up", "exit<number>"])?;
+                Ok(Subtrahend::Class(OtherClass::Index(class)))
+            }
         }
     }
 
-    /// What [`Minus::parse`] reads.
+    /// The text form, which [`Subtrahend::parse`] reads.
     pub fn name(self, labels: &[String]) -> String {
         match self {
-            Minus::Exit(exit) => format!("exit{exit}"),
-            Minus::RunnerUp => "runner-up".into(),
-            Minus::Class(class) => labels[class].clone(),
+            Subtrahend::Exit(exit) => format!("exit{exit}"),
+            Subtrahend::Class(class) => class.name(labels),
         }
     }
 
-    /// The score whose signed map is the difference; none for a difference of heat maps.
+    /// The score whose signed map is the difference; `None` for a difference of heatmaps.
     pub fn score(self) -> Option<Score> {
         match self {
-            Minus::Exit(_) => None,
-            Minus::RunnerUp => Some(Score::Margin),
-            Minus::Class(class) => Some(Score::Over(class)),
+            Subtrahend::Exit(_) => None,
+            Subtrahend::Class(OtherClass::RunnerUp) => Some(Score::Margin),
+            Subtrahend::Class(OtherClass::Index(class)) => Some(Score::Over(class)),
         }
     }
+}
 
-    /// The end of a picture's name.
-    pub fn file(self) -> String {
+impl OtherClass {
+    /// The text form, which [`Subtrahend::parse`] reads.
+    pub fn name(self, labels: &[String]) -> String {
         match self {
-            Minus::Exit(exit) => format!("minus_exit{exit:02}"),
-            Minus::RunnerUp => "minus_runner-up".into(),
-            // A class's name may hold anything.
-            Minus::Class(class) => format!("minus_class{class}"),
+            OtherClass::RunnerUp => "runner-up".into(),
+            OtherClass::Index(class) => labels[class].clone(),
         }
     }
 }
@@ -62,18 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_comes_before_an_exit_before_a_class() {
+    fn keywords_take_precedence_over_exits_and_exits_over_classes() {
         let labels = ["cat", "exit1", "exit door"].map(String::from);
-        for (text, minus) in [
-            ("runner-up", Minus::RunnerUp),
-            ("exit1", Minus::Exit(1)),
-            ("exit:12", Minus::Exit(12)),
-            ("Exit Door", Minus::Class(2)),
-            ("1", Minus::Class(1)),
+        for (text, subtrahend) in [
+            ("runner-up", Subtrahend::Class(OtherClass::RunnerUp)),
+            ("exit1", Subtrahend::Exit(1)),
+            ("exit:12", Subtrahend::Exit(12)),
+            ("Exit Door", Subtrahend::Class(OtherClass::Index(2))),
+            ("1", Subtrahend::Class(OtherClass::Index(1))),
         ] {
-            assert_eq!(Minus::parse(text, &labels), Ok(minus), "{text}");
+            assert_eq!(Subtrahend::parse(text, &labels), Ok(subtrahend), "{text}");
         }
-        let error = Minus::parse("all", &labels).unwrap_err().to_string();
-        assert!(error.ends_with("or by number 0 to 2; and there are runner-up, exit<number>"), "{error}");
+        let error = Subtrahend::parse("all", &labels).unwrap_err().to_string();
+        assert!(error.ends_with("runner-up, exit<number>"), "{error}");
     }
 }

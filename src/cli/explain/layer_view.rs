@@ -1,95 +1,72 @@
-//! What a layer shows of one exit, at the size of a picture.
+//! The content of a layer at one exit, at the size of a picture.
 
-use crate::explain::{ActivationMap, Explanation, PixelAttribution, difference};
+use crate::explain::{ActivationMap, Explanation, difference};
 use crate::imaging::heatmap::{Heatmap, MapStatus};
 
-use super::difference::Minus;
-use super::layers::{Kind, Layer, Layers};
+use super::layers::{Difference, HeatmapSource, LayerKind, Layers};
 
-/// An image's findings, by exit, then by rank.
+/// An image's explanations, by exit, then by rank.
 #[derive(Debug, Clone, Copy)]
 pub struct Explanations<'a> {
     pub all: &'a [Explanation],
     pub layers: &'a Layers,
-    /// Whether heat maps are means of many, and more than their maps resized.
+    /// Whether heatmaps are means over several inputs, and so more than their resized maps.
     pub smoothed: bool,
 }
 
-/// What is to be seen.
-#[derive(Debug)]
-pub enum View<'a> {
-    /// Values in [0, 1].
-    Heat(Heatmap),
-    /// Values in [-1, 1].
-    Signed(Heatmap),
-    /// An array (3, H, W).
-    Pixels(&'a PixelAttribution),
-}
-
 impl<'a> Explanations<'a> {
-    /// How many exits there are.
+    /// The number of exits.
     pub fn exits(&self) -> usize {
         self.all.len() / self.layers.ranks
     }
 
-    /// The finding of the exit at position `i`.
+    /// The explanation of the exit at position `i`.
     pub fn at(&self, i: usize, rank: usize) -> &'a Explanation {
         &self.all[i * self.layers.ranks + rank]
     }
 
-    /// The map of a method at a tap.
-    pub fn map(&self, finding: &'a Explanation, method: usize, tap: usize) -> &'a ActivationMap {
-        &finding.maps[method * self.layers.taps.len() + tap]
+    /// The activation map of a method at a tap.
+    pub fn map(&self, explanation: &'a Explanation, method: usize, tap: usize) -> &'a ActivationMap {
+        &explanation.maps[method * self.layers.taps.len() + tap]
     }
 
-    /// The numbers of which the heat map of `kind` is made, and their rows and columns: the map after
-    /// its ReLU, or the heat map itself where it was put together from several.
-    pub fn raw(&self, kind: Kind, finding: &'a Explanation) -> (&'a [f32], (usize, usize)) {
-        let own = self.own_heat(kind, finding);
-        match kind {
-            Kind::Map { method, tap } if !self.smoothed && own.status == MapStatus::Ok => {
-                let map = self.map(finding, method, tap);
+    /// The heatmap at the size of the network's input.
+    pub fn heatmap(&self, source: HeatmapSource, explanation: &'a Explanation) -> &'a Heatmap {
+        match source {
+            HeatmapSource::Cam { method, tap } => &self.map(explanation, method, tap).heatmap,
+            HeatmapSource::Fused { method } => &explanation.fused[method].heatmap,
+        }
+    }
+
+    /// The elements from which a heatmap is scaled, and their (rows, columns): the activation map
+    /// after its ReLU, or the heatmap itself if it combines several maps.
+    pub fn raw(&self, source: HeatmapSource, explanation: &'a Explanation) -> (&'a [f32], (usize, usize)) {
+        let heatmap = self.heatmap(source, explanation);
+        match source {
+            HeatmapSource::Cam { method, tap } if !self.smoothed && heatmap.status == MapStatus::Ok => {
+                let map = self.map(explanation, method, tap);
                 (&map.map, (map.shape.h, map.shape.w))
             }
-            _ => (&own.values, (own.height, own.width)),
+            _ => (&heatmap.values, (heatmap.height, heatmap.width)),
         }
     }
 
-    /// What `layer` shows of the exit at position `i`, `side` x `side` where it is a heat map.
-    pub fn view(&self, layer: &Layer, i: usize, side: usize) -> View<'a> {
-        let finding = self.at(i, layer.rank);
-        match (layer.kind, layer.minus) {
-            (Kind::Pixels { method }, _) => View::Pixels(&finding.pixels[method]),
-            (kind, None) => View::Heat(self.heat(kind, finding, side)),
-            (kind, Some(minus)) => View::Signed(self.difference(kind, finding, minus, side)),
-        }
-    }
-
-    /// The status of what `layer` shows of the exit at position `i`.
-    pub fn status(&self, layer: &Layer, i: usize) -> MapStatus {
-        let finding = self.at(i, layer.rank);
-        match (layer.kind, layer.minus) {
-            (Kind::Pixels { method }, _) => finding.pixels[method].status,
-            (kind, None) => self.own_heat(kind, finding).status,
-            (kind, Some(minus)) => {
-                let side = self.own_heat(kind, finding).width;
-                self.difference(kind, finding, minus, side).status
-            }
-        }
-    }
-
-    /// The heat map as it was found, at the size of the network's input.
-    pub fn own_heat(&self, kind: Kind, finding: &'a Explanation) -> &'a Heatmap {
+    /// The status of what a layer shows of `explanation`.
+    pub fn status(&self, kind: LayerKind, explanation: &'a Explanation) -> MapStatus {
         match kind {
-            Kind::Map { method, tap } => &self.map(finding, method, tap).heatmap,
-            Kind::Fused { method } => &finding.fused[method].heatmap,
-            Kind::Pixels { .. } => unreachable!("pixels have no heat map"),
+            LayerKind::Heatmap(source) => self.heatmap(source, explanation).status,
+            LayerKind::Difference(minus) => {
+                let side = self.heatmap(minus.minuend(), explanation).width;
+                self.difference(minus, explanation, side).status
+            }
+            LayerKind::Pixels { method } => explanation.pixels[method].status,
         }
     }
 
-    fn heat(&self, kind: Kind, finding: &Explanation, side: usize) -> Heatmap {
-        let own = self.own_heat(kind, finding);
-        let (raw, size) = self.raw(kind, finding);
+    /// The heatmap at `side` x `side`, from the raw map where there is one.
+    pub fn heatmap_of_side(&self, source: HeatmapSource, explanation: &Explanation, side: usize) -> Heatmap {
+        let own = self.heatmap(source, explanation);
+        let (raw, size) = self.raw(source, explanation);
         match (own.height, own.width) {
             own_size if own_size == (side, side) => own.clone(),
             own_size if own_size == size => own.resized(side, side),
@@ -97,20 +74,21 @@ impl<'a> Explanations<'a> {
         }
     }
 
-    fn difference(&self, kind: Kind, finding: &Explanation, minus: Minus, side: usize) -> Heatmap {
-        let own = self.own_heat(kind, finding);
-        let (values, finite) = match (minus, kind) {
-            (Minus::Exit(exit), _) => {
-                let other = self.all.iter().find(|f| (f.prediction.exit, f.rank) == (exit, finding.rank));
-                let other = other.expect("one of the exits asked for");
-                let heats = [self.heat(kind, finding, side), self.heat(kind, other, side)];
-                let finite = heats.iter().all(|heat| heat.status != MapStatus::Nonfinite);
-                (difference(&heats[0], &heats[1]).expect("of one size"), finite)
+    /// The difference at `side` x `side`, in [-1, 1].
+    pub fn difference(&self, minus: Difference, explanation: &Explanation, side: usize) -> Heatmap {
+        let (values, finite) = match minus {
+            Difference::Exits { heatmap, exit } => {
+                let same_exit =
+                    |other: &&Explanation| (other.prediction.exit, other.rank) == (exit, explanation.rank);
+                let other = self.all.iter().find(same_exit).expect("the exit is one of the request's");
+                let heatmaps = [explanation, other].map(|of| self.heatmap_of_side(heatmap, of, side));
+                let finite = heatmaps.iter().all(|heatmap| heatmap.status != MapStatus::Nonfinite);
+                (difference(&heatmaps[0], &heatmaps[1]).expect("both have one size"), finite)
             }
-            (Minus::RunnerUp | Minus::Class(_), Kind::Map { method, tap }) => {
-                (self.map(finding, method, tap).diverging(side, side), own.status != MapStatus::Nonfinite)
+            Difference::Classes { method, tap, .. } => {
+                let map = self.map(explanation, method, tap);
+                (map.diverging(side, side), map.heatmap.status != MapStatus::Nonfinite)
             }
-            (Minus::RunnerUp | Minus::Class(_), _) => unreachable!("only maps have signs"),
         };
         let largest = values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         let status = match () {

@@ -1,150 +1,222 @@
-//! What a run shows of each exit: one layer for each method, tap and class, and its names in files,
-//! arrays and headlines.
+//! Layers: what `explain` shows of every exit, one layer for each method, tap and target, with its
+//! names in files and sheets.
 
 use crate::explain::{ExplainRequest, MapMethod, Score, Smoothing, Target};
 use crate::model::Model;
 use crate::{Error, Result};
 
-use super::difference::Minus;
+use super::difference::{OtherClass, Subtrahend};
 
-/// Where in a finding a layer's numbers are.
+/// A heatmap of an explanation, by the positions of its method and tap in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The map of this method of the study at this one of its taps.
-    Map { method: usize, tap: usize },
-    /// The map of all taps together.
+pub enum HeatmapSource {
+    /// The activation map of a method at a tap.
+    Cam { method: usize, tap: usize },
+    /// The fusion of a method's maps at all taps.
     Fused { method: usize },
-    /// The array of this pixel method of the study.
-    Pixels { method: usize },
 }
 
-/// The same thing at every exit: what fills one film strip.
+/// A signed difference of two maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// A heatmap minus the same heatmap at `exit`.
+    Exits { heatmap: HeatmapSource, exit: usize },
+    /// The signed map of the difference of two logits.
+    Classes { method: usize, tap: usize, other: OtherClass },
+}
+
+/// What a layer shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerKind {
+    Heatmap(HeatmapSource),
+    Difference(Difference),
+    /// The attribution of the pixel method at this position of the request.
+    Pixels {
+        method: usize,
+    },
+}
+
+/// The same view of every exit: the content of one film strip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    pub kind: Kind,
-    /// Which of an exit's findings it is of, from 0.
+    pub kind: LayerKind,
+    /// Position of the target among those of an exit, from 0.
     pub rank: usize,
-    /// What is taken away from it, if this is a difference.
-    pub minus: Option<Minus>,
-    /// What its picture is called behind `photo_exit01_`.
+    /// Suffix of its pictures' names, after `photo_exit01_`.
     pub picture: String,
-    /// What its film strip is called behind `photo_`.
+    /// Suffix of its film strip's name, after `photo_`.
     pub strip: String,
-    /// The film strip's second line.
+    /// Second line of its film strip.
     pub subtitle: String,
-    /// What tells it from the method's other layers: its tap and its class.
+    /// Title of its row in a grid: tap and target.
     pub row: String,
 }
 
-/// Layers of one method that are shown together, a row each.
+/// Several layers of one method in one picture, a row for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grid {
-    /// What its picture is called behind `photo_`.
+    /// Suffix of its name, after `photo_`.
     pub name: String,
     /// Positions of the layers.
     pub layers: Vec<usize>,
-    /// The second line.
+    /// Second line of the picture.
     pub subtitle: String,
 }
 
-/// A run's layers, the one first that tables and results show.
+/// All layers of a job. Tables and result lines show the first.
 #[derive(Debug, Clone)]
 pub struct Layers {
     pub all: Vec<Layer>,
     pub grids: Vec<Grid>,
-    /// What each of the study's taps is called, whatever the exit; as `--tap` has it.
+    /// Names of the request's taps as `--tap` has them, the same for every exit.
     pub taps: Vec<String>,
-    /// Explanations for each exit.
+    /// Targets of each exit.
     pub ranks: usize,
 }
 
+impl HeatmapSource {
+    /// Position of the CAM method in the request.
+    pub fn method(self) -> usize {
+        match self {
+            HeatmapSource::Cam { method, .. } | HeatmapSource::Fused { method } => method,
+        }
+    }
+}
+
+impl Difference {
+    /// The heatmap from which another is subtracted.
+    pub fn minuend(self) -> HeatmapSource {
+        match self {
+            Difference::Exits { heatmap, .. } => heatmap,
+            Difference::Classes { method, tap, .. } => HeatmapSource::Cam { method, tap },
+        }
+    }
+
+    /// What is subtracted.
+    pub fn subtrahend(self) -> Subtrahend {
+        match self {
+            Difference::Exits { exit, .. } => Subtrahend::Exit(exit),
+            Difference::Classes { other, .. } => Subtrahend::Class(other),
+        }
+    }
+}
+
+impl LayerKind {
+    /// The heatmap that is shown or from which another is subtracted.
+    fn heatmap(self) -> Option<HeatmapSource> {
+        match self {
+            LayerKind::Heatmap(heatmap) => Some(heatmap),
+            LayerKind::Difference(difference) => Some(difference.minuend()),
+            LayerKind::Pixels { .. } => None,
+        }
+    }
+}
+
 impl Layers {
-    /// The layers of `study`, and of its differences from `minus`.
+    /// The layers of `request`, and those of its differences from `minus`.
     ///
     /// # Errors
-    /// When there is nothing from which `minus` could be taken away, or no such exit.
+    /// When `minus` cannot be subtracted from any map of the request.
     pub fn new(
-        study: &ExplainRequest,
-        minus: Option<Minus>,
+        request: &ExplainRequest,
+        minus: Option<Subtrahend>,
         model: &Model,
         labels: &[String],
     ) -> Result<Layers> {
-        check(study, minus, labels)?;
-        let taps = study.taps_of(model, study.exits[0])?;
-        let taps: Vec<String> = taps.iter().map(|tap| study.taps.column(tap)).collect();
-        let maps = (0..study.maps.len()).flat_map(|method| {
-            let fused = study.fusion.map(|_| Kind::Fused { method });
-            fused.into_iter().chain((0..taps.len()).map(move |tap| Kind::Map { method, tap }))
+        check(request, minus, labels)?;
+        let taps = request.taps_of(model, request.exits[0])?;
+        let taps: Vec<String> = taps.iter().map(|tap| request.taps.column(tap)).collect();
+        let heatmaps = (0..request.maps.len()).flat_map(|method| {
+            let fused = request.fusion.map(|_| HeatmapSource::Fused { method });
+            fused.into_iter().chain((0..taps.len()).map(move |tap| HeatmapSource::Cam { method, tap }))
         });
-        let maps: Vec<Kind> = maps.collect();
-        let with_difference = |kind: &Kind| match minus {
-            Some(Minus::RunnerUp | Minus::Class(_)) => matches!(kind, Kind::Map { .. }),
-            Some(Minus::Exit(_)) => true,
-            None => false,
-        };
-        let differences = maps.iter().filter(|kind| with_difference(kind)).map(|&kind| (kind, minus));
-        let pixels = (0..study.pixels.len()).map(|method| (Kind::Pixels { method }, None));
-        let kinds: Vec<_> = maps.iter().map(|&kind| (kind, None)).chain(differences).chain(pixels).collect();
+        let heatmaps: Vec<HeatmapSource> = heatmaps.collect();
+        let differences = heatmaps.iter().filter_map(|&heatmap| difference(heatmap, minus?));
+        let pixels = (0..request.pixels.len()).map(|method| LayerKind::Pixels { method });
+        let kinds = heatmaps.iter().map(|&heatmap| LayerKind::Heatmap(heatmap));
+        let kinds = kinds.chain(differences.map(LayerKind::Difference)).chain(pixels);
 
-        let ranks = study.target.ranks();
-        let words = Words { study, taps: &taps, labels };
-        let layer = |kind: Kind, rank: usize, minus: Option<Minus>| {
-            let parts = words.parts(kind, rank, minus);
-            let strip = ["strip"].into_iter().chain(parts.iter().map(String::as_str).filter(|&p| p != "cam"));
-            let strip = strip.collect::<Vec<_>>().join("_") + ".png";
-            let subtitle = words.subtitle(kind, rank, minus);
-            let row = words.row(kind, rank);
-            Layer { kind, rank, minus, picture: parts.join("_") + ".png", strip, subtitle, row }
-        };
-        let all = kinds.iter().flat_map(|&(kind, minus)| (0..ranks).map(move |rank| (kind, rank, minus)));
-        let all: Vec<Layer> = all.map(|(kind, rank, minus)| layer(kind, rank, minus)).collect();
-        let grids = words.grids(&all);
+        let ranks = request.target.ranks();
+        let names = LayerNames { request, taps: &taps, labels };
+        let all: Vec<Layer> = kinds
+            .flat_map(|kind| (0..ranks).map(move |rank| (kind, rank)))
+            .map(|(kind, rank)| names.layer(kind, rank))
+            .collect();
+        let grids = names.grids(&all);
         Ok(Layers { all, grids, taps, ranks })
     }
 }
 
-fn check(study: &ExplainRequest, minus: Option<Minus>, labels: &[String]) -> Result<()> {
+/// `heatmap` minus `subtrahend`; `None` where the heatmap has no signed map.
+fn difference(heatmap: HeatmapSource, subtrahend: Subtrahend) -> Option<Difference> {
+    match (subtrahend, heatmap) {
+        (Subtrahend::Exit(exit), heatmap) => Some(Difference::Exits { heatmap, exit }),
+        (Subtrahend::Class(other), HeatmapSource::Cam { method, tap }) => {
+            Some(Difference::Classes { method, tap, other })
+        }
+        (Subtrahend::Class(_), HeatmapSource::Fused { .. }) => None,
+    }
+}
+
+fn check(request: &ExplainRequest, minus: Option<Subtrahend>, labels: &[String]) -> Result<()> {
     let Some(minus) = minus else { return Ok(()) };
     let name = minus.name(labels);
-    if study.maps.is_empty() {
-        return Err(Error::usage(format!("minus {name}: no method that makes heat maps is asked for")));
+    if request.maps.is_empty() {
+        return Err(Error::usage(format!("minus {name}: no heatmap method is requested")));
     }
     match minus {
-        Minus::Exit(exit) if !study.exits.contains(&exit) => {
-            let exits: Vec<String> = study.exits.iter().map(usize::to_string).collect();
-            Err(Error::usage(format!("minus exit{exit}: the exits asked for are {}", exits.join(", "))))
+        Subtrahend::Exit(exit) if !request.exits.contains(&exit) => {
+            let exits: Vec<String> = request.exits.iter().map(usize::to_string).collect();
+            Err(Error::usage(format!("minus exit{exit}: the requested exits are {}", exits.join(", "))))
         }
-        Minus::Exit(exit) if study.exits == [exit] => {
-            Err(Error::usage(format!("minus exit{exit}: no other exit is asked for")))
+        Subtrahend::Exit(exit) if request.exits == [exit] => {
+            Err(Error::usage(format!("minus exit{exit}: no other exit is requested")))
         }
-        Minus::RunnerUp | Minus::Class(_) if study.smoothing != Smoothing::None => {
-            let smoothing = study.smoothing.name();
-            Err(Error::usage(format!("minus {name}: --smooth {smoothing} has no signs to subtract")))
+        Subtrahend::Class(_) if request.smoothing != Smoothing::None => {
+            let smoothing = request.smoothing.name();
+            Err(Error::usage(format!("minus {name}: maps under --smooth {smoothing} are not signed")))
         }
         _ => Ok(()),
     }
 }
 
-/// Makes names.
-struct Words<'a> {
-    study: &'a ExplainRequest,
+/// Names of layers in files and sheets.
+struct LayerNames<'a> {
+    request: &'a ExplainRequest,
     taps: &'a [String],
     labels: &'a [String],
 }
 
-impl Words<'_> {
-    /// What a method is called in files. The first map method is `cam`, as if it were alone.
-    fn method(&self, kind: Kind) -> &'static str {
+impl LayerNames<'_> {
+    fn layer(&self, kind: LayerKind, rank: usize) -> Layer {
+        let parts = self.parts(kind, rank);
+        let strip =
+            ["strip"].into_iter().chain(parts.iter().map(String::as_str).filter(|&part| part != "cam"));
+        let strip = strip.collect::<Vec<_>>().join("_") + ".png";
+        let (subtitle, row) = (self.subtitle(kind, rank), self.row(kind, rank));
+        Layer { kind, rank, picture: parts.join("_") + ".png", strip, subtitle, row }
+    }
+
+    /// The method's name in file names. The first CAM method is `cam`, as if it were alone.
+    fn method(&self, kind: LayerKind) -> &'static str {
         match kind {
-            Kind::Map { method: 0, .. } | Kind::Fused { method: 0 } => "cam",
-            Kind::Map { method, .. } | Kind::Fused { method } => self.study.maps[method].name(),
-            Kind::Pixels { method } => self.study.pixels[method].name(),
+            LayerKind::Pixels { method } => self.request.pixels[method].name(),
+            LayerKind::Heatmap(heatmap) => self.cam_method(heatmap),
+            LayerKind::Difference(difference) => self.cam_method(difference.minuend()),
         }
     }
 
-    /// A grid for each method that has several layers; differences have their strips.
+    fn cam_method(&self, heatmap: HeatmapSource) -> &'static str {
+        match heatmap.method() {
+            0 => "cam",
+            method => self.request.maps[method].name(),
+        }
+    }
+
+    /// A grid for each method with several layers; differences are in no grid.
     fn grids(&self, layers: &[Layer]) -> Vec<Grid> {
-        let shown: Vec<usize> = (0..layers.len()).filter(|&i| layers[i].minus.is_none()).collect();
+        let is_shown = |layer: &Layer| !matches!(layer.kind, LayerKind::Difference(_));
+        let shown: Vec<usize> = (0..layers.len()).filter(|&i| is_shown(&layers[i])).collect();
         let same = |a: &usize, b: &usize| self.method(layers[*a].kind) == self.method(layers[*b].kind);
         let several = shown.chunk_by(same).filter(|group| group.len() > 1);
         let grid = |group: &[usize]| {
@@ -159,79 +231,92 @@ impl Words<'_> {
         several.map(grid).collect()
     }
 
-    /// The parts of a picture's name.
-    fn parts(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> Vec<String> {
+    /// The parts of a picture's name, which `_` joins.
+    fn parts(&self, kind: LayerKind, rank: usize) -> Vec<String> {
         let method = self.method(kind).to_string();
-        let mut parts = match kind {
-            Kind::Map { tap, .. } if self.taps.len() > 1 => vec![method, self.taps[tap].clone()],
-            Kind::Fused { method: 0 } => vec!["fused".into()],
-            Kind::Fused { .. } => vec![method, "fused".into()],
-            Kind::Map { .. } | Kind::Pixels { .. } => vec![method],
+        let mut parts = match kind.heatmap() {
+            Some(HeatmapSource::Cam { tap, .. }) if self.taps.len() > 1 => {
+                vec![method, self.taps[tap].clone()]
+            }
+            Some(HeatmapSource::Fused { method: 0 }) => vec!["fused".into()],
+            Some(HeatmapSource::Fused { .. }) => vec![method, "fused".into()],
+            Some(HeatmapSource::Cam { .. }) | None => vec![method],
         };
-        if self.study.target.ranks() > 1 {
+        if self.request.target.ranks() > 1 {
             parts.push(format!("top{}", rank + 1));
         }
-        parts.extend(minus.map(Minus::file));
+        if let LayerKind::Difference(difference) = kind {
+            parts.push(match difference.subtrahend() {
+                Subtrahend::Exit(exit) => format!("minus_exit{exit:02}"),
+                Subtrahend::Class(OtherClass::RunnerUp) => "minus_runner-up".into(),
+                // The index, as a class name may hold any character.
+                Subtrahend::Class(OtherClass::Index(class)) => format!("minus_class{class}"),
+            });
+        }
         parts
     }
 
-    /// The row's name in a grid.
-    fn row(&self, kind: Kind, rank: usize) -> String {
-        let tap = match (kind, self.study.fusion) {
-            (Kind::Map { tap, .. }, _) if self.taps.len() > 1 => Some(self.taps[tap].clone()),
-            (Kind::Fused { .. }, Some(fusion)) => Some(format!("all, {}", fusion.name())),
+    /// The row's title in a grid.
+    fn row(&self, kind: LayerKind, rank: usize) -> String {
+        let tap = match (kind.heatmap(), self.request.fusion) {
+            (Some(HeatmapSource::Cam { tap, .. }), _) if self.taps.len() > 1 => Some(self.taps[tap].clone()),
+            (Some(HeatmapSource::Fused { .. }), Some(fusion)) => Some(format!("all, {}", fusion.name())),
             _ => None,
         };
-        let class = (self.study.target.ranks() > 1).then(|| format!("top {}", rank + 1));
+        let class = (self.request.target.ranks() > 1).then(|| format!("top {}", rank + 1));
         tap.into_iter().chain(class).collect::<Vec<_>>().join(", ")
     }
 
-    fn title(&self, kind: Kind) -> &'static str {
+    fn title(&self, kind: LayerKind) -> &'static str {
         match kind {
-            Kind::Map { method, .. } | Kind::Fused { method } => self.study.maps[method].title(),
-            Kind::Pixels { method } => self.study.pixels[method].title(),
+            LayerKind::Pixels { method } => self.request.pixels[method].title(),
+            LayerKind::Heatmap(heatmap) => self.request.maps[heatmap.method()].title(),
+            LayerKind::Difference(difference) => self.request.maps[difference.minuend().method()].title(),
         }
     }
 
-    /// Whose map it is; `rank` where it is one class's.
-    fn of_class(&self, kind: Kind, rank: Option<usize>) -> String {
-        match kind {
-            Kind::Map { method, .. } | Kind::Fused { method }
-                if self.study.maps[method] == MapMethod::EigenCam =>
-            {
+    /// The target; one of several if `rank` is given.
+    fn of_class(&self, kind: LayerKind, rank: Option<usize>) -> String {
+        match kind.heatmap() {
+            Some(heatmap) if self.request.maps[heatmap.method()] == MapMethod::EigenCam => {
                 " whatever the class".into()
             }
             _ => format!(" of {}", self.class(rank)),
         }
     }
 
-    fn subtitle(&self, kind: Kind, rank: usize, minus: Option<Minus>) -> String {
-        let ExplainRequest { taps, fusion, score, smoothing, .. } = self.study;
-        let at = match (kind, fusion) {
-            (Kind::Map { tap, .. }, _) if *taps != Default::default() => format!(" at {}", self.taps[tap]),
-            (Kind::Fused { .. }, Some(fusion)) => format!(" of {} taps, {}", self.taps.len(), fusion.name()),
+    fn subtitle(&self, kind: LayerKind, rank: usize) -> String {
+        let ExplainRequest { taps, fusion, score, smoothing, .. } = self.request;
+        let at = match (kind.heatmap(), fusion) {
+            (Some(HeatmapSource::Cam { tap, .. }), _) if *taps != Default::default() => {
+                format!(" at {}", self.taps[tap])
+            }
+            (Some(HeatmapSource::Fused { .. }), Some(fusion)) => {
+                format!(" of {} taps, {}", self.taps.len(), fusion.name())
+            }
             _ => String::new(),
         };
         let (title, class) = (self.title(kind), self.of_class(kind, Some(rank)));
-        let is_map = !matches!(kind, Kind::Pixels { .. });
-        let against = match minus {
-            Some(Minus::Exit(exit)) => format!(" minus exit {exit}'s"),
-            Some(Minus::RunnerUp) => " minus the next likeliest".into(),
-            Some(Minus::Class(class)) => format!(" minus {}", self.labels[class]),
-            None if matches!(score, Score::Over(_)) => ", its logit less another's".into(),
-            None if *score != Default::default() => format!(", {}", score.name()),
-            None => String::new(),
+        let against = match kind {
+            LayerKind::Difference(difference) => match difference.subtrahend() {
+                Subtrahend::Exit(exit) => format!(" minus exit {exit}'s"),
+                Subtrahend::Class(OtherClass::RunnerUp) => " minus the next likeliest".into(),
+                Subtrahend::Class(OtherClass::Index(class)) => format!(" minus {}", self.labels[class]),
+            },
+            _ if matches!(score, Score::Over(_)) => ", its logit less another's".into(),
+            _ if *score != Default::default() => format!(", {}", score.name()),
+            _ => String::new(),
         };
-        let smooth = if is_map && *smoothing != Default::default() {
-            format!(", smoothed by {}", smoothing.name())
-        } else {
-            String::new()
+        let smooth = match kind {
+            LayerKind::Pixels { .. } => String::new(),
+            _ if *smoothing == Smoothing::None => String::new(),
+            _ => format!(", smoothed by {}", smoothing.name()),
         };
         format!("{title}{at}{class}{against}{smooth}")
     }
 
     fn class(&self, rank: Option<usize>) -> String {
-        match self.study.target {
+        match self.request.target {
             Target::Predicted => "the class that each exit predicts".into(),
             Target::Final => "the class that the last exit predicts".into(),
             Target::Label => "the image's label".into(),

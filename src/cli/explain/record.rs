@@ -1,21 +1,23 @@
-//! What is said about one image.
+//! The result line of one image, its text form, and the counts of degenerate maps over a job.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::printable;
-use crate::explain::{ExitPrediction, PixelAttribution};
+use crate::explain::{ExitPrediction, Explanation, PixelAttribution};
+use crate::imaging::heatmap::MapStatus;
 use serde::Serialize;
 
-use super::artifacts::{Drawing, File};
-use super::layers::{Kind, Layer};
+use super::artifacts::{Artifact, ImageArtifacts};
+use super::layers::{HeatmapSource, Layer, LayerKind};
 use crate::cli::images::Photo;
 use crate::cli::records::{BoxRecord, ExitRecord, LayerRecord, MapFiles, MapRecord};
 use crate::cli::table;
 
-/// What was found in an image.
+/// The result of one image.
 #[derive(Debug, Serialize)]
-pub struct Found {
-    /// Size of the photo, upright.
+pub struct ExplainRecord {
+    /// Size of the upright photo, pixels.
     width: usize,
     height: usize,
     exits: Vec<ExitRecord>,
@@ -24,163 +26,249 @@ pub struct Found {
     files: Option<Files>,
 }
 
-/// The files about all exits together.
+/// The files that show all exits.
 #[derive(Debug, Serialize)]
 struct Files {
+    /// The first layer's.
     strip: String,
-    /// Every layer's, where there are several.
+    /// Those of all layers, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strips: Vec<String>,
-    /// Pictures of several strips, by method.
+    /// Sheets of several strips, one for each method.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     grids: Vec<String>,
     arrays: String,
 }
 
-/// What was found; file names with the folder where `folder` is given.
-pub fn found(drawing: &Drawing, folder: Option<&Path>) -> Found {
-    let report = Report { drawing, folder };
-    let layers = drawing.style.layers.all.len();
-    let strips: Vec<String> = (0..layers).map(|layer| report.name(File::Strip { layer })).collect();
-    Found {
-        width: drawing.photo.width,
-        height: drawing.photo.height,
-        exits: (0..drawing.findings.exits()).map(|i| report.exit(i)).collect(),
-        files: Some(Files {
-            strip: strips[0].clone(),
-            strips: if layers > 1 { strips } else { Vec::new() },
-            grids: (0..drawing.style.layers.grids.len())
-                .map(|grid| report.name(File::Grid { grid }))
-                .collect(),
-            arrays: report.name(File::Arrays),
-        }),
+impl ExplainRecord {
+    /// The record of an explained image; file names include `directory` if it is given.
+    pub fn explained(image: &ImageArtifacts, directory: Option<&Path>) -> ExplainRecord {
+        let records = Records { image, directory };
+        let layers = image.spec.layers.all.len();
+        let strips: Vec<String> = (0..layers).map(|layer| records.name(Artifact::Strip { layer })).collect();
+        ExplainRecord {
+            width: image.photo.width,
+            height: image.photo.height,
+            exits: (0..image.explanations.exits()).map(|i| records.exit(i)).collect(),
+            files: Some(Files {
+                strip: strips[0].clone(),
+                strips: if layers > 1 { strips } else { Vec::new() },
+                grids: (0..image.spec.layers.grids.len())
+                    .map(|grid| records.name(Artifact::Grid { grid }))
+                    .collect(),
+                arrays: records.name(Artifact::Arrays),
+            }),
+        }
+    }
+
+    /// The record of an image that was classified but not selected.
+    pub fn not_selected(photo: &Photo, predictions: &[ExitPrediction], labels: &[String]) -> ExplainRecord {
+        let exit = |prediction| ExitRecord::new(prediction, labels, photo.label);
+        ExplainRecord {
+            width: photo.width,
+            height: photo.height,
+            exits: predictions.iter().map(exit).collect(),
+            files: None,
+        }
+    }
+
+    /// The text form: the image's name, a line for each exit, and the sheets.
+    pub fn to_text(&self, id: &str) -> String {
+        let ExplainRecord { width, height, exits, files } = self;
+        let image = printable(id);
+        let mut text = format!("{image} ({width} x {height})\n{}", table::exits(exits));
+        if let Some(files) = files {
+            for (i, grid) in files.grids.iter().enumerate() {
+                text += &format!("  {:11} {}\n", if i == 0 { "grid:" } else { "" }, printable(grid));
+            }
+            text += &format!("  film strip: {}\n", printable(&files.strip));
+            for strip in files.strips.iter().skip(1) {
+                text += &format!("              {}\n", printable(strip));
+            }
+        }
+        text
     }
 }
 
-/// What was found in a photo that was not selected.
-pub fn passed_over(photo: &Photo, answers: &[ExitPrediction], labels: &[String]) -> Found {
-    Found {
-        width: photo.width,
-        height: photo.height,
-        exits: answers.iter().map(|answer| ExitRecord::new(answer, labels, photo.label)).collect(),
-        files: None,
-    }
+/// Builds the records of an image's exits.
+struct Records<'a> {
+    image: &'a ImageArtifacts<'a>,
+    directory: Option<&'a Path>,
 }
 
-struct Report<'a> {
-    drawing: &'a Drawing<'a>,
-    folder: Option<&'a Path>,
-}
-
-impl Report<'_> {
-    fn name(&self, file: File) -> String {
-        let name = self.drawing.name(file);
-        self.folder.map_or(name.clone(), |folder| folder.join(&name).to_string_lossy().into_owned())
+impl Records<'_> {
+    fn name(&self, artifact: Artifact) -> String {
+        let name = self.image.name(artifact);
+        self.directory.map_or(name.clone(), |path| path.join(&name).to_string_lossy().into_owned())
     }
 
     /// The record of the exit at position `i`.
     fn exit(&self, i: usize) -> ExitRecord {
-        let style = self.drawing.style;
-        let layers = &style.layers.all;
+        let (spec, explanation) = (self.image.spec, self.image.explanations.at(i, 0));
+        let layers = &spec.layers.all;
         let map = match layers[0].kind {
-            Kind::Pixels { .. } => None,
-            kind => Some(self.map(i, kind)),
+            LayerKind::Heatmap(source) => Some(self.map(i, source, explanation)),
+            LayerKind::Difference(_) | LayerKind::Pixels { .. } => None,
         };
         let several = layers.len() > 1 || map.is_none();
         let maps = layers.iter().enumerate().filter(|_| several);
         let maps = maps.map(|(number, layer)| self.layer(i, number, layer)).collect();
-        ExitRecord {
-            map,
-            maps,
-            ..ExitRecord::new(
-                &self.drawing.findings.at(i, 0).prediction,
-                &style.labels,
-                self.drawing.photo.label,
-            )
-        }
+        let record = ExitRecord::new(&explanation.prediction, &spec.labels, self.image.photo.label);
+        ExitRecord { map, maps, ..record }
     }
 
-    /// The box in what `layer` shows of the exit at position `i`, if boxes were asked for.
-    fn found(&self, layer: &Layer, i: usize) -> Option<Option<BoxRecord>> {
-        let asked = self.drawing.style.looks.boxes.is_some() && layer.minus.is_none();
-        let crop = self.drawing.photo.crop;
-        let found = || self.drawing.found(layer, i).map(|(found, grid)| found.in_photo(crop, grid).into());
-        asked.then(found)
+    /// The box of a heatmap, if boxes are requested.
+    fn bounding_box(&self, source: HeatmapSource, explanation: &Explanation) -> Option<Option<BoxRecord>> {
+        let crop = self.image.photo.crop;
+        let found = || self.image.bounding_box(source, explanation);
+        let in_photo = || found().map(|(found, grid)| found.in_photo(crop, grid).into());
+        self.image.spec.pictures.boxes.is_some().then(in_photo)
     }
 
-    /// The record of the first layer, a heat map.
-    fn map(&self, i: usize, kind: Kind) -> MapRecord {
-        let Drawing { style, findings, .. } = self.drawing;
-        let finding = findings.at(i, 0);
-        let heat = findings.own_heat(kind, finding);
+    /// The record of the first layer, a heatmap.
+    fn map(&self, exit: usize, source: HeatmapSource, explanation: &Explanation) -> MapRecord {
+        let image = self.image;
+        let heatmap = image.explanations.heatmap(source, explanation);
+        let is_article = image.spec.article.is_some();
         MapRecord {
-            target: finding.target,
-            target_label: style.labels[finding.target].clone(),
-            score: finding.score,
-            status: heat.status,
-            map_min: heat.min,
-            map_max: heat.max,
-            found: self.found(&style.layers.all[0], i),
+            target: explanation.target,
+            target_label: image.spec.labels[explanation.target].clone(),
+            score: explanation.score,
+            status: heatmap.status,
+            map_min: heatmap.min,
+            map_max: heatmap.max,
+            bounding_box: self.bounding_box(source, explanation),
             files: MapFiles {
-                cam: self.name(File::RgbImage { layer: 0, exit: i }),
-                cam_gb: self.drawing.has_cam_gb().then(|| self.name(File::CamGb { exit: i, rank: 0 })),
-                input: self.drawing.is_articles().then(|| self.name(File::Input { exit: i, rank: 0 })),
+                cam: self.name(Artifact::Picture { layer: 0, exit }),
+                cam_gb: image.cam_gb_artifact(exit, 0).map(|artifact| self.name(artifact)),
+                input: is_article.then(|| self.name(Artifact::Input { exit, rank: 0 })),
             },
         }
     }
 
-    fn layer(&self, i: usize, number: usize, layer: &Layer) -> LayerRecord {
-        let Drawing { style, findings, .. } = self.drawing;
-        let finding = findings.at(i, layer.rank);
+    /// The record of the layer with this position at the exit at position `i`.
+    fn layer(&self, i: usize, position: usize, layer: &Layer) -> LayerRecord {
+        let ImageArtifacts { spec, explanations, .. } = self.image;
+        let explanation = explanations.at(i, layer.rank);
+        let status = explanations.status(layer.kind, explanation);
+        let file = self.name(Artifact::Picture { layer: position, exit: i });
+        let heatmap = |source: HeatmapSource| {
+            let heatmap = explanations.heatmap(source, explanation);
+            let (method, taps) = match source {
+                HeatmapSource::Cam { method, tap } => {
+                    let map = explanations.map(explanation, method, tap);
+                    (map.method.name(), vec![map.tap.clone()])
+                }
+                HeatmapSource::Fused { method } => {
+                    let fused = &explanation.fused[method];
+                    (fused.method.name(), fused.taps.clone())
+                }
+            };
+            (method, taps, (heatmap.min, heatmap.max))
+        };
         let (method, taps, (min, max)) = match layer.kind {
-            Kind::Map { method, tap } => {
-                let map = findings.map(finding, method, tap);
-                (map.method.name(), vec![map.tap.clone()], (map.heatmap.min, map.heatmap.max))
-            }
-            Kind::Fused { method } => {
-                let fused = &finding.fused[method];
-                (fused.method.name(), fused.taps.clone(), (fused.heatmap.min, fused.heatmap.max))
-            }
-            Kind::Pixels { method } => {
-                let pixels = &finding.pixels[method];
-                (pixels.method.name(), Vec::new(), range(pixels))
+            LayerKind::Heatmap(source) => heatmap(source),
+            LayerKind::Difference(difference) => heatmap(difference.minuend()),
+            LayerKind::Pixels { method } => {
+                let pixels = &explanation.pixels[method];
+                (pixels.method.name(), Vec::new(), value_range(pixels))
             }
         };
         LayerRecord {
             method,
             taps,
-            rank: (style.layers.ranks > 1).then_some(layer.rank + 1),
-            target: finding.target,
-            target_label: style.labels[finding.target].clone(),
-            score: finding.score,
-            minus: layer.minus.map(|minus| minus.name(&style.labels)),
-            status: findings.status(layer, i),
+            rank: (spec.layers.ranks > 1).then_some(layer.rank + 1),
+            target: explanation.target,
+            target_label: spec.labels[explanation.target].clone(),
+            score: explanation.score,
+            minus: match layer.kind {
+                LayerKind::Difference(difference) => Some(difference.subtrahend().name(&spec.labels)),
+                _ => None,
+            },
+            status,
             min,
             max,
-            found: self.found(layer, i).filter(|_| !matches!(layer.kind, Kind::Pixels { .. })),
-            file: self.name(File::RgbImage { layer: number, exit: i }),
+            bounding_box: match layer.kind {
+                LayerKind::Heatmap(source) => self.bounding_box(source, explanation),
+                _ => None,
+            },
+            file,
         }
     }
 }
 
-fn range(pixels: &PixelAttribution) -> (f32, f32) {
+/// Minimum and maximum.
+fn value_range(pixels: &PixelAttribution) -> (f32, f32) {
     let values = pixels.values.iter().copied();
     values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }
 
-/// The image's name, a line for each exit, and where to look next.
-pub fn for_people(id: &str, found: &Found) -> String {
-    let Found { width, height, exits, files } = found;
-    let image = printable(id);
-    let mut text = format!("{image} ({width} x {height})\n{}", table::exits(exits));
-    if let Some(files) = files {
-        for (i, grid) in files.grids.iter().enumerate() {
-            text += &format!("  {:11} {}\n", if i == 0 { "grid:" } else { "" }, printable(grid));
-        }
-        text += &format!("  film strip: {}\n", printable(&files.strip));
-        for strip in files.strips.iter().skip(1) {
-            text += &format!("              {}\n", printable(strip));
+/// Counts of a job's maps by status, and by exit for every status other than `ok`.
+#[derive(Debug, Default)]
+pub struct StatusCounts {
+    maps: usize,
+    empty: BTreeMap<usize, usize>,
+    constant: BTreeMap<usize, usize>,
+    nonfinite: BTreeMap<usize, usize>,
+}
+
+impl StatusCounts {
+    /// Counts the maps of an image, without differences, whose operands are counted already.
+    pub fn count(&mut self, image: &ImageArtifacts) {
+        let layers = image.spec.layers.all.iter();
+        for layer in layers.filter(|layer| !matches!(layer.kind, LayerKind::Difference(_))) {
+            for i in 0..image.explanations.exits() {
+                let explanation = image.explanations.at(i, layer.rank);
+                self.add(explanation.prediction.exit, image.explanations.status(layer.kind, explanation));
+            }
         }
     }
-    text
+
+    fn add(&mut self, exit: usize, status: MapStatus) {
+        self.maps += 1;
+        let by_exit = match status {
+            MapStatus::Ok => return,
+            MapStatus::Empty => &mut self.empty,
+            MapStatus::Constant => &mut self.constant,
+            MapStatus::Nonfinite => &mut self.nonfinite,
+        };
+        *by_exit.entry(exit).or_default() += 1;
+    }
+
+    /// A line for each status other than `ok`: `12 of 1000 maps are empty (exit 1: 12)`.
+    pub fn summary(&self) -> Vec<String> {
+        let statuses =
+            [("empty", &self.empty), ("constant", &self.constant), ("not finite", &self.nonfinite)];
+        let line = |(status, by_exit): (&str, &BTreeMap<usize, usize>)| {
+            let count: usize = by_exit.values().sum();
+            let exits: Vec<String> = by_exit.iter().map(|(exit, n)| format!("exit {exit}: {n}")).collect();
+            let (maps, are) = (self.maps, if count == 1 { "is" } else { "are" });
+            (count > 0).then(|| format!("{count} of {maps} maps {are} {status} ({})", exits.join(", ")))
+        };
+        statuses.into_iter().filter_map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_each_status_by_exit() {
+        let mut counts = StatusCounts::default();
+        assert!(counts.summary().is_empty());
+        for (exit, status) in [
+            (1, MapStatus::Empty),
+            (2, MapStatus::Ok),
+            (1, MapStatus::Empty),
+            (10, MapStatus::Empty),
+            (2, MapStatus::Nonfinite),
+        ] {
+            counts.add(exit, status);
+        }
+        assert_eq!(
+            counts.summary(),
+            ["3 of 5 maps are empty (exit 1: 2, exit 10: 1)", "1 of 5 maps is not finite (exit 2: 1)"]
+        );
+    }
 }

@@ -1,4 +1,5 @@
-//! Two steps where only some images get pictures: what the exits say of all, then maps of the selected.
+//! Explanation of selected images only: every image is classified, those that `--select` matches
+//! are explained.
 
 use crate::Result;
 use crate::engine::plan::Order;
@@ -7,75 +8,80 @@ use crate::explain::{Classifier, ExitPrediction, Explainer, Explanation};
 
 use crate::cli::images;
 use crate::cli::images::Photo;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::run::ResolvedSelection;
 
-/// What is known of an image.
+/// The result of the model for one image.
 #[derive(Debug)]
-pub enum Seen {
-    /// By exit, then by rank.
+pub enum ModelResult {
+    /// Explanations, by exit, then by rank.
     Explained(Vec<Explanation>),
-    /// It was not selected.
-    PassedOver(Vec<ExitPrediction>),
+    /// Predictions of an image that was not selected.
+    NotSelected(Vec<ExitPrediction>),
 }
 
-/// A network that is asked for classes only, and what they decide.
-pub struct Choosing<'a> {
+/// A classifier and the selection that its predictions decide.
+pub struct SelectedOnly<'a> {
     classifier: Classifier,
-    chooser: ResolvedSelection<'a>,
+    selection: ResolvedSelection<'a>,
 }
 
-impl<'a> Choosing<'a> {
-    /// Plans the first step for up to `batch` images at a time.
+impl<'a> SelectedOnly<'a> {
+    /// Plans the classifier for batches of up to `batch` images.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn new(model: &Model, chooser: ResolvedSelection<'a>, exits: &[usize], batch: usize) -> Result<Self> {
-        let classifier = Classifier::new(&model.network, exits, Order::Depth, &model.device, batch)?;
-        Ok(Choosing { classifier, chooser })
+    pub fn new(
+        model: &LoadedModel,
+        selection: ResolvedSelection<'a>,
+        exits: &[usize],
+        batch: usize,
+    ) -> Result<Self> {
+        let classifier = Classifier::new(&model.model, exits, Order::Depth, &model.device, batch)?;
+        Ok(SelectedOnly { classifier, selection })
     }
 
-    /// What is known of each of `photos`.
+    /// Classifies `photos` and explains the selected ones.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn ask(
+    pub fn explain(
         &mut self,
         photos: Vec<Result<Photo>>,
         explainer: &mut Explainer,
-    ) -> Result<Vec<Result<(Photo, Seen)>>> {
+    ) -> Result<Vec<Result<(Photo, ModelResult)>>> {
         let answered = images::answer_group(photos, |inputs, _| self.classifier.classify(inputs))?;
-        let is_chosen = |photo: &Photo, answers: &[ExitPrediction]| {
-            photo.label.is_some_and(|label| self.chooser.matches(&outcome(label, answers)))
+        let is_selected = |photo: &Photo, predictions: &[ExitPrediction]| {
+            photo.label.is_some_and(|label| self.selection.matches(&outcome(label, predictions)))
         };
-        let mut chosen = Vec::new();
+        let mut selected = Vec::new();
         let mut places = Vec::with_capacity(answered.len());
         for answered in answered {
             places.push(match answered {
-                Ok((photo, answers)) if is_chosen(&photo, &answers) => {
-                    chosen.push(Ok(photo));
+                Ok((photo, predictions)) if is_selected(&photo, &predictions) => {
+                    selected.push(Ok(photo));
                     Ok(None)
                 }
-                Ok((photo, answers)) => Ok(Some((photo, Seen::PassedOver(answers)))),
+                Ok((photo, predictions)) => Ok(Some((photo, ModelResult::NotSelected(predictions)))),
                 Err(error) => Err(error),
             });
         }
-        let explained = images::explain_group(chosen, explainer)?;
+        let explained = images::explain_group(selected, explainer)?;
         let mut explained = explained.into_iter();
         let mut next = || {
-            let (photo, findings) = explained.next().expect("one for each that was chosen")?;
-            Ok((photo, Seen::Explained(findings)))
+            let (photo, explanations) = explained.next().expect("one result for each selected photo")?;
+            Ok((photo, ModelResult::Explained(explanations)))
         };
-        Ok(places.into_iter().map(|place| place.and_then(|seen| seen.map_or_else(&mut next, Ok))).collect())
+        Ok(places.into_iter().map(|place| place.and_then(|done| done.map_or_else(&mut next, Ok))).collect())
     }
 }
 
-/// What the exits said about an image of class `label`.
-fn outcome(label: usize, answers: &[ExitPrediction]) -> ImageOutcome {
-    let exit = |answer: &ExitPrediction| ExitOutcome {
-        class: answer.class as u32,
-        probability: answer.probabilities[answer.class],
-        label_rank: answer.rank(label) as u32,
+/// The predictions for an image of class `label`, as a selection judges them.
+fn outcome(label: usize, predictions: &[ExitPrediction]) -> ImageOutcome {
+    let exit = |prediction: &ExitPrediction| ExitOutcome {
+        class: prediction.class as u32,
+        probability: prediction.probabilities[prediction.class],
+        label_rank: prediction.rank(label) as u32,
     };
-    ImageOutcome { label, exits: answers.iter().map(exit).collect() }
+    ImageOutcome { label, exits: predictions.iter().map(exit).collect() }
 }

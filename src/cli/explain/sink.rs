@@ -1,65 +1,74 @@
-//! Where results go: into a folder of photos, or a run over a data set.
+//! Where results go: the directory of a few photos, or a run over a data set.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::Item;
-use crate::run::{Entry, FlatNames, Opened, Run, Summary, WrittenFile};
-use crate::{Result, run};
+use crate::run::{Disk, Entry, FlatNames, Lock, Opened, RealDisk, Run, Summary, WrittenFile};
+use crate::util::atomic_file::{Replacement, write_atomically};
+use crate::{Error, Result, run};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::about;
-use super::folder::Folder;
-use super::pipeline::Setting;
+use super::job::ExplainJob;
 use crate::cli::exit_status::{Outcome, Tally};
 
-/// Takes files and rows.
-pub enum Store {
-    Photos { folder: Box<Folder>, names: FlatNames },
-    Set(Box<Run>),
+/// Receives the files and result lines of images.
+pub enum Sink {
+    Photos { directory: Box<PhotoDirectory>, names: FlatNames },
+    Run(Box<Run>),
 }
 
-/// What there is to do.
-pub enum Work {
-    /// These images, by number, and what they are stored in.
-    Pending(Vec<usize>, Store),
-    /// Nothing: a run over the set ended before.
+/// A sink that was opened, with the work that is left.
+pub enum OpenedSink {
+    /// The indices of the images to process.
+    Pending(Vec<usize>, Sink),
+    /// A run that an earlier process finished.
     Finished(Summary),
 }
 
-impl Store {
-    /// Opens what `setting` asks for.
+/// The state in which a sink was closed.
+pub enum ClosedSink {
+    Photos(Outcome),
+    /// A run without pending images.
+    Finished(Summary),
+    /// A run with pending images.
+    Interrupted(Summary),
+}
+
+impl Sink {
+    /// Opens the job's output directory.
     ///
     /// # Errors
-    /// When it cannot be written, or has something else.
-    pub fn open(setting: Setting) -> Result<Work> {
-        let Setting { args, model, dataset, .. } = setting;
-        if !setting.is_set {
-            let folder = Box::new(Folder::open(&args.output)?);
-            let store = Store::Photos { folder, names: FlatNames::default() };
-            return Ok(Work::Pending((0..dataset.len()).collect(), store));
-        }
-        match args.run.open(&args.output, about(setting), model, dataset)? {
-            Opened::Finished(summary) => Ok(Work::Finished(summary)),
-            Opened::InProgress(run) => Ok(Work::Pending(run.pending().collect(), Store::Set(run))),
+    /// When it cannot be written or holds the results of another request.
+    pub fn open(job: &ExplainJob) -> Result<OpenedSink> {
+        let Some(run) = &job.run else {
+            let directory = Box::new(PhotoDirectory::open(&job.output)?);
+            let sink = Sink::Photos { directory, names: FlatNames::default() };
+            return Ok(OpenedSink::Pending((0..job.dataset.len()).collect(), sink));
+        };
+        match run.open(&job.output, job.manifest.clone(), &job.model, &job.dataset)? {
+            Opened::Finished(summary) => Ok(OpenedSink::Finished(summary)),
+            Opened::InProgress(run) => Ok(OpenedSink::Pending(run.pending().collect(), Sink::Run(run))),
         }
     }
 
-    /// How the names of an image's files begin. Every image is to be named, in order.
+    /// The prefix of the names of an image's files. Called for every image, in order.
     pub fn stem(&mut self, item: &Item) -> String {
         match self {
-            Store::Set(_) => run::image_stem(item.index, &item.id),
-            Store::Photos { names, .. } => {
+            Sink::Run(_) => run::image_stem(item.index, &item.id),
+            Sink::Photos { names, .. } => {
                 let stem = Path::new(&item.id).file_stem().unwrap_or_default();
                 names.stem(&stem.to_string_lossy())
             }
         }
     }
 
-    /// Where it is.
+    /// The output directory.
     pub fn path(&self) -> &Path {
         match self {
-            Store::Photos { folder, .. } => folder.path(),
-            Store::Set(run) => run.folder(),
+            Sink::Photos { directory, .. } => &directory.path,
+            Sink::Run(run) => run.folder(),
         }
     }
 
@@ -69,45 +78,86 @@ impl Store {
     /// When it cannot be written.
     pub fn write(&self, name: String, bytes: &[u8]) -> Result<WrittenFile> {
         match self {
-            Store::Photos { folder, .. } => folder.write(name, bytes),
-            Store::Set(run) => run.write(&name, bytes),
+            Sink::Photos { directory, .. } => directory.write(name, bytes),
+            Sink::Run(run) => run.write(&name, bytes),
         }
     }
 
-    /// Records an image, whose `files` are written: its line of the results.
+    /// Records the result line of an image whose `files` are written.
     ///
     /// # Errors
-    /// When that cannot be written.
+    /// When it cannot be written.
     pub fn record(&mut self, item: &Item, failed: bool, files: Vec<WrittenFile>, line: &str) -> Result<()> {
         match self {
-            Store::Photos { folder, .. } => folder.record(line),
-            Store::Set(run) => {
+            Sink::Photos { directory, .. } => directory.record(line),
+            Sink::Run(run) => {
                 let row = RawValue::from_string(line.trim_end().into()).expect("a line of JSON");
                 run.record(&Entry { image: item.index, failed, files, row })
             }
         }
     }
 
-    /// Writes what comes at the end, unless a set has images left to do; says how it ended.
+    /// Completes the results, unless a run has pending images.
     ///
     /// # Errors
-    /// When that cannot be written.
-    pub fn close(self, setting: Setting, tally: &Tally) -> Result<End> {
+    /// When they cannot be written.
+    pub fn close(self, job: &ExplainJob, tally: &Tally) -> Result<ClosedSink> {
         match self {
-            Store::Photos { folder, .. } => {
-                folder.close(about(setting), tally)?;
-                Ok(End::Photos(tally.outcome()))
+            Sink::Photos { directory, .. } => {
+                directory.close(job.manifest.clone(), tally)?;
+                Ok(ClosedSink::Photos(tally.outcome()))
             }
-            Store::Set(run) if run.pending().next().is_some() => Ok(End::Cut(run.progress())),
-            Store::Set(run) => run.finish().map(End::Set),
+            Sink::Run(run) if run.pending().next().is_some() => Ok(ClosedSink::Interrupted(run.progress())),
+            Sink::Run(run) => run.finish().map(ClosedSink::Finished),
         }
     }
 }
 
-/// How it ended.
-pub enum End {
-    Photos(Outcome),
-    Set(Summary),
-    /// With images left to do.
-    Cut(Summary),
+/// One image a line.
+const RESULTS: &str = "results.jsonl";
+const MANIFEST: &str = "manifest.json";
+
+/// The output directory for photos that are given by name. It is complete once it has a manifest;
+/// every command replaces the results of the one before.
+#[derive(Debug)]
+pub struct PhotoDirectory {
+    path: PathBuf,
+    results: Replacement,
+    _lock: Lock,
+}
+
+impl PhotoDirectory {
+    /// Creates the directory if it is missing and removes the results and the manifest of earlier
+    /// photos, which no longer describe its files.
+    ///
+    /// # Errors
+    /// When the path is a file, in use, or cannot be created or changed, or holds a run.
+    fn open(path: &Path) -> Result<PhotoDirectory> {
+        let lock = run::acquire(&RealDisk, path, |manifest| manifest.get("dataset").is_some())?;
+        for name in [MANIFEST, RESULTS] {
+            RealDisk.remove(&path.join(name))?;
+        }
+        let results = Replacement::create(&path.join(RESULTS))?;
+        Ok(PhotoDirectory { path: path.into(), results, _lock: lock })
+    }
+
+    fn write(&self, name: String, bytes: &[u8]) -> Result<WrittenFile> {
+        write_atomically(&self.path.join(&name), bytes)?;
+        Ok(WrittenFile { name, bytes: bytes.len() as u64 })
+    }
+
+    fn record(&mut self, line: &str) -> Result<()> {
+        let written = self.results.write_all(line.as_bytes());
+        written.map_err(|e| Error::write(&self.path.join(RESULTS), e))
+    }
+
+    /// Puts the results in place, then the manifest with the counts of images.
+    fn close(self, mut manifest: Value, tally: &Tally) -> Result<()> {
+        self.results.commit(false)?;
+        manifest["images"] = tally.images().into();
+        manifest["failed"] = tally.failed().into();
+        manifest["results"] = RESULTS.into();
+        let manifest = serde_json::to_string_pretty(&manifest).expect("a JSON value has a text form") + "\n";
+        write_atomically(&self.path.join(MANIFEST), manifest.as_bytes())
+    }
 }

@@ -1,30 +1,30 @@
-//! How the pictures of a run look: `--colormap`, `--style` and what belongs to them.
+//! Picture options: `--colormap`, `--style` and related ones.
 
-use crate::imaging::bounding_box;
+use crate::cli::values::{level, opacity};
 use crate::imaging::bounding_box::Threshold;
 use crate::render::styles::{ToolStyle, article};
 use crate::render::{Colormap, OverlayStyle};
 use crate::{Error, Result};
 
-/// A look in words.
+/// Picture options, as given.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "How it looks")]
+#[command(next_help_heading = "Picture options")]
 pub struct StyleArgs {
-    /// Long side of the overlays, pixels [default: 512]
+    /// Longer side of the overlays in pixels [default: 512]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(16..=4096))]
     size: Option<u16>,
-    /// Colours of the heat maps: jet, viridis, turbo, inferno, magma, cividis, grey or rdbu_r
+    /// Colormap of the heatmaps: jet, viridis, turbo, inferno, magma, cividis, grey or rdbu_r
     /// [default: jet]
     #[arg(long, value_name = "NAME")]
     colormap: Option<Colormap>,
-    /// How much of an overlay is heat, from 0, the photo alone, to 1 [default: 0.5]
-    #[arg(long, visible_alias = "alpha", value_name = "SHARE", value_parser = opacity, allow_hyphen_values = true)]
+    /// Opacity of the heatmap in an overlay, from 0 (photo only) to 1 [default: 0.5]
+    #[arg(long, visible_alias = "alpha", value_name = "FRACTION", value_parser = opacity, allow_hyphen_values = true)]
     heat_alpha: Option<f32>,
-    /// Whether each exit's map has its own scale, or all exits share one, so that the colours can be
-    /// compared [default: own]
+    /// Color scale: own (each exit's map has its own) or shared (one for all exits, so that colors
+    /// can be compared) [default: own]
     #[arg(long, value_name = "own|shared")]
     scale: Option<Scale>,
-    /// Contour lines on the heat maps, at these shares of the scale [default levels: 25%,50%,75%]
+    /// Draw contour lines on the heatmaps at these fractions of the scale [default levels: 25%,50%,75%]
     #[arg(
         long,
         value_name = "LEVELS",
@@ -35,45 +35,46 @@ pub struct StyleArgs {
         value_parser = level
     )]
     contours: Vec<f32>,
-    /// A box around the largest connected part of each heat map above a threshold, which is a share
-    /// of the maximum (the Grad-CAM paper takes 15%) or otsu; drawn, and in the results in the
-    /// photo's pixels
-    #[arg(long, value_name = "15%|otsu|SHARE", allow_hyphen_values = true)]
+    /// Draw a box around the largest connected region of each heatmap above a threshold: a fraction
+    /// of the maximum (15% in the Grad-CAM paper) or otsu. The results have the box in pixels of
+    /// the photo
+    #[arg(long, value_name = "15%|otsu|FRACTION", allow_hyphen_values = true)]
     boxes: Option<Threshold>,
-    /// The heat maps' pictures as another tool draws them, to the pixel: article (with its file
-    /// names, 512 x 512, JPEG), pytorch-grad-cam, torchcam or captum
+    /// Draw heatmaps exactly as another tool does: article (also its file names, 512 x 512, JPEG),
+    /// pytorch-grad-cam, torchcam or captum
     #[arg(long, value_name = "NAME")]
     style: Option<ToolStyle>,
 }
 
-/// What the ends of the colours stand for.
+/// The extent of a color scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Scale {
     Own,
     Shared,
 }
 
-/// How a run's pictures look.
+/// Picture options, resolved.
 #[derive(Debug, Clone)]
 pub struct PictureOptions {
-    pub look: OverlayStyle,
-    /// Whether the heat maps of all exits share a scale.
-    pub shared: bool,
+    pub overlay: OverlayStyle,
+    /// Whether the heatmaps of all exits share a scale.
+    pub shared_scale: bool,
     pub boxes: Option<Threshold>,
-    /// Long side of the overlays.
+    /// Longer side of the overlays, pixels.
     pub side: usize,
 }
 
 impl StyleArgs {
-    /// The look. `magnitudes` says whether maps have such, which fused and smoothed ones have not.
+    /// Checks the options. `has_magnitudes` is false if the maps are scaled to [0, 1] before they
+    /// are drawn, as fused and smoothed ones are.
     ///
     /// # Errors
-    /// When two of the words contradict each other.
-    pub fn looks(&self, magnitudes: bool) -> Result<PictureOptions> {
+    /// When two options contradict each other.
+    pub fn resolve(&self, has_magnitudes: bool) -> Result<PictureOptions> {
         let shared = self.scale == Some(Scale::Shared);
-        if shared && !magnitudes {
+        if shared && !has_magnitudes {
             return Err(Error::usage(
-                "scale shared: maps that were fused or smoothed were scaled to [0, 1] before, each on its own",
+                "scale shared: each fused or smoothed map is scaled to [0, 1] on its own",
             ));
         }
         if let Some(style) = self.style {
@@ -84,7 +85,7 @@ impl StyleArgs {
                 ("size", self.size.is_some() && style == ToolStyle::Article),
             ];
             if let Some((flag, _)) = fixed.into_iter().find(|(_, given)| *given) {
-                return Err(Error::usage(format!("style {style}: has its own {flag}; leave --{flag} out")));
+                return Err(Error::usage(format!("style {style}: sets its own {flag}; omit --{flag}")));
             }
         }
         let side = match self.style {
@@ -92,41 +93,41 @@ impl StyleArgs {
             _ => self.size.map_or(512, usize::from),
         };
         let default = OverlayStyle::default();
-        let look = OverlayStyle {
+        let overlay = OverlayStyle {
             style: self.style,
             colormap: self.colormap.unwrap_or(default.colormap),
             heat_alpha: self.heat_alpha.unwrap_or(default.heat_alpha),
             contours: self.contours.clone(),
         };
-        Ok(PictureOptions { look, shared, boxes: self.boxes, side })
+        Ok(PictureOptions { overlay, shared_scale: shared, boxes: self.boxes, side })
     }
 }
 
 impl PictureOptions {
-    /// Adds to a manifest how the pictures look.
-    pub fn about(&self, about: &mut serde_json::Value) {
-        about["size"] = self.side.into();
-        match self.look.style {
-            Some(style) => about["style"] = style.name().into(),
+    /// Adds the options to a manifest.
+    pub fn add_to_manifest(&self, manifest: &mut serde_json::Value) {
+        manifest["size"] = self.side.into();
+        match self.overlay.style {
+            Some(style) => manifest["style"] = style.name().into(),
             None => {
-                about["colormap"] = self.look.colormap.name().into();
-                about["heat_alpha"] = short(self.look.heat_alpha).into();
-                about["scale"] = if self.shared { "shared" } else { "own" }.into();
+                manifest["colormap"] = self.overlay.colormap.name().into();
+                manifest["heat_alpha"] = short(self.overlay.heat_alpha).into();
+                manifest["scale"] = if self.shared_scale { "shared" } else { "own" }.into();
             }
         }
-        if !self.look.contours.is_empty() {
-            about["contours"] = self.look.contours.iter().map(|&level| short(level)).collect();
+        if !self.overlay.contours.is_empty() {
+            manifest["contours"] = self.overlay.contours.iter().map(|&level| short(level)).collect();
         }
         match self.boxes {
-            Some(Threshold::Share(share)) => about["boxes"] = short(share).into(),
-            Some(Threshold::Otsu) => about["boxes"] = "otsu".into(),
+            Some(Threshold::Share(share)) => manifest["boxes"] = short(share).into(),
+            Some(Threshold::Otsu) => manifest["boxes"] = "otsu".into(),
             None => {}
         }
     }
 
-    /// What the lines in the pictures mean; empty where there are none.
+    /// The meaning of contour lines and boxes, for the header of a sheet; empty without them.
     pub fn remark(&self) -> String {
-        let levels: Vec<String> = self.look.contours.iter().map(|&level| percentage(level)).collect();
+        let levels: Vec<String> = self.overlay.contours.iter().map(|&level| percentage(level)).collect();
         let lines = match &levels[..] {
             [] => None,
             [level] => Some(format!("Lines: {level} % of the scale.")),
@@ -141,7 +142,7 @@ impl PictureOptions {
     }
 }
 
-/// The number that people would write for `x`: 0.15, not what it is in f32.
+/// `x` as the f64 with the same shortest decimal form: 0.15, not 0.15000000596.
 fn short(x: f32) -> f64 {
     x.to_string().parse().unwrap_or(f64::from(x))
 }
@@ -151,25 +152,15 @@ fn percentage(share: f32) -> String {
     text.trim_end_matches(".0").into()
 }
 
-fn opacity(text: &str) -> Result<f32, String> {
-    let given = bounding_box::share(text).filter(|share| (0.0..=1.0).contains(share));
-    given.ok_or_else(|| "expected a share from 0 to 1".into())
-}
-
-fn level(text: &str) -> Result<f32, String> {
-    let given = bounding_box::share(text).filter(|&share| share > 0.0 && share < 1.0);
-    given.ok_or_else(|| "expected levels between 0 and 1, such as 0.5 or 25%,50%".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_remark_says_what_lines_and_boxes_mean() {
+    fn the_remark_explains_contours_and_boxes() {
         let remark = |contours: &[f32], boxes| {
-            let look = OverlayStyle { contours: contours.to_vec(), ..OverlayStyle::default() };
-            PictureOptions { look, shared: false, boxes, side: 512 }.remark()
+            let overlay = OverlayStyle { contours: contours.to_vec(), ..OverlayStyle::default() };
+            PictureOptions { overlay, shared_scale: false, boxes, side: 512 }.remark()
         };
         assert_eq!(remark(&[], None), "");
         assert_eq!(remark(&[0.5], None), "Lines: 50 % of the scale.");

@@ -1,4 +1,4 @@
-//! The last stage of a run: pictures, rows of the results, and what is said on the terminal.
+//! The last stage of the pipeline: writes files and result lines, and reports on the terminal.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -9,123 +9,140 @@ use crate::run::WrittenFile;
 use crate::{Error, Result};
 use indicatif::ProgressBar;
 
-use super::artifacts::{Drawing, File};
+use super::artifacts::{Artifact, ImageArtifacts};
+use super::job::ExplainJob;
 use super::layer_view::Explanations;
-use super::pipeline::{Done, Group, Setting};
-use super::record;
-use super::record::Found;
-use super::selected::Seen;
-use super::sink::Store;
-use super::statuses::Statuses;
+use super::record::{ExplainRecord, StatusCounts};
+use super::selected::ModelResult;
+use super::sink::Sink;
 use crate::cli::exit_status::Tally;
 use crate::cli::images::Photo;
 use crate::cli::output::Output;
-use crate::cli::timings::Stage;
+use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output, parallel, records};
 
-/// Draws and tells about what was found.
-pub struct Drawer<'a> {
-    setting: Setting<'a>,
+/// A group of images and the model's result for each.
+pub type ResultGroup = (Vec<Item>, Vec<Result<(Photo, ModelResult)>>);
+
+/// Writes the results of a job to its sink.
+pub struct Writer<'a> {
+    job: &'a ExplainJob,
+    timings: &'a Timings,
     bar: ProgressBar,
     output: Output,
-    done: Done,
+    done: Completed,
 }
 
-/// What an image's row is about.
-enum Shown<'a> {
-    Drawing(Drawing<'a>),
-    PassedOver(&'a Photo, &'a [ExitPrediction]),
+/// The state of a job after its last image.
+pub struct Completed {
+    pub sink: Sink,
+    pub tally: Tally,
+    pub statuses: StatusCounts,
 }
 
-impl<'r> Drawer<'r> {
-    /// Draws `images` images into `store`.
-    pub fn new(setting: Setting<'r>, store: Store, images: usize) -> Self {
-        let done = Done { store, tally: Tally::default(), statuses: Statuses::default(), stopped: None };
-        Drawer { setting, bar: images::progress(setting.model, images), output: Output::default(), done }
+/// The content of an image's result line.
+enum ImageResult<'a> {
+    Explained(ImageArtifacts<'a>),
+    NotSelected(&'a Photo, &'a [ExitPrediction]),
+}
+
+impl<'j> Writer<'j> {
+    /// A writer for `images` images.
+    pub fn new(job: &'j ExplainJob, timings: &'j Timings, sink: Sink, images: usize) -> Self {
+        let done = Completed { sink, tally: Tally::default(), statuses: StatusCounts::default() };
+        let bar = images::progress(&job.model, images);
+        Writer { job, timings, bar, output: Output::default(), done }
     }
 
-    /// Draws and tells about every group, in the order in which they come.
+    /// Writes all groups, in the order in which they arrive.
     ///
     /// # Errors
-    /// When something cannot be written.
-    pub fn draw_all(mut self, groups: Receiver<Group>) -> Result<Done> {
-        for (items, seen) in groups {
-            let shown = self.shown(&items, &seen);
-            let files = self.draw(&shown);
-            for ((item, shown), files) in items.iter().zip(shown).zip(files) {
-                self.tell(item, &shown, files?)?;
+    /// When a file or standard output cannot be written.
+    pub fn write_all(mut self, groups: Receiver<ResultGroup>) -> Result<Completed> {
+        for (items, results) in groups {
+            let results = self.image_results(&items, &results);
+            let files = self.write_files(&results);
+            for ((item, result), files) in items.iter().zip(results).zip(files) {
+                self.emit(item, &result, files?)?;
             }
         }
         self.bar.finish_and_clear();
         Ok(self.done)
     }
 
-    /// What is to be shown of each image, or why nothing can be.
-    fn shown<'a>(&mut self, items: &[Item], seen: &'a [Result<(Photo, Seen)>]) -> Vec<Result<Shown<'a>>>
+    /// The result of each image of a group, or the reason why there is none.
+    fn image_results<'a>(
+        &mut self,
+        items: &[Item],
+        results: &'a [Result<(Photo, ModelResult)>],
+    ) -> Vec<Result<ImageResult<'a>>>
     where
-        'r: 'a,
+        'j: 'a,
     {
-        let Setting { style, study, .. } = self.setting;
-        let shown = |(item, seen): (&Item, &'a Result<(Photo, Seen)>)| {
-            // Named whatever became of it, so that the names depend on the set alone.
-            let stem = self.done.store.stem(item);
-            let (photo, seen) = seen.as_ref().map_err(Clone::clone)?;
-            let findings = match seen {
-                Seen::Explained(findings) => findings,
-                Seen::PassedOver(answers) => return Ok(Shown::PassedOver(photo, answers)),
+        let (spec, request) = (&self.job.spec, &self.job.request);
+        let result = |(item, result): (&Item, &'a Result<(Photo, ModelResult)>)| {
+            // Also for failed images, so that names depend on the data set alone.
+            let stem = self.done.sink.stem(item);
+            let (photo, result) = result.as_ref().map_err(Clone::clone)?;
+            let explanations = match result {
+                ModelResult::Explained(explanations) => explanations,
+                ModelResult::NotSelected(predictions) => {
+                    return Ok(ImageResult::NotSelected(photo, predictions));
+                }
             };
             let title = Path::new(&item.id).file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let findings = Explanations {
-                all: findings,
-                layers: &style.layers,
-                smoothed: study.smoothing != Smoothing::None,
+            let explanations = Explanations {
+                all: explanations,
+                layers: &spec.layers,
+                smoothed: request.smoothing != Smoothing::None,
             };
-            Ok(Shown::Drawing(Drawing { style, stem, title, photo, findings }))
+            Ok(ImageResult::Explained(ImageArtifacts { spec, stem, title, photo, explanations }))
         };
-        items.iter().zip(seen).map(shown).collect()
+        items.iter().zip(results).map(result).collect()
     }
 
-    /// Writes all files of a group's images.
-    fn draw(&self, shown: &[Result<Shown>]) -> Vec<Result<Vec<WrittenFile>>> {
-        let drawings = || {
-            shown.iter().map(|shown| match shown {
-                Ok(Shown::Drawing(drawing)) => Some(drawing),
+    /// Writes the files of a group's images in parallel; each image has its own error.
+    fn write_files(&self, results: &[Result<ImageResult>]) -> Vec<Result<Vec<WrittenFile>>> {
+        let images = || {
+            results.iter().map(|result| match result {
+                Ok(ImageResult::Explained(image)) => Some(image),
                 _ => None,
             })
         };
-        let files = drawings().flatten().flat_map(|d| d.files().into_iter().map(move |file| (d, file)));
-        let files: Vec<(&Drawing, File)> = files.collect();
-        let (store, timings) = (&self.done.store, self.setting.timings);
-        let write = |(drawing, file): &(&Drawing, File)| {
-            let bytes = drawing.bytes(*file, timings);
-            timings.time(Stage::Write, || store.write(drawing.name(*file), &bytes))
+        let artifacts =
+            images().flatten().flat_map(|image| image.list().into_iter().map(move |file| (image, file)));
+        let artifacts: Vec<(&ImageArtifacts, Artifact)> = artifacts.collect();
+        let (sink, timings) = (&self.done.sink, self.timings);
+        let write = |(image, artifact): &(&ImageArtifacts, Artifact)| {
+            let bytes = image.bytes(*artifact, timings);
+            timings.time(Stage::Write, || sink.write(image.name(*artifact), &bytes))
         };
-        let mut written = parallel::map(self.setting.model.threads, &files, write).into_iter();
-        let files_of = |drawing: Option<&Drawing>| drawing.map_or(0, |drawing| drawing.files().len());
-        // All of them, also after an error: each image has its own.
+        let mut written = parallel::map(self.job.model.threads, &artifacts, write).into_iter();
+        let count = |image: Option<&ImageArtifacts>| image.map_or(0, |image| image.list().len());
+        // Takes all files of an image before it looks for errors, which leaves the next image's.
         let take = |count| written.by_ref().take(count).collect::<Vec<_>>().into_iter().collect();
-        drawings().map(files_of).map(take).collect()
+        images().map(count).map(take).collect()
     }
 
-    /// Says what was found in an image whose `files` are written, in the results and on the terminal.
-    fn tell(&mut self, item: &Item, shown: &Result<Shown>, files: Vec<WrittenFile>) -> Result<()> {
-        let Setting { args, model, is_set, .. } = self.setting;
-        self.done.tally.count(&item.id, shown);
-        if let Ok(Shown::Drawing(drawing)) = shown {
-            self.done.statuses.count(drawing);
+    /// Records the result line of an image whose `files` are written, and reports it on the terminal.
+    fn emit(&mut self, item: &Item, result: &Result<ImageResult>, files: Vec<WrittenFile>) -> Result<()> {
+        let ExplainJob { model, json, run, .. } = self.job;
+        self.done.tally.count(&item.id, result);
+        if let Ok(ImageResult::Explained(image)) = result {
+            self.done.statuses.count(image);
         }
-        let line = |found: &Result<Found, &Error>| records::line(item, &model.labels, found);
-        let row = line(&self.found(shown, None));
-        self.done.store.record(item, shown.is_err(), files, &row)?;
-        let found = self.found(shown, Some(self.done.store.path()));
-        let text = match &found {
-            _ if args.json => line(&found),
-            Ok(found) if !model.quiet && !is_set => record::for_people(&item.id, found),
+        let line = |record: &Result<ExplainRecord, &Error>| records::line(item, &model.labels, record);
+        let row = line(&self.record(result, None));
+        self.done.sink.record(item, result.is_err(), files, &row)?;
+        let record = self.record(result, Some(self.done.sink.path()));
+        let text = match &record {
+            _ if *json => line(&record),
+            Ok(record) if !model.quiet && run.is_none() => record.to_text(&item.id),
             _ => String::new(),
         };
         let output = &mut self.output;
         self.bar.suspend(|| {
-            if let Err(error) = found {
+            if let Err(error) = record {
                 output::error(error);
             }
             output.print(&text)
@@ -134,12 +151,16 @@ impl<'r> Drawer<'r> {
         Ok(())
     }
 
-    /// What was found; file names with the folder where `folder` is given.
-    fn found<'e>(&self, shown: &'e Result<Shown>, folder: Option<&Path>) -> Result<Found, &'e Error> {
-        shown.as_ref().map(|shown| match shown {
-            Shown::Drawing(drawing) => record::found(drawing, folder),
-            Shown::PassedOver(photo, answers) => {
-                record::passed_over(photo, answers, &self.setting.model.labels)
+    /// The record of an image; file names include `directory` if it is given.
+    fn record<'e>(
+        &self,
+        result: &'e Result<ImageResult>,
+        directory: Option<&Path>,
+    ) -> Result<ExplainRecord, &'e Error> {
+        result.as_ref().map(|result| match result {
+            ImageResult::Explained(image) => ExplainRecord::explained(image, directory),
+            ImageResult::NotSelected(photo, predictions) => {
+                ExplainRecord::not_selected(photo, predictions, &self.job.model.labels)
             }
         })
     }

@@ -8,8 +8,8 @@ use crate::{Error, Result};
 use super::objects::ObjectArgs;
 use super::settings::SettingArgs;
 use crate::cli::data::DataArgs;
-use crate::cli::exits::Exits;
-use crate::cli::model::{Model, ModelArgs};
+use crate::cli::exits::ExitArgs;
+use crate::cli::model::{LoadedModel, ModelArgs};
 
 /// Measure the faithfulness of heatmaps: does the model rely on what they show?
 ///
@@ -26,9 +26,8 @@ pub struct Args {
     /// manifest.json, which is written last
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Exits: all, or numbers and ranges such as 1,3,10 or 2..5 (both ends included)
-    #[arg(long, value_name = "LIST", default_value = "all", allow_hyphen_values = true)]
-    pub exits: Exits,
+    #[command(flatten)]
+    pub exits: ExitArgs,
     /// Methods, separated by commas: those of `msdcam explain`
     #[arg(long = "method", value_name = "LIST", default_value = "grad-cam", value_delimiter = ',')]
     pub methods: Vec<Method>,
@@ -69,20 +68,20 @@ impl Args {
     ///
     /// # Errors
     /// When the model lacks an exit or a class, or a method does not suit it.
-    pub fn request(&self, model: &Model) -> Result<ExplainRequest> {
+    pub fn request(&self, model: &LoadedModel) -> Result<ExplainRequest> {
         let target = Target::parse(&self.class, &model.labels)?;
         if let Target::Top(_) = target {
             let text = format!("class '{}': faithfulness is measured for one class per exit", self.class);
             return Err(Error::usage(text));
         }
         let request = ExplainRequest {
-            exits: self.exits.resolve(model.exits())?,
+            exits: self.exits.resolve(model.exits.len())?,
             target,
             score: Score::Logit,
             max_memory: self.settings.max_memory,
-            ..ExplainRequest::new(&model.network, &self.methods)
+            ..ExplainRequest::new(&model.model, &self.methods)
         };
-        request.check(&model.network)?;
+        request.check(&model.model)?;
         Ok(request)
     }
 }

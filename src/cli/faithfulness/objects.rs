@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::object_boxes;
 use super::object_boxes::Boxes;
 use crate::cli::images::Photo;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// Options of the pointing games.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,7 +57,7 @@ impl ObjectArgs {
     ///
     /// # Errors
     /// When the file or the folder cannot be read.
-    pub fn open(&self, model: &Model) -> Result<Option<Objects>> {
+    pub fn open(&self, model: &LoadedModel) -> Result<Option<Objects>> {
         let source = match (&self.boxes, &self.masks) {
             (Some(file), _) => ObjectSource::Boxes {
                 file: file.clone(),
@@ -68,7 +68,7 @@ impl ObjectArgs {
             (None, Some(folder)) => return Err(Error::refused(folder, "masks", "expected a folder")),
             (None, None) => return Ok(None),
         };
-        let side = model.input();
+        let side = model.input.width;
         let scaled = POINTING_TOLERANCE_AT_224 * side as f64 / 224.0;
         Ok(Some(Objects { source, side, tolerance: self.tolerance.unwrap_or(scaled) }))
     }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::Args;
 use super::measured::Sample;
 use crate::cli::images;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// Runs the check on the sample; empty where it is not requested.
 ///
@@ -16,14 +16,14 @@ use crate::cli::model::Model;
 /// When the weights cannot be read again, or the device fails.
 pub fn check(
     args: &Args,
-    model: &Model,
+    model: &LoadedModel,
     request: &ExplainRequest,
     settings: &Settings,
     sample: &Sample,
 ) -> Result<Vec<CascadeSimilarity>> {
     let Some(images) = args.randomize else { return Ok(Vec::new()) };
     let cascade = CascadingRandomization {
-        model: &model.network,
+        model: &model.model,
         request,
         device: &model.device,
         batch: images::group_size(model, usize::from(images)),
@@ -36,7 +36,7 @@ pub fn check(
 }
 
 /// Progress bar on standard error; indicatif hides it where there is no terminal.
-fn progress(model: &Model, models: usize) -> ProgressBar {
+fn progress(model: &LoadedModel, models: usize) -> ProgressBar {
     if model.quiet {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }

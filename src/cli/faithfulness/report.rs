@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::Args;
 use super::measured::Measured;
 use super::objects::Objects;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 
 /// Metrics and settings of a run. Field names are JSON keys: `--json` prints the report, and
 /// `manifest.json` holds `about`.
@@ -45,7 +45,7 @@ impl FaithfulnessReport {
     /// The report of a run.
     pub fn new(
         args: &Args,
-        model: &Model,
+        model: &LoadedModel,
         request: &ExplainRequest,
         settings: &Settings,
         objects: Option<Objects>,
@@ -69,7 +69,7 @@ impl FaithfulnessReport {
                 score: request.score.name(),
                 settings: recorded,
                 weights: model.weights.clone(),
-                source_sha256: model.source_sha256.clone(),
+                source_sha256: model.source.checkpoint_sha256().to_string(),
                 device: model.device.description(),
             },
             randomisation: randomization,

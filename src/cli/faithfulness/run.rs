@@ -9,7 +9,7 @@ use super::args::Args;
 use super::files;
 use super::measured::Measured;
 use super::objects::Objects;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
 use crate::cli::{images, output};
 
@@ -19,7 +19,7 @@ use crate::cli::{images, output};
 /// When the model cannot be run or the device fails. An unusable image only counts as failed.
 pub fn all_images(
     args: &Args,
-    model: &Model,
+    model: &LoadedModel,
     dataset: &Dataset,
     request: &ExplainRequest,
     settings: &Settings,
@@ -28,7 +28,7 @@ pub fn all_images(
     let count = dataset.len();
     let group = images::group_size(model, count);
     let mut evaluator =
-        FaithfulnessEvaluator::new(&model.network, request, settings, &model.device, group, model.threads)?;
+        FaithfulnessEvaluator::new(&model.model, request, settings, &model.device, group, model.threads)?;
     if let Some(folder) = &args.output {
         files::open(folder)?;
     }

@@ -4,8 +4,8 @@ use crate::Result;
 use crate::faithfulness::{Baseline, CurveSettings, RoadSettings, SALIENT_SHARE, Settings, Ties};
 use serde_json::{Value, json};
 
-use crate::cli::method_args::bytes;
-use crate::cli::model::Model;
+use crate::cli::model::LoadedModel;
+use crate::cli::values::bytes;
 
 /// Options of the metrics.
 #[derive(Debug, Clone, clap::Args)]
@@ -68,13 +68,13 @@ impl SettingArgs {
     ///
     /// # Errors
     /// When one is out of its range.
-    pub fn settings(&self, model: &Model) -> Result<Settings> {
+    pub fn settings(&self, model: &LoadedModel) -> Result<Settings> {
         let zero = match self.mask_space {
-            MaskSpace::Image => model.network.input.normalized(0.0),
+            MaskSpace::Image => model.input.normalized(0.0),
             MaskSpace::Input => [0.0; 3],
         };
         let is_computed = |metric: SkippableMetric| !self.skip.contains(&metric);
-        let steps = self.steps.map_or(model.input(), |steps| steps as usize);
+        let steps = self.steps.map_or(model.input.width, |steps| steps as usize);
         let settings = Settings {
             zero,
             curves: is_computed(SkippableMetric::Curves).then(|| CurveSettings {

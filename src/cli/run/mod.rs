@@ -16,7 +16,7 @@ pub use selection::{ResolvedSelection, Selection};
 use serde_json::{Value, json};
 use shard::ShardArg;
 
-use super::model::Model;
+use super::model::LoadedModel;
 use super::output;
 
 /// Options of a run over a data set.
@@ -37,6 +37,14 @@ pub struct RunArgs {
     /// number of shards from auto/N or MSDCAM_SHARDS)
     #[arg(long, value_name = "i/n|auto")]
     shard: Option<ShardArg>,
+}
+
+/// Resolved options of a run over a data set.
+#[derive(Debug)]
+pub struct RunOptions {
+    pub selection: Option<Selection>,
+    retry_failed: bool,
+    shard: Shard,
 }
 
 /// One line about a finished run or shard: its folder and counts.
@@ -78,14 +86,31 @@ impl RunArgs {
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 
+    /// The options with the shard read from the environment where it is `auto`.
+    ///
+    /// # Errors
+    /// When the environment names no shard.
+    pub fn resolve(self) -> Result<RunOptions> {
+        let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
+        Ok(RunOptions { selection: self.select, retry_failed: self.retry_failed, shard })
+    }
+}
+
+impl RunOptions {
     /// Opens the run in `folder`. `request` is the part of the manifest that describes the request and
     /// determines the results.
     ///
     /// # Errors
-    /// As [`Run::open`], or when the shard or the hash of the weights cannot be determined.
-    pub fn open(&self, folder: &Path, request: Value, model: &Model, dataset: &Dataset) -> Result<Opened> {
+    /// As [`Run::open`], or when the hash of the weights cannot be determined.
+    pub fn open(
+        &self,
+        folder: &Path,
+        request: Value,
+        model: &LoadedModel,
+        dataset: &Dataset,
+    ) -> Result<Opened> {
         let mut settings = request;
-        if let Some(selection) = &self.select {
+        if let Some(selection) = &self.selection {
             settings["select"] = selection.text().into();
         }
         settings["device"] = model.device.kind().into();
@@ -94,12 +119,11 @@ impl RunArgs {
         // Determined by the weights; a difference would be reported twice.
         settings.as_object_mut().map(|settings| settings.remove("labels"));
         let metadata = json!({
-            "weights": { "file": model.weights, "source_sha256": model.source_sha256 },
+            "weights": { "file": model.weights, "source_sha256": model.source.checkpoint_sha256() },
             "dataset": { "name": dataset.name().to_string_lossy() },
             "labels": model.labels,
         });
-        let shard = self.shard.map_or(Ok(Shard::WHOLE), ShardArg::resolve)?;
-        let spec = RunSpec { settings, metadata, images: dataset.len(), shard };
+        let spec = RunSpec { settings, metadata, images: dataset.len(), shard: self.shard };
         let opened = Run::open(Arc::new(RealDisk), folder, spec, self.retry_failed)?;
         if let Opened::InProgress(run) = &opened
             && !model.quiet

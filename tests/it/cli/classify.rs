@@ -96,5 +96,8 @@ fn the_table_shows_the_exits_and_what_was_saved() {
         "{run:?}"
     );
     let run = place.msdcam("classify chelsea.png --early-exit 1");
-    assert!(run.stdout.contains("no exit was sure enough") && run.stdout.contains("100.0 %"), "{run:?}");
+    assert!(
+        run.stdout.contains("no exit reached the confidence") && run.stdout.contains("100.0 %"),
+        "{run:?}"
+    );
 }

@@ -28,7 +28,7 @@ fn reads_a_list_of_paths_from_standard_input() {
         classify(&["classify", "ramp.png", "-", "-0", "--json", "--exits", "1"], b"a\nb.png\0missing.png\0");
     assert_eq!(images(&run), ["ramp.png", "a\nb.png", "missing.png"]);
     run.refused(3, &["missing.png: file: cannot read"]);
-    classify(&["classify", "-"], b"\n").refused(4, &["standard input: list: no path in it"]);
+    classify(&["classify", "-"], b"\n").refused(4, &["standard input: list: contains no path"]);
     classify(&["classify", "-"], b"a.png\0b.png\0").refused(2, &["NUL"]);
 }
 

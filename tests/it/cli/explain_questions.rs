@@ -57,7 +57,7 @@ fn an_image_s_label_can_be_explained_where_it_has_one() {
         }
         place
             .msdcam(&format!("explain alone.png --class label --method {method} -o none"))
-            .refused(4, &["error: alone.png: label: none is known"]);
+            .refused(4, &["error: alone.png: label: unknown"]);
     }
 }
 

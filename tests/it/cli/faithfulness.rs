@@ -147,7 +147,7 @@ fn rejects_invalid_options_in_one_line() {
     }
     let run = place.msdcam(&format!("faithfulness photos --class label --exits 1 {QUICK}"));
     assert!(
-        run.code == 4 && run.stderr.contains("no label") | run.stderr.contains("none is known"),
+        run.code == 4 && run.stderr.contains("no label") | run.stderr.contains("label: unknown"),
         "{run:?}"
     );
 }

@@ -110,16 +110,16 @@ fn a_style_has_its_own_colours_and_says_so() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     for (words, cause) in [
-        ("--style torchcam --colormap jet", "style torchcam: has its own colormap; leave --colormap out"),
-        ("--style captum --alpha 0.3", "style captum: has its own heat-alpha"),
-        ("--style article --scale shared", "style article: has its own scale"),
-        ("--style article --size 64", "style article: has its own size"),
+        ("--style torchcam --colormap jet", "style torchcam: sets its own colormap; omit --colormap"),
+        ("--style captum --alpha 0.3", "style captum: sets its own heat-alpha"),
+        ("--style article --scale shared", "style article: sets its own scale"),
+        ("--style article --size 64", "style article: sets its own size"),
         (
             "--style gradcam",
             "unknown style 'gradcam'; expected one of article, pytorch-grad-cam, torchcam, captum",
         ),
-        ("--scale shared --smooth flips", "scale shared: maps that were fused or smoothed"),
-        ("--scale shared --tap all-scales --fuse mean", "scale shared: maps that were fused or smoothed"),
+        ("--scale shared --smooth flips", "scale shared: each fused or smoothed map"),
+        ("--scale shared --tap all-scales --fuse mean", "scale shared: each fused or smoothed map"),
     ] {
         place.msdcam(&format!("explain cat.png -o out {words}")).refused(2, &[cause]);
     }
@@ -140,7 +140,9 @@ fn opacity_goes_from_the_photo_to_the_colour_and_has_two_names() {
     assert_eq!(manifest(&place, "out")["heat_alpha"], json!(1.0));
     assert_eq!(overlay("--heat-alpha 0.5"), overlay(""));
     for wrong in ["-0.1", "1.1", "nan", "half", "101%"] {
-        place.msdcam(&format!("explain cat.png --heat-alpha {wrong}")).refused(2, &["a share from 0 to 1"]);
+        place
+            .msdcam(&format!("explain cat.png --heat-alpha {wrong}"))
+            .refused(2, &["an opacity from 0 to 1"]);
     }
 }
 

@@ -60,7 +60,7 @@ fn a_run_and_photos_by_name_do_not_share_a_folder() {
         .refused(2, &["dataset.images: the run has none, asked for 2"]);
     for option in ["--retry-failed", "--shard 1/2", "--select right@1"] {
         let run = place.msdcam(&format!("explain noise.png -o photos {option}"));
-        run.refused(2, &[option.split(' ').next().unwrap(), "is about data sets"]);
+        run.refused(2, &[option.split(' ').next().unwrap(), "applies to data sets only"]);
     }
 }
 

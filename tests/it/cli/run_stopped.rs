@@ -106,7 +106,7 @@ fn a_signal_ends_a_run_in_good_order_and_it_goes_on() {
         let run = interrupted(&place, line, signals);
         assert_eq!(run.code, code, "{run:?}");
         let told = run.stderr.lines().last().unwrap();
-        assert!(told.starts_with("stopped after ") && told.ends_with("the same command goes on from there"));
+        assert!(told.starts_with("stopped after ") && told.ends_with("the same command resumes the run"));
         let names = place.names("run");
         assert_eq!(names, ["images", "journal.jsonl"], "the lock is gone");
         let done: usize = told.split(' ').nth(2).unwrap().parse().unwrap();

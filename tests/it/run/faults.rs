@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use msdcam::run::{Opened, Shard};
 
-use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, new_folder, whole};
+use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, whole};
 
 /// Runs `job` with a disk that fails at call 0, 1 and so on until nothing fails; after each failure `check`
 /// inspects the folder, which `prepare` creates.
@@ -32,7 +32,7 @@ fn at_every_call(
             }
             // Some failures, such as one to remove a partial line, have no effect.
             if let Err(error) = ended {
-                assert_eq!(error.exit_code(), 6, "{what}: {error}");
+                assert_eq!(exit_code(&error), 6, "{what}: {error}");
             }
             check(&run, &job, &what);
         }

@@ -7,7 +7,7 @@ use msdcam::Result;
 use msdcam::run::{Opened, RunSpec, Shard};
 use serde_json::{Value, json};
 
-use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, new_folder, whole};
+use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, whole};
 
 fn job(shard: Shard) -> Job {
     Job::new(Arc::new(Quick), shard)
@@ -16,7 +16,7 @@ fn job(shard: Shard) -> Job {
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T>, code: u8, parts: &[&str]) {
     let error = result.unwrap_err();
-    assert_eq!(error.exit_code(), code, "{error}");
+    assert_eq!(exit_code(&error), code, "{error}");
     assert!(parts.iter().all(|part| error.to_string().contains(part)), "{parts:?} expected in {error}");
 }
 

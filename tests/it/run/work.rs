@@ -23,6 +23,16 @@ pub fn new_folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Kind of an error, as the exit code under which the command line reports it.
+pub fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Usage(_) => 2,
+        Error::Refused { .. } => 4,
+        Error::Device(_) => 5,
+        Error::Write { .. } => 6,
+    }
+}
+
 /// Specification of the job.
 pub fn spec(shard: Shard) -> RunSpec {
     RunSpec {

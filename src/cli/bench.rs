@@ -1,6 +1,4 @@
-//! `msdcam bench`: how long each exit takes on this device.
-
-mod picture;
+//! `msdcam bench`: latency and throughput of each exit on a device.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,63 +9,65 @@ use crate::engine::device::Device;
 use crate::engine::plan::Order;
 use crate::engine::session::Session;
 use crate::explain::{Classifier, ExplainRequest, Explainer};
+use crate::render::chart::{ChartSize, LineChart, Series, YOrigin};
 use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::model::{Model, ModelArgs};
+use super::model::{LoadedModel, ModelArgs};
 use super::output::Output;
 use super::timings::Timings;
+use super::values::seconds;
 
-/// Measure how long each exit takes on this device, with and without Grad-CAM
+/// Measure the latency of each exit, with and without Grad-CAM
 ///
-/// A time is that of one batch, from the input in memory to the answers in memory. All measurements
-/// take turns, so that a slow moment of the machine falls on all alike.
+/// A time is the latency of one batch, from the input in memory to the results in memory.
+/// Measurements are interleaved, so that other load on the machine affects all of them equally.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
-    /// Images in a batch
+    /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
-    /// About how long to measure in all
+    /// Approximate total duration in seconds
     #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds, allow_hyphen_values = true)]
     seconds: f64,
-    /// What to measure: each exit and all together, or only all together
+    /// Exits to measure
     #[arg(long, value_enum, default_value_t = Exits::Each)]
     exits: Exits,
-    /// One JSON object on standard output instead of a table; or in FILE, beside the table
+    /// Print one JSON object instead of a table; with FILE, write it there as well as the table
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     json: Option<Option<PathBuf>>,
-    /// Also draw the times against the exits, as an SVG picture
+    /// Write a chart of latency against exit to FILE, as SVG
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
-    /// How a GPU runs, for those who develop the kernels: the words of `cuda::Variant`
+    /// Variant of the CUDA kernels, for their development: the form of `cuda::Variant`
     #[arg(long, value_name = "WORDS", hide = true)]
     variant: Option<Variant>,
     #[command(flatten)]
     model: ModelArgs,
 }
 
-/// Which answers are timed.
+/// The exits that are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Exits {
-    /// Each exit, and all together
+    /// Each exit, and all exits together
     Each,
-    /// All together
+    /// Only all exits together
     All,
 }
 
-/// Turns that each measurement gets.
+/// Measured rounds, in each of which all measurements take one turn.
 const ROUNDS: u32 = 10;
 
-/// About how long to run back to back between two events of the device's clock.
+/// Approximate seconds of back-to-back runs between two events of the device's clock.
 const DEVICE_SECONDS: f64 = 0.1;
 
-/// Everything measured.
+/// All results.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BenchReport {
     device: String,
-    /// Of the CPU device only.
+    /// Only of the CPU device.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<usize>,
     batch: usize,
@@ -88,7 +88,7 @@ struct Times {
     grad_cam: Latency,
 }
 
-/// Times of one batch, and what they make in images.
+/// Latency of one batch, and throughput.
 #[derive(Debug, Clone, Serialize)]
 struct Latency {
     p50_ms: f64,
@@ -96,25 +96,24 @@ struct Latency {
     p99_ms: f64,
     images_per_s: f64,
     samples: usize,
-    /// By the device's own clock, where it has one.
+    /// Measured by the device's own clock, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_ms: Option<f64>,
 }
 
-/// Measures and prints a table or JSON.
+/// Measures the exits and prints a table or JSON.
 pub fn run(args: Args) -> Result<()> {
     if args.picture.is_some() && args.exits == Exits::All {
-        return Err(crate::Error::usage("--picture draws each exit: --exits all times none of them"));
+        return Err(crate::Error::usage(
+            "--picture shows each exit, but --exits all measures only all exits together",
+        ));
     }
-    let model = match &args.variant {
-        Some(variant) => args.model.load_variant(&Timings::default(), variant)?,
-        None => args.model.load(&Timings::default())?,
-    };
+    let model = args.model.load_variant(&Timings::default(), args.variant.clone().unwrap_or_default())?;
     let batch = usize::from(args.batch);
-    let alone = if args.exits == Exits::Each { model.exits() } else { 0 };
-    let questions = (1..=alone).map(|exit| vec![exit]).chain([(1..=model.exits()).collect()]);
-    let questions = questions.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));
-    let mut measurements = questions
+    let alone = if args.exits == Exits::Each { model.exits.len() } else { 0 };
+    let subjects = (1..=alone).map(|exit| vec![exit]).chain([(1..=model.exits.len()).collect()]);
+    let subjects = subjects.flat_map(|exits: Vec<usize>| [false, true].map(|maps| (exits.clone(), maps)));
+    let mut measurements = subjects
         .map(|(exits, maps)| {
             let subject = Subject::new(&model, exits, maps, batch)?;
             Ok(Measurement { subject, times: Vec::new(), device_ms: None })
@@ -123,7 +122,7 @@ pub fn run(args: Args) -> Result<()> {
     model.announce();
     measurements.iter_mut().for_each(|m| model.announce_notes(m.subject.session().notes()));
     let bar = progress(&model, &measurements);
-    measure(&mut measurements, &noise(batch * model.network.input_shape().len()), args.seconds, &bar)?;
+    measure(&mut measurements, &noise(batch * model.input_shape().len()), args.seconds, &bar)?;
     for measurement in &mut measurements {
         let repeats = (DEVICE_SECONDS / quantile(&measurement.sorted(), 0.5)).clamp(1.0, 1000.0);
         measurement.device_ms = measurement.subject.session().device_ms(batch, repeats as usize)?;
@@ -135,9 +134,10 @@ pub fn run(args: Args) -> Result<()> {
     let exits = times.by_ref().take(alone).enumerate();
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
-    let report = Report { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
+    let report =
+        BenchReport { device: device_name(&model), threads: threads(&model), batch, exits, all_exits };
     if let Some(file) = &args.picture {
-        atomic_file::write_atomically(file, picture::draw(&report, &title_of(&model.device)).as_bytes())?;
+        atomic_file::write_atomically(file, chart(&report, &chart_device(&model.device)).as_bytes())?;
     }
     let json = || serde_json::to_string(&report).expect("plain fields have a JSON form") + "\n";
     if let Some(Some(file)) = &args.json {
@@ -147,20 +147,20 @@ pub fn run(args: Args) -> Result<()> {
     Output::default().print(&text)
 }
 
-/// What is timed.
+/// A computation that is timed.
 enum Subject {
     Forward(Classifier),
     GradCam(Box<Explainer>),
 }
 
 impl Subject {
-    fn new(model: &Model, exits: Vec<usize>, maps: bool, batch: usize) -> Result<Subject> {
-        let (network, device) = (&model.network, &model.device);
+    fn new(model: &LoadedModel, exits: Vec<usize>, maps: bool, batch: usize) -> Result<Subject> {
         if !maps {
-            return Classifier::new(network, &exits, Order::Depth, device, batch).map(Subject::Forward);
+            let classifier = Classifier::new(model, &exits, Order::Depth, &model.device, batch)?;
+            return Ok(Subject::Forward(classifier));
         }
-        let request = ExplainRequest { exits, ..ExplainRequest::grad_cam(network) };
-        Ok(Subject::GradCam(Box::new(Explainer::new(network, &request, device, batch)?)))
+        let request = ExplainRequest { exits, ..ExplainRequest::grad_cam(model) };
+        Ok(Subject::GradCam(Box::new(Explainer::new(model, &request, &model.device, batch)?)))
     }
 
     fn run(&mut self, input: &[f32]) -> Result<()> {
@@ -178,16 +178,16 @@ impl Subject {
     }
 }
 
-/// A subject and its times.
+/// A subject with its times.
 struct Measurement {
     subject: Subject,
-    /// Seconds.
+    /// Wall time of each run, seconds.
     times: Vec<f64>,
     device_ms: Option<f64>,
 }
 
 impl Measurement {
-    /// Asks until `time` is over, at least once; the first, unmeasured time warms the caches.
+    /// Runs until `time` is over, at least once, after a first, unmeasured run that warms the caches.
     fn burst(&mut self, input: &[f32], time: Duration) -> Result<()> {
         let start = Instant::now();
         self.subject.run(input)?;
@@ -201,7 +201,7 @@ impl Measurement {
         }
     }
 
-    /// The times, shortest first.
+    /// The times in ascending order.
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.times.clone();
         sorted.sort_by(f64::total_cmp);
@@ -210,7 +210,7 @@ impl Measurement {
 
     fn latency(&self, batch: usize) -> Latency {
         let sorted = self.sorted();
-        // Nanoseconds are the clock's last digit.
+        // Rounded to nanoseconds, the resolution of the clock.
         let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {
             p50_ms: ms(0.5),
@@ -226,7 +226,7 @@ impl Measurement {
 fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &ProgressBar) -> Result<()> {
     let start = Instant::now();
     let total = Duration::from_secs_f64(seconds);
-    // One round more than is measured: the first brings the clock speed and the memory up.
+    // The first round is not measured: it raises the clock frequency and touches the memory.
     let burst = total / (ROUNDS + 1) / measurements.len() as u32;
     for round in 0..=ROUNDS {
         for measurement in measurements.iter_mut() {
@@ -236,7 +236,7 @@ fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &
             }
             bar.inc(1);
         }
-        // A network too slow for its share still gets one measured round.
+        // A model too slow for the total duration still gets one measured round.
         if round > 0 && start.elapsed() >= total {
             break;
         }
@@ -245,22 +245,23 @@ fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &
     Ok(())
 }
 
-fn progress(model: &Model, measurements: &[Measurement]) -> ProgressBar {
+fn progress(model: &LoadedModel, measurements: &[Measurement]) -> ProgressBar {
     if model.quiet {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
     let style =
-        ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is sound");
+        ProgressStyle::with_template("{bar:32} {percent} %, {eta} left").expect("the template is valid");
     ProgressBar::new(measurements.len() as u64 * u64::from(ROUNDS + 1)).with_style(style)
 }
 
-/// The smallest number that a share `p` of the `sorted` numbers does not exceed.
+/// The `p`-quantile by the nearest-rank method: an element of `sorted`.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let rank = (p * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
-/// Numbers spread over [0, 1): a linear congruential generator (Knuth's MMIX), its upper bits.
+/// Pseudorandom elements in [0, 1): the upper bits of a linear congruential generator (Knuth's
+/// MMIX).
 fn noise(len: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {
@@ -270,27 +271,42 @@ fn noise(len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// The device in a picture's title, short enough for it: `cpu (2 threads, avx512)`, `NVIDIA H200`.
-fn title_of(device: &Device) -> String {
+/// Median latency of each exit, as SVG.
+fn chart(report: &BenchReport, device: &str) -> String {
+    let line = |pick: fn(&Times) -> &Latency| -> Vec<(f64, f64)> {
+        report.exits.iter().map(|exit| (exit.exit as f64, pick(&exit.times).p50_ms)).collect()
+    };
+    let (forward, grad_cam) = (line(|t| &t.forward), line(|t| &t.grad_cam));
+    let series = [
+        Series { name: "with Grad-CAM", points: &grad_cam, intervals: &[] },
+        Series { name: "forward alone", points: &forward, intervals: &[] },
+    ];
+    let title = format!("Latency up to each exit, batch {}: {device}", report.batch);
+    let chart = LineChart { title: &title, x: "exit", y: "median, ms", from: YOrigin::Zero, series: &series };
+    chart.draw(ChartSize::FILE).svg()
+}
+
+/// The device in the title of the chart: `cpu (2 threads, avx512)`, `NVIDIA H200`.
+fn chart_device(device: &Device) -> String {
     match device {
         Device::Cpu(cpu) => cpu.description(),
         Device::Cuda(gpu) => gpu.name().into(),
     }
 }
 
-/// `cpu`, or `cuda:0`: the description's first word.
-fn device_name(model: &Model) -> String {
+/// `cpu` or `cuda:0`: the first word of the description.
+fn device_name(model: &LoadedModel) -> String {
     model.device.description().split(' ').next().unwrap_or_default().into()
 }
 
-fn threads(model: &Model) -> Option<usize> {
+fn threads(model: &LoadedModel) -> Option<usize> {
     match &model.device {
         Device::Cpu(cpu) => Some(cpu.threads()),
         Device::Cuda(_) => None,
     }
 }
 
-impl Report {
+impl BenchReport {
     fn table(&self, device: &str) -> String {
         let plural = if self.batch == 1 { "" } else { "s" };
         let mut text = format!("{device}, batches of {} image{plural}, times in ms\n\n", self.batch);
@@ -322,29 +338,22 @@ impl Latency {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    const LONGEST: f64 = 86_400.0;
-    let wanted = || format!("expected a number above 0 and at most {LONGEST}");
-    let seconds: f64 = text.parse().map_err(|_| wanted())?;
-    if seconds > 0.0 && seconds <= LONGEST { Ok(seconds) } else { Err(wanted()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_is_one_of_the_numbers() {
+    fn a_quantile_is_one_of_the_samples() {
         let times: Vec<f64> = (1..=100).map(f64::from).collect();
         assert_eq!([0.5, 0.9, 0.99, 1.0].map(|p| quantile(&times, p)), [50.0, 90.0, 99.0, 100.0]);
         assert_eq!(quantile(&[7.0], 0.99), 7.0);
     }
 
     #[test]
-    fn noise_is_spread_over_its_range() {
-        let numbers = noise(10_000);
-        assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
-        let mean = numbers.iter().sum::<f32>() / 1e4;
+    fn noise_is_uniform_over_its_range() {
+        let values = noise(10_000);
+        assert!(values.iter().all(|x| (0.0..1.0).contains(x)));
+        let mean = values.iter().sum::<f32>() / 1e4;
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }
 }
