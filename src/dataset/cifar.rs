@@ -51,7 +51,7 @@ impl Variant {
 
 /// A binary file of images.
 #[derive(Debug)]
-pub struct Batch {
+pub(super) struct Batch {
     file: PathBuf,
     variant: Variant,
     len: usize,
@@ -75,7 +75,7 @@ impl Stamp {
 
 /// Whether the regular file `path` is to be read as a CIFAR batch: by `format`, by its extension `bin`, or
 /// by its length if it does not start like an image file.
-pub fn is_batch(path: &Path, format: Format) -> Result<bool> {
+pub(super) fn is_batch(path: &Path, format: Format) -> Result<bool> {
     match format {
         Format::Cifar10 | Format::Cifar100 => return Ok(true),
         Format::Folders | Format::Flat => return Ok(false),
