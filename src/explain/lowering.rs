@@ -229,7 +229,8 @@ mod tests {
         let network = load(&built_in_weights().unwrap()).unwrap();
         let methods = ["grad-cam".parse().unwrap()];
         let gradient_steps = |score: Score| {
-            let request = ExplainRequest { exits: vec![1, 3], score, ..ExplainRequest::of(&network, &methods) };
+            let request =
+                ExplainRequest { exits: vec![1, 3], score, ..ExplainRequest::of(&network, &methods) };
             let plan = lower(&network, &request, Purpose::Everything).unwrap().plan;
             let mut steps: BTreeMap<usize, usize> = BTreeMap::new();
             for job in plan.levels().iter().flat_map(|level| level.jobs()) {
