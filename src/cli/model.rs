@@ -76,7 +76,7 @@ impl ModelArgs {
     pub fn load(&self, timings: &Timings) -> crate::Result<Model> {
         self.load_on(timings, |choice, threads| {
             let isa = if let DeviceChoice::Cuda(_) = choice { None } else { isa_from_environment()? };
-            Device::with_options(&DeviceOptions { choice, threads, isa })
+            Device::with_options(&DeviceOptions { choice, threads, isa, ..DeviceOptions::default() })
         })
     }
 

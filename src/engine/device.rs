@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::cpu::{Cpu, Isa};
-use super::cuda::Cuda;
+use super::cuda::{Cuda, Variant};
 use super::plan::Plan;
 use super::session::Session;
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ pub enum DeviceChoice {
 }
 
 /// Settings of a device; [`Device::open`] needs only the first two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DeviceOptions {
     /// Which device.
     pub choice: DeviceChoice,
@@ -30,6 +30,9 @@ pub struct DeviceOptions {
     pub threads: usize,
     /// Instruction set of the CPU's kernels; the best that the machine has where it is not given.
     pub isa: Option<Isa>,
+    /// How a GPU runs, for the development of the kernels.
+    #[doc(hidden)]
+    pub variant: Variant,
 }
 
 /// A device that is ready to prepare plans.
@@ -46,7 +49,7 @@ impl Device {
     /// # Errors
     /// As [`Device::with_options`].
     pub fn open(choice: DeviceChoice, threads: usize) -> Result<Device> {
-        Ok(Device::with_options(&DeviceOptions { choice, threads, isa: None })?.0)
+        Ok(Device::with_options(&DeviceOptions { choice, threads, ..DeviceOptions::default() })?.0)
     }
 
     /// What [`DeviceChoice::Auto`] opens, as [`Device::with_options`] returns it.
@@ -68,10 +71,11 @@ impl Device {
             let isa = options.isa.unwrap_or_else(Isa::detect);
             Ok(Device::Cpu(Cpu::with_isa(options.threads, isa)?))
         };
+        let gpu = |ordinal| Cuda::with_variant(ordinal, options.variant.clone());
         match options.choice {
             DeviceChoice::Cpu => Ok((cpu()?, None)),
-            DeviceChoice::Cuda(ordinal) => Ok((Device::Cuda(Cuda::new(ordinal)?), None)),
-            DeviceChoice::Auto => match Cuda::new(0) {
+            DeviceChoice::Cuda(ordinal) => Ok((Device::Cuda(gpu(ordinal)?), None)),
+            DeviceChoice::Auto => match gpu(0) {
                 Ok(gpu) => Ok((Device::Cuda(gpu), None)),
                 Err(reason) => Ok((cpu()?, Cuda::has_driver().then_some(reason))),
             },
