@@ -65,8 +65,8 @@ impl Kernel for Cam {
         let record = unsafe { std::slice::from_raw_parts_mut(record, channels + self.tap.plane() + 2) };
         let (weights, rest) = record.split_at_mut(channels);
         let (map, limits) = rest.split_at_mut(self.tap.plane());
-        // SAFETY: by the contract of `Kernel::run`, the tap is written and readable beyond its end, and the CPU
-        // has the instruction set.
+        // SAFETY: by the contract of `Kernel::run`, the tap is written and readable beyond its end, and
+        // the CPU has the instruction set.
         unsafe { sum_channels(self.row_sum, self.relu, weights, operands.input_slice(1), map) };
         min_max(map, limits);
     }

@@ -123,9 +123,9 @@ impl CompiledPlan {
     /// Computes `item` for `image`.
     ///
     /// # Safety
-    /// `memory` was allocated for this plan, on whose CPU it runs, and `scratch` is one of its scratches, this
-    /// thread's. The values that the item reads have been written, and no other thread touches those that it
-    /// writes. The items of a run make up whole levels.
+    /// `memory` was allocated for this plan, on whose CPU it runs, and `scratch` is one of its scratches,
+    /// this thread's. The values that the item reads have been written, and no other thread touches those
+    /// that it writes. The items of a run make up whole levels.
     pub(crate) unsafe fn run(
         &self,
         item: &WorkItem,
@@ -141,8 +141,8 @@ impl CompiledPlan {
             let CompiledStep { step, kernel } = &self.steps[index];
             let channels_done = memory.channels_done(index);
             let operands = Operands { step, memory, image, scratch, channels_done };
-            // SAFETY: the operands are the step's. A job's steps follow each other, and tiles of a step do not
-            // overlap; the rest is the caller's promise.
+            // SAFETY: the operands are the step's. A job's steps follow each other, and tiles of a step
+            // do not overlap; the rest is the caller's promise.
             unsafe { kernel.run(tile, &operands) };
         }
     }

@@ -118,8 +118,8 @@ impl PooledGrad {
         };
         assert!(out.len() == channels.len() && channels.end <= self.channels());
         let call = self.weight.transposed(self.terms(), channels, right.as_ptr(), out.as_mut_ptr());
-        // SAFETY: the right side has (terms, padded channels) floats, the output one float a unit; the rest is
-        // the caller's promise.
+        // SAFETY: the right side has (terms, padded channels) floats, the output one float a unit; the
+        // rest is the caller's promise.
         unsafe { (self.kernels.one)(&call) };
         out.iter_mut().for_each(|weight| *weight *= self.scale);
     }
@@ -172,8 +172,9 @@ impl Kernel for PooledGrad {
 
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
         let channels = tile.map_or(0..self.channels(), |tile| tile.groups.clone());
-        // SAFETY: by the contract of `Kernel::run`, the input is written, the scratch is this thread's, and the
-        // output is readable beyond its end; the tile's channels do not overlap those of other tiles.
+        // SAFETY: by the contract of `Kernel::run`, the input is written, the scratch is this thread's,
+        // and the output is readable beyond its end; the tile's channels do not overlap those of other
+        // tiles.
         unsafe {
             let first = operands.output().add(channels.start);
             let out = std::slice::from_raw_parts_mut(first, channels.len());

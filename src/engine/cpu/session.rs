@@ -67,7 +67,8 @@ impl CpuSession {
             for &image in remaining {
                 for level in levels {
                     for item in &level.assigned[thread] {
-                        // SAFETY: items of a level are independent of each other, and the barrier separates levels.
+                        // SAFETY: items of a level are independent of each other, and the barrier
+                        // separates levels.
                         unsafe { compiled.run(item, memory, image, scratch) };
                     }
                     pool.barrier();

@@ -100,8 +100,8 @@ impl Kernel for Conv2dGradKernel {
         for group in first..end {
             let (weight, bias, channels) = self.weight.group(group);
             for pixel in (0..plane).step_by(self.kernel.pixels()) {
-                // SAFETY: the results are inside the scratch, which has room for a group more at both ends of the
-                // tile's taps; the terms are inside the gradient.
+                // SAFETY: the results are inside the scratch, which has room for a group more at both
+                // ends of the tile's taps; the terms are inside the gradient.
                 unsafe {
                     let micro_tile = MicroTile {
                         weight: weight.as_ptr(),
@@ -120,8 +120,8 @@ impl Kernel for Conv2dGradKernel {
             }
         }
         for channel in input_channels {
-            // SAFETY: the products of this channel's taps have been written above; its pixels and those of its
-            // gate are inside their slots, and no other thread touches the tile's pixels.
+            // SAFETY: the products of this channel's taps have been written above; its pixels and those
+            // of its gate are inside their slots, and no other thread touches the tile's pixels.
             unsafe {
                 let taps = std::slice::from_raw_parts(
                     scratch.add((channel * area - first * size) * plane),

@@ -198,9 +198,9 @@ unsafe fn pack<S: Simd>(
             let top = py.saturating_sub(start).div_ceil(sy).min(layout.rows);
             let bottom = (layout.input.h + py).saturating_sub(start).div_ceil(sy).clamp(top, layout.rows);
             for column in 0..kw {
-                // SAFETY: rows of the band. A row's last vector may extend beyond its end with zeros, into a row
-                // that is zero too or is written later, or into the room after the last row; reads may extend
-                // beyond both ends of a row of the image, which the caller allows.
+                // SAFETY: rows of the band. A row's last vector may extend beyond its end with zeros,
+                // into a row that is zero too or is written later, or into the room after the last row;
+                // reads may extend beyond both ends of a row of the image, which the caller allows.
                 unsafe {
                     let out = packed.add(channel * layout.channel_len());
                     let out = out.add((column * sy + remainder) * layout.run_len());

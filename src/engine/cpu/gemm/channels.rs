@@ -47,7 +47,8 @@ pub(crate) unsafe fn tile<S: Simd, const V: usize, const P: usize>(t: &MicroTile
         }
         // Forces the results through memory. Otherwise the loop below, which indexes them by a value known
         // only at run time, makes the compiler keep the sums in memory during the loop over k as well
-        // (30 instead of 17 ms for ImageNet, see benches/NOTES.md). A hint that the compiler may ignore, so only speed depends on it.
+        // (30 instead of 17 ms for ImageNet, see benches/NOTES.md). A hint that the compiler may ignore,
+        // so only speed depends on it.
         let results = std::hint::black_box(&results);
         for v in 0..V {
             for first in (0..t.pixels).step_by(S::LANES) {

@@ -155,8 +155,8 @@ pub(crate) trait Simd: Copy {
     /// See [`Simd`].
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
 
-    /// Stores the first `n` floats, n <= LANES, and perhaps more up to LANES. Shorter stores cross cache lines
-    /// less often.
+    /// Stores the first `n` floats, n <= LANES, and perhaps more up to LANES. Shorter stores cross cache
+    /// lines less often.
     ///
     /// # Safety
     /// See [`Simd`]; `p` is valid for LANES floats.
@@ -205,7 +205,8 @@ pub(crate) trait Simd: Copy {
     /// See [`Simd`].
     unsafe fn permute(v: Self::V, index: Self::Index) -> Self::V;
 
-    /// Partial sums of four vectors: lane v of each group of four lanes has the sum of that group of vector v.
+    /// Partial sums of four vectors: lane v of each group of four lanes has the sum of that group of
+    /// vector v.
     ///
     /// # Safety
     /// See [`Simd`].

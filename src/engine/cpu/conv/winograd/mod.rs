@@ -167,8 +167,8 @@ impl WinogradKernel {
         let (first, end) = (tile.pixels.start / row_pixels, tile.pixels.end.div_ceil(row_pixels));
         for row in (first..end).step_by(tiling.band) {
             let rows = tiling.band.min(end - row);
-            // SAFETY: the scratch holds a band's patches, its products, and a block of channels before or after
-            // its transform.
+            // SAFETY: the scratch holds a band's patches, its products, and a block of channels before or
+            // after its transform.
             unsafe {
                 let patches = scratch;
                 let products = patches.add(POINTS * tiling.patches_len());
@@ -196,8 +196,8 @@ impl WinogradKernel {
         let channel_len = tiling.layout.channel_len();
         for first in (0..tiling.input.c).step_by(CHANNELS_PER_BLOCK) {
             let channels = first..(first + CHANNELS_PER_BLOCK).min(tiling.input.c);
-            // SAFETY: the planes of the block's channels, which fit in `packed`, and each channel's place among
-            // each point's patches.
+            // SAFETY: the planes of the block's channels, which fit in `packed`, and each channel's place
+            // among each point's patches.
             unsafe {
                 let planes = input.add(first * tiling.input.plane());
                 (self.pack)(&tiling.layout, channels.len(), planes, row, packed);
