@@ -1,4 +1,4 @@
-//! Data sets: what is listed, how it is labelled, what is refused, and what fails alone.
+//! Data sets: listing, labels, refused folders, and images that fail alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

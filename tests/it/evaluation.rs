@@ -1,4 +1,4 @@
-//! Evaluations against the authors' PyTorch code, scikit-learn, SciPy and torchmetrics, and by hand.
+//! Evaluation against the authors' PyTorch code, scikit-learn, SciPy, torchmetrics and manual results.
 
 use crate::common::golden::Golden;
 use msdcam::evaluation::{

@@ -1,4 +1,4 @@
-//! The metrics of maps against public tools: pytorch-grad-cam, torchcam, Xplique, TorchRay, Quantus,
+//! Faithfulness metrics against public tools: pytorch-grad-cam, torchcam, Xplique, TorchRay, Quantus,
 //! scipy, scikit-image, scikit-learn and OpenCV; see `golden/README.md`.
 
 use crate::common::close::{NETWORK, Tolerance, assert_close};

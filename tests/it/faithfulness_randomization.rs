@@ -1,4 +1,4 @@
-//! The cascading randomisation check on the default network: it finds what is known of methods
+//! Cascading randomization check on the default network: it finds what is known about the methods
 //! (Adebayo et al. 2018, arXiv 1810.03292).
 
 use crate::common::golden::Golden;

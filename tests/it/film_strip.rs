@@ -1,4 +1,4 @@
-//! The film strip, by its pixels.
+//! Film strip: its pixels.
 
 use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::render::placeholder::reason_picture;

@@ -1,4 +1,4 @@
-//! Photos of every kind, whole and broken; `golden/make_images.py` made them.
+//! Photos of every format, intact and damaged; `golden/make_images.py` made them.
 
 use std::path::{Path, PathBuf};
 

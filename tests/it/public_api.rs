@@ -55,7 +55,7 @@ impl Modules {
                 }
                 Item::Mod(child) if is_public(&child.vis) => {
                     let name = child.ident.to_string();
-                    let path = [module, &[name.clone()]].concat();
+                    let path = [module, std::slice::from_ref(&name)].concat();
                     if self.0.contains_key(&path) && !WITHOUT_PROMISE.contains(&path.join("::").as_str()) {
                         list.insert(format!("mod {shown}::{name}"));
                         self.list(&path, &format!("{shown}::{name}"), list);

@@ -1,4 +1,4 @@
-//! Our resizes against Pillow's, PyTorch's and OpenCV's answers; `golden/make_resize.py` made them.
+//! Resizing against Pillow, PyTorch and OpenCV; `golden/make_resize.py` made them.
 
 use std::path::Path;
 

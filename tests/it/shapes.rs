@@ -1,4 +1,4 @@
-//! Boxes and contour lines against OpenCV's and contourpy's; `golden/make_shapes.py` has their answers.
+//! Bounding boxes against OpenCV and contour lines against contourpy; see `golden/make_shapes.py`.
 
 use crate::common::golden::Golden;
 use msdcam::imaging::bounding_box::{BoundingBox, Threshold};

@@ -1,4 +1,4 @@
-//! The pictures of other tools against what those tools draw; `golden/make_styles.py` has their answers.
+//! Overlays in the styles of other tools against what those tools draw; see `golden/make_styles.py`.
 
 use crate::common::golden::Golden;
 use msdcam::imaging::heatmap::Heatmap;

@@ -1,7 +1,7 @@
-//! Runs tests where there is a GPU, or what passes for one.
+//! Tests on a GPU or on the stand-in driver (`tests/standin`).
 //!
-//! `MSDCAM_CUDA_TESTS=gpu` says that the driver at hand is real and to be used. Otherwise a test
-//! runs itself again, in a process of its own, under the stand-in driver (`tests/standin`).
+//! With `MSDCAM_CUDA_TESTS=gpu` a test uses the real driver in its own process. Without it, the test runs
+//! itself again in a new process under the stand-in.
 
 use std::process::{Command, Output};
 

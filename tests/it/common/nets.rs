@@ -1,4 +1,4 @@
-//! The golden networks, and questions about them.
+//! The golden networks, random ones, and graphs with Grad-CAM at every exit.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub const VARIANTS: [&str; 13] = [
     "blocks-empty",
 ];
 
-/// A golden network's answers, and the network built from its checkpoint.
+/// Stored answers of a golden network, and the network built from its checkpoint.
 pub fn golden_network(variant: &str) -> (Golden, Network) {
     let golden = Golden::load(&format!("nets/{variant}"));
     let config: Config = golden.json("config");
@@ -46,17 +46,17 @@ pub fn golden_network(variant: &str) -> (Golden, Network) {
 /// A network of any size with random weights, the same each time; its values stay near one.
 pub fn random_network(config: &Config) -> Network {
     let tensor = |name: &str, dims: &[usize]| {
-        let mut numbers = Random::for_text(name).numbers(dims.iter().product());
+        let mut elements = Random::for_text(name).numbers(dims.iter().product());
         let fan_in: usize = dims[1..].iter().product();
         let spread = if fan_in > 1 { (6.0 / fan_in as f32).sqrt() } else { 0.3 };
-        let centre = if name.ends_with("running_var") { 1.0 } else { 0.0 };
-        numbers.iter_mut().for_each(|x| *x = centre + spread * *x);
-        Ok(Arc::from(numbers))
+        let center = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+        elements.iter_mut().for_each(|x| *x = center + spread * *x);
+        Ok(Arc::from(elements))
     };
     Network::new(config, tensor).unwrap()
 }
 
-/// Everything that can be asked about an exit.
+/// The nodes of an exit: classification, Grad-CAM and what it is computed from.
 #[derive(Clone, Copy)]
 pub struct ExitNodes {
     pub logits: NodeId,
@@ -70,7 +70,7 @@ pub struct ExitNodes {
     pub heat: NodeId,
 }
 
-/// The network's graph with Grad-CAM at every exit; its inputs are the image and each exit's target.
+/// Graph of the network with Grad-CAM at every exit. Its inputs are the image and a target per exit.
 pub fn cam_graph(network: &Network) -> (Graph, Vec<ExitNodes>) {
     let mut graph = network.graph.clone();
     let image = graph.shape(network.input);
@@ -93,12 +93,13 @@ pub fn cam_graph(network: &Network) -> (Graph, Vec<ExitNodes>) {
     (graph, exits.unwrap())
 }
 
-/// What the program asks for at every exit: scores, weights, map, range and heat map.
+/// The outputs that the program requests at every exit: logits, probabilities, channel weights,
+/// activation map, range and heatmap.
 pub fn asked(exits: &[ExitNodes]) -> Vec<NodeId> {
     exits.iter().flat_map(|e| [e.logits, e.probabilities, e.weights, e.cam, e.range, e.heat]).collect()
 }
 
-/// The inputs of [`cam_graph`]: the images, and "what was predicted" for each exit.
+/// Inputs of [`cam_graph`]: the images, and the predicted class as the target of each exit.
 pub fn inputs(images: &Tensor, exits: usize) -> Vec<Tensor> {
     let predicted = Tensor::new(images.n, Shape::vector(1), vec![-1.0; images.n]);
     std::iter::once(images.clone()).chain(vec![predicted; exits]).collect()

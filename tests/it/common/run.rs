@@ -1,4 +1,4 @@
-//! Runs graphs on devices.
+//! Execution of graphs on devices.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,8 +13,8 @@ use msdcam::engine::plan::{Order, Plan, Slot};
 use super::close::assert_same_bits;
 use super::gpu;
 
-/// Every device that the tests run on: one line for each kind. Where [`gpu::at_hand`]
-/// says so, the GPU instead, in every tiling.
+/// The devices under test: the CPU with every kind of kernel and one to three threads, or, where
+/// [`gpu::at_hand`], the GPU in every tiling.
 pub fn devices() -> Vec<Device> {
     if gpu::at_hand() {
         return [Tiling::Auto, Tiling::Split, Tiling::Whole]
@@ -25,14 +25,13 @@ pub fn devices() -> Vec<Device> {
     cpus.collect()
 }
 
-/// The GPU, opened once for all tests of a program: opening it anew for each takes a real driver
-/// a good part of a second.
+/// The GPU, opened once per process: opening it takes a real driver a good part of a second.
 pub fn shared_gpu() -> Cuda {
     static GPU: OnceLock<Cuda> = OnceLock::new();
     GPU.get_or_init(|| Cuda::new(0).unwrap()).clone()
 }
 
-/// The CPU with these threads and this kind of kernel.
+/// The CPU device with this many threads and this kind of kernel.
 pub fn cpu(threads: usize, isa: Isa) -> Device {
     Device::Cpu(Cpu::with_isa(threads, isa).unwrap())
 }
@@ -49,7 +48,7 @@ pub fn run(
     run_plan(device, Plan::new(graph, outputs, order, passes).unwrap(), inputs)
 }
 
-/// The outputs of `plan`. It runs twice, and what the first run left behind must not matter.
+/// Outputs of `plan`. It runs twice: the result must not depend on what an earlier run left in memory.
 pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> {
     let n = inputs[0].n;
     let plan = Arc::new(plan);
@@ -68,7 +67,7 @@ pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> 
     tensors
 }
 
-/// Input spaces of a batch; what lies between the inputs is NaN.
+/// Input spaces of a batch; elements between the inputs are NaN.
 pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
     assert_eq!(plan.inputs.len(), inputs.len(), "inputs of the plan");
     let mut spaces = vec![f32::NAN; inputs[0].n * plan.input_len];
@@ -81,7 +80,7 @@ pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
     spaces
 }
 
-/// The batch that lies at `slot` of the output spaces.
+/// The batch at `slot` of the output spaces.
 pub fn output(plan: &Plan, slot: &Slot, spaces: &[f32]) -> Tensor {
     let images = spaces.chunks_exact(plan.output_len);
     let data: Vec<f32> =

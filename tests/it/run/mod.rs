@@ -1,4 +1,4 @@
-//! Run directories: every way in which a run can end, and what the next start makes of it.
+//! Run directories: every way a run can end, and how the next start resumes it.
 
 mod faults;
 mod merging;

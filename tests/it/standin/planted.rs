@@ -3,6 +3,7 @@
 //!
 //! The unsafe blocks launch kernels and call the driver with arguments chosen
 //! here: right ones, or wrong ones that the stand-in must refuse.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use cudarc::driver::{CudaContext, PushKernelArg, sys};
 use cudarc::nvrtc::CompileError;
