@@ -49,6 +49,8 @@ mod x86 {
 
     use super::{CHAINS, LENGTH};
 
+    /// # Safety
+    /// The CPU has AVX-512F.
     #[target_feature(enable = "avx512f")]
     pub fn avx512() -> usize {
         let (a, b) = (black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(0.25)));
@@ -62,6 +64,8 @@ mod x86 {
         16
     }
 
+    /// # Safety
+    /// The CPU has AVX2 and FMA.
     #[target_feature(enable = "avx2,fma")]
     pub fn avx2() -> usize {
         let (a, b) = (black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(0.25)));

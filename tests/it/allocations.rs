@@ -1,4 +1,4 @@
-//! Memory: a session makes all of it when it is made, and methods with many runs keep to their limit.
+//! Memory: a session allocates only when it is created, and methods of many runs keep to their limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The same bits however the work is split, and early exits that save what they skip.
+//! Batches, threads and early exit: the same bits however the work is split, and no work for skipped exits.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Checkpoints in every container against what PyTorch reads from them, and files that are none.
+//! Checkpoints in every container against what PyTorch reads from them, and files that are not checkpoints.
 
 use msdcam::Error;
 use msdcam::model::pytorch::{Checkpoint, Container, SourceType};

@@ -1,4 +1,4 @@
-//! Damaged checkpoints: whatever is cut off or flipped, the outcome is an error or the same tensors.
+//! Damaged checkpoints: truncation or a flipped bit gives an error or the same tensors.
 
 use msdcam::model::pytorch::Checkpoint;
 use std::path::Path;

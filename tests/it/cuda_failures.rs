@@ -1,4 +1,4 @@
-//! What goes wrong with GPUs: each is one line, exit code 5 and no panic.
+//! Failures of GPUs: each is a one-line error with exit code 5, without a panic.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Configurations worked out from tensor names and shapes alone.
+//! Configurations inferred from tensor names and shapes alone.
 
 use msdcam::model::msdnet::config::{GlobalConv, Layout, StepMode};
 use msdcam::model::msdnet::infer::{Assumed, Shapes, infer};

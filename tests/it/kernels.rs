@@ -1,5 +1,5 @@
-//! The kernels under the real compiler: NVRTC makes machine code for three chips, and says what it
-//! costs. It needs no GPU, only the PyPI package `nvidia-cuda-nvrtc`, unpacked or installed under
+//! Kernels under the real compiler: NVRTC makes machine code for three architectures and reports its
+//! resources. No GPU is needed, only the PyPI package `nvidia-cuda-nvrtc`, unpacked or installed under
 //! `.cache/` or in the folder that `MSDCAM_NVRTC_DIR` or `MSDCAM_NVRTC` names.
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@
 mod common;
 
 mod allocations;
+mod architecture;
 mod batches;
 mod browser;
 mod checkpoint;
@@ -27,6 +28,7 @@ mod network;
 mod ops;
 mod passes;
 mod plan;
+mod public_api;
 mod random_graphs;
 mod reference;
 mod resizes;

@@ -1,4 +1,4 @@
-//! Tensor names, shapes, parameter counts and multiply-adds against what PyTorch says.
+//! Tensor names, shapes, parameter counts and multiply-adds against PyTorch's.
 
 use msdcam::model::msdnet::{Config, layers, tensor_names};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Whole networks against PyTorch: thirteen small ones with every variation of the architecture,
+//! Networks against PyTorch: thirteen small ones with every variation of the architecture,
 //! from checkpoint to heat map, and the trained default network.
 
 use crate::common::close::{NETWORK, Tolerance, assert_close};

@@ -1,4 +1,4 @@
-//! Every op against PyTorch: results and gradients of the reference and of every device.
+//! Ops against PyTorch: results and gradients of the reference implementation and of every device.
 
 use crate::common::close;
 use crate::common::close::{Tolerance, assert_close};

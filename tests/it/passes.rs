@@ -1,4 +1,4 @@
-//! Rewrites leave the answers as they were, and do what they are for.
+//! Passes: they keep the results and do what they are for.
 
 use crate::common::close::{EXACT, NETWORK, ROUNDED_ONCE, Tolerance, assert_close};
 use crate::common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};

@@ -1,4 +1,4 @@
-//! Plans, without a device: every address is right, whatever the order in which a level's jobs run.
+//! Plans without a device: addresses are right in every order of the jobs of a level.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

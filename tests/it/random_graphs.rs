@@ -1,6 +1,6 @@
 //! Random graphs of awkward shapes, forward and backward: every device against the reference.
 //!
-//! All numbers are small whole ones, or halves of such, so that f32 arithmetic is exact and no
+//! All elements are small integers or halves of them, so that f32 arithmetic is exact and no
 //! ReLU or maximum is decided by rounding: devices must agree with the reference to the last bit
 //! wherever no mean or softmax is taken.
 

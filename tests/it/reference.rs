@@ -1,5 +1,5 @@
-//! The tests' own tools: the comparison fails when it should, and the reference's gradients are
-//! those of finite differences.
+//! Tests of the test tools: the comparison fails when it should, and the gradients of the reference
+//! implementation agree with finite differences.
 
 use crate::common::close::{Tolerance, assert_close, compare};
 use crate::common::random::Random;
@@ -13,7 +13,7 @@ use msdcam::engine::graph::{Graph, NodeId};
 fn a_comparison_fails_on_nan_infinity_length_and_distance() {
     let tight = Tolerance(1e-6);
     assert_eq!(compare(&[1.0_f32, 2.0], &[1.0_f32, 2.0], tight), Ok(0.0));
-    assert!(compare(&[1.0_f32, 2.000_01], &[1.0_f32, 2.0], tight).unwrap_err().contains("number 1 of 2"));
+    assert!(compare(&[1.0_f32, 2.000_01], &[1.0_f32, 2.0], tight).unwrap_err().contains("element 1 of 2"));
     assert!(compare(&[f32::NAN], &[f32::NAN], tight).is_err());
     assert!(compare(&[f32::INFINITY], &[f32::INFINITY], tight).is_err());
     assert!(compare(&[1.0_f32], &[f32::NAN], tight).is_err());

@@ -1,4 +1,4 @@
-//! The weights format: there and back, lies in its header, and the road from a checkpoint.
+//! Weights files: round trips, contradictory headers, and conversion from a checkpoint.
 
 use msdcam::model::Normalization;
 use msdcam::model::convert::{Options, convert};

@@ -1,5 +1,4 @@
-//! The report in a real browser: Chromium without a window. MSDCAM_SCREENSHOTS=FOLDER keeps
-//! pictures of it.
+//! The report in headless Chromium. `MSDCAM_SCREENSHOTS=FOLDER` keeps screenshots.
 
 mod chrome;
 mod gallery;

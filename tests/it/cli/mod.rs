@@ -1,4 +1,4 @@
-//! The built program from outside: what it prints, what it writes and how it ends.
+//! The program from outside: output, files and exit codes.
 
 mod bad_input;
 mod bench;

@@ -14,8 +14,8 @@ pub struct Golden {
     metadata: HashMap<String, String>,
 }
 
-/// The path of `name` in the repository: where it is now, which `CARGO_MANIFEST_DIR` says, or
-/// where it was when this was built.
+/// Path of `name` in the repository, which `CARGO_MANIFEST_DIR` locates at run time: a test binary may
+/// have been built elsewhere.
 pub fn repository(name: &str) -> PathBuf {
     let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     now.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).into()).join(name)
@@ -42,12 +42,12 @@ impl Golden {
         self.view().tensor(name).is_ok()
     }
 
-    /// Dimensions and numbers of tensor `name`.
+    /// Dimensions and elements of f32 tensor `name`.
     pub fn array(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         let (dims, dtype, data) = self.raw(name);
         assert_eq!(dtype, Dtype::F32, "{}: {name}", self.name);
-        let numbers = data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-        (dims, numbers.collect())
+        let elements = data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        (dims, elements.collect())
     }
 
     /// Tensor `name` as a batch: (N, C, H, W), (N, H, W) as one channel, (N, C) as vectors.
@@ -62,14 +62,14 @@ impl Golden {
         Tensor::new(n, shape, data)
     }
 
-    /// The whole numbers of tensor `name`.
+    /// Elements of i64 tensor `name`.
     pub fn classes(&self, name: &str) -> Vec<usize> {
         let (_, dtype, data) = self.raw(name);
         assert_eq!(dtype, Dtype::I64, "{}: {name}", self.name);
         data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize).collect()
     }
 
-    /// Tensor `name`, (H, W, 3) bytes, as a picture.
+    /// Tensor `name`, bytes of shape (H, W, 3), as an image.
     pub fn picture(&self, name: &str) -> RgbImage {
         let (dims, dtype, data) = self.raw(name);
         assert_eq!((dtype, dims.len(), dims[2]), (Dtype::U8, 3, 3), "{}: {name}", self.name);

@@ -1,4 +1,4 @@
-//! The golden networks, and questions about them.
+//! The golden networks, random ones, and graphs with Grad-CAM at every exit.
 
 use std::sync::Arc;
 
@@ -47,17 +47,17 @@ pub fn golden_network(variant: &str) -> (Golden, Model) {
 /// A network of any size with random weights, the same each time; its values stay near one.
 pub fn random_network(config: &Config) -> Model {
     let tensor = |name: &str, dims: &[usize]| {
-        let mut numbers = Random::for_text(name).numbers(dims.iter().product());
+        let mut elements = Random::for_text(name).numbers(dims.iter().product());
         let fan_in: usize = dims[1..].iter().product();
         let spread = if fan_in > 1 { (6.0 / fan_in as f32).sqrt() } else { 0.3 };
-        let centre = if name.ends_with("running_var") { 1.0 } else { 0.0 };
-        numbers.iter_mut().for_each(|x| *x = centre + spread * *x);
-        Ok(Arc::from(numbers))
+        let center = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+        elements.iter_mut().for_each(|x| *x = center + spread * *x);
+        Ok(Arc::from(elements))
     };
     build(config, tensor).unwrap()
 }
 
-/// Everything that can be asked about an exit.
+/// The nodes of an exit: classification, Grad-CAM and what it is computed from.
 #[derive(Clone, Copy)]
 pub struct ExitNodes {
     pub logits: NodeId,
@@ -93,12 +93,13 @@ pub fn cam_graph(model: &Model) -> (Graph, Vec<ExitNodes>) {
     (graph, exits.unwrap())
 }
 
-/// What the program asks for at every exit: scores, weights, map, range and heat map.
+/// The outputs that the program requests at every exit: logits, probabilities, channel weights,
+/// activation map, range and heatmap.
 pub fn asked(exits: &[ExitNodes]) -> Vec<NodeId> {
     exits.iter().flat_map(|e| [e.logits, e.probabilities, e.weights, e.cam, e.range, e.heat]).collect()
 }
 
-/// The inputs of [`cam_graph`]: the images, and "what was predicted" for each exit.
+/// Inputs of [`cam_graph`]: the images, and the predicted class as the target of each exit.
 pub fn inputs(images: &Tensor, exits: usize) -> Vec<Tensor> {
     let predicted = Tensor::new(images.n, Shape::vector(1), vec![TargetInput::Predicted.encode(); images.n]);
     std::iter::once(images.clone()).chain(vec![predicted; exits]).collect()

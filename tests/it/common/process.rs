@@ -31,7 +31,7 @@ pub fn alone(name: &str, body: impl FnOnce()) {
 }
 
 /// Arguments for `command`, which ends with the path of this executable: the one test `name`.
-pub fn only<'a>(command: &'a mut Command, name: impl AsRef<OsStr>) -> &'a mut Command {
+pub fn only(command: &mut Command, name: impl AsRef<OsStr>) -> &mut Command {
     command.arg(name).args(["--exact", "--nocapture", "--include-ignored"])
 }
 

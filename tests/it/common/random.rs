@@ -33,12 +33,12 @@ impl Random {
         choices[self.below(choices.len())].clone()
     }
 
-    /// `n` numbers in [-1, 1).
+    /// `n` elements, uniform in [-1, 1).
     pub fn numbers(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
     }
 
-    /// `n` whole numbers from `-most` to `most`.
+    /// `n` integers from `-most` to `most`.
     pub fn whole(&mut self, n: usize, most: usize) -> Vec<f32> {
         (0..n).map(|_| self.below(2 * most + 1) as f32 - most as f32).collect()
     }

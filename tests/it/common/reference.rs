@@ -1,5 +1,5 @@
-//! The specification: every op in f64, in plain loops that read like its formula; graphs and
-//! plans run with it. No speed, no tricks, nothing shared with `src` but the ops' parameters.
+//! Reference implementation: every op in f64, in loops that follow its formula, and the execution of
+//! graphs and plans with it. It shares only the parameters of ops with `src`.
 
 use msdcam::engine::graph::ops::{BatchNorm, Op, PooledConv2dGrad, ReluRule, ResizeMinMax, Window};
 use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
@@ -14,7 +14,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let value = match node.op {
             Op::Input(shape) => {
                 let input = given.next().expect("an input for each input node");
-                assert_eq!(input.len(), shape.len(), "numbers of an input");
+                assert_eq!(input.len(), shape.len(), "elements of an input");
                 input.clone()
             }
             _ => {
@@ -23,7 +23,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
                 apply(&node.op, graph.params(), &x, node.shape)
             }
         };
-        assert_eq!(value.len(), node.shape.len(), "numbers of {}", node.op.name());
+        assert_eq!(value.len(), node.shape.len(), "elements of {}", node.op.name());
         values.push(value);
     }
     values
@@ -83,7 +83,7 @@ impl<T: Clone> PlanMemory<T> {
         }
     }
 
-    /// What lies at `slot`. Panics where the slot leaves its space.
+    /// Value at `slot`. Panics where the slot leaves its space.
     pub fn read(&self, slot: &Slot) -> &[T] {
         let space = match slot.space() {
             Space::Input => &self.input,
@@ -181,7 +181,7 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
     }
 }
 
-/// The pixel under window position `p` at window row (or column) `u`, if it lies in the image.
+/// The pixel under window position `p` at window row (or column) `u`, if it is inside the image.
 fn pixel(window: &Window, axis: usize, p: usize, u: usize, size: usize) -> Option<usize> {
     (p * window.stride[axis] + u).checked_sub(window.padding[axis]).filter(|&y| y < size)
 }
@@ -389,8 +389,8 @@ fn range(x: &[f64]) -> [f64; 2] {
 fn resize_min_max(op: &ResizeMinMax, map: Value) -> Vec<f64> {
     // Where output pixel i lies between two input pixels, and how near the second.
     let between = |i: usize, to: usize, from: usize| {
-        let centre = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
-        (centre.floor() as usize, centre.ceil() as usize, centre.fract())
+        let center = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        (center.floor() as usize, center.ceil() as usize, center.fract())
     };
     let mut out = Vec::new();
     for i in 0..op.height {

@@ -1,4 +1,4 @@
-//! Runs graphs on devices.
+//! Execution of graphs on devices.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,8 +12,8 @@ use msdcam::engine::plan::{Order, Plan, PlanOptions, Slot};
 use super::close::assert_same_bits;
 use super::gpu;
 
-/// Every device that the tests run on: one line for each kind. Where [`gpu::at_hand`]
-/// says so, the GPU instead, in every tiling.
+/// The devices under test: the CPU with every kind of kernel and one to three threads, or, where
+/// [`gpu::at_hand`], the GPU in every tiling.
 pub fn devices() -> Vec<Device> {
     if gpu::at_hand() {
         return [Tiling::Auto, Tiling::Split, Tiling::Whole]
@@ -30,7 +30,7 @@ pub fn shared_gpu() -> Cuda {
     GPU.get_or_init(|| gpu::open().unwrap()).clone()
 }
 
-/// The CPU with these threads and this kind of kernel.
+/// The CPU device with this many threads and this kind of kernel.
 pub fn cpu(threads: usize, isa: Isa) -> Device {
     Device::Cpu(Cpu::with_isa(threads, isa).unwrap())
 }
@@ -57,7 +57,7 @@ pub fn run_with(
     run_plan(device, Plan::with_options(graph, outputs, options).unwrap(), inputs)
 }
 
-/// The outputs of `plan`. It runs twice, and what the first run left behind must not matter.
+/// Outputs of `plan`. It runs twice: the result must not depend on what an earlier run left in memory.
 pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> {
     let n = inputs[0].n;
     let plan = Arc::new(plan);
@@ -76,7 +76,7 @@ pub fn run_plan(device: &Device, plan: Plan, inputs: &[&Tensor]) -> Vec<Tensor> 
     tensors
 }
 
-/// Input spaces of a batch; what lies between the inputs is NaN.
+/// Input spaces of a batch; elements between the inputs are NaN.
 pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
     assert_eq!(plan.inputs().len(), inputs.len(), "inputs of the plan");
     let mut spaces = vec![f32::NAN; inputs[0].n * plan.input_len()];
@@ -89,7 +89,7 @@ pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
     spaces
 }
 
-/// The batch that lies at `slot` of the output spaces.
+/// The batch at `slot` of the output spaces.
 pub fn output(plan: &Plan, slot: &Slot, spaces: &[f32]) -> Tensor {
     let images = spaces.chunks_exact(plan.output_len());
     let data: Vec<f32> =

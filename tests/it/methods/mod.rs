@@ -1,4 +1,4 @@
-//! Every method against pytorch-grad-cam and captum, and against what must hold whatever they say.
+//! Methods against pytorch-grad-cam, captum and properties that must hold by definition.
 
 mod agreement;
 mod by_hand;

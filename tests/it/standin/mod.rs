@@ -1,5 +1,5 @@
-//! Tests of the stand-in CUDA driver (`tests/standin/`), the tool that the CUDA
-//! tests rest on: what is right must work, and every planted bug must be found.
+//! Tests of the stand-in CUDA driver (`tests/standin/`), on which the CUDA tests rest: correct programs
+//! must work, and every planted bug must be found.
 //!
 //! Each test runs this same executable again under `tests/standin/run`, as one
 //! of the programs in `standin/probe.rs` and `standin/planted.rs`, and reads what it printed.

@@ -3,6 +3,7 @@
 //!
 //! The unsafe blocks launch kernels and call the driver with arguments that
 //! outlive the call.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "said once, above")]
 
 use std::sync::Arc;
 
