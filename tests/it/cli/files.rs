@@ -53,7 +53,7 @@ fn an_empty_map_says_so_in_words_and_pictures_and_stays_zero() {
     assert!(table.lines().nth(3).unwrap().ends_with("  empty"), "{table}");
     // The picture is pale grey, not the one colour that a map of zeros would have.
     let path = place.path().join("out/cat_exit02_cam.png");
-    let picture = msdcam::imaging::open(&path).unwrap();
+    let picture = msdcam::RgbImage::open(&path).unwrap();
     let colour = |p: &[u8]| p.iter().max().unwrap() - p.iter().min().unwrap();
     assert!(picture.rgb.chunks_exact(3).all(|p| colour(p) <= 8));
 }

@@ -2,11 +2,12 @@
 
 use crate::common::close::{Tolerance, assert_close};
 use crate::methods::{device, examine, maps_study};
+use msdcam::Shape;
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, MapMethod, Target};
 use msdcam::model::Model;
-use msdcam::{Shape, Tensor};
 
 /// A network whose one head pools a tap of 2 x 2 and reads it by one linear layer.
 fn pooling_network() -> Model {

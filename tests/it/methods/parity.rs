@@ -7,7 +7,7 @@ use crate::methods::{
     NETS, PARITY, device, devices_for, examine, exits_of, golden, joined, map_methods, maps_study, network,
     pixels_study,
 };
-use msdcam::Tensor;
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{
     ExplainRequest, Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Taps,
 };
