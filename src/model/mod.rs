@@ -107,7 +107,7 @@ impl Model {
     /// # Errors
     /// Only if the library was built from a damaged file.
     pub fn pretrained() -> Result<Model> {
-        msdnet::from_weights(&pretrained::built_in_weights()?)
+        open::pretrained()
     }
 
     /// The model in the file at `path`; see [`open`].

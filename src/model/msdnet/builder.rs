@@ -8,15 +8,14 @@ use super::tensor_names;
 use super::tensor_names::{Branch, ConvBn, Names};
 use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
 use crate::engine::graph::{Graph, NodeId, ParamId};
-use crate::model::weights::Weights;
-use crate::model::{Model, Normalization, Source, Tap};
+use crate::model::{Model, Source, Tap};
 use crate::{Error, Result, Shape};
 
 /// PyTorch's default, which both ports use.
 const BATCH_NORM_EPS: f32 = 1e-5;
 
 /// The MSD-Net of `config`; `tensor` gives each weight by name and dimensions. Classes are named by
-/// their indices and pixels are not normalized: see [`from_weights`] for both.
+/// their indices and pixels are not normalized: a weights file has both.
 ///
 /// # Errors
 /// A configuration that makes no network, those of `tensor`, and an input too small for the
@@ -32,20 +31,6 @@ pub fn build(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32
 /// A configuration that makes no network.
 pub fn outline(config: &Config) -> Result<Model> {
     Builder::new(config, None)?.build()
-}
-
-/// The model of a weights file.
-///
-/// # Errors
-/// When a tensor is missing or its dimensions are not those of the architecture; never for
-/// weights that were read from a file.
-pub fn from_weights(weights: &Weights) -> Result<Model> {
-    let mut model = build(&weights.config, |name, dims| weights.get(name, dims).cloned())?;
-    model.labels = weights.labels.clone();
-    model.input.normalization = Normalization { mean: weights.mean, std: weights.std };
-    let checkpoint_sha256 = weights.source_sha256.clone();
-    model.source = Source::MsdNet { config: weights.config.clone(), checkpoint_sha256 };
-    Ok(model)
 }
 
 type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Arc<[f32]>>;

@@ -8,6 +8,6 @@ pub mod layers;
 pub mod tensor_names;
 pub mod validate;
 
-pub use builder::{build, from_weights, outline};
+pub use builder::{build, outline};
 pub use check_tensors::confirm;
 pub use config::{Config, usual_normalization};

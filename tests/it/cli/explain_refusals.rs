@@ -137,7 +137,7 @@ fn a_tap_that_does_not_reach_the_score_is_named_with_those_that_do() {
     place
         .msdcam("explain cat.png --tap layer99.scale1")
         .refused(2, &["tap 'layer99.scale1': the network has exit1, "]);
-    place.msdcam("explain cat.png --tap exit1,exit1").refused(2, &["tap 'exit1' is asked for twice"]);
+    place.msdcam("explain cat.png --tap exit1,exit1").refused(2, &["tap 'exit1' is requested twice"]);
     assert!(!place.path().join("msdcam-out").exists(), "no folder for a request that was refused");
     // What reads activations alone needs no way to the score.
     let run = place.msdcam("explain cat.png --tap exit3 --exits 1 --method eigen-cam --size 64");
@@ -172,7 +172,7 @@ fn what_does_not_go_together_is_a_usage_error_that_says_so() {
     let place = with_cat();
     for (line, cause) in [
         ("--method grad-cam,gradcam", "method 'gradcam': there are grad-cam, "),
-        ("--method grad-cam,grad-cam", "method 'grad-cam' is asked for twice"),
+        ("--method grad-cam,grad-cam", "method 'grad-cam' is requested twice"),
         ("--class top11", "top 11: the network has 10 classes"),
         ("--class top0", "top 0: the network has 10 classes"),
         ("--score loss", "score 'loss': there are logit, probability, margin"),
