@@ -1,4 +1,5 @@
-//! TODO.
+//! The methods: one file for the formulas on a tap's values, one for each method with many runs, and
+//! one for the pixel methods.
 
 pub(crate) mod ablation_cam;
 pub mod cam;
