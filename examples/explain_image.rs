@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
+use msdcam::RgbImage;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Explainer};
-use msdcam::imaging::open;
 use msdcam::model::Model;
 
 fn main() -> msdcam::Result<()> {
@@ -15,7 +15,7 @@ fn main() -> msdcam::Result<()> {
     let device = Device::open(DeviceChoice::Auto, 0)?;
     let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
 
-    let photo = open(Path::new(&path))?;
+    let photo = RgbImage::open(Path::new(&path))?;
     // The batch has one image; its explanations are one per exit.
     for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
         let prediction = &explanation.prediction;

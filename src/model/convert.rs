@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Options of a conversion.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ConvertOptions {
     /// Normalization; by default [`usual_normalization`].
     pub normalization: Option<Normalization>,
     /// File of class names, one per line.
@@ -29,7 +29,7 @@ pub struct Options {
 
 /// The result of a conversion.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct Conversion {
     /// The inferred architecture.
     pub config: Config,
     /// One phrase for each property that is not in the checkpoint and was assumed.
@@ -47,13 +47,13 @@ pub struct Report {
 /// # Errors
 /// As [`Checkpoint::read`]; when the tensors are not exactly those of an MSD-Net, the labels do not
 /// match, `output` is the checkpoint itself, or an element is too large for `f16`.
-pub fn convert(input: &Path, output: &Path, options: &Options) -> Result<Report> {
+pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<Conversion> {
     if source_file::same(input, output) {
         return Err(Error::usage(format!("{}: the output is the checkpoint itself", output.display())));
     }
     let (weights, assumed) = load(input, options)?;
     let rounded = weights.write(output, options.precision)?;
-    Ok(Report {
+    Ok(Conversion {
         assumed,
         tensors: weights.tensors.len(),
         rounded,
@@ -63,7 +63,7 @@ pub fn convert(input: &Path, output: &Path, options: &Options) -> Result<Report>
 }
 
 /// The weights of a checkpoint, and what was assumed about them.
-pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
+pub fn load(input: &Path, options: &ConvertOptions) -> Result<(Weights, Vec<String>)> {
     let checkpoint = Checkpoint::read(input)?;
     let (config, mut assumed) = architecture(input, &checkpoint.shapes(), options)?;
     let labels = match &options.labels {
@@ -83,7 +83,7 @@ pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
     Ok((weights, assumed))
 }
 
-fn architecture(input: &Path, shapes: &Shapes, options: &Options) -> Result<(Config, Vec<String>)> {
+fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Result<(Config, Vec<String>)> {
     let inferred = infer(shapes)
         .map_err(|unclear| Error::refused(input, format!("tensor '{}'", unclear.tensor), unclear.cause))?;
     let mut config = inferred.config;

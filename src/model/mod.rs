@@ -3,22 +3,32 @@
 //! [`open`] looks at a file's content and builds a [`Model`] from it. Everything above this floor
 //! (explanations, metrics, pictures, the command line) works on a `Model` alone.
 
+#[doc(hidden)]
 pub mod convert;
 mod input;
+#[doc(hidden)]
 pub mod inspect;
 mod layer_group;
+#[doc(hidden)]
 pub mod msdnet;
 mod open;
+#[doc(hidden)]
 pub mod pretrained;
+#[doc(hidden)]
 pub mod pytorch;
+#[doc(hidden)]
 pub mod source_file;
 mod tap;
+#[doc(hidden)]
 pub mod weights;
 
+pub use convert::{Conversion, ConvertOptions, convert};
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
+pub use msdnet::Config as MsdNetConfig;
 pub use open::open;
 pub use tap::{Tap, TapInfo};
+pub use weights::Precision;
 
 use std::path::Path;
 

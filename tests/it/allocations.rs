@@ -8,14 +8,15 @@ use crate::common::nets::{asked, cam_graph, golden_network, inputs};
 use crate::common::process::alone;
 use crate::common::run;
 use crate::common::run::input_spaces;
+use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::engine::plan::{Order, Plan};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
 use msdcam::model::Model;
-use msdcam::{Shape, Tensor};
 
 /// The system's allocator, with counters that [`counted`] enables.
 struct Counting;

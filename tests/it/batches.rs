@@ -7,13 +7,14 @@ use crate::common::nets::{asked, cam_graph, inputs, random_network};
 use crate::common::random::Random;
 use crate::common::run;
 use crate::common::run::input_spaces;
+use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::Device;
 use msdcam::engine::plan::{Order, Plan};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{Classifier, ExitPrediction, ExplainRequest, Explainer, Target};
 use msdcam::model::Model;
 use msdcam::model::msdnet::Config;
-use msdcam::{Shape, Tensor};
 
 /// The article's model at full size, with three exits.
 fn network() -> Model {

@@ -5,16 +5,17 @@ use crate::common::close::{NETWORK, Tolerance, assert_close};
 use crate::common::golden::{Golden, repository};
 use crate::common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};
 use crate::common::{reference, run};
+use msdcam::Shape;
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::Order;
+use msdcam::engine::tensor::Tensor;
 use msdcam::imaging::heatmap::Heatmap;
 use msdcam::model::Model;
 use msdcam::model::msdnet::{Config, build};
 use msdcam::model::weights::Weights;
-use msdcam::{Shape, Tensor};
 
 /// A node and the golden tensor with its expected value.
 type Answer = (String, NodeId);

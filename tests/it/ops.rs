@@ -4,13 +4,14 @@ use crate::common::close;
 use crate::common::close::{Tolerance, assert_close};
 use crate::common::golden::Golden;
 use crate::common::{reference, run};
+use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
     AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
 use msdcam::engine::plan::{Order, PlanOptions};
-use msdcam::{Shape, Tensor};
+use msdcam::engine::tensor::Tensor;
 use serde::Deserialize;
 
 /// One row of the golden file's table.

@@ -7,13 +7,14 @@
 use crate::common::close::{OP, assert_close};
 use crate::common::random::Random;
 use crate::common::{reference, run};
+use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
     AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Slice, WeightedSum, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
 use msdcam::engine::plan::{Order, PlanOptions};
-use msdcam::{Shape, Tensor};
+use msdcam::engine::tensor::Tensor;
 
 const GRAPHS: u64 = 300;
 /// Maximum depth of convolutions: with more, elements exceed what f32 represents exactly.

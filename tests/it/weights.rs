@@ -1,7 +1,7 @@
 //! Weights files: round trips, contradictory headers, and conversion from a checkpoint.
 
 use msdcam::model::Normalization;
-use msdcam::model::convert::{Options, convert};
+use msdcam::model::convert::{ConvertOptions, convert};
 use msdcam::model::inspect::inspect;
 use msdcam::model::msdnet::config::{Layout, Stem};
 use msdcam::model::msdnet::{Config, layers};
@@ -14,8 +14,8 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints").join(name)
 }
 
-fn options() -> Options {
-    Options {
+fn options() -> ConvertOptions {
+    ConvertOptions {
         normalization: None,
         labels: None,
         precision: Precision::F32,
@@ -267,7 +267,7 @@ fn reads_labels_from_a_file_and_checks_their_count() {
     let (out, list) = (folder.path().join("w"), folder.path().join("labels.txt"));
     let with = |text: &[u8]| {
         std::fs::write(&list, text).unwrap();
-        convert(&golden("blocks_zip.pt"), &out, &Options { labels: Some(list.clone()), ..options() })
+        convert(&golden("blocks_zip.pt"), &out, &ConvertOptions { labels: Some(list.clone()), ..options() })
     };
     with(b"\xef\xbb\xbfcat\r\n dog \r\nowl\r\n").unwrap();
     assert_eq!(Weights::read(&out).unwrap().labels, ["cat", "dog", "owl"]);

@@ -106,7 +106,7 @@ fn pixel_pictures_show_color_sign_or_magnitude() {
     let (place, _) = explained("--exits 10 --method guided-backprop,integrated-gradients,input-gradient");
     let picture = |method: &str| {
         let path = place.path().join(format!("out/chelsea_32_exit10_{method}.png"));
-        msdcam::imaging::open(&path).unwrap()
+        msdcam::RgbImage::open(&path).unwrap()
     };
     let grey = |rgb: &[u8]| rgb[0] == rgb[1] && rgb[1] == rgb[2];
     let share = |method: &str, is: &dyn Fn(&[u8]) -> bool| {

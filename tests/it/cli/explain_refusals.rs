@@ -137,7 +137,7 @@ fn refuses_a_tap_without_path_to_the_score_and_lists_those_with_one() {
     place
         .msdcam("explain cat.png --tap layer99.scale1")
         .refused(2, &["tap 'layer99.scale1': the network has exit1, "]);
-    place.msdcam("explain cat.png --tap exit1,exit1").refused(2, &["tap 'exit1' is asked for twice"]);
+    place.msdcam("explain cat.png --tap exit1,exit1").refused(2, &["tap 'exit1' is requested twice"]);
     assert!(!place.path().join("msdcam-out").exists(), "no folder for a request that was refused");
     // A method that reads only activations needs no path from the tap to the score.
     let run = place.msdcam("explain cat.png --tap exit3 --exits 1 --method eigen-cam --size 64");
@@ -172,7 +172,7 @@ fn conflicting_options_are_a_usage_error() {
     let place = with_cat();
     for (line, cause) in [
         ("--method grad-cam,gradcam", "method 'gradcam': there are grad-cam, "),
-        ("--method grad-cam,grad-cam", "method 'grad-cam' is asked for twice"),
+        ("--method grad-cam,grad-cam", "method 'grad-cam' is requested twice"),
         ("--class top11", "top 11: the network has 10 classes"),
         ("--class top0", "top 0: the network has 10 classes"),
         ("--score loss", "score 'loss': there are logit, probability, margin"),

@@ -3,8 +3,8 @@
 use crate::common::close::{Tolerance, assert_close};
 use crate::common::gpu::on_gpu;
 use crate::methods::{PARITY, device, explain_images, map_methods, map_request, network};
-use msdcam::Tensor;
 use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{
     ExplainRequest, Explainer, Integration, MapMethod, Method, Noise, Score, Smoothing, Target,
 };

@@ -2,11 +2,12 @@
 
 use crate::common::close::{Tolerance, assert_close};
 use crate::methods::{device, explain_images, map_request};
+use msdcam::Shape;
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, MapMethod, Target};
 use msdcam::model::Model;
-use msdcam::{Shape, Tensor};
 
 /// A model with one head: global average pooling of a 2 x 2 tap and one linear layer.
 fn pooling_network() -> Model {

@@ -11,8 +11,8 @@ use crate::common::close::Tolerance;
 use crate::common::golden::Golden;
 use crate::common::nets::golden_network;
 use crate::common::run;
-use msdcam::Tensor;
 use msdcam::engine::device::Device;
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, Explainer, Explanation, MapMethod, PixelMethod};
 use msdcam::model::Model;
 

@@ -7,7 +7,7 @@ use crate::methods::{
     NETS, PARITY, device, devices_for, exits_of, explain_images, golden, joined, map_methods, map_request,
     network, pixel_request,
 };
-use msdcam::Tensor;
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{
     ExplainRequest, Fusion, Integration, MapMethod, Noise, PixelMethod, Score, Smoothing, Taps,
 };

@@ -2,9 +2,9 @@
 
 use crate::common::close::{Tolerance, assert_close};
 use crate::methods::{device, explain_images, network, pixel_request};
-use msdcam::Tensor;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, Integration, Noise, PixelMethod, Score, Target};
 
 #[test]

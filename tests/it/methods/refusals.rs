@@ -102,7 +102,7 @@ fn refuses_invalid_requests_and_lists_the_alternatives() {
         ("exit 4", ExplainRequest { exits: vec![4], ..one(MapMethod::GradCam) }),
         ("no exit", ExplainRequest { exits: vec![], ..one(MapMethod::GradCam) }),
         ("no method", ExplainRequest::new(&network, &[])),
-        ("method 'layer-cam' is asked for twice", map_request(&network, vec![MapMethod::LayerCam; 2])),
+        ("method 'layer-cam' is requested twice", map_request(&network, vec![MapMethod::LayerCam; 2])),
         ("score-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::ScoreCam) }),
         ("ablation-cam: one image takes", ExplainRequest { max_memory: 1000, ..one(MapMethod::AblationCam) }),
     ] {
@@ -132,9 +132,9 @@ fn refuses_images_and_labels_that_do_not_match() {
     };
     assert_eq!(refused(&images.data, &[1]), "1 labels for 2 images");
     assert!(refused(&images.data, &[1, 10]).starts_with("class 10: "));
-    assert!(refused(&images.data[1..], &[1]).contains("numbers given"));
-    assert!(refused(&[], &[]).contains("numbers given"));
+    assert!(refused(&images.data[1..], &[1]).contains("elements given"));
+    assert!(refused(&[], &[]).contains("elements given"));
     let mut bad = images.data.clone();
     bad[images.shape.len() + 2] = f32::NAN;
-    assert_eq!(refused(&bad, &[1, 1]), "image 2: number 2 is NaN");
+    assert_eq!(refused(&bad, &[1, 1]), "image 2: element 2 is NaN");
 }
