@@ -1,4 +1,4 @@
-//! Grad-CAM at every exit of one photo: what each exit predicts, and where it looks.
+//! Grad-CAM at every exit for one photo: predictions and heatmaps.
 //!
 //!     cargo run --release --example explain_image -- weights/samples/chelsea.png
 
@@ -16,7 +16,7 @@ fn main() -> msdcam::Result<()> {
     let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
 
     let photo = RgbImage::open(Path::new(&path))?;
-    // One image in, so the explanations of one image out: one for each exit.
+    // The batch has one image; its explanations are one per exit.
     for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
         let prediction = &explanation.prediction;
         let heatmap = &explanation.maps[0].heatmap;

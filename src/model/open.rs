@@ -1,4 +1,4 @@
-//! Opening a model file: the content decides which reader it gets.
+//! Opening of model files: the content decides which reader is used.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use super::weights::Weights;
 use super::{Model, Normalization, Source, msdnet, source_file};
 use crate::Result;
 
-/// The model in the file at `path`. Its name does not matter; its content does: weights files made
-/// by `msdcam convert` are read, and other formats are refused by name.
+/// The model in the file at `path`, whatever the file is called: weights files written by
+/// `msdcam convert` are read, and other formats are refused by name.
 ///
 /// # Errors
-/// When the file cannot be read, its format is not one of ours, or its content is damaged.
+/// When the file cannot be read, it is not a weights file, or its content is damaged.
 pub fn open(path: &Path) -> Result<Model> {
     let (bytes, _) = source_file::read(path)?;
     // Weights files are the only format so far; their reader names what it finds instead.

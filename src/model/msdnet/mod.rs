@@ -1,4 +1,4 @@
-//! The model: its shape, and its two published key layouts.
+//! MSD-Net (Huang et al. 2018): architecture, graph, and the tensor names of its two PyTorch ports.
 
 pub mod builder;
 pub mod check_tensors;
