@@ -71,7 +71,7 @@ fn lossless_photos_match_pillow() {
         "rgb16.png",
         "rgba16.png",
     ] {
-        let photo = RgbImage::open(&folder().join(name)).unwrap();
+        let photo = RgbImage::open(folder().join(name)).unwrap();
         assert_eq!(worst(&photo, &expected(name)), 0, "{name}");
     }
 }
@@ -79,7 +79,7 @@ fn lossless_photos_match_pillow() {
 #[test]
 fn transparency_is_composited_over_white() {
     for name in ["alpha.png", "alpha.webp"] {
-        let photo = RgbImage::open(&folder().join(name)).unwrap();
+        let photo = RgbImage::open(folder().join(name)).unwrap();
         assert_eq!(worst(&photo, &expected("alpha")), 0, "{name}");
     }
 }
@@ -98,7 +98,7 @@ fn lossy_photos_nearly_match_pillow() {
         ("one.jpg", 2),
         ("lossy.webp", 8),
     ] {
-        let photo = RgbImage::open(&folder().join(name)).unwrap();
+        let photo = RgbImage::open(folder().join(name)).unwrap();
         let worst = worst(&photo, &expected(name));
         assert!(worst <= most, "{name}: {worst}");
     }
@@ -110,7 +110,7 @@ fn every_exif_orientation_is_applied() {
     for o in 1..=8 {
         for (ending, most) in [("png", 0), ("webp", 0), ("jpg", 40)] {
             let name = format!("orientation_{o}.{ending}");
-            let worst = worst(&RgbImage::open(&folder().join(&name)).unwrap(), &upright);
+            let worst = worst(&RgbImage::open(folder().join(&name)).unwrap(), &upright);
             assert!(worst <= most, "{name}: {worst}");
         }
     }
@@ -118,7 +118,7 @@ fn every_exif_orientation_is_applied() {
 
 #[test]
 fn an_invalid_orientation_is_ignored() {
-    assert_eq!(RgbImage::open(&folder().join("orientation_9.png")).unwrap(), expected("upright"));
+    assert_eq!(RgbImage::open(folder().join("orientation_9.png")).unwrap(), expected("upright"));
 }
 
 #[test]

@@ -75,8 +75,8 @@ fn photos_of_one_row_or_column_equal_pillow() {
 #[test]
 fn the_cat_comes_to_32_pixels_as_in_the_networks_published_answers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let photo = RgbImage::open(&folder.join("chelsea.png")).unwrap();
-    assert_same(&seen(&photo, 32), &RgbImage::open(&folder.join("chelsea_32.png")).unwrap(), "chelsea");
+    let photo = RgbImage::open(folder.join("chelsea.png")).unwrap();
+    assert_same(&seen(&photo, 32), &RgbImage::open(folder.join("chelsea_32.png")).unwrap(), "chelsea");
 }
 
 #[test]

@@ -184,10 +184,10 @@ fn a_figure_has_the_requested_images_and_exits() {
     let place = labeled();
     let run = place.msdcam("figure run --rows cat/chelsea_32.png,blocks.png --exits 1,2,10 -o figure.png");
     assert_eq!((run.code, run.stdout.trim()), (0, "figure.png"), "{run:?}");
-    let small = msdcam::RgbImage::open(&place.path().join("figure.png")).unwrap();
+    let small = msdcam::RgbImage::open(place.path().join("figure.png")).unwrap();
     let run = place.msdcam("figure run --rows chelsea_32.png --exits 1..4 --colormap grey -o other.png");
     assert_eq!(run.code, 0, "{run:?}");
-    let wide = msdcam::RgbImage::open(&place.path().join("other.png")).unwrap();
+    let wide = msdcam::RgbImage::open(place.path().join("other.png")).unwrap();
     assert!(wide.width > small.width && wide.height < small.height);
     // The article's colors of right and wrong: exit 1 says cat, exit 2 dog.
     let has = |color: [u8; 3]| small.rgb.chunks(3).any(|pixel| pixel == color);
