@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn run_mode(mode: &str) -> ExitCode {
     let model = support::default_network();
     let device = Device::Cpu(Cpu::with_isa(1, Isa::Avx2).expect("the CPU has AVX2"));
-    let photo = msdcam::RgbImage::open(&support::repository("weights/samples/chelsea.png"));
+    let photo = msdcam::RgbImage::open(support::repository("weights/samples/chelsea.png"));
     let image = model.prepare(&photo.expect("the photo is there")).tensor;
     if mode == "grad_cam" {
         let request = ExplainRequest::grad_cam(&model);

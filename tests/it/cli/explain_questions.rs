@@ -94,7 +94,7 @@ fn the_difference_of_exits_is_that_of_their_heatmaps() {
         assert!(names.contains(&format!("chelsea_32_{name}.png")), "{name} in {names:?}");
     }
     // The difference is drawn over the photo in red or blue, stronger for larger magnitudes.
-    let open = |name: &str| msdcam::RgbImage::open(&place.path().join(name)).unwrap().rgb;
+    let open = |name: &str| msdcam::RgbImage::open(place.path().join(name)).unwrap().rgb;
     let (photo, over) = (open("chelsea_32.png"), open("out/chelsea_32_exit01_cam_minus_exit03.png"));
     for (i, &v) in difference.1[..1024].iter().enumerate().filter(|(_, v)| v.abs() > 0.2) {
         let opacity = 0.75 * v.abs().sqrt();

@@ -10,7 +10,7 @@ use crate::cli::program::{Place, repository};
 
 /// A CIFAR-10 file of `images` distinct images; every third shows the cat.
 pub fn cifar(images: usize) -> Vec<u8> {
-    let cat = msdcam::RgbImage::open(&repository("tests/golden/chelsea_32.png")).unwrap();
+    let cat = msdcam::RgbImage::open(repository("tests/golden/chelsea_32.png")).unwrap();
     let mut bytes = Vec::new();
     for image in 0..images {
         bytes.push((image % 10) as u8);
