@@ -3,7 +3,7 @@
 //! A [`Run`] is a folder whose journal records every image of a set once, done or failed. A run that was
 //! killed is opened again with the same [`RunSpec`] and continues with the
 //! [pending](Run::pending) images; a finished run holds the same bytes as one that was never interrupted.
-//! A [`Shard`] of the set is a run of its own, in the same folder or another; [`merge`] combines all
+//! A [`Shard`] of the set is a run of its own, in the same folder or another; [`merge()`] combines all
 //! shards into one run.
 //!
 //! ```text
