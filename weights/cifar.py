@@ -21,8 +21,8 @@ OFFICIAL = {
     ("cifar100", "train"): ["train.bin"],
     ("cifar100", "test"): ["test.bin"],
 }
-# What the ports divide out, as `msdcam convert` assumes: the article's nothing, the authors' these.
-NORMALISATION = {
+# Normalization of the ports, as `msdcam convert` assumes: none in the article's, these in the authors'.
+NORMALIZATION = {
     "cifar10": ([0.4914, 0.4824, 0.4467], [0.2471, 0.2435, 0.2616]),
     "cifar100": ([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
 }
@@ -57,7 +57,7 @@ def cores():
 
 
 def from_class_folders(path, files, data):
-    """Images and labels of a folder per class, classes in the order of their names."""
+    """Images and labels from one folder per class, classes in the order of their names."""
     from PIL import Image
 
     folders = [PurePosixPath(name).parent.name for name, _ in files]
@@ -75,14 +75,14 @@ def from_class_folders(path, files, data):
             images[i] = np.asarray(image)
 
     threads = cores()
-    with ThreadPoolExecutor(threads) as pool:  # Pillow decodes without the interpreter's lock
+    with ThreadPoolExecutor(threads) as pool:  # Pillow releases the interpreter's lock while it decodes
         for _ in pool.map(decode, np.array_split(np.arange(len(files)), threads)):
             pass
     return images, np.array([classes.index(folder) for folder in folders], np.int64)
 
 
 def load_data(path, data, split):
-    """Images (N, 32, 32, 3), u8, and labels (N), of the train or the test half."""
+    """Images (N, 32, 32, 3), u8, and labels (N), of the training or the test set."""
     files = files_of(path)
     binary = [(n, c) for n, c in files if PurePosixPath(n).name in OFFICIAL[data, split] or path.suffix == ".bin"]
     if binary:
@@ -104,10 +104,10 @@ def thinned(images, labels, count):
 
 
 class Pixels:
-    """u8 (N, H, W, 3) to the network's f32 (N, 3, H, W), in channels_last order by construction."""
+    """u8 (N, H, W, 3) to the model's f32 (N, 3, H, W), in channels_last order by construction."""
 
     def __init__(self, args, device):
-        mean, std = NORMALISATION[args.data] if args.layout == "blocks" else ([0.0] * 3, [1.0] * 3)
+        mean, std = NORMALIZATION[args.data] if args.layout == "blocks" else ([0.0] * 3, [1.0] * 3)
         self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
 
     def __call__(self, images):
@@ -117,10 +117,9 @@ class Pixels:
 class Batches:
     """The training images, and the batches of one epoch at a time.
 
-    An epoch's order and augmentation are drawn from the seed and the epoch's number, into a tensor
-    that keeps its place on the device. A batch is one gather by step number, which is a tensor
-    too: a shifted crop of the zero-padded images, mirrored or not, and a square of the data set's
-    mean colour somewhere, as far as it is inside.
+    Order and augmentation of an epoch are drawn from the seed and the epoch's index into a tensor with a
+    fixed address on the device. A batch is one gather by the step index, itself a tensor: random crops of
+    the zero-padded images, random mirroring, and cutout with the data set's mean color.
     """
 
     def __init__(self, args, images, labels, device):

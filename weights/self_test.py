@@ -1,8 +1,8 @@
-"""Checks train.py on the CPU with tiny networks and made-up images, in a minute or two.
+"""Tests train.py on the CPU with tiny models and synthetic images, in a minute or two.
 
-    python self_test.py [unittest's words]        MSDCAM names the program, else target/*/msdcam
+    python self_test.py [unittest arguments]      MSDCAM: path of the program, by default target/*/msdcam
 
-Tests that need a GPU or `msdcam` are named at the end where they were skipped.
+Skipped tests, which need a GPU or `msdcam`, are listed at the end.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def made_up(n, classes, seed):
 
 
 def binary(images, labels, label_bytes=1):
-    """Official layout; CIFAR-100's coarse label is wrong on purpose."""
+    """Writes the official layout; CIFAR-100's coarse labels are wrong on purpose."""
     rows = [bytes([19] * (label_bytes - 1) + [int(label)]) + image.transpose(2, 0, 1).tobytes()
             for image, label in zip(images, labels, strict=True)]
     return b"".join(rows)
@@ -73,7 +73,7 @@ def write_official(folder, data, n_train=64, n_test=30):
 
 
 def run(*words):
-    """train.py's output, or its message if it refuses."""
+    """The output of train.py, or its error message."""
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
@@ -101,7 +101,7 @@ class InFolder(unittest.TestCase):
 
 
 def made_up_step(*words, device="cpu"):
-    """A training step of a tiny network on 40 made-up images, at the start of its first epoch."""
+    """A training step of a tiny model on 40 synthetic images, at the start of the first epoch."""
     words = ["--test", "t", "--train", "t", "--out", "o", *TINY, *LEARN, "--device", device, *words]
     args, device = train.arguments([str(w) for w in words]), torch.device(device)
     images, labels = made_up(40, 10, 7)
@@ -469,7 +469,7 @@ class Runs(WithData):
         self.assertEqual({key: ended[key] for key in same}, same)
 
     def fake_capture(self, name, record):
-        """A run that captures with `record` in place of CUDA, and the bits it ends with."""
+        """A run that captures with `record` instead of CUDA, and its final bits."""
         graph = mock.patch.object(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(reset=lambda: None))
         capturable = mock.patch.object(training_step.TrainingStep, "capturable", True)
         with graph, capturable, mock.patch.object(training_step, "record", record):
@@ -582,7 +582,7 @@ class Gpu(WithData):
 
 @unittest.skipIf(MSDCAM is None, "skipped: msdcam agrees: no msdcam is built")
 class Msdcam(InFolder):
-    """What `msdcam` makes of our checkpoints."""
+    """Agreement of `msdcam` with train.py on its checkpoints."""
 
     def ask(self, *words):
         return subprocess.run([MSDCAM, *map(str, words)], check=True, capture_output=True, text=True).stdout

@@ -2,17 +2,17 @@
 
     python train.py --train TRAIN --test TEST --out RUN              the article's ten exits on CIFAR-10
     python train.py ... --data cifar100 --layout blocks              the authors' seven exits on CIFAR-100
-    python train.py ... --fit --minutes 8 --piece-mb 15              as many epochs as eight minutes hold
-    python train.py ... --minutes 8 --piece-mb 15                    stop after 8 minutes; the same words go on
-    python train.py --eval CKPT --test TEST [--against JSONL]        accuracy per exit, beside msdcam's
+    python train.py ... --fit --minutes 8 --piece-mb 15              as many epochs as fit in eight minutes
+    python train.py ... --minutes 8 --piece-mb 15                    stop after 8 minutes; the same command resumes
+    python train.py --eval CKPT --test TEST [--against JSONL]        accuracy per exit, compared with msdcam's
 
 TRAIN and TEST: a folder or a .tar.gz with the official binary files or a folder of images per
-class, or one binary file. Everything is decoded once and then lives on the device.
+class, or one binary file. Everything is decoded once and kept on the device.
 
-RUN gets `state-*` (to go on from), `log.jsonl` and `log.md` (accuracy per exit and epoch), `summary.json`
-(device, speed, what is left), and at the end `msdnet_<data>.pth.tar`: the averaged weights in the article's
+RUN gets `state-*` (to resume from), `log.jsonl` and `log.md` (accuracy per exit and epoch), `summary.json`
+(device, speed, remaining work), and at the end `msdnet_<data>.pth.tar`: the averaged weights in the article's
 checkpoint format, convolution and linear weights rounded to f16, measured after rounding. PyTorch 2.x,
-NumPy; Pillow for image files. On a CPU, a run that was interrupted ends with the same bits as one that was not.
+NumPy; Pillow for image files. On a CPU, an interrupted run ends with the same bits as an uninterrupted one.
 """
 
 import argparse
@@ -41,10 +41,10 @@ from training_step import NETWORKS, predictions  # noqa: E402
 SAVE_SECONDS = 120  # between two saves of a long run
 # Steps that a GPU runs eagerly before the capture, as PyTorch's notes on CUDA graphs advise; their times do not count.
 WARM_UP = {"cuda": 11, "cpu": 1}
-SAMPLE = {"cuda": 50, "cpu": 4}  # the steps after them whose time --fit reckons with
-MARGIN = 0.03  # that --fit adds to it
-EVALUATION_SHARE = 0.02  # of a fitted run's time
-EXIT_SECONDS = 1.0  # from the last file to the process's end, with a GPU to let go: not measured
+SAMPLE = {"cuda": 50, "cpu": 4}  # number of later steps that --fit times
+MARGIN = 0.03  # added by --fit
+EVALUATION_SHARE = 0.02  # maximum share of a fitted run's time
+EXIT_SECONDS = 1.0  # from the last file to the end of the process, which releases a GPU; an estimate
 
 
 # ---- files ----
@@ -57,7 +57,7 @@ def write_atomically(path, content):
 
 
 def write_pieces(folder, name, content, piece_bytes):
-    """`name`, or `name.01of03` ... where one file would be too large; their order is that of their names."""
+    """Writes `name`, or `name.01of03` etc. if one file would be too large; sorted by name they are in order."""
     size = piece_bytes or len(content)
     count = -(-len(content) // size)
     names = [name] if count == 1 else [f"{name}.{i:02}of{count:02}" for i in range(1, count + 1)]
@@ -74,7 +74,7 @@ def piece_key(path):
 
 
 def read_pieces(path):
-    """A file's content, or that of its pieces, put together; None where one is missing."""
+    """The content of a file or of its pieces; None if one is missing."""
     if path.exists():
         return path.read_bytes()
     pieces = sorted((p for p in path.parent.glob(f"{glob.escape(path.name)}*") if piece_key(p)[0] == path.name), key=piece_key)
@@ -85,7 +85,7 @@ def read_pieces(path):
 
 
 def save_state(args, state):
-    """Writes `state-<step>-<digest>`, then removes what it replaces."""
+    """Writes `state-<step>-<digest>`, then removes older states."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
@@ -97,7 +97,7 @@ def save_state(args, state):
 
 
 def load_state(args, settings):
-    """The newest state that is whole, or None."""
+    """The newest complete state, or None."""
     names = sorted({piece_key(p)[0] for p in args.out.glob("state-*")}, reverse=True)
     for name in names:
         content = read_pieces(args.out / name)
@@ -115,7 +115,7 @@ def load_state(args, settings):
 
 
 def write_log(args, rows):
-    """log.jsonl, and log.md for readers; the last row is the rounded weights'."""
+    """Writes log.jsonl and log.md; the last row is that of the rounded weights."""
     write_atomically(args.out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     exits = range(1, args.exits + 1)
     lines = ["| epoch | loss | " + " | ".join(f"exit {k}" for k in exits) + " |", "|---" * (args.exits + 2) + "|"]
@@ -134,7 +134,7 @@ def round_to_f16(net):
 
 
 def article_checkpoint(net, args, epochs, steps, best):
-    """The dictionary that the article's training script saves, without the optimiser's momentum."""
+    """The dictionary that the article's training script saves, without the optimizer's momentum."""
     tensors = OrderedDict(
         ("module." + name, value.detach().cpu().contiguous()) for name, value in net.state_dict().items()
     )
@@ -188,7 +188,7 @@ class Run:
         self.warm_up, self.sample = WARM_UP[device.type], SAMPLE[device.type]
         self.warm_seconds = self.timed_seconds = self.evaluation_seconds = self.save_seconds = 0.0
         self.timed_steps, self.fitted_here = 0, False
-        training_step.synchronise(device)
+        training_step.synchronize(device)
         self.load_seconds = time.monotonic() - begun
 
     @property
@@ -197,19 +197,19 @@ class Run:
 
     @property
     def seconds(self):
-        """Of this process and those before it."""
+        """Seconds of this process and the previous ones."""
         return self.earlier_seconds + time.monotonic() - self.begun
 
     # -- state --
 
     def settings(self):
-        """What must be the same when a run goes on."""
+        """The settings that must not change when a run is resumed."""
         free = "out train test eval predictions against minutes fit state piece_mb device threads".split()
         facts = {key: value for key, value in vars(self.args).items() if key not in free}
         return facts | {"images": len(self.batches.labels)}
 
     def state(self):
-        """Everything, or with --state compact the averaged weights, rounded, as all there is of the network."""
+        """The whole state; with --state compact only the averaged weights, rounded."""
         training = self.training
         average = training.average.net.state_dict()
         state = {"settings": self.settings(), "seconds": self.seconds} | {key: getattr(self, key) for key in self.KEPT}
@@ -242,7 +242,7 @@ class Run:
     # -- time --
 
     def advance(self, interrupted):
-        """At least one step; to the end of the epoch, of the warm-up or of the sample, or until `interrupted()`."""
+        """Trains at least one step, to the end of the epoch, of the warm-up or of the sample, or until `interrupted()`."""
         per_epoch, begun, first = self.batches.per_epoch, time.monotonic(), self.step
         if self.batches.epoch != self.step // per_epoch:
             self.batches.begin(self.step // per_epoch)
@@ -252,7 +252,7 @@ class Run:
             ends = self.step % per_epoch == 0 or self.done in (self.warm_up, self.warm_up + self.sample)
             if ends or interrupted():
                 break
-        training_step.synchronise(self.device)
+        training_step.synchronize(self.device)
         warming = self.done <= self.warm_up
         if self.done == self.warm_up and self.training.capturable and self.step < self.steps:
             self.training.capture()
@@ -263,28 +263,28 @@ class Run:
             self.timed_seconds, self.timed_steps = self.timed_seconds + seconds, self.timed_steps + self.step - first
 
     def step_seconds(self):
-        """Of one training step, over those after the warm-up if there were any."""
+        """Mean seconds of a training step, after the warm-up if possible."""
         return self.timed_seconds / self.timed_steps if self.timed_steps else self.warm_seconds / max(1, self.done)
 
     def end_seconds(self):
-        """Two evaluations (before and after rounding) and the checkpoint, which is as large as a state or twice that."""
+        """Seconds for two evaluations (before and after rounding) and the checkpoint, at most twice as large as a state."""
         return 2 * self.evaluation_seconds + 2 * self.save_seconds + EXIT_SECONDS
 
     def late(self):
         return time.monotonic() + self.save_seconds > self.deadline
 
     def epochs_in_time(self):
-        """The whole epochs, from the run's first, that can be trained, evaluated and written in time."""
+        """The total number of epochs that can be trained, evaluated and written in time."""
         per_epoch = self.batches.per_epoch
         step = (1 + MARGIN) * self.step_seconds() + self.evaluation_seconds / (self.every * per_epoch)
         left = self.deadline - time.monotonic() - self.end_seconds()
         return math.floor((self.step + left / step) / per_epoch)
 
     def fit(self):
-        """Sets the number of epochs and the learning rates by the time that the first steps took."""
+        """Sets the number of epochs and the learning rates from the time of the first steps."""
         epochs, epoch_seconds = 0, self.step_seconds() * self.batches.per_epoch
         if not self.late():
-            self.evaluate(first=1000)  # its time does not count: a GPU loads its kernels
+            self.evaluate(first=1000)  # not timed: a GPU loads its kernels
             self.evaluate()
             self.save()
             self.every = max(1, math.ceil(self.evaluation_seconds / (EVALUATION_SHARE * epoch_seconds)))
@@ -297,7 +297,7 @@ class Run:
         print(f"fitted: {epochs} epochs of {epoch_seconds:.2f} s, evaluated every {self.every}", flush=True)
 
     def shorten(self):
-        """At an epoch's end: fewer epochs, should the steps have become slower than they were at first."""
+        """At the end of an epoch, reduces the number of epochs if the steps have become slower."""
         epochs = max(self.step // self.batches.per_epoch, self.epochs_in_time())
         if epochs < self.epochs:
             self.plan(epochs)
@@ -308,7 +308,7 @@ class Run:
         self.training.schedule(self.steps)
 
     def minutes_left(self):
-        """What another process would need to finish."""
+        """Minutes that another process would need to finish."""
         if self.args.fit and not self.fitted:
             return self.args.minutes
         evaluations = self.epochs // self.every - self.step // self.batches.per_epoch // self.every
@@ -348,7 +348,7 @@ class Run:
         print(f"{name}, {seconds:.0f} s:", *(f"{x:.2f}" for x in test), flush=True)
 
     def finish(self):
-        """The rounded weights, measured in f32, in the article's format."""
+        """Evaluates the rounded weights in f32 and writes them in the article's format."""
         net = self.training.average.net
         round_to_f16(net)
         self.add_row(None, None)

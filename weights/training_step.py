@@ -1,4 +1,4 @@
-"""One training step of train.py, free of the host, so that a CUDA graph can replay it."""
+"""One training step of train.py, independent of the host, so that a CUDA graph can replay it."""
 
 import contextlib
 import copy
@@ -36,7 +36,7 @@ def build(args):
 
 
 def exit_losses(net, images, labels, args):
-    """Loss and right answers of every exit, (E) each.
+    """Loss and number of correct predictions of every exit, (E) each.
 
     Each exit but the last learns from the labels and, by --distill, from the last exit's softened
     probabilities (Hinton et al., 2015; no gradient through the teacher).
@@ -56,7 +56,7 @@ def exit_losses(net, images, labels, args):
 
 
 def learning_rate(args, step, steps):
-    """Linear warm-up, then half a cosine down to zero."""
+    """Learning rate: linear warm-up, then a half cosine down to zero."""
     warm = max(1, round(args.warmup * steps))
     if step < warm:
         return args.lr * (step + 1) / warm
@@ -64,7 +64,7 @@ def learning_rate(args, step, steps):
 
 
 def decay_groups(net, weight_decay):
-    """Weight decay is for convolution and linear weights alone."""
+    """Parameter groups: weight decay only for convolution and linear weights."""
     parameters = list(net.parameters())
     return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
@@ -73,7 +73,7 @@ def decay_groups(net, weight_decay):
 
 
 class Sgd:
-    """torch.optim.SGD with Nesterov momentum, but with its learning rate in a tensor."""
+    """torch.optim.SGD with Nesterov momentum, but with the learning rate in a tensor."""
 
     def __init__(self, net, weight_decay):
         self.groups = decay_groups(net, weight_decay)
@@ -94,13 +94,13 @@ class Sgd:
         self.drop_gradients()
 
     def drop_gradients(self):
-        """A captured step's gradients are in the graph's own memory: nothing outside may hold them."""
+        """Drops the gradients: those of a captured step are in the graph's memory and must not be referenced."""
         for parameter in self.momentum:
             parameter.grad = None
 
 
 class Average:
-    """A copy of the network that follows it: exponential moving averages of its weights and its
+    """A copy of the model: exponential moving averages of its weights and its
     batch-norm statistics."""
 
     def __init__(self, net):
@@ -111,7 +111,7 @@ class Average:
 
     @staticmethod
     def share(decay, step):
-        """Of the newest weights: 1 - decay, more at the start."""
+        """Weight of the newest values: 1 - decay, larger at the start."""
         return 1 - min(decay, (1 + step) / (10 + step))
 
     @torch.no_grad()
@@ -124,11 +124,11 @@ class Average:
 
 
 class TrainingStep:
-    """The network, what learns with it, and one update of all that.
+    """The model, optimizer and average, and one update of them.
 
     An update reads nothing from the host: it counts its steps on the device, and takes its learning
-    rate and its share of the average from tables. So a CUDA graph can replay it. A CPU runs the
-    same function eagerly, and so does a GPU where the capture fails.
+    rate and its share of the average from tables. So a CUDA graph can replay it. A CPU, and a GPU on
+    which the capture fails, run the same function eagerly.
     """
 
     def __init__(self, args, device, batches, pixels):
@@ -152,13 +152,13 @@ class TrainingStep:
         return self.device.type == "cuda"
 
     def schedule(self, steps):
-        """The learning rates of a run of so many steps."""
+        """Sets the learning rates for a run of this many steps."""
         rates = [learning_rate(self.args, step, steps) for step in range(steps)]
         self.rates[:steps].copy_(torch.tensor(rates))
 
     def update(self):
         images, labels = self.batches(self.counter)
-        # Autocast's cache of cast weights would belong to the capture and not be filled anew by a replay.
+        # Autocast's cache of cast weights would belong to the capture and not be refilled by a replay.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.args.bf16, cache_enabled=False):
             losses, right = exit_losses(self.net, self.pixels(images), labels, self.args)
         (losses * self.exit_weights).sum().backward()
@@ -170,7 +170,7 @@ class TrainingStep:
         self.counter += 1
 
     def __call__(self):
-        """One update. The host stays at most two ahead of a GPU, so that its clock means something."""
+        """One update. The host is at most two updates ahead of a GPU, so that host times are meaningful."""
         mark = self.marks[self.calls % 2] if self.marks else None
         self.calls += 1
         if mark:
@@ -179,21 +179,21 @@ class TrainingStep:
             self.graph.replay()
         else:
             torch.backends.cudnn.benchmark = True  # `predictions` turns it off
-            # Of the algorithms that it expects to be fastest; more cost a short run more than they save.
+            # Number of algorithms to try; more cost a short run more than they save.
             torch.backends.cudnn.benchmark_limit = 4
             self.update()
         if mark:
             mark.record()
 
     def capture(self):
-        """Every further call is one launch, if all goes well; what is captured does not run yet."""
+        """Captures the step: further calls are single launches, unless the capture fails. The capture itself runs nothing."""
         graph = None
         try:
             graph = torch.cuda.CUDAGraph()
             record(graph, self.update)
             self.graph = graph
         except RuntimeError as error:
-            while isinstance(error.__context__, RuntimeError):  # leaving the capture fails too, and says less
+            while isinstance(error.__context__, RuntimeError):  # leaving the capture fails too, with a less specific error
                 error = error.__context__
             print(f"capture failed ({str(error).partition(chr(10))[0]}): goes on eagerly", file=sys.stderr, flush=True)
             self.optimizer.drop_gradients()
@@ -204,18 +204,18 @@ class TrainingStep:
 
 
 def record(graph, update):
-    """Captures on the current stream, which is not the default one: see `own_stream`."""
+    """Captures on the current stream, which must not be the default one: see `own_stream`."""
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         update()
 
 
 def own_stream(device):
-    """Makes all work run on one stream that is not the default one, where nothing can be captured."""
+    """Runs all work on one stream other than the default one, on which capture is impossible."""
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))
 
 
-def synchronise(device):
+def synchronize(device):
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -33,7 +33,7 @@ GATES = {
     "training.*": ["training_self_test"],
 }
 ROW_BY_ROW = ("floors", "peers", "reduce_overhead")
-# What they find takes away our figures; an uninitialised read alone is said beside them.
+# What they find takes away our figures; an uninitialized read alone is said beside them.
 SANITIZERS = ["memcheck", "racecheck", "synccheck", "initcheck"]
 BLOCKING = SANITIZERS[:3]
 BEGIN, END = "<!-- GPU figures: drawn by benches/gpu.sh adopt -->", "<!-- end of GPU figures -->"

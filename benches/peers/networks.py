@@ -43,7 +43,7 @@ def tap_of(net, scales):
 
 
 class Weights:
-    """A weights file of msdcam: the network in it, and how its input is normalised."""
+    """A weights file of msdcam: the network in it, and how its input is normalized."""
 
     def __init__(self, path):
         with safe_open(path, framework="pt") as file:
@@ -60,7 +60,7 @@ class Weights:
         return net.eval()
 
     def images(self, count):
-        """(N, 3, S, S): square pieces of the sample photo, normalised; the first is its centre."""
+        """(N, 3, S, S): square pieces of the sample photo, normalized; the first is its center."""
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return (photos(count, self.config.input) - mean) / std
 

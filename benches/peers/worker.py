@@ -133,7 +133,7 @@ class Row:
 
 def measure(rows, rounds, seconds, time_left=lambda: True, save=lambda: None):
     for round in range(rounds):
-        # Each starts once and follows another neighbour in the next round.
+        # Each starts once and follows another neighbor in the next round.
         shift = round * len(rows) // rounds
         order = rows[shift:] + rows[:shift]
         for row in order[:: -1 if round % 2 else 1]:

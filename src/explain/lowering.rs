@@ -82,7 +82,7 @@ pub(crate) type TapSlots = TapPlaces<Slot>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradCam<V> {
     pub(crate) weights: V,
-    /// Before the ReLU where the request wants signed maps, else after it.
+    /// Before the ReLU if the request has signed maps, otherwise after it.
     pub(crate) map: V,
     /// Smallest and largest element of the map, and the map resized to the input and scaled to
     /// [0, 1]; unless the map is signed.

@@ -100,7 +100,7 @@ impl Model {
                 _ => continue,
             };
             let exit = match graph.node(id).exit {
-                // A graph whose builder did not say: the first exit that needs the node.
+                // Without exits assigned by the builder: the first exit that needs the node.
                 0 => heads.iter().position(|head| head[id.index()]).map_or(1, |first| first + 1),
                 exit => exit,
             };

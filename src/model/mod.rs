@@ -102,7 +102,7 @@ impl Source {
 }
 
 impl Model {
-    /// The built-in model: a ten-exit network for CIFAR-10, see `weights/README.md`.
+    /// The built-in model: a ten-exit MSD-Net for CIFAR-10, see `weights/README.md`.
     ///
     /// # Errors
     /// Only if the library was built from a damaged file.

@@ -1,4 +1,4 @@
-//! The built-in weights: a ten-exit CIFAR-10 network, see `weights/README.md`.
+//! The built-in weights: a ten-exit CIFAR-10 model, see `weights/README.md`.
 
 use std::path::Path;
 

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 
 
 def heat_map(cam, height, width):
-    """Maps (N, h, w) after ReLU -> heat maps (N, height, width) in [0, 1].
+    """Maps (N, h, w) after ReLU -> heatmaps (N, height, width) in [0, 1].
 
-    Bilinear resize with half-pixel centres, minus each map's minimum, divided by its maximum;
-    a map without contrast becomes zero.
+    Bilinear resize with half-pixel centers, minus each map's minimum, divided by its maximum;
+    a constant map becomes zero.
     """
     resized = F.interpolate(cam[:, None], size=(height, width), mode="bilinear", align_corners=False)[:, 0]
     shifted = resized - resized.amin((1, 2), keepdim=True)
@@ -17,7 +17,7 @@ def heat_map(cam, height, width):
 
 
 def class_scores(net, image, rule):
-    """Per exit, the sum over the batch of the logit of each image's own arg-max class; and the taps."""
+    """For each exit, the sum over the batch of each image's largest logit; and the taps."""
     net.use_relu_rule(rule)
     logits, taps = net(image)
     classes = [l.argmax(1) for l in logits]
@@ -26,9 +26,9 @@ def class_scores(net, image, rule):
 
 
 def explain(net, image):
-    """Everything of every exit, by name (`logits.1`, ...); exits count from 1.
+    """All values of every exit by name (`logits.1`, ...), exits from 1.
 
-    The image's gradients, plain and guided, are of the first and the last exit only.
+    Plain and guided gradients at the image are computed for the first and the last exit only.
     """
     out = {}
     image = image.clone().requires_grad_(True)

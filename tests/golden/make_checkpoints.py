@@ -2,13 +2,13 @@
 
     python make_checkpoints.py [--check]        # PyTorch 2.x; seed 20; CPU
 
-With `--check` it writes into a scratch folder, and ends with status 1 if PyTorch reads other numbers
-from a file made now than from the stored one.
+With `--check` it writes into a temporary folder, and ends with status 1 if PyTorch reads other values from
+a new file than from the stored one.
 
-expected.json holds the versions and, per file, the SHA-256 over all tensors of the network in
-the order of their names: a line `name dim dim ...`, then the numbers as little-endian f32.
+expected.json holds the versions and, per file, the SHA-256 of all tensors of the model in
+the order of their names: a line `name dim dim ...`, then the elements as little-endian f32.
 A CIFAR head has 128 x 128 x 3 x 3 weights; its two large convolutions are saved as expanded
-views of a few numbers, which keeps the files small and tries strides of zero.
+views of a few elements, which keeps the files small and tests strides of zero.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def state(config: Config) -> OrderedDict:
 
 
 def article(sd: OrderedDict) -> dict:
-    """The dictionary that the article's training script saves, with odd extras."""
+    """The dictionary that the article's training script saves, with unusual additions."""
     return {
         "epoch": 300,
         "model": "msdnet",
@@ -66,7 +66,7 @@ def article(sd: OrderedDict) -> dict:
 
 
 def awkward(sd: OrderedDict) -> OrderedDict:
-    """The same network with every kind of storage that a checkpoint may hold."""
+    """The same model with every kind of storage that a checkpoint may hold."""
     out = OrderedDict()
     flat = torch.cat([v.reshape(-1) for k, v in sd.items() if k.endswith("running_mean")])
     at = 0
@@ -86,7 +86,7 @@ def awkward(sd: OrderedDict) -> OrderedDict:
 
 
 def old_tar(sd: OrderedDict, path: Path) -> None:
-    """The container before PyTorch 0.1.10, which PyTorch reads but no longer writes."""
+    """The container format before PyTorch 0.1.10, which PyTorch reads but no longer writes."""
     protocol = 2
     storages, tensors = io.BytesIO(), io.BytesIO()
     items = [(k, v.contiguous()) for k, v in sd.items() if v.is_floating_point()]
@@ -119,7 +119,7 @@ def old_tar(sd: OrderedDict, path: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """What PyTorch itself reads from the file."""
+    """Digest of the tensors that PyTorch reads from the file."""
     sd = torch.load(path, weights_only=False, map_location="cpu")
     sd = sd.get("state_dict", sd.get("net", sd))
     h = hashlib.sha256()
@@ -131,7 +131,7 @@ def digest(path: Path) -> str:
 
 
 def write(folder: Path) -> dict:
-    """Every file into `folder`; what expected.json says about them."""
+    """Writes every file into `folder`; returns the content of expected.json."""
     torch.manual_seed(SEED)
     subnets, blocks = state(SUBNETS), state(BLOCKS)
     torch.save(article(subnets), folder / "subnets_zip.pth.tar")
@@ -154,7 +154,7 @@ def write(folder: Path) -> dict:
 
 
 def check() -> bool:
-    """The stored list is what PyTorch reads from the stored files, and from files made now."""
+    """Checks that PyTorch reads the stored list from the stored files and from new ones."""
     stored = json.loads((HERE / "expected.json").read_text())["sha256"]
     with tempfile.TemporaryDirectory() as folder:
         now = write(Path(folder))["sha256"]

@@ -1,6 +1,6 @@
-"""Make or check `evaluation.safetensors`: what the authors' code and public tools say; see README.md.
+"""Make or check `evaluation.safetensors`: results of the authors' code and public tools; see README.md.
 
-    python make_evaluation.py --authors MSDNET_PYTORCH            make it anew
+    python make_evaluation.py --authors MSDNET_PYTORCH            write the file
     python make_evaluation.py --authors MSDNET_PYTORCH --check    compute again, compare with the file
 
 MSDNET_PYTORCH is a checkout of github.com/kalviny/MSDNet-PyTorch, commit
@@ -32,10 +32,10 @@ INTERVALS = [(0, 1), (1, 1), (0, 25), (25, 25), (13, 25), (8232, 10000), (9999, 
 
 
 def outcomes():
-    """Probabilities (E, N, C) of exits that get better and surer one after another, and labels (N)."""
+    """Probabilities (E, N, C) of exits of increasing accuracy and confidence, and labels (N)."""
     random = np.random.default_rng(SEED)
     labels = random.integers(0, CLASSES, IMAGES)
-    hard = random.uniform(-1.0, 4.0, IMAGES)  # how far the label leads
+    hard = random.uniform(-1.0, 4.0, IMAGES)  # margin of the label
     shared = random.standard_normal((IMAGES, CLASSES))
     logits = np.empty((EXITS, IMAGES, CLASSES))
     for k in range(EXITS):
@@ -72,7 +72,7 @@ def authors_budgets(authors, probabilities, labels):
 
 
 def exits(probabilities, labels):
-    """Accuracy and confusion by scikit-learn, calibration error by torchmetrics."""
+    """Accuracy and confusion matrix by scikit-learn, calibration error by torchmetrics."""
     answers, y = [], labels.numpy()
     for p in probabilities:
         top = [100.0 * float(top_k_accuracy_score(y, p.numpy(), k=k, labels=range(CLASSES))) for k in (1, 5)]

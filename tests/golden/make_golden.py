@@ -1,8 +1,8 @@
-"""Make or check the golden answers of this folder; see README.md.
+"""Make or check the golden results of this folder; see README.md.
 
-    python make_golden.py ops nets                       make them anew
-    python make_golden.py default --answers FILE         select from the article's answers
-    python make_golden.py default --checkpoint CKPT      of other weights, by our own definition, in f64
+    python make_golden.py ops nets                       write the files
+    python make_golden.py default --answers FILE         select from the article's results
+    python make_golden.py default --checkpoint CKPT      of other weights, by this folder's definition, in f64
     python make_golden.py ops nets --check               compute again, compare with the files
     python make_golden.py default --check --checkpoint CKPT
 """
@@ -24,12 +24,12 @@ import trained
 
 HERE = Path(__file__).parent
 SEED = 20240229
-TOLERANCE = 1e-4  # of the largest number of a tensor; the article's answers were computed in f32
+TOLERANCE = 1e-4  # relative to the largest magnitude of a tensor; the article's results were computed in f32
 SAME_SEED_TOLERANCE = 1e-6
 
 
 def in_f32(tensors):
-    """As stored: f64 rounded to f32, integers as they are."""
+    """The stored form: f64 rounded to f32, integers unchanged."""
     return {k: (v.float() if v.is_floating_point() else v).contiguous() for k, v in sorted(tensors.items())}
 
 
@@ -40,7 +40,7 @@ def save(path, tensors, facts):
 
 
 def compare(path, stored, computed, tolerance):
-    """Print the largest difference, relative to each tensor's largest number; true if all agree."""
+    """Print the largest difference relative to each tensor's largest magnitude; return whether all agree."""
     computed = in_f32(computed)
     if stored.keys() != computed.keys():
         print(f"{path.name}: names differ: {sorted(stored.keys() ^ computed.keys())[:5]}")
@@ -65,7 +65,7 @@ def compare(path, stored, computed, tolerance):
 
 
 def compare_weights(path, object_to_save):
-    """The stored checkpoint holds exactly the tensors that would be saved now, precision included."""
+    """Check that the stored checkpoint has exactly the tensors of a new one, including precision."""
     stored, computed = nets.load_state(path), nets.state_of(object_to_save)
     same = stored.keys() == computed.keys() and all(
         a.dtype == computed[name].dtype and torch.equal(a, computed[name]) for name, a in stored.items()

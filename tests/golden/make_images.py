@@ -1,4 +1,4 @@
-"""Writes images/: small photos of every kind, and images.safetensors: their pixels as Pillow reads them.
+"""Writes images/: small photos in every format, and images.safetensors: their pixels as Pillow decodes them.
 
 Made with Pillow 13.0.0, NumPy 2.4.6; seed 11. Usage: python make_images.py
 """
@@ -16,7 +16,7 @@ here.mkdir(exist_ok=True)
 rng = np.random.default_rng(11)
 pixels = {}
 
-# Upright: red, green over blue, white; 24 wide, 16 high, so that a turn also shows in the size.
+# Upright: red, green over blue, white; 24 wide, 16 high, so that a rotation also changes the size.
 upright = np.zeros((16, 24, 3), np.uint8)
 upright[:8, :12], upright[:8, 12:], upright[8:, :12], upright[8:, 12:] = (220, 0, 0), (0, 180, 0), (0, 0, 200), 255
 pixels["upright"] = upright
@@ -36,14 +36,14 @@ exif = Image.Exif()
 exif[0x0112] = 9
 Image.fromarray(upright).save(here / "orientation_9.png", exif=exif)
 
-# A smooth photo with some noise: JPEG is meant for such.
+# A smooth photo with some noise, as JPEG is designed for.
 y, x = np.mgrid[:45, :61]
 smooth = np.stack([x * 4, y * 5, 255 - x * 2 - y * 2], axis=-1) + rng.normal(0, 6, (45, 61, 3))
 smooth = Image.fromarray(np.clip(smooth, 0, 255).astype(np.uint8))
 
 
 def keep(name, image, **options):
-    """Saves, and keeps the pixels as Pillow decodes them again."""
+    """Saves the image and keeps the pixels that Pillow decodes."""
     image.save(here / name, **options)
     pixels[name] = np.asarray(Image.open(here / name).convert("RGB"))
 
@@ -65,7 +65,7 @@ keep("palette.png", smooth.quantize(16))
 keep("one.png", Image.fromarray(np.array([[[1, 2, 3]]], np.uint8)))
 keep("one.jpg", Image.fromarray(np.array([[[9, 9, 9]]], np.uint8)))
 
-# Animations: the first frame counts.
+# Animations: the first frame is used.
 second = Image.fromarray(255 - np.asarray(smooth))
 for name, options in {"animated.webp": dict(lossless=True), "animated.png": {}}.items():
     smooth.save(here / name, save_all=True, append_images=[second], duration=100, **options)
@@ -73,7 +73,7 @@ for name, options in {"animated.webp": dict(lossless=True), "animated.png": {}}.
 
 
 def over_white(rgb, alpha):
-    """Transparency over white, rounded: our rule, in integers."""
+    """Alpha blending over white, rounded, in integers: msdcam's rule."""
     rgb, alpha = rgb.astype(int), alpha.astype(int)[..., None]
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
@@ -91,7 +91,7 @@ pixels["palette_transparent.png"] = over_white(np.asarray(clear.convert("RGB")),
 
 
 def png16(name, samples):
-    """A 16-bit PNG by hand: Pillow writes only grey ones."""
+    """A handwritten 16-bit PNG: Pillow writes only gray ones."""
     h, w, channels = samples.shape
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
@@ -99,8 +99,8 @@ def png16(name, samples):
     data = b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
     (here / name).write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     eight = ((samples.astype(int) + 128) // 257).astype(np.uint8)
-    colour = eight[..., [0, 0, 0]] if channels < 3 else eight[..., :3]
-    pixels[name] = over_white(colour, eight[..., -1]) if channels % 2 == 0 else np.ascontiguousarray(colour)
+    color = eight[..., [0, 0, 0]] if channels < 3 else eight[..., :3]
+    pixels[name] = over_white(color, eight[..., -1]) if channels % 2 == 0 else np.ascontiguousarray(color)
 
 
 for name, channels in {"grey16.png": 1, "grey_alpha16.png": 2, "rgb16.png": 3, "rgba16.png": 4}.items():

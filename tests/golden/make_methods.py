@@ -1,6 +1,6 @@
-"""Make or check `methods.safetensors`: what pytorch-grad-cam and captum say; see README.md.
+"""Make or check `methods.safetensors`: results of pytorch-grad-cam and captum; see README.md.
 
-    python make_methods.py            make it anew
+    python make_methods.py            write the file
     python make_methods.py --check    compute again, compare with the file
 """
 
@@ -44,7 +44,7 @@ METHODS = {
 
 
 class ExitModel(nn.Module):
-    """A network up to one exit, with a module at every tap for the tools to hook."""
+    """A model up to one exit, with a module at every tap to which the tools attach hooks."""
 
     def __init__(self, net, exit):
         super().__init__()
@@ -74,7 +74,7 @@ class ExitModel(nn.Module):
 
 
 def with_plain_relus(module):
-    """The tools look for `nn.ReLU` itself."""
+    """Replaces activations by `nn.ReLU`, which the tools require."""
     for name, child in module.named_children():
         if isinstance(child, Relu):
             setattr(module, name, nn.ReLU())
@@ -90,7 +90,7 @@ def margin(category):
 
 
 def run(tool, image, targets, **options):
-    """(maps of the one layer before ReLU and scaling, heat maps) of a pytorch-grad-cam object."""
+    """(maps of the one layer before ReLU and scaling, heatmaps) of a pytorch-grad-cam object."""
     raw, original = [], tool.get_cam_image
 
     def recording(*args):
@@ -116,13 +116,13 @@ def maps(model, image, tap, classes):
 
 
 def run_fresh(method, model, tap, image, targets, **options):
-    """`run` on a copy: the tools leave hooks behind."""
+    """`run` on a copy, because the tools leave hooks behind."""
     model = copy.deepcopy(model)
     return run(method(model=model, target_layers=[model.tap(tap)]), image, targets, **options)
 
 
 def check_minimum_is_zero(model, image, tap):
-    """Where it is not, pytorch-grad-cam's ablation is another one than the paper's."""
+    """Otherwise pytorch-grad-cam's ablation differs from the paper's."""
     seen = []
     handle = model.tap(tap).register_forward_hook(lambda *args: seen.append(args[2]))
     model(image)
@@ -155,14 +155,14 @@ class Normal:
 
 
 def noise(mean, deviation):
-    """In the place of `torch.normal`: the same size, our numbers."""
+    """A replacement of `torch.normal` that returns msdcam's noise."""
     normal = Normal(SEED)
     numbers = torch.tensor([normal.next() for _ in range(deviation.numel())], dtype=torch.float64)
     return numbers.view(deviation.shape) * deviation
 
 
 def pixels(model, image, category):
-    """Every pixel method's array for one image (1, 3, H, W), by captum."""
+    """The attribution of every pixel method for one image (1, 3, H, W), by captum."""
     target = int(category)
     deviation = SHARE * (image.max() - image.min()).item()
     with mock.patch("torch.normal", noise):
@@ -203,12 +203,12 @@ def fused(net, exit, image, classes, scales):
     last = sum(isinstance(step, DenseLayer) for step in model.steps)
 
     def deepest(scale):
-        """A scale reaches the next coarser one a layer later; it ends where it is dropped."""
+        """A scale feeds the next coarser one in the next layer, until it is dropped."""
         return next(n for n in range(last - scales + scale, -1, -1) if net.config.finest_scale(n) < scale)
 
     names = [f"layer{deepest(s)}.scale{s}" for s in range(1, scales + 1)]
-    # The tool divides a map by its maximum plus 1e-7, which is much beside the small gradients at a
-    # fine scale. A million times the logit has the same maps but for this.
+    # The tool divides a map by its maximum plus 1e-7, which is large compared with the gradients at a
+    # fine scale. A logit scaled by a million has the same maps without this effect.
     targets = [lambda logits, c=c: 1e6 * logits[c] for c in classes]
     layers = [model.tap(name) for name in names]
     mean = GradCAM(model=model, target_layers=layers)(image, targets)
@@ -220,8 +220,7 @@ def fused(net, exit, image, classes, scales):
 
 
 def make():
-    # The sign that a singular value decomposition happens to return is no definition: we compare
-    # with the tool's own corrected form.
+    # The sign of a singular vector is arbitrary, so the comparison is with the tool's own corrected form.
     corrected = svd_on_activations.get_2d_projection_with_sign_correction
     tensors, taps = {}, {}
     with (

@@ -1,6 +1,6 @@
-"""Make or check `metrics.safetensors`: what public tools measure of maps; see README.md.
+"""Make or check `metrics.safetensors`: metrics of maps by public tools; see README.md.
 
-    python make_metrics.py            make it anew
+    python make_metrics.py            write the file
     python make_metrics.py --check    compute again, compare with the file
 """
 
@@ -45,11 +45,11 @@ TOOLS += ["scipy", "scikit-image", "scikit-learn", "opencv-python-headless"]
 
 
 def arrays(random):
-    """The metrics that need no network, of random maps (H, W) and an image (3, H, W)."""
+    """The metrics that need no model, of random maps (H, W) and an image (3, H, W)."""
     h, w = 19, 23
     image = random.standard_normal((3, h, w)).astype(np.float32)
     x = random.random((h, w)).astype(np.float32)
-    # Coarse numbers have ties, and many zeros as a map has.
+    # Values on a coarse grid have ties and many zeros, as maps do.
     y = np.maximum(np.round(8 * (0.6 * x + 0.4 * random.random((h, w)))) / 8 - 0.25, 0).astype(np.float32)
     out = {"image": image, "x": x, "y": y}
     out["spearman"] = [spearmanr(x.ravel(), y.ravel()).statistic]
@@ -63,7 +63,7 @@ def arrays(random):
     out["overlap"] = [jaccard_score(*[(v >= BRIGHT * v.max()).ravel() for v in (x, y)])]
     out["complexity"] = Complexity()(np.stack([x, y]))
     out["blur"] = np.stack([cv2.GaussianBlur(c.astype(np.float64), (11, 11), 5) for c in image])
-    # Which pixels stay, and what the imputed ones become; x has no ties.
+    # Mask of kept pixels, and imputed values; x has no ties.
     kept = {"most": RemoveMostRelevantFirst, "least": RemoveLeastRelevantFirst}
     for name, removal in kept.items():
         remove = [removal(p, NoisyLinearImputer(noise=0)) for p in PERCENTILES]
@@ -73,7 +73,7 @@ def arrays(random):
 
 
 class Extractor:
-    """Gives torchcam's metrics the maps that are already there."""
+    """Passes stored maps to torchcam's metrics."""
 
     def __init__(self, model, maps):
         self.model, self.maps = model, maps
@@ -89,7 +89,7 @@ class Extractor:
 
 
 def each(metric, extractor, image, classes, **options):
-    """One of torchcam's metrics for each image by itself."""
+    """One of torchcam's metrics for each image separately."""
     found = []
     for i, category in enumerate(classes):
         one = metric(Extractor(extractor.model, extractor.maps[i : i + 1]), softmax, **options)
@@ -99,7 +99,7 @@ def each(metric, extractor, image, classes, **options):
 
 
 def gain(model, image, maps, classes):
-    """Xplique's average gain for each image: it takes images as (N, H, W, C), and gives f32."""
+    """Xplique's average gain for each image: it takes images as (N, H, W, C) and returns f32."""
 
     def probabilities(batch):
         with torch.no_grad():
@@ -115,7 +115,7 @@ def softmax(logits):
 
 
 def exit_metrics(net, exit, image, answers):
-    """What the tools measure of the stored heat maps of one exit, for each image."""
+    """The tools' metrics of the stored heatmaps of one exit, for each image."""
     model = ExitModel(net, exit)
     heat = answers[f"heat.{exit}"].double()
     classes = model(image).argmax(1).tolist()
@@ -140,7 +140,7 @@ def exit_metrics(net, exit, image, answers):
         areas = each(DeletionInsertionMetric, torchcam, image, classes, steps=STEPS, baseline=baseline)
         out |= {f"{key.removesuffix('_auc')}_{name}": value for key, value in areas.items()}
     out |= road(copy.deepcopy(model).float(), image.float(), np.stack([without_ties(m) for m in maps]), targets)
-    # The maps are of the logits; a million times, beside which the tool's additions of 1e-7 vanish.
+    # Maps of the logits times a million, so that the tool's additions of 1e-7 are negligible.
     logits = [lambda output, c=c: 1e6 * output[c] for c in classes]
     cam = GradCAM(model=model, target_layers=[model.tap("exit")])
     out["coherency"] = torch.as_tensor(Coherency()(image, maps, logits, model, cam)).double()
@@ -149,7 +149,7 @@ def exit_metrics(net, exit, image, answers):
 
 
 def road(model, image, maps, targets):
-    """The imputation gives f32, and noise of its own, which is left out."""
+    """The imputation returns f32; its noise is turned off."""
     out = {}
     with mock.patch("torch.randn_like", torch.zeros_like):
         for name, metric in {"most": ROADMostRelevantFirst, "least": ROADLeastRelevantFirst}.items():
@@ -160,7 +160,7 @@ def road(model, image, maps, targets):
 
 
 def without_ties(heat):
-    """Ranks instead of values, of equal ones the first the highest: the tool removes all ties at once."""
+    """Ranks instead of values, the first of equal ones the highest: the tool removes tied values together."""
     order = np.argsort(-heat.ravel(), kind="stable")
     ranks = np.empty(heat.size)
     ranks[order] = np.arange(heat.size)[::-1] / (heat.size - 1)

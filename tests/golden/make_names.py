@@ -1,12 +1,12 @@
-"""Writes names.json: for many configurations, what PyTorch says the network looks like.
+"""Writes names.json: tensors and costs of many configurations according to PyTorch.
 
 Per configuration: the number of tensors (without num_batches_tracked), the SHA-256 of one line
 `name dim dim ...` per tensor in state_dict order, the number of parameters that PyTorch counts,
-and the multiply-adds of every exit's block and head, counted by hooks on a real forward pass.
+and the multiply-adds of every exit's block and head, counted by hooks during a forward pass.
 
-    python make_names.py [--check]        # PyTorch 2.x, CPU; nothing depends on random numbers
+    python make_names.py [--check]        # PyTorch 2.x, CPU; deterministic
 
-With `--check` it writes nothing and ends with status 1 if a network is not as stored.
+With `--check` it writes nothing and ends with status 1 if a configuration differs from the stored one.
 """
 
 import argparse
@@ -58,7 +58,7 @@ VARIANTS = {
 
 
 def cases():
-    """(name, configuration); the input's side is the smallest that leaves a head what it needs."""
+    """(name, configuration) with the smallest input size that its heads accept."""
     for name, kw in BASES.items():
         yield name, sized(kw)
     for layout, word in (("subnets", "gcn"), ("blocks", "blocks")):

@@ -1,14 +1,14 @@
-"""Writes resize.safetensors: Pillow's, PyTorch's and OpenCV's answers to our resizes.
+"""Writes resize.safetensors: results of Pillow, PyTorch and OpenCV for msdcam's resizes.
 
 Made with Pillow 13.0.0, PyTorch 2.15.0, OpenCV 5.0.0, NumPy 2.4.6; seed 7. Usage: python make_resize.py
 
 Pillow cases, 8-bit RGB, (H, W, 3):
-  <case>.in        the photo (left out where a formula in the test gives it)
-  <case>.out       Image.resize to shorter side S, the centre S x S of it (torchvision's rounding)
+  <case>.in        the photo (omitted if a formula in the test gives it)
+  <case>.out       Image.resize to shorter side S, its central S x S (torchvision's rounding)
   display.<i>.box  (x0, y0, x1, y1) of the photo; display.<i>.out: Image.resize(box=..., BICUBIC)
 PyTorch cases, f32: map.<h>x<w>.in (h, w), map.<h>x<w>.<H>x<W> (H, W), F.interpolate bilinear.
 OpenCV cases, f32: heat.<i>.in (h, w), heat.<i>.out: every eighth row and column of the map resized to 512 x 512
-(INTER_LINEAR), less its minimum, divided by its maximum.
+(INTER_LINEAR), minus its minimum, divided by its maximum.
 """
 from pathlib import Path
 
@@ -23,7 +23,7 @@ out = {}
 
 
 def photo(h, w):
-    """Noise, with saturated values in it: rounding and clipping both have work to do."""
+    """Noise with saturated values, which tests both rounding and clipping."""
     x = rng.integers(-40, 296, (h, w, 3))
     return np.clip(x, 0, 255).astype(np.uint8)
 

@@ -1,10 +1,10 @@
-"""Writes shapes.safetensors: OpenCV's boxes and contourpy's contour lines of heat maps.
+"""Writes shapes.safetensors: OpenCV's boxes and contourpy's contour lines of heatmaps.
 
 Made with OpenCV 5.0.0, contourpy 1.3.3, PyTorch 2.15.0, NumPy 2.4.6; seed 29. Usage: python make_shapes.py
 
   <map>.heat            (H, W) in [0, 1]
   <map>.box             (4, 5): for the thresholds 0.15, 0.3, 0.7 and Otsu's x, y, width, height of the box
-                        around the largest 8-connected part, and the threshold as a share
+                        around the largest 8-connected component, and the threshold as a fraction
   <map>.contour.<level> (N, 2): every point (x, y) at which a contour line crosses a grid line
 """
 from pathlib import Path
@@ -28,7 +28,7 @@ def heat(values, size):
 
 
 def box(warm):
-    """The box around the largest part, which must be the only one of its size."""
+    """The box around the largest component, which must be the only one of its size."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(warm.astype(np.uint8), connectivity=8)
     parts = sorted(stats[1:], key=lambda part: -part[cv2.CC_STAT_AREA])
     assert len(parts) == 1 or parts[0][cv2.CC_STAT_AREA] > parts[1][cv2.CC_STAT_AREA]
@@ -40,8 +40,8 @@ maps = {"noise": heat(rng.normal(0, 1, (8, 8)), (47, 61)), "blobs": heat(rng.nor
 for name, values in maps.items():
     out[f"{name}.heat"] = values
     boxes = [box(values >= np.float32(share)) + [share] for share in (0.15, 0.3, 0.7)]
-    grey = np.uint8(255 * values)
-    level, warm = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    gray = np.uint8(255 * values)
+    level, warm = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     boxes.append(box(warm) + [(level + 1) / 255])
     out[f"{name}.box"] = np.array(boxes, np.float32)
     for level in (0.25, 0.5, 0.75):

@@ -31,18 +31,18 @@ out = {}
 
 
 def saved(picture):
-    """What torchvision's save_image puts into a file, by way of one that loses nothing."""
+    """The pixels that torchvision's save_image writes, by way of a lossless file."""
     file = io.BytesIO()
     save_image(torch.from_numpy(picture.transpose(2, 0, 1)), file, format="png")
     return np.asarray(Image.open(file))
 
 
 def article(seen, cam, gradient):
-    """The article's steps (siddsax/VisualizeMSDNet, gradCam.py and heatmapping.py), in our words.
+    """The article's steps (siddsax/VisualizeMSDNet, gradCam.py and heatmapping.py), rewritten.
 
-    `seen` is the network's input in [0, 1], `gradient` the gradient of the score there: both (32, 32, 3),
-    red first. The photo, whose first channel is red, is added to OpenCV's colours, whose first is blue.
-    Two backward passes add up in one gradient. Returns what the files show before JPEG, red first.
+    `seen` is the model's input in [0, 1], `gradient` the gradient of the score at the input: both (32, 32, 3),
+    red first. The photo, whose first channel is red, is added to OpenCV's colors, whose first channel is blue.
+    Two backward passes add up in one gradient. Returns the pictures before JPEG compression, red first.
     """
     mask = cv2.resize(cam, (SIDE, SIDE))
     mask = mask - np.min(mask)
@@ -68,7 +68,7 @@ def torchcam(photo, cam):
 
 
 def captum(photo, signed, method, sign):
-    """The tutorial's way with LayerGradCam: interpolate, then visualize_image_attr, on a figure without margins."""
+    """As in the tutorial of LayerGradCam: interpolate, then visualize_image_attr, on a figure without margins."""
     attribution = LayerAttribution.interpolate(torch.from_numpy(signed)[None, None], (SIZE, SIZE))[0].numpy()
     figure = Figure(figsize=(SIZE / 100, SIZE / 100), dpi=100)
     axis = figure.add_axes([0, 0, 1, 1])

@@ -1,4 +1,4 @@
-"""MSD-Net in PyTorch, in the two published layouts: for the golden answers, the peers and training.
+"""MSD-Net in PyTorch, in the two published layouts: for golden results, peers and training.
 
 `Config` has the fields of `src/model/msdnet/config.rs`. `MSDNet(config)` has the tensor names of the
 port that `config.layout` names, so that its checkpoints load with `load_state_dict`:
@@ -44,7 +44,7 @@ class Config:
         return self.layout == "subnets"
 
     def layers_per_exit(self):
-        """Layers of each block; the ports start the linear growth one step apart."""
+        """Layers of each block; the linear growth of the ports differs by one step."""
         if self.step_mode == "even":
             later = [self.step] * (self.exits - 1)
         else:
@@ -53,7 +53,7 @@ class Config:
         return [self.base, *later]
 
     def finest_scale(self, layer):
-        """Finest scale alive in layer `layer`, from 1; layer 0 is the first layer."""
+        """Finest remaining scale in layer `layer`, from 1; layer 0 is the first layer."""
         per_scale = -(-sum(self.layers_per_exit()) // self.scales)
         return max(layer - 1, 0) // per_scale
 
@@ -102,10 +102,10 @@ class Net(nn.Module):
 
 
 class GlobalConv(nn.Module):
-    """A large kernel from two thin ones, both ways round: k x 1 then 1 x k, plus 1 x k then k x 1.
+    """A global convolution, separable in both orders: k x 1 then 1 x k, plus 1 x k then k x 1.
 
-    When shared, the second way is the first on the transposed image; the port keeps the unused
-    `conv_r*` in its checkpoints all the same.
+    If shared, the second branch is the first one on the transposed image; the port's checkpoints contain the
+    unused `conv_r*` all the same.
     """
 
     def __init__(self, config, cin, cout, stride):
@@ -137,12 +137,12 @@ def spatial(config, cin, cout, stride, where):
     return nn.Conv2d(cin, cout, k, stride=stride, padding=k // 2, bias=config.biased)
 
 
-def normalised(conv, channels):
+def normalized(conv, channels):
     return [conv, nn.BatchNorm2d(channels), Relu()]
 
 
 def named(config, steps):
-    """A sequence with the port's wrapping."""
+    """A sequence, wrapped as in the port."""
     return nn.Sequential(*steps) if config.layout == "subnets" else Net(nn.Sequential(*steps))
 
 
@@ -156,10 +156,10 @@ class First(nn.Module):
             cout = config.channels * factor
             if s == 0 and config.stem == "imagenet":
                 conv = nn.Conv2d(3, cout, 7, stride=2, padding=3)
-                scales.append(nn.Sequential(*normalised(conv, cout), nn.MaxPool2d(3, stride=2, padding=1)))
+                scales.append(nn.Sequential(*normalized(conv, cout), nn.MaxPool2d(3, stride=2, padding=1)))
             else:
                 conv = spatial(config, cin, cout, 2 if s else 1, "first")
-                scales.append(named(config, normalised(conv, cout)))
+                scales.append(named(config, normalized(conv, cout)))
             cin = cout
         self.key = "subnets" if config.layout == "subnets" else "layers"
         self.add_module(self.key, scales)
@@ -172,7 +172,7 @@ class First(nn.Module):
 
 
 class DenseScale(nn.Module):
-    """What a layer adds to one scale: features from it and, if there is one, from the finer scale."""
+    """The branches of a layer at one scale: from the scale itself and from the next finer one, if any."""
 
     def __init__(self, config, scale, width, from_finer):
         super().__init__()
@@ -193,8 +193,8 @@ class DenseScale(nn.Module):
         steps, inner = [], cin
         if config.bottleneck:
             inner = min(cin, config.bottleneck_factor[source] * cout)
-            steps += normalised(nn.Conv2d(cin, inner, 1, bias=config.biased), inner)
-        steps += normalised(spatial(config, inner, cout, stride, "all"), cout)
+            steps += normalized(nn.Conv2d(cin, inner, 1, bias=config.biased), inner)
+        steps += normalized(spatial(config, inner, cout, stride, "all"), cout)
         if config.layout == "blocks":
             return nn.Sequential(*steps)
         names = ["Spatial_down" if stride == 2 else "Spatial_forward", "BN_out", "ReLU_out"]
@@ -216,7 +216,7 @@ class DenseScale(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """One layer over the scales that are still alive."""
+    """One layer over the remaining scales."""
 
     def __init__(self, config, layer, width):
         super().__init__()
@@ -231,7 +231,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """A 1x1 convolution per scale that keeps a share of the channels."""
+    """A 1x1 convolution per scale that keeps a fraction of the channels."""
 
     def __init__(self, config, layer, width, kept):
         super().__init__()
@@ -239,7 +239,7 @@ class Transition(nn.Module):
         scales = nn.ModuleList()
         for f in (config.scale_factor[s] for s in self.alive):
             conv = nn.Conv2d(width * f, kept * f, 1, bias=config.biased)
-            scales.append(named(config, normalised(conv, kept * f)))
+            scales.append(named(config, normalized(conv, kept * f)))
         self.key = "scales" if config.layout == "subnets" else "m"
         self.add_module(self.key, scales)
 
@@ -255,7 +255,7 @@ class Head(nn.Module):
         inner = 128 if config.stem == "cifar" else tap
 
         def conv(cin):
-            return normalised(nn.Conv2d(cin, inner, 3, stride=2, padding=1, bias=config.biased), inner)
+            return normalized(nn.Conv2d(cin, inner, 3, stride=2, padding=1, bias=config.biased), inner)
 
         if config.layout == "subnets":
             self.features = nn.Sequential(*conv(tap), *conv(inner), nn.AvgPool2d(2))

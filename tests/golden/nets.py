@@ -1,9 +1,9 @@
-"""Tiny networks of every kind, with random weights, and everything that msdcam says about them.
+"""Tiny models of every configuration with random weights, and all results that msdcam computes.
 
-Every weight and batch-norm number is a multiple of a power of two that f16 holds exactly, so a
-checkpoint's precision never matters. The draw is repeated (`salt` counts) until the answers
-are well-conditioned, see `ill_conditioned`: an f32 engine that is right cannot differ from
-PyTorch by a whole gradient because a ReLU's input was within rounding of zero.
+All weights and batch-norm statistics are exact in f16, so the precision of a checkpoint does not matter.
+Draws are repeated (`salt` counts them) until the results are well-conditioned, see `ill_conditioned`:
+otherwise a correct f32 engine could differ from PyTorch by a whole gradient because the input of a ReLU
+is within rounding of zero.
 """
 
 import math
@@ -51,7 +51,7 @@ CONFIGS = {
         scale_factor=[1, 2, 4, 4], bottleneck_factor=[1, 2, 4, 4],
     ),
     "blocks-imagenet-stem-two-scales": replace(TWO_SCALES, exits=3, input=37),
-    # Exit 2 finds only evidence against its class: its maps are zero everywhere.
+    # Exit 2 has only evidence against its class: its maps are zero everywhere.
     "blocks-empty": replace(TWO_SCALES, step=1, input=33, classes=5),
 }  # fmt: skip
 
@@ -108,7 +108,7 @@ def random_state(net, rng, precision):
     """A state dict in the checkpoint's own precision.
 
     The wide heads' convolutions are overlapping views of one storage, at odd offsets: every one
-    has its own values, the file holds the storage once, and readers must honour offsets.
+    has its own values, the file holds the storage once, and readers must honor offsets.
     """
     views = wide_head_convolutions(net)
     shapes = {name: p.shape for name, p in net.state_dict().items()}
@@ -138,7 +138,7 @@ def turn_evidence_negative(state, head):
 
 
 class Margins:
-    """How near a run comes to a discontinuity of the gradient: hooks on every ReLU and max pool."""
+    """The distance of a run from a discontinuity of the gradient: hooks on every ReLU and max pool."""
 
     def __init__(self, net):
         self.smallest = math.inf
@@ -152,7 +152,7 @@ class Margins:
         self.smallest = min(self.smallest, args[0].detach().abs().min().item())
 
     def max_pool(self, module, args):
-        """The lead of each window's largest number; ties of zeros do no harm behind a ReLU."""
+        """The margin of each window's maximum; ties of zeros are harmless after a ReLU."""
         x = args[0].detach()
         windows = nn.functional.unfold(x, module.kernel_size, padding=module.padding, stride=module.stride)
         windows = windows.view(x.shape[0], x.shape[1], module.kernel_size**2, -1)
@@ -161,7 +161,7 @@ class Margins:
 
 
 def ill_conditioned(answers, exits, margin):
-    """Why a draw is refused, or nothing."""
+    """The reason why a draw is rejected, or None."""
     if margin < RELU_MARGIN:
         return "a ReLU or max pool near its kink"
     mixed = False
@@ -190,7 +190,7 @@ def images(rng, count, side):
 
 
 def make(name, seed):
-    """(state dict, answers, facts for the metadata) of one variant."""
+    """(state dict, results, metadata) of one variant."""
     config, precision = CONFIGS[name], PRECISION.get(name, "mixed")
     for salt in range(MAX_SALT):
         rng = np.random.default_rng([seed, crc32(name.encode()), salt])

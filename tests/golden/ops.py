@@ -1,7 +1,7 @@
-"""One small case per op and awkward shape: input, parameters, output, and the gradient of the input.
+"""One small case for each op and unusual shape: input, parameters, output, and the gradient of the input.
 
-Inputs are numbers on a coarse grid, exact in f32; PyTorch computes in f64; the answers are
-rounded to f32 once, at the end.
+Inputs are on a coarse grid, exact in f32; PyTorch computes in f64; results are rounded to f32 once, at the
+end.
 """
 
 import torch
@@ -107,7 +107,7 @@ RESIZE = [
 
 
 class Grid:
-    """Random numbers on a coarse grid, exact in f32."""
+    """Random values on a coarse grid, exact in f32."""
 
     def __init__(self, rng):
         self.rng = rng

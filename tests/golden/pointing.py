@@ -1,16 +1,16 @@
-"""The pointing games, as TorchRay and Quantus play them: every map with every object."""
+"""The pointing game by TorchRay and Quantus, for every map with every object."""
 
 import numpy as np
 import torch
 from torchray.benchmark.pointing_game import PointingGame as TorchRayGame
 
-# Quantus loads TensorFlow where there is one, which does not bear PyTorch's libraries after it.
+# After PyTorch: Quantus loads TensorFlow if installed, and PyTorch's libraries cannot be loaded after it.
 from quantus import AttributionLocalisation, PointingGame, RelevanceMassAccuracy
 
 SIZE = (24, 32)
-# Pixels; TorchRay's own is the last.
+# In pixels; TorchRay's default is the last.
 TOLERANCES = [1, 3, 15]
-# (row, column) of every maximum of a map, named by where it lies.
+# (row, column) of every maximum of a map, named by its position.
 PEAKS = {
     "first corner of the box": [(4, 3)],
     "row above it": [(3, 3)],
@@ -42,7 +42,7 @@ def objects():
 
 
 def maps(random):
-    """(M, H, W): random maps with those peaks; the last two have nothing else, and are flat."""
+    """(M, H, W): random maps with those peaks; the last two are constant elsewhere."""
     background = np.maximum(random.random((len(PEAKS), *SIZE)) - 0.4, 0)
     alone = np.zeros(SIZE)
     found = [*background, alone, np.ones(SIZE)]

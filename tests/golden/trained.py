@@ -1,7 +1,7 @@
-"""What the article's own code says about the default weights, brought down to a small file.
+"""Results of the article's code for the default weights, reduced to a small file.
 
-The answers come from the article's published code, unmodified, run on a CPU with PyTorch 2.11;
-this module only selects from them, and checks them against our own definition of the network.
+The results are those of the article's published code, unmodified, run on a CPU with PyTorch 2.11; this
+module selects from them and checks them against this folder's definition of the model.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ TAPS = (1, 5, 10)  # exits whose whole tap is kept, for the first image; the oth
 
 
 def select(answers):
-    """From the article's answers, all in f32, what `default.safetensors` keeps."""
+    """The content of `default.safetensors`, selected from the article's f32 results."""
     kept = {"input": answers["input"]}
     for k in EXITS:
         kept |= {f"{what}.{k}": answers[f"{what}.{k}"] for what in ("logits", "class", "cam")}
@@ -38,7 +38,7 @@ def read_images(folder):
 
 
 def recompute(checkpoint, folder):
-    """The same answers from the checkpoint, the PNG files and our own definition, in f64."""
+    """The same results from the checkpoint and the PNG files by this folder's definition, in f64."""
     net = MSDNet(Config()).double().eval()
     net.load_state_dict(load_state(checkpoint))
     image = read_images(folder)

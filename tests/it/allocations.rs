@@ -117,15 +117,15 @@ fn score_cam_of_ten_thousand_channels_respects_the_memory_limit() {
         let device = Device::open(DeviceChoice::Cpu, 1).unwrap();
         const MIB: usize = 1 << 20;
         let most = |max_memory: usize| {
-            let study = ExplainRequest {
+            let request = ExplainRequest {
                 max_memory,
                 ..ExplainRequest::new(&network, &[Method::Map(MapMethod::ScoreCam)])
             };
             let before = LIVE.load(Ordering::Relaxed);
             PEAK.store(before, Ordering::Relaxed);
-            let mut examiner = Explainer::new(&network, &study, &device, 1).unwrap();
-            let findings = examiner.explain(&images).unwrap();
-            assert_eq!(findings[0][0].maps[0].weights.len(), 10_000);
+            let mut explainer = Explainer::new(&network, &request, &device, 1).unwrap();
+            let explanations = explainer.explain(&images).unwrap();
+            assert_eq!(explanations[0][0].maps[0].weights.len(), 10_000);
             (PEAK.load(Ordering::Relaxed) - before) as usize / MIB
         };
         // The masks of all channels at once would be 156 MiB.

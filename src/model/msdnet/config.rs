@@ -87,7 +87,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The article's ten-exit CIFAR-10 network (5.44 M parameters).
+    /// The article's ten-exit CIFAR-10 model (5.44 M parameters).
     pub fn cifar10_anytime() -> Self {
         Config {
             layout: Layout::Subnets,
@@ -109,12 +109,12 @@ impl Config {
         }
     }
 
-    /// The authors' seven-exit CIFAR-100 network.
+    /// The authors' seven-exit CIFAR-100 model.
     pub fn cifar100_anytime() -> Self {
         Config { layout: Layout::Blocks, classes: 100, exits: 7, channels: 16, ..Config::cifar10_anytime() }
     }
 
-    /// The authors' five-exit ImageNet network (`step` 4, 6 or 7 in their README).
+    /// The authors' five-exit ImageNet model (`step` 4, 6 or 7 in their README).
     pub fn imagenet(step: usize) -> Self {
         Config {
             layout: Layout::Blocks,

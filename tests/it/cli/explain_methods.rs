@@ -108,13 +108,13 @@ fn pixel_pictures_show_color_sign_or_magnitude() {
         let path = place.path().join(format!("out/chelsea_32_exit10_{method}.png"));
         msdcam::RgbImage::open(&path).unwrap()
     };
-    let grey = |rgb: &[u8]| rgb[0] == rgb[1] && rgb[1] == rgb[2];
+    let gray = |rgb: &[u8]| rgb[0] == rgb[1] && rgb[1] == rgb[2];
     let share = |method: &str, is: &dyn Fn(&[u8]) -> bool| {
         let rgb = picture(method).rgb;
         rgb.chunks_exact(3).filter(|p| is(p)).count() as f64 / (rgb.len() / 3) as f64
     };
-    assert_eq!(share("input-gradient", &grey), 1.0);
-    assert!(share("guided-backprop", &|p| !grey(p)) > 0.5);
+    assert_eq!(share("input-gradient", &gray), 1.0);
+    assert!(share("guided-backprop", &|p| !gray(p)) > 0.5);
     // Red for the class, blue against it.
     assert!(share("integrated-gradients", &|p| p[0] > p[2].saturating_add(20)) > 0.05);
     assert!(share("integrated-gradients", &|p| p[2] > p[0].saturating_add(20)) > 0.05);

@@ -98,8 +98,8 @@ fn the_difference_of_exits_is_that_of_their_heatmaps() {
     let (photo, over) = (open("chelsea_32.png"), open("out/chelsea_32_exit01_cam_minus_exit03.png"));
     for (i, &v) in difference.1[..1024].iter().enumerate().filter(|(_, v)| v.abs() > 0.2) {
         let opacity = 0.75 * v.abs().sqrt();
-        let colour = |i: usize| (f64::from(over[i]) - (1.0 - opacity) * f64::from(photo[i])) / opacity;
-        let redness = colour(3 * i) - colour(3 * i + 2);
+        let color = |i: usize| (f64::from(over[i]) - (1.0 - opacity) * f64::from(photo[i])) / opacity;
+        let redness = color(3 * i) - color(3 * i + 2);
         assert!(redness * v > 0.0, "pixel {i}: {v}, red less blue {redness}");
     }
 }

@@ -54,8 +54,8 @@ fn an_empty_map_is_reported_and_drawn_as_such_and_stays_zero() {
     // The picture is pale gray, not the single color of a map of zeros.
     let path = place.path().join("out/cat_exit02_cam.png");
     let picture = msdcam::RgbImage::open(&path).unwrap();
-    let colour = |p: &[u8]| p.iter().max().unwrap() - p.iter().min().unwrap();
-    assert!(picture.rgb.chunks_exact(3).all(|p| colour(p) <= 8));
+    let color = |p: &[u8]| p.iter().max().unwrap() - p.iter().min().unwrap();
+    assert!(picture.rgb.chunks_exact(3).all(|p| color(p) <= 8));
 }
 
 #[test]
