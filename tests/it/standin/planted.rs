@@ -3,6 +3,7 @@
 //!
 //! The unsafe blocks launch kernels and call the driver with arguments chosen
 //! here: valid ones, or invalid ones that the stand-in must refuse.
+#![allow(clippy::undocumented_unsafe_blocks)] // one reason for all of them, above
 
 use cudarc::driver::{CudaContext, PushKernelArg, sys};
 use cudarc::nvrtc::CompileError;
