@@ -32,7 +32,7 @@ const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
 /// # Errors
 /// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
 pub fn open(path: &Path) -> Result<RgbImage> {
-    let unreadable = |e: std::io::Error| Error::refused(path, "file", format!("cannot read: {e}"));
+    let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.is_dir() {
         return Err(Error::refused(path, "file", "is a folder, not an image"));

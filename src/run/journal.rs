@@ -89,10 +89,10 @@ impl Journal {
     pub fn open(disk: &dyn Disk, path: &Path, range: Range<usize>) -> Result<Option<Journal>> {
         let file = match File::options().read(true).append(true).open(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(|e| Error::write(path, e))?,
+            file => file.map_err(|e| Error::cannot_write(path, e))?,
         };
         let journal = Journal::read(path, file, |_| Ok(range))?;
-        let length = journal.file.metadata().map_err(|e| journal.refused("file", &e))?.len();
+        let length = journal.file.metadata().map_err(|e| Error::refused_by(path, "file", e))?.len();
         if length > journal.end {
             disk.cut(&journal.file, path, journal.end)?;
         }
@@ -111,7 +111,7 @@ impl Journal {
     ) -> Result<Journal> {
         let mut lines = LineReader { reader: BufReader::with_capacity(1 << 16, &file), line: Vec::new() };
         let refused = |place: &str, cause: String| Error::refused(path, place, cause);
-        let unreadable = |e: std::io::Error| refused("file", e.to_string());
+        let unreadable = |e: std::io::Error| Error::refused_by(path, "file", e);
         let header = lines.next().map_err(unreadable)?;
         let header: JournalHeader = header
             .and_then(|line| serde_json::from_slice(line).ok())
