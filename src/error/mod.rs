@@ -71,12 +71,12 @@ impl Error {
     }
 
     /// An [`Error::Refused`] for `file`, which cannot be read.
-    pub fn cannot_read(file: &Path, error: io::Error) -> Self {
+    pub(crate) fn cannot_read(file: &Path, error: io::Error) -> Self {
         Error::refused(file, "file", format!("cannot read: {error}")).with_source(error)
     }
 
     /// An [`Error::Refused`] for `place` in `file`, whose cause is `error`.
-    pub fn refused_by(
+    pub(crate) fn refused_by(
         file: &Path,
         place: impl AsRef<str>,
         error: impl std::error::Error + Send + Sync + 'static,
@@ -94,7 +94,7 @@ impl Error {
     }
 
     /// An [`Error::Write`] for `file`, whose cause is `error`.
-    pub fn cannot_write(file: &Path, error: io::Error) -> Self {
+    pub(crate) fn cannot_write(file: &Path, error: io::Error) -> Self {
         Error::write(file, &error).with_source(error)
     }
 
@@ -110,7 +110,7 @@ impl Error {
 
     /// The same [`Error::Refused`] or [`Error::Write`] with `error` as its source; other errors are
     /// returned unchanged.
-    pub fn with_source(mut self, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn with_source(mut self, error: impl std::error::Error + Send + Sync + 'static) -> Self {
         if let Error::Refused { source, .. } | Error::Write { source, .. } = &mut self {
             *source = Some(ErrorSource::new(error));
         }
