@@ -41,7 +41,7 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-# Licences, advisories and sources of the dependencies; needs cargo-deny
+# Licenses, advisories and sources of the dependencies; needs cargo-deny
 deny:
     cargo deny check
 

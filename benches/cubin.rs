@@ -3,7 +3,7 @@
 //!     cubin CHIP FILE [OPTION...]      for compute capability CHIP (90 for 9.0), with NVRTC's OPTIONs
 //!     cubin --built-in                 kernels/sm_90.cubin and kernels/sm_90.source
 //!
-//! `MSDCAM_NVRTC` names NVRTC's folder; without it, NVRTC is searched for as the program does.
+//! `MSDCAM_NVRTC` names the folder of NVRTC; without it, NVRTC is searched for as by msdcam.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ fn run(args: &[String]) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` passes this flag, alone where it runs every bench: there is nothing to make then.
+    // `cargo bench` without a target runs every bench with this flag alone: nothing to do then.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if args.is_empty() {
         eprintln!("cubin: makes machine code of the kernels; see benches/cubin.rs");

@@ -1,4 +1,4 @@
-//! Latency and throughput of whole networks with random weights: forward and Grad-CAM, all exits.
+//! Latency and throughput of whole models with random weights: forward pass and Grad-CAM at all exits.
 //!
 //!     cargo bench --bench network -- [cifar|imagenet] [threads] [batch] [seconds]
 
@@ -12,7 +12,7 @@ use support::{noise, random_network};
 
 mod support;
 
-/// Milliseconds of `run`: the shortest, the median and the 90th percentile.
+/// Minimum, median and 90th percentile of the time of `run` in milliseconds.
 fn measure(mut run: impl FnMut(), budget: Duration) -> [f64; 3] {
     let mut times = Vec::new();
     let start = Instant::now();
@@ -31,17 +31,17 @@ fn main() {
     let imagenet = args.first().is_some_and(|a| a == "imagenet");
     let config = if imagenet { Config::imagenet(4) } else { Config::cifar10_anytime() };
     let (threads, batch, seconds) = (number(1, 0), number(2, 1), number(3, 2));
-    let network = random_network(&config);
+    let model = random_network(&config);
     let device = support::cpu(threads).expect("the CPU is there");
     println!("{}, batch {batch}", device.description());
     let images = noise(batch * 3 * config.input * config.input, &mut 7, 1.0);
     let budget = Duration::from_secs(seconds as u64);
-    let exits: Vec<usize> = (1..=network.exits.len()).collect();
+    let exits: Vec<usize> = (1..=model.exits.len()).collect();
     let mut classifier =
-        Classifier::new(&network, &exits, Order::Depth, &device, batch).expect("the network loads");
+        Classifier::new(&model, &exits, Order::Depth, &device, batch).expect("the model loads");
     let forward = measure(|| drop(classifier.classify(&images).expect("the CPU runs")), budget);
-    let request = ExplainRequest::grad_cam(&network);
-    let mut explainer = Explainer::new(&network, &request, &device, batch).expect("the network loads");
+    let request = ExplainRequest::grad_cam(&model);
+    let mut explainer = Explainer::new(&model, &request, &device, batch).expect("the model loads");
     let grad_cam = measure(|| drop(explainer.explain(&images).expect("the CPU runs")), budget);
     let rows: [(&str, &dyn Session, [f64; 3]); 2] =
         [("forward", classifier.session(), forward), ("grad-cam", explainer.session(), grad_cam)];

@@ -1,26 +1,25 @@
-//! A process that stays ready for one batch size and answers a line for each line it is sent, so that
-//! its calls can take turns with those of other programs (`benches/peers`) and of other variants
-//! (`benches/gpu.sh`).
+//! A server for one batch size that prints a line for each line of input, so that its calls can alternate
+//! with those of other programs (`benches/peers`) and of other variants (`benches/gpu.sh`).
 //!
 //!     serve WEIGHTS cpu|cuda THREADS BATCH [VARIANT]
 //!
-//! VARIANT: how a GPU runs, in the words of [`msdcam::engine::cuda::Variant`]. Everything printed is JSON, a
-//! line when it is ready and a line for each line that it is sent:
+//! VARIANT: execution on a GPU, as [`msdcam::engine::cuda::Variant`] reads it. Output is JSON: a line when the
+//! server is ready, and a line for each line of input:
 //!
-//! | sent | what it does | printed |
+//! | input | action | output |
 //! |---|---|---|
-//! | `images FILE` | takes the batch, normalised, as little-endian f32 (N, 3, H, W); before that it has noise | `{}` |
+//! | `images FILE` | reads the normalized batch, little-endian f32 (N, 3, H, W); the initial batch is noise | `{}` |
 //! | `answers FILE` | writes `logits` (N, exits, classes), `class` (N, exits) and `heat` (N, exits, H, W) as .npz | `{}` |
-//! | `forward SECONDS`, `grad_cam SECONDS` | runs all exits until the time is over, at least once | `{"ms": [..]}`, a number a call |
-//! | `device REPEATS` | runs back to back | `{"device_ms": ..}`: the mean by the device's clock, copies included |
+//! | `forward SECONDS`, `grad_cam SECONDS` | runs all exits until the time is over, at least once | `{"ms": [..]}`, one number per call |
+//! | `device REPEATS` | runs back to back | `{"device_ms": ..}`: mean time by the device's clock, including copies |
 //! | `levels REPEATS` | replays growing prefixes of the plan | `{"levels": [{"ms", "prefix_ms", "ops", "multiply_adds"}, ..]}` |
-//! | `hash` | runs once | `{"sha256": ..}` of every number of the answers |
-//! | `compare` | runs once, and on the CPU | `{"logits": {"largest_error", "at"}, "rest": .., "maps": .., "maps_off": .., "classes_differ": ..}`; errors are shares of the largest magnitude of each output |
-//! | `same_bits N..` | runs the first N images of the batch as a batch of their own | `{"differ": [..]}`: those N whose answers have other bits |
-//! | `soak RUNS SECONDS` | runs until one of the two is reached | `{"runs": .., "differ": ..}`: runs whose answers have other bits than the first |
+//! | `hash` | runs once | `{"sha256": ..}` of all outputs |
+//! | `compare` | runs once here and once on the CPU | `{"logits": {"largest_error", "at"}, "rest": .., "maps": .., "maps_off": .., "classes_differ": ..}`; errors are relative to the largest magnitude of each output |
+//! | `same_bits N..` | runs the first N images of the batch alone | `{"differ": [..]}`: those N with other bits |
+//! | `soak RUNS SECONDS` | runs until one of the two is reached | `{"runs": .., "differ": ..}`: runs with other bits than the first |
 //!
-//! A line that cannot be served is answered with `{"error": ..}`. A call is timed from the images in
-//! host memory to the answers in host memory.
+//! The output for an invalid line is `{"error": ..}`. A call is timed from images in host memory to results
+//! in host memory.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -48,7 +47,7 @@ struct Server {
 }
 
 impl Server {
-    /// What is printed for one line that was sent.
+    /// The output for one line of input.
     fn serve(&mut self, line: &str) -> Result<Value> {
         let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
         Ok(match command {
@@ -81,7 +80,7 @@ impl Server {
         })
     }
 
-    /// What each level of the plan costs where it stands.
+    /// The time of each level of the plan, as part of the whole.
     fn levels(&mut self, repeats: usize) -> Result<Value> {
         self.grad_cam.explain(&self.images)?;
         let Some(prefixes) = self.grad_cam.session_mut().prefix_ms(self.batch, repeats)? else {
@@ -103,7 +102,7 @@ impl Server {
         Ok(json!({ "levels": levels }))
     }
 
-    /// The answers beside the CPU device's.
+    /// The comparison with the results of the CPU.
     fn compare(&mut self) -> Result<Value> {
         let cpu = Device::open(DeviceChoice::Cpu, 0)?;
         let request = ExplainRequest::grad_cam(&self.network);
@@ -131,7 +130,7 @@ impl Server {
         }))
     }
 
-    /// Smaller batches of the same images.
+    /// Checks smaller batches of the same images.
     fn same_bits(&mut self, argument: &str) -> Result<Value> {
         let image = self.images.len() / self.batch;
         let whole = self.grad_cam.explain(&self.images)?;
@@ -148,7 +147,7 @@ impl Server {
         Ok(json!({ "differ": differ }))
     }
 
-    /// The same run again and again.
+    /// Repeats the same run.
     fn soak(&mut self, argument: &str) -> Result<Value> {
         let usage = || Error::usage(format!("soak '{argument}': wanted RUNS SECONDS"));
         let (most, time) = argument.split_once(' ').ok_or_else(usage)?;
@@ -156,7 +155,7 @@ impl Server {
         let first = self.grad_cam.explain(&self.images)?;
         let (start, mut runs, mut differ) = (Instant::now(), 0, 0);
         while runs < most && start.elapsed() < time {
-            // Equal numbers have equal bits but for the sign of a zero; a NaN differs from itself.
+            // Equal floats have equal bits except for the sign of zero; a NaN differs from itself.
             differ += usize::from(self.grad_cam.explain(&self.images)? != first);
             runs += 1;
         }
@@ -164,11 +163,12 @@ impl Server {
     }
 }
 
-/// An error of a map that counts as off. The gradient passes a ReLU whose input is zero but for rounding
-/// or does not: two programs, both right, may differ by some percent in a few maps of hundreds.
+/// Relative error above which a map counts as off. Whether the gradient passes a ReLU whose input is within
+/// rounding of zero is arbitrary: two correct programs may differ by some percent in a few of hundreds of
+/// maps.
 const MAP_OFF: f64 = 1e-4;
 
-/// The largest of some errors, and where it is; a NaN is larger than all.
+/// The largest of some errors and its position; NaN is the largest.
 #[derive(Default)]
 struct Largest {
     error: f64,
@@ -182,14 +182,14 @@ impl Largest {
         }
     }
 
-    /// JSON has no NaN and no infinity.
+    /// JSON has neither NaN nor infinity.
     fn json(&self) -> Value {
         let error = if self.error.is_finite() { json!(self.error) } else { json!("not finite") };
         json!({ "largest_error": error, "at": self.at })
     }
 }
 
-/// Little-endian f32 numbers.
+/// Reads little-endian f32 values.
 fn read_images(file: &Path) -> Result<Vec<f32>> {
     let bytes = std::fs::read(file).map_err(|e| Error::refused(file, "file", e.to_string()))?;
     let (numbers, rest) = bytes.as_chunks();
@@ -199,7 +199,7 @@ fn read_images(file: &Path) -> Result<Vec<f32>> {
     Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
-/// Everything that an answer holds, each with its name.
+/// All outputs of an explanation, with their names.
 fn numbers(answer: &Explanation) -> Vec<(String, &[f32])> {
     let (prediction, map) = (&answer.prediction, &answer.maps[0]);
     let all = [
@@ -212,7 +212,7 @@ fn numbers(answer: &Explanation) -> Vec<(String, &[f32])> {
     all.into_iter().map(|(name, numbers)| (format!("exit {}, {name}", prediction.exit), numbers)).collect()
 }
 
-/// The largest difference as a share of the largest magnitude wanted; NaN where there is one.
+/// The largest difference relative to the largest expected magnitude; NaN if there is one.
 fn error(got: &[f32], want: &[f32]) -> f64 {
     let largest = |numbers: &mut dyn Iterator<Item = f32>| {
         numbers
@@ -223,7 +223,7 @@ fn error(got: &[f32], want: &[f32]) -> f64 {
     if off == 0.0 { 0.0 } else { f64::from(off) / f64::from(size) }
 }
 
-/// SHA-256 of the bits of all answers, in order.
+/// SHA-256 of the bits of all results, in order.
 fn hash(answers: &[Vec<Explanation>]) -> String {
     let mut bytes = Vec::new();
     for answer in answers.iter().flatten() {
@@ -254,7 +254,7 @@ fn timed(mut run: impl FnMut() -> Result<()>, time: Duration) -> Result<Vec<f64>
     Ok(times)
 }
 
-/// All answers as one .npz.
+/// All results as one .npz file.
 fn encode(answers: &[Vec<Explanation>]) -> Vec<u8> {
     let all = || answers.iter().flatten();
     let logits: Vec<f32> = all().flat_map(|a| &a.prediction.logits).copied().collect();
@@ -319,7 +319,7 @@ fn run(args: &[String]) -> Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
-    // `cargo bench` runs every bench with this flag alone: there is nothing to serve then.
+    // `cargo bench` without a target runs every bench with this flag alone: nothing to do then.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if args.is_empty() {
         eprintln!("serve: a part of benches/peers/run and benches/gpu.sh");

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
+use msdcam::RgbImage;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Explainer, Explanation, Method, Target, difference};
-use msdcam::imaging::open;
 use msdcam::model::Model;
 use msdcam::{Error, Result};
 
@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     let device = Device::open(DeviceChoice::Auto, 0)?;
     let mut explainer = Explainer::new(&model, &request, &device, 1)?;
 
-    let photo = open(Path::new(&path))?;
+    let photo = RgbImage::open(Path::new(&path))?;
     for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
         report(explanation, &model.labels)?;
     }

@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
+use msdcam::RgbImage;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::plan::Order;
 use msdcam::explain::Classifier;
-use msdcam::imaging::open;
 use msdcam::model::Model;
 
 fn main() -> msdcam::Result<()> {
@@ -18,7 +18,7 @@ fn main() -> msdcam::Result<()> {
     let mut classifier = Classifier::new(&model, &exits, Order::ByExit, &device, 1)?;
     let cost = classifier.multiply_adds();
 
-    let input = model.prepare(&open(Path::new(&path))?).tensor;
+    let input = model.prepare(&RgbImage::open(Path::new(&path))?).tensor;
     let thresholds = vec![Some(0.9); exits.len()];
     for prediction in &classifier.classify_early_exit(&input, &thresholds)?[0] {
         println!(

@@ -1,12 +1,12 @@
-//! Grad-CAM at every exit of one photo: what each exit predicts, and where it looks.
+//! Grad-CAM at every exit for one photo: predictions and heatmaps.
 //!
 //!     cargo run --release --example explain_image -- weights/samples/chelsea.png
 
 use std::path::Path;
 
+use msdcam::RgbImage;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Explainer};
-use msdcam::imaging::open;
 use msdcam::model::Model;
 
 fn main() -> msdcam::Result<()> {
@@ -15,8 +15,8 @@ fn main() -> msdcam::Result<()> {
     let device = Device::open(DeviceChoice::Auto, 0)?;
     let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
 
-    let photo = open(Path::new(&path))?;
-    // One image in, so the explanations of one image out: one for each exit.
+    let photo = RgbImage::open(Path::new(&path))?;
+    // The batch has one image; its explanations are one per exit.
     for explanation in &explainer.explain(&model.prepare(&photo).tensor)?[0] {
         let prediction = &explanation.prediction;
         let heatmap = &explanation.maps[0].heatmap;

@@ -1,4 +1,4 @@
-//! The exits of a weights file, or of the model inside the library, and the taps of each.
+//! The exits and taps of a weights file or of the built-in model.
 //!
 //!     cargo run --example open_model -- weights/msdnet_cifar10.safetensors
 

@@ -1,13 +1,13 @@
-//! How many instructions one run takes: a number that does not depend on how busy the machine is.
+//! Instruction counts of one run, which do not depend on the load of the machine.
 //!
 //!     cargo bench --bench callgrind               # compare with benches/callgrind/instructions.json
 //!     cargo bench --bench callgrind -- --update   # write it
 //!
-//! Counts all exits of the default network on the sample photo, one thread, AVX2 kernels
-//! (valgrind knows no AVX-512), with and without Grad-CAM. This program runs itself under
-//! callgrind, which counts only inside [`counted_run`]: neither start-up nor the first run, which
-//! allocates. The count depends on the compiler, so a file from another rustc is not compared, and
-//! the program says so. Exit codes: 0 alike, or not comparable; 1 changed.
+//! Counts all exits of the default model on the sample photo with one thread and the AVX2 kernels
+//! (valgrind does not support AVX-512), with and without Grad-CAM. This program runs itself under
+//! callgrind, which counts only inside [`counted_run`]: without start-up and the first run, which
+//! allocates. The count depends on the compiler, so a file of another rustc is not compared, and
+//! the program says so. Exit codes: 0 unchanged or not comparable, 1 changed.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -23,26 +23,26 @@ use serde::{Deserialize, Serialize};
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Counts this far from the file's are a change.
+/// Relative difference from the stored count that is a change.
 const TOLERANCE: f64 = 0.03;
 const MODES: [&str; 2] = ["forward", "grad_cam"];
 
-/// The file.
+/// The stored file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counts {
-    /// Release and host of the compiler: counts of different ones are not compared.
+    /// Release and host of the compiler; counts of different compilers are not compared.
     rustc: String,
     /// Instructions of one run, by mode.
     instructions: BTreeMap<String, u64>,
 }
 
-/// Why a count could not be made here.
+/// The reason why instructions cannot be counted here.
 struct Skipped(String);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["run", mode] => return run_network(mode),
+        ["run", mode] => return run_mode(mode),
         [] => compare(),
         ["--update"] => update(),
         _ => {
@@ -56,28 +56,28 @@ fn main() -> ExitCode {
     })
 }
 
-/// What runs under callgrind.
-fn run_network(mode: &str) -> ExitCode {
-    let network = support::default_network();
+/// The program that runs under callgrind.
+fn run_mode(mode: &str) -> ExitCode {
+    let model = support::default_network();
     let device = Device::Cpu(Cpu::with_isa(1, Isa::Avx2).expect("the CPU has AVX2"));
-    let photo = msdcam::imaging::open(&support::repository("weights/samples/chelsea.png"));
-    let image = network.prepare(&photo.expect("the photo is there")).tensor;
+    let photo = msdcam::RgbImage::open(&support::repository("weights/samples/chelsea.png"));
+    let image = model.prepare(&photo.expect("the photo is there")).tensor;
     if mode == "grad_cam" {
-        let request = ExplainRequest::grad_cam(&network);
-        let mut explainer = Explainer::new(&network, &request, &device, 1).expect("the network loads");
+        let request = ExplainRequest::grad_cam(&model);
+        let mut explainer = Explainer::new(&model, &request, &device, 1).expect("the model loads");
         explainer.explain(&image).expect("the CPU runs");
         counted_run(|| drop(black_box(explainer.explain(&image).expect("the CPU runs"))));
     } else {
-        let exits: Vec<usize> = (1..=network.exits.len()).collect();
+        let exits: Vec<usize> = (1..=model.exits.len()).collect();
         let mut classifier =
-            Classifier::new(&network, &exits, Order::Depth, &device, 1).expect("the network loads");
+            Classifier::new(&model, &exits, Order::Depth, &device, 1).expect("the model loads");
         classifier.classify(&image).expect("the CPU runs");
         counted_run(|| drop(black_box(classifier.classify(&image).expect("the CPU runs"))));
     }
     ExitCode::SUCCESS
 }
 
-/// callgrind knows it by its name.
+/// callgrind identifies it by its name.
 #[inline(never)]
 fn counted_run(run: impl FnOnce()) {
     run();
@@ -134,7 +134,7 @@ fn count_all() -> Result<BTreeMap<String, u64>, Skipped> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         return Err(Skipped("no valgrind".into()));
     }
-    // Side by side: what is counted does not depend on speed.
+    // In parallel: the counts do not depend on speed.
     let counts = std::thread::scope(|scope| {
         MODES
             .map(|mode| scope.spawn(move || count(mode)))
@@ -159,7 +159,7 @@ fn count(mode: &str) -> u64 {
     total.filter(|&n| n > 0).unwrap_or_else(|| panic!("no count in what callgrind says:\n{log}"))
 }
 
-/// Release and host of the compiler at hand, which is the one that built this program.
+/// Release and host of the installed compiler, which built this program.
 fn rustc() -> Result<String, Skipped> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("--version").arg("--verbose").output();

@@ -1,4 +1,4 @@
-//! Bandwidth: reads from the second-level cache and from memory, copies, transfers to and from the host.
+//! Bandwidth: reads from the L2 cache and from memory, copies, transfers to and from the host.
 
 use cudarc::driver::{result, sys};
 use msdcam::Result;
@@ -22,7 +22,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("transfer_down_14_3_mb", |gpu| transfer(gpu, false, 14_284_800));
 }
 
-/// `bytes` of numbers, and their sum.
+/// `bytes` of values, and their sum.
 fn filled(gpu: &Gpu, bytes: usize) -> Result<(Memory, u32)> {
     let (memory, words) = (gpu.memory(bytes)?, bytes as u64 / 4);
     gpu.launch("fill", (gpu.pick(4 * gpu.multiprocessors, 4), 256), Kind::Plain, &[memory.at, words])?;
@@ -31,7 +31,7 @@ fn filled(gpu: &Gpu, bytes: usize) -> Result<(Memory, u32)> {
     Ok((memory, indices.wrapping_mul(2654435761)))
 }
 
-/// Submits adding up `passes` times `bytes` at `at`, onto `total`.
+/// Submits the sum of `passes` times the `bytes` at `at`, which is added to `total`.
 pub fn sum(gpu: &Gpu, at: u64, bytes: usize, passes: usize, total: &Memory) -> Result<()> {
     let arguments = [at, (bytes / CHUNK) as u64, passes as u64, total.at];
     gpu.launch("sum", (gpu.pick(2 * gpu.multiprocessors, 5), 512), Kind::Plain, &arguments)
@@ -51,7 +51,7 @@ fn copy(gpu: &Gpu) -> Result<Found> {
     let bytes = gpu.pick(2048 * MB, 3 * CHUNK);
     let ((from, expected), to) = (filled(gpu, bytes)?, gpu.memory(bytes)?);
     let times = gpu.device_times(gpu.pick(8, 3), || {
-        // SAFETY: both have as many bytes, and live until the stream is done.
+        // SAFETY: both have that many bytes and live until the stream is done.
         said("a copy", unsafe { result::memcpy_dtod_async(to.at, from.at, bytes, gpu.stream.cu_stream()) })
     })?;
     let total = gpu.upload(&[0_u32])?;
@@ -72,7 +72,7 @@ fn transfer(gpu: &Gpu, up: bool, bytes: usize) -> Result<Found> {
     said("pinned memory", pinned.as_mut_slice())?.copy_from_slice(if up { &pattern } else { &poison });
     let (stream, at) = (gpu.stream.cu_stream(), device.at);
     let submit = || {
-        // SAFETY: both have as many bytes, and live until the stream is done, for which the timing waits.
+        // SAFETY: both have that many bytes and live until the stream is done, for which the timing waits.
         let code = unsafe {
             match up {
                 true => sys::cuMemcpyHtoDAsync_v2(at, host.cast(), bytes, stream),

@@ -1,4 +1,4 @@
-//! What it costs that blocks wait for each other: cluster barrier, grid barrier, flags.
+//! Cost of synchronization between blocks: cluster barrier, grid barrier, flags.
 
 use msdcam::{Error, Result};
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::gpu::{Gpu, Kind, Memory};
 use crate::latency::{Timed, cluster_rows};
 use crate::report::{Found, Rows, median, short};
 
-/// Polls after which a wait gives up: about a second.
+/// Number of polls after which a wait times out: about a second.
 const POLLS: u64 = 1 << 20;
 
 pub fn rows(rows: &mut Rows) {
@@ -22,7 +22,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("flag_hop_st_relaxed", |gpu| flag(gpu, "flags_relaxed"));
 }
 
-/// Nanoseconds of each of `each` operations, and cycles.
+/// Nanoseconds and cycles per operation, of `each` operations.
 fn nanoseconds(times: impl Iterator<Item = (u64, u64)>, each: u64, ok: bool) -> Found {
     let (cycles, nanoseconds): (Vec<u64>, Vec<u64>) = times.unzip();
     let written = cycles.iter().chain(&nanoseconds).all(|&time| time != u64::MAX);
@@ -30,7 +30,7 @@ fn nanoseconds(times: impl Iterator<Item = (u64, u64)>, each: u64, ok: bool) -> 
     Found::median(&per(&nanoseconds), ok && written).with("cycles", short(median(&per(&cycles))))
 }
 
-/// Whether no kernel found data missing; an error where a wait gave up.
+/// Whether no kernel found data missing; an error if a wait timed out.
 fn all_came(error: &Memory) -> Result<bool> {
     match error.read::<u32>(1)?[0] {
         0 => Ok(true),
@@ -39,7 +39,7 @@ fn all_came(error: &Memory) -> Result<bool> {
     }
 }
 
-/// First with a check that what was written before a barrier is there behind it, where it orders memory.
+/// The cluster barrier. If it orders memory, the first run checks that data written before it is visible after it.
 fn cluster(gpu: &Gpu, ordered: bool, size: u32) -> Result<Found> {
     let (clusters, threads, rounds) = gpu.pick((8, 256, 2000), (2, 64, 20));
     let blocks = clusters * size;
@@ -75,13 +75,13 @@ fn grid(gpu: &Gpu) -> Result<Found> {
         .with("blocks", blocks))
 }
 
-/// As [`cluster`], for a flag that two blocks pass to and fro.
+/// As [`cluster`], for a flag that two blocks pass back and forth.
 fn flag(gpu: &Gpu, kernel: &str) -> Result<Found> {
     let (blocks, trips) = gpu.pick((gpu.multiprocessors, 1000), (6, 20));
     let error = gpu.upload(&[0_u32])?;
     let (mut runs, mut pairs, mut right) = (Vec::new(), Vec::new(), true);
     for partner in [1, 2, 3, 16, 17, 33, 66, 100, 131].into_iter().filter(|&partner| partner < blocks) {
-        // Flags at other addresses for each; data for the check 2 KB behind the first, the second 4 KB.
+        // Different addresses for each flag; the data of the check is 2 KB after the first and 4 KB after the second.
         let memory = gpu.memory(20_480)?;
         let at = memory.at + u64::from(partner) * 64;
         let mut run = |trips: u64, check: bool| -> Result<Timed> {

@@ -15,23 +15,23 @@ use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaStream
 use cudarc::nvrtc::Ptx;
 use msdcam::{Error, Result};
 
-/// Cycles that the stream is kept busy for before what is timed: half a millisecond.
+/// Cycles for which the stream is kept busy before a timed section: half a millisecond.
 const HOLD: u64 = 1_000_000;
 
-/// The driver's refusal of `what` as our error.
+/// The driver's error for `what`.
 pub fn said<T>(what: &str, result: Result<T, DriverError>) -> Result<T> {
     result.map_err(|e| Error::device(format!("{what}: {:?}", e.0)))
 }
 
-/// How a kernel is launched.
+/// Launch attributes.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kind {
     Plain,
-    /// It may start before the kernel before it in the stream has ended.
+    /// Programmatic stream serialization: may start before the previous kernel has ended.
     Programmatic,
-    /// All blocks run at once.
+    /// Cooperative: all blocks run concurrently.
     Cooperative,
-    /// In clusters of so many blocks.
+    /// In clusters of this many blocks.
     Cluster(u32),
 }
 
@@ -60,11 +60,11 @@ impl Kind {
 /// The first GPU, with the kernels of this bench.
 pub struct Gpu {
     pub name: String,
-    /// 90 for compute capability 9.0.
+    /// Compute capability, 90 for 9.0.
     pub capability: u32,
     pub multiprocessors: u32,
     pub l2_bytes: u32,
-    /// The stand-in driver, where times mean nothing.
+    /// Whether the driver is the stand-in, whose times are meaningless.
     pub standin: bool,
     pub context: Arc<CudaContext>,
     pub stream: Arc<CudaStream>,
@@ -73,7 +73,7 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Opens it, as yet without kernels. `short`: for a tiny run.
+    /// Opens the GPU, without kernels. `short` is for a tiny run.
     pub fn open(short: bool) -> Result<Gpu> {
         let context = said("opening the GPU", CudaContext::new(0))?;
         let ask = |about| said("a device attribute", context.attribute(about)).map(i32::unsigned_abs);
@@ -93,7 +93,7 @@ impl Gpu {
         })
     }
 
-    /// Loads the kernels `names` of `image`: all at once, since a capture forbids some of what loading does.
+    /// Loads the kernels `names` of `image`: all in advance, since loading is not allowed during a capture.
     pub fn load(&mut self, image: Vec<u8>, names: impl Iterator<Item = &'static str>) -> Result<()> {
         let module = said("loading the kernels", self.context.load_module(Ptx::from_binary(image)))?;
         for name in names {
@@ -123,19 +123,19 @@ impl Gpu {
         Ok(memory)
     }
 
-    /// An event that marks a time.
+    /// A timing event.
     pub fn event(&self) -> Result<CudaEvent> {
         said("an event", self.context.new_event(Some(CUevent_flags::CU_EVENT_DEFAULT)))
     }
 
-    /// Launches `kernel` in `(blocks, threads a block)`. A kernel that has fewer than eight bytes for an
-    /// argument takes the low ones.
+    /// Launches `kernel` with (blocks, threads per block). A kernel whose argument has fewer than eight bytes
+    /// takes the low ones.
     pub fn launch(&self, kernel: &str, shape: (u32, u32), kind: Kind, arguments: &[u64]) -> Result<()> {
         let pointers = arguments.iter().map(|argument| std::ptr::from_ref(argument).cast_mut().cast());
         self.launch_on(&self.stream, kernel, shape, kind, pointers.collect())
     }
 
-    /// The same on `stream`, with arguments that lie where `arguments` point to.
+    /// As above, on `stream`, with pointers to the arguments.
     pub fn launch_on(
         &self,
         stream: &CudaStream,
@@ -160,22 +160,22 @@ impl Gpu {
             numAttrs: attribute.is_some().into(),
         };
         let (function, extra) = (function.cu_function(), std::ptr::null_mut());
-        // SAFETY: the arguments are those of a kernel of ours, and live until the call returns.
+        // SAFETY: the arguments match the kernel and live until the call returns.
         let code = unsafe { sys::cuLaunchKernelEx(&config, function, arguments.as_mut_ptr(), extra) };
         said(kernel, code.result())
     }
 
-    /// Waits for all work, and says what failed since the last time.
+    /// Waits for all work; returns any error since the last call.
     pub fn wait(&self) -> Result<()> {
         said("waiting for the GPU", self.stream.synchronize())
     }
 
-    /// What `submit` submits, as a graph.
+    /// The work that `submit` submits, captured as a graph.
     pub fn capture(&self, submit: impl FnOnce() -> Result<()>) -> Result<CudaGraph> {
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         said("beginning a capture", self.stream.begin_capture(mode))?;
         let submitted = submit();
-        // Ended in any case: a stream that captures is of no use for anything else.
+        // Ended in any case, because a capturing stream cannot be used otherwise.
         let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
         submitted?;
         let graph = said("ending a capture", graph)?.ok_or_else(|| Error::device("an empty capture"))?;
@@ -183,8 +183,8 @@ impl Gpu {
         Ok(graph)
     }
 
-    /// Microseconds that the device takes for what `submit` submits, each time. The stream is kept busy
-    /// meanwhile, so that submitting takes no part in it.
+    /// Device time in microseconds of each repetition of `submit`. The stream is kept busy meanwhile, so that
+    /// the time for submitting is not included.
     pub fn device_times(&self, repeats: usize, mut submit: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
         let (start, end) = (self.event()?, self.event()?);
         let mut time = || {
@@ -197,7 +197,7 @@ impl Gpu {
         (0..repeats).map(|_| time()).collect()
     }
 
-    /// Microseconds on the host for submitting what `submit` submits and waiting for it, each time.
+    /// Host time in microseconds of each repetition of `submit`, until the work is done.
     pub fn host_times(&self, repeats: usize, mut submit: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
         let mut time = || {
             let begin = Instant::now();
@@ -219,16 +219,16 @@ pub struct Memory {
 impl Memory {
     /// Sets every byte.
     pub fn set(&self, byte: u8) -> Result<()> {
-        // SAFETY: the memory is ours and that long.
+        // SAFETY: the memory is owned and has that length.
         said("setting memory", unsafe {
             result::memset_d8_async(self.at, byte, self.bytes, self.stream.cu_stream())
         })
     }
 
-    /// Overwrites the first of it.
+    /// Overwrites the beginning.
     pub fn write<T: Pod>(&self, values: &[T]) -> Result<()> {
         assert!(size_of_val(values) <= self.bytes);
-        // SAFETY: the memory is as long, and `values` lives until the stream is done.
+        // SAFETY: the memory is long enough, and `values` lives until the stream is done.
         said("an upload", unsafe { result::memcpy_htod_async(self.at, values, self.stream.cu_stream()) })?;
         said("an upload", self.stream.synchronize())
     }
@@ -238,7 +238,7 @@ impl Memory {
         let mut values = vec![T::zeroed(); len];
         assert!(size_of_val(&values[..]) <= self.bytes);
         let stream = self.stream.cu_stream();
-        // SAFETY: the memory is as long, and `values` lives until the stream is done.
+        // SAFETY: the memory is long enough, and `values` lives until the stream is done.
         said("a download", unsafe { result::memcpy_dtoh_async(&mut values, self.at, stream) })?;
         said("a download", self.stream.synchronize())?;
         Ok(values)
@@ -247,7 +247,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: ours; freeing waits for the kernels that use it.
+        // SAFETY: owned; freeing waits for the kernels that use it.
         let _ = unsafe { result::free_sync(self.at) };
     }
 }

@@ -1,4 +1,4 @@
-//! Latencies, in cycles of the multiprocessor, of one thread that waits for each access.
+//! Latencies of dependent accesses by one thread, in cycles of the multiprocessor.
 
 use bytemuck::{Pod, Zeroable};
 use msdcam::Result;
@@ -10,18 +10,17 @@ use crate::report::{Found, Rows, median, short};
 const KB: usize = 1 << 10;
 const MB: usize = 1 << 20;
 
-/// What of a chain through global memory differs from row to row. The timed loads, 4096, and the warm ones
-/// never end at the first cell: a load that stays where it is would show.
+/// Parameters of a pointer chain through global memory. Neither the 4096 timed loads nor the warm-up loads
+/// end at the first cell, so that a load that does not advance would be noticed.
 #[derive(Clone, Copy)]
 struct Chain {
     kernel: &'static str,
     cells: usize,
-    /// Bytes that a cell has to itself; it lies in one line of 128 of them.
+    /// Bytes per cell; a cell is within one line of 128 bytes.
     stride: usize,
-    /// Loads before the timed ones.
+    /// Number of warm-up loads.
     warm: usize,
-    /// Bytes read elsewhere before, so that the caches lose the cells; they are then full of what needs no
-    /// writing back.
+    /// Bytes read elsewhere before, to evict the cells from the caches and leave only clean lines there.
     flush: usize,
 }
 
@@ -52,7 +51,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("parameter_warm", |gpu| parameters(gpu, 1));
 }
 
-/// What kernels of one thread write: time on both clocks, and what they came to.
+/// Output of the single-thread kernels: time by both clocks, and the result.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub struct Timed {
@@ -62,7 +61,7 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Calls `launch` with memory for what the kernel writes.
+    /// Calls `launch` with memory for the kernel's output.
     pub fn run(gpu: &Gpu, launch: impl FnOnce(&Memory) -> Result<()>) -> Result<Timed> {
         let out = gpu.memory(size_of::<Timed>())?;
         launch(&out)?;
@@ -70,7 +69,7 @@ impl Timed {
     }
 }
 
-/// Cycles of each of `each` operations, and the clock.
+/// Cycles per operation, of `each` operations, and the clock rate.
 fn cycles(runs: &[Timed], each: usize, ok: bool) -> Found {
     let cycles: Vec<f64> = runs.iter().map(|run| run.cycles as f64 / each as f64).collect();
     let clocks = runs.iter().map(|run| 1e3 * run.cycles as f64 / run.nanoseconds.max(1) as f64);
@@ -131,7 +130,7 @@ fn by_address(gpu: &Gpu) -> Result<Found> {
     let list = gpu.upload(&at)?;
     gpu.launch("visit_l2", (1, 1), Kind::Plain, &[list.at, cells as u64, out.at])?;
     let taken: Vec<u64> = out.read(cells)?;
-    // 0: a load went astray.
+    // 0: a load read a wrong address.
     let right = taken.iter().all(|&cycles| cycles != 0 && cycles != u64::MAX);
     let mut each: Vec<f64> = taken.iter().map(|&cycles| cycles as f64 / 16.0).collect();
     each.sort_by(f64::total_cmp);
@@ -139,7 +138,7 @@ fn by_address(gpu: &Gpu) -> Result<Found> {
     Ok(Found::median(&each, right).with("deciles", deciles))
 }
 
-/// A chain through 1024 words of shared memory, 17 words from one to the next.
+/// A chain through 1024 words of shared memory, with a stride of 17 words.
 fn shared(gpu: &Gpu, kernel: &str, kind: Kind) -> Result<Found> {
     let loads = gpu.pick(4096, 64);
     let blocks = if let Kind::Cluster(size) = kind { size } else { 1 };
@@ -152,7 +151,7 @@ fn shared(gpu: &Gpu, kernel: &str, kind: Kind) -> Result<Found> {
     Ok(cycles(&runs, loads, runs.iter().all(right)))
 }
 
-/// Shared memory of another block: these rows need clusters.
+/// Distributed shared memory: these rows need clusters.
 pub fn cluster_rows(rows: &mut Rows) {
     for size in [2, 8] {
         let name = format!("latency_distributed_shared_{size}");
@@ -173,7 +172,7 @@ fn fence(gpu: &Gpu, kernel: &str) -> Result<Found> {
 }
 
 fn atomics(gpu: &Gpu, kernel: &str) -> Result<Found> {
-    /// Words from one that is measured to the next.
+    /// Stride of the measured words.
     const APART: usize = 1088;
     let rounds = gpu.pick(256, 16);
     let words = gpu.upload(&vec![1_u32; 16 * APART])?;
@@ -191,7 +190,7 @@ fn atomics(gpu: &Gpu, kernel: &str) -> Result<Found> {
     Ok(cycles(&runs, rounds, right && runs.iter().all(|run| run.results[0] == u64::from(before))))
 }
 
-/// Words of the kernel's parameter, and from one that is read to the next.
+/// Size of the kernel's parameter and stride of the reads, in words.
 const TABLE: (usize, usize) = (960, 16);
 
 fn parameters(gpu: &Gpu, pass: usize) -> Result<Found> {

@@ -1,5 +1,5 @@
-//! What launches cost: nodes of a graph, with plain and with programmatic edges, forks, and whole graphs
-//! by the host's clock.
+//! Cost of launches: nodes of a graph with plain and with programmatic edges, forks, and whole graphs by the
+//! host's clock.
 
 use cudarc::driver::sys;
 use cudarc::driver::sys::CUgraphDependencyType as Edge;
@@ -10,9 +10,9 @@ use crate::gpu::{Gpu, Kind, Memory, said};
 use crate::report::{Found, Rows, median, short};
 
 const THREADS: u32 = 256;
-/// Nodes of the chain that all rows speak of.
+/// Number of nodes of the chain in all rows.
 const NODES: u32 = 54;
-/// In a tiny run.
+/// The same in a tiny run.
 const FEW_NODES: u32 = 14;
 
 pub fn rows(rows: &mut Rows) {
@@ -26,7 +26,7 @@ pub fn rows(rows: &mut Rows) {
     rows.add("graph_fork", fork);
 }
 
-/// Two arrays that the links of a chain read and write in turn.
+/// Two arrays that the links of a chain read and write alternately.
 struct Links<'a> {
     gpu: &'a Gpu,
     kernel: &'static str,
@@ -42,7 +42,7 @@ impl<'a> Links<'a> {
         Ok(Links { gpu, kernel, blocks, arrays })
     }
 
-    /// A chain of `nodes`, an even number; `wrap` submits each, alone or with more.
+    /// A chain of an even number of `nodes`; `wrap` submits each of them.
     fn capture(
         &self,
         nodes: u32,
@@ -80,7 +80,7 @@ fn alone(_node: u32, launch: &dyn Fn() -> Result<()>) -> Result<()> {
     launch()
 }
 
-/// Microseconds of `graph`, each from some behind each other, and how often it ran.
+/// Microseconds per launch of `graph` in a back-to-back sequence, and the number of launches.
 fn replay(gpu: &Gpu, graph: &CudaGraph) -> Result<(Vec<f64>, u32)> {
     let (together, repeats) = gpu.pick((10, 20), (2, 3));
     let launch = || (0..together).try_for_each(|_| said("a graph", graph.launch()));
@@ -98,7 +98,7 @@ fn chain(gpu: &Gpu, kernel: &'static str, blocks: u32) -> Result<Found> {
     let right = links.are_right(long_runs * nodes + pair_runs * 2)?;
     let (whole, two) = (median(&long_times), median(&pair_times));
     let each: Vec<f64> = long_times.iter().map(|time| time / f64::from(nodes)).collect();
-    // It panics where the driver has no such call.
+    // Panics if the driver lacks the call.
     let programmatic = std::panic::catch_unwind(|| programmatic_edges(gpu.standin, long.cu_graph()));
     Ok(Found::median(&each, right)
         .with("graph_us", short(whole))
@@ -107,25 +107,25 @@ fn chain(gpu: &Gpu, kernel: &'static str, blocks: u32) -> Result<Found> {
         .with("programmatic_edges", programmatic.ok().flatten()))
 }
 
-/// Programmatic edges of `graph`; none where the driver does not say.
+/// Number of programmatic edges of `graph`; `None` if the driver does not tell.
 fn programmatic_edges(standin: bool, graph: sys::CUgraph) -> Option<usize> {
     if standin {
         return None;
     }
     let (mut count, none, no_data) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: a graph that lives, and a place for one number.
+    // SAFETY: the graph is alive, and there is room for one value.
     unsafe { sys::cuGraphGetEdges_v2(graph, none, none, no_data, &mut count) }.result().ok()?;
     let (mut from, mut to) = (vec![std::ptr::null_mut(); count], vec![std::ptr::null_mut(); count]);
     let mut edges =
         vec![sys::CUgraphEdgeData { from_port: 0, to_port: 0, type_: 0, reserved: [0; 5] }; count];
     let (from, to, data) = (from.as_mut_ptr(), to.as_mut_ptr(), edges.as_mut_ptr());
-    // SAFETY: as above, with room for as many edges as it has just said.
+    // SAFETY: as above, with room for the reported number of edges.
     unsafe { sys::cuGraphGetEdges_v2(graph, from, to, data, &mut count) }.result().ok()?;
     let programmatic = Edge::CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC as u8;
     Some(edges.iter().take(count).filter(|edge| edge.type_ == programmatic).count())
 }
 
-/// Launches of `graph` by the host's clock, and how often it ran.
+/// Time of launches of `graph` by the host's clock, and their number.
 fn launches(gpu: &Gpu, graph: &CudaGraph) -> Result<(Vec<f64>, u32)> {
     let repeats = gpu.pick(1000, 4);
     let launch = || said("a graph", graph.launch());

@@ -1,5 +1,5 @@
-//! What the chip itself costs: launches, latencies, bandwidth, rates and barriers, each a row with a
-//! check of what the kernels computed. README.md says how it is called and what each row is.
+//! Microbenchmarks of the GPU: launches, latencies, bandwidth, rates and barriers, each a row with a check of
+//! the kernels' results. README.md documents arguments and rows.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,16 +26,16 @@ mod report;
 #[derive(Parser)]
 #[command(name = "floors")]
 struct Args {
-    /// Where the rows are kept, written anew after each.
+    /// Output file of the rows, rewritten after each.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Machine code that --compile wrote, instead of NVRTC.
     #[arg(long, value_name = "FILE")]
     cubin: Option<PathBuf>,
-    /// Writes machine code and measures nothing.
+    /// Writes machine code instead of measuring.
     #[arg(long, value_name = "FILE")]
     compile: Option<PathBuf>,
-    /// Rows whose name begins so.
+    /// Prefix of the names of rows to measure.
     #[arg(long, value_name = "START", default_value = "")]
     only: String,
     /// A tiny run.
@@ -46,7 +46,7 @@ struct Args {
     bench: bool,
 }
 
-/// The kernels, in the order in which they need each other.
+/// The kernel sources in the order of their dependencies.
 const FILES: [(&str, &str); 6] = [
     ("device.cuh", include_str!("device.cuh")),
     ("launches.cu", include_str!("launches.cu")),
@@ -63,10 +63,10 @@ const KERNELS: &str = "link link_early link_late bump hold \
     fill sum multiply_adds mma_tf32 mma_bf16 \
     cluster_barriers cluster_barriers_relaxed grid_barriers flags_red flags_store flags_relaxed";
 
-/// Clusters and what goes with them.
+/// Sources that need clusters.
 const LEAST_CAPABILITY: u32 = 90;
 
-/// Machine code for `capability`, and what made it.
+/// Machine code for `capability`, and its origin.
 fn compile(capability: u32) -> Result<(Vec<u8>, String)> {
     let part = |(file, text): &(&str, &str)| format!("#line 1 \"benches/floors/{file}\"\n{text}");
     let source: String = FILES.iter().map(part).collect();
@@ -75,7 +75,7 @@ fn compile(capability: u32) -> Result<(Vec<u8>, String)> {
     Ok((image, format!("nvrtc {}.{}", nvrtc.version.0, nvrtc.version.1)))
 }
 
-/// Opens the GPU. What makes cudarc panic is an error too.
+/// Opens the GPU; a panic of cudarc becomes an error.
 fn open(short: bool) -> Result<Gpu> {
     if !Cuda::has_driver() {
         return Err(Error::device("floors: no NVIDIA driver"));
@@ -91,16 +91,16 @@ fn open(short: bool) -> Result<Gpu> {
     Ok(gpu)
 }
 
-/// The version of CUDA that the driver speaks, and its own where the system says it.
+/// The CUDA version that the driver supports, and the driver's own version if known.
 fn driver() -> String {
     let mut version = 0;
-    // SAFETY: a place for one number.
+    // SAFETY: there is room for one value.
     let _ = unsafe { sys::cuDriverGetVersion(&mut version) };
     let own = std::fs::read_to_string("/sys/module/nvidia/version").unwrap_or_default();
     format!("CUDA {}.{} {}", version / 1000, version % 1000 / 10, own.trim()).trim_end().to_string()
 }
 
-/// Measures, or compiles. True where every row is right.
+/// Measures or compiles. Returns whether all rows are correct.
 fn run(args: Args) -> Result<bool> {
     if let Some(file) = &args.compile {
         std::fs::write(file, compile(LEAST_CAPABILITY)?.0).map_err(|e| Error::write(file, e))?;
@@ -125,14 +125,14 @@ fn run(args: Args) -> Result<bool> {
     latency::rows(&mut rows);
     bandwidth::rows(&mut rows);
     launches::rows(&mut rows);
-    // Last: what goes wrong in them may spoil the context.
+    // Last, because their errors may invalidate the context.
     barriers::rows(&mut rows);
     rates::warm_up(&gpu, gpu.pick(150, 1))?;
     rows.run(&gpu, facts, &args.only, args.json, |gpu| rates::warm_up(gpu, gpu.pick(8, 1)))
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` runs every bench: without a GPU there is nothing to measure then.
+    // `cargo bench` without a target runs every bench: without a GPU nothing to do then.
     let idle = std::env::args().skip(1).all(|arg| arg == "--bench");
     match run(Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Arithmetic at the full rate of the chip, and the clock meanwhile.
+//! Peak arithmetic rates of the whole chip, and the clock rate meanwhile.
 
 use msdcam::Result;
 
@@ -12,12 +12,12 @@ pub fn rows(rows: &mut Rows) {
     rows.add("mma_bf16", |gpu| products(gpu, "mma_bf16", 16));
 }
 
-/// Blocks and rounds of kernel `multiply_adds`: 2.4 ms of an H100.
+/// Blocks and rounds of kernel `multiply_adds`: 2.4 ms on an H100.
 fn shape(gpu: &Gpu) -> (u32, u32) {
     gpu.pick((2 * gpu.multiprocessors, 2048), (2, 2))
 }
 
-/// Keeps the chip busy for some launches, so that its clock is up.
+/// Keeps the chip busy for some launches, to raise its clock.
 pub fn warm_up(gpu: &Gpu, launches: usize) -> Result<()> {
     let (blocks, rounds) = shape(gpu);
     let (out, times) = (gpu.memory(blocks as usize * 512 * 4)?, gpu.memory(blocks as usize * 16)?);
@@ -46,7 +46,7 @@ fn multiply_adds(gpu: &Gpu, clock: bool) -> Result<Found> {
     Ok(Found::median(&rates, right).with("operations", operations))
 }
 
-/// What thread `thread` of a block of kernel `multiply_adds` writes.
+/// Expected output of thread `thread` of a block of kernel `multiply_adds`.
 fn expected_sums(thread: usize, rounds: u32) -> u32 {
     let factor = -1.0 + (thread % 32 + 1) as f32 / 16_777_216.0;
     let term = 1.0 / (thread + 3) as f32;
@@ -68,8 +68,8 @@ fn products(gpu: &Gpu, kernel: &str, depth: u32) -> Result<Found> {
     Ok(Found::median(&rates, right).with("operations", operations))
 }
 
-/// What a lane of the matrix kernels writes: the sums over its 8 tiles, which start at 0 to 7, of what
-/// `rounds` pairs of products leave and of one product more.
+/// Expected output of a lane of the matrix kernels: the sum over its 8 tiles, which start at 0 to 7, after
+/// `rounds` pairs of products and one more product.
 fn expected_products(lane: u32, depth: u32, rounds: u32) -> [i32; 4] {
     let odd = |seed: u32| (seed.wrapping_mul(2654435761) >> 25) as i32 * 2 - 127;
     let left = |row: u32, k: u32| odd(row * 31 + k * 17 + 3);

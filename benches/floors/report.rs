@@ -1,4 +1,4 @@
-//! Rows: what is measured, each apart from the others, and how it is printed and kept.
+//! Rows of the report: independent measurements, their output and storage.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,22 +12,22 @@ use serde_json::{Value, json};
 
 use crate::gpu::Gpu;
 
-/// Says of every row which unit it has and what it is.
+/// Table with unit and description of every row.
 const TABLE: &str = include_str!("README.md");
 
-/// Seconds after which a run is given up.
+/// Seconds after which a run is aborted.
 const LIMIT: u64 = 30;
 
-/// What a row found.
+/// The result of a row.
 pub struct Found {
     pub value: f64,
-    /// Whether what the kernels computed is right.
+    /// Whether the kernels' results are correct.
     pub ok: bool,
     pub details: Value,
 }
 
 impl Found {
-    /// The median of `samples`, and their spread as details.
+    /// The median of `samples`, with their spread as details.
     pub fn median(samples: &[f64], ok: bool) -> Found {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -50,25 +50,25 @@ pub fn median(samples: &[f64]) -> f64 {
     Found::median(samples, true).value
 }
 
-/// A number with five digits that count.
+/// A number with five significant digits.
 pub fn short(value: f64) -> f64 {
     format!("{value:.4e}").parse().unwrap_or(value)
 }
 
 type Measure = Box<dyn Fn(&Gpu) -> Result<Found>>;
 
-/// What is to be measured, in order.
+/// The measurements, in order.
 #[derive(Default)]
 pub struct Rows(Vec<(String, Measure)>);
 
 impl Rows {
-    /// `name` is a row of the table.
+    /// Adds a measurement; `name` is a row of the table.
     pub fn add(&mut self, name: impl Into<String>, measure: impl Fn(&Gpu) -> Result<Found> + 'static) {
         self.0.push((name.into(), Box::new(measure)));
     }
 
-    /// Measures the rows whose name begins with `only`, each after `before`; prints each at once, and keeps
-    /// `facts` with all rows so far in `file`. True where every row is right.
+    /// Measures the rows whose names begin with `only`, each after `before`; prints each immediately and writes
+    /// `facts` with all rows so far to `file`. Returns whether all rows are correct.
     pub fn run(
         self,
         gpu: &Gpu,
@@ -83,14 +83,14 @@ impl Rows {
         for (name, measure) in self.0.into_iter().filter(|(name, _)| name.starts_with(only)) {
             current.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&name);
             let begin = Instant::now();
-            // A call that the driver lacks makes cudarc panic.
+            // cudarc panics if the driver lacks a call.
             let found = catch_unwind(AssertUnwindSafe(|| before(gpu).and_then(|()| measure(gpu))));
             let found = found.unwrap_or_else(|_| Err(Error::device("panicked")));
             let mut row = describe(&name);
             match found {
                 Ok(Found { value, ok, details }) => {
                     row["value"] = short(value).into();
-                    // The stand-in's times may be anything.
+                    // Times of the stand-in are meaningless.
                     row["ok"] = (ok && value.is_finite() && (value > 0.0 || gpu.standin)).into();
                     row["details"] = details;
                 }
@@ -122,8 +122,8 @@ fn describe(name: &str) -> Value {
     json!({ "name": name, "unit": unit, "what": what })
 }
 
-/// Ends the process when a run takes too long: no kernel waits for ever, but a driver might. What it
-/// returns is to hold the name of the row in progress.
+/// Ends the process when a run takes too long: kernels time out, but a driver might hang. The caller keeps
+/// the name of the current row in the return value.
 fn watchdog() -> Arc<Mutex<String>> {
     let current = Arc::new(Mutex::new(String::new()));
     let row = current.clone();

@@ -1,12 +1,12 @@
-//! Every op of the CIFAR or ImageNet network on the shapes that the network has, on the CPU: time,
-//! rate, share of what this machine's multiply-add units can do, and bytes.
+//! Every op of the CIFAR or ImageNet model with its shapes there, on the CPU: time, rate, percentage of the
+//! machine's peak multiply-add rate, and bytes.
 //!
 //!     cargo bench --bench ops -- [cifar|imagenet] [avx512|avx2|portable] [threads]
 //!
 //! An op is timed as the difference between a plan with many independent copies of it and a plan
-//! with one, so that handing over numbers and waking threads cancel out. Each copy has its own
-//! weights and writes its own result, as in the network, where nothing is read twice in a row.
-//! Bytes are what the op has to touch at least: what it reads, its weights, its result, in f32.
+//! with one, so that copying inputs and waking threads cancel out. Each copy has its own weights and
+//! writes its own result, as in the model, where nothing is read twice in a row. Bytes are the minimum
+//! traffic of the op: inputs, weights and result in f32.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,22 +27,22 @@ mod peak;
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Turns of each measurement; the peak is measured anew in each.
+/// Rounds of each measurement; the peak is measured in each.
 const ROUNDS: usize = 5;
-/// Seconds of one turn.
+/// Seconds of one round.
 const TURN: f64 = 0.004;
-/// Copies of an op, at most: fewer where their results or weights would fill this many numbers.
+/// Maximum number of copies of an op; fewer if their results or weights would exceed this many elements.
 const COPIES: usize = 16;
 const MOST_RESULTS: usize = 1 << 17;
 const MOST_WEIGHTS: usize = 1 << 23;
 
-/// Steps of one kind.
+/// Steps with the same op and shapes.
 struct Kind {
     step: Step,
-    /// Steps of the network like this one.
+    /// Number of such steps in the model.
     count: usize,
     weights: usize,
-    /// Microseconds, and multiply-add rate of the units beside it, in GFLOP/s.
+    /// Time in microseconds, and the peak rate measured with it in GFLOP/s.
     time: f64,
     peak: f64,
 }
@@ -55,14 +55,14 @@ fn main() -> Result<()> {
     let threads = args.iter().find_map(|a| a.parse().ok()).unwrap_or(1);
     let device = Device::Cpu(Cpu::with_isa(threads, isa)?);
 
-    let network = random_network(&config);
-    let mut explainer = Explainer::new(&network, &ExplainRequest::grad_cam(&network), &device, 1)?;
+    let model = random_network(&config);
+    let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
     let plan = explainer.session().plan().clone();
     let mut kinds = kinds(&plan);
     for kind in &mut kinds {
         measure(kind, plan.params(), &device, isa)?;
     }
-    let images = noise(network.input_shape().len(), &mut 7, 1.0);
+    let images = noise(model.input_shape().len(), &mut 7, 1.0);
     let mut whole: Vec<f64> = (0..20)
         .map(|_| {
             let start = Instant::now();
@@ -84,7 +84,7 @@ fn kinds(plan: &Plan) -> Vec<Kind> {
     kinds.into_values().collect()
 }
 
-/// Numbers of the parameters that `op` reads.
+/// Number of elements of the parameters that `op` reads.
 fn params(op: &Op) -> Vec<usize> {
     match op {
         Op::Conv2d(op) => [op.bias, Some(op.weight)].into_iter().flatten().map(|id| id.index()).collect(),
@@ -133,7 +133,7 @@ fn plan_of(step: &Step, params: &[Param], copies: usize) -> Result<Plan> {
     Plan::with_options(&graph, &[first], &PlanOptions::unoptimized(Order::Depth))
 }
 
-/// A loaded plan and what it is fed.
+/// A session with its inputs and outputs.
 struct Subject {
     session: Box<dyn Session>,
     inputs: Vec<f32>,
@@ -147,11 +147,11 @@ impl Subject {
         Ok(Subject { session: device.session(Arc::new(plan), 1)?, inputs, outputs })
     }
 
-    /// Microseconds of one run: the median over a turn.
+    /// Microseconds of one run: the median over a round.
     fn turn(&mut self) -> Result<f64> {
         let start = Instant::now();
         let mut times = Vec::new();
-        self.session.run(&self.inputs, &mut self.outputs)?; // brings it into the caches
+        self.session.run(&self.inputs, &mut self.outputs)?; // warms the caches
         while times.is_empty() || start.elapsed().as_secs_f64() < TURN {
             let begin = Instant::now();
             self.session.run(&self.inputs, &mut self.outputs)?;
@@ -217,7 +217,7 @@ fn print(kinds: &mut [Kind], device: &str, whole: f64, threads: usize) {
     );
 }
 
-/// The same by op and window, for all shapes together.
+/// The table summed over shapes, by op and window.
 fn print_families(kinds: &[Kind], total: f64, peak: f64) {
     let mut families: BTreeMap<String, (usize, f64, u64)> = BTreeMap::new();
     for kind in kinds {

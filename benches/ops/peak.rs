@@ -1,22 +1,22 @@
-//! What one core's multiply-add units can do: chains of multiply-adds that never leave the
-//! registers, enough of them to hide the latency.
+//! Peak multiply-add rate of one core: chains of multiply-adds in registers, enough of them to hide the
+//! latency.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use msdcam::engine::cpu::Isa;
 
-/// Multiply-adds of each chain.
+/// Multiply-adds per chain.
 const LENGTH: usize = 20_000;
-/// 2 units x 4 to 5 cycles would do with 10.
+/// Number of chains; 2 units x 4 to 5 cycles need at least 10.
 const CHAINS: usize = 12;
 
-/// GFLOP/s of one core, two operations a multiply-add.
+/// GFLOP/s of one core, with two operations per multiply-add.
 pub fn gflops(isa: Isa) -> f64 {
     let start = Instant::now();
     let lanes = match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the machine has this kind of kernel.
+        // SAFETY: the CPU has this instruction set.
         Isa::Avx512 => unsafe { x86::avx512() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -26,7 +26,7 @@ pub fn gflops(isa: Isa) -> f64 {
     2e-9 * (LENGTH * CHAINS * lanes) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// What the compiler makes of the portable kernels' vectors: a multiplication and an addition.
+/// The portable kernels' vectors: separate multiplication and addition.
 fn portable() -> usize {
     const LANES: usize = 4;
     let (a, b) = (black_box([0.5_f32; LANES]), black_box([0.25_f32; LANES]));

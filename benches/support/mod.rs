@@ -1,5 +1,5 @@
-//! What the benches share: networks to measure, and numbers to feed them.
-#![allow(dead_code)] // each bench is a crate of its own and uses a part
+//! Shared by the benches: models to measure, and their inputs.
+#![allow(dead_code)] // each bench is a separate crate and uses a part
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use msdcam::engine::device::Device;
 use msdcam::model::Model;
 use msdcam::model::msdnet::{Config, build};
 
-/// Numbers in [-scale, scale) from a linear congruential generator (Knuth's MMIX).
+/// Pseudorandom values in [-scale, scale) from a linear congruential generator (Knuth's MMIX).
 pub fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {
     let mut next = || {
         *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -19,7 +19,7 @@ pub fn noise(len: usize, seed: &mut u64, scale: f32) -> Vec<f32> {
     (0..len).map(|_| next() * scale).collect()
 }
 
-/// The CPU with `threads` threads, 0 for one a core; `MSDCAM_CPU` chooses the kernels, as for msdcam.
+/// The CPU with `threads` threads, 0 for one per core; `MSDCAM_CPU` chooses the kernels, as for msdcam.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -30,7 +30,7 @@ pub fn cpu(threads: usize) -> Result<Device> {
     Ok(Device::Cpu(Cpu::with_isa(threads, isa.expect("MSDCAM_CPU is a kind of kernel that runs here"))?))
 }
 
-/// The network of `config` with random weights that keep the size of what flows through it.
+/// The model of `config` with random weights that preserve the magnitude of activations.
 pub fn random_network(config: &Config) -> Model {
     let seed = std::cell::Cell::new(1_u64);
     build(config, |name, dims| {
@@ -48,20 +48,20 @@ pub fn random_network(config: &Config) -> Model {
     .expect("a published configuration")
 }
 
-/// The network in a weights file.
+/// The model of a weights file.
 ///
 /// # Errors
-/// When the file cannot be read or is no weights file.
+/// When the file cannot be read or is not a weights file.
 pub fn network(weights: &Path) -> Result<Model> {
     Model::open(weights)
 }
 
-/// A file of this repository.
+/// The path of a file of this repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The trained ten-exit CIFAR-10 network.
+/// The built-in ten-exit CIFAR-10 model.
 ///
 /// # Panics
 /// When the repository is incomplete.
@@ -69,7 +69,7 @@ pub fn default_network() -> Model {
     network(&repository("weights/msdnet_cifar10.safetensors")).expect("the default weights are there")
 }
 
-/// The middle of numbers that it sorts.
+/// The median of `numbers`, which are sorted.
 pub fn median(numbers: &mut [f64]) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]

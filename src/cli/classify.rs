@@ -65,29 +65,29 @@ pub fn run(args: Args) -> Result<Outcome> {
     let dataset = args.data.open(&model.labels)?;
     let group = images::group_size(&model, dataset.len());
     let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
-    let mut explainer = Classifier::new(&model.model, &exits, order, &model.device, group)?;
-    let costs = explainer.multiply_adds();
+    let mut classifier = Classifier::new(&model.model, &exits, order, &model.device, group)?;
+    let costs = classifier.multiply_adds();
 
     model.announce();
-    model.announce_notes(explainer.session().notes());
+    model.announce_notes(classifier.session().notes());
     let bar = images::progress(&model, dataset.len());
     let (mut output, mut tally) = (Output::default(), Tally::default());
-    let mut ask = |(items, photos): images::Group| -> Result<bool> {
-        let answered = images::answer_group(photos, |inputs, _| match args.early_exit {
+    let mut classify = |(items, photos): images::Group| -> Result<bool> {
+        let results = images::run_group(photos, |inputs, _| match args.early_exit {
             Some(confidence) => {
                 let thresholds = vec![Some(confidence); exits.len()];
-                explainer.classify_early_exit(inputs, &thresholds)
+                classifier.classify_early_exit(inputs, &thresholds)
             }
-            None => explainer.classify(inputs),
+            None => classifier.classify(inputs),
         })?;
-        for (item, answered) in items.iter().zip(answered) {
-            tally.count(&item.id, &answered);
-            let record = answered.map(|(_, answers)| ClassifyRecord {
-                exits: answers
+        for (item, result) in items.iter().zip(results) {
+            tally.count(&item.id, &result);
+            let record = result.map(|(_, predictions)| ClassifyRecord {
+                exits: predictions
                     .iter()
-                    .map(|answer| ExitRecord::new(answer, &model.labels, item.label))
+                    .map(|prediction| ExitRecord::new(prediction, &model.labels, item.label))
                     .collect(),
-                work: args.early_exit.map(|confidence| EarlyExitWork::new(&answers, confidence, &costs)),
+                work: args.early_exit.map(|confidence| EarlyExitWork::new(&predictions, confidence, &costs)),
             });
             let text = if args.json {
                 records::line(item, &model.labels, &record)
@@ -106,7 +106,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     };
     std::thread::scope(|scope| -> Result<()> {
         for photos in images::groups(scope, &model, dataset.items(), group, None, &timings) {
-            if ask(photos)? {
+            if classify(photos)? {
                 break;
             }
         }
@@ -120,13 +120,13 @@ pub fn run(args: Args) -> Result<Outcome> {
 }
 
 impl EarlyExitWork {
-    /// The cost of an image with predictions `answers`, up to the exit at which it stopped; `costs`
+    /// The cost of an image with predictions `predictions`, up to the exit at which it stopped; `costs`
     /// are the multiply-adds up to each exit.
-    fn new(answers: &[ExitPrediction], confidence: f32, costs: &[u64]) -> EarlyExitWork {
-        let stop = answers.last().filter(|last| last.probabilities[last.class] >= confidence);
+    fn new(predictions: &[ExitPrediction], confidence: f32, costs: &[u64]) -> EarlyExitWork {
+        let stop = predictions.last().filter(|last| last.probabilities[last.class] >= confidence);
         EarlyExitWork {
             stopped_at: stop.map(|last| last.exit),
-            multiply_adds: costs[answers.len() - 1],
+            multiply_adds: costs[predictions.len() - 1],
             multiply_adds_all: costs[costs.len() - 1],
         }
     }

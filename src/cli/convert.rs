@@ -1,7 +1,7 @@
 //! `msdcam convert`: PyTorch checkpoint to weights file.
 
 use crate::model::Normalization;
-use crate::model::convert::{Options, convert};
+use crate::model::convert::{ConvertOptions, convert};
 use crate::model::weights::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ enum Dtype {
 
 /// Converts the checkpoint and reports its content and assumptions on standard error.
 pub fn run(args: Args) -> crate::Result<()> {
-    let options = Options {
+    let options = ConvertOptions {
         normalization: args.normalize,
         labels: args.labels,
         precision: match args.dtype {

@@ -186,9 +186,9 @@ fn row<'a>(image: &'a Image, exits: &[usize], classes: &'a [String]) -> FigureRo
     let label = record.label.expect("images without one are refused");
     let right = record.exits.iter().filter(|exit| exit.class == label).count();
     let shown = record.exits.iter().filter(|exit| exits.contains(&exit.exit));
-    let cells = shown.clone().zip(pictures).map(|(said, picture)| {
-        let probability = said.probability.unwrap_or(f32::NAN);
-        ExitCell { exit: said.exit, label: &classes[said.class], probability, picture }
+    let cells = shown.clone().zip(pictures).map(|(exit, picture)| {
+        let probability = exit.probability.unwrap_or(f32::NAN);
+        ExitCell { exit: exit.exit, label: &classes[exit.class], probability, picture }
     });
     FigureRow {
         photo,

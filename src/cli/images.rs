@@ -32,7 +32,7 @@ pub struct Photo {
 }
 
 /// A photo and the result of each exit for it.
-pub type Answered<A> = (Photo, Vec<A>);
+pub type WithResults<A> = (Photo, Vec<A>);
 
 /// Maximum number of reading threads. Each has a file open, and systems limit open files.
 const MAX_READERS: usize = 16;
@@ -78,21 +78,21 @@ pub fn with_labels(target: Target, items: &[Item], photos: Vec<Result<Photo>>) -
     items.iter().zip(photos).map(checked).collect()
 }
 
-/// Runs the model on the photos that could be read: `ask` gets their concatenated inputs and their
+/// Runs the model on the photos that could be read: `run` gets their concatenated inputs and their
 /// labels, and returns the result of each.
 ///
 /// # Errors
-/// Those of `ask`.
-pub fn answer_group<A>(
+/// Those of `run`.
+pub fn run_group<A>(
     photos: Vec<Result<Photo>>,
-    ask: impl FnOnce(&[f32], &[Option<usize>]) -> Result<Vec<Vec<A>>>,
-) -> Result<Vec<Result<Answered<A>>>> {
+    run: impl FnOnce(&[f32], &[Option<usize>]) -> Result<Vec<Vec<A>>>,
+) -> Result<Vec<Result<WithResults<A>>>> {
     let usable = || photos.iter().flatten();
     let inputs: Vec<f32> = usable().flat_map(|photo| &photo.tensor).copied().collect();
     let labels: Vec<Option<usize>> = usable().map(|photo| photo.label).collect();
-    let mut answers = if inputs.is_empty() { Vec::new() } else { ask(&inputs, &labels)? }.into_iter();
-    let mut answered = |photo| (photo, answers.next().expect("one result for each input"));
-    Ok(photos.into_iter().map(|photo| photo.map(&mut answered)).collect())
+    let mut results = if inputs.is_empty() { Vec::new() } else { run(&inputs, &labels)? }.into_iter();
+    let mut with_results = |photo| (photo, results.next().expect("one result for each input"));
+    Ok(photos.into_iter().map(|photo| photo.map(&mut with_results)).collect())
 }
 
 /// Explains the photos that could be read.
@@ -102,8 +102,8 @@ pub fn answer_group<A>(
 pub fn explain_group(
     photos: Vec<Result<Photo>>,
     explainer: &mut Explainer,
-) -> Result<Vec<Result<Answered<Explanation>>>> {
-    answer_group(photos, |inputs, labels| {
+) -> Result<Vec<Result<WithResults<Explanation>>>> {
+    run_group(photos, |inputs, labels| {
         let labels: Vec<usize> = labels.iter().flatten().copied().collect();
         explainer.explain_labeled(inputs, &labels)
     })

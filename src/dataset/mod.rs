@@ -16,7 +16,7 @@ pub use path_list::parse_path_list;
 pub use stream::{InOrder, in_order};
 
 use crate::imaging::rgb_image::RgbImage;
-use crate::{Error, Result, imaging};
+use crate::{Error, Result};
 use folder::ListedFile;
 use labels::Labeling;
 
@@ -251,7 +251,7 @@ impl Item {
     /// it was listed.
     pub fn read(&self) -> Result<RgbImage> {
         match &self.source {
-            ItemSource::File(path) => imaging::open(path),
+            ItemSource::File(path) => RgbImage::open(path),
             ItemSource::Cifar(batch, i) => batch.read(*i),
             ItemSource::Unusable(_, error) => Err(error.clone()),
         }

@@ -7,6 +7,8 @@
 //! | [`plan`] | a graph laid out for execution: levels, jobs, steps, memory |
 //! | [`session`] | the trait of a plan that is ready to run on a device |
 //! | [`device`] | the choice of a device: [`cpu`] or [`cuda`] |
+//! | [`tensor`] | shapes and tensors |
+//! | [`bilinear`] | bilinear interpolation of a map, the definition that both devices follow |
 
 pub mod bilinear;
 pub mod cpu;

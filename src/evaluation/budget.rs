@@ -1,7 +1,7 @@
 //! Budgeted batch classification (Huang et al. 2018, section 4): a set of images shares a budget of
 //! multiply-adds. Each image stops at the first exit whose confidence reaches the exit's threshold; the
-//! thresholds are determined on other images. The results equal those of the authors' PyTorch code
-//! (`adaptive_inference.py`, <https://github.com/kalviny/MSDNet-PyTorch>) exactly.
+//! thresholds are determined on other images. The results equal those of the authors' PyTorch port
+//! (`adaptive_inference.py`) exactly.
 
 use std::fmt::Write as _;
 

@@ -9,7 +9,7 @@ use crate::engine::session::Session;
 use crate::error::RequestError;
 use crate::{Result, Shape};
 
-/// Larger batches bring nothing.
+/// Limit on the batch size of perturbation runs: larger batches are not faster.
 const MAX_BATCH: usize = 256;
 
 /// The largest batch of `plan` whose buffers take no more than `max_memory` bytes.
@@ -34,10 +34,10 @@ pub(crate) fn bytes_per_image(plan: &Plan) -> usize {
     (elements * size_of::<f32>()).max(1)
 }
 
-/// How many images of `shape` the elements `images` are.
+/// The number of images of `shape` in `images`.
 ///
 /// # Errors
-/// When there is none, the last one is incomplete, or an element is not finite.
+/// When there is no image, the last one is incomplete, or an element is not finite.
 pub(crate) fn count_images(images: &[f32], shape: Shape) -> Result<usize> {
     let len = shape.len();
     if images.is_empty() || !images.len().is_multiple_of(len) {

@@ -1,4 +1,4 @@
-//! The forward pass with its exits: predictions, with or without early exit.
+//! The forward pass without gradients: predictions of every exit, with or without early exit.
 
 use super::batch_runner::{BatchRunner, count_images};
 use super::prediction::ExitPrediction;
@@ -10,7 +10,7 @@ use crate::error::RequestError;
 use crate::model::Model;
 use crate::{Result, Shape};
 
-/// A model on a device, for its predictions alone.
+/// The forward pass of a model on a device, for predictions without explanations.
 ///
 /// ```
 /// use msdcam::engine::device::{Device, DeviceChoice};
@@ -25,7 +25,7 @@ use crate::{Result, Shape};
 /// let mut classifier = Classifier::new(&model, &exits, Order::ByExit, &device, 1)?;
 /// let image = vec![0.5; model.input_shape().len()];
 /// let predictions = classifier.classify_early_exit(&image, &[Some(0.0), None, None])?;
-/// assert_eq!(predictions[0].len(), 1, "the first exit is always sure enough");
+/// assert_eq!(predictions[0].len(), 1, "every confidence reaches 0");
 /// # Ok(())
 /// # }
 /// ```

@@ -1,8 +1,8 @@
-//! The results of an explanation.
+//! The explanation of one image, exit and target: predictions, maps and attributions.
 //!
 //! Arrays are contiguous and row-major; no element of a map or an attribution is ever NaN: what could
-//! not be computed is zero and its status says so. Where a score is not finite, nothing that depends
-//! on it is trusted, even where its elements happen to be finite.
+//! not be computed is zero, and its status says so. If a score is not finite, everything that depends
+//! on it is zero, even where its elements happen to be finite.
 
 use super::method::{MapMethod, PixelMethod};
 use super::prediction::ExitPrediction;
@@ -24,7 +24,7 @@ pub struct Explanation {
     pub score: f32,
     /// For each method, in the request's order, an activation map at each tap.
     pub maps: Vec<ActivationMap>,
-    /// For each method the heatmap of all taps together, if the request fuses them.
+    /// For each method, in the request's order, the fused heatmap of its taps; empty without fusion.
     pub fused: Vec<FusedMap>,
     /// For each pixel method, in the request's order, its attribution.
     pub pixels: Vec<PixelAttribution>,
@@ -60,14 +60,14 @@ impl ActivationMap {
         (weights, signed): (Vec<f32>, Vec<f32>),
         input: (usize, usize),
     ) -> ActivationMap {
-        // Not `max`: NaN stays NaN, and is seen by the heatmap.
+        // Not `max`: NaN has to stay NaN, so that the heatmap's status reports it.
         let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
         let heatmap = Heatmap::new(&map, (h, w), input);
         ActivationMap { signed, ..ActivationMap::from_parts(method, tap, (h, w), (weights, map), heatmap) }
             .checked()
     }
 
-    /// Grad-CAM that the device computed whole.
+    /// A Grad-CAM that was computed entirely on the device.
     pub(crate) fn from_device(
         tap: &str,
         size: (usize, usize),
@@ -89,7 +89,7 @@ impl ActivationMap {
         ActivationMap { method, tap, shape, weights, signed: Vec::new(), map, heatmap }
     }
 
-    /// Itself, zeroed out where one of its elements is not finite.
+    /// The map, zeroed if any of its elements is not finite.
     fn checked(mut self) -> ActivationMap {
         let finite = |x: &[f32]| x.iter().all(|x| x.is_finite());
         if !(finite(&self.signed) && finite(&self.weights) && finite(&self.map)) {
@@ -145,7 +145,7 @@ pub struct PixelAttribution {
     pub shape: Shape,
     /// 3 x H x W elements, of either sign and any magnitude.
     pub values: Vec<f32>,
-    /// Whether the values mean anything.
+    /// Whether the values are usable.
     pub status: MapStatus,
 }
 
@@ -194,8 +194,8 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let found = map(&[1.0, bad]);
             assert_eq!(found.heatmap.status, MapStatus::Nonfinite);
-            let numbers = [found.weights, found.signed, found.map, found.heatmap.values];
-            assert!(numbers.concat().iter().all(|&x| x == 0.0));
+            let elements = [found.weights, found.signed, found.map, found.heatmap.values];
+            assert!(elements.concat().iter().all(|&x| x == 0.0));
             assert_eq!((found.heatmap.min, found.heatmap.max), (0.0, 0.0));
         }
     }

@@ -1,4 +1,4 @@
-//! The forward pass alone, of many images about which one exit is asked.
+//! The forward pass up to one exit for many images, as perturbation methods and metrics need it.
 
 use super::batch_runner::{BatchRunner, batch_within};
 use crate::engine::device::Device;
@@ -6,19 +6,19 @@ use crate::engine::plan::{Order, Plan, Slot};
 use crate::model::Model;
 use crate::{Result, Shape};
 
-/// See the module's documentation.
+/// The forward pass of some exits on a device, in batches.
 pub(crate) struct ForwardBatches {
-    loaded: BatchRunner,
+    runner: BatchRunner,
     image: Slot,
-    /// Each exit and where its logits lie.
+    /// Each exit and its logits, in the output space.
     logits: Vec<(usize, Slot)>,
 }
 
 impl ForwardBatches {
-    /// For questions about `exits`, in batches that take no more than `max_memory` bytes.
+    /// Plans the forward pass up to `exits`, for batches of at most `max_memory` bytes.
     ///
     /// # Errors
-    /// When one image takes more, which `purpose` then names, or the device fails.
+    /// When one image takes more (the message names `purpose`), or the device fails.
     pub(crate) fn new(
         model: &Model,
         exits: &[usize],
@@ -30,7 +30,7 @@ impl ForwardBatches {
         let plan = Plan::new(&model.graph, &outputs, Order::ByExit)?;
         let logits = exits.iter().copied().zip(plan.outputs().iter().copied()).collect();
         let (image, batch) = (plan.inputs()[0], batch_within(&plan, max_memory, purpose)?);
-        Ok(ForwardBatches { loaded: BatchRunner::new(plan, device, batch)?, image, logits })
+        Ok(ForwardBatches { runner: BatchRunner::new(plan, device, batch)?, image, logits })
     }
 
     /// (3, H, W) of an image.
@@ -38,13 +38,13 @@ impl ForwardBatches {
         self.image.shape
     }
 
-    /// The most images of one run.
+    /// The largest batch of one run.
     pub(crate) fn capacity(&self) -> usize {
-        self.loaded.capacity()
+        self.runner.capacity()
     }
 
-    /// The logits of exit `exit` for each of `n` images, which `fill` writes, (3, H, W); nothing
-    /// behind the exit is computed.
+    /// The logits of exit `exit` for each of `n` images, (3, H, W), which `fill` writes; later
+    /// layers are not computed.
     pub(crate) fn logits(
         &mut self,
         exit: usize,
@@ -58,8 +58,8 @@ impl ForwardBatches {
         for first in (0..n).step_by(capacity) {
             let batch = capacity.min(n - first);
             let input = |i: usize, space: &mut [f32]| fill(first + i, &mut space[offset..][..len]);
-            self.loaded.run_early_exit(batch, input, |done, _, _| done < exit)?;
-            logits.extend((0..batch).map(|i| self.loaded.read(i, slot).to_vec()));
+            self.runner.run_early_exit(batch, input, |done, _, _| done < exit)?;
+            logits.extend((0..batch).map(|i| self.runner.read(i, slot).to_vec()));
         }
         Ok(logits)
     }

@@ -1,4 +1,4 @@
-//! Several taps' maps as one.
+//! The fusion of the activation maps of several taps.
 
 use std::str::FromStr;
 
@@ -8,21 +8,21 @@ use crate::engine::bilinear::bilinear;
 use crate::imaging::heatmap::{Heatmap, MapStatus};
 use crate::{Error, Result};
 
-/// How the maps of several taps become one.
+/// How the activation maps of several taps are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fusion {
     /// The mean: each map scaled to [0, 1] at its own size and resized, as pytorch-grad-cam does
     /// with several target layers.
     Mean,
-    /// The largest, of maps prepared likewise.
+    /// The maximum of the maps, scaled and resized as for the mean.
     Max,
-    /// RefineCAM (arXiv 2605.14641): the product of the heat maps. Only what every tap sees stays;
-    /// fine scales lend their sharpness to the deep ones. The paper's own base is Grad-CAM++.
+    /// RefineCAM (arXiv 2605.14641): the product of the heatmaps: high only where every tap's is,
+    /// with the resolution of the finest scale. The paper applies it to Grad-CAM++.
     Refine,
 }
 
 impl Fusion {
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Fusion::Mean => "mean",
@@ -31,8 +31,8 @@ impl Fusion {
         }
     }
 
-    /// One method's maps of one image as one. A map without contrast counts as zero; one that is
-    /// not finite leaves nothing to fuse.
+    /// Fuses the maps of one method for one image. A constant map counts as zero; one that is not
+    /// finite makes the result zero, with that status.
     pub(crate) fn fuse(self, maps: &[&ActivationMap]) -> Option<FusedMap> {
         let first = maps.first()?;
         let size = (first.heatmap.height, first.heatmap.width);
@@ -46,14 +46,14 @@ impl Fusion {
             Fusion::Refine => a * b,
         };
         let fused = layers.reduce(|a, b| a.iter().zip(&b).map(|(&a, &b)| combine(a, b)).collect())?;
-        // The mean's division by the number of maps is undone by the scaling.
-        let mut heat = Heatmap::new(&fused, size, size);
+        // The sum serves as the mean: scaling to [0, 1] cancels the divisor.
+        let mut heatmap = Heatmap::new(&fused, size, size);
         if maps.iter().any(|map| map.heatmap.status == MapStatus::Nonfinite) {
-            heat.values.fill(0.0);
-            heat.status = MapStatus::Nonfinite;
+            heatmap.values.fill(0.0);
+            heatmap.status = MapStatus::Nonfinite;
         }
         let taps = maps.iter().map(|map| map.tap.clone()).collect();
-        Some(FusedMap { method: first.method, taps, heatmap: heat })
+        Some(FusedMap { method: first.method, taps, heatmap })
     }
 }
 
@@ -65,6 +65,7 @@ impl FromStr for Fusion {
     }
 }
 
+/// The map scaled to [0, 1] at its own size, then resized to `size`.
 fn scaled_then_resized(map: &ActivationMap, size: (usize, usize)) -> Vec<f32> {
     let own = (map.shape.h, map.shape.w);
     bilinear(&Heatmap::new(&map.map, own, own).values, own, size)
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn mean_max_and_product_of_two_maps_are_these() {
+    fn fuses_two_maps_by_mean_maximum_and_product() {
         let maps = [map(&[0.0, 2.0, 4.0]), map(&[0.0, 3.0, 0.0])];
         assert_eq!(fused(Fusion::Mean, &maps).values, [0.0, 1.0, 1.0 / 1.5]);
         assert_eq!(fused(Fusion::Max, &maps).values, [0.0, 1.0, 1.0]);
@@ -93,15 +94,15 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_map_leaves_a_product_empty_and_a_maximum_as_it_was() {
+    fn an_empty_map_empties_the_product_and_leaves_the_maximum() {
         let maps = [map(&[0.0, 2.0, 4.0]), map(&[-1.0, -1.0, -2.0])];
         assert_eq!(fused(Fusion::Refine, &maps).status, MapStatus::Empty);
         assert_eq!(fused(Fusion::Max, &maps).values, [0.0, 0.5, 1.0]);
     }
 
     #[test]
-    fn a_map_that_is_not_finite_leaves_nothing_to_fuse() {
-        let heat = fused(Fusion::Mean, &[map(&[0.0, 2.0, 4.0]), map(&[f32::NAN, 0.0, 0.0])]);
-        assert_eq!((heat.status, heat.values), (MapStatus::Nonfinite, vec![0.0; 3]));
+    fn a_map_that_is_not_finite_makes_the_result_zero() {
+        let heatmap = fused(Fusion::Mean, &[map(&[0.0, 2.0, 4.0]), map(&[f32::NAN, 0.0, 0.0])]);
+        assert_eq!((heatmap.status, heatmap.values), (MapStatus::Nonfinite, vec![0.0; 3]));
     }
 }

@@ -6,10 +6,7 @@
 //! [`Classifier`] is the forward pass alone, with early exit.
 //!
 //! ```
-//! use msdcam::engine::device::{Device, DeviceChoice};
-//! use msdcam::explain::{ExplainRequest, Explainer};
-//! use msdcam::imaging::rgb_image::RgbImage;
-//! use msdcam::model::Model;
+//! use msdcam::{Device, DeviceChoice, ExplainRequest, Explainer, Model, RgbImage};
 //!
 //! # fn main() -> msdcam::Result<()> {
 //! let model = Model::pretrained()?;
@@ -32,6 +29,7 @@ pub(crate) mod forward_batches;
 mod fusion;
 mod lowering;
 pub(crate) mod method;
+#[doc(hidden)]
 pub mod methods;
 mod prediction;
 mod request;

@@ -8,7 +8,7 @@ use crate::engine::tensor::argmax;
 pub struct ExitPrediction {
     /// The exit, numbered from 1.
     pub exit: usize,
-    /// The class with the highest logit; the first of equal ones.
+    /// The class with the highest logit; of equal ones the lowest index.
     pub class: usize,
     /// Class scores before the softmax, one for each class, as the device computed them: they may
     /// be infinite or NaN where weights are huge.
@@ -33,8 +33,7 @@ impl ExitPrediction {
     }
 
     /// The rank of class `label`: how many classes come before it by logit, 0 for the predicted
-    /// class, below 5 for the top five. Of equal logits the first class comes first; NaN ranks last
-    /// and before nothing.
+    /// class, below 5 for the top five. Of equal logits the lower index comes first; NaN ranks last.
     ///
     /// # Panics
     /// When there is no such class.

@@ -61,7 +61,7 @@ pub struct ExplainRequest {
     pub max_memory: usize,
 }
 
-/// Smoothing over copies of the image.
+/// Smoothing of heatmaps over augmented copies of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Smoothing {
     /// None.
@@ -74,7 +74,7 @@ pub enum Smoothing {
 }
 
 impl Smoothing {
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Smoothing::None => "none",
@@ -94,9 +94,9 @@ impl FromStr for Smoothing {
 /// The noisy copies of SmoothGrad.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// How many copies.
+    /// Number of copies.
     pub samples: usize,
-    /// Standard deviation, as a fraction of the input's range (maximum minus minimum).
+    /// Standard deviation as a fraction of the input's range (maximum minus minimum).
     pub share: f32,
     /// Seed of the noise, which depends on neither device nor batch size.
     pub seed: u64,
@@ -112,9 +112,9 @@ impl Default for Noise {
 /// The path from a baseline to the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Integration {
-    /// Number of intervals; the gradient is taken at the middle of each.
+    /// Number of intervals; the gradient is evaluated at the midpoint of each.
     pub steps: usize,
-    /// Where it starts: the normalized value of every pixel's red, green and blue.
+    /// Start of the path: the normalized red, green and blue of every pixel.
     pub baseline: [f32; 3],
 }
 
@@ -152,7 +152,7 @@ impl ExplainRequest {
         ExplainRequest::new(model, &[Method::Map(MapMethod::GradCam)])
     }
 
-    /// An error unless `model` can be explained in this way.
+    /// Checks the request against `model`.
     ///
     /// # Errors
     /// When the model lacks an exit, a class or a tap, the score does not depend on a tap, a method

@@ -1,26 +1,26 @@
-//! Which number of the class is explained.
+//! The score of a class: the scalar that is differentiated.
 
 use std::str::FromStr;
 
 use super::method::by_name;
 use crate::{Error, Result};
 
-/// The number of the class that is differentiated.
+/// The scalar of the target class that is differentiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Score {
-    /// Its score before the softmax: as the Grad-CAM paper has it.
+    /// Its logit, as in the Grad-CAM paper.
     #[default]
     Logit,
-    /// Its probability. Its gradient vanishes where the network is sure.
+    /// Its probability. The gradient vanishes as the probability approaches 1.
     Probability,
-    /// Its logit minus the best other class's: why this class and not the next one.
+    /// Its logit minus the highest logit of the other classes: why this class rather than the runner-up.
     Margin,
-    /// Its logit minus that of this class: why the one and not the other.
+    /// Its logit minus that of the class with this index: why one rather than the other.
     Over(usize),
 }
 
 impl Score {
-    /// The word on the command line and in files.
+    /// Its name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Score::Logit => "logit",
@@ -51,7 +51,7 @@ impl Score {
     }
 }
 
-/// The scores that need no second class.
+/// `logit`, `probability` or `margin`; [`Score::Over`] needs a class and is not parsed.
 impl FromStr for Score {
     type Err = Error;
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scores_of_a_class_are_these() {
+    fn computes_every_score_of_a_class() {
         let logits = [0.0, 2.0, 2.0 + 3f32.ln()];
         assert_eq!(Score::Logit.of(&logits, 1), 2.0);
         assert!((Score::Margin.of(&logits, 1) + 3f64.ln()).abs() < 1e-6);

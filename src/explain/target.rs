@@ -1,4 +1,4 @@
-//! Which class is explained.
+//! The target: the class that is explained.
 
 use crate::Result;
 use crate::error::RequestError;
@@ -6,26 +6,26 @@ use crate::error::RequestError;
 /// The class whose score is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Target {
-    /// What each exit predicts itself.
+    /// The class that each exit predicts.
     #[default]
     Predicted,
-    /// The class with this number.
+    /// The class with this index.
     Class(usize),
-    /// The image's label, given with it.
+    /// The image's label, which the caller gives.
     Label,
-    /// What the last exit predicts, at every exit.
+    /// The class that the last exit predicts, at every exit.
     Final,
-    /// Each exit's n likeliest classes, an answer for each.
+    /// Each exit's n most probable classes, with one explanation for each.
     Top(usize),
 }
 
 impl Target {
-    /// The target that `text` names: `predicted`, `label`, `final`, `top3` for the three likeliest,
-    /// a class's name among `labels` in any case, or its number. The words come first, then the
-    /// names, then the numbers.
+    /// The target that `text` names: `predicted`, `label`, `final`, `top3` for the three most probable
+    /// classes, a class's name among `labels` in any case, or its index. Keywords take precedence over
+    /// names, and names over indices.
     ///
     /// # Errors
-    /// When it is none of these: names some classes.
+    /// When it is none of these; the message lists some classes.
     ///
     /// ```
     /// use msdcam::explain::Target;
@@ -46,12 +46,12 @@ impl Target {
         }
     }
 
-    /// Answers for each exit: one, or the n of [`Target::Top`].
+    /// The number of explanations for each exit: 1, or the n of [`Target::Top`].
     pub fn ranks(self) -> usize {
         if let Target::Top(n) = self { n } else { 1 }
     }
 
-    /// What [`Target::parse`] reads.
+    /// The text that [`Target::parse`] reads.
     pub fn name(self, labels: &[String]) -> String {
         match self {
             Target::Predicted => "predicted".into(),
@@ -73,11 +73,11 @@ impl Target {
     }
 }
 
-/// The class called `text` among `labels`, exactly or but for its case, or with that number.
+/// The index of the class that `text` names: by its label, in any case if none matches exactly, or by its
+/// index.
 ///
 /// # Errors
-/// [`crate::Error::Request`] when there is none: names some that there are, and `words` that were possible
-/// too.
+/// When there is no such class; the message lists some classes, and the keywords `words`.
 pub fn class_of(text: &str, labels: &[String], words: &[&str]) -> Result<usize> {
     const SHOWN: usize = 10;
     let exact = labels.iter().position(|label| label == text);
@@ -94,8 +94,10 @@ pub fn class_of(text: &str, labels: &[String], words: &[&str]) -> Result<usize> 
     })
 }
 
+/// Checks a class index.
+///
 /// # Errors
-/// When the network has no such class.
+/// When it is not below `classes`.
 pub(crate) fn check_class(class: usize, classes: usize) -> Result<()> {
     if class < classes {
         return Ok(());
@@ -103,7 +105,7 @@ pub(crate) fn check_class(class: usize, classes: usize) -> Result<()> {
     Err(RequestError::UnknownClass { class, classes }.into())
 }
 
-/// The `n` classes with the highest of `logits`, best first; the first of equal ones.
+/// The `n` classes with the highest logits, in descending order; of equal logits the lower index first.
 pub(crate) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
     let mut rest: Vec<usize> = (0..logits.len()).collect();
     let mut best = Vec::with_capacity(n);
@@ -119,7 +121,7 @@ pub(crate) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
     best
 }
 
-/// How many classes stand before `class`; see [`super::ExitPrediction::rank`].
+/// The number of classes that rank before `class`; see [`super::ExitPrediction::rank`].
 pub(crate) fn class_rank(logits: &[f32], class: usize) -> usize {
     let mine = logits[class];
     let before = |&(other, &score): &(usize, &f32)| {
@@ -133,14 +135,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_classes_come_best_first_and_equal_ones_in_order() {
+    fn the_best_classes_are_in_descending_order_with_ties_by_index() {
         assert_eq!(best_classes(&[1.0, 3.0, 3.0, 2.0], 3), [1, 2, 3]);
         assert_eq!(best_classes(&[f32::NAN, 3.0], 2), [0, 1]);
         assert_eq!(best_classes(&[1.0], 4), [0]);
     }
 
     #[test]
-    fn a_target_is_a_word_then_a_name_then_a_number() {
+    fn a_target_is_a_keyword_or_a_name_or_an_index() {
         let labels = ["cat", "label", "Topaz", "3", "cow"].map(String::from);
         for (text, target) in [
             ("predicted", Target::Predicted),

@@ -1,14 +1,14 @@
-//! The explained class and its score as nodes of a graph: where the backward pass starts.
+//! The target class and its score as nodes of a graph: the start of the backward pass.
 
 use super::score::Score;
 use crate::engine::graph::ops::{BatchNorm, Op};
 use crate::engine::graph::{Graph, NodeId};
 use crate::{Result, Shape};
 
-/// Far below any logit, and far from overflow.
+/// Added to the logit of a masked class: far below any logit, far above the lowest `f32`.
 const MASKED: f32 = -1e30;
 
-/// A selected class.
+/// The selected class of one target.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TargetNode {
     /// Its one-hot vector, (classes, 1, 1).
@@ -48,7 +48,7 @@ pub(crate) fn backward_seed(
             Ok((logits, graph.push(Op::Add, &[class, against])?))
         }
         Score::Over(other) => {
-            // Nothing of the one-hot vector is left but its shape.
+            // Factor 0: only the shape of the one-hot vector is used.
             let mut against = vec![0.0; graph.shape(class).c];
             against[other] = -1.0;
             let against = affine(graph, class, 0.0, against)?;

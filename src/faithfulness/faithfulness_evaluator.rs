@@ -20,11 +20,11 @@ pub struct FaithfulnessEvaluator {
     /// The requested exits. The explainer also runs the last exit, for the agreement.
     exits: Vec<usize>,
     methods: Vec<Method>,
-    examiner: Explainer,
+    explainer: Explainer,
     evaluator: MapEvaluator,
     /// Explainers of masked images for coherency, one for each exit and method, exits first; empty where
     /// coherency is skipped.
-    again: Vec<Explainer>,
+    coherency_explainers: Vec<Explainer>,
 }
 
 impl FaithfulnessEvaluator {
@@ -53,7 +53,7 @@ impl FaithfulnessEvaluator {
             all.exits.push(last);
         }
         let methods: Vec<Method> = methods_of(request).collect();
-        let again = |exit: usize, method: Method| {
+        let of_row = |exit: usize, method: Method| {
             let one =
                 ExplainRequest { exits: vec![exit], target: Target::Label, ..of_method(request, method) };
             Explainer::new(model, &one, device, batch)
@@ -63,16 +63,16 @@ impl FaithfulnessEvaluator {
         Ok(FaithfulnessEvaluator {
             zero: settings.zero,
             exits: request.exits.clone(),
-            examiner: Explainer::new(model, &all, device, batch)?,
+            explainer: Explainer::new(model, &all, device, batch)?,
             evaluator,
-            again: rows.map(|(exit, method)| again(exit, method)).collect::<Result<_>>()?,
+            coherency_explainers: rows.map(|(exit, method)| of_row(exit, method)).collect::<Result<_>>()?,
             methods,
         })
     }
 
     /// The session that makes the maps.
     pub fn session(&self) -> &dyn Session {
-        self.examiner.session()
+        self.explainer.session()
     }
 
     /// Explains normalized images, (N, 3, H, W), and evaluates the maps: for each image, a row for each
@@ -90,9 +90,9 @@ impl FaithfulnessEvaluator {
         labels: &[usize],
         indices: &[u64],
     ) -> Result<Vec<Vec<MapEvaluation>>> {
-        let findings = self.examiner.explain_labeled(images, labels)?;
-        assert_eq!(findings.len(), indices.len(), "images and indices");
-        let mut table: Vec<Vec<MapEvaluation>> = findings.iter().map(|found| self.rows(found)).collect();
+        let explanations = self.explainer.explain_labeled(images, labels)?;
+        assert_eq!(explanations.len(), indices.len(), "images and indices");
+        let mut table: Vec<Vec<MapEvaluation>> = explanations.iter().map(|found| self.rows(found)).collect();
         let len = images.len() / indices.len();
         for row in 0..self.exits.len() * self.methods.len() {
             let mut samples = Vec::with_capacity(indices.len());
@@ -104,12 +104,12 @@ impl FaithfulnessEvaluator {
                 }
             }
             let metrics = self.evaluator.evaluate(self.exits[row / self.methods.len()], &samples)?;
-            let coherencies = match self.again.get_mut(row) {
-                Some(examiner) => coherencies(examiner, &samples, self.zero)?,
+            let coherencies = match self.coherency_explainers.get_mut(row) {
+                Some(explainer) => coherencies(explainer, &samples, self.zero)?,
                 None => vec![None; samples.len()],
             };
             let mut measured = metrics.into_iter().zip(coherencies);
-            let last = findings.iter().map(|found| found.last().expect("a request has an exit"));
+            let last = explanations.iter().map(|found| found.last().expect("a request has an exit"));
             for (rows, last) in table.iter_mut().zip(last) {
                 let evaluation = &mut rows[row];
                 if evaluation.status != MapStatus::Ok {
@@ -131,22 +131,24 @@ impl FaithfulnessEvaluator {
     }
 
     /// The rows of an image, without metrics.
-    fn rows(&self, findings: &[Explanation]) -> Vec<MapEvaluation> {
-        let requested = findings.iter().filter(|finding| self.exits.contains(&finding.prediction.exit));
-        let of_exit = |finding: &Explanation| {
-            let (exit, target, class) = (finding.prediction.exit, finding.target, finding.prediction.class);
+    fn rows(&self, explanations: &[Explanation]) -> Vec<MapEvaluation> {
+        let requested =
+            explanations.iter().filter(|explanation| self.exits.contains(&explanation.prediction.exit));
+        let of_exit = |explanation: &Explanation| {
+            let (exit, target, class) =
+                (explanation.prediction.exit, explanation.target, explanation.prediction.class);
             let evaluation = |(saliency, &method): (SaliencyMap, &Method)| {
                 let status = saliency.heatmap.status;
                 MapEvaluation { exit, method, target, class, saliency, status, metrics: None }
             };
-            SaliencyMap::all(finding).into_iter().zip(&self.methods).map(evaluation).collect::<Vec<_>>()
+            SaliencyMap::all(explanation).into_iter().zip(&self.methods).map(evaluation).collect::<Vec<_>>()
         };
         requested.flat_map(of_exit).collect()
     }
 }
 
-/// Coherency of each sample: `examiner` explains the masked images.
-fn coherencies(examiner: &mut Explainer, samples: &[MapSample], zero: [f32; 3]) -> Result<Vec<Option<f64>>> {
+/// Coherency of each sample: `explainer` explains the masked images.
+fn coherencies(explainer: &mut Explainer, samples: &[MapSample], zero: [f32; 3]) -> Result<Vec<Option<f64>>> {
     if samples.is_empty() {
         return Ok(Vec::new());
     }
@@ -156,12 +158,12 @@ fn coherencies(examiner: &mut Explainer, samples: &[MapSample], zero: [f32; 3]) 
         mask(sample.image, sample.heatmap, zero, out);
     }
     let classes: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
-    let findings = examiner.explain_labeled(&masked, &classes)?;
+    let explanations = explainer.explain_labeled(&masked, &classes)?;
     let of_sample = |(sample, found): (&MapSample, &Vec<Explanation>)| {
         let heatmap = &SaliencyMap::all(&found[0])[0].heatmap;
         if heatmap.status == MapStatus::Ok { coherency(sample.heatmap, &heatmap.values) } else { None }
     };
-    Ok(samples.iter().zip(&findings).map(of_sample).collect())
+    Ok(samples.iter().zip(&explanations).map(of_sample).collect())
 }
 
 /// Agreement of a map with the last exit's; `None` where that map is not usable.

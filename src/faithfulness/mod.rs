@@ -43,20 +43,35 @@ mod similarity;
 mod ssim;
 mod summary;
 
+#[doc(hidden)]
 pub use accumulator::MetricAccumulator;
-pub use adcc::{adcc_score, coherency, complexity};
-pub use baseline::{Baseline, blur};
-pub use confidence::{absolute_confidence_drop, confidence_drop, confidence_gain, confidence_increases};
+pub use adcc::adcc_score;
+#[doc(hidden)]
+pub use adcc::{coherency, complexity};
+pub use baseline::Baseline;
+#[doc(hidden)]
+pub use baseline::blur;
+#[doc(hidden)]
+pub use confidence::absolute_confidence_drop;
+pub use confidence::{confidence_drop, confidence_gain, confidence_increases};
 pub use curve::Curve;
 pub use faithfulness_evaluator::FaithfulnessEvaluator;
 pub use map_evaluator::{MapEvaluator, MapSample};
 pub use metrics::{Agreement, MapEvaluation, Metrics, RoadPoint};
-pub use pointing::{POINTING_TOLERANCE_AT_224, Pointing, object_share, pointing_energy, pointing_game_hit};
+#[doc(hidden)]
+pub use pointing::{POINTING_TOLERANCE_AT_224, object_share};
+pub use pointing::{Pointing, pointing_energy, pointing_game_hit};
 pub use randomization::{CascadeSimilarity, CascadingRandomization};
-pub use ranking::{Ties, most_important_first};
-pub use road::{Removal, remove_and_impute, road_combined};
+pub use ranking::Ties;
+#[doc(hidden)]
+pub use ranking::most_important_first;
+#[doc(hidden)]
+pub use road::remove_and_impute;
+pub use road::{Removal, road_combined};
 pub use saliency::SaliencyMap;
 pub use settings::{CurveSettings, RoadSettings, Settings};
-pub use similarity::{SALIENT_SHARE, center_of_mass, center_shift, pearson, salient_iou, spearman};
+#[doc(hidden)]
+pub use similarity::{SALIENT_SHARE, center_of_mass, pearson};
+pub use similarity::{center_shift, salient_iou, spearman};
 pub use ssim::structural_similarity;
 pub use summary::{AgreementSummary, MeanCurve, MetricSummary, PointingSummary, RoadMean};

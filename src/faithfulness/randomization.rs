@@ -76,15 +76,15 @@ impl CascadingRandomization<'_> {
         let trained = explainer.explain_labeled(images, labels)?;
         let mut all = Vec::new();
         for (at, &exit) in self.request.exits.iter().enumerate() {
-            let before: Vec<&Explanation> = trained.iter().map(|findings| &findings[at]).collect();
-            let classes: Vec<usize> = before.iter().map(|finding| finding.target).collect();
+            let before: Vec<&Explanation> = trained.iter().map(|explanations| &explanations[at]).collect();
+            let classes: Vec<usize> = before.iter().map(|explanation| explanation.target).collect();
             let request = ExplainRequest { exits: vec![exit], target: Target::Label, ..request.clone() };
             let groups = LayerGroup::cascade(exit);
             for drawn in 1..=groups.len() {
                 let model = self.model.reinitialized(&groups[..drawn], self.seed);
                 let mut explainer = Explainer::new(&model, &request, self.device, self.batch)?;
                 let after = explainer.explain_labeled(images, &classes)?;
-                let after: Vec<&Explanation> = after.iter().map(|findings| &findings[0]).collect();
+                let after: Vec<&Explanation> = after.iter().map(|explanations| &explanations[0]).collect();
                 let mut found = similarities(&before, &after);
                 for similarity in &mut found {
                     (similarity.drawn, similarity.stage) = (drawn, groups[drawn - 1].name());
@@ -101,7 +101,8 @@ impl CascadingRandomization<'_> {
 fn similarities(before: &[&Explanation], after: &[&Explanation]) -> Vec<CascadeSimilarity> {
     let methods = before[0].maps.iter().map(|map| map.method.name());
     let methods = methods.chain(before[0].pixels.iter().map(|pixels| pixels.method.name()));
-    let maps = |findings: &[&Explanation]| findings.iter().map(|f| SaliencyMap::all(f)).collect::<Vec<_>>();
+    let maps =
+        |explanations: &[&Explanation]| explanations.iter().map(|f| SaliencyMap::all(f)).collect::<Vec<_>>();
     let (before_maps, after_maps) = (maps(before), maps(after));
     methods
         .enumerate()

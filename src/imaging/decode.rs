@@ -27,38 +27,45 @@ pub const MAX_BYTES: u64 = 1 << 30;
 /// Allocation limit of a decoder in bytes: the largest photo at eight bytes per pixel, plus 256 MiB.
 const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
 
-/// Reads and decodes the photo in `path`; see [`decode`].
-///
-/// # Errors
-/// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
-pub fn open(path: &Path) -> Result<RgbImage> {
-    let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(Error::refused(path, "file", "is a folder, not an image"));
+impl RgbImage {
+    /// Reads and decodes the photo in `path`; see [`decode`].
+    ///
+    /// # Errors
+    /// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
+    pub fn open(path: impl AsRef<Path>) -> Result<RgbImage> {
+        let path = path.as_ref();
+        let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(Error::refused(path, "file", "is a folder, not an image"));
+        }
+        if !metadata.is_file() {
+            return Err(Error::refused(path, "file", "is a pipe or a device, not an image file"));
+        }
+        let too_large = |n: u64| {
+            Error::refused(
+                path,
+                "file",
+                format!("{n} bytes are too many for a photo, the limit is {MAX_BYTES}"),
+            )
+        };
+        if metadata.len() > MAX_BYTES {
+            return Err(too_large(metadata.len()));
+        }
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(unreadable)?;
+        let stamp = |file: &File| file.metadata().map(|metadata| (metadata.len(), metadata.modified().ok()));
+        let before = stamp(&file).map_err(unreadable)?;
+        // The file may grow while it is read.
+        (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(too_large(bytes.len() as u64));
+        }
+        if stamp(&file).map_err(unreadable)? != before {
+            return Err(Error::refused(path, "file", "changed while it was read"));
+        }
+        decode(&bytes, path)
     }
-    if !metadata.is_file() {
-        return Err(Error::refused(path, "file", "is a pipe or a device, not an image file"));
-    }
-    let too_large = |n: u64| {
-        Error::refused(path, "file", format!("{n} bytes are too many for a photo, the limit is {MAX_BYTES}"))
-    };
-    if metadata.len() > MAX_BYTES {
-        return Err(too_large(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    let stamp = |file: &File| file.metadata().map(|metadata| (metadata.len(), metadata.modified().ok()));
-    let before = stamp(&file).map_err(unreadable)?;
-    // The file may grow while it is read.
-    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(too_large(bytes.len() as u64));
-    }
-    if stamp(&file).map_err(unreadable)? != before {
-        return Err(Error::refused(path, "file", "changed while it was read"));
-    }
-    decode(&bytes, path)
 }
 
 /// Decodes the `bytes` of a PNG, JPEG or WebP file; `name` is used in messages only.

@@ -7,19 +7,32 @@
 //! RgbImage ─ encode ─ file
 //! ```
 
+#[doc(hidden)]
 pub mod bounding_box;
 mod complete;
 mod decode;
 mod encode;
+#[doc(hidden)]
 pub mod heatmap;
 mod jpeg;
 mod prepare;
 mod resample;
+#[doc(hidden)]
 pub mod rgb_image;
 mod sniff;
 
-pub use decode::{MAX_BYTES, MAX_PIXELS, decode, open};
+pub use bounding_box::{BoundingBox, Threshold};
+pub use decode::decode;
+#[doc(hidden)]
+pub use decode::{MAX_BYTES, MAX_PIXELS};
 pub use encode::{encode_jpeg, encode_png};
-pub use prepare::{Prepared, ResizePolicy, prepare};
-pub use resample::{Filter, Region, resample, resample_map};
+pub use heatmap::{Heatmap, MapStatus, common_scale};
+#[doc(hidden)]
+pub use prepare::prepare;
+pub use prepare::{Prepared, ResizePolicy};
+pub use resample::Region;
+#[doc(hidden)]
+pub use resample::{Filter, resample, resample_map};
+pub use rgb_image::RgbImage;
+#[doc(hidden)]
 pub use sniff::is_image;

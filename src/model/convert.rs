@@ -1,4 +1,4 @@
-//! From a PyTorch checkpoint to a weights file.
+//! Conversion of a PyTorch checkpoint to a weights file.
 
 use super::pytorch::Checkpoint;
 use super::source_file;
@@ -13,31 +13,31 @@ use crate::model::msdnet::usual_normalization;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// What a conversion may be told.
+/// Options of a conversion.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Normalisation; by default [`usual_normalization`].
+pub struct ConvertOptions {
+    /// Normalization; by default [`usual_normalization`].
     pub normalization: Option<Normalization>,
-    /// File of class names, one a line.
+    /// File of class names, one per line.
     pub labels: Option<PathBuf>,
-    /// Number format of the weights.
+    /// Element type of the weights.
     pub precision: Precision,
-    /// Height and width of the input, where they are not the usual ones.
+    /// Height and width of the input, if not the usual ones.
     pub input: Option<usize>,
-    /// Whether global convolutions share their weights; the checkpoint does not tell.
+    /// Whether global convolutions share their weights, which is not in the checkpoint.
     pub shared_global: bool,
 }
 
-/// What a conversion did.
+/// The result of a conversion.
 #[derive(Debug, Clone)]
-pub struct Report {
-    /// The architecture found.
+pub struct Conversion {
+    /// The inferred architecture.
     pub config: Config,
-    /// One sentence for each thing that the checkpoint does not tell and that was assumed.
+    /// One phrase for each property that is not in the checkpoint and was assumed.
     pub assumed: Vec<String>,
-    /// Tensors written.
+    /// Number of tensors written.
     pub tensors: usize,
-    /// Numbers that half precision could not hold exactly.
+    /// Number of elements that half precision cannot represent exactly.
     pub rounded: usize,
     /// SHA-256 of the checkpoint.
     pub source_sha256: String,
@@ -46,15 +46,15 @@ pub struct Report {
 /// Reads the checkpoint at `input` and writes weights to `output`.
 ///
 /// # Errors
-/// Whatever [`Checkpoint::read`] refuses; tensors that make no MSD-Net or not exactly one; labels
-/// that do not fit; `output` being the checkpoint itself; a number too large for `f16`.
-pub fn convert(input: &Path, output: &Path, options: &Options) -> Result<Report> {
+/// As [`Checkpoint::read`]; when the tensors are not exactly those of an MSD-Net, the labels do not
+/// match, `output` is the checkpoint itself, or an element is too large for `f16`.
+pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<Conversion> {
     if source_file::same(input, output) {
         return Err(RequestError::OutputIsInput { file: output.display().to_string() }.into());
     }
     let (weights, assumed) = load(input, options)?;
     let rounded = weights.write(output, options.precision)?;
-    Ok(Report {
+    Ok(Conversion {
         assumed,
         tensors: weights.tensors.len(),
         rounded,
@@ -63,8 +63,8 @@ pub fn convert(input: &Path, output: &Path, options: &Options) -> Result<Report>
     })
 }
 
-/// The weights that a checkpoint holds, and what had to be assumed about them.
-pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
+/// The weights of a checkpoint, and what was assumed about them.
+pub fn load(input: &Path, options: &ConvertOptions) -> Result<(Weights, Vec<String>)> {
     let checkpoint = Checkpoint::read(input)?;
     let (config, mut assumed) = architecture(input, &checkpoint.shapes(), options)?;
     let labels = match &options.labels {
@@ -84,7 +84,7 @@ pub fn load(input: &Path, options: &Options) -> Result<(Weights, Vec<String>)> {
     Ok((weights, assumed))
 }
 
-fn architecture(input: &Path, shapes: &Shapes, options: &Options) -> Result<(Config, Vec<String>)> {
+fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Result<(Config, Vec<String>)> {
     let inferred = infer(shapes)
         .map_err(|unclear| Error::refused(input, format!("tensor '{}'", unclear.tensor), unclear.cause))?;
     let mut config = inferred.config;
@@ -104,7 +104,7 @@ fn architecture(input: &Path, shapes: &Shapes, options: &Options) -> Result<(Con
     Ok((config, inferred.assumed.iter().filter(|a| !told(a)).map(Assumed::to_string).collect()))
 }
 
-/// Class names from a text file, one a line; a byte order mark and CR LF line ends are fine.
+/// Class names from a text file, one per line; a byte order mark and CR LF line ends are accepted.
 fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
     let refuse = |place: String, cause: String| Err(Error::refused(path, place, cause));
     let (bytes, _) = source_file::read(path)?;

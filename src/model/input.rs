@@ -6,16 +6,16 @@ use crate::engine::graph::{Graph, NodeId};
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Prepared, ResizePolicy, prepare};
 
-/// What a model reads, and how a photo becomes it.
+/// The input of a model, and how a photo is brought to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputSpec {
     /// The graph's input, (3, height, width).
     pub node: NodeId,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// From pixels in [0, 1] to elements of the input.
+    /// Normalization of pixels in [0, 1].
     pub normalization: Normalization,
     /// How a photo of another size is brought to `height` x `width`.
     pub resize: ResizePolicy,

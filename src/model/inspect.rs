@@ -1,4 +1,4 @@
-//! What a model file holds, checkpoint or weights.
+//! The contents of a model file, checkpoint or weights.
 
 use super::pytorch::{Checkpoint, SourceType, is_safetensors};
 use super::source_file;
@@ -13,12 +13,12 @@ use crate::util::sha256;
 use serde::Serialize;
 use std::path::Path;
 
-/// Everything that can be said about a model file.
+/// The description of a model file. Field names are JSON keys.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
-    /// What kind of file it is.
+    /// File format.
     pub format: String,
-    /// Its size.
+    /// File size in bytes.
     pub bytes: usize,
     /// SHA-256 of the file.
     pub sha256: String,
@@ -26,38 +26,38 @@ pub struct Inspection {
     pub source_sha256: Option<String>,
     /// Keys that lead to the state dict in a checkpoint.
     pub state_dict: Option<String>,
-    /// Tensors that the network reads.
+    /// Number of tensors that the model reads.
     pub tensors: usize,
-    /// Numbers in them.
+    /// Number of their elements.
     pub numbers: usize,
-    /// Number formats that a checkpoint stores them in.
+    /// Element types in a checkpoint.
     pub stored: Vec<String>,
-    /// The architecture; absent when none follows from the tensors.
+    /// The architecture; `None` if none follows from the tensors.
     pub architecture: Option<Config>,
-    /// What of the architecture is not in the file and was assumed.
+    /// Properties of the architecture that are not in the file and were assumed.
     pub assumed: Vec<String>,
-    /// Why the file is no network, or which tensors do not match the architecture.
+    /// Why the tensors are not those of an MSD-Net, or which do not match the architecture.
     pub problems: Vec<String>,
-    /// One row an exit.
+    /// Cost of each exit.
     pub exits: Vec<Exit>,
-    /// Mean of the normalisation: the file's own, or the usual one for a checkpoint.
+    /// Mean of the normalization: the file's own, or the usual one for a checkpoint.
     pub mean: Option<[f32; 3]>,
-    /// Standard deviation of the normalisation.
+    /// Standard deviation of the normalization.
     pub std: Option<[f32; 3]>,
     /// Class names, in a weights file.
     pub labels: Option<Vec<String>>,
 }
 
-/// What one exit costs.
+/// The cost of one exit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Exit {
     /// Number, from 1.
     pub exit: usize,
-    /// Dense layers up to this exit.
+    /// Number of dense layers up to this exit.
     pub layers: usize,
     /// Channels of its tap.
     pub tap_channels: usize,
-    /// Rows and columns of its tap.
+    /// Height and width of its tap.
     pub tap_size: usize,
     /// Parameters of its block and head.
     pub parameters: u64,
@@ -65,15 +65,15 @@ pub struct Exit {
     pub block: u64,
     /// Multiply-adds of its head.
     pub head: u64,
-    /// Multiply-adds from the image to this exit, with all heads on the way.
+    /// Multiply-adds from the image to this exit, including all heads up to it.
     pub total: u64,
 }
 
 /// Reads and describes the file at `path`.
 ///
 /// # Errors
-/// When it is neither a sound checkpoint nor sound weights. Tensors that make no MSD-Net are not
-/// an error here but a line in [`Inspection::problems`].
+/// When it is neither a valid checkpoint nor a valid weights file. Tensors that are not those of an
+/// MSD-Net are not an error, but reported in [`Inspection::problems`].
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let (bytes, _) = source_file::read(path)?;
     let (size, sha256) = (bytes.len(), sha256::sha256(&bytes));
@@ -136,10 +136,10 @@ fn architecture(shapes: &Shapes) -> (Option<Config>, Vec<String>, Vec<String>) {
     }
 }
 
-/// What each exit of a network costs.
+/// The cost of each exit.
 ///
 /// # Errors
-/// When the configuration makes no network.
+/// When the configuration is invalid.
 pub fn exits(config: &Config) -> Result<Vec<Exit>> {
     let parts = parts(config)?;
     let (mut layers, mut total) = (0, 0);

@@ -6,7 +6,7 @@ use super::Model;
 use crate::engine::graph::{Op, ParamId};
 use crate::util::rng::{Normal, mix};
 
-/// Layers that belong together.
+/// A group of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerGroup {

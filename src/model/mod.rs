@@ -3,22 +3,32 @@
 //! [`open`] looks at a file's content and builds a [`Model`] from it. Everything above this floor
 //! (explanations, metrics, pictures, the command line) works on a `Model` alone.
 
+#[doc(hidden)]
 pub mod convert;
 mod input;
+#[doc(hidden)]
 pub mod inspect;
 mod layer_group;
+#[doc(hidden)]
 pub mod msdnet;
 mod open;
+#[doc(hidden)]
 pub mod pretrained;
+#[doc(hidden)]
 pub mod pytorch;
+#[doc(hidden)]
 pub mod source_file;
 mod tap;
+#[doc(hidden)]
 pub mod weights;
 
+pub use convert::{Conversion, ConvertOptions, convert};
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
+pub use msdnet::Config as MsdNetConfig;
 pub use open::open;
 pub use tap::{Tap, TapInfo};
+pub use weights::Precision;
 
 use std::path::Path;
 
@@ -44,7 +54,7 @@ use crate::{Result, Shape};
 pub struct Model {
     /// The computation from the input to every exit's logits.
     pub graph: Graph,
-    /// What the graph reads, and how a photo becomes it.
+    /// The input of the graph, and how a photo is brought to it.
     pub input: InputSpec,
     /// The exits, exit 1 first; exit k is `exits[k - 1]`.
     pub exits: Vec<Exit>,
@@ -75,7 +85,7 @@ pub enum Source {
         /// Its architecture.
         config: msdnet::Config,
         /// SHA-256 of the checkpoint that the weights come from, lower-case hexadecimal; empty
-        /// where there is none.
+        /// if there is none.
         checkpoint_sha256: String,
     },
     /// A graph built by the caller.
@@ -93,12 +103,12 @@ impl Source {
 }
 
 impl Model {
-    /// The model inside the library: a ten-exit network for CIFAR-10, see `weights/README.md`.
+    /// The built-in model: a ten-exit network for CIFAR-10, see `weights/README.md`.
     ///
     /// # Errors
     /// Only if the library was built from a damaged file.
     pub fn pretrained() -> Result<Model> {
-        msdnet::from_weights(&pretrained::built_in_weights()?)
+        open::pretrained()
     }
 
     /// The model in the file at `path`; see [`open`].
@@ -146,7 +156,7 @@ impl Model {
         })
     }
 
-    /// How many classes the model tells apart.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.graph.shape(self.exits[0].logits).c
     }
@@ -156,7 +166,7 @@ impl Model {
         self.graph.shape(self.input.node)
     }
 
-    /// Brings a photo to the model's input.
+    /// Resizes, crops and normalizes a photo to the model's input.
     ///
     /// # Panics
     /// When the photo is empty.
@@ -164,7 +174,7 @@ impl Model {
         self.input.prepare(photo)
     }
 
-    /// An error unless `exits`, numbered from 1, are some of the model's.
+    /// Checks that `exits`, numbered from 1, are exits of the model.
     pub(crate) fn check_exits(&self, exits: &[usize]) -> Result<()> {
         let last = self.exits.len();
         if exits.is_empty() {

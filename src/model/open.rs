@@ -1,18 +1,37 @@
-//! Opening a model file: the content decides which reader it gets.
+//! Opening of model files: the content decides which reader is used.
 
 use std::path::Path;
 
+use super::pretrained::built_in_weights;
 use super::weights::Weights;
-use super::{Model, msdnet, source_file};
+use super::{Model, Normalization, Source, msdnet, source_file};
 use crate::Result;
 
-/// The model in the file at `path`. Its name does not matter; its content does: weights files made
-/// by `msdcam convert` are read, and other formats are refused by name.
+/// The model in the file at `path`, whatever the file is called: weights files written by
+/// `msdcam convert` are read, and other formats are refused by name.
 ///
 /// # Errors
-/// When the file cannot be read, its format is not one of ours, or its content is damaged.
+/// When the file cannot be read, it is not a weights file, or its content is damaged.
 pub fn open(path: &Path) -> Result<Model> {
     let (bytes, _) = source_file::read(path)?;
     // Weights files are the only format so far; their reader names what it finds instead.
-    msdnet::from_weights(&Weights::from_bytes(path, &bytes)?)
+    from_weights(&Weights::from_bytes(path, &bytes)?)
+}
+
+/// The model inside the library.
+///
+/// # Errors
+/// Only if the library was built from a damaged file.
+pub(super) fn pretrained() -> Result<Model> {
+    from_weights(&built_in_weights()?)
+}
+
+/// The model of a weights file.
+fn from_weights(weights: &Weights) -> Result<Model> {
+    let mut model = msdnet::build(&weights.config, |name, dims| weights.get(name, dims).cloned())?;
+    model.labels = weights.labels.clone();
+    model.input.normalization = Normalization { mean: weights.mean, std: weights.std };
+    let checkpoint_sha256 = weights.source_sha256.clone();
+    model.source = Source::MsdNet { config: weights.config.clone(), checkpoint_sha256 };
+    Ok(model)
 }

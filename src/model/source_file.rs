@@ -1,4 +1,4 @@
-//! Reading a model file whole, and telling whether it is still the same.
+//! Reading of model files, and the check that a file has not changed since.
 
 use crate::{Error, Result};
 use std::fs;
@@ -6,10 +6,10 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
 
-/// Largest model file that is read: far above any MSD-Net's checkpoint with its optimizer.
+/// Maximum size of a model file in bytes: far above that of an MSD-Net checkpoint with optimizer state.
 pub const LARGEST: u64 = 4 << 30;
 
-/// Reads a regular file; pipes, devices and folders are refused before they could block.
+/// Reads a regular file; pipes, devices and folders are refused before a read could block.
 pub fn read(path: &Path) -> Result<(Vec<u8>, Stamp)> {
     let refuse = |cause: &str| Err(Error::refused(path, "file", cause));
     let failed = |e: std::io::Error| Error::cannot_read(path, e);
@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, Stamp)> {
     Ok((bytes, Stamp::new(&metadata)))
 }
 
-/// What tells that a path still leads to the file that was read.
+/// The identity of a file that was read: size, modification time and inode.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stamp {
     len: u64,
@@ -64,7 +64,7 @@ impl Stamp {
         }
     }
 
-    /// An error unless `path` still is the file that was read.
+    /// Checks that `path` is still the file that was read.
     pub fn confirm(&self, path: &Path) -> Result<()> {
         match fs::metadata(path) {
             Ok(metadata) if Stamp::new(&metadata) == *self => Ok(()),
@@ -73,7 +73,7 @@ impl Stamp {
     }
 }
 
-/// Whether both paths lead to one existing file, through links or not.
+/// Whether both paths lead to the same existing file, links included.
 pub fn same(a: &Path, b: &Path) -> bool {
     let (Ok(x), Ok(y)) = (fs::metadata(a), fs::metadata(b)) else { return false };
     #[cfg(unix)]

@@ -4,20 +4,33 @@
 //! a [`sheet`]; [`chart`] draws charts as SVG or pixels; [`styles`] reproduces the pictures of other tools.
 
 mod canvas;
+#[doc(hidden)]
 pub mod chart;
+#[doc(hidden)]
 pub mod color;
+#[doc(hidden)]
 pub mod contour;
+#[doc(hidden)]
 pub mod figure;
+#[doc(hidden)]
 pub mod grid;
+#[doc(hidden)]
 pub mod outlines;
+#[doc(hidden)]
 pub mod overlay;
+#[doc(hidden)]
 pub mod overlay_style;
+#[doc(hidden)]
 pub mod pixels;
+#[doc(hidden)]
 pub mod placeholder;
+#[doc(hidden)]
 pub mod sheet;
+#[doc(hidden)]
 pub mod strip;
+#[doc(hidden)]
 pub mod styles;
 mod text;
 
 pub use color::Colormap;
-pub use overlay_style::OverlayStyle;
+pub use overlay_style::{OverlayInput, OverlayStyle};

@@ -1,4 +1,4 @@
-//! Memory: a session allocates only when it is created, and methods of many runs keep to their limit.
+//! Memory: a session allocates only when it is created, and methods with many runs respect the memory limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -8,27 +8,28 @@ use crate::common::nets::{asked, cam_graph, golden_network, inputs};
 use crate::common::process::alone;
 use crate::common::run;
 use crate::common::run::input_spaces;
+use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::engine::plan::{Order, Plan};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
 use msdcam::model::Model;
-use msdcam::{Shape, Tensor};
 
-/// The system's allocator. It counts where [`counted`] runs.
+/// The system's allocator, with counters that [`counted`] enables.
 struct Counting;
 
-/// Off in processes that run other tests.
+/// Disabled in processes that run other tests.
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-/// Bytes in use that were allocated since counting began, and the most that ever were. What was
-/// allocated before may be freed: the sum can be negative.
+/// Bytes in use that were allocated since counting began, and their maximum. Memory allocated before may
+/// be freed, so the sum can be negative.
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 static PEAK: AtomicIsize = AtomicIsize::new(0);
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTS.load(Ordering::Relaxed) {
@@ -37,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
             let live = LIVE.fetch_add(size, Ordering::Relaxed) + size;
             PEAK.fetch_max(live, Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise, passed on.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
@@ -53,8 +54,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Runs `body` where its allocations are counted, those of worker threads too: in a process of its
-/// own, so that no other test's are.
+/// Runs `body` in a process of its own and counts its allocations, including those of worker threads, but
+/// not those of other tests.
 fn counted(name: &str, body: impl FnOnce()) {
     alone(name, || {
         COUNTS.store(true, Ordering::Relaxed);
@@ -63,7 +64,7 @@ fn counted(name: &str, body: impl FnOnce()) {
 }
 
 #[test]
-fn a_run_allocates_nothing_after_the_first() {
+fn runs_after_the_first_allocate_nothing() {
     counted(test_name!(), || {
         let (golden, network) = golden_network("subnets-even");
         let (graph, exits) = cam_graph(&network);
@@ -91,7 +92,7 @@ fn a_run_allocates_nothing_after_the_first() {
     });
 }
 
-/// A network that reads 10,000 channels of 4 x 4, made of 3 x 64 x 64 pixels.
+/// A model with a tap of 10,000 channels of 4 x 4, for inputs of 3 x 64 x 64.
 fn wide_network() -> Model {
     const CHANNELS: usize = 10_000;
     let mut graph = Graph::new();
@@ -109,7 +110,7 @@ fn wide_network() -> Model {
 }
 
 #[test]
-fn score_cam_of_ten_thousand_channels_keeps_to_its_memory() {
+fn score_cam_of_ten_thousand_channels_respects_the_memory_limit() {
     counted(test_name!(), || {
         let network = wide_network();
         let images = vec![0.5; 3 * 64 * 64];

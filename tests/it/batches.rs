@@ -1,4 +1,4 @@
-//! Batches, threads and early exit: the same bits however the work is split, and no work for skipped exits.
+//! Batches, threads and early exit: same bits for any division of the work, and no work for skipped exits.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use crate::common::nets::{asked, cam_graph, inputs, random_network};
 use crate::common::random::Random;
 use crate::common::run;
 use crate::common::run::input_spaces;
+use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::Device;
 use msdcam::engine::plan::{Order, Plan};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{Classifier, ExitPrediction, ExplainRequest, Explainer, Target};
 use msdcam::model::Model;
 use msdcam::model::msdnet::Config;
-use msdcam::{Shape, Tensor};
 
-/// The article's network in full size, with three exits.
+/// The article's model at full size, with three exits.
 fn network() -> Model {
     random_network(&Config { exits: 3, ..Config::cifar10_anytime() })
 }
@@ -25,7 +26,7 @@ fn images(n: usize) -> Tensor {
     Tensor::new(n, shape, Random::new(n as u64).numbers(n * shape.len()))
 }
 
-/// The plan of a network's maps, and the input spaces of some images.
+/// The plan of a model's maps, and the input spaces of some images.
 fn plan(network: &Model, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32>) {
     let (graph, exits) = cam_graph(network);
     let plan = Arc::new(Plan::new(&graph, &asked(&exits), order).unwrap());
@@ -34,7 +35,7 @@ fn plan(network: &Model, order: Order, images: &Tensor) -> (Arc<Plan>, Vec<f32>)
     (plan, spaces)
 }
 
-/// Output spaces of all images, `batch` at a time; the last batch is what is left.
+/// Output spaces of all images, run `batch` at a time; the last batch may be smaller.
 fn run_in_batches(device: &Device, plan: &Arc<Plan>, spaces: &[f32], batch: usize) -> Vec<f32> {
     let mut session = device.session(Arc::clone(plan), batch).unwrap();
     let mut outputs = vec![f32::NAN; spaces.len() / plan.input_len() * plan.output_len()];
@@ -45,7 +46,7 @@ fn run_in_batches(device: &Device, plan: &Arc<Plan>, spaces: &[f32], batch: usiz
     outputs
 }
 
-/// Only the numbers that are outputs: what lies between them is anything.
+/// The elements of outputs; the gaps between them are undefined.
 fn read(plan: &Plan, spaces: &[f32]) -> Vec<f32> {
     plan.outputs().iter().flat_map(|slot| run::output(plan, slot, spaces).data).collect()
 }
@@ -56,7 +57,7 @@ fn the_bits_do_not_depend_on_threads_or_batch_size() {
     for isa in Isa::available() {
         let batches: &[usize] = if isa == Isa::detect() { &[1, 2, 3, 7, 64] } else { &[1, 3, 7] };
         for &batch in batches {
-            // An odd number of batches, the last of them not full.
+            // An odd number of batches, the last one not full.
             let images = images(if batch == 64 { 65 } else { 2 * batch + 1 });
             let (plan, spaces) = plan(&network, Order::Depth, &images);
             let want = read(&plan, &run_in_batches(&run::cpu(1, isa), &plan, &spaces, 1));
@@ -82,11 +83,11 @@ fn depth_and_by_exit_order_give_the_same_bits() {
 }
 
 #[test]
-fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
+fn early_exit_gives_the_same_results_for_less_work() {
     let (network, images) = (network(), images(11));
     let (plan, spaces) = plan(&network, Order::ByExit, &images);
     let per_exit = plan.outputs().len() / plan.exits().len();
-    // Where each image stops; the last one would go on after the last exit.
+    // The exit where each image stops; the last image stops at none.
     let stops = [1, 3, 2, 2, 1, 3, 1, 1, 2, 1, 4];
     let cost = |exit: usize| -> u64 {
         let levels = &plan.levels()[..plan.exits()[exit - 1]];
@@ -138,7 +139,7 @@ fn an_image_that_stops_early_has_the_same_answers_and_costs_less() {
 }
 
 #[test]
-fn early_exit_stops_at_the_first_exit_that_is_confident_enough() {
+fn early_exit_stops_at_the_first_exit_that_reaches_its_threshold() {
     let (network, images) = (network(), images(5));
     let device = run::cpu(2, Isa::detect());
     let mut classifier = Classifier::new(&network, &[1, 2, 3], Order::ByExit, &device, 5).unwrap();
@@ -159,7 +160,7 @@ fn early_exit_stops_at_the_first_exit_that_is_confident_enough() {
 }
 
 #[test]
-fn a_given_class_is_the_one_that_is_explained() {
+fn explains_the_given_class() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
     let explain = |target: Target| {
@@ -182,7 +183,7 @@ fn a_given_class_is_the_one_that_is_explained() {
 }
 
 #[test]
-fn some_exits_alone_and_predictions_alone_give_the_same_results() {
+fn subsets_of_exits_and_predictions_alone_give_the_same_results() {
     let (network, images) = (network(), images(2));
     let device = run::cpu(2, Isa::detect());
     let explain = |request: ExplainRequest| {
@@ -200,7 +201,7 @@ fn some_exits_alone_and_predictions_alone_give_the_same_results() {
 }
 
 #[test]
-fn requests_that_make_no_sense_are_refused_in_one_line() {
+fn refuses_invalid_requests_in_one_line() {
     let network = network();
     let device = run::cpu(1, Isa::detect());
     let request =
@@ -234,7 +235,7 @@ fn requests_that_make_no_sense_are_refused_in_one_line() {
 }
 
 #[test]
-fn a_batch_that_does_not_fit_the_plan_is_refused() {
+fn refuses_a_batch_that_does_not_match_the_plan() {
     let network = network();
     let (plan, spaces) = plan(&network, Order::Depth, &images(3));
     let mut session = run::cpu(2, Isa::detect()).session(Arc::clone(&plan), 2).unwrap();
@@ -250,7 +251,7 @@ fn a_batch_that_does_not_fit_the_plan_is_refused() {
 }
 
 #[test]
-fn more_images_than_fit_at_once_are_explained_batch_after_batch() {
+fn divides_large_requests_into_batches() {
     let network = network();
     let request = ExplainRequest::grad_cam(&network);
     let device = run::cpu(2, Isa::detect());

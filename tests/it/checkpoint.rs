@@ -1,4 +1,4 @@
-//! Checkpoints in every container against what PyTorch reads from them, and files that are not checkpoints.
+//! Checkpoints in every container compared with PyTorch's reading, and files that are not checkpoints.
 
 use msdcam::Error;
 use msdcam::model::pytorch::{Checkpoint, Container, SourceType};
@@ -10,7 +10,7 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints").join(name)
 }
 
-/// As in `golden/make_checkpoints.py`.
+/// SHA-256 of all tensors, as in `golden/make_checkpoints.py`.
 fn digest(checkpoint: &Checkpoint) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in &checkpoint.tensors {
@@ -21,7 +21,7 @@ fn digest(checkpoint: &Checkpoint) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The error for a file of these bytes; its name in the message is cut off.
+/// The error for a file of these bytes, without the file's name.
 fn refusal(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pth");
@@ -46,7 +46,7 @@ fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn every_container_gives_the_tensors_that_pytorch_reads() {
+fn reads_the_tensors_of_every_container_like_pytorch() {
     #[derive(serde::Deserialize)]
     struct Expected {
         sha256: BTreeMap<String, String>,
@@ -67,7 +67,7 @@ fn every_container_gives_the_tensors_that_pytorch_reads() {
 }
 
 #[test]
-fn the_name_of_a_file_does_not_matter() {
+fn file_names_do_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     std::fs::copy(golden("subnets_legacy.pth.tar"), &path).unwrap();
@@ -79,7 +79,7 @@ fn the_name_of_a_file_does_not_matter() {
 }
 
 #[test]
-fn number_formats_are_remembered() {
+fn keeps_the_stored_element_type() {
     let stored = |name| {
         let checkpoint = Checkpoint::read(&golden(name)).unwrap();
         [SourceType::F16, SourceType::Bf16, SourceType::F32, SourceType::F64]
@@ -91,7 +91,7 @@ fn number_formats_are_remembered() {
 }
 
 #[test]
-fn files_of_another_kind_are_refused_by_their_kind() {
+fn refuses_other_file_formats_by_name() {
     let mut tarred = vec![0; 600];
     tarred[257..262].copy_from_slice(b"ustar");
     for (bytes, said) in [
@@ -160,7 +160,7 @@ fn files_of_another_kind_are_refused_by_their_kind() {
 }
 
 #[test]
-fn folders_missing_files_and_pipes_are_refused_without_waiting() {
+fn refuses_folders_missing_files_and_pipes_without_blocking() {
     let folder = tempfile::tempdir().unwrap();
     let said = |path: &Path| Checkpoint::read(path).unwrap_err().to_string();
     assert!(said(folder.path()).ends_with(": file: this is a folder, not a file"));
@@ -179,7 +179,7 @@ fn folders_missing_files_and_pipes_are_refused_without_waiting() {
 }
 
 #[test]
-fn a_pickle_that_would_run_a_command_is_named_and_runs_nothing() {
+fn names_a_malicious_global_and_runs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let canary = folder.path().join("canary");
     let command = format!("touch {}", canary.display());
@@ -205,14 +205,14 @@ fn a_pickle_that_would_run_a_command_is_named_and_runs_nothing() {
         let said = refusal(&bytes);
         assert!(said.starts_with(place) && said.ends_with(not_allowed), "{said}");
     }
-    // The magic number itself, computed by a call, with the number in a text that follows.
+    // The magic number as the result of a call, with the number in a later text.
     let eval = b"\x80\x02cbuiltins\neval\nX\x18\0\0\x00119547037146038801333356\x85R.";
     assert!(refusal(eval).contains("'builtins.eval' is not allowed"));
     assert!(!canary.exists(), "the command ran");
 }
 
 #[test]
-fn misleading_archives_are_refused() {
+fn refuses_misleading_archives() {
     let good = std::fs::read(golden("blocks_zip.pt")).unwrap();
     let prefixed = [&b"PK\x03\x04 and more"[..], &good].concat();
     assert!(refusal(&prefixed).starts_with("zip "), "{}", refusal(&prefixed));
@@ -229,7 +229,7 @@ fn misleading_archives_are_refused() {
     assert_eq!(refusal(&zip_of(&[("data.pkl", trailing)])), "data.pkl: 4 bytes behind the pickle's end");
 }
 
-/// A state dict of one float tensor `a.b`, and optionally what it is nested in.
+/// A pickle of a state dict with one float tensor `a.b`.
 fn one_tensor(numbers: &[u8], declared: u8, shape: u8, stride: u8) -> Vec<u8> {
     let mut pickle = b"\x80\x02}X\x03\0\0\0a.bctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK".to_vec();
     pickle.push(declared);
@@ -242,7 +242,7 @@ fn one_tensor(numbers: &[u8], declared: u8, shape: u8, stride: u8) -> Vec<u8> {
 }
 
 #[test]
-fn storages_must_hold_what_the_pickle_says() {
+fn storages_must_have_the_size_in_the_pickle() {
     let four = [0u8; 16];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("good.pth");
@@ -262,14 +262,14 @@ fn storages_must_hold_what_the_pickle_says() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_are_counted_and_named() {
+fn counts_and_names_elements_that_are_not_finite() {
     let numbers: Vec<u8> = [1.0, f32::NAN, f32::INFINITY, 2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     assert_eq!(refusal(&one_tensor(&numbers, 4, 4, 1)), "tensor 'a.b': 2 of 4 numbers are NaN or infinite");
 }
 
 #[test]
-fn a_view_that_repeats_itself_without_end_is_refused_before_memory_is_taken() {
-    // One number expanded to 2^28: 1 GiB from a file of some hundred bytes.
+fn refuses_huge_expanded_views_before_allocating() {
+    // One element expanded to 2^28: 1 GiB from a file of a few hundred bytes.
     let mut pickle = b"\x80\x02}X\x03\0\0\0a.bctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0J".to_vec();
     pickle.extend((1i32 << 28).to_le_bytes());
     pickle.extend(b"\x85K\0\x85\x89ccollections\nOrderedDict\n)RtRs.");
@@ -278,6 +278,6 @@ fn a_view_that_repeats_itself_without_end_is_refused_before_memory_is_taken() {
 }
 
 #[test]
-fn an_error_carries_the_code_for_refused_input() {
+fn errors_have_the_exit_code_of_refused_input() {
     assert!(matches!(Checkpoint::read(Path::new("/dev/null")), Err(Error::Refused { .. })));
 }

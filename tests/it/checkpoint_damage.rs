@@ -16,7 +16,7 @@ fn read(folder: &Path, bytes: &[u8]) -> msdcam::Result<Checkpoint> {
 }
 
 #[test]
-fn a_file_cut_at_any_64th_byte_is_an_error() {
+fn a_file_truncated_at_any_64th_byte_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["blocks_zip.pt", "blocks_legacy.pth", "awkward_zip.pth", "awkward_legacy.pth"] {
         let whole = golden(name);
@@ -30,10 +30,10 @@ fn a_file_cut_at_any_64th_byte_is_an_error() {
 }
 
 #[test]
-fn an_old_tar_cut_anywhere_before_its_padding_is_an_error() {
+fn a_tar_truncated_before_its_padding_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let whole = golden("old_tar.pth");
-    // A tar ends in zeros that carry nothing; a reader may stop before them.
+    // A tar archive ends with padding, which a reader may ignore.
     let content = whole.iter().rposition(|b| *b != 0).unwrap() + 1;
     for cut in (0..content).step_by(64) {
         assert!(read(folder.path(), &whole[..cut]).is_err(), "cut at {cut}");
@@ -62,9 +62,8 @@ fn a_flipped_byte_in_a_zip_is_an_error_or_changes_nothing() {
     }
 }
 
-/// The legacy stream carries no checksum, so a flip among its numbers, strides or texts outside
-/// the names may change values; it must never crash, change a shape or yield a number that is
-/// not finite.
+/// The legacy stream has no checksum, so a flip in elements, strides or other texts than names may change
+/// values; it must never panic, change a shape or give an element that is not finite.
 #[test]
 fn a_flipped_byte_in_a_legacy_stream_never_changes_a_shape() {
     let folder = tempfile::tempdir().unwrap();
@@ -93,7 +92,7 @@ fn a_flipped_byte_in_a_legacy_stream_never_changes_a_shape() {
 }
 
 #[test]
-fn bytes_behind_the_last_storage_of_a_legacy_stream_are_counted() {
+fn counts_the_bytes_after_the_last_storage_of_a_legacy_stream() {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = golden("blocks_legacy.pth");
     whole.extend(b"extra");
@@ -102,10 +101,10 @@ fn bytes_behind_the_last_storage_of_a_legacy_stream_are_counted() {
 }
 
 #[test]
-fn a_legacy_storage_whose_count_disagrees_is_named() {
+fn names_a_legacy_storage_whose_count_disagrees() {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = golden("blocks_legacy.pth");
-    // The last storage is one of 3 to 9 numbers; its count is the nearest such i64 from the end.
+    // The last storage has 3 to 9 elements; its count is the last i64 in that range.
     let at = (1..).map(|n| whole.len() - 4 * n - 8).find(|&at| {
         i64::from_le_bytes(whole[at..at + 8].try_into().unwrap()) == ((whole.len() - at - 8) / 4) as i64
     });
@@ -136,7 +135,7 @@ fn legacy(keys: &[&str], tail: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Storages of one number each, with their counts.
+/// Storages of one element each, with their counts.
 fn storages(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| [&1i64.to_le_bytes()[..], &x.to_le_bytes()].concat()).collect()
 }
@@ -148,7 +147,7 @@ fn a_legacy_key_list_must_name_every_storage_once() {
         let error = read(folder.path(), &legacy(keys, &storages(numbers))).map(drop).unwrap_err().to_string();
         error.rsplit_once(".pth: ").unwrap().1.to_string()
     };
-    // The list's order, not the tensors', tells which number belongs to which storage.
+    // The order of the list, not of the tensors, assigns elements to storages.
     let good = read(folder.path(), &legacy(&["8", "7"], &storages(&[1.5, 2.5]))).unwrap();
     assert_eq!((good.tensors["a.b"].data[0], good.tensors["c.d"].data[0]), (2.5, 1.5));
     assert_eq!(said(&["7"], &[1.5]), "storage '8': a tensor refers to it, but it is not listed");

@@ -13,12 +13,13 @@ use crate::common::nets::{asked, cam_graph, inputs, random_network};
 use crate::common::process::passed;
 use crate::common::random::Random;
 use crate::common::run::{input_spaces, output, run_with, shared_gpu};
+use msdcam::Shape;
 use msdcam::engine::cuda::nvrtc::Nvrtc;
 use msdcam::engine::cuda::{Cuda, Tiling, Variant, options, source};
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::plan::{Order, Plan, PlanOptions};
+use msdcam::engine::tensor::Tensor;
 use msdcam::model::msdnet::Config;
-use msdcam::{Shape, Tensor};
 
 const TOLERANCE: Tolerance = Tolerance(1e-4);
 

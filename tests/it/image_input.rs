@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use msdcam::Error;
-use msdcam::imaging::rgb_image::RgbImage;
-use msdcam::imaging::{decode, open};
+use msdcam::RgbImage;
+use msdcam::imaging::decode;
 use safetensors::SafeTensors;
 
 fn folder() -> PathBuf {
@@ -56,7 +56,7 @@ fn claiming(width: u32, height: u32) -> Vec<u8> {
 #[test]
 fn the_source_of_an_unreadable_photo_is_the_io_error() {
     let folder = tempfile::tempdir().unwrap();
-    let error = open(&folder.path().join("no\nphoto.png")).unwrap_err();
+    let error = RgbImage::open(folder.path().join("no\nphoto.png")).unwrap_err();
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
     assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error:?}");
     let line = error.to_string();
@@ -81,7 +81,7 @@ fn lossless_photos_match_pillow() {
         "rgb16.png",
         "rgba16.png",
     ] {
-        let photo = open(&folder().join(name)).unwrap();
+        let photo = RgbImage::open(&folder().join(name)).unwrap();
         assert_eq!(worst(&photo, &expected(name)), 0, "{name}");
     }
 }
@@ -89,7 +89,7 @@ fn lossless_photos_match_pillow() {
 #[test]
 fn transparency_is_composited_over_white() {
     for name in ["alpha.png", "alpha.webp"] {
-        let photo = open(&folder().join(name)).unwrap();
+        let photo = RgbImage::open(&folder().join(name)).unwrap();
         assert_eq!(worst(&photo, &expected("alpha")), 0, "{name}");
     }
 }
@@ -108,7 +108,7 @@ fn lossy_photos_nearly_match_pillow() {
         ("one.jpg", 2),
         ("lossy.webp", 8),
     ] {
-        let photo = open(&folder().join(name)).unwrap();
+        let photo = RgbImage::open(&folder().join(name)).unwrap();
         let worst = worst(&photo, &expected(name));
         assert!(worst <= most, "{name}: {worst}");
     }
@@ -120,7 +120,7 @@ fn every_exif_orientation_is_applied() {
     for o in 1..=8 {
         for (ending, most) in [("png", 0), ("webp", 0), ("jpg", 40)] {
             let name = format!("orientation_{o}.{ending}");
-            let worst = worst(&open(&folder().join(&name)).unwrap(), &upright);
+            let worst = worst(&RgbImage::open(&folder().join(&name)).unwrap(), &upright);
             assert!(worst <= most, "{name}: {worst}");
         }
     }
@@ -128,7 +128,7 @@ fn every_exif_orientation_is_applied() {
 
 #[test]
 fn an_invalid_orientation_is_ignored() {
-    assert_eq!(open(&folder().join("orientation_9.png")).unwrap(), expected("upright"));
+    assert_eq!(RgbImage::open(&folder().join("orientation_9.png")).unwrap(), expected("upright"));
 }
 
 #[test]
@@ -220,13 +220,13 @@ fn the_file_name_does_not_determine_the_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("photo.png");
     std::fs::write(&path, bytes("baseline.jpg")).unwrap();
-    assert_eq!(open(&path).unwrap().width, 61);
+    assert_eq!(RgbImage::open(&path).unwrap().width, 61);
 }
 
 #[test]
 fn folders_and_missing_files_are_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |path: &Path| open(path).unwrap_err().to_string();
+    let refused = |path: &Path| RgbImage::open(path).unwrap_err().to_string();
     assert!(refused(folder.path()).ends_with(": file: is a folder, not an image"));
     let missing = refused(&folder.path().join("a\nb.png"));
     assert!(missing.contains("a\\nb.png: file: cannot read: "), "{missing}");
@@ -245,7 +245,7 @@ mod linux {
         let pipe = folder.path().join("photo.png");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for path in [pipe.as_path(), Path::new("/dev/zero")] {
-            let line = open(path).unwrap_err().to_string();
+            let line = RgbImage::open(path).unwrap_err().to_string();
             assert!(line.ends_with(": file: is a pipe or a device, not an image file"), "{line}");
         }
     }
@@ -255,16 +255,16 @@ mod linux {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(OsStr::from_bytes(b"caf\xe9.png"));
         std::fs::write(&path, bytes("one.png")).unwrap();
-        assert_eq!(open(&path).unwrap(), expected("one.png"));
+        assert_eq!(RgbImage::open(&path).unwrap(), expected("one.png"));
         std::fs::write(&path, b"text").unwrap();
-        assert!(open(&path).unwrap_err().to_string().contains("caf\u{fffd}.png: file: not a PNG"));
+        assert!(RgbImage::open(&path).unwrap_err().to_string().contains("caf\u{fffd}.png: file: not a PNG"));
     }
 
     #[test]
     fn a_huge_file_is_refused_by_its_size() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(20 << 30).unwrap();
-        let line = open(file.path()).unwrap_err().to_string();
+        let line = RgbImage::open(file.path()).unwrap_err().to_string();
         assert!(
             line.ends_with("21474836480 bytes are too many for a photo, the limit is 1073741824"),
             "{line}"

@@ -2,12 +2,12 @@
 
 use msdcam::model::msdnet::config::{GlobalConv, Layout, StepMode};
 use msdcam::model::msdnet::infer::{Assumed, Shapes, infer};
-use msdcam::model::msdnet::{Config, confirm, layers, tensor_names};
+use msdcam::model::msdnet::{Config, confirm, layers};
 use serde::Deserialize;
 use std::path::Path;
 
 fn shapes(config: &Config) -> Shapes {
-    tensor_names::tensors(config).unwrap().into_iter().collect()
+    layers::tensors(config).unwrap().into_iter().collect()
 }
 
 fn golden() -> Vec<(String, Config)> {
@@ -21,17 +21,17 @@ fn golden() -> Vec<(String, Config)> {
 }
 
 #[test]
-fn every_golden_network_is_found_again_from_its_tensors() {
+fn infers_every_golden_configuration_from_its_tensors() {
     for (name, config) in golden() {
         let found = infer(&shapes(&config)).unwrap_or_else(|e| panic!("{name}: {e:?}")).config;
-        assert_eq!(tensor_names::tensors(&found), tensor_names::tensors(&config), "{name}");
+        assert_eq!(layers::tensors(&found), layers::tensors(&config), "{name}");
         let costs = |c| layers::parts(c).unwrap().iter().map(|p| p.multiply_adds()).collect::<Vec<_>>();
         assert_eq!(costs(&found), costs(&config), "{name}: {found:?}");
     }
 }
 
 #[test]
-fn the_published_networks_are_found_number_for_number() {
+fn infers_the_published_configurations_exactly() {
     for config in [
         Config::cifar10_anytime(),
         Config::cifar100_anytime(),
@@ -51,7 +51,7 @@ fn the_published_networks_are_found_number_for_number() {
 }
 
 #[test]
-fn what_the_tensors_cannot_tell_is_said() {
+fn reports_what_was_assumed() {
     let plain = infer(&shapes(&Config::cifar10_anytime())).unwrap();
     assert_eq!(plain.assumed, [Assumed::Input(32)]);
     let shared = GlobalConv { first: true, all: true, shared: true, kernel: 5 };
@@ -61,7 +61,7 @@ fn what_the_tensors_cannot_tell_is_said() {
 }
 
 #[test]
-fn an_unclear_network_is_refused_by_the_tensor_that_decides() {
+fn refuses_an_unclear_architecture_and_names_the_deciding_tensor() {
     let said = |edit: fn(&mut Shapes)| {
         let mut shapes = shapes(&Config::cifar10_anytime());
         edit(&mut shapes);
@@ -101,7 +101,7 @@ fn an_unclear_network_is_refused_by_the_tensor_that_decides() {
 }
 
 #[test]
-fn removing_any_one_tensor_never_panics_and_never_passes() {
+fn a_missing_tensor_is_always_an_error() {
     for (name, config) in
         golden().into_iter().filter(|(name, _)| name.contains("global") || name.contains("odd"))
     {
@@ -117,7 +117,7 @@ fn removing_any_one_tensor_never_panics_and_never_passes() {
 }
 
 #[test]
-fn strange_dimensions_never_panic_and_never_pass() {
+fn invalid_dimensions_are_always_an_error() {
     for layout in [Layout::Subnets, Layout::Blocks] {
         let whole = shapes(&Config { layout, exits: 3, ..Config::cifar10_anytime() });
         for name in whole.keys() {
@@ -135,7 +135,7 @@ fn strange_dimensions_never_panic_and_never_pass() {
 }
 
 #[test]
-fn what_does_not_match_is_counted_and_the_first_are_named() {
+fn counts_mismatched_tensors_and_names_the_first() {
     let config = Config::cifar10_anytime();
     let mut shapes = shapes(&config);
     shapes.retain(|name, _| !name.starts_with("subnets.19.features"));

@@ -1,6 +1,6 @@
 //! Tensor names, shapes, parameter counts and multiply-adds against PyTorch's.
 
-use msdcam::model::msdnet::{Config, layers, tensor_names};
+use msdcam::model::msdnet::{Config, layers};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -26,10 +26,10 @@ fn sha256(text: &str) -> String {
 }
 
 #[test]
-fn names_and_shapes_are_those_of_pytorch_in_its_order() {
+fn names_and_shapes_equal_those_of_pytorch_in_order() {
     for row in rows() {
         let mut text = String::new();
-        for (name, dims) in tensor_names::tensors(&row.config).unwrap() {
+        for (name, dims) in layers::tensors(&row.config).unwrap() {
             text.push_str(&name);
             dims.iter().for_each(|d| text.push_str(&format!(" {d}")));
             text.push('\n');
@@ -40,7 +40,7 @@ fn names_and_shapes_are_those_of_pytorch_in_its_order() {
 }
 
 #[test]
-fn parameters_and_multiply_adds_are_those_of_pytorch() {
+fn parameters_and_multiply_adds_equal_those_of_pytorch() {
     for row in rows() {
         let parts = layers::parts(&row.config).unwrap();
         let parameters: u64 = parts.iter().map(|p| p.parameters()).sum();
@@ -53,8 +53,8 @@ fn parameters_and_multiply_adds_are_those_of_pytorch() {
                     .map(|p| p.multiply_adds())
                     .sum::<u64>()
             });
-            // PyTorch's hooks see the left branch of a shared global convolution twice and the
-            // right one never: the same total.
+            // PyTorch's hooks count the left branch of a shared global convolution twice and the right
+            // one never, which gives the same total.
             assert_eq!(count, *expected, "{}: multiply-adds of exit {}", row.name, exit + 1);
         }
     }
@@ -68,14 +68,14 @@ fn every_golden_network_is_a_valid_configuration() {
 }
 
 #[test]
-fn a_network_of_billions_of_parameters_is_counted_without_being_allocated() {
+fn counts_billions_of_parameters_without_allocating_them() {
     let config = Config { channels: 1 << 16, ..Config::cifar10_anytime() };
     let parameters: u64 = layers::parts(&config).unwrap().iter().map(|p| p.parameters()).sum();
     assert!(parameters > 1 << 36, "{parameters}");
 }
 
 #[test]
-fn a_configuration_that_makes_no_network_has_no_parts() {
+fn an_invalid_configuration_has_no_layers() {
     let config = Config { exits: 0, ..Config::cifar10_anytime() };
     assert!(layers::parts(&config).unwrap_err().to_string().contains("exits is 0"));
 }

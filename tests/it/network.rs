@@ -1,25 +1,26 @@
 //! Networks against PyTorch: thirteen small ones with every variation of the architecture,
-//! from checkpoint to heat map, and the trained default network.
+//! from checkpoint to heatmap, and the trained default network.
 
 use crate::common::close::{NETWORK, Tolerance, assert_close};
 use crate::common::golden::{Golden, repository};
 use crate::common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};
 use crate::common::{reference, run};
+use msdcam::Shape;
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::Order;
+use msdcam::engine::tensor::Tensor;
 use msdcam::imaging::heatmap::Heatmap;
 use msdcam::model::Model;
 use msdcam::model::msdnet::{Config, build};
 use msdcam::model::weights::Weights;
-use msdcam::{Shape, Tensor};
 
-/// A node and the golden tensor with its answers.
+/// A node and the golden tensor with its expected value.
 type Answer = (String, NodeId);
 
-/// What the program asks for, and what the golden file has of it.
+/// The outputs that the program computes, with their golden tensors.
 fn production(exits: &[ExitNodes]) -> (Vec<NodeId>, Vec<Answer>) {
     let answers = exits.iter().zip(1..).flat_map(|(e, k)| {
         let named = [("logits", e.logits), ("weights", e.weights), ("cam", e.cam), ("heat", e.heat)];
@@ -28,7 +29,7 @@ fn production(exits: &[ExitNodes]) -> (Vec<NodeId>, Vec<Answer>) {
     (asked(exits), answers.collect())
 }
 
-/// Everything else about each exit: its tap, the whole gradient and the map before its ReLU.
+/// Other values of each exit: its tap, the gradient there, and the map before its ReLU.
 fn inner(exits: &[ExitNodes]) -> Vec<Answer> {
     let named = exits.iter().zip(1..).flat_map(|(e, k)| {
         [("tap", e.tap), ("grad", e.grad), ("signed", e.signed), ("weights", e.weights)]
@@ -50,7 +51,7 @@ fn input_gradients(graph: &mut Graph, network: &Model, k: usize) -> Vec<Answer> 
         .to_vec()
 }
 
-/// Compares each answer with the golden tensor of its name.
+/// Compares each output with its golden tensor.
 fn check(who: &str, golden: &Golden, answers: &[Answer], got: &[impl AsRef<[f32]>], tolerance: Tolerance) {
     assert_eq!(answers.len(), got.len());
     for ((name, _), got) in answers.iter().zip(got) {
@@ -75,7 +76,7 @@ fn check_on(
 }
 
 #[test]
-fn logits_maps_and_heat_maps_of_every_exit_are_pytorch_s() {
+fn logits_maps_and_heatmaps_of_every_exit_equal_those_of_pytorch() {
     for variant in VARIANTS {
         let (golden, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
@@ -124,7 +125,7 @@ fn argmaxes(logits: &Tensor) -> Vec<usize> {
 }
 
 #[test]
-fn taps_their_gradients_and_signed_maps_are_pytorch_s() {
+fn taps_gradients_and_signed_maps_equal_those_of_pytorch() {
     for variant in VARIANTS {
         let (golden, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
@@ -136,7 +137,7 @@ fn taps_their_gradients_and_signed_maps_are_pytorch_s() {
 }
 
 #[test]
-fn plain_and_guided_gradients_at_the_input_are_pytorch_s() {
+fn plain_and_guided_input_gradients_equal_those_of_pytorch() {
     for variant in VARIANTS {
         let (golden, network) = golden_network(variant);
         for k in [1, network.exits.len()] {
@@ -170,7 +171,7 @@ fn the_reference_agrees_with_pytorch_to_f32_rounding() {
 }
 
 #[test]
-fn a_class_given_by_number_is_explained_like_the_predicted_one() {
+fn a_given_class_is_explained_like_the_predicted_one() {
     let (golden, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
     let (_, answers) = production(&exits);
@@ -199,7 +200,7 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
     }
 }
 
-/// The trained network, what the article's code says of it, and the images that it says it of.
+/// The results of the article's code, the trained model, and the images.
 fn default_network() -> (Golden, Model, Tensor) {
     let path = repository("weights/msdnet_cifar10.safetensors");
     let weights = Weights::read(&path).unwrap();
@@ -215,7 +216,7 @@ fn default_network() -> (Golden, Model, Tensor) {
 }
 
 #[test]
-fn the_default_network_says_what_the_article_s_code_says() {
+fn the_default_model_agrees_with_the_code_of_the_article() {
     let (golden, network, images) = default_network();
     let (graph, exits) = cam_graph(&network);
     let (outputs, answers) = production(&exits);
@@ -238,7 +239,7 @@ fn the_default_network_says_what_the_article_s_code_says() {
 }
 
 #[test]
-fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_code() {
+fn taps_and_large_heatmaps_agree_with_the_code_of_the_article() {
     let (golden, network, images) = default_network();
     let (mut graph, exits) = cam_graph(&network);
     let means: Vec<NodeId> = exits.iter().map(|e| graph.push(Op::SpatialMean, &[e.tap]).unwrap()).collect();
@@ -271,7 +272,7 @@ fn the_default_network_s_taps_and_large_heat_maps_are_those_of_the_article_s_cod
 }
 
 #[test]
-fn a_network_that_cannot_be_is_refused_in_one_line() {
+fn refuses_an_invalid_configuration_in_one_line() {
     let config: Config = Golden::load("nets/subnets-even").json("config");
     let refusal = |change: fn(&mut Config)| {
         let mut config = config.clone();

@@ -4,13 +4,14 @@ use crate::common::close;
 use crate::common::close::{Tolerance, assert_close};
 use crate::common::golden::Golden;
 use crate::common::{reference, run};
+use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
     AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
 use msdcam::engine::plan::{Order, PlanOptions};
-use msdcam::{Shape, Tensor};
+use msdcam::engine::tensor::Tensor;
 use serde::Deserialize;
 
 /// One row of the golden file's table.
@@ -38,12 +39,12 @@ fn one() -> [usize; 2] {
     [1, 1]
 }
 
-/// A graph with what PyTorch says about it.
+/// A graph with PyTorch's results.
 struct Case {
     name: String,
     graph: Graph,
     inputs: Vec<Tensor>,
-    /// Each output: what it is, where it is, what PyTorch says.
+    /// Each output: its name, node and expected value.
     outputs: Vec<(String, NodeId, Vec<f32>)>,
 }
 
@@ -70,7 +71,7 @@ fn cases() -> Vec<Case> {
     rows.iter().map(|row| if row.op == "resize" { heat(&golden, row) } else { op(&golden, row) }).collect()
 }
 
-/// An op, and the gradient of each of its inputs from an upstream gradient that is one more input.
+/// An op and the gradients of its inputs; the upstream gradient is an additional input.
 fn op(golden: &Golden, row: &Row) -> Case {
     let name = |suffix: &str| format!("{}.{suffix}", row.name);
     let numbered = (0..).map(|i| i.to_string()).take_while(|i| golden.has(&name(&format!("input{i}"))));
@@ -141,7 +142,7 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
     }
 }
 
-/// PyTorch's resizing, channel by channel, scaled to [0, 1] as a heat map is.
+/// PyTorch's resizing, channel by channel, scaled to [0, 1] like a heatmap.
 fn heat(golden: &Golden, row: &Row) -> Case {
     let map = golden.tensor(&format!("{}.input", row.name));
     let (_, resized) = golden.array(&format!("{}.output", row.name));
@@ -165,16 +166,16 @@ fn heat(golden: &Golden, row: &Row) -> Case {
 }
 
 #[test]
-fn the_reference_says_what_pytorch_says() {
+fn the_reference_agrees_with_pytorch() {
     for case in cases() {
         let answers = reference::run(&case.graph, &case.nodes(), &case.inputs());
-        // PyTorch's f64 answers were rounded to f32 once.
+        // PyTorch's f64 results, rounded to f32 once.
         case.check("reference", &answers, Tolerance(2e-7));
     }
 }
 
 #[test]
-fn every_device_says_what_pytorch_says() {
+fn every_device_agrees_with_pytorch() {
     let cases = cases();
     for device in run::devices() {
         let who = device.description();
@@ -190,7 +191,7 @@ fn every_device_says_what_pytorch_says() {
 }
 
 #[test]
-fn resizing_says_what_pytorch_says() {
+fn resizing_agrees_with_pytorch() {
     let golden = Golden::load("ops");
     let rows: Vec<Row> = golden.json("cases");
     let rows: Vec<&Row> = rows.iter().filter(|row| row.op == "resize").collect();

@@ -1,4 +1,4 @@
-//! Passes: they keep the results and do what they are for.
+//! Passes: they preserve the results and reduce the cost.
 
 use crate::common::close::{EXACT, NETWORK, ROUNDED_ONCE, Tolerance, assert_close};
 use crate::common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};
@@ -34,7 +34,7 @@ fn with(mut options: PlanOptions, pass: &Pass, on: bool) -> PlanOptions {
     options
 }
 
-/// All on, all off, each alone, each left out; with the tolerance against all off.
+/// All on, all off, each one alone, all but each one; with the tolerance relative to all off.
 fn combinations() -> Vec<(String, PlanOptions, Tolerance)> {
     let mut all = vec![("all".to_string(), ALL, ROUNDED_ONCE)];
     for pass in &PASSES {
@@ -45,20 +45,20 @@ fn combinations() -> Vec<(String, PlanOptions, Tolerance)> {
     all
 }
 
-/// What the program asks for, and the taps and their gradients: more ways to be in a pass's way.
-fn questions(exits: &[ExitNodes]) -> [(&'static str, Vec<NodeId>); 2] {
+/// Sets of outputs: those of the program, and the taps and their gradients, which hinder passes.
+fn output_sets(exits: &[ExitNodes]) -> [(&'static str, Vec<NodeId>); 2] {
     let inner = exits.iter().flat_map(|e| [e.tap, e.grad, e.signed]);
     [("asked", asked(exits)), ("everything", asked(exits).into_iter().chain(inner).collect())]
 }
 
 #[test]
-fn no_pass_changes_the_answers_in_f64() {
+fn passes_preserve_the_results_in_f64() {
     for variant in VARIANTS.into_iter().filter(|v| *v != "blocks-imagenet-stem") {
         let (golden, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
         let inputs = inputs(&golden.tensor("input"), exits.len());
         let inputs: Vec<_> = inputs.iter().collect();
-        for (question, outputs) in questions(&exits) {
+        for (question, outputs) in output_sets(&exits) {
             let want = reference::run(&graph, &outputs, &inputs);
             for (name, options, tolerance) in combinations() {
                 let plan = Plan::with_options(&graph, &outputs, &options).unwrap();
@@ -72,14 +72,14 @@ fn no_pass_changes_the_answers_in_f64() {
 }
 
 #[test]
-fn no_pass_changes_the_answers_on_the_cpu() {
+fn passes_preserve_the_results_on_the_cpu() {
     let device = run::cpu(2, Isa::detect());
     for variant in ["subnets-gcn-all-shared", "blocks-imagenet-stem-two-scales"] {
         let (golden, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
         let inputs = inputs(&golden.tensor("input"), exits.len());
         let inputs: Vec<_> = inputs.iter().collect();
-        for (question, outputs) in questions(&exits) {
+        for (question, outputs) in output_sets(&exits) {
             let want = run::run_with(&device, &graph, &outputs, &NONE, &inputs);
             for (name, options, _) in combinations() {
                 let got = run::run_with(&device, &graph, &outputs, &options, &inputs);
@@ -92,7 +92,7 @@ fn no_pass_changes_the_answers_on_the_cpu() {
     }
 }
 
-/// (levels, steps, multiply-adds) of the default-like network's Grad-CAM plan.
+/// (levels, steps, multiply-adds) of a plan of a model like the default one.
 fn size(options: &PlanOptions, choose: fn(&[ExitNodes]) -> Vec<NodeId>) -> (usize, usize, u64) {
     let (_, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
@@ -101,7 +101,7 @@ fn size(options: &PlanOptions, choose: fn(&[ExitNodes]) -> Vec<NodeId>) -> (usiz
 }
 
 #[test]
-fn every_pass_saves_what_it_is_for() {
+fn every_pass_reduces_the_cost() {
     let (levels, steps, work) = size(&ALL, asked);
     for pass in &PASSES {
         let (levels_without, steps_without, work_without) = size(&with(ALL, pass, false), asked);
@@ -118,7 +118,7 @@ fn every_pass_saves_what_it_is_for() {
 }
 
 #[test]
-fn what_no_output_needs_is_not_computed() {
+fn computes_only_what_an_output_depends_on() {
     let (_, _, one) = size(&ALL, |exits| vec![exits[0].logits]);
     let (_, _, all) = size(&ALL, |exits| exits.iter().map(|e| e.logits).collect());
     assert!(one < all, "exit 1 alone costs {one} multiply-adds, all exits {all}");
@@ -138,13 +138,13 @@ fn folding_leaves_no_batch_norm_and_fusing_no_relu() {
     }
 }
 
-/// A convolution with whole-number weights, its gradient at the input, and that gradient's mean.
+/// A convolution with integer weights, its gradient at the input, and that gradient's mean.
 fn pooled(image: [usize; 2], kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Option<Graph> {
     let (channels, out) = (3, 4);
     let shape = Shape::new(channels, image[0], image[1]);
     let mut graph = Graph::new();
     let input = graph.push(Op::Input(shape), &[]).unwrap();
-    // Multiples of H W, so that the kernel sums divided by it are exact in f32.
+    // Multiples of H W, so that the kernel sums divided by H W are exact in f32.
     let weights = Random::new(5).whole(out * channels * kernel[0] * kernel[1], 9);
     let weights: Vec<f32> = weights.into_iter().map(|w| w * shape.plane() as f32).collect();
     let weight = graph.add_param("weight", &[out, channels, kernel[0], kernel[1]], weights);

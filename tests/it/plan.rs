@@ -11,10 +11,10 @@ use msdcam::engine::graph::passes::{Passes, apply};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::{Job, Order, Plan, PlanOptions, Slot, Space, Step};
 
-/// A number stands for how it was made; this one for what nothing has written.
+/// Tag of memory that nothing has written. A tag identifies how an element was computed.
 const UNWRITTEN: u64 = 0;
 
-/// The tags of an op's result: a hash of the op, of the tags that it reads, and of the place.
+/// The tags of an op's result: a hash of the op, the tags of its inputs, and the position.
 fn tags(op: &Op, inputs: &[Vec<u64>], len: usize) -> Vec<u64> {
     match op {
         Op::Copy => inputs[0].clone(),
@@ -34,7 +34,7 @@ fn input_tags(number: usize, len: usize) -> Vec<u64> {
     (0..len as u64).map(|i| ((number as u64 + 1) << 32) + i).collect()
 }
 
-/// The tags of `outputs`, by the graph.
+/// The tags of `outputs` according to the graph.
 fn by_graph(graph: &Graph, outputs: &[NodeId]) -> Vec<Vec<u64>> {
     let mut values: Vec<Vec<u64>> = Vec::new();
     let mut inputs = 0;
@@ -51,8 +51,8 @@ fn by_graph(graph: &Graph, outputs: &[NodeId]) -> Vec<Vec<u64>> {
     outputs.iter().map(|id| values[id.index()].clone()).collect()
 }
 
-/// The tags of the plan's outputs after its first `levels` levels, each level's jobs run first
-/// to last or last to first.
+/// The tags of the plan's outputs after its first `levels` levels; the jobs of each level run in
+/// ascending or descending order.
 fn by_plan(plan: &Plan, levels: usize, backward: bool) -> Vec<Vec<u64>> {
     let mut memory = PlanMemory::new(plan, UNWRITTEN);
     for (number, slot) in plan.inputs().iter().enumerate() {
@@ -79,23 +79,23 @@ fn by_plan(plan: &Plan, levels: usize, backward: bool) -> Vec<Vec<u64>> {
     plan.outputs().iter().map(|slot| memory.read(slot).to_vec()).collect()
 }
 
-fn meet(a: &Slot, b: &Slot) -> bool {
+fn overlap(a: &Slot, b: &Slot) -> bool {
     let end = |slot: &Slot| slot.offset() + slot.shape().len();
     a.space() == b.space() && a.offset() < end(b) && b.offset() < end(a)
 }
 
-/// Panics unless the jobs of each level leave each other's results alone, and steps their inputs.
+/// Panics unless no job writes to what another job of its level reads or writes, and no step to its inputs.
 fn check_independence(what: &str, plan: &Plan) {
     for (number, level) in plan.levels().iter().enumerate() {
         for (i, job) in level.jobs().iter().enumerate() {
             for step in job.steps() {
-                let own = step.inputs().iter().find(|input| meet(input, &step.output()));
+                let own = step.inputs().iter().find(|input| overlap(input, &step.output()));
                 assert!(own.is_none(), "{what}: {} writes over its own input", step.op().name());
                 assert_ne!(step.output().space(), Space::Input, "{what}: a step writes over what was given");
                 let others = level.jobs().iter().enumerate().filter(|&(j, _)| j != i);
                 for other in others.flat_map(|(_, job)| job.steps()) {
                     let touched = other.inputs().iter().copied().chain([other.output()]);
-                    let hit = touched.into_iter().find(|slot| meet(slot, &step.output()));
+                    let hit = touched.into_iter().find(|slot| overlap(slot, &step.output()));
                     assert!(
                         hit.is_none(),
                         "{what}: level {}: {} writes {}, which {} touches",
@@ -110,8 +110,8 @@ fn check_independence(what: &str, plan: &Plan) {
     }
 }
 
-/// What may be asked of a network; some outputs lie inside others, some twice, one is an input.
-fn questions(graph: &Graph, exits: &[ExitNodes]) -> Vec<(&'static str, Vec<NodeId>)> {
+/// Sets of outputs of a model: some are parts of others, some are repeated, one is an input.
+fn output_sets(graph: &Graph, exits: &[ExitNodes]) -> Vec<(&'static str, Vec<NodeId>)> {
     let last = exits.last().unwrap();
     let inner = exits.iter().flat_map(|e| [e.tap, e.grad, e.signed, e.heat]);
     vec![
@@ -137,11 +137,11 @@ fn variations(order: Order) -> Vec<(&'static str, PlanOptions)> {
 }
 
 #[test]
-fn every_value_is_where_its_readers_look_for_it_until_the_last_has_read_it() {
+fn every_value_stays_at_its_address_until_its_last_reader() {
     for variant in VARIANTS.into_iter().filter(|v| !v.starts_with("blocks-imagenet-stem")) {
         let (_, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
-        for (question, outputs) in questions(&graph, &exits) {
+        for (question, outputs) in output_sets(&graph, &exits) {
             for order in [Order::Depth, Order::ByExit] {
                 for (options_name, options) in variations(order) {
                     let what = format!("{variant}: {question}, {options_name}, {order:?}");
@@ -164,7 +164,7 @@ fn every_value_is_where_its_readers_look_for_it_until_the_last_has_read_it() {
 }
 
 #[test]
-fn memory_is_shared_between_values_that_are_not_alive_together() {
+fn values_with_disjoint_lifetimes_share_memory() {
     let (_, network) = golden_network("blocks-even");
     let (graph, exits) = cam_graph(&network);
     let plan = Plan::new(&graph, &asked(&exits), Order::Depth).unwrap();
@@ -189,7 +189,7 @@ fn msd_net_concatenates_without_a_copy() {
 }
 
 #[test]
-fn by_exit_a_run_that_stops_has_its_answers_and_has_computed_nothing_for_later_exits() {
+fn an_early_exit_run_computes_nothing_for_later_exits() {
     for variant in VARIANTS {
         let (_, network) = golden_network(variant);
         let (graph, exits) = cam_graph(&network);
@@ -210,7 +210,7 @@ fn by_exit_a_run_that_stops_has_its_answers_and_has_computed_nothing_for_later_e
             let there = by_plan(&plan, levels, false);
             assert!(there[..k * per_exit] == full[..k * per_exit], "{what}: answers are not there yet");
 
-            // A plan for exits 1 to k alone does exactly the work that was done until here.
+            // A plan of exits 1 to k alone has exactly the work done so far.
             let alone = Plan::new(&graph, &asked(&exits[..k]), Order::ByExit).unwrap();
             let steps = |plan: &Plan, levels: usize| -> (usize, u64) {
                 let steps: Vec<&Step> =
@@ -223,7 +223,7 @@ fn by_exit_a_run_that_stops_has_its_answers_and_has_computed_nothing_for_later_e
 }
 
 #[test]
-fn depth_order_has_the_fewest_levels_and_runs_heads_beside_the_next_block() {
+fn depth_order_has_the_fewest_levels_and_runs_heads_in_parallel_with_the_next_block() {
     let (_, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
     let plan = |order| Plan::new(&graph, &asked(&exits), order).unwrap();
@@ -234,7 +234,7 @@ fn depth_order_has_the_fewest_levels_and_runs_heads_beside_the_next_block() {
 }
 
 #[test]
-fn small_steps_that_follow_each_other_are_one_job() {
+fn consecutive_small_steps_are_one_job() {
     let (_, network) = golden_network("blocks-even");
     let (graph, exits) = cam_graph(&network);
     let plan = Plan::new(&graph, &asked(&exits), Order::Depth).unwrap();
@@ -247,7 +247,7 @@ fn small_steps_that_follow_each_other_are_one_job() {
 }
 
 #[test]
-fn awkward_concats_and_slices_are_laid_out_right() {
+fn lays_out_nested_concats_and_slices() {
     let mut graph = Graph::new();
     let x = graph.push(Op::Input(Shape::new(2, 3, 5)), &[]).unwrap();
     let a = graph.push(Op::Relu, &[x]).unwrap();
@@ -260,7 +260,7 @@ fn awkward_concats_and_slices_are_laid_out_right() {
     let of_inputs = graph.push(Op::Concat, &[x, x]).unwrap();
     let inner = graph.push(Slice { offset: 3, shape: Shape::vector(4) }, &[slice]).unwrap();
     let read = graph.push(Op::Relu, &[inner]).unwrap();
-    // Reads two small steps of one level: it can continue the chain of neither.
+    // Reads two small steps of one level, so it cannot continue the chain of either.
     let diamond = graph.push(Op::Add, &[a, b]).unwrap();
     let tail = graph.push(Op::Add, &[b, diamond, a]).unwrap();
     let all = [a, b, twice, slice, nested, other, alone, of_inputs, inner, read, diamond, tail, x];
@@ -278,7 +278,7 @@ fn awkward_concats_and_slices_are_laid_out_right() {
 }
 
 #[test]
-fn a_plan_prints_one_line_a_job() {
+fn a_plan_prints_one_line_per_job() {
     let (_, network) = golden_network("subnets-even");
     let (graph, exits) = cam_graph(&network);
     let plan = Plan::new(&graph, &asked(&exits), Order::ByExit).unwrap();
@@ -289,7 +289,7 @@ fn a_plan_prints_one_line_a_job() {
 }
 
 #[test]
-fn a_plan_without_outputs_and_values_without_numbers_are_refused() {
+fn refuses_plans_without_outputs_and_empty_values() {
     let (_, network) = golden_network("subnets-even");
     let none = Plan::new(&network.graph, &[], Order::Depth).unwrap_err().to_string();
     assert!(none.contains("no outputs are requested"), "{none}");

@@ -1,28 +1,29 @@
 //! Random graphs of awkward shapes, forward and backward: every device against the reference.
 //!
 //! All elements are small integers or halves of them, so that f32 arithmetic is exact and no
-//! ReLU or maximum is decided by rounding: devices must agree with the reference to the last bit
-//! wherever no mean or softmax is taken.
+//! ReLU or maximum depends on rounding: devices must agree with the reference to the last bit except
+//! after a mean or softmax.
 
 use crate::common::close::{OP, assert_close};
 use crate::common::random::Random;
 use crate::common::{reference, run};
+use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
     AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Slice, WeightedSum, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
 use msdcam::engine::plan::{Order, PlanOptions};
-use msdcam::{Shape, Tensor};
+use msdcam::engine::tensor::Tensor;
 
 const GRAPHS: u64 = 300;
-/// Convolutions one after another: more, and the numbers grow beyond what f32 holds exactly.
+/// Maximum depth of convolutions: with more, elements exceed what f32 represents exactly.
 const MAX_CONVOLUTIONS: usize = 3;
 
 struct Builder {
     graph: Graph,
     random: Random,
-    /// What later nodes may read.
+    /// Nodes that later nodes may read.
     nodes: Vec<NodeId>,
     convolutions: usize,
     /// The exit of the next nodes.
@@ -57,7 +58,7 @@ impl Builder {
         Window { kernel, stride, padding }
     }
 
-    /// A random op on random nodes; `None` where it does not fit.
+    /// A random op on random nodes; `None` if the shapes do not match.
     fn push(&mut self) -> Option<NodeId> {
         let x = self.random.pick(&self.nodes);
         let shape = self.graph.shape(x);
@@ -105,7 +106,7 @@ impl Builder {
     }
 }
 
-/// A graph, what is asked of it and how many numbers each input needs.
+/// A graph, its outputs and the length of each input.
 struct Case {
     graph: Graph,
     outputs: Vec<NodeId>,
@@ -140,7 +141,7 @@ fn case(seed: u64) -> Case {
     if keep_gradient {
         outputs.extend(&grads);
     }
-    // A map of the tap: exact where the mean is.
+    // A map of the tap, exact if the mean is.
     if b.graph.shape(tap).plane().is_power_of_two() {
         let weights = b.graph.push(Op::SpatialMean, &[grads[0]]).unwrap();
         let map = b.graph.push(Op::WeightedSum(WeightedSum { relu: true }), &[weights, tap]).unwrap();

@@ -150,7 +150,7 @@ fn what_cannot_be_differentiated_is_refused_in_one_line() {
     let other = graph.push(Op::Input(Shape::vector(4)), &[]).unwrap();
     let y = graph.push(Op::Relu, &[x]).unwrap();
     let lost = gradients(&mut graph, y, x, &[x, other], ReluRule::Plain).unwrap_err().to_string();
-    assert!(lost.contains("tap 2 of 2 does not reach the score"), "{lost}");
+    assert!(lost.contains("the score does not depend on tap 2 of 2"), "{lost}");
     let slice = graph.push(Op::Slice(Slice { offset: 1, shape: Shape::vector(2) }), &[x]).unwrap();
     let refused = gradients(&mut graph, slice, other, &[x], ReluRule::Plain).unwrap_err().to_string();
     assert!(refused.contains("slice: has no derivative"), "{refused}");

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use msdcam::engine::bilinear::bilinear;
-use msdcam::imaging;
 use msdcam::imaging::heatmap::{Heatmap, MapStatus};
 use msdcam::imaging::rgb_image::RgbImage;
 use msdcam::imaging::{Filter, Region, ResizePolicy, prepare, resample};
@@ -76,8 +75,8 @@ fn photos_of_one_row_or_column_equal_pillow() {
 #[test]
 fn the_cat_comes_to_32_pixels_as_in_the_networks_published_answers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let photo = imaging::open(&folder.join("chelsea.png")).unwrap();
-    assert_same(&seen(&photo, 32), &imaging::open(&folder.join("chelsea_32.png")).unwrap(), "chelsea");
+    let photo = RgbImage::open(&folder.join("chelsea.png")).unwrap();
+    assert_same(&seen(&photo, 32), &RgbImage::open(&folder.join("chelsea_32.png")).unwrap(), "chelsea");
 }
 
 #[test]

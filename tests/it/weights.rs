@@ -1,10 +1,10 @@
 //! Weights files: round trips, contradictory headers, and conversion from a checkpoint.
 
 use msdcam::model::Normalization;
-use msdcam::model::convert::{Options, convert};
+use msdcam::model::convert::{ConvertOptions, convert};
 use msdcam::model::inspect::inspect;
 use msdcam::model::msdnet::config::{Layout, Stem};
-use msdcam::model::msdnet::{Config, tensor_names};
+use msdcam::model::msdnet::{Config, layers};
 use msdcam::model::pytorch::Checkpoint;
 use msdcam::model::weights::{Precision, Weights};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints").join(name)
 }
 
-fn options() -> Options {
-    Options {
+fn options() -> ConvertOptions {
+    ConvertOptions {
         normalization: None,
         labels: None,
         precision: Precision::F32,
@@ -24,7 +24,7 @@ fn options() -> Options {
     }
 }
 
-/// A small network whose numbers are all exact in half precision.
+/// Weights of a small model, all exact in half precision.
 fn small() -> Weights {
     let config = Config {
         stem: Stem::Imagenet,
@@ -39,7 +39,7 @@ fn small() -> Weights {
         bottleneck_factor: vec![1],
         ..Config::cifar10_anytime()
     };
-    let tensors = tensor_names::tensors(&config)
+    let tensors = layers::tensors(&config)
         .unwrap()
         .into_iter()
         .map(|(name, dims)| {
@@ -75,7 +75,7 @@ fn file(header: &str, n: usize) -> Vec<u8> {
 }
 
 #[test]
-fn weights_come_back_as_they_were_in_both_precisions() {
+fn weights_round_trip_in_both_precisions() {
     let weights = small();
     for precision in [Precision::F32, Precision::F16] {
         let (bytes, rounded) = weights.to_bytes(Path::new("w"), precision).unwrap();
@@ -86,7 +86,7 @@ fn weights_come_back_as_they_were_in_both_precisions() {
 }
 
 #[test]
-fn another_reader_finds_pytorchs_names_and_the_promised_formats() {
+fn the_safetensors_crate_finds_the_names_and_types_of_pytorch() {
     let (bytes, _) = small().to_bytes(Path::new("w"), Precision::F16).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -105,17 +105,17 @@ fn another_reader_finds_pytorchs_names_and_the_promised_formats() {
     assert_eq!(dtype("blocks.0.0.layers.0.1.running_var"), safetensors::Dtype::F32);
 }
 
-/// The numbers of a tensor, to change them.
+/// The elements of a tensor, mutable.
 fn numbers<'a>(weights: &'a mut Weights, tensor: &str) -> &'a mut [f32] {
     Arc::make_mut(&mut weights.tensors.get_mut(tensor).unwrap().1)
 }
 
 #[test]
-fn half_precision_counts_what_it_rounds_and_refuses_what_it_cannot_hold() {
+fn half_precision_counts_rounded_elements_and_refuses_overflow() {
     let mut weights = small();
     let conv = "blocks.0.0.layers.0.0.weight";
     numbers(&mut weights, conv)[..3].copy_from_slice(&[0.1, -0.3, 65504.0]);
-    // A bias stays f32 and is not counted.
+    // Biases stay f32 and are not counted.
     numbers(&mut weights, "classifier.0.linear.bias")[0] = 1e30;
     assert_eq!(weights.to_bytes(Path::new("w"), Precision::F16).unwrap().1, 2);
     numbers(&mut weights, conv)[0] = 65520.0;
@@ -126,7 +126,7 @@ fn half_precision_counts_what_it_rounds_and_refuses_what_it_cannot_hold() {
 }
 
 #[test]
-fn a_tensor_is_given_only_under_its_own_dimensions() {
+fn a_tensor_is_found_only_with_its_own_dimensions() {
     let weights = small();
     assert_eq!(weights.get("classifier.0.linear.bias", &[2]).unwrap()[..], [0.0, 1.0 / 16.0]);
     assert!(weights.get("classifier.0.linear.bias", &[2, 1]).unwrap_err().to_string().contains("[2]"));
@@ -134,7 +134,7 @@ fn a_tensor_is_given_only_under_its_own_dimensions() {
 }
 
 #[test]
-fn a_lying_header_is_an_error_that_names_the_tensor() {
+fn names_the_tensor_of_an_inconsistent_header() {
     let tensor = |dtype: &str, shape: &str, range: &str| {
         format!(r#"{{"a.b":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{range}}}}}"#)
     };
@@ -169,7 +169,7 @@ fn a_lying_header_is_an_error_that_names_the_tensor() {
 }
 
 #[test]
-fn weights_that_do_not_fit_together_are_refused() {
+fn refuses_inconsistent_weights() {
     let change = |edit: &dyn Fn(&mut serde_json::Value)| {
         let good = bytes(&small());
         let length = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
@@ -193,7 +193,7 @@ fn weights_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_and_negative_variances_are_refused() {
+fn refuses_elements_that_are_not_finite_and_negative_variances() {
     for (tensor, number, said) in [
         ("classifier.0.linear.bias", f32::NAN, "1 of 2 numbers are NaN or infinite"),
         ("blocks.0.0.layers.0.1.running_var", -0.5, "1 of 2 variances are negative"),
@@ -205,7 +205,7 @@ fn numbers_that_are_not_finite_and_negative_variances_are_refused() {
 }
 
 #[test]
-fn weights_cut_anywhere_are_an_error() {
+fn truncated_weights_are_an_error() {
     let whole = bytes(&small());
     for cut in (0..whole.len()).step_by(7) {
         refusal(&whole[..cut]);
@@ -243,7 +243,7 @@ fn both_containers_convert_to_the_same_weights() {
 }
 
 #[test]
-fn conversion_keeps_every_number_and_knows_the_usual_normalisation() {
+fn conversion_keeps_every_element_and_the_usual_normalization() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("w.safetensors");
     for (name, normalization) in
@@ -262,12 +262,12 @@ fn conversion_keeps_every_number_and_knows_the_usual_normalisation() {
 }
 
 #[test]
-fn labels_are_read_from_a_file_and_must_fit() {
+fn reads_labels_from_a_file_and_checks_their_count() {
     let folder = tempfile::tempdir().unwrap();
     let (out, list) = (folder.path().join("w"), folder.path().join("labels.txt"));
     let with = |text: &[u8]| {
         std::fs::write(&list, text).unwrap();
-        convert(&golden("blocks_zip.pt"), &out, &Options { labels: Some(list.clone()), ..options() })
+        convert(&golden("blocks_zip.pt"), &out, &ConvertOptions { labels: Some(list.clone()), ..options() })
     };
     with(b"\xef\xbb\xbfcat\r\n dog \r\nowl\r\n").unwrap();
     assert_eq!(Weights::read(&out).unwrap().labels, ["cat", "dog", "owl"]);
@@ -299,7 +299,7 @@ fn the_output_may_not_be_the_checkpoint() {
 }
 
 #[test]
-fn normalisations_are_parsed_or_refused() {
+fn parses_normalizations() {
     let parse = |text: &str| text.parse::<Normalization>();
     assert_eq!(parse("none"), Ok(Normalization::NONE));
     assert_eq!(parse("imagenet"), Ok(Normalization::IMAGENET));
@@ -315,7 +315,7 @@ fn normalisations_are_parsed_or_refused() {
 }
 
 #[test]
-fn an_inspection_tells_what_both_kinds_of_file_hold() {
+fn inspects_checkpoints_and_weights_files() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("w");
     convert(&golden("subnets_legacy.pth.tar"), &out, &options()).unwrap();
@@ -333,7 +333,7 @@ fn an_inspection_tells_what_both_kinds_of_file_hold() {
 }
 
 #[test]
-fn the_costs_of_the_articles_network_are_those_it_is_known_by() {
+fn the_costs_of_the_articles_model_are_the_published_ones() {
     let exits = msdcam::model::inspect::exits(&Config::cifar10_anytime()).unwrap();
     assert_eq!(exits.iter().map(|e| e.parameters).sum::<u64>(), 5_440_864);
     assert_eq!(exits[9].total, 147_386_880);

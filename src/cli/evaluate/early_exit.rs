@@ -112,11 +112,11 @@ pub fn multiply_adds(text: &str) -> Result<f64, String> {
 pub fn run(
     model: &LoadedModel,
     dataset: &Dataset,
-    explainer: &mut Classifier,
+    classifier: &mut Classifier,
     full: &Predictions,
     rule: &EarlyExitRule,
 ) -> Result<EarlyExitResult> {
-    let work = explainer.multiply_adds();
+    let work = classifier.multiply_adds();
     let (thresholds, step) = match rule {
         EarlyExitRule::Thresholds(thresholds) => (thresholds.clone(), 1),
         EarlyExitRule::Budget(budget) => {
@@ -132,16 +132,16 @@ pub fn run(
         ));
     }
     let positions: Vec<usize> = tested().map(|i| full.positions[i]).collect();
-    let before = explainer.session().multiply_adds_done();
+    let before = classifier.session().multiply_adds_done();
     let mut runs = EarlyExitRuns::default();
     let timings = Timings::default();
     let items = positions.iter().map(|&i| dataset.item(i));
-    predictions::for_each_group(model, items, explainer.capacity(), &timings, |(_, photos)| {
-        images::answer_group(photos, |inputs, labels| runs.batch(explainer, &thresholds, inputs, labels))
+    predictions::for_each_group(model, items, classifier.capacity(), &timings, |(_, photos)| {
+        images::run_group(photos, |inputs, labels| runs.batch(classifier, &thresholds, inputs, labels))
             .map(|_| ())
     })?;
     let all = work[work.len() - 1];
-    let done = explainer.session().multiply_adds_done() - before - runs.outcomes.len() as u64 * all;
+    let done = classifier.session().multiply_adds_done() - before - runs.outcomes.len() as u64 * all;
     Ok(runs.result(rule, thresholds, tested().map(|i| &full.outcomes[i]), (done, all)))
 }
 
@@ -161,18 +161,18 @@ impl EarlyExitRuns {
     /// affects both equally.
     fn batch(
         &mut self,
-        explainer: &mut Classifier,
+        classifier: &mut Classifier,
         thresholds: &Thresholds,
         inputs: &[f32],
         labels: &[Option<usize>],
     ) -> Result<Vec<Vec<()>>> {
         let start = Instant::now();
-        explainer.classify(inputs)?;
+        classifier.classify(inputs)?;
         let middle = Instant::now();
-        let answers = explainer.classify_early_exit(inputs, &thresholds.0)?;
+        let predictions = classifier.classify_early_exit(inputs, &thresholds.0)?;
         self.full += middle - start;
         self.early += middle.elapsed();
-        for (exits, label) in answers.iter().zip(labels) {
+        for (exits, label) in predictions.iter().zip(labels) {
             let last = exits.len() - 1;
             let outcome = predictions::exit_outcomes(&exits[last..], *label);
             self.outcomes

@@ -36,22 +36,22 @@ pub fn run(args: Args) -> Result<Outcome> {
         return Err(Error::refused(dataset.name(), "labels", cause));
     }
     let batch = usize::from(args.batch_size).min(dataset.len());
-    let mut explainer = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
-    let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &explainer.multiply_adds())?;
+    let mut classifier = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
+    let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &classifier.multiply_adds())?;
     if let Some(folder) = &args.output {
         make_folder(folder)?;
     }
     model.announce();
-    model.announce_notes(explainer.session().notes());
+    model.announce_notes(classifier.session().notes());
 
-    let predictions = predictions::all_exits(&model, &dataset, &mut explainer, &timings)?;
+    let predictions = predictions::all_exits(&model, &dataset, &mut classifier, &timings)?;
     if predictions.outcomes.is_empty() {
         predictions.note_failures();
         return Ok(predictions.tally.outcome());
     }
-    let mut report = EvaluationReport::new(&model, &mut explainer, &exits, &predictions)?;
+    let mut report = EvaluationReport::new(&model, &mut classifier, &exits, &predictions)?;
     report.early_exit = rule
-        .map(|rule| early_exit::run(&model, &dataset, &mut explainer, &predictions, &rule))
+        .map(|rule| early_exit::run(&model, &dataset, &mut classifier, &predictions, &rule))
         .transpose()?;
     predictions.note_failures();
     if let Some(folder) = &args.output {

@@ -45,21 +45,21 @@ impl Predictions {
 pub fn all_exits(
     model: &LoadedModel,
     dataset: &Dataset,
-    explainer: &mut Classifier,
+    classifier: &mut Classifier,
     timings: &Timings,
 ) -> Result<Predictions> {
     let mut predictions = Predictions::default();
-    for_each_group(model, dataset.items(), explainer.capacity(), timings, |(items, photos)| {
-        let answered = images::answer_group(photos, |inputs, labels| {
+    for_each_group(model, dataset.items(), classifier.capacity(), timings, |(items, photos)| {
+        let results = images::run_group(photos, |inputs, labels| {
             if predictions.sample.is_empty() {
                 predictions.sample = inputs.to_vec();
             }
-            let answers = timings.time(Stage::Run, || explainer.classify(inputs))?;
-            Ok(answers.iter().zip(labels).map(|(exits, label)| exit_outcomes(exits, *label)).collect())
+            let predicted = timings.time(Stage::Run, || classifier.classify(inputs))?;
+            Ok(predicted.iter().zip(labels).map(|(exits, label)| exit_outcomes(exits, *label)).collect())
         })?;
-        for (item, answered) in items.iter().zip(answered) {
-            predictions.tally.count(&item.id, &answered);
-            match answered {
+        for (item, result) in items.iter().zip(results) {
+            predictions.tally.count(&item.id, &result);
+            match result {
                 Ok((_, exits)) => {
                     predictions.positions.push(predictions.tally.images() - 1);
                     let label = item.label.expect("an image without a label has failed");
@@ -105,9 +105,9 @@ fn require_label<T>(item: &Item, photo: Result<T>) -> Result<T> {
 
 /// Outcomes of the exits for an image with label `label`.
 pub fn exit_outcomes(exits: &[ExitPrediction], label: Option<usize>) -> Vec<ExitOutcome> {
-    let exit = |answer: &ExitPrediction| {
-        let rank = label.map_or(usize::MAX, |label| answer.rank(label));
-        ExitOutcome::new(answer.class, answer.probabilities[answer.class], rank)
+    let exit = |prediction: &ExitPrediction| {
+        let rank = label.map_or(usize::MAX, |label| prediction.rank(label));
+        ExitOutcome::new(prediction.class, prediction.probabilities[prediction.class], rank)
     };
     exits.iter().map(exit).collect()
 }

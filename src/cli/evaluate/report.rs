@@ -36,13 +36,13 @@ impl EvaluationReport {
     /// When the device fails.
     pub fn new(
         model: &LoadedModel,
-        explainer: &mut Classifier,
+        classifier: &mut Classifier,
         exits: &[usize],
         predictions: &Predictions,
     ) -> Result<EvaluationReport> {
-        let work = explainer.multiply_adds();
+        let work = classifier.multiply_adds();
         let mut evaluation = Evaluation::new(&predictions.outcomes, exits, &model.labels, Some(&work));
-        let times = timing::milliseconds(explainer, &predictions.sample)?;
+        let times = timing::milliseconds(classifier, &predictions.sample)?;
         for (exit, &time) in evaluation.exits.iter_mut().zip(&times) {
             exit.milliseconds = Some(time);
         }

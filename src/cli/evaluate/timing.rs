@@ -18,10 +18,10 @@ const SINGLE_IMAGES: usize = 8;
 ///
 /// # Errors
 /// When the device fails.
-pub fn milliseconds(explainer: &mut Classifier, sample: &[f32]) -> Result<Vec<Milliseconds>> {
-    let image = explainer.image().len();
+pub fn milliseconds(classifier: &mut Classifier, sample: &[f32]) -> Result<Vec<Milliseconds>> {
+    let image = classifier.image().len();
     let batch = sample.len() / image;
-    let exits = explainer.multiply_adds().len();
+    let exits = classifier.multiply_adds().len();
     let mut times = vec![(Vec::new(), Vec::new()); exits];
     let begin = Instant::now();
     for _ in (0..ROUNDS).take_while(|&round| round == 0 || begin.elapsed() < TIME_LIMIT) {
@@ -30,7 +30,7 @@ pub fn milliseconds(explainer: &mut Classifier, sample: &[f32]) -> Result<Vec<Mi
             leave[exit] = Some(0.0);
             let mut time = |inputs: &[f32]| -> Result<f64> {
                 let start = Instant::now();
-                explainer.classify_early_exit(inputs, &leave)?;
+                classifier.classify_early_exit(inputs, &leave)?;
                 Ok(start.elapsed().as_secs_f64() * 1e3)
             };
             in_batch.push(time(sample)? / batch as f64);

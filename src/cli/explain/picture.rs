@@ -61,9 +61,9 @@ impl ImageArtifacts<'_> {
         let shared = self
             .shared_scale(source, explanation.rank)
             .map(|scale| Heatmap::on_scale(map, size, (photo.height, photo.width), scale));
-        let heat = shared.as_ref().unwrap_or(&own);
+        let heatmap = shared.as_ref().unwrap_or(&own);
         let (seen, found) = (&self.photo.seen, self.bounding_box(source, explanation));
-        self.spec.pictures.overlay.draw(OverlayInput { photo, seen, heatmap: heat, map, size, found })
+        self.spec.pictures.overlay.draw(OverlayInput { photo, seen, heatmap, map, size, found })
     }
 
     /// The scale that a heatmap has at all exits, if it is to be shared.

@@ -85,7 +85,7 @@ fn explain_all(
     photos: Vec<Result<Photo>>,
     explainer: &mut Explainer,
 ) -> Result<Vec<Result<(Photo, ModelResult)>>> {
-    let answered = images::explain_group(photos, explainer)?;
+    let results = images::explain_group(photos, explainer)?;
     let explained = |(photo, explanations)| (photo, ModelResult::Explained(explanations));
-    Ok(answered.into_iter().map(|answered| answered.map(explained)).collect())
+    Ok(results.into_iter().map(|result| result.map(explained)).collect())
 }

@@ -50,14 +50,14 @@ impl<'a> SelectedOnly<'a> {
         photos: Vec<Result<Photo>>,
         explainer: &mut Explainer,
     ) -> Result<Vec<Result<(Photo, ModelResult)>>> {
-        let answered = images::answer_group(photos, |inputs, _| self.classifier.classify(inputs))?;
+        let results = images::run_group(photos, |inputs, _| self.classifier.classify(inputs))?;
         let is_selected = |photo: &Photo, predictions: &[ExitPrediction]| {
             photo.label.is_some_and(|label| self.selection.matches(&outcome(label, predictions)))
         };
         let mut selected = Vec::new();
-        let mut places = Vec::with_capacity(answered.len());
-        for answered in answered {
-            places.push(match answered {
+        let mut places = Vec::with_capacity(results.len());
+        for result in results {
+            places.push(match result {
                 Ok((photo, predictions)) if is_selected(&photo, &predictions) => {
                     selected.push(Ok(photo));
                     Ok(None)

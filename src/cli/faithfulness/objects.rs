@@ -9,7 +9,7 @@ use crate::faithfulness::{
     MapEvaluation, POINTING_TOLERANCE_AT_224, Pointing, object_share, pointing_energy, pointing_game_hit,
 };
 use crate::imaging::rgb_image::RgbImage;
-use crate::{Error, Result, imaging};
+use crate::{Error, Result};
 use serde_json::{Value, json};
 
 use super::object_boxes;
@@ -167,7 +167,7 @@ fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<RgbImage>> {
     if !path.exists() {
         return Ok(None);
     }
-    let mask = imaging::open(&path)?;
+    let mask = RgbImage::open(&path)?;
     if (mask.width, mask.height) != (photo.width, photo.height) {
         let (w, h) = (mask.width, mask.height);
         let cause = format!("{w} x {h} pixels, the image has {} x {}", photo.width, photo.height);

@@ -43,7 +43,7 @@ pub fn all_images(
             let first = measured.tally.images() as u64;
             let indices: Vec<u64> =
                 (first..).zip(&photos).filter(|(_, photo)| photo.is_ok()).map(|(index, _)| index).collect();
-            let evaluated = images::answer_group(photos, |inputs, labels| {
+            let evaluated = images::run_group(photos, |inputs, labels| {
                 let labels: Vec<usize> = labels.iter().flatten().copied().collect();
                 measured.sample.add(inputs, &labels, indices.len());
                 evaluator.evaluate(inputs, &labels, &indices)

@@ -53,7 +53,7 @@ fn below(folder: &Path, name: &str) -> Result<PathBuf> {
 /// The photo, cut out of the film strip.
 pub fn photo(folder: &Path, record: &ImageResult) -> Result<Option<RgbImage>> {
     let Some(strip) = &record.files.strip else { return Ok(None) };
-    let picture = imaging::open(&below(folder, strip)?)?;
+    let picture = RgbImage::open(&below(folder, strip)?)?;
     Ok(strip::photo(&picture, record.exits.len()))
 }
 

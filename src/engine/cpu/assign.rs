@@ -1,7 +1,16 @@
 //! List scheduling of a level's work: longest processing time first (Graham 1969).
 
-use super::compiled_plan::WorkItem;
 use super::cost::QuarterCycles;
+use super::kernel::Tile;
+
+/// What one thread computes for one image without waiting for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WorkItem {
+    /// All steps of a job: first and end among the plan's steps.
+    Job(usize, usize),
+    /// A tile of one step.
+    Tile(usize, Tile),
+}
 
 /// What one thread computes in a level.
 #[derive(Clone, Default)]

@@ -1,6 +1,6 @@
 //! A plan compiled for this CPU: a kernel for each step, and the work of each level assigned to threads.
 
-use super::assign::assign_lpt;
+use super::assign::{WorkItem, assign_lpt};
 use super::compile::Compiler;
 use super::cost::QuarterCycles;
 use super::kernel::{Kernel, Operands, Tile, step_cost};
@@ -8,15 +8,6 @@ use super::memory::SessionMemory;
 use super::simd::Isa;
 use super::weight_cache::WeightCache;
 use crate::engine::plan::{Plan, Step};
-
-/// What one thread computes for one image without waiting for others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WorkItem {
-    /// All steps of a job: first and end among the plan's steps.
-    Job(usize, usize),
-    /// A tile of one step.
-    Tile(usize, Tile),
-}
 
 /// A level's work, once for one thread and once for all threads together.
 pub(crate) struct CompiledLevel {

@@ -1,9 +1,8 @@
-//! The runs of Ablation-CAM: the rest of the network without each channel of a tap, in batches.
+//! The forward passes of Ablation-CAM: one for each channel of a tap, with that channel set to zero.
 //!
-//! The network is entered at the tap, so that what comes before it is not computed again; of the
-//! head of an exit's own tap that leaves little. The ablated channel is set to zero, as in the
-//! paper; pytorch-grad-cam does the same where the tap's minimum is zero, as behind every ReLU,
-//! and otherwise subtracts ten million.
+//! Each pass starts at the tap, so that the layers before it are computed once; for an exit's own tap
+//! only the head is left. Zero is the paper's choice; pytorch-grad-cam agrees where the tap's minimum
+//! is zero, as after a ReLU, and otherwise sets the channel to the minimum minus 10^7.
 
 use crate::engine::device::Device;
 use crate::engine::plan::{Order, Plan, Slot};
@@ -12,12 +11,12 @@ use crate::explain::request::ExplainRequest;
 use crate::model::{Model, Tap};
 use crate::{Result, Shape};
 
-/// What comes after a tap.
+/// The layers between a tap and an exit's logits, on a device.
 pub(crate) struct AblationCamRuns {
     exit: usize,
     tap: Tap,
-    loaded: BatchRunner,
-    /// Where image and tap lie in the input space.
+    runner: BatchRunner,
+    /// Image and tap, in the input space.
     inputs: [Slot; 2],
     logits: Slot,
 }
@@ -25,25 +24,26 @@ pub(crate) struct AblationCamRuns {
 impl AblationCamRuns {
     pub(crate) fn new(
         model: &Model,
-        study: &ExplainRequest,
+        request: &ExplainRequest,
         exit: usize,
         tap: Tap,
         device: &Device,
     ) -> Result<AblationCamRuns> {
         let logits = model.exits[exit - 1].logits;
         let plan = Plan::new(&model.graph.cut(tap.node), &[logits], Order::Depth)?;
-        let batch = batch_within(&plan, study.max_memory, "ablation-cam")?;
-        // The image comes first: it is the graph's first node.
+        let batch = batch_within(&plan, request.max_memory, "ablation-cam")?;
+        // The graph's first node is the image.
         let (inputs, logits) = ([plan.inputs()[0], plan.inputs()[1]], plan.outputs()[0]);
-        Ok(AblationCamRuns { exit, tap, loaded: BatchRunner::new(plan, device, batch)?, inputs, logits })
+        Ok(AblationCamRuns { exit, tap, runner: BatchRunner::new(plan, device, batch)?, inputs, logits })
     }
 
-    /// Whether these are the runs of exit `exit` and `tap`.
+    /// Whether the passes go from `tap` to exit `exit`.
     pub(crate) fn are_of(&self, exit: usize, tap: &Tap) -> bool {
         self.exit == exit && self.tap == *tap
     }
 
-    /// The exit's logits for `image` without each channel of `activations`, of `shape`.
+    /// For each channel, the exit's logits with that channel of `activations` (`shape`) zeroed; `image` is
+    /// (3, H, W).
     pub(crate) fn logits(
         &mut self,
         image: &[f32],
@@ -51,17 +51,17 @@ impl AblationCamRuns {
         activations: &[f32],
     ) -> Result<Vec<Vec<f32>>> {
         let [image_slot, tap_slot] = self.inputs;
-        let batch = self.loaded.capacity();
+        let batch = self.runner.capacity();
         let mut logits = Vec::with_capacity(shape.c);
         for first in (0..shape.c).step_by(batch) {
             let n = batch.min(shape.c - first);
-            self.loaded.run(n, |i, space| {
+            self.runner.run(n, |i, space| {
                 space[image_slot.offset..][..image.len()].copy_from_slice(image);
                 let tap = &mut space[tap_slot.offset..][..activations.len()];
                 tap.copy_from_slice(activations);
                 tap[(first + i) * shape.plane()..][..shape.plane()].fill(0.0);
             })?;
-            logits.extend((0..n).map(|i| self.loaded.read(i, self.logits).to_vec()));
+            logits.extend((0..n).map(|i| self.runner.read(i, self.logits).to_vec()));
         }
         Ok(logits)
     }

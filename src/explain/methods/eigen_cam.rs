@@ -1,66 +1,65 @@
-//! The first principal component, for the eigen methods.
+//! The projection on the first principal component, for Eigen-CAM and Eigen-Grad-CAM.
 //!
-//! No singular value decomposition is needed: with centred data X (places x channels), the
-//! projection of the places on the first axis is the leading eigenvector of X X^T times the
-//! root of its eigenvalue, and X X^T (or X^T X, where there are fewer channels) is small. It is
-//! found by squaring the matrix again and again, which doubles the power of a power iteration at
-//! each step and needs no random start.
+//! No singular value decomposition is needed: for centered data X (positions x channels), the
+//! projection of the positions on the first axis is the leading eigenvector of X X^T times the square
+//! root of its eigenvalue, and X X^T (or X^T X, if there are fewer channels) is small. The eigenvector
+//! comes from repeated squaring of the matrix: each squaring doubles the exponent of a power iteration,
+//! and no random start is needed.
 
-/// Squarings: the 2^30th power leaves nothing of an eigenvalue that is a millionth smaller.
+/// Number of squarings: in the 2^30th power an eigenvalue that is smaller by one millionth vanishes.
 const SQUARINGS: usize = 30;
-/// Plain power steps on the matrix itself, which take away the rounding of the squarings.
+/// Power iterations on the matrix itself, which remove the rounding error of the squarings.
 const POLISH: usize = 4;
 
-/// Projects `places` points on the first principal axis of the points; `rows` holds one row of
-/// `places` numbers for each of `channels` coordinates. Zero where all points are the same.
+/// The projections of `positions` points on their first principal axis; `rows` is (channels,
+/// positions), one row for each coordinate. Zero if all points are equal.
 ///
-/// An axis has no direction of its own, and a singular value decomposition returns either. The
-/// sign here is such that the number farthest from zero is positive (Chung and Ying 2025, doi
-/// 10.3390/app15137562, equation 13), the first such number where several are.
-pub(crate) fn principal_projection(rows: &[f64], channels: usize, places: usize) -> Vec<f64> {
+/// The sign of a principal axis is arbitrary. Here the projection of largest magnitude is positive
+/// (Chung and Ying 2025, doi 10.3390/app15137562, equation 13); of several, the first.
+pub(crate) fn principal_projection(rows: &[f64], channels: usize, positions: usize) -> Vec<f64> {
     let mut x = rows.to_vec();
-    // Scaled, so that squares neither overflow nor vanish.
+    // Scaled so that squares neither overflow nor underflow.
     let scale = x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     if scale == 0.0 {
-        return vec![0.0; places];
+        return vec![0.0; positions];
     }
-    for row in x.chunks_exact_mut(places) {
-        let mean = row.iter().sum::<f64>() / places as f64;
+    for row in x.chunks_exact_mut(positions) {
+        let mean = row.iter().sum::<f64>() / positions as f64;
         row.iter_mut().for_each(|v| *v = (*v - mean) / scale);
     }
     if x.iter().any(|v| !v.is_finite()) {
-        return vec![f64::NAN; places];
+        return vec![f64::NAN; positions];
     }
-    // What the subtraction of the means leaves of equal numbers is rounding.
+    // Equal elements minus their mean leave only rounding error.
     if x.iter().all(|v| v.abs() < 1e-14) {
-        return vec![0.0; places];
+        return vec![0.0; positions];
     }
-    let mut projection = if places <= channels {
-        let gram = gram(places, |i, j| x.chunks_exact(places).map(|row| row[i] * row[j]).sum());
-        let axis = leading_eigenvector(&gram, places);
+    let mut projection = if positions <= channels {
+        let gram = gram(positions, |i, j| x.chunks_exact(positions).map(|row| row[i] * row[j]).sum());
+        let axis = leading_eigenvector(&gram, positions);
         let value = dot(&axis, &times(&gram, &axis));
         axis.iter().map(|a| a * value.max(0.0).sqrt()).collect()
     } else {
-        let row = |c: usize| &x[c * places..][..places];
+        let row = |c: usize| &x[c * positions..][..positions];
         let axis = leading_eigenvector(&gram(channels, |i, j| dot(row(i), row(j))), channels);
-        let mut sum = vec![0.0; places];
+        let mut sum = vec![0.0; positions];
         for (c, a) in axis.iter().enumerate() {
             sum.iter_mut().zip(row(c)).for_each(|(sum, x)| *sum += a * x);
         }
         sum
     };
-    let sign = if farthest_from_zero(&projection) < 0.0 { -scale } else { scale };
+    let sign = if largest_in_magnitude(&projection) < 0.0 { -scale } else { scale };
     projection.iter_mut().for_each(|p| *p *= sign);
     projection
 }
 
-/// The first number whose magnitude is largest, but for rounding.
-fn farthest_from_zero(x: &[f64]) -> f64 {
+/// The first element of largest magnitude, up to rounding.
+fn largest_in_magnitude(x: &[f64]) -> f64 {
     let largest = x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     x.iter().copied().find(|v| v.abs() >= largest * (1.0 - 1e-12)).unwrap_or(0.0)
 }
 
-/// The symmetric n x n matrix of `product`.
+/// The symmetric n x n matrix whose element (i, j) is `product(i, j)`.
 fn gram(n: usize, product: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let mut matrix = vec![0.0; n * n];
     for i in 0..n {
@@ -73,12 +72,12 @@ fn gram(n: usize, product: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     matrix
 }
 
-/// Of length 1. `matrix` is symmetric, n x n, without negative eigenvalues, and not zero.
+/// The unit eigenvector of the largest eigenvalue. `matrix` is n x n, positive semidefinite and not zero.
 fn leading_eigenvector(matrix: &[f64], n: usize) -> Vec<f64> {
-    let mut power = normalised(matrix.to_vec());
+    let mut power = normalized(matrix.to_vec());
     for _ in 0..SQUARINGS {
-        // The matrix is symmetric: its columns are its rows.
-        let next = normalised(gram(n, |i, j| dot(&power[i * n..][..n], &power[j * n..][..n])));
+        // The matrix is symmetric, so its rows serve as its columns.
+        let next = normalized(gram(n, |i, j| dot(&power[i * n..][..n], &power[j * n..][..n])));
         let change = next.iter().zip(&power).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         power = next;
         if change < 1e-15 {
@@ -88,13 +87,13 @@ fn leading_eigenvector(matrix: &[f64], n: usize) -> Vec<f64> {
     let longest = (0..n).max_by(|&i, &j| power[i * n + i].total_cmp(&power[j * n + j])).unwrap_or(0);
     let mut vector = power[longest * n..][..n].to_vec();
     for _ in 0..POLISH {
-        vector = normalised(times(matrix, &vector));
+        vector = normalized(times(matrix, &vector));
     }
     vector
 }
 
-/// Divided by the root of the sum of squares.
-fn normalised(mut x: Vec<f64>) -> Vec<f64> {
+/// `x` divided by its Euclidean norm.
+fn normalized(mut x: Vec<f64>) -> Vec<f64> {
     let length = dot(&x, &x).sqrt();
     x.iter_mut().for_each(|x| *x /= length);
     x
@@ -121,34 +120,34 @@ mod tests {
     }
 
     #[test]
-    fn points_on_a_line_are_projected_on_it() {
-        // (0, 0), (3, 4), (6, 8), (15, 20): along (3, 4) / 5 they stand at 0, 5, 10, 25; mean 10.
+    fn projects_points_of_a_line_on_the_line() {
+        // (0, 0), (3, 4), (6, 8), (15, 20): along (3, 4) / 5 their coordinates are 0, 5, 10 and 25, with mean 10.
         let rows = [0.0, 3.0, 6.0, 15.0, 0.0, 4.0, 8.0, 20.0];
         assert_near(&principal_projection(&rows, 2, 4), &[-10.0, -5.0, 0.0, 15.0]);
     }
 
     #[test]
-    fn more_coordinates_than_points_give_the_same() {
+    fn more_coordinates_than_points_give_the_same_projection() {
         // The line above in four coordinates, two of them constant; three points.
         let rows = [0.0, 3.0, 15.0, 0.0, 4.0, 20.0, 7.0, 7.0, 7.0, -1.0, -1.0, -1.0];
         assert_near(&principal_projection(&rows, 4, 3), &[-10.0, -5.0, 15.0]);
     }
 
     #[test]
-    fn the_number_farthest_from_zero_is_positive() {
+    fn the_projection_of_largest_magnitude_is_positive() {
         assert_near(&principal_projection(&[9.0, 0.0, 0.0], 1, 3), &[6.0, -3.0, -3.0]);
         assert_near(&principal_projection(&[-9.0, 0.0, 0.0], 1, 3), &[6.0, -3.0, -3.0]);
         assert_near(&principal_projection(&[1.0, 2.0], 1, 2), &[0.5, -0.5]);
     }
 
     #[test]
-    fn points_that_do_not_differ_project_to_zero() {
+    fn equal_points_project_to_zero() {
         assert_eq!(principal_projection(&[0.1; 12], 3, 4), [0.0; 4]);
         assert_eq!(principal_projection(&[0.0; 12], 3, 4), [0.0; 4]);
     }
 
     #[test]
-    fn two_axes_that_are_nearly_as_long_are_told_apart() {
+    fn separates_axes_of_nearly_equal_variance() {
         // Variances 1 and 0.9999 along the axes.
         let y = 0.9999_f64.sqrt();
         let rows = [1.0, -1.0, 0.0, 0.0, 0.0, 0.0, y, -y];
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_magnitude_will_do() {
+    fn neither_overflows_nor_underflows() {
         for scale in [1e-200, 1e200] {
             let got = principal_projection(&[9.0 * scale, 0.0, 0.0], 1, 3);
             assert!((got[0] / scale - 6.0).abs() < 1e-9, "{got:?}");

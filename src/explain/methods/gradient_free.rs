@@ -1,5 +1,5 @@
-//! The methods without a gradient, which need many runs for a map: Score-CAM and Ablation-CAM; and
-//! plain CAM, which needs none.
+//! The gradient-free methods: Score-CAM and Ablation-CAM, which take many forward passes for a map, and
+//! CAM, which takes none besides the main one.
 
 use std::collections::HashMap;
 
@@ -16,15 +16,15 @@ use crate::explain::request::ExplainRequest;
 use crate::explain::score::Score;
 use crate::model::Model;
 
-/// What the methods without a gradient need.
+/// Sessions and weights of the gradient-free methods of a request.
 pub(crate) struct GradientFree {
-    masked: Option<ScoreCamRuns>,
-    ablated: Vec<AblationCamRuns>,
-    /// For each exit and tap of the study, the weights (classes, C) of plain CAM.
+    score_cam: Option<ScoreCamRuns>,
+    ablation_cam: Vec<AblationCamRuns>,
+    /// The weights (classes, C) of CAM by exit and tap name.
     class_weights: HashMap<(usize, String), Vec<f32>>,
 }
 
-/// One map of a method without a gradient.
+/// The map of one method for one image and class.
 pub(crate) struct MapRequest<'a> {
     pub(crate) method: MapMethod,
     pub(crate) image: &'a [f32],
@@ -33,42 +33,44 @@ pub(crate) struct MapRequest<'a> {
     pub(crate) score: Score,
 }
 
-/// The logits of an image's many runs, by method, exit and tap: several classes share them.
+/// The logits of an image's perturbation runs by method, exit and tap name; several classes share them.
 pub(crate) type Runs = HashMap<(MapMethod, usize, String), Vec<Vec<f32>>>;
 
 impl GradientFree {
-    /// How many plans [`GradientFree::new`] loads, which share the memory.
-    pub(crate) fn plans(study: &ExplainRequest, cells: &[TargetSlots]) -> usize {
-        let asked = |method: MapMethod| study.maps.contains(&method);
-        let taps: usize = cells.iter().filter(|cell| cell.rank == 0).map(|cell| cell.taps.len()).sum();
-        usize::from(asked(MapMethod::ScoreCam)) + if asked(MapMethod::AblationCam) { taps } else { 0 }
+    /// The number of plans that [`GradientFree::new`] loads; they share the memory limit.
+    pub(crate) fn plans(request: &ExplainRequest, targets: &[TargetSlots]) -> usize {
+        let requested = |method: MapMethod| request.maps.contains(&method);
+        let taps: usize =
+            targets.iter().filter(|target| target.rank == 0).map(|target| target.taps.len()).sum();
+        usize::from(requested(MapMethod::ScoreCam)) + if requested(MapMethod::AblationCam) { taps } else { 0 }
     }
 
     pub(crate) fn new(
         model: &Model,
-        study: &ExplainRequest,
-        cells: &[TargetSlots],
+        request: &ExplainRequest,
+        targets: &[TargetSlots],
         device: &Device,
     ) -> Result<GradientFree> {
-        let asked = |method: MapMethod| study.maps.contains(&method);
-        let mut free = GradientFree { masked: None, ablated: Vec::new(), class_weights: HashMap::new() };
-        if asked(MapMethod::ScoreCam) {
-            free.masked = Some(ScoreCamRuns::new(model, study, device)?);
+        let requested = |method: MapMethod| request.maps.contains(&method);
+        let mut free =
+            GradientFree { score_cam: None, ablation_cam: Vec::new(), class_weights: HashMap::new() };
+        if requested(MapMethod::ScoreCam) {
+            free.score_cam = Some(ScoreCamRuns::new(model, request, device)?);
         }
-        for cell in cells.iter().filter(|cell| cell.rank == 0) {
-            for tap in &cell.taps {
-                if asked(MapMethod::AblationCam) {
-                    free.ablated.push(AblationCamRuns::new(
+        for target in targets.iter().filter(|target| target.rank == 0) {
+            for tap in &target.taps {
+                if requested(MapMethod::AblationCam) {
+                    free.ablation_cam.push(AblationCamRuns::new(
                         model,
-                        study,
-                        cell.exit,
+                        request,
+                        target.exit,
                         tap.tap.clone(),
                         device,
                     )?);
                 }
-                if asked(MapMethod::Cam) {
-                    let weights = model.graph.param(class_weights(model, cell.exit, &tap.tap)?);
-                    free.class_weights.insert((cell.exit, tap.tap.name.clone()), weights.data.to_vec());
+                if requested(MapMethod::Cam) {
+                    let weights = model.graph.param(class_weights(model, target.exit, &tap.tap)?);
+                    free.class_weights.insert((target.exit, tap.tap.name.clone()), weights.data.to_vec());
                 }
             }
         }
@@ -78,31 +80,31 @@ impl GradientFree {
     /// Channel weights and the map before its ReLU.
     pub(crate) fn map(
         &mut self,
-        asked: MapRequest,
+        request: MapRequest,
         (exit, tap): (usize, &TapSlots),
         values: TapValues,
         runs: &mut Runs,
     ) -> Result<(Vec<f32>, Vec<f32>)> {
         let TapValues { shape, activations, .. } = values;
         let name = tap.tap.name.clone();
-        let weights = if asked.method == MapMethod::Cam {
-            self.class_weights[&(exit, name)][asked.class * shape.c..][..shape.c].to_vec()
+        let weights = if request.method == MapMethod::Cam {
+            self.class_weights[&(exit, name)][request.class * shape.c..][..shape.c].to_vec()
         } else {
-            let key = (asked.method, exit, name);
+            let key = (request.method, exit, name);
             if !runs.contains_key(&key) {
-                let logits = if asked.method == MapMethod::ScoreCam {
-                    let masked = self.masked.as_mut().expect("loaded for this method");
-                    masked.logits(exit, asked.image, shape, activations)?
+                let logits = if request.method == MapMethod::ScoreCam {
+                    let score_cam = self.score_cam.as_mut().expect("loaded for this method");
+                    score_cam.logits(exit, request.image, shape, activations)?
                 } else {
-                    let ablated = self.ablated.iter_mut().find(|runs| runs.are_of(exit, &tap.tap));
-                    ablated.expect("loaded for this method").logits(asked.image, shape, activations)?
+                    let ablation_cam = self.ablation_cam.iter_mut().find(|runs| runs.are_of(exit, &tap.tap));
+                    ablation_cam.expect("loaded for this method").logits(request.image, shape, activations)?
                 };
                 runs.insert(key.clone(), logits);
             }
-            let scores: Vec<f64> = runs[&key].iter().map(|l| asked.score.of(l, asked.class)).collect();
-            match asked.method {
+            let scores: Vec<f64> = runs[&key].iter().map(|l| request.score.of(l, request.class)).collect();
+            match request.method {
                 MapMethod::ScoreCam => cam::score_cam_weights(&scores),
-                _ => cam::ablation_cam_weights(asked.score.of(asked.logits, asked.class), &scores),
+                _ => cam::ablation_cam_weights(request.score.of(request.logits, request.class), &scores),
             }
         };
         let map = cam::weighted_sum(shape, &weights, activations);

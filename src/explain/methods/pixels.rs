@@ -1,9 +1,8 @@
-//! The pixel methods with their formulas: from gradients at the input to an array (3, H, W).
+//! The pixel methods and their formulas: from gradients at the input to an attribution (3, H, W).
 //!
-//! What they show differs. Guided backpropagation and guided Grad-CAM change little when the
-//! network's upper layers are replaced by random ones (Adebayo et al. 2018, arXiv 1810.03292):
-//! they are sharp because they redraw the image's edges, and say less about the decision than
-//! the plain gradient or Grad-CAM.
+//! Guided backpropagation and guided Grad-CAM change little when the model's upper layers are replaced
+//! by random ones (Adebayo et al. 2018, arXiv 1810.03292): they are sharp because they reproduce the
+//! image's edges, and say less about the decision than the plain gradient or Grad-CAM.
 
 use crate::engine::bilinear::bilinear;
 use crate::engine::device::Device;
@@ -30,52 +29,52 @@ pub(crate) fn gradient_times_input(gradient: &[f32], image: &[f32]) -> Vec<f32> 
     gradient.iter().zip(image).map(|(g, x)| g * x).collect()
 }
 
-/// The array of a method that the study's main run suffices for; `index` is the image's place in it.
+/// The attribution of a method that needs only the request's main run, for image `index` of its batch.
 pub(crate) fn in_one_pass(
     method: PixelMethod,
     main: &BatchRunner,
     index: usize,
-    cell: &TargetSlots,
+    target: &TargetSlots,
     image: &[f32],
 ) -> Vec<f32> {
     let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| main.read(index, slot));
-    let (plain, guided) = (read(cell.input_gradient), read(cell.guided_gradient));
+    let (plain, guided) = (read(target.input_gradient), read(target.guided_gradient));
     match method {
         PixelMethod::GradientTimesInput => gradient_times_input(plain, image),
         PixelMethod::GuidedBackprop => guided.to_vec(),
         PixelMethod::GuidedGradCam => {
-            let guide = cell.guide.as_ref().expect("lowered for this method").map;
+            let guide = target.guide.as_ref().expect("lowered for this method").map;
             // The map may be signed. Not `max`: NaN stays NaN.
             let map: Vec<f32> =
                 main.read(index, guide).iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
-            let shape = cell.guided_gradient.expect("lowered for this method").shape;
+            let shape = target.guided_gradient.expect("lowered for this method").shape;
             guided_grad_cam(guided, shape, &map, (guide.shape.h, guide.shape.w))
         }
         _ => plain.to_vec(),
     }
 }
 
-/// Gradients at the input of many images made from one.
+/// The gradients at the input for many variants of one image.
 pub(crate) struct InputGradients {
-    loaded: BatchRunner,
+    runner: BatchRunner,
     layout: Layout,
 }
 
 struct Layout {
-    cells: Vec<TargetSlots>,
+    targets: Vec<TargetSlots>,
     image: usize,
 }
 
 impl InputGradients {
-    pub(crate) fn new(model: &Model, study: &ExplainRequest, device: &Device) -> Result<InputGradients> {
-        let Lowered { plan, targets: cells, image, .. } = lower(model, study, Purpose::InputGradient)?;
-        let batch = batch_within(&plan, study.max_memory, "smooth-grad and integrated-gradients")?;
-        let layout = Layout { cells, image: image.offset };
-        Ok(InputGradients { loaded: BatchRunner::new(plan, device, batch)?, layout })
+    pub(crate) fn new(model: &Model, request: &ExplainRequest, device: &Device) -> Result<InputGradients> {
+        let Lowered { plan, targets, image, .. } = lower(model, request, Purpose::InputGradient)?;
+        let batch = batch_within(&plan, request.max_memory, "smooth-grad and integrated-gradients")?;
+        let layout = Layout { targets, image: image.offset };
+        Ok(InputGradients { runner: BatchRunner::new(plan, device, batch)?, layout })
     }
 
-    /// SmoothGrad (Smilkov et al. 2017, arXiv 1706.03825): the mean gradient of copies of the image
-    /// with normal noise, for each cell's class of `classes`.
+    /// SmoothGrad (Smilkov et al. 2017, arXiv 1706.03825): the mean gradient over copies of the image
+    /// with Gaussian noise, for each target; `classes` are the targets' classes.
     pub(crate) fn smooth_grad(
         &mut self,
         image: &[f32],
@@ -94,18 +93,19 @@ impl InputGradients {
     }
 
     /// Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365): image minus baseline,
-    /// times the mean gradient on the straight way between them, by the midpoint rule
-    /// (`riemann_middle` of captum). They add up to the score's difference, but for the rule's error.
+    /// times the mean gradient on the straight line between them, by the midpoint rule
+    /// (`riemann_middle` of captum). They add up to the difference of the scores, up to the error of the
+    /// rule.
     pub(crate) fn integrated_gradients(
         &mut self,
         image: &[f32],
         classes: &[usize],
-        way: Integration,
+        path: Integration,
     ) -> Result<Vec<Vec<f32>>> {
         let plane = image.len() / 3;
-        let from = |i: usize| f64::from(way.baseline[i / plane]);
-        let mut means = self.mean(classes, way.steps, |step, to| {
-            let share = (step as f64 + 0.5) / way.steps as f64;
+        let from = |i: usize| f64::from(path.baseline[i / plane]);
+        let mut means = self.mean(classes, path.steps, |step, to| {
+            let share = (step as f64 + 0.5) / path.steps as f64;
             for (i, (to, &x)) in to.iter_mut().zip(image).enumerate() {
                 *to = (from(i) + share * (f64::from(x) - from(i))) as f32;
             }
@@ -116,30 +116,30 @@ impl InputGradients {
         Ok(means)
     }
 
-    /// Each cell's mean gradient over `count` images, which `make` writes one after another.
+    /// Each target's mean gradient over `count` images, which `make` writes in order.
     fn mean(
         &mut self,
         classes: &[usize],
         count: usize,
         mut make: impl FnMut(usize, &mut [f32]),
     ) -> Result<Vec<Vec<f32>>> {
-        let Layout { cells, image } = &self.layout;
-        let gradient = |cell: &TargetSlots| cell.input_gradient.expect("this plan has it");
-        let len = cells.first().map_or(0, |cell| gradient(cell).shape.len());
-        let mut sums = vec![vec![0.0_f64; len]; cells.len()];
-        let batch = self.loaded.capacity();
+        let Layout { targets, image } = &self.layout;
+        let gradient = |target: &TargetSlots| target.input_gradient.expect("lowered for input gradients");
+        let len = targets.first().map_or(0, |target| gradient(target).shape.len());
+        let mut sums = vec![vec![0.0_f64; len]; targets.len()];
+        let batch = self.runner.capacity();
         for first in (0..count).step_by(batch) {
             let n = batch.min(count - first);
-            self.loaded.run(n, |i, space| {
+            self.runner.run(n, |i, space| {
                 make(first + i, &mut space[*image..][..len]);
-                cells
+                targets
                     .iter()
                     .zip(classes)
-                    .for_each(|(cell, &c)| space[cell.class.offset] = TargetInput::Class(c).encode());
+                    .for_each(|(target, &c)| space[target.class.offset] = TargetInput::Class(c).encode());
             })?;
             for i in 0..n {
-                for (sum, cell) in sums.iter_mut().zip(cells) {
-                    let got = self.loaded.read(i, gradient(cell));
+                for (sum, target) in sums.iter_mut().zip(targets) {
+                    let got = self.runner.read(i, gradient(target));
                     sum.iter_mut().zip(got).for_each(|(sum, &g)| *sum += f64::from(g));
                 }
             }

@@ -1,16 +1,16 @@
-//! CAM as it was first (Zhou et al. 2016, arXiv 1512.04150): the map is the sum of the tap's
-//! channels times the class's own weights. It needs a head that pools the tap and reads the means
-//! by one linear layer; MSD-Net's heads have two convolutions in between.
+//! The original CAM (Zhou et al. 2016, arXiv 1512.04150): the sum of the tap's channels, weighted by
+//! the class's weights in the linear layer. It needs a head of global average pooling and one linear
+//! layer; a head with convolutions does not qualify.
 
 use crate::Result;
 use crate::engine::graph::{Op, ParamId};
 use crate::error::RequestError;
 use crate::model::{Model, Tap};
 
-/// The weight (classes, C) with which exit `exit` reads the means of `tap`.
+/// The weight (classes, C) of the linear layer by which exit `exit` reads the channel means of `tap`.
 ///
 /// # Errors
-/// When the head is not of that kind: says what stands in between.
+/// When the head has other layers: the message counts the convolutions.
 pub(crate) fn class_weights(model: &Model, exit: usize, tap: &Tap) -> Result<ParamId> {
     let graph = &model.graph;
     let mut between = Vec::new();

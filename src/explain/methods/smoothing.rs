@@ -1,18 +1,18 @@
-//! Heat maps averaged over copies of the image, as pytorch-grad-cam's `aug_smooth` has them: the
-//! input and its mirror image, each times 0.9, 1 and 1.1.
+//! Test-time augmentation: heatmaps averaged over the input and its mirror image, each times 0.9, 1 and
+//! 1.1, as by `aug_smooth` of pytorch-grad-cam.
 
 use crate::Shape;
 use crate::explain::explanation::Explanation;
 use crate::imaging::heatmap::{Heatmap, MapStatus};
 
-/// One copy.
+/// An augmented copy of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Copy {
     mirrored: bool,
     factor: f32,
 }
 
-/// Every copy but the image itself.
+/// All copies except the image itself.
 pub(crate) const OTHER_COPIES: [Copy; 5] = [
     Copy { mirrored: false, factor: 0.9 },
     Copy { mirrored: false, factor: 1.1 },
@@ -32,34 +32,35 @@ impl Copy {
     }
 }
 
-/// Makes each heat map of `findings` the mean of itself and those of `copies`, which are turned
-/// back first.
-pub(crate) fn average(findings: &mut [Vec<Explanation>], copies: &[(Copy, Vec<Vec<Explanation>>)]) {
-    for (image, findings) in findings.iter_mut().enumerate() {
-        for (cell, finding) in findings.iter_mut().enumerate() {
+/// Replaces each heatmap of `explanations` by the mean of itself and those of `copies`; those of mirrored
+/// copies are mirrored back first. The first index is the image, the second the target.
+pub(crate) fn average(explanations: &mut [Vec<Explanation>], copies: &[(Copy, Vec<Vec<Explanation>>)]) {
+    for (image, explanations) in explanations.iter_mut().enumerate() {
+        for (target, explanation) in explanations.iter_mut().enumerate() {
             let others = |pick: &dyn Fn(&Explanation) -> Heatmap| -> Vec<(Copy, Heatmap)> {
-                copies.iter().map(|(copy, found)| (*copy, pick(&found[image][cell]))).collect()
+                copies.iter().map(|(copy, found)| (*copy, pick(&found[image][target]))).collect()
             };
-            for (i, map) in finding.maps.iter_mut().enumerate() {
+            for (i, map) in explanation.maps.iter_mut().enumerate() {
                 mean(&mut map.heatmap, &others(&|f| f.maps[i].heatmap.clone()));
             }
-            for (i, map) in finding.fused.iter_mut().enumerate() {
+            for (i, map) in explanation.fused.iter_mut().enumerate() {
                 mean(&mut map.heatmap, &others(&|f| f.fused[i].heatmap.clone()));
             }
         }
     }
 }
 
-fn mean(heat: &mut Heatmap, others: &[(Copy, Heatmap)]) {
+/// Replaces `heatmap` by the mean of itself and `others`; zero if one of them is not finite.
+fn mean(heatmap: &mut Heatmap, others: &[(Copy, Heatmap)]) {
     let any = |status: MapStatus| others.iter().any(|(_, other)| other.status == status);
-    if heat.status == MapStatus::Nonfinite || any(MapStatus::Nonfinite) {
-        heat.values.fill(0.0);
-        heat.status = MapStatus::Nonfinite;
+    if heatmap.status == MapStatus::Nonfinite || any(MapStatus::Nonfinite) {
+        heatmap.values.fill(0.0);
+        heatmap.status = MapStatus::Nonfinite;
         return;
     }
     for (copy, other) in others {
         for (row, other) in
-            heat.values.chunks_exact_mut(heat.width).zip(other.values.chunks_exact(heat.width))
+            heatmap.values.chunks_exact_mut(heatmap.width).zip(other.values.chunks_exact(heatmap.width))
         {
             let width = row.len();
             for (x, value) in row.iter_mut().enumerate() {
@@ -68,8 +69,8 @@ fn mean(heat: &mut Heatmap, others: &[(Copy, Heatmap)]) {
         }
     }
     let count = (others.len() + 1) as f32;
-    heat.values.iter_mut().for_each(|v| *v /= count);
+    heatmap.values.iter_mut().for_each(|v| *v /= count);
     if any(MapStatus::Ok) {
-        heat.status = MapStatus::Ok;
+        heatmap.status = MapStatus::Ok;
     }
 }

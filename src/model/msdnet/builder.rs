@@ -1,5 +1,5 @@
-//! The MSD-Net builder: one for both layouts, which differ only in tensor names and in what the
-//! configuration says.
+//! The builder of the graph, for both layouts: they differ in tensor names and in fields of the
+//! configuration.
 
 use std::sync::Arc;
 
@@ -9,44 +9,28 @@ use super::tensor_names::{Branch, ConvBn, Names};
 use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
 use crate::engine::graph::{Graph, NodeId, ParamId};
 use crate::error::RequestError;
-use crate::model::weights::Weights;
-use crate::model::{Model, Normalization, Source, Tap};
+use crate::model::{Model, Source, Tap};
 use crate::{Result, Shape};
 
 /// PyTorch's default, which both ports use.
 const BATCH_NORM_EPS: f32 = 1e-5;
 
 /// The MSD-Net of `config`; `tensor` gives each weight by name and dimensions. Classes are named by
-/// their indices and pixels are not normalized: see [`from_weights`] for both.
+/// their indices and pixels are not normalized: a weights file has both.
 ///
 /// # Errors
-/// A configuration that makes no network, those of `tensor`, and an input too small for the
-/// network's scales.
+/// When the configuration is invalid or the input too small for its scales; those of `tensor`.
 pub fn build(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Model> {
     Builder::new(config, Some(&tensor))?.build()
 }
 
-/// The MSD-Net of `config` without its weights, to look at: every parameter is
+/// The MSD-Net of `config` without weights: every parameter is only
 /// [declared](Graph::declare_param).
 ///
 /// # Errors
-/// A configuration that makes no network.
+/// When the configuration is invalid.
 pub fn outline(config: &Config) -> Result<Model> {
     Builder::new(config, None)?.build()
-}
-
-/// The model of a weights file.
-///
-/// # Errors
-/// When a tensor is missing or its dimensions are not those of the architecture; never for
-/// weights that were read from a file.
-pub fn from_weights(weights: &Weights) -> Result<Model> {
-    let mut model = build(&weights.config, |name, dims| weights.get(name, dims).cloned())?;
-    model.labels = weights.labels.clone();
-    model.input.normalization = Normalization { mean: weights.mean, std: weights.std };
-    let checkpoint_sha256 = weights.source_sha256.clone();
-    model.source = Source::MsdNet { config: weights.config.clone(), checkpoint_sha256 };
-    Ok(model)
 }
 
 type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Arc<[f32]>>;
@@ -57,7 +41,7 @@ struct Builder<'a> {
     graph: Graph,
     /// The exit of the block under construction.
     exit: usize,
-    /// Nothing for an outline.
+    /// Source of the weights; `None` for an outline.
     tensor: Option<TensorSource<'a>>,
 }
 
@@ -81,7 +65,7 @@ impl<'a> Builder<'a> {
             let mut module = 0;
             if block == 0 {
                 scales = self.first_layer(input)?;
-                note(&mut taps, layer, &scales);
+                add_taps(&mut taps, layer, &scales);
                 module += 1;
             }
             for _ in 0..depth {
@@ -96,7 +80,7 @@ impl<'a> Builder<'a> {
                     width = reduced;
                     module += 1;
                 }
-                note(&mut taps, layer, &scales);
+                add_taps(&mut taps, layer, &scales);
             }
             let tap = scales.last().copied().flatten().expect("the coarsest scale is never dropped");
             exits.push((tap, self.head(block, tap)?));
@@ -125,8 +109,8 @@ impl<'a> Builder<'a> {
         Ok(scales)
     }
 
-    /// One dense layer: each scale keeps what it has and gains its own branch and, below the
-    /// finest, one brought down from the next finer scale.
+    /// One dense layer: the value of each scale is concatenated with a branch of its own and, except at
+    /// the finest scale, one from the next finer scale with stride 2.
     fn layer(&mut self, block: usize, module: usize, layer: usize, scales: &Scales) -> Result<Scales> {
         let finest = self.config.finest_scale(layer);
         let mut next: Scales = vec![None; scales.len()];
@@ -177,7 +161,7 @@ impl<'a> Builder<'a> {
         Ok(next)
     }
 
-    /// Two strided convolutions, a 2x2 mean and a linear layer.
+    /// Two convolutions of stride 2, a 2x2 average pool and a linear layer.
     fn head(&mut self, exit: usize, tap: NodeId) -> Result<NodeId> {
         let names = self.names.head(exit);
         let inner = self.config.head_channels(self.graph.shape(tap).c);
@@ -227,7 +211,7 @@ impl<'a> Builder<'a> {
         let [l1, l2, r1, r2] = tensor_names::global(conv);
         let left = self.conv(&l1, &l1, x, out, tall, true)?;
         let left = self.conv(&l2, &l2, left, out, wide, true)?;
-        // A (O, I, k, 1) kernel and its transpose (O, I, 1, k) hold the same numbers in the same order.
+        // A kernel (O, I, k, 1) and its transpose (O, I, 1, k) have the same elements in the same order.
         let (first, second) = if g.shared { (&l1, &l2) } else { (&r1, &r2) };
         let right = self.conv(first, &r1, x, out, wide, true)?;
         let right = self.conv(second, &r2, right, out, tall, true)?;
@@ -259,7 +243,7 @@ impl<'a> Builder<'a> {
         self.push(Op::Relu, &[x])
     }
 
-    /// A convolution with the tensors of `prefix`, called `name` in the graph.
+    /// A convolution with the tensors of `prefix`, whose weight is called `name` in the graph.
     fn conv(
         &mut self,
         prefix: &str,
@@ -271,7 +255,7 @@ impl<'a> Builder<'a> {
     ) -> Result<NodeId> {
         let channels = self.graph.shape(x).c;
         let [kh, kw] = window.kernel;
-        // The tensor as it is stored: transposed where `name` borrows another convolution's.
+        // Dimensions as stored: transposed if the weight is another convolution's.
         let stored = if prefix == name { [out, channels, kh, kw] } else { [out, channels, kw, kh] };
         let weight = self.stored_param(
             (&format!("{prefix}.weight"), &stored),
@@ -291,7 +275,7 @@ impl<'a> Builder<'a> {
         self.stored_param((&name, dims), name.clone(), dims)
     }
 
-    /// A parameter with the numbers of the tensor `stored`.
+    /// The parameter `name` with the elements of the tensor `stored`.
     fn stored_param(&mut self, stored: (&str, &[usize]), name: String, dims: &[usize]) -> Result<ParamId> {
         Ok(match self.tensor {
             Some(tensor) => self.graph.add_param(name, dims, tensor(stored.0, stored.1)?),
@@ -300,8 +284,9 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Adds the taps of a layer's live scales: `layer12.scale2`, layers from 0, scales from 1, the finest.
-fn note(taps: &mut Vec<Tap>, layer: usize, scales: &Scales) {
+/// Adds the taps of a layer's remaining scales: `layer12.scale2`, layers from 0, scales from 1, the
+/// finest.
+fn add_taps(taps: &mut Vec<Tap>, layer: usize, scales: &Scales) {
     let alive = scales.iter().zip(1..).filter_map(|(x, scale)| x.map(|x| (scale, x)));
     taps.extend(alive.map(|(scale, node)| Tap {
         name: format!("layer{layer}.scale{scale}"),

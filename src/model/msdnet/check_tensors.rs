@@ -1,17 +1,19 @@
-//! Whether a file's tensors are exactly those of a network.
+//! The comparison of a file's tensors with those of an architecture.
 
 use super::infer::Shapes;
-use super::{Config, tensor_names};
+use super::{Config, layers};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// How many tensors of each kind an error names.
+/// Tensors of each kind that an error names at most.
 const NAMED: usize = 3;
 
-/// An error unless `shapes` holds every tensor of `config`'s network, with its dimensions, and
-/// none besides. The error counts what is missing, unexpected and of another shape, and names
-/// the first few of each.
+/// Checks that `shapes` has exactly the tensors of `config`, with their dimensions.
+///
+/// # Errors
+/// When it has not; the message counts missing and unexpected tensors and those of another shape, and
+/// names the first few of each.
 pub fn confirm(file: &Path, config: &Config, shapes: &Shapes) -> Result<()> {
     let differences = differences(config, shapes);
     match differences.is_empty() {
@@ -20,9 +22,9 @@ pub fn confirm(file: &Path, config: &Config, shapes: &Shapes) -> Result<()> {
     }
 }
 
-/// One phrase for each way in which the tensors do not match; none when they do.
+/// One phrase for each kind of mismatch; empty if the tensors match.
 pub fn differences(config: &Config, shapes: &Shapes) -> Vec<String> {
-    let wanted: BTreeMap<String, Vec<usize>> = match tensor_names::tensors(config) {
+    let wanted: BTreeMap<String, Vec<usize>> = match layers::tensors(config) {
         Ok(tensors) => tensors.into_iter().collect(),
         Err(error) => return vec![error.to_string()],
     };

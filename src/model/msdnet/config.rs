@@ -1,12 +1,12 @@
-//! What an MSD-Net looks like: every number from which the network follows.
+//! The configuration of an MSD-Net: everything from which its graph and tensor names follow.
 
 use crate::model::Normalization;
 use serde::{Deserialize, Serialize};
 
-/// Which of the two published PyTorch ports the network comes from.
+/// The published PyTorch port whose conventions a model follows.
 ///
-/// They differ in tensor names, in whether convolutions carry a bias and in how the step
-/// between exits grows; the computation is otherwise the same.
+/// The ports differ in tensor names, in the bias of convolutions and in the growth of the step between
+/// exits; the computation is otherwise the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
@@ -16,7 +16,7 @@ pub enum Layout {
     Blocks,
 }
 
-/// The first layer and the head that a data set of small or of large images calls for.
+/// First layer and heads, for small or for large images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stem {
@@ -26,13 +26,13 @@ pub enum Stem {
     Imagenet,
 }
 
-/// How many layers lie between two exits.
+/// The rule for the number of layers between two exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepMode {
-    /// The same number everywhere.
+    /// Constant.
     Even,
-    /// Growing linearly; the two ports count differently.
+    /// Linearly growing; the two ports count differently.
     LinGrow,
 }
 
@@ -49,38 +49,38 @@ pub struct GlobalConv {
     pub kernel: usize,
 }
 
-/// Everything from which a network's graph and tensor names follow.
+/// The architecture of an MSD-Net. Field names are JSON keys of weights files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
-    /// Which port's names and conventions.
+    /// The port whose names and conventions it follows.
     pub layout: Layout,
-    /// First layer and head.
+    /// First layer and heads.
     pub stem: Stem,
     /// Height and width of the input image, pixels.
     pub input: usize,
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
-    /// Exits, numbered from 1.
+    /// Number of exits.
     pub exits: usize,
     /// Layers before the first exit.
     pub base: usize,
     /// Layers between two exits.
     pub step: usize,
-    /// Whether `step` grows.
+    /// Whether `step` is constant or grows.
     pub step_mode: StepMode,
     /// Channels of the finest scale after the first layer.
     pub channels: usize,
-    /// Channels that a layer adds to the finest scale.
+    /// Channels that each layer adds to the finest scale.
     pub growth: usize,
     /// Width of each scale as a multiple of the finest; its length is the number of scales.
     pub scale_factor: Vec<usize>,
-    /// Each scale's bottleneck width as a multiple of what its branch adds.
+    /// Bottleneck width of each scale as a multiple of the channels that its branch adds.
     pub bottleneck_factor: Vec<usize>,
-    /// Share of the channels that a transition keeps, in thousandths; 0: no transitions.
+    /// Fraction of the channels that a transition keeps, in thousandths; 0 for no transitions.
     pub reduction_permille: usize,
     /// Whether a 1x1 bottleneck precedes each spatial convolution.
     pub bottleneck: bool,
-    /// Side of the spatial convolutions' kernels.
+    /// Kernel size of the spatial convolutions.
     pub kernel: usize,
     /// Global convolutions, if any.
     pub global_conv: Option<GlobalConv>,
@@ -132,12 +132,12 @@ impl Config {
         }
     }
 
-    /// Scales.
+    /// Number of scales.
     pub fn scales(&self) -> usize {
         self.scale_factor.len()
     }
 
-    /// Layers of each block.
+    /// Number of layers of each block.
     pub fn layers_per_exit(&self) -> Vec<usize> {
         let later = (1..self.exits).map(|i| match (self.step_mode, self.layout) {
             (StepMode::Even, _) => self.step,
@@ -147,14 +147,14 @@ impl Config {
         std::iter::once(self.base).chain(later).collect()
     }
 
-    /// Finest scale that is still alive in layer `layer` (from 1): a scale is dropped after
-    /// every ceil(layers / scales) layers. Layer 0 is the first layer, with every scale.
+    /// Index of the finest scale that remains in layer `layer` (from 1): a scale is dropped after every
+    /// ceil(layers / scales) layers. Layer 0 is the first layer, with every scale.
     pub fn finest_scale(&self, layer: usize) -> usize {
         let total: usize = self.layers_per_exit().iter().sum();
         layer.saturating_sub(1) / total.div_ceil(self.scales())
     }
 
-    /// Channels, in units of the scale factor, that a transition makes of `width`.
+    /// Channels after a transition of `width` channels, both in units of the scale factor.
     pub fn reduced(&self, width: usize) -> usize {
         width * self.reduction_permille / 1000
     }
@@ -168,7 +168,7 @@ impl Config {
     }
 }
 
-/// The normalization that networks of this configuration are trained with: none in the article's
+/// The normalization with which models of this configuration are trained: none in the article's
 /// port, the data set's statistics in the authors'.
 pub fn usual_normalization(config: &Config) -> Normalization {
     match (config.layout, config.stem) {

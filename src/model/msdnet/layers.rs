@@ -1,7 +1,7 @@
-//! Every learned part of a network, in order: what it is, where it stands, how large its output is.
+//! The layers with parameters of a configuration: kind, position and output size.
 //!
-//! Tensor names, parameter counts and multiply-adds all follow from this one list, and the list
-//! from the network's graph.
+//! The list follows from the graph; tensor names, parameter counts and multiply-adds follow from the
+//! list.
 
 use super::builder::outline;
 use super::config::Config;
@@ -9,14 +9,14 @@ use crate::Result;
 use crate::engine::graph::{Graph, Op, ParamId};
 use crate::model::Model;
 
-/// One learned part.
+/// A layer with parameters: a convolution, a batch norm or a linear layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Prefix of its tensors.
+    /// Prefix of its tensors' names.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The block that it belongs to, or whose head; counted from 0.
+    /// The exit of its block or head, counted from 0.
     pub exit: usize,
     /// Whether it belongs to the exit's head rather than to the trunk.
     pub head: bool,
@@ -24,27 +24,27 @@ pub struct Part {
     pub output: [usize; 2],
 }
 
-/// What a part is.
+/// The kind of a layer and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A convolution.
     Conv {
-        /// Channels in.
+        /// Input channels.
         cin: usize,
-        /// Channels out.
+        /// Output channels.
         cout: usize,
         /// Rows and columns of the kernel.
         kernel: [usize; 2],
         /// Whether it has a bias.
         bias: bool,
     },
-    /// A batch norm over this many channels.
+    /// A batch norm; its number of channels.
     BatchNorm(usize),
     /// A linear layer with a bias.
     Linear {
-        /// Features in.
+        /// Input features.
         cin: usize,
-        /// Features out.
+        /// Output features.
         cout: usize,
     },
 }
@@ -65,7 +65,7 @@ impl Part {
         }
     }
 
-    /// Channels that it reads.
+    /// Number of input channels.
     pub fn channels_in(&self) -> usize {
         match self.kind {
             Kind::Conv { cin, .. } | Kind::Linear { cin, .. } => cin,
@@ -73,7 +73,7 @@ impl Part {
         }
     }
 
-    /// Trained numbers: weights and biases, not the running statistics.
+    /// Number of trained elements: weights and biases, without running statistics.
     pub fn parameters(&self) -> u64 {
         match self.kind {
             Kind::Conv { cin, cout, kernel: [h, w], bias } => {
@@ -84,10 +84,10 @@ impl Part {
         }
     }
 
-    /// Multiply-adds for one image. A batch norm counts none: it folds into its convolution.
+    /// Multiply-adds for one image. A batch norm has none, because it is folded into its convolution.
     ///
-    /// Of a shared global convolution's right branch, whose own weights are never read, the
-    /// count is the same, since the left branch's weights stand in.
+    /// The right branch of a shared global convolution, whose own weights are never read, counts like
+    /// the left one, whose weights it uses.
     pub fn multiply_adds(&self) -> u64 {
         match self.kind {
             Kind::Conv { cin, cout, kernel: [h, w], .. } => {
@@ -99,15 +99,28 @@ impl Part {
     }
 }
 
-/// Every learned part, in PyTorch's order: all blocks, then all heads.
+/// Name and dimensions of every tensor of a configuration, in PyTorch's order.
+///
+/// Dimensions are PyTorch's: (out, in, kh, kw) for a convolution, (out, in) for a linear layer. The
+/// counters `num_batches_tracked` are omitted: inference does not read them. With shared global
+/// convolutions the tensors of the right branch are included: the port stores them, but never reads
+/// them.
 ///
 /// # Errors
-/// When the configuration makes no network.
+/// When the configuration is invalid.
+pub fn tensors(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
+    Ok(parts(config)?.iter().flat_map(|part| part.tensors()).collect())
+}
+
+/// Every layer with parameters, in PyTorch's order: all blocks, then all heads.
+///
+/// # Errors
+/// When the configuration is invalid.
 pub fn parts(config: &Config) -> Result<Vec<Part>> {
     let Model { graph, exits, taps, .. } = outline(config)?;
     let mut parts: Vec<Part> = Vec::new();
     for id in graph.ids() {
-        // A head is built right behind its tap, up to its logits.
+        // The nodes of a head follow its tap directly and end with its logits.
         let exit =
             exits.iter().position(|exit| id <= exit.logits).expect("the last exit's logits end the graph");
         let head = id > taps[exits[exit].tap].node;
@@ -121,7 +134,7 @@ pub fn parts(config: &Config) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// An op's first parameter and what kind of part it is; nothing for an op that learns nothing.
+/// The weight of an op and the kind of its layer; `None` for an op without parameters.
 fn learned(graph: &Graph, op: &Op) -> Option<(ParamId, Kind)> {
     match op {
         Op::Conv2d(conv) => {

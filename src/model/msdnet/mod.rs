@@ -1,4 +1,4 @@
-//! The model: its shape, and its two published key layouts.
+//! MSD-Net (Huang et al. 2018): architecture, graph, and the tensor names of its two PyTorch ports.
 
 pub mod builder;
 pub mod check_tensors;
@@ -8,6 +8,6 @@ pub mod layers;
 pub mod tensor_names;
 pub mod validate;
 
-pub use builder::{build, from_weights, outline};
+pub use builder::{build, outline};
 pub use check_tensors::confirm;
 pub use config::{Config, usual_normalization};

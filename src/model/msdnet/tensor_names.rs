@@ -1,70 +1,55 @@
-//! What the two published ports call their tensors: the one place that knows key names.
+//! The tensor names of the two published PyTorch ports.
 
 use super::config::{Config, Layout, Stem};
-use super::layers;
-use crate::Result;
 
-/// Name and dimensions of every tensor of a network of this `config`, in PyTorch's own order.
-///
-/// Dimensions are PyTorch's: (out, in, kh, kw) for a convolution, (out, in) for a linear layer.
-/// The counters `num_batches_tracked` are left out: inference does not read them.
-/// With shared global convolutions the right branch's tensors are listed too: the port stores
-/// them although it never reads them.
-///
-/// # Errors
-/// When the configuration makes no network.
-pub fn tensors(config: &Config) -> Result<Vec<(String, Vec<usize>)>> {
-    Ok(layers::parts(config)?.iter().flat_map(|part| part.tensors()).collect())
-}
-
-/// A convolution and the batch norm behind it: the prefixes of their tensors.
+/// Name prefixes of a convolution and of the batch norm after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvBn {
-    /// Prefix of `.weight` and `.bias`, or of `.conv_l1` ... where a global convolution stands.
+    /// Prefix of `.weight` and `.bias`, or of `.conv_l1` etc. for a global convolution.
     pub conv: String,
     /// Prefix of `.weight`, `.bias`, `.running_mean` and `.running_var`.
     pub bn: String,
 }
 
-/// The four convolutions of a global convolution whose prefix is `conv`:
-/// left k x 1, left 1 x k, right 1 x k, right k x 1.
+/// Name prefixes of the four convolutions of the global convolution `conv`: left k x 1, left 1 x k, right
+/// 1 x k, right k x 1.
 pub fn global(conv: &str) -> [String; 4] {
     ["conv_l1", "conv_l2", "conv_r1", "conv_r2"].map(|n| format!("{conv}.{n}"))
 }
 
-/// Which of a dense layer's inputs a branch reads.
+/// The input that a branch of a dense layer reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Branch {
     /// The next finer scale, with stride 2.
     Down,
-    /// The scale itself; `beside_down` tells whether the layer also has a down branch here.
+    /// The branch's own scale.
     Normal {
-        /// A down branch stands before this one.
+        /// Whether the layer also has a down branch at this scale.
         beside_down: bool,
     },
 }
 
-/// The prefixes of one branch of a dense layer.
+/// Name prefixes of one branch of a dense layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BranchNames {
-    /// The 1x1 bottleneck, unless the network has none.
+    /// The 1x1 bottleneck, if the model has bottlenecks.
     pub bottleneck: Option<ConvBn>,
     /// The spatial (3x3 or global) convolution.
     pub spatial: ConvBn,
 }
 
-/// The prefixes of one exit's head.
+/// Name prefixes of the head of one exit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadNames {
     /// The convolution that reads the tap.
     pub first: ConvBn,
-    /// The convolution behind it.
+    /// The convolution after it.
     pub second: ConvBn,
     /// Prefix of the linear layer's `.weight` and `.bias`.
     pub linear: String,
 }
 
-/// The naming scheme of one network.
+/// The naming scheme of a configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
     layout: Layout,
@@ -74,16 +59,16 @@ pub struct Names {
 }
 
 impl Names {
-    /// The scheme that a network of this `config` follows.
+    /// The naming scheme of `config`.
     pub fn new(config: &Config) -> Self {
         Names { layout: config.layout, stem: config.stem, bottleneck: config.bottleneck, exits: config.exits }
     }
 
-    /// First layer, scale `scale` (0 is the finest).
+    /// The first layer at scale `scale`, 0 the finest.
     pub fn first(&self, scale: usize) -> ConvBn {
         match self.layout {
             Layout::Subnets => pair(&format!("subnets.0.MSD_first.subnets.{scale}"), "0", "1"),
-            // The ImageNet stem is a bare sequence; the other scales hold theirs as `net`.
+            // The ImageNet stem is a plain sequence; the layers of the other scales are called `net`.
             Layout::Blocks if scale == 0 && self.stem == Stem::Imagenet => {
                 pair("blocks.0.0.layers.0", "0", "1")
             }
@@ -91,9 +76,9 @@ impl Names {
         }
     }
 
-    /// One branch of dense layer `layer` (counted from 1 over the whole network), which is
-    /// module `module` (from 0) of block `block` (from 0), where the first layer is module 0 of
-    /// block 0. `position` counts the scales that the layer still has, from 0.
+    /// One branch of dense layer `layer` (from 1, over all blocks), which is module `module` of block
+    /// `block` (both from 0; module 0 of block 0 is the first layer). `position` is the index of the
+    /// branch's scale among those that the layer still has.
     pub fn branch(
         &self,
         block: usize,
@@ -132,7 +117,7 @@ impl Names {
         }
     }
 
-    /// The head of exit `exit`, counted from 0 here as in the files.
+    /// The head of exit `exit`, counted from 0 as in the files.
     pub fn head(&self, exit: usize) -> HeadNames {
         match self.layout {
             Layout::Subnets => {

@@ -1,17 +1,20 @@
-//! Which configurations make a network: checked before any number from a file is used.
+//! Validation of configurations, before any value from a file is used.
 
 use super::Config;
 use super::config::Stem;
 
-/// Largest single count that a configuration may hold; products of a few stay far from overflow.
+/// Largest value of a configuration's field; products of a few do not overflow.
 const LARGEST: usize = 1 << 16;
-/// Most scales that a network may have.
+/// Maximum number of scales.
 pub const MOST_SCALES: usize = 16;
-/// Most layers or exits that a network may have: so that a walk over them ends soon.
+/// Maximum number of layers and of exits, which bounds the time of every loop over them.
 const MOST_LAYERS: usize = 4096;
 
 impl Config {
-    /// Says in one phrase why no network can be built from this configuration.
+    /// Checks that a model can be built from this configuration.
+    ///
+    /// # Errors
+    /// The reason why not, as a phrase.
     pub fn validate(&self) -> Result<(), String> {
         let c = self;
         let positive = [
@@ -71,14 +74,14 @@ impl Config {
                 c.input
             ));
         }
-        // A branch beside a down branch makes exactly half of what its scale grows by.
+        // A branch with a down branch beside it has exactly half of the scale's growth.
         match c.scale_factor.iter().skip(1).find(|&f| !(c.growth * f).is_multiple_of(2)) {
             Some(f) => Err(format!("growth {} x scale factor {f} is odd and cannot be halved", c.growth)),
             None => Ok(()),
         }
     }
 
-    /// Rows and columns of the coarsest scale, which every head reads.
+    /// Height and width of the coarsest scale, which every head reads.
     pub fn tap_size(&self) -> usize {
         let stem = if self.stem == Stem::Imagenet { 4 } else { 1 };
         self.input.div_ceil(stem << (self.scales() - 1))

@@ -1,11 +1,11 @@
-//! Which container a file is, decided by its bytes and never by its name.
+//! Detection of a checkpoint's container, by content and never by file name.
 
-/// The three containers that `torch.save` has written.
+/// A container format of `torch.save`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
     /// PyTorch 1.6 and later: a zip archive.
     Zip,
-    /// PyTorch 0.1.10 to 1.5: pickles, then raw storages, one after another.
+    /// PyTorch 0.1.10 to 1.5: pickles followed by raw storages.
     Legacy,
     /// Before 0.1.10: a tar archive.
     Tar,
@@ -21,14 +21,14 @@ impl std::fmt::Display for Container {
     }
 }
 
-/// The smallest file that could be a checkpoint is longer than this.
+/// Minimum size of a checkpoint in bytes.
 const SHORTEST: usize = 16;
-/// The number that opens a legacy stream, as protocols 2 and up write it.
+/// Magic number of a legacy stream, as pickled by protocols 2 and up.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The same number in decimal, as protocols 0 and 1 write it.
+/// The same number in decimal, as pickled by protocols 0 and 1.
 const MAGIC_TEXT: &[u8] = b"119547037146038801333356";
 
-/// Tells the container, or says in a phrase what the file is instead.
+/// The container of a file; an error is a phrase that says what the file is instead.
 pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
     let has = |magic: &[u8]| bytes.starts_with(magic);
     let head = &bytes[..bytes.len().min(64)];
@@ -101,7 +101,7 @@ pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
     Err("not a PyTorch checkpoint: no zip, legacy or tar container begins here".into())
 }
 
-/// Whether the bytes open like a safetensors file: a header length, then JSON.
+/// Whether the bytes begin like a safetensors file: a header length, then JSON.
 pub fn is_safetensors(bytes: &[u8]) -> bool {
     let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
     length.is_some_and(|n| n <= 100_000_000) && bytes.get(8) == Some(&b'{')

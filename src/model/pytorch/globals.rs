@@ -1,12 +1,12 @@
-//! Which Python names a checkpoint's pickle may mention. Nothing is ever called; a name outside
-//! this list still stops the file, because whoever runs it elsewhere should know.
+//! The Python globals that a checkpoint's pickle may mention. None is ever called; a file with any other
+//! is refused all the same, to warn users who might load it with Python.
 
-/// What a mention of a global means for the file.
+/// The verdict on a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Builds tensors, or plain data kept inert.
+    /// Builds tensors, or plain data, which is ignored.
     Allowed,
-    /// A torch type or tensor kind that holds no plain numbers: sparse, quantized, complex.
+    /// A torch type or kind of tensor that is not supported: sparse, quantized, complex.
     UnsupportedTensor,
     /// Anything else.
     Refused,
@@ -30,10 +30,10 @@ const DTYPES: [&str; 13] = [
     "uint32", "uint64", "bool",
 ];
 
-/// How torch's names for kinds of numbers and tensors begin that hold no plain numbers.
+/// Prefixes of torch's names for unsupported element types and kinds of tensors.
 const KINDS: [&str; 6] = ["float8", "float4", "complex", "qint", "quint", "_rebuild_"];
 
-/// Tensor classes, which only the oldest container mentions.
+/// Tensor classes, which occur only in the oldest container.
 const TENSORS: [&str; 8] = [
     "FloatTensor",
     "DoubleTensor",
@@ -45,7 +45,7 @@ const TENSORS: [&str; 8] = [
     "ByteTensor",
 ];
 
-/// Judges the global `module.name` by exact match.
+/// The verdict on the global `module.name`, by exact match.
 pub fn judge(module: &str, name: &str) -> Verdict {
     let allowed = match module {
         "torch" => {

@@ -1,8 +1,7 @@
-//! Reads a PyTorch checkpoint without running any of its code.
+//! The reader of PyTorch checkpoints, which runs none of their code.
 //!
-//! Our own closed walk over every pickle (`pickle`) and over the container comes first: it
-//! refuses forbidden globals, damaged archives and storages that are not there. Only then does
-//! the `pytorch-reader` crate take the tensors out.
+//! Every pickle (`pickle`) and the container are validated first: forbidden globals, damaged archives and
+//! missing storages are refused. Only then does the `pytorch-reader` crate extract the tensors.
 
 mod container;
 mod globals;
@@ -24,12 +23,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use storages::Defect;
 
-/// Number format in which a checkpoint stored a tensor.
+/// Element type of a tensor in a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceType {
     /// IEEE half precision.
     F16,
-    /// The upper half of an `f32`.
+    /// bfloat16: the upper half of an `f32`.
     Bf16,
     /// Single precision.
     F32,
@@ -37,21 +36,21 @@ pub enum SourceType {
     F64,
 }
 
-/// One tensor of a network.
+/// One tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
-    /// Dimensions, outermost first, as PyTorch has them.
+    /// Dimensions, outermost first.
     pub dims: Vec<usize>,
-    /// The numbers, contiguous and row-major.
+    /// The elements, contiguous and row-major.
     pub data: Vec<f32>,
-    /// How the file stored them.
+    /// Their element type in the file.
     pub stored: SourceType,
 }
 
-/// The network's tensors in a checkpoint.
+/// The model's tensors in a checkpoint.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// Which of PyTorch's containers it is.
+    /// The container format.
     pub container: Container,
     /// SHA-256 of the file, lower-case hexadecimal.
     pub sha256: String,
@@ -61,16 +60,16 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
 }
 
-/// Tensors may take up this many times the file's size (a view can repeat one number), plus 16 MiB.
+/// Maximum size of all tensors as a multiple of the file's size, plus 16 MiB: a view can repeat elements.
 const MOST_EXPANSION: u64 = 4;
 
 impl Checkpoint {
     /// Reads the checkpoint at `path`.
     ///
     /// # Errors
-    /// When the file is no PyTorch checkpoint (the message says what it is instead), is damaged,
-    /// mentions a forbidden Python global, holds no or several state dicts, or a tensor holds
-    /// anything but finite floating-point numbers or a negative running variance.
+    /// When the file is not a PyTorch checkpoint (the message says what it is instead), is damaged,
+    /// mentions a forbidden Python global or has no or several state dicts; or when a tensor has
+    /// elements that are not finite floats, or negative running variances.
     pub fn read(path: &Path) -> Result<Self> {
         let (bytes, stamp) = source_file::read(path)?;
         let at = |defect: Defect| Error::refused(path, defect.place, defect.cause);
@@ -82,7 +81,7 @@ impl Checkpoint {
         }
         .map_err(at)?;
         let (sha256, size) = (sha256::sha256(&bytes), bytes.len() as u64);
-        drop(bytes); // the reader opens the file itself; both at once would double the memory
+        drop(bytes); // the reader opens the file itself; keeping both would double the memory
 
         let unreadable = |e: PytorchError| Error::refused_by(path, "checkpoint", e);
         let root = PytorchReader::read_pickle_data(path, None).map_err(unreadable)?;

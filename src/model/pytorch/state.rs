@@ -1,12 +1,12 @@
-//! Where in a checkpoint the state dict lies, and what its tensors are called.
+//! The state dict of a checkpoint: its location and the names of its tensors.
 
 use super::storages::Defect;
 use pytorch_reader::PickleValue;
 use std::collections::{BTreeMap, HashSet};
 
-/// How the reader names a tensor that it does not show.
+/// The reader's placeholder for a tensor.
 const TENSOR: &str = "torch.Tensor";
-/// Keys under which training scripts save a network's state, the surest first.
+/// Keys under which training scripts save a model's state, by precedence.
 const USUAL: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "network"];
 
 /// A state dict found in a checkpoint.
@@ -18,7 +18,7 @@ pub struct State {
     pub tensors: BTreeMap<String, String>,
 }
 
-/// Finds the one state dict under `root`.
+/// The only state dict under `root`, or the only one under a usual key.
 pub fn find(root: &PickleValue) -> Result<State, Defect> {
     let PickleValue::Dict(_) = root else {
         return Err(Defect::new("checkpoint", format!("no state_dict inside, only {}", kind(root))));
@@ -78,8 +78,8 @@ fn names(root: &PickleValue, path: &[String]) -> Result<BTreeMap<String, String>
     Ok(tensors)
 }
 
-/// A dictionary is a candidate when it holds tensors under dotted names, as networks have them
-/// and optimizers do not.
+/// Collects the paths of dictionaries that have tensors under dotted names, as models do and optimizers
+/// do not.
 fn candidates(value: &PickleValue, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     let PickleValue::Dict(dict) = value else { return };
     if dict.iter().any(|(key, value)| key.contains('.') && is_tensor(value)) {
@@ -98,7 +98,7 @@ fn candidates(value: &PickleValue, path: &mut Vec<String>, found: &mut Vec<Vec<S
     }
 }
 
-/// The reader flattens nested dictionaries to dotted names; two tensors must not share one.
+/// Checks that no two tensors get the same name when the reader flattens nested dictionaries.
 fn unambiguous(
     value: &PickleValue,
     path: &mut Vec<String>,

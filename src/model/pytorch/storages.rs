@@ -1,9 +1,9 @@
-//! The storages that a pickle refers to, and whether a container really holds them.
+//! The storages that a pickle refers to, and the check that the container has them.
 
 use super::pickle::{Atom, Stop, StorageId, walk};
 use std::collections::HashMap;
 
-/// Where in the file, and what is wrong.
+/// A defect of a file: place and cause.
 #[derive(Debug)]
 pub struct Defect {
     /// The member, storage or offset.
@@ -24,7 +24,7 @@ impl Defect {
     }
 }
 
-/// Bytes of one element of a storage class.
+/// Bytes per element of a storage class.
 pub fn element_size(class: &str) -> Option<u64> {
     Some(match class {
         "DoubleStorage" | "LongStorage" => 8,
@@ -35,7 +35,7 @@ pub fn element_size(class: &str) -> Option<u64> {
     })
 }
 
-/// Bytes that the pickle says each storage holds, by key; one key must always say the same.
+/// Size in bytes of each storage by key, according to the pickle; all references to a key must agree.
 pub fn declared(storages: &[StorageId]) -> Result<HashMap<&str, &StorageId>, Defect> {
     let mut by_key: HashMap<&str, &StorageId> = HashMap::new();
     for storage in storages {
@@ -53,7 +53,7 @@ pub fn declared(storages: &[StorageId]) -> Result<HashMap<&str, &StorageId>, Def
     Ok(by_key)
 }
 
-/// Bytes that a storage holds.
+/// Size of a storage in bytes.
 pub fn byte_length(storage: &StorageId) -> Result<u64, Defect> {
     element_size(&storage.class).and_then(|size| size.checked_mul(storage.elements)).ok_or_else(|| {
         let cause = format!("{} elements of class {}", storage.elements, storage.class);
@@ -61,8 +61,8 @@ pub fn byte_length(storage: &StorageId) -> Result<u64, Defect> {
     })
 }
 
-/// Checks a legacy stream: five pickles, then every listed storage with its element count, then
-/// the end of the file.
+/// Checks a legacy stream: five pickles, then every listed storage with its element count, then end of
+/// file.
 pub fn check_legacy(bytes: &[u8]) -> Result<(), Defect> {
     let mut at = 0;
     let mut next = |name: &str| {

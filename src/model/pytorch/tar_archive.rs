@@ -1,4 +1,4 @@
-//! Checks of a tar checkpoint (before PyTorch 0.1.10) that must hold before its pickles are believed.
+//! Validation of tar checkpoints (before PyTorch 0.1.10).
 
 use super::pickle::{Atom, Pickle, walk};
 use super::storages::{Defect, element_size};
@@ -7,7 +7,7 @@ use std::io::Read;
 
 const MEMBERS: [&str; 4] = ["sys_info", "storages", "tensors", "pickle"];
 
-/// Checks the members and every pickle in them. Nothing is ever extracted.
+/// Checks the members and every pickle in them. Nothing is extracted.
 pub fn check(bytes: &[u8]) -> Result<(), Defect> {
     let bad = |e: std::io::Error| Defect::new("tar archive", e.to_string());
     let mut archive = tar::Archive::new(bytes);
@@ -51,8 +51,8 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
     check_tensors(&members["tensors"])
 }
 
-/// A count, then per storage a pickle `(key, location, class)`, the number of elements and the
-/// elements, then a pickle of views.
+/// Checks `storages`: a count; for each storage a pickle `(key, location, class)`, the element count and
+/// the elements; then a pickle of views.
 fn check_storages(bytes: &[u8]) -> Result<(), Defect> {
     let mut reader = Reader { name: "storages", bytes, at: 0 };
     for _ in 0..reader.count()? {
@@ -72,7 +72,8 @@ fn check_storages(bytes: &[u8]) -> Result<(), Defect> {
     reader.finish()
 }
 
-/// A count, then per tensor a pickle, its rank, four unused bytes, sizes, strides and offset.
+/// Checks `tensors`: a count; for each tensor a pickle, its rank, four unused bytes, sizes, strides and
+/// offset.
 fn check_tensors(bytes: &[u8]) -> Result<(), Defect> {
     let mut reader = Reader { name: "tensors", bytes, at: 0 };
     for _ in 0..reader.count()? {

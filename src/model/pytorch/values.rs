@@ -1,10 +1,10 @@
-//! From a stored tensor's bytes to finite `f32` numbers.
+//! Conversion of a stored tensor to finite `f32` elements.
 
 use super::{SourceType, Tensor};
 use half::{bf16, f16};
 use pytorch_reader::DType;
 
-/// Reads one tensor and checks its numbers.
+/// Reads one tensor and checks its elements.
 pub fn read(name: &str, tensor: &pytorch_reader::Tensor) -> Result<Tensor, String> {
     let stored = match tensor.dtype() {
         DType::F16 => SourceType::F16,
@@ -14,7 +14,7 @@ pub fn read(name: &str, tensor: &pytorch_reader::Tensor) -> Result<Tensor, Strin
         other => return Err(format!("holds {other:?}, expected floating-point numbers")),
     };
     let bytes = tensor.read().map_err(|e| e.to_string())?;
-    // The reader returns numbers in the machine's own byte order.
+    // The reader returns elements in native byte order.
     let data = match stored {
         SourceType::F16 => numbers(&bytes, |b| f16::from_ne_bytes(b).to_f32()),
         SourceType::Bf16 => numbers(&bytes, |b| bf16::from_ne_bytes(b).to_f32()),
@@ -29,7 +29,7 @@ fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec
     bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
 }
 
-/// Every number must be finite, and no variance negative.
+/// Checks that every element is finite and no running variance negative.
 pub fn check(name: &str, data: &[f32]) -> Result<(), String> {
     let bad = data.iter().filter(|x| !x.is_finite()).count();
     if bad > 0 {

@@ -1,4 +1,4 @@
-//! Checks of a zip checkpoint that must hold before its pickle is believed.
+//! Validation of zip checkpoints.
 
 use super::pickle::walk;
 use super::storages::{Defect, byte_length, declared};
@@ -6,20 +6,20 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use zip::read::{ZipArchive, ZipReadOptions};
 
-/// Most entries that a checkpoint may have: one a tensor and a few more.
+/// Maximum number of entries: one per tensor and a few more.
 const MOST_ENTRIES: usize = 200_000;
-/// A compressed archive may unpack to this many times its size, plus [`SLACK`].
+/// Maximum unpacked size as a multiple of the archive's, plus [`SLACK`].
 const MOST_EXPANSION: u64 = 64;
 const SLACK: u64 = 1 << 20;
-/// Longest data descriptor between two entries (zip64, with its signature).
+/// Maximum length in bytes of a data descriptor between two entries (zip64, with signature).
 const LONGEST_GAP: u64 = 24;
 
-/// Length of the record that ends an archive without a comment.
+/// Length in bytes of the end record of an archive without a comment.
 const END_RECORD: usize = 22;
-/// Length of the two zip64 records that may stand before it.
+/// Length in bytes of the two zip64 records that may precede it.
 const ZIP64_RECORDS: u64 = 56 + 20;
 
-/// Checks every entry (names, places, checksums), the pickle's globals and every storage's length.
+/// Checks every entry (name, position, checksum), the pickle's globals and every storage's length.
 pub fn check(bytes: &[u8]) -> Result<(), Defect> {
     let bad = |e: zip::result::ZipError| Defect::new("zip archive", e.to_string());
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(bad)?;
@@ -30,7 +30,7 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
     let (mut pickle, mut sizes, mut spans) = (None, HashMap::new(), Vec::new());
     for index in 0..archive.len() {
         let raw_crc = archive.by_index_raw(index).map_err(bad)?.crc32();
-        // PyTorch can be told not to compute checksums and then writes zeros.
+        // PyTorch writes zeros if its checksums are turned off.
         let options = ZipReadOptions::new().ignore_crc32(raw_crc == 0);
         let mut entry = archive.by_index_with_options(index, options).map_err(bad)?;
         let name = entry.name().map_err(bad)?.to_string();
@@ -105,8 +105,8 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
     Ok(())
 }
 
-/// Entries must follow one another from the file's first byte to the central directory: a gap
-/// could hide what another reader would find, an overlap could serve the same bytes many times.
+/// Checks that the entries are contiguous from the first byte to the central directory: a gap could hide
+/// data that another reader would find, an overlap could use the same bytes many times.
 fn check_spans(mut spans: Vec<(u64, u64)>, directory: u64) -> Result<(), Defect> {
     spans.sort_unstable();
     let mut end = 0;
@@ -121,8 +121,8 @@ fn check_spans(mut spans: Vec<(u64, u64)>, directory: u64) -> Result<(), Defect>
     Ok(())
 }
 
-/// The file must end with the directory and its end record: a second archive behind the first
-/// is one that another reader might prefer.
+/// Checks that the file ends with the central directory and its end record: another reader might prefer
+/// a second archive after the first.
 fn check_end(bytes: &[u8], directory: u64) -> Result<(), Defect> {
     let at = bytes.len().saturating_sub(END_RECORD);
     let record = &bytes[at..];

@@ -1,11 +1,11 @@
-//! The header of a safetensors file, read strictly enough to name the tensor that lies.
+//! The header of a safetensors file, with checks that name the offending tensor.
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::{HashMap, HashSet};
 
-/// A header that holds together: every tensor's range follows the one before and fits its shape.
+/// A consistent header: the tensors' ranges are contiguous and match their shapes.
 pub struct Header {
-    /// The texts of `__metadata__`.
+    /// The entries of `__metadata__`.
     pub metadata: HashMap<String, String>,
     /// The tensors in the order of their data.
     pub tensors: Vec<Entry>,
@@ -15,18 +15,18 @@ pub struct Header {
 pub struct Entry {
     /// Its name.
     pub name: String,
-    /// Its number format in the words of safetensors.
+    /// Its element type, as safetensors calls it.
     pub dtype: String,
     /// Its dimensions.
     pub shape: Vec<usize>,
-    /// Its first byte and the one past its last, counted from the data's start.
+    /// Start and end (exclusive) in bytes from the start of the data.
     pub range: [usize; 2],
 }
 
-/// Longest header that is read.
+/// Maximum length of a header in bytes.
 const LONGEST: u64 = 100_000_000;
 
-/// Reads the header of a safetensors file; an error is the place and the cause.
+/// Reads the header of a safetensors file; an error is a place and a cause.
 pub fn read(bytes: &[u8]) -> Result<Header, (String, String)> {
     let fail = |cause: String| ("header".to_string(), cause);
     let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));

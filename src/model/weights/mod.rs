@@ -1,7 +1,7 @@
-//! Our weights file: safetensors with PyTorch's own tensor names, batch norm unfolded.
+//! The weights file: safetensors with PyTorch's tensor names and unfolded batch norms.
 //!
-//! `__metadata__` holds `format: pt` and, under `msdcam`, a JSON text (`About`) with all that
-//! is needed to run the network: architecture, input size, class names, normalisation, origin.
+//! `__metadata__` holds `format: pt` and, under `msdcam`, a JSON text (`About`) with everything that is
+//! needed to run the model: architecture, input size, class names, normalization, origin.
 
 mod header;
 mod read;
@@ -18,15 +18,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Key of our JSON text in `__metadata__`.
+/// Key of the JSON text in `__metadata__`.
 const KEY: &str = "msdcam";
 /// Version of that text; a reader refuses a newer one.
 const VERSION: u32 = 1;
 
-/// A network's weights and all that is needed to run it.
+/// The weights of a model, and everything that is needed to run it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// Architecture, and the input's size.
+    /// Architecture and input size.
     pub config: Config,
     /// Class names, one for each class.
     pub labels: Vec<String>,
@@ -36,8 +36,8 @@ pub struct Weights {
     pub std: [f32; 3],
     /// SHA-256 of the checkpoint that the weights come from, lower-case hexadecimal.
     pub source_sha256: String,
-    /// Dimensions and numbers (row-major) of every tensor of [`crate::model::msdnet::tensor_names::tensors`]; shared with
-    /// the networks that are made of them.
+    /// Dimensions and elements (row-major) of every tensor of
+    /// [`tensors`](crate::model::msdnet::layers::tensors); models share the elements.
     pub tensors: BTreeMap<String, (Vec<usize>, Arc<[f32]>)>,
 }
 
@@ -54,7 +54,7 @@ struct About {
 }
 
 impl Weights {
-    /// The numbers of tensor `name`.
+    /// The elements of tensor `name`.
     ///
     /// # Errors
     /// When there is no such tensor or its dimensions are not `dims`.
@@ -74,8 +74,8 @@ impl Weights {
         self.tensors.iter().map(|(name, (dims, _))| (name.clone(), dims.clone())).collect()
     }
 
-    /// An error unless everything fits together: the configuration makes a network, these are
-    /// its tensors, there is a label for each class, and the normalisation divides by no zero.
+    /// Checks that everything is consistent: a valid configuration, exactly its tensors, a label for each
+    /// class, and no zero among the standard deviations.
     fn check(&self, file: &Path) -> Result<()> {
         let refuse = |place: &str, cause: String| Err(Error::refused(file, place, cause));
         if let Err(cause) = self.config.validate() {
@@ -99,7 +99,7 @@ impl Weights {
     }
 }
 
-/// `0` to `n - 1` as class names.
+/// The class names `0` to `n - 1`.
 pub fn numbered(n: usize) -> Vec<String> {
     (0..n).map(|i| i.to_string()).collect()
 }

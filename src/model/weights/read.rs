@@ -1,4 +1,4 @@
-//! From a weights file's bytes to [`Weights`].
+//! Reading of weights files.
 
 use super::{About, KEY, VERSION, Weights, header};
 use crate::engine::tensor::filled;
@@ -19,11 +19,11 @@ impl Weights {
         Weights::from_bytes(path, &source_file::read(path)?.0)
     }
 
-    /// Reads weights from memory; `name` is what an error calls them.
+    /// Reads weights from memory; errors call them `name`.
     ///
     /// # Errors
-    /// When the header lies, the file is not one of ours, a number is not finite, or the tensors
-    /// are not those of the architecture that the file names.
+    /// When the header is inconsistent, the file was not written by msdcam, an element is not finite, or
+    /// the tensors are not those of the file's architecture.
     pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
         let refused = |place: &str, cause: String| Error::refused(name, place, cause);
         if !pytorch::is_safetensors(bytes) {
@@ -38,7 +38,7 @@ impl Weights {
             refused("header", format!("no '{KEY}' in its metadata: not written by `msdcam convert`"))
         })?;
         let about = about(text).map_err(|cause| refused("metadata", cause))?;
-        // The crate has the last word on what is a safetensors file.
+        // The safetensors crate validates the whole file.
         let file = SafeTensors::deserialize(bytes).map_err(|e| Error::refused_by(name, "header", e))?;
         let mut weights = Weights {
             config: about.architecture,
@@ -64,7 +64,7 @@ impl Weights {
     }
 }
 
-/// Numbers in half precision, all at once: one by one they take four times as long.
+/// Converts half-precision elements in bulk, which is four times as fast as one by one.
 fn from_half(bytes: &[u8]) -> Arc<[f32]> {
     let halves: Vec<f16> = bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
     filled(halves.len(), |numbers| halves.convert_to_f32_slice(numbers))

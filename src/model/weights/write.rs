@@ -1,4 +1,4 @@
-//! From [`Weights`] to the bytes of a weights file, the same bytes every time.
+//! Writing of weights files; the bytes are reproducible.
 
 use super::{About, KEY, VERSION, Weights};
 use crate::util::atomic_file::write_durably;
@@ -7,7 +7,7 @@ use half::f16;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Number format of convolution and linear weights; biases and batch norms are always `f32`.
+/// Element type of convolution and linear weights; biases and batch norms are always `f32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// Half precision: half the size.
@@ -17,8 +17,7 @@ pub enum Precision {
 }
 
 impl Weights {
-    /// Writes the weights to `path`, which then either holds them whole or is as it was.
-    /// Returns how many numbers `f16` could not hold exactly.
+    /// Writes the weights to `path` atomically. Returns how many elements `f16` cannot represent exactly.
     ///
     /// # Errors
     /// As [`Weights::to_bytes`], or when the file cannot be written.
@@ -28,15 +27,15 @@ impl Weights {
         Ok(rounded)
     }
 
-    /// The bytes of a weights file, and how many numbers `f16` could not hold exactly.
-    /// `name` is what an error calls the weights.
+    /// The bytes of a weights file, and how many elements `f16` cannot represent exactly. Errors call the
+    /// weights `name`.
     ///
     /// # Errors
-    /// When a number is too large for `f16`, or the parts do not fit together.
+    /// When an element is too large for `f16`, or the weights are inconsistent.
     pub fn to_bytes(&self, name: &Path, precision: Precision) -> Result<(Vec<u8>, usize)> {
         self.check(name)?;
         let half = |dims: &[usize]| precision == Precision::F16 && dims.len() >= 2;
-        // Wide numbers first keeps every tensor aligned to its own size.
+        // `f32` before `f16` keeps every tensor aligned to its element size.
         let (narrow, wide): (Vec<_>, Vec<_>) = self.tensors.iter().partition(|(_, (dims, _))| half(dims));
         let (mut data, mut rounded) = (Vec::new(), 0);
         let mut entries = vec![("__metadata__".to_string(), self.metadata())];
@@ -60,7 +59,7 @@ impl Weights {
         Ok((bytes, rounded))
     }
 
-    /// `__metadata__`: safetensors allows only texts in it, hence JSON within JSON.
+    /// `__metadata__`: safetensors allows only strings there, hence JSON within JSON.
     fn metadata(&self) -> Value {
         let about = About {
             version: VERSION,
@@ -70,12 +69,12 @@ impl Weights {
             std: self.std,
             source_sha256: self.source_sha256.clone(),
         };
-        let about = serde_json::to_string(&about).unwrap_or_default(); // plain fields always serialise
+        let about = serde_json::to_string(&about).unwrap_or_default(); // plain fields always serialize
         json!({"format": "pt", KEY: about})
     }
 }
 
-/// Appends half-precision numbers; returns how many were rounded.
+/// Appends half-precision elements; returns how many were rounded.
 fn append_f16(data: &mut Vec<u8>, numbers: &[f32]) -> Result<usize, String> {
     let mut rounded = 0;
     for x in numbers {
@@ -89,7 +88,7 @@ fn append_f16(data: &mut Vec<u8>, numbers: &[f32]) -> Result<usize, String> {
     Ok(rounded)
 }
 
-/// A JSON object with its keys in the given order, whatever map type the JSON crate uses.
+/// A JSON object with its keys in the given order, independent of the JSON crate's map type.
 fn object(entries: &[(String, Value)]) -> String {
     let fields: Vec<_> =
         entries.iter().map(|(key, value)| format!("{}:{value}", Value::from(key.as_str()))).collect();

@@ -16,7 +16,7 @@ use crate::Error;
 /// The tool whose pictures are reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ToolStyle {
-    /// The article's own tool, [siddsax/VisualizeMSDNet](https://github.com/siddsax/VisualizeMSDNet).
+    /// The article's own tool: see `docs/article.md`.
     Article,
     /// [jacobgil/pytorch-grad-cam](https://github.com/jacobgil/pytorch-grad-cam).
     PytorchGradCam,

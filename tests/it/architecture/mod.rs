@@ -43,43 +43,13 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 ];
 
 /// Circles that are still to be opened.
-const KNOWN_CIRCLES: &[&[&str]] = &[
-    &["cli::explain::pipeline", "cli::explain::sink", "cli::explain::writer"],
-    &[
-        "cli::faithfulness::charts",
-        "cli::faithfulness::files",
-        "cli::faithfulness::report",
-        "cli::faithfulness::run",
-    ],
-    &["engine::plan::arena", "engine::plan::schedule"],
-    &["model::msdnet::builder", "model::msdnet::layers", "model::msdnet::tensor_names"],
-    &["run::finalize", "run::in_progress", "run::resume"],
-];
+const KNOWN_CIRCLES: &[&[&str]] = &[];
 
 /// Parts that know models only through `model`'s interface.
 const FOR_ANY_MODEL: [&str; 6] = ["explain", "faithfulness", "evaluation", "report", "run", "render"];
 
 /// Files of those parts that still name the model family.
-const STILL_NAME_IT: &[&str] = &[
-    "src/evaluation/budget.rs",
-    "src/explain/classifier.rs",
-    "src/explain/explainer.rs",
-    "src/explain/forward_batches.rs",
-    "src/explain/grad_cam.rs",
-    "src/explain/lowering.rs",
-    "src/explain/methods/ablation_cam.rs",
-    "src/explain/methods/gradient_free.rs",
-    "src/explain/methods/pixels.rs",
-    "src/explain/methods/plain_cam.rs",
-    "src/explain/methods/score_cam.rs",
-    "src/explain/request.rs",
-    "src/explain/taps.rs",
-    "src/faithfulness/evaluator.rs",
-    "src/faithfulness/map_evaluator.rs",
-    "src/faithfulness/random_weights.rs",
-    "src/faithfulness/randomisation.rs",
-    "src/render/styles/mod.rs",
-];
+const STILL_NAME_IT: &[&str] = &[];
 
 /// The part of the library that a module belongs to; the root has none.
 fn part(module: &Module) -> &str {

@@ -96,7 +96,7 @@ fn a_heat_map_is_drawn_as_the_program_draws_it() {
     let row = &LABELLED.results()[0];
     for exit in [1, 10] {
         let name = row["exits"][exit - 1]["files"]["cam"].as_str().unwrap();
-        let overlay = msdcam::imaging::open(&LABELLED.run().join(name)).unwrap();
+        let overlay = msdcam::RgbImage::open(&LABELLED.run().join(name)).unwrap();
         let drawn = chrome.eval(&format!(
             "(() => {{ const c = document.createElement('canvas'); c.width = c.height = {};
                drawHeatmap(c, data.images[0], {}, {{ colormap: 'jet', scale: 'own' }});

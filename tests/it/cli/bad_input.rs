@@ -1,4 +1,4 @@
-//! Bad requests, images, weights and folders: one line, an exit code, no panic.
+//! Invalid requests, images, weights and folders: one line, an exit code, no panic.
 
 use crate::cli::program::{Place, repository};
 
@@ -9,7 +9,7 @@ fn with_cat() -> Place {
 }
 
 #[test]
-fn an_unknown_class_is_refused_with_those_that_there_are() {
+fn refuses_an_unknown_class_and_lists_the_classes() {
     let place = with_cat();
     for class in ["tabby", "10", "-1", ""] {
         let run = place.run(&["explain", "cat.png", "--class", class]);
@@ -19,7 +19,7 @@ fn an_unknown_class_is_refused_with_those_that_there_are() {
 }
 
 #[test]
-fn an_exit_that_the_network_lacks_is_refused_with_those_that_there_are() {
+fn refuses_an_unknown_exit_and_lists_the_exits() {
     let place = with_cat();
     for (exits, cause) in [("0", "exit 0"), ("11", "exit 11"), ("3,9..12", "exit 12")] {
         for command in ["explain", "classify"] {
@@ -58,12 +58,12 @@ fn arguments_out_of_range_are_usage_errors() {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_exit_code_5() {
+fn a_missing_device_is_exit_code_5() {
     with_cat().msdcam("classify cat.png --device cuda:63").refused(5, &["cuda"]);
 }
 
 #[test]
-fn a_bad_image_alone_is_refused_and_says_why() {
+fn a_single_invalid_image_is_an_error_with_its_reason() {
     let place = with_cat();
     let cat = place.read("cat.png");
     let mut huge = cat.clone();
@@ -86,7 +86,7 @@ fn a_bad_image_alone_is_refused_and_says_why() {
 }
 
 #[test]
-fn a_bad_image_among_good_ones_fails_alone() {
+fn an_invalid_image_among_valid_ones_fails_alone() {
     let place = with_cat();
     place.small("ramp.png");
     place.write("bad.png", b"no image");
@@ -108,7 +108,7 @@ fn a_bad_image_among_good_ones_fails_alone() {
 }
 
 #[test]
-fn a_photo_of_one_pixel_is_a_photo() {
+fn explains_a_photo_of_one_pixel() {
     let place = Place::new();
     place.write("one.png", &std::fs::read(repository("tests/golden/images/one.png")).unwrap());
     let run = place.msdcam("explain one.png -o out --exits 1");
@@ -116,7 +116,7 @@ fn a_photo_of_one_pixel_is_a_photo() {
 }
 
 #[test]
-fn weights_that_are_none_are_refused_and_say_what_they_are() {
+fn refuses_files_that_are_not_weights_and_names_their_format() {
     let place = with_cat();
     let weights = std::fs::read(repository("weights/msdnet_cifar10.safetensors")).unwrap();
     let mut lying = weights.clone();
@@ -136,7 +136,7 @@ fn weights_that_are_none_are_refused_and_say_what_they_are() {
 }
 
 #[test]
-fn a_page_is_no_checkpoint() {
+fn rejects_html_as_checkpoint() {
     let place = Place::new();
     place.write("net.pth", b"<!DOCTYPE html><html></html>");
     place.msdcam("convert net.pth -o w.safetensors").refused(4, &["net.pth: ", "web page"]);
@@ -145,7 +145,7 @@ fn a_page_is_no_checkpoint() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_exit_code_6() {
+fn an_unwritable_folder_is_exit_code_6() {
     let place = with_cat();
     place
         .msdcam("explain cat.png -o cat.png")

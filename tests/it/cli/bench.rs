@@ -1,4 +1,4 @@
-//! `msdcam bench`.
+//! `msdcam bench`: table, JSON and chart.
 
 use crate::cli::program::Place;
 
@@ -35,7 +35,7 @@ fn the_table_has_a_row_for_each_exit_and_one_for_all() {
 }
 
 #[test]
-fn all_exits_alone_are_one_row_and_json_may_go_beside_the_table() {
+fn all_exits_together_are_one_row_and_json_can_accompany_the_table() {
     let place = Place::new();
     let run = place.msdcam("bench --seconds 0.1 --device cpu --quiet --exits all --json times.json");
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
@@ -44,13 +44,13 @@ fn all_exits_alone_are_one_row_and_json_may_go_beside_the_table() {
     let text = std::fs::read_to_string(place.path().join("times.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["exits"].as_array().map(Vec::len), Some(0), "{text}");
-    // The table rounds what the file has.
+    // The table shows the file's values rounded.
     let p50 = report["all_exits"]["grad_cam"]["p50_ms"].as_f64().unwrap();
     assert!(rows[0].contains(&format!("{p50:.3}")), "{text}\n{run:?}");
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn refuses_conflicting_options() {
     let place = Place::new();
     place.msdcam("bench --exits all --picture t.svg").refused(2, &["--picture", "--exits all"]);
     place.msdcam("bench --device cpu --variant tiling=split").refused(2, &["variant", "--device cuda"]);
@@ -58,18 +58,18 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
-fn the_picture_has_a_point_for_each_exit_on_both_lines() {
+fn the_chart_has_a_point_for_each_exit_on_both_lines() {
     let place = Place::new();
     let run = place.msdcam("bench --seconds 0.1 --device cpu --quiet --picture times.svg");
     assert_eq!(run.code, 0, "{run:?}");
     let svg = std::fs::read_to_string(place.path().join("times.svg")).unwrap();
-    // The axes' lines have two points.
+    // The lines of the axes have two points each.
     let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.matches(',').count() == 10);
     assert_eq!((lines.count(), svg.matches("<circle").count()), (2, 20), "{svg}");
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_ends_with_6() {
+fn an_unwritable_chart_is_exit_code_6() {
     let run = Place::new().msdcam("bench --seconds 0.1 --device cpu --quiet --picture /proc/none/times.svg");
     assert_eq!(run.code, 6, "{run:?}");
 }

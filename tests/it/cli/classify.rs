@@ -1,4 +1,4 @@
-//! `msdcam classify`: the same answers without maps, and stopping early.
+//! `msdcam classify`: the predictions of `explain`, and early exit.
 
 use serde_json::Value;
 
@@ -17,13 +17,13 @@ fn exits(image: &Value) -> &Vec<Value> {
     image["exits"].as_array().unwrap()
 }
 
-/// Number, class and probability.
-fn said(exit: &Value) -> (u64, u64, f64) {
+/// Exit, class and probability.
+fn prediction(exit: &Value) -> (u64, u64, f64) {
     (exit["exit"].as_u64().unwrap(), exit["class"].as_u64().unwrap(), exit["probability"].as_f64().unwrap())
 }
 
 #[test]
-fn classify_says_what_explain_says() {
+fn classify_agrees_with_explain() {
     let place = Place::new();
     let classified = classify(&place, "");
     let run = place.msdcam(&format!("explain {} --json -o out --size 16", IMAGES.join(" ")));
@@ -32,7 +32,7 @@ fn classify_says_what_explain_says() {
         assert_eq!(exits(a).len(), 10);
         for (a, b) in exits(a).iter().zip(exits(&b)) {
             assert_eq!((&a["exit"], &a["class"], &a["label"]), (&b["exit"], &b["class"], &b["label"]));
-            let (p, q) = (said(a).2, said(b).2);
+            let (p, q) = (prediction(a).2, prediction(b).2);
             assert!((p - q).abs() < 1e-5, "{p} {q}");
         }
     }
@@ -40,7 +40,7 @@ fn classify_says_what_explain_says() {
 }
 
 #[test]
-fn an_early_exit_is_the_first_that_is_sure_and_the_rest_is_not_computed() {
+fn early_exit_stops_at_the_first_confident_exit_and_saves_the_rest() {
     let place = Place::new();
     let full = classify(&place, "");
     let mut stops = Vec::new();
@@ -48,13 +48,13 @@ fn an_early_exit_is_the_first_that_is_sure_and_the_rest_is_not_computed() {
         let early = classify(&place, &format!(" --early-exit {threshold}"));
         for (full, early) in full.iter().zip(&early) {
             let (full, answers) = (exits(full), exits(early));
-            let first = full.iter().position(|e| said(e).2 >= threshold).unwrap_or(9);
+            let first = full.iter().position(|e| prediction(e).2 >= threshold).unwrap_or(9);
             assert_eq!(answers.len(), first + 1, "{threshold}: {early}");
             for (a, b) in answers.iter().zip(full) {
-                assert_eq!((said(a).0, said(a).1), (said(b).0, said(b).1));
-                assert!((said(a).2 - said(b).2).abs() < 1e-5, "{a} {b}");
+                assert_eq!((prediction(a).0, prediction(a).1), (prediction(b).0, prediction(b).1));
+                assert!((prediction(a).2 - prediction(b).2).abs() < 1e-5, "{a} {b}");
             }
-            let sure = said(&full[first]).2 >= threshold;
+            let sure = prediction(&full[first]).2 >= threshold;
             let stopped_at = if sure { Value::from(first + 1) } else { Value::Null };
             assert_eq!(early["stopped_at"], stopped_at);
             let (done, all) =
@@ -64,7 +64,7 @@ fn an_early_exit_is_the_first_that_is_sure_and_the_rest_is_not_computed() {
             stops.push((first, done));
         }
     }
-    // The test means nothing unless images stop at several exits; later ones cost more.
+    // The test requires images that stop at several exits; later exits cost more.
     stops.sort();
     stops.dedup();
     assert!(stops.len() >= 3, "{stops:?}");
@@ -72,15 +72,15 @@ fn an_early_exit_is_the_first_that_is_sure_and_the_rest_is_not_computed() {
 }
 
 #[test]
-fn only_the_exits_asked_for_answer_and_stop() {
+fn early_exit_considers_only_the_requested_exits() {
     let place = Place::new();
     for image in classify(&place, " --exits 4,8 --early-exit 0.01") {
-        assert_eq!(exits(&image).iter().map(|e| said(e).0).collect::<Vec<_>>(), [4]);
+        assert_eq!(exits(&image).iter().map(|e| prediction(e).0).collect::<Vec<_>>(), [4]);
     }
 }
 
 #[test]
-fn the_table_shows_the_exits_and_what_was_saved() {
+fn the_table_shows_exits_and_multiply_adds() {
     let place = Place::new();
     place.cat("chelsea.png");
     let run = place.msdcam("classify chelsea.png --early-exit 0.7");

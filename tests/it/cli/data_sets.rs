@@ -153,13 +153,13 @@ mod limits {
     }
 }
 
-/// Accuracies of the built-in network on the CIFAR-10 test set, as measured with PyTorch.
+/// Accuracies of the built-in model on the CIFAR-10 test set, as measured with PyTorch.
 #[test]
-fn the_built_in_network_has_the_accuracies_of_pytorch() {
-    let name = "the_built_in_network_has_the_accuracies_of_pytorch";
+fn the_built_in_model_has_the_accuracies_of_pytorch() {
+    let name = "the_built_in_model_has_the_accuracies_of_pytorch";
     let test_batch = repository("../shared/cifar10/test_batch.bin");
     if !test_batch.is_file() {
-        // Written to stderr directly: the test runner captures the output of passing tests.
+        // Written to stderr directly, because the test runner captures the output of passing tests.
         let _ = writeln!(std::io::stderr(), "skipped: {name}: needs CIFAR-10's test images");
         return;
     }

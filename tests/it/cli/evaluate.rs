@@ -11,7 +11,7 @@ fn batch(place: &Place, labels: [u8; 4]) {
     let mut bytes = Vec::new();
     for (name, label) in IMAGES.iter().zip(labels) {
         let path = repository("tests/golden/images").join(name);
-        let picture = msdcam::imaging::open(&path).unwrap();
+        let picture = msdcam::RgbImage::open(&path).unwrap();
         bytes.push(label);
         bytes.extend((0..3).flat_map(|channel| picture.rgb[channel..].iter().step_by(3).copied()));
     }

@@ -1,4 +1,4 @@
-//! `msdcam explain`: what is found and said.
+//! `msdcam explain`: arrays, result lines and the table.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::cli::program::{Place, repository};
 
-/// An array of an .npz file: dimensions and numbers.
+/// An array of an .npz file: dimensions and elements.
 pub type Array = (Vec<usize>, Vec<f64>);
 
-/// Reads what `numpy.savez` would have written: .npy files of version 1 in a zip.
+/// Reads a file of `numpy.savez`: .npy files of version 1 in a zip archive.
 pub fn arrays(npz: &[u8]) -> HashMap<String, Array> {
     let mut zip = zip::ZipArchive::new(Cursor::new(npz)).unwrap();
     let mut arrays = HashMap::new();
@@ -41,7 +41,7 @@ pub fn arrays(npz: &[u8]) -> HashMap<String, Array> {
     arrays
 }
 
-/// The numbers of row `image` of a golden tensor.
+/// The elements of row `image` of a golden tensor.
 pub fn golden(file: &SafeTensors, name: &str, image: usize) -> Vec<f64> {
     let tensor = file.tensor(name).unwrap();
     let numbers = tensor.data().as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)));
@@ -49,7 +49,7 @@ pub fn golden(file: &SafeTensors, name: &str, image: usize) -> Vec<f64> {
     numbers.skip(image * row).take(row).collect()
 }
 
-/// Panics unless all numbers lie within `tolerance` times the largest expected one.
+/// Panics unless all differences are at most `tolerance` times the largest expected magnitude.
 #[track_caller]
 pub fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -61,7 +61,7 @@ pub fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
 }
 
 #[test]
-fn the_arrays_of_four_images_are_those_of_pytorch() {
+fn the_arrays_of_four_images_equal_those_of_pytorch() {
     let place = Place::new();
     let names = ["chelsea_32", "noise", "ramp", "blocks"];
     names.iter().for_each(|name| place.small(&format!("{name}.png")));
@@ -90,7 +90,7 @@ fn the_arrays_of_four_images_are_those_of_pytorch() {
 }
 
 #[test]
-fn exit_2_takes_the_cat_for_a_dog_and_the_others_do_not() {
+fn only_exit_2_predicts_a_dog_for_the_cat() {
     let place = Place::new();
     place.cat("chelsea.png");
     let run = place.msdcam("explain chelsea.png --json");
@@ -102,7 +102,7 @@ fn exit_2_takes_the_cat_for_a_dog_and_the_others_do_not() {
 }
 
 #[test]
-fn json_has_one_object_an_image_with_all_that_an_exit_says() {
+fn json_has_one_object_per_image_with_every_exit() {
     let place = Place::new();
     place.cat("a.png");
     place.small("noise.png");
@@ -131,7 +131,7 @@ fn json_has_one_object_an_image_with_all_that_an_exit_says() {
 }
 
 #[test]
-fn a_class_can_be_asked_for_by_name_in_any_case_or_by_number() {
+fn the_target_can_be_a_name_in_any_case_or_an_index() {
     let place = Place::new();
     place.small("chelsea_32.png");
     let maps = |class: &str, out: &str| {
@@ -152,7 +152,7 @@ fn a_class_can_be_asked_for_by_name_in_any_case_or_by_number() {
 }
 
 #[test]
-fn the_answers_do_not_depend_on_threads_company_or_the_day() {
+fn results_do_not_depend_on_threads_other_images_or_time() {
     let place = Place::new();
     place.cat("chelsea.png");
     place.small("noise.png");
@@ -187,7 +187,7 @@ fn the_table_has_a_line_for_each_exit_and_names_the_film_strip() {
 }
 
 #[test]
-fn a_network_of_ones_own_goes_from_checkpoint_to_heat_maps() {
+fn a_converted_checkpoint_can_be_explained() {
     let place = Place::new();
     place.cat("chelsea.png");
     let checkpoint = repository("tests/golden/nets/subnets-lin_grow.pth");

@@ -1,4 +1,4 @@
-//! `msdcam explain --method`: the arrays are those of pytorch-grad-cam and captum, under their names.
+//! `msdcam explain --method`: names of arrays, and agreement with pytorch-grad-cam and captum.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ const PIXELS: [&str; 6] = [
     "integrated-gradients",
 ];
 
-/// The cat at 32 x 32, explained with `line`; the folder is `out`.
+/// The arrays of the 32 x 32 cat, explained with the options `line` into folder `out`.
 fn explained(line: &str) -> (Place, HashMap<String, Array>) {
     let place = Place::new();
     place.small("chelsea_32.png");
@@ -42,7 +42,7 @@ fn explained(line: &str) -> (Place, HashMap<String, Array>) {
     (place, found)
 }
 
-/// What the two tools say of the default network at key `name`.
+/// The tools' result for the default model, tensor `name`.
 fn methods(name: &str) -> Vec<f64> {
     let bytes = std::fs::read(repository("tests/golden/methods.safetensors")).unwrap();
     golden(&SafeTensors::deserialize(&bytes).unwrap(), &format!("default/{name}"), 0)
@@ -55,7 +55,7 @@ fn row(array: &Array, exit: usize) -> &[f64] {
 }
 
 #[test]
-fn maps_of_ten_methods_are_those_of_pytorch_grad_cam() {
+fn maps_of_ten_methods_equal_those_of_pytorch_grad_cam() {
     let (place, found) = explained(&format!("--exits 2,10 --method {}", MAPS.join(",")));
     for method in MAPS {
         let array = &found[&format!("cam.{method}")];
@@ -78,7 +78,7 @@ fn maps_of_ten_methods_are_those_of_pytorch_grad_cam() {
 }
 
 #[test]
-fn pixel_arrays_are_captum_s_whatever_the_batch() {
+fn pixel_attributions_equal_those_of_captum_for_any_batch_size() {
     let settings = "--samples 8 --noise 0.15 --seed 12345 --steps 20";
     let list = PIXELS.join(",");
     let (place, found) = explained(&format!("--exits 2,10 --method {list} {settings}"));
@@ -102,11 +102,11 @@ fn pixel_arrays_are_captum_s_whatever_the_batch() {
 }
 
 #[test]
-fn pixel_pictures_show_colour_sign_or_magnitude() {
+fn pixel_pictures_show_color_sign_or_magnitude() {
     let (place, _) = explained("--exits 10 --method guided-backprop,integrated-gradients,input-gradient");
     let picture = |method: &str| {
         let path = place.path().join(format!("out/chelsea_32_exit10_{method}.png"));
-        msdcam::imaging::open(&path).unwrap()
+        msdcam::RgbImage::open(&path).unwrap()
     };
     let grey = |rgb: &[u8]| rgb[0] == rgb[1] && rgb[1] == rgb[2];
     let share = |method: &str, is: &dyn Fn(&[u8]) -> bool| {
@@ -121,7 +121,7 @@ fn pixel_pictures_show_colour_sign_or_magnitude() {
 }
 
 #[test]
-fn smoothed_and_fused_heat_maps_are_those_of_pytorch_grad_cam() {
+fn smoothed_and_fused_heatmaps_equal_those_of_pytorch_grad_cam() {
     let (_, found) = explained("--exits 2,10 --smooth flips");
     for (i, exit) in [2, 10].into_iter().enumerate() {
         close("smoothed", row(&found["heatmap"], i), &methods(&format!("{exit}/smoothed/grad-cam")), 1e-4);
@@ -137,7 +137,7 @@ fn smoothed_and_fused_heat_maps_are_those_of_pytorch_grad_cam() {
 }
 
 #[test]
-fn every_file_that_the_results_name_is_there_and_no_other() {
+fn writes_exactly_the_files_that_the_results_name() {
     let place = Place::new();
     place.cat("cat.png");
     let line = "explain cat.png -o out --size 64 --exits 1,2 --class top2 --tap own,layer3.scale3 \
@@ -154,8 +154,8 @@ fn every_file_that_the_results_name_is_there_and_no_other() {
     files["grids"].as_array().unwrap().iter().for_each(&mut add);
     for exit in record["exits"].as_array().unwrap() {
         let maps = exit["maps"].as_array().unwrap();
-        // Two methods: two taps and their fusion, two classes, and the differences of these; two
-        // classes of the pixels.
+        // Two methods: two taps and their fusion, two classes and their differences; pixel attributions
+        // of two classes.
         assert_eq!(maps.len(), 2 * 3 * 2 * 2 + 2, "{exit}");
         assert_eq!(exit["files"]["cam"], maps[0]["file"]);
         maps.iter().for_each(|map| add(&map["file"]));

@@ -1,4 +1,4 @@
-//! `msdcam explain --class`, `--score`, `--tap` and `--minus`: what is asked, and how it is answered.
+//! `msdcam explain --class`, `--score`, `--tap` and `--minus`: targets, scores, taps and differences.
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -12,7 +12,7 @@ fn with_small() -> Place {
     place
 }
 
-/// The arrays of the 32 x 32 cat under `line`.
+/// The arrays of the 32 x 32 cat, explained with the options `line`.
 fn found(place: &Place, line: &str) -> std::collections::HashMap<String, crate::cli::explain::Array> {
     let run = place.msdcam(&format!("explain chelsea_32.png --size 32 -o out {line}"));
     assert_eq!(run.code, 0, "{run:?}");
@@ -20,7 +20,7 @@ fn found(place: &Place, line: &str) -> std::collections::HashMap<String, crate::
 }
 
 #[test]
-fn the_last_exit_s_class_or_the_likeliest_three_can_be_explained() {
+fn the_target_can_be_the_last_exits_class_or_the_three_most_probable() {
     let place = with_small();
     let predicted = found(&place, "--exits all");
     let last = predicted["class"].1[9];
@@ -40,7 +40,7 @@ fn the_last_exit_s_class_or_the_likeliest_three_can_be_explained() {
 }
 
 #[test]
-fn an_image_s_label_can_be_explained_where_it_has_one() {
+fn the_target_can_be_the_label_of_a_labeled_image() {
     let place = Place::new();
     let cat = std::fs::read(repository("tests/golden/images/chelsea_32.png")).unwrap();
     for name in ["set/dog/a.png", "set/ship/b.png", "alone.png"] {
@@ -62,7 +62,7 @@ fn an_image_s_label_can_be_explained_where_it_has_one() {
 }
 
 #[test]
-fn scores_are_those_of_pytorch_grad_cam_and_the_manifest_says_which() {
+fn scores_equal_those_of_pytorch_grad_cam_and_are_in_the_manifest() {
     let place = with_small();
     let bytes = std::fs::read(repository("tests/golden/methods.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -77,7 +77,7 @@ fn scores_are_those_of_pytorch_grad_cam_and_the_manifest_says_which() {
 }
 
 #[test]
-fn a_difference_of_exits_is_that_of_their_heat_maps() {
+fn the_difference_of_exits_is_that_of_their_heatmaps() {
     let place = with_small();
     let found = found(&place, "--exits 1..3 --minus exit3");
     let (heat, difference) = (&found["heatmap"].1, &found["difference"]);
@@ -93,8 +93,8 @@ fn a_difference_of_exits_is_that_of_their_heat_maps() {
     for name in ["exit01_cam_minus_exit03", "exit03_cam_minus_exit03", "strip_minus_exit03"] {
         assert!(names.contains(&format!("chelsea_32_{name}.png")), "{name} in {names:?}");
     }
-    // What is not the photo's is red or blue, the more the larger the difference.
-    let open = |name: &str| msdcam::imaging::open(&place.path().join(name)).unwrap().rgb;
+    // The difference is drawn over the photo in red or blue, stronger for larger magnitudes.
+    let open = |name: &str| msdcam::RgbImage::open(&place.path().join(name)).unwrap().rgb;
     let (photo, over) = (open("chelsea_32.png"), open("out/chelsea_32_exit01_cam_minus_exit03.png"));
     for (i, &v) in difference.1[..1024].iter().enumerate().filter(|(_, v)| v.abs() > 0.2) {
         let opacity = 0.75 * v.abs().sqrt();
@@ -105,7 +105,7 @@ fn a_difference_of_exits_is_that_of_their_heat_maps() {
 }
 
 #[test]
-fn a_difference_from_the_runner_up_is_the_margin_s_signed_map() {
+fn the_difference_from_the_runner_up_is_the_signed_map_of_the_margin() {
     let place = with_small();
     let bytes = std::fs::read(repository("tests/golden/methods.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -122,7 +122,7 @@ fn a_difference_from_the_runner_up_is_the_margin_s_signed_map() {
 }
 
 #[test]
-fn a_difference_from_a_class_is_that_of_the_two_classes_maps() {
+fn the_difference_from_a_class_is_that_of_the_two_maps() {
     let place = with_small();
     let signed = |line: &str| {
         let found = found(&place, &format!("--exits 1,2 --method hires-cam {line}"));
@@ -132,11 +132,11 @@ fn a_difference_from_a_class_is_that_of_the_two_classes_maps() {
     let (dog_cat, dog_over_cat) = signed("--class dog --minus 3");
     let turned: Vec<f64> = dog_cat.iter().map(|v| -v).collect();
     close("cat minus dog", &cat_dog, &turned, 1e-4);
-    // Where one of the two has evidence the other has none.
+    // No position has evidence for both classes.
     let places = cat_over_dog.iter().zip(&dog_over_cat);
     assert!(places.clone().all(|(a, b)| *a == 0.0 || *b == 0.0));
     assert!(places.filter(|(a, b)| **a > 0.0 || **b > 0.0).count() > 120);
-    // Exit 2 has no runner-up but the cat: the margin is the same difference.
+    // The runner-up of exit 2 is the cat, so the margin is the same difference.
     let runner_up = found(&place, "--exits 2 --method hires-cam --minus runner-up");
     close("the margin at exit 2", &dog_cat[1024..], &runner_up["difference"].1, 1e-4);
     assert!(place.names("out").contains(&"chelsea_32_strip_minus_class3.png".to_string()));
@@ -146,7 +146,7 @@ fn a_difference_from_a_class_is_that_of_the_two_classes_maps() {
 }
 
 #[test]
-fn taps_that_inspect_lists_can_be_explained_where_they_reach() {
+fn taps_listed_by_inspect_can_be_explained_at_exits_that_depend_on_them() {
     let place = with_small();
     let weights = repository("weights/msdnet_cifar10.safetensors");
     let run = place.run(&["inspect", weights.to_str().unwrap(), "--json"]);
@@ -164,13 +164,13 @@ fn taps_that_inspect_lists_can_be_explained_where_they_reach() {
         assert_eq!(found["cam"].0, [1, size("height"), size("width")], "{name}");
         assert!(found["cam"].1.iter().any(|&x| x > 0.0));
     }
-    // The own tap by its name is the own tap.
+    // The exit's own tap can be named.
     let own = found(&place, "--exits 3");
     close("exit3", &found(&place, "--exits 3 --tap exit3")["cam"].1, &own["cam"].1, 1e-4);
 }
 
 #[test]
-fn all_scales_have_arrays_of_their_own_size_and_one_grid() {
+fn all_scales_have_arrays_of_their_size_and_a_common_grid() {
     let place = with_small();
     let found = found(&place, "--exits 2,10 --tap all-scales");
     for (scale, side) in [(1, 32), (2, 16), (3, 8)] {

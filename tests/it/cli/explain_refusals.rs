@@ -1,4 +1,4 @@
-//! `msdcam explain` asked what cannot be answered, and maps that mean nothing.
+//! `msdcam explain` with invalid requests, and maps that are empty or not finite.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ fn with_cat() -> Place {
     place
 }
 
-/// Writes a small network as `w.safetensors`, with every tensor's numbers changed by `edit`.
+/// Writes a small model as `w.safetensors`, with every tensor changed by `edit`.
 fn with_network(edit: impl Fn(&str, &mut [f32])) -> Place {
     let place = with_cat();
     let checkpoint = repository("tests/golden/nets/subnets-lin_grow.pth");
@@ -49,7 +49,7 @@ const ALL: &str = "grad-cam,grad-cam++,hires-cam,xgrad-cam,layer-cam,grad-cam-el
                    eigen-grad-cam,score-cam,ablation-cam,input-gradient,guided-backprop,guided-grad-cam,\
                    gradient-x-input,smooth-grad,integrated-gradients";
 
-/// Every number of the archive and of the results is finite.
+/// Checks that every element of the archive and every number of the results is finite.
 fn assert_no_nan(place: &Place) -> Value {
     for (name, (_, numbers)) in arrays(&place.read("out/cat.npz")) {
         assert!(numbers.iter().all(|x| x.is_finite()), "{name}");
@@ -66,7 +66,7 @@ fn statuses(exit: &Value) -> HashMap<String, String> {
 }
 
 #[test]
-fn weights_that_overflow_give_zeros_a_status_and_a_line_never_nan() {
+fn overflowing_weights_give_zeros_with_a_status_and_never_nan() {
     let place = with_network(|name, numbers| {
         if name.contains("classifier") && name.ends_with("weight") {
             numbers.iter_mut().for_each(|x| *x = 3e38 * x.signum());
@@ -88,8 +88,8 @@ fn weights_that_overflow_give_zeros_a_status_and_a_line_never_nan() {
 }
 
 #[test]
-fn a_constant_tap_gives_constant_or_empty_maps_under_every_method() {
-    // Scale 0 and shift 1 in every batch norm: each value is the same everywhere.
+fn a_constant_tap_gives_constant_or_empty_maps_for_every_method() {
+    // Scale 0 and shift 1 in every batch norm make every value constant.
     let place = with_network(|name, numbers| {
         let module = name.rsplit_once('.').unwrap().0;
         if module.ends_with(".1") || module.contains("bn") || module.contains("Norm") {
@@ -126,7 +126,7 @@ fn empty_maps_are_counted_on_standard_error_unless_quiet() {
 }
 
 #[test]
-fn a_tap_that_does_not_reach_the_score_is_named_with_those_that_do() {
+fn refuses_a_tap_without_path_to_the_score_and_lists_those_with_one() {
     let place = with_cat();
     for method in ["grad-cam", "layer-cam", "ablation-cam"] {
         let run = place.msdcam(&format!("explain cat.png --tap exit3 --method {method}"));
@@ -137,21 +137,21 @@ fn a_tap_that_does_not_reach_the_score_is_named_with_those_that_do() {
     place
         .msdcam("explain cat.png --tap layer99.scale1")
         .refused(2, &["tap 'layer99.scale1': the network has exit1, "]);
-    place.msdcam("explain cat.png --tap exit1,exit1").refused(2, &["tap 'exit1' is asked for twice"]);
+    place.msdcam("explain cat.png --tap exit1,exit1").refused(2, &["tap 'exit1' is requested twice"]);
     assert!(!place.path().join("msdcam-out").exists(), "no folder for a request that was refused");
-    // What reads activations alone needs no way to the score.
+    // A method that reads only activations needs no path from the tap to the score.
     let run = place.msdcam("explain cat.png --tap exit3 --exits 1 --method eigen-cam --size 64");
     assert_eq!(run.code, 0, "{run:?}");
 }
 
 #[test]
-fn plain_cam_says_what_stands_between_the_tap_and_the_classes() {
+fn cam_names_the_layers_between_the_tap_and_the_classes() {
     let run = with_cat().msdcam("explain cat.png --method cam");
     run.refused(2, &["cam: exit 1 does not read the means of 'exit1' by one linear layer (2 convolutions"]);
 }
 
 #[test]
-fn score_cam_keeps_to_its_memory_and_says_the_same() {
+fn score_cam_gives_the_same_result_with_less_memory() {
     let place = with_cat();
     place
         .msdcam("explain cat.png --method score-cam --max-memory 100k")
@@ -168,11 +168,11 @@ fn score_cam_keeps_to_its_memory_and_says_the_same() {
 }
 
 #[test]
-fn what_does_not_go_together_is_a_usage_error_that_says_so() {
+fn conflicting_options_are_a_usage_error() {
     let place = with_cat();
     for (line, cause) in [
         ("--method grad-cam,gradcam", "method 'gradcam': there are grad-cam, "),
-        ("--method grad-cam,grad-cam", "method 'grad-cam' is asked for twice"),
+        ("--method grad-cam,grad-cam", "method 'grad-cam' is requested twice"),
         ("--class top11", "top 11: the network has 10 classes"),
         ("--class top0", "top 0: the network has 10 classes"),
         ("--score loss", "score 'loss': there are logit, probability, margin"),

@@ -1,10 +1,10 @@
-//! `msdcam faithfulness`.
+//! `msdcam faithfulness`: metrics, files, randomization and pointing.
 
 use serde_json::Value;
 
 use crate::cli::program::{Place, repository};
 
-/// Few steps, and one percentile of ROAD.
+/// Options for speed: few steps, and one percentile of ROAD.
 const QUICK: &str = "--steps 4 --percentiles 50 --device cpu";
 
 /// A folder with four images, as `photos`.

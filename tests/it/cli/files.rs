@@ -1,11 +1,11 @@
-//! The folder that `msdcam explain` writes.
+//! The output folder of `msdcam explain`.
 
 use serde_json::Value;
 
 use crate::cli::explain::arrays;
 use crate::cli::program::{Place, repository};
 
-/// Columns and rows of a PNG file.
+/// Width and height of a PNG file.
 fn size(png: &[u8]) -> (u32, u32) {
     let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
@@ -13,7 +13,7 @@ fn size(png: &[u8]) -> (u32, u32) {
 }
 
 #[test]
-fn a_run_writes_exactly_the_files_that_it_promises() {
+fn writes_exactly_the_documented_files() {
     let place = Place::new();
     place.cat("chelsea.png");
     let run = place.msdcam("explain chelsea.png");
@@ -26,7 +26,7 @@ fn a_run_writes_exactly_the_files_that_it_promises() {
 }
 
 #[test]
-fn size_is_the_side_of_the_overlays() {
+fn size_is_the_side_length_of_overlays() {
     let place = Place::new();
     place.cat("chelsea.png");
     place.msdcam("explain chelsea.png -o out --exits 1 --size 300");
@@ -34,7 +34,7 @@ fn size_is_the_side_of_the_overlays() {
 }
 
 #[test]
-fn an_empty_map_says_so_in_words_and_pictures_and_stays_zero() {
+fn an_empty_map_is_reported_and_drawn_as_such_and_stays_zero() {
     let place = Place::new();
     place.cat("cat.png");
     let checkpoint = repository("tests/golden/nets/blocks-empty.pth");
@@ -51,15 +51,15 @@ fn an_empty_map_says_so_in_words_and_pictures_and_stays_zero() {
     }
     let table = place.msdcam("explain cat.png --weights w.safetensors -o out").stdout;
     assert!(table.lines().nth(3).unwrap().ends_with("  empty"), "{table}");
-    // The picture is pale grey, not the one colour that a map of zeros would have.
+    // The picture is pale gray, not the single color of a map of zeros.
     let path = place.path().join("out/cat_exit02_cam.png");
-    let picture = msdcam::imaging::open(&path).unwrap();
+    let picture = msdcam::RgbImage::open(&path).unwrap();
     let colour = |p: &[u8]| p.iter().max().unwrap() - p.iter().min().unwrap();
     assert!(picture.rgb.chunks_exact(3).all(|p| colour(p) <= 8));
 }
 
 #[test]
-fn results_name_files_in_their_own_folder_and_errors_of_bad_images() {
+fn results_name_files_relative_to_their_folder_and_errors_of_images() {
     let place = Place::new();
     place.cat("cat.png");
     place.write("bad.png", b"no image");
@@ -73,7 +73,7 @@ fn results_name_files_in_their_own_folder_and_errors_of_bad_images() {
 }
 
 #[test]
-fn the_manifest_says_how_the_results_were_made() {
+fn the_manifest_records_model_request_and_device() {
     let place = Place::new();
     place.cat("cat.png");
     place.msdcam("explain cat.png -o out --exits 9,4 --class dog --size 64 --device cpu");
@@ -86,7 +86,7 @@ fn the_manifest_says_how_the_results_were_made() {
 }
 
 #[test]
-fn a_run_that_fails_leaves_no_manifest_not_even_an_earlier_one() {
+fn a_failed_run_leaves_no_manifest() {
     let place = Place::new();
     place.cat("cat.png");
     assert_eq!(place.msdcam("explain cat.png -o out --exits 1").code, 0);
@@ -101,7 +101,7 @@ fn a_run_that_fails_leaves_no_manifest_not_even_an_earlier_one() {
     assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
 }
 
-/// More images than are read in one go.
+/// More images than one group.
 fn many(place: &Place) -> Vec<String> {
     let names: Vec<String> = (1..=9).map(|i| format!("photo{i}.png")).collect();
     for (i, name) in names.iter().enumerate() {
@@ -113,7 +113,7 @@ fn many(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn many_images_side_by_side_give_the_files_that_each_gives_alone() {
+fn a_group_of_images_gives_the_files_of_each_image_alone() {
     let place = Place::new();
     let mut images = many(&place);
     for image in &images {
@@ -140,7 +140,7 @@ fn many_images_side_by_side_give_the_files_that_each_gives_alone() {
 }
 
 #[test]
-fn a_run_of_many_images_ends_at_the_first_file_that_cannot_be_written() {
+fn stops_at_the_first_file_that_cannot_be_written() {
     let place = Place::new();
     let images = many(&place).join(" ");
     std::fs::create_dir_all(place.path().join("out/photo6_strip.png")).unwrap();
@@ -152,7 +152,7 @@ fn a_run_of_many_images_ends_at_the_first_file_that_cannot_be_written() {
 }
 
 #[test]
-fn images_of_the_same_name_do_not_overwrite_each_other() {
+fn images_with_the_same_name_do_not_overwrite_each_other() {
     let place = Place::new();
     place.cat("a/cat.png");
     place.cat("b/CAT.png");
@@ -168,7 +168,7 @@ fn images_of_the_same_name_do_not_overwrite_each_other() {
 
 #[cfg(unix)]
 #[test]
-fn names_with_quotes_line_feeds_dots_and_bytes_stay_harmless() {
+fn names_with_special_characters_are_harmless() {
     use std::os::unix::ffi::OsStrExt;
 
     let place = Place::new();
@@ -189,6 +189,6 @@ fn names_with_quotes_line_feeds_dots_and_bytes_stay_harmless() {
     let strips: Vec<_> = place.names("out").into_iter().filter(|name| name.ends_with("_strip.png")).collect();
     let expected = ["a_b_[31m_strip.png", "caf\u{fffd}_strip.png", "image_strip.png", "it's _so__strip.png"];
     assert_eq!(strips, expected);
-    // Nothing was written beside the folder.
+    // Nothing was written outside of the folder.
     assert_eq!(place.names("in").len(), 0);
 }

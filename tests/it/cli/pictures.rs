@@ -1,4 +1,4 @@
-//! How `msdcam explain` draws: styles, scales, contour lines, boxes.
+//! Pictures of `msdcam explain`: styles, scales, contour lines, boxes.
 
 use msdcam::imaging::decode;
 use msdcam::imaging::rgb_image::RgbImage;
@@ -14,7 +14,7 @@ fn manifest(place: &Place, folder: &str) -> Value {
     serde_json::from_slice(&place.read(&format!("{folder}/manifest.json"))).unwrap()
 }
 
-/// The cat as the network sees it, 32 x 32.
+/// The cat at the model's input size, 32 x 32.
 fn small_cat(place: &Place, name: &str) {
     place.write(name, &std::fs::read(repository("tests/golden/images/chelsea_32.png")).unwrap());
 }
@@ -32,7 +32,7 @@ fn explain(place: &Place, words: &str) {
 }
 
 #[test]
-fn the_articles_style_has_the_articles_pictures_and_names() {
+fn the_article_style_has_the_pictures_and_names_of_the_article() {
     let place = Place::new();
     small_cat(&place, "100.png");
     explain(&place, "100.png -o out --style article --exits 2,5");
@@ -42,7 +42,7 @@ fn the_articles_style_has_the_articles_pictures_and_names() {
         "cat_100_5_gb.jpg",
         "cat_100_5_cam_gb.jpg",
         "cat_100_input.jpg",
-        // Exit 2 takes the cat for a dog.
+        // Exit 2 predicts a dog for the cat.
         "dog_100_2_cam.jpg",
         "dog_100_2_gb.jpg",
         "dog_100_2_cam_gb.jpg",
@@ -62,7 +62,7 @@ fn the_articles_style_has_the_articles_pictures_and_names() {
         (&json!("article"), &json!(512))
     );
 
-    // The file shows the picture as it was before JPEG, nearly: the library draws it again.
+    // Up to JPEG artifacts the file is the picture that the library draws.
     let seen = decoded(&place, "100.png");
     let input = msdcam::render::styles::article::input(&seen, (512, 512));
     let file = decoded(&place, "out/cat_100_input.jpg");
@@ -76,7 +76,7 @@ fn the_articles_style_has_the_articles_pictures_and_names() {
 }
 
 #[test]
-fn an_image_of_a_data_set_is_called_by_its_number_in_the_articles_style() {
+fn the_article_style_names_data_set_images_by_index() {
     let place = Place::new();
     small_cat(&place, "set/cat.png");
     small_cat(&place, "set/dog.png");
@@ -88,7 +88,7 @@ fn an_image_of_a_data_set_is_called_by_its_number_in_the_articles_style() {
 }
 
 #[test]
-fn each_style_draws_its_own_picture_at_the_size_asked_for() {
+fn each_style_draws_its_own_picture_at_the_requested_size() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     let mut pictures = Vec::new();
@@ -101,12 +101,12 @@ fn each_style_draws_its_own_picture_at_the_size_asked_for() {
         let manifest = manifest(&place, style);
         assert_eq!((&manifest["style"], &manifest["colormap"]), (&json!(style), &Value::Null));
     }
-    // captum's picture has grey and green only.
+    // captum's picture has only gray and green.
     assert!(pictures[2].rgb.chunks_exact(3).all(|pixel| pixel[1] >= pixel[0] && pixel[1] >= pixel[2]));
 }
 
 #[test]
-fn a_style_has_its_own_colours_and_says_so() {
+fn a_style_has_its_own_colors_and_names_them() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     for (words, cause) in [
@@ -126,7 +126,7 @@ fn a_style_has_its_own_colours_and_says_so() {
 }
 
 #[test]
-fn opacity_goes_from_the_photo_to_the_colour_and_has_two_names() {
+fn opacity_blends_photo_and_color_and_has_two_names() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     let overlay = |words: &str| {
@@ -147,7 +147,7 @@ fn opacity_goes_from_the_photo_to_the_colour_and_has_two_names() {
 }
 
 #[test]
-fn exits_that_share_a_scale_are_as_bright_as_their_maps_are_large() {
+fn a_shared_scale_makes_brightness_comparable_between_exits() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     let brightest = |scale: &str| -> Vec<u8> {
@@ -162,14 +162,14 @@ fn exits_that_share_a_scale_are_as_bright_as_their_maps_are_large() {
     let most: Vec<f64> = exits(&place, "out").iter().map(|exit| exit["map_max"].as_f64().unwrap()).collect();
     let largest = most.iter().copied().fold(0.0, f64::max);
     for (bright, most) in shared.iter().zip(&most) {
-        // The resized map may stay a little below the map's maximum.
+        // The maximum of the resized map can be slightly below that of the map.
         let expected = 255.0 * most / largest;
         assert!((f64::from(*bright) - expected).abs() < 6.0, "{shared:?} for maxima of {most:?}");
     }
 }
 
 #[test]
-fn contour_lines_are_drawn_where_they_are_asked_for() {
+fn draws_the_requested_contour_lines() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     let overlay = |words: &str| {
@@ -188,7 +188,7 @@ fn contour_lines_are_drawn_where_they_are_asked_for() {
 }
 
 #[test]
-fn boxes_are_in_the_results_in_the_photos_pixels() {
+fn boxes_are_in_pixels_of_the_photo() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     explain(&place, "cat.png -o out --boxes otsu --exits 5,7 --size 64");
@@ -203,7 +203,7 @@ fn boxes_are_in_the_results_in_the_photos_pixels() {
         assert!(share("heat") > 0.2 && share("heat") <= 1.0, "{found}");
         assert!(share("threshold") > 0.0 && share("threshold") <= 1.0, "{found}");
     }
-    // The whole map is no less than the least of thresholds: the box is the part that is seen.
+    // The whole map reaches the lowest threshold, so the box is the visible region.
     explain(&place, "cat.png -o whole --boxes 0.0000001 --exits 1 --method grad-cam,layer-cam");
     let exit = &exits(&place, "whole")[0];
     assert_eq!(exit["box"]["bbox"], json!([0, 0, 32, 32]));
@@ -219,7 +219,7 @@ fn boxes_are_in_the_results_in_the_photos_pixels() {
 }
 
 #[test]
-fn photos_of_one_pixel_and_of_one_row_have_boxes_inside_and_every_style_draws_them() {
+fn every_style_draws_photos_of_one_pixel_and_of_one_row() {
     let place = Place::new();
     for (name, width, height) in [("one.png", 1, 1), ("wide.png", 700, 1), ("tall.png", 2, 900)] {
         let rgb = (0..width * height * 3).map(|i| (i * 37 % 251) as u8).collect();
@@ -241,7 +241,7 @@ fn photos_of_one_pixel_and_of_one_row_have_boxes_inside_and_every_style_draws_th
 }
 
 #[test]
-fn a_map_without_evidence_has_no_box_and_a_picture_that_says_so_in_every_style() {
+fn an_empty_map_has_no_box_and_a_placeholder_in_every_style() {
     let place = Place::new();
     small_cat(&place, "cat.png");
     let checkpoint = repository("tests/golden/nets/blocks-empty.pth");
@@ -253,7 +253,7 @@ fn a_map_without_evidence_has_no_box_and_a_picture_that_says_so_in_every_style()
         let empty = &exits(&place, "out")[1];
         assert_eq!((&empty["status"], &empty["box"]), (&json!("empty"), &Value::Null), "{style}");
         let name = empty["files"]["cam"].as_str().unwrap();
-        // The pale photo: nothing is dark but the words.
+        // On the pale photo only the text is dark.
         let picture = decoded(&place, &format!("out/{name}"));
         let dark = picture.rgb.chunks_exact(3).filter(|pixel| pixel[0] < 150).count();
         assert!(dark > 50 && dark < picture.rgb.len() / 30, "{style}: {dark} dark pixels");

@@ -1,4 +1,4 @@
-//! Runs the program.
+//! A harness that runs the program in a temporary folder.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A run that has ended.
+/// The result of a process.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -16,14 +16,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// The JSON objects on standard output, one a line.
+    /// The JSON objects on standard output, one per line.
     pub fn json(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line:?}"));
         self.stdout.lines().map(parse).collect()
     }
 
-    /// Panics unless the run ended with `code` and its errors are one line, which has every part of
-    /// `parts` in it.
+    /// Panics unless the exit code is `code` and standard error is one line that contains every element of
+    /// `parts`.
     #[track_caller]
     pub fn refused(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
@@ -42,7 +42,7 @@ impl From<Output> for Run {
     }
 }
 
-/// A folder in which the program runs.
+/// A temporary working directory of the program.
 pub struct Place(TempDir);
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    /// One in memory where that is easy, for tests with very many files.
+    /// A folder in memory if the system has one, for tests with many files.
     pub fn in_memory() -> Place {
         Place(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
     }
@@ -59,7 +59,7 @@ impl Place {
         self.0.path()
     }
 
-    /// The program, to be run here.
+    /// The program, with this folder as its working directory.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_msdcam"));
         command.current_dir(self.path()).args(args).env_remove("RUST_BACKTRACE");
@@ -92,7 +92,7 @@ impl Place {
         self.write(name, &std::fs::read(repository("weights/samples/chelsea.png")).unwrap());
     }
 
-    /// One of the 32 x 32 images to which PyTorch's answers belong, under its own name.
+    /// One of the 32 x 32 images of the golden results, under its own name.
     pub fn small(&self, name: &str) {
         self.write(name, &std::fs::read(repository("tests/golden/images").join(name)).unwrap());
     }

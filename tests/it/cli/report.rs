@@ -1,18 +1,18 @@
-//! `msdcam report` and `msdcam figure`: runs of every kind as a page and as a picture.
+//! `msdcam report` and `msdcam figure`: the HTML page and the figure of a run.
 
 use serde_json::Value;
 
 use crate::cli::program::{Place, Run};
 
 /// A run over four photos in folders for their classes: `run`.
-fn labelled() -> Place {
+fn labeled() -> Place {
     let place = Place::new();
     for (class, name) in [("cat", "chelsea_32"), ("cat", "noise"), ("dog", "ramp"), ("ship", "blocks")] {
         place.small(&format!("{name}.png"));
         let bytes = place.read(&format!("{name}.png"));
         place.write(&format!("set/{class}/{name}.png"), &bytes);
     }
-    // The network's ten classes, though most have no image.
+    // All ten classes, although most have no image.
     for class in ["airplane", "automobile", "bird", "deer", "frog", "horse", "truck"] {
         std::fs::create_dir(place.path().join(format!("set/{class}"))).unwrap();
     }
@@ -26,22 +26,22 @@ fn page(place: &Place, run: &Run, at: &str) -> String {
     String::from_utf8(place.read(at)).unwrap()
 }
 
-/// What the page's script is given.
+/// The data of the page's script.
 fn data(page: &str) -> Value {
     let data = page.split("<script type=\"application/json\" id=\"data\">").nth(1).unwrap();
     serde_json::from_str(data.split("</script>").next().unwrap()).unwrap()
 }
 
 #[test]
-fn a_run_becomes_one_page_and_its_charts() {
-    let place = labelled();
+fn a_run_gives_a_page_and_charts() {
+    let place = labeled();
     let run = place.msdcam("report run");
     let page = page(&place, &run, "run/report.html");
     let paths = ["run/report.html", "run/plots"].map(|p| p.replace('/', std::path::MAIN_SEPARATOR_STR));
     assert!(paths.iter().all(|path| run.stdout.contains(path.as_str())), "{run:?}");
     for outside in ["http://", "https://", "src=\"./", "@import", "url("] {
         let found = page.matches(outside).count();
-        // The name space of SVG is no address.
+        // The SVG namespace is not a link.
         let names = if outside == "http://" { page.matches("http://www.w3.org/2000/svg").count() } else { 0 };
         assert_eq!(found, names, "{outside}");
     }
@@ -73,8 +73,8 @@ fn a_run_becomes_one_page_and_its_charts() {
 }
 
 #[test]
-fn an_evaluation_alone_gives_charts_and_both_together_give_all() {
-    let place = labelled();
+fn an_evaluation_gives_charts_with_or_without_a_run() {
+    let place = labeled();
     let run = place.msdcam("evaluate set --format folders -o measured --quiet");
     assert_eq!(run.code, 0, "{run:?}");
     let charts = page(&place, &place.msdcam("report measured"), "measured/report.html");
@@ -86,7 +86,7 @@ fn an_evaluation_alone_gives_charts_and_both_together_give_all() {
 }
 
 #[test]
-fn photos_without_labels_give_a_gallery_and_failed_ones_a_list() {
+fn unlabeled_photos_give_a_gallery_and_failed_ones_a_list() {
     let place = Place::new();
     place.small("noise.png");
     place.cat("cat.png");
@@ -103,8 +103,8 @@ fn photos_without_labels_give_a_gallery_and_failed_ones_a_list() {
 }
 
 #[test]
-fn a_run_that_is_not_finished_says_so_and_pictures_may_be_missing() {
-    let place = labelled();
+fn the_page_reports_unfinished_runs_and_allows_missing_pictures() {
+    let place = labeled();
     std::fs::remove_file(place.path().join("run/manifest.json")).unwrap();
     let page = page(&place, &place.msdcam("report run"), "run/report.html");
     assert!(page.contains("This run is not finished"));
@@ -122,8 +122,8 @@ fn a_run_that_is_not_finished_says_so_and_pictures_may_be_missing() {
 }
 
 #[test]
-fn no_name_breaks_the_page() {
-    let place = labelled();
+fn escapes_names_on_the_page() {
+    let place = labeled();
     let hostile = "</script><script>alert(1)</script>\n\"'\u{202e}&amp;";
     let results = String::from_utf8(place.read("run/results.jsonl")).unwrap();
     let rows = results.lines().map(|line| {
@@ -146,8 +146,8 @@ fn no_name_breaks_the_page() {
 }
 
 #[test]
-fn a_large_run_is_shown_in_part_and_evenly() {
-    let place = labelled();
+fn subsamples_large_runs_evenly() {
+    let place = labeled();
     let text = page(&place, &place.msdcam("report run --images 2 --colormap viridis"), "run/report.html");
     let found = data(&text);
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_large_run_is_shown_in_part_and_evenly() {
 }
 
 #[test]
-fn what_is_no_run_is_refused() {
+fn refuses_folders_that_are_not_runs() {
     let place = Place::new();
     std::fs::create_dir(place.path().join("empty")).unwrap();
     place.msdcam("report empty").refused(4, &["empty", "explain -o"]);
@@ -180,14 +180,14 @@ fn what_is_no_run_is_refused() {
 }
 
 #[test]
-fn a_figure_has_the_images_asked_for_by_the_exits_asked_for() {
-    let place = labelled();
+fn a_figure_has_the_requested_images_and_exits() {
+    let place = labeled();
     let run = place.msdcam("figure run --rows cat/chelsea_32.png,blocks.png --exits 1,2,10 -o figure.png");
     assert_eq!((run.code, run.stdout.trim()), (0, "figure.png"), "{run:?}");
-    let small = msdcam::imaging::open(&place.path().join("figure.png")).unwrap();
+    let small = msdcam::RgbImage::open(&place.path().join("figure.png")).unwrap();
     let run = place.msdcam("figure run --rows chelsea_32.png --exits 1..4 --colormap grey -o other.png");
     assert_eq!(run.code, 0, "{run:?}");
-    let wide = msdcam::imaging::open(&place.path().join("other.png")).unwrap();
+    let wide = msdcam::RgbImage::open(&place.path().join("other.png")).unwrap();
     assert!(wide.width > small.width && wide.height < small.height);
     // The article's colors of right and wrong: exit 1 says cat, exit 2 dog.
     let has = |color: [u8; 3]| small.rgb.chunks(3).any(|pixel| pixel == color);
@@ -195,8 +195,8 @@ fn a_figure_has_the_images_asked_for_by_the_exits_asked_for() {
 }
 
 #[test]
-fn a_figure_has_all_exits_of_a_run_with_some() {
-    let place = labelled();
+fn a_figure_has_all_exits_of_a_run_by_default() {
+    let place = labeled();
     assert_eq!(place.msdcam("explain set --format folders -o some --exits 1,10 --size 64 --quiet").code, 0);
     let figure = |exits: &str| {
         let run = place.msdcam(&format!("figure some --select hardness>=0{exits}"));
@@ -210,9 +210,9 @@ fn a_figure_has_all_exits_of_a_run_with_some() {
 }
 
 #[test]
-fn a_figure_takes_the_images_whose_story_changes() {
-    let place = labelled();
-    // Exit 1 takes the small cat for a cat, exit 2 for a dog.
+fn a_figure_selects_images_whose_prediction_changes() {
+    let place = labeled();
+    // For the small cat exit 1 predicts a cat, exit 2 a dog.
     let figure = |line: &[&str]| {
         let run = place.run(&[&["figure", "run", "--exits", "1,2"], line].concat());
         assert_eq!(run.code, 0, "{run:?}");
@@ -228,8 +228,8 @@ fn a_figure_takes_the_images_whose_story_changes() {
 }
 
 #[test]
-fn a_figure_of_what_is_not_there_is_refused() {
-    let place = labelled();
+fn refuses_a_figure_of_missing_images_or_exits() {
+    let place = labeled();
     place.msdcam("figure run --rows lion.png").refused(4, &["lion.png"]);
     place.msdcam("figure run --rows noise.png --exits 11").refused(2, &["exit 11"]);
     place.msdcam("figure run --rows noise.png --heat-alpha 2").refused(2, &[]);

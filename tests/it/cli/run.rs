@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::cli::program::{Place, repository};
 
-/// A CIFAR-10 file of `images` images, which differ; every third is the cat's.
+/// A CIFAR-10 file of `images` distinct images; every third shows the cat.
 pub fn cifar(images: usize) -> Vec<u8> {
-    let cat = msdcam::imaging::open(&repository("tests/golden/chelsea_32.png")).unwrap();
+    let cat = msdcam::RgbImage::open(&repository("tests/golden/chelsea_32.png")).unwrap();
     let mut bytes = Vec::new();
     for image in 0..images {
         bytes.push((image % 10) as u8);
@@ -26,7 +26,7 @@ pub fn cifar(images: usize) -> Vec<u8> {
     bytes
 }
 
-/// Every file below `folder`, and what is in it.
+/// Path and content of every file below `folder`.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -60,7 +60,7 @@ pub fn rows(place: &Place, file: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_run_has_results_in_order_and_pictures_a_hundred_a_folder() {
+fn a_run_has_results_in_order_and_100_pictures_per_folder() {
     let place = Place::in_memory();
     place.write("set.bin", &cifar(103));
     let run = place.msdcam("explain set.bin -o run --exits 1,10 --size 16");
@@ -85,7 +85,7 @@ fn a_run_has_results_in_order_and_pictures_a_hundred_a_folder() {
 }
 
 #[test]
-fn a_set_and_its_photos_by_name_give_the_same_pictures() {
+fn a_data_set_and_its_photos_as_arguments_give_the_same_pictures() {
     let place = Place::new();
     place.cat("set/cat/cat.png");
     place.small("noise.png");
@@ -105,7 +105,7 @@ fn a_set_and_its_photos_by_name_give_the_same_pictures() {
 }
 
 #[test]
-fn a_finished_run_says_so_again_and_does_nothing() {
+fn a_finished_run_is_not_repeated() {
     let place = Place::new();
     place.write("set.bin", &cifar(3));
     let first = place.msdcam("explain set.bin -o run --exits 1 --size 16");
@@ -119,7 +119,7 @@ fn a_finished_run_says_so_again_and_does_nothing() {
 }
 
 #[test]
-fn failures_are_listed_with_their_reasons_and_tried_again() {
+fn failures_are_listed_with_reasons_and_retried_on_request() {
     let place = Place::new();
     place.small("noise.png");
     let noise = place.read("noise.png");
@@ -135,7 +135,7 @@ fn failures_are_listed_with_their_reasons_and_tried_again() {
     assert!(failed[0]["error"].as_str().unwrap().contains("truncated"), "{failed:?}");
     assert_eq!(rows(&place, "run/results.jsonl")[3], failed[0]);
 
-    // Not before that is asked for, and not before it is mended.
+    // Only on request, and only once the file is repaired.
     let again = place.msdcam(explain);
     assert_eq!((again.code, again.stderr.as_str()), (3, ""), "{again:?}");
     place.msdcam(&format!("{explain} --retry-failed")).refused(3, &["3.png: "]);
@@ -148,7 +148,7 @@ fn failures_are_listed_with_their_reasons_and_tried_again() {
 
 #[cfg(unix)]
 #[test]
-fn awkward_names_stay_in_the_folder_and_apart() {
+fn unusual_names_stay_inside_the_folder_and_distinct() {
     use std::os::unix::ffi::OsStrExt;
 
     let place = Place::new();
@@ -173,7 +173,7 @@ fn awkward_names_stay_in_the_folder_and_apart() {
 }
 
 #[test]
-fn a_list_is_a_set() {
+fn a_list_of_paths_is_a_data_set() {
     let place = Place::new();
     place.small("noise.png");
     place.write("list", b"noise.png\nmissing.png\n");

@@ -1,4 +1,4 @@
-//! What is not done in a run directory.
+//! Refusals and disk errors in a run directory.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::cli::program::Place;
 use crate::cli::run::{cifar, contents};
 
 #[test]
-fn another_request_for_the_folder_is_refused_with_the_differences() {
+fn refuses_another_request_and_lists_the_differences() {
     let place = Place::new();
     place.write("set.bin", &cifar(3));
     let explain = "explain set.bin -o run --exits 1,2 --size 16";
@@ -29,14 +29,14 @@ fn another_request_for_the_folder_is_refused_with_the_differences() {
 }
 
 #[test]
-fn other_weights_are_refused() {
+fn refuses_other_weights() {
     let place = Place::new();
     place.write("set.bin", &cifar(2));
     let checkpoint = crate::cli::program::repository("tests/golden/nets/blocks-even.pth");
     place.run(&["convert", checkpoint.to_str().unwrap(), "-o", "w.safetensors"]);
     assert_eq!(place.msdcam("explain set.bin -o run --exits 1 --size 16").code, 0);
     let run = place.msdcam("explain set.bin -o run --exits 1 --size 16 --weights w.safetensors");
-    // The labels of a CIFAR file may not fit a network of another number of classes, which comes first.
+    // CIFAR labels may not match a model with another number of classes, which is checked first.
     assert!(matches!(run.code, 2 | 4), "{run:?}");
     if run.code == 2 {
         run.refused(2, &["weights.sha256: the run has "]);
@@ -44,7 +44,7 @@ fn other_weights_are_refused() {
 }
 
 #[test]
-fn a_run_and_photos_by_name_do_not_share_a_folder() {
+fn a_run_and_photos_as_arguments_do_not_share_a_folder() {
     let place = Place::new();
     place.write("set.bin", &cifar(2));
     place.small("noise.png");
@@ -65,7 +65,7 @@ fn a_run_and_photos_by_name_do_not_share_a_folder() {
 }
 
 #[test]
-fn the_second_process_learns_who_has_the_folder_and_a_dead_one_does_not_matter() {
+fn names_the_process_that_holds_the_folder_unless_it_has_ended() {
     let place = Place::in_memory();
     place.write("set.bin", &cifar(200));
     let words: Vec<&str> = "explain set.bin -o run --size 1024 --exits 1".split(' ').collect();
@@ -87,13 +87,13 @@ fn the_second_process_learns_who_has_the_folder_and_a_dead_one_does_not_matter()
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_ends_a_run_that_goes_on_when_there_is_room() {
+fn a_run_stopped_by_a_full_disk_resumes() {
     let place = Place::new();
     place.write("set.bin", &cifar(12));
     let words = "explain set.bin --exits 1,10 --size 128";
     assert_eq!(place.msdcam(&format!("{words} -o whole")).code, 0);
     std::fs::create_dir(place.path().join("disk")).unwrap();
-    // A file system of its own, in a name space of its own.
+    // A separate file system in a separate mount namespace.
     let script = format!(
         "mount -t tmpfs -o size=700k none disk || exit 99\n\
          \"$0\" {words} -o disk/run; echo code $?\n\
@@ -129,12 +129,12 @@ fn a_full_disk_ends_a_run_that_goes_on_when_there_is_room() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_size_limit_ends_a_run_in_good_order() {
+fn a_file_size_limit_ends_a_run_cleanly() {
     let place = Place::in_memory();
     place.write("set.bin", &cifar(4));
     let words = "explain set.bin --exits 1,10 --size 64";
     assert_eq!(place.msdcam(&format!("{words} -o whole")).code, 0);
-    // In blocks of 512 or 1024 bytes: a strip is longer.
+    // In blocks of 512 or 1024 bytes; a strip is larger.
     let script = format!("ulimit -f 40; \"$0\" {words} -o run");
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_msdcam")]).current_dir(place.path());

@@ -1,4 +1,4 @@
-//! `--select`: pictures of the images whose story changes.
+//! `--select`: pictures only of images whose prediction changes.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::cli::program::Place;
 use crate::cli::run::{cifar, rows};
 
 #[test]
-fn only_selected_images_get_pictures_and_all_get_rows() {
+fn only_selected_images_have_pictures_and_all_have_rows() {
     let place = Place::in_memory();
     place.write("set.bin", &cifar(60));
     let explain = "explain set.bin --exits 1,4,10 --size 16";
@@ -53,7 +53,7 @@ fn only_selected_images_get_pictures_and_all_get_rows() {
 }
 
 #[test]
-fn a_selection_that_cannot_be_is_refused() {
+fn refuses_invalid_selections() {
     let place = Place::new();
     place.write("set.bin", &cifar(2));
     place.small("noise.png");

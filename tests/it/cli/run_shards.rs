@@ -1,4 +1,4 @@
-//! Shards of a set, and `msdcam merge`.
+//! Shards of a data set, and `msdcam merge`.
 
 use crate::cli::program::{Place, Run};
 use crate::cli::run::{assert_same, cifar, contents};
@@ -13,7 +13,7 @@ fn place() -> Place {
 }
 
 #[test]
-fn shards_in_folders_of_their_own_make_exactly_the_whole() {
+fn merged_shards_equal_the_undivided_run() {
     let place = place();
     for shard in ["3/3", "1/3", "2/3"] {
         let run = place.msdcam(&format!("{EXPLAIN} --shard {shard} -o s{}", &shard[..1]));
@@ -22,7 +22,7 @@ fn shards_in_folders_of_their_own_make_exactly_the_whole() {
     let run = place.msdcam("merge s1 s3 s2 -o run");
     assert_eq!((run.code, run.stdout.as_str()), (0, "run: 11 images, all done\n"), "{run:?}");
     assert_same(&place.path().join("run"), &place.path().join("whole"), "merged");
-    // It is a run like any other.
+    // The merged folder is an ordinary run.
     assert_eq!(place.msdcam(&format!("{EXPLAIN} -o run")).stdout, run.stdout);
     place.msdcam("merge s1 s2").refused(2, &["-o"]);
     place.msdcam("merge s1 s2 -o other").refused(4, &["s1: beside shard 1/3: shard 3/3 is missing"]);
@@ -34,7 +34,7 @@ fn shards_in_folders_of_their_own_make_exactly_the_whole() {
 }
 
 #[test]
-fn schedulers_number_the_shards_and_all_go_into_one_folder() {
+fn shards_of_a_scheduler_share_a_folder() {
     let place = place();
     let auto = |folder: &str, shard: &str, variables: &[(&str, String)]| -> Run {
         let line = format!("{EXPLAIN} --shard {shard} -o {folder}");

@@ -1,4 +1,4 @@
-//! Runs that are killed or interrupted, and go on.
+//! Resumption of killed and interrupted runs.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cli::program::{Place, Run};
 use crate::cli::run::{assert_same, cifar};
 
-/// Seeded numbers below a limit: SplitMix64 (Steele et al. 2014).
+/// Random integers below a limit: SplitMix64 (Steele et al. 2014).
 struct Random(u64);
 
 impl Random {
@@ -26,13 +26,13 @@ fn start(place: &Place, line: &str) -> Child {
     place.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Files that a run has so far.
+/// Number of files of a run so far.
 fn files(run: &Path) -> usize {
     let count = |folder: &Path| fs::read_dir(folder).into_iter().flatten().count();
     count(&run.join("images/0000")) + count(run)
 }
 
-/// Waits until `is_time`, or the end.
+/// Waits until `is_time` or until the process ends.
 fn wait(child: &mut Child, mut is_time: impl FnMut() -> bool) {
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() && !is_time() {
@@ -42,7 +42,7 @@ fn wait(child: &mut Child, mut is_time: impl FnMut() -> bool) {
 }
 
 #[test]
-fn killed_at_50_points_a_run_ends_with_the_bytes_of_one_that_was_not() {
+fn a_run_killed_at_50_points_has_the_bytes_of_an_uninterrupted_one() {
     const KILLS: usize = 50;
     let place = Place::in_memory();
     let path = |name: &str| place.path().join(name);
@@ -56,7 +56,7 @@ fn killed_at_50_points_a_run_ends_with_the_bytes_of_one_that_was_not() {
     while kills < KILLS || finished == 0 || path("run").exists() {
         let mut child = start(&place, &format!("{line} run"));
         if kills < KILLS {
-            // When one more file is there than so many, and a little later.
+            // Shortly after a given number of files has been written.
             let (more, later) = (random.below(all as u64 / 2) as usize, random.below(3000));
             let target = files(&path("run")) + more;
             wait(&mut child, || files(&path("run")) > target);
@@ -81,7 +81,7 @@ fn killed_at_50_points_a_run_ends_with_the_bytes_of_one_that_was_not() {
     assert!(midway >= KILLS / 5, "only {midway} of {kills} kills met a run at work");
 }
 
-/// Starts a long run, sends `signals` when it is at work, and waits for its end.
+/// Starts a long run, sends `signals` while it is working, and waits for its end.
 fn interrupted(place: &Place, line: &str, signals: &[&str]) -> Run {
     let journal = place.path().join("run/journal.jsonl");
     let lines = || fs::read(&journal).map_or(0, |text| text.iter().filter(|&&b| b == b'\n').count());
@@ -98,7 +98,7 @@ fn interrupted(place: &Place, line: &str, signals: &[&str]) -> Run {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_a_run_in_good_order_and_it_goes_on() {
+fn a_signal_ends_a_run_cleanly_and_it_resumes() {
     let place = Place::in_memory();
     place.write("set.bin", &cifar(40));
     let line = "explain set.bin --exits 1,10 --size 500 --threads 1 -o run";
@@ -113,10 +113,10 @@ fn a_signal_ends_a_run_in_good_order_and_it_goes_on() {
         let journal = String::from_utf8(place.read("run/journal.jsonl")).unwrap();
         assert_eq!(journal.lines().count(), done + 1);
         assert!(done < 40, "{told}");
-        // What was in flight was finished: every file belongs to an image that is done.
+        // Images in progress were finished: every file belongs to a finished image.
         assert_eq!(place.names("run/images/0000").len(), done * 4);
     }
-    // Twice: at once, and nothing is lost either.
+    // A second signal ends the run immediately; nothing is lost.
     let run = interrupted(&place, line, &["-INT", "-INT"]);
     assert_eq!(run.code, 130, "{run:?}");
     assert_eq!(place.msdcam(line).code, 0);

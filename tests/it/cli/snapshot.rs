@@ -1,4 +1,4 @@
-//! Byte-for-byte snapshots of what `explain` writes: arrays, pictures and result lines.
+//! Byte-for-byte snapshots of the output of `explain`: arrays, pictures and result lines.
 //!
 //! The portable CPU kernels give the same bits on every x86-64 machine with the same C library, so
 //! a change that should not alter any output can be held to that. After a change that should, run
@@ -67,7 +67,7 @@ fn explain_writes_the_same_bytes_as_before() {
     compare(&snapshot, &found);
 }
 
-/// Panics where a line of `found` is not one of the file `snapshot`, and names the files.
+/// Panics if `found` differs from the file `snapshot`, and names the files.
 fn compare(snapshot: &Path, found: &str) {
     let expected = std::fs::read_to_string(snapshot).unwrap();
     let missing = |lines: &str, of: &str| -> Vec<String> {

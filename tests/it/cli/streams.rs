@@ -1,4 +1,4 @@
-//! Standard output and standard error: for whom, and what if nobody reads.
+//! Standard output and standard error: what goes where, and closed or full streams.
 
 use std::process::Stdio;
 
@@ -17,7 +17,7 @@ fn the_device_is_named_on_standard_error_unless_quiet() {
 }
 
 #[test]
-fn without_a_terminal_there_is_no_bar_and_no_colour() {
+fn no_progress_bar_and_no_color_without_a_terminal() {
     let place = Place::new();
     place.cat("cat.png");
     for args in ["classify cat.png cat.png cat.png", "classify", "--help", "classify nothing.png"] {
@@ -39,7 +39,7 @@ const PRINTING: [&str; 6] = [
 ];
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let place = Place::new();
     place.cat("cat.png");
     for line in PRINTING {
@@ -55,7 +55,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
-fn timings_go_to_standard_error_and_leave_the_answers_alone() {
+fn timings_go_to_standard_error_and_do_not_change_the_results() {
     let place = Place::new();
     place.cat("cat.png");
     let plain = place.msdcam("explain cat.png --exits 1 -o out --json --quiet");
@@ -73,7 +73,7 @@ fn timings_go_to_standard_error_and_leave_the_answers_alone() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_behind_standard_output_is_exit_code_6() {
+fn a_full_standard_output_is_exit_code_6() {
     let place = Place::new();
     place.cat("cat.png");
     for line in PRINTING {
@@ -86,7 +86,7 @@ fn a_full_disk_behind_standard_output_is_exit_code_6() {
 
 #[cfg(unix)]
 #[test]
-fn closed_standard_streams_are_no_reason_to_panic() {
+fn closed_standard_streams_do_not_panic() {
     let place = Place::new();
     place.cat("cat.png");
     let all = PRINTING.iter().map(|line| (*line, ">&-"));
@@ -101,7 +101,7 @@ fn closed_standard_streams_are_no_reason_to_panic() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn prints_the_version_of_the_package() {
     let run = Place::new().msdcam("--version");
     assert_eq!((run.code, run.stdout), (0, format!("msdcam {}\n", env!("CARGO_PKG_VERSION"))));
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use msdcam::Shape;
+use msdcam::engine::tensor::Tensor;
 use msdcam::imaging::rgb_image::RgbImage;
-use msdcam::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors};
 
 /// One golden file.

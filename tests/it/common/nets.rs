@@ -5,10 +5,11 @@ use std::sync::Arc;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule, ResizeMinMax, TargetInput, WeightedSum};
 use msdcam::engine::graph::{Graph, NodeId};
+use msdcam::engine::tensor::Tensor;
 use msdcam::model::msdnet::{Config, build};
 use msdcam::model::pytorch::Checkpoint;
 use msdcam::model::{Exit, Model};
-use msdcam::{Error, Shape, Tensor};
+use msdcam::{Error, Shape};
 
 use super::golden::{Golden, repository};
 use super::random::Random;

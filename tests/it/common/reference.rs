@@ -1,10 +1,11 @@
 //! Reference implementation: every op in f64, in loops that follow its formula, and the execution of
 //! graphs and plans with it. It shares only the parameters of ops with `src`.
 
+use msdcam::Shape;
 use msdcam::engine::graph::ops::{BatchNorm, Op, PooledConv2dGrad, ReluRule, ResizeMinMax, Window};
 use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
 use msdcam::engine::plan::{Plan, Slot, Space};
-use msdcam::{Shape, Tensor};
+use msdcam::engine::tensor::Tensor;
 
 /// Every node's value for one image; `inputs` in the order of the graph's input nodes.
 pub fn evaluate(graph: &Graph, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use msdcam::Tensor;
 use msdcam::engine::cpu::{Cpu, Isa};
 use msdcam::engine::cuda::{Cuda, Tiling};
 use msdcam::engine::device::Device;
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::{Order, Plan, PlanOptions, Slot};
+use msdcam::engine::tensor::Tensor;
 
 use super::close::assert_same_bits;
 use super::gpu;

@@ -1,23 +1,23 @@
-//! What must not depend on the way: one by one or in batches, by whom, on which device.
+//! Independence of batch size, memory limit, code path and device.
 
 use crate::common::close::{Tolerance, assert_close};
 use crate::common::gpu::on_gpu;
-use crate::methods::{PARITY, device, examine, map_methods, maps_study, network};
-use msdcam::Tensor;
+use crate::methods::{PARITY, device, explain_images, map_methods, map_request, network};
 use msdcam::engine::device::{Device, DeviceChoice};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{
     ExplainRequest, Explainer, Integration, MapMethod, Method, Noise, Score, Smoothing, Target,
 };
 
 #[test]
-fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
+fn a_smoothed_heatmap_is_the_mean_of_six_for_every_method() {
     let (network, images) = network("subnets-lin_grow");
     let one = Tensor::new(1, images.shape, images.image(0).to_vec());
     let width = images.shape.w;
-    let study = ExplainRequest { exits: vec![2], ..maps_study(&network, map_methods()) };
-    let smoothed = ExplainRequest { smoothing: Smoothing::Flips, ..study.clone() };
-    let found = examine(&network, &smoothed, &device(), &one).remove(0).remove(0);
-    let given = ExplainRequest { target: Target::Class(found.target), ..study };
+    let request = ExplainRequest { exits: vec![2], ..map_request(&network, map_methods()) };
+    let smoothed = ExplainRequest { smoothing: Smoothing::Flips, ..request.clone() };
+    let found = explain_images(&network, &smoothed, &device(), &one).remove(0).remove(0);
+    let given = ExplainRequest { target: Target::Class(found.target), ..request };
     let mut means = vec![vec![0.0; images.shape.plane()]; found.maps.len()];
     for mirrored in [false, true] {
         for factor in [0.9_f32, 1.0, 1.1] {
@@ -27,7 +27,7 @@ fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
             if mirrored {
                 turn(&mut copy.data);
             }
-            let maps = examine(&network, &given, &device(), &copy).remove(0).remove(0).maps;
+            let maps = explain_images(&network, &given, &device(), &copy).remove(0).remove(0).maps;
             for (mean, map) in means.iter_mut().zip(maps) {
                 let mut heat = map.heatmap.values;
                 if mirrored {
@@ -43,11 +43,11 @@ fn a_smoothed_heat_map_is_the_mean_of_six_under_every_method() {
 }
 
 #[test]
-fn grad_cam_is_the_same_with_and_without_its_signs() {
+fn grad_cam_is_the_same_with_and_without_signed_maps() {
     let (network, images) = network("subnets-lin_grow");
-    let signed = maps_study(&network, vec![MapMethod::GradCam]);
+    let signed = map_request(&network, vec![MapMethod::GradCam]);
     let plain = ExplainRequest { signed: false, ..signed.clone() };
-    let found = [signed, plain].map(|request| examine(&network, &request, &device(), &images));
+    let found = [signed, plain].map(|request| explain_images(&network, &request, &device(), &images));
     for (signed, plain) in found[0].iter().flatten().zip(found[1].iter().flatten()) {
         assert_eq!((&signed.prediction, signed.target), (&plain.prediction, plain.target));
         let (signed, plain) = (&signed.maps[0], &plain.maps[0]);
@@ -60,29 +60,29 @@ fn grad_cam_is_the_same_with_and_without_its_signs() {
 }
 
 #[test]
-fn a_study_says_the_same_whatever_the_batch_and_the_memory() {
+fn explanations_do_not_depend_on_batch_size_and_memory_limit() {
     let (network, images) = network("blocks-transition-last");
     let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
-    let study = ExplainRequest {
+    let request = ExplainRequest {
         noise: Noise { samples: 5, ..Noise::default() },
         integration: Integration { steps: 5, ..Integration::default() },
         smoothing: Smoothing::Flips,
         ..ExplainRequest::new(&network, &all)
     };
-    let both = examine(&network, &study, &device(), &images);
-    let small = ExplainRequest { max_memory: 4 << 20, ..study };
-    let mut examiner = Explainer::new(&network, &small, &device(), 1).unwrap();
-    assert_eq!(examiner.explain(&images.data).unwrap(), both);
-    // The second time there is something in every buffer.
-    assert_eq!(examiner.explain(&images.data).unwrap(), both);
+    let both = explain_images(&network, &request, &device(), &images);
+    let small = ExplainRequest { max_memory: 4 << 20, ..request };
+    let mut explainer = Explainer::new(&network, &small, &device(), 1).unwrap();
+    assert_eq!(explainer.explain(&images.data).unwrap(), both);
+    // In the second run every buffer has old contents.
+    assert_eq!(explainer.explain(&images.data).unwrap(), both);
 }
 
 #[test]
-fn every_method_finds_on_a_gpu_what_it_finds_on_the_cpu() {
+fn gpu_and_cpu_agree_for_every_method() {
     on_gpu(test_name!(), || {
         let (network, images) = network("blocks-transition-last");
         let all: Vec<Method> = Method::all().filter(|&m| m != Method::Map(MapMethod::Cam)).collect();
-        let study = ExplainRequest {
+        let request = ExplainRequest {
             target: Target::Top(2),
             score: Score::Margin,
             noise: Noise { samples: 2, ..Noise::default() },
@@ -90,8 +90,8 @@ fn every_method_finds_on_a_gpu_what_it_finds_on_the_cpu() {
             ..ExplainRequest::new(&network, &all)
         };
         let cpu = Device::open(DeviceChoice::Cpu, 0).unwrap();
-        let want = examine(&network, &study, &cpu, &images);
-        let got = examine(&network, &study, &device(), &images);
+        let want = explain_images(&network, &request, &cpu, &images);
+        let got = explain_images(&network, &request, &device(), &images);
         for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
             assert_eq!(
                 (got.prediction.exit, got.rank, got.target),

@@ -1,14 +1,15 @@
-//! A network so small that its maps can be worked out by hand.
+//! A model whose maps can be computed by hand.
 
 use crate::common::close::{Tolerance, assert_close};
-use crate::methods::{device, examine, maps_study};
+use crate::methods::{device, explain_images, map_request};
+use msdcam::Shape;
 use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, MapMethod, Target};
 use msdcam::model::Model;
-use msdcam::{Shape, Tensor};
 
-/// A network whose one head pools a tap of 2 x 2 and reads it by one linear layer.
+/// A model with one head: global average pooling of a 2 x 2 tap and one linear layer.
 fn pooling_network() -> Model {
     let mut graph = Graph::new();
     let input = graph.push_at(1, Op::Input(Shape::new(3, 2, 2)), &[]).unwrap();
@@ -24,20 +25,20 @@ fn pooling_network() -> Model {
 }
 
 #[test]
-fn plain_cam_is_the_class_s_weights_where_a_head_allows_it() {
+fn cam_is_the_sum_weighted_by_the_weights_of_the_class() {
     let network = pooling_network();
     // Channel 1 is red; channel 2 is green minus blue.
     let image = [1.0, 2.0, 3.0, 4.0, 1.0, 1.0, 1.0, 1.0, 0.0, 2.0, 0.5, 1.0];
     let images = Tensor::new(1, Shape::new(3, 2, 2), image.to_vec());
-    let study = ExplainRequest {
+    let request = ExplainRequest {
         target: Target::Class(1),
-        ..maps_study(&network, vec![MapMethod::Cam, MapMethod::GradCam, MapMethod::HiResCam])
+        ..map_request(&network, vec![MapMethod::Cam, MapMethod::GradCam, MapMethod::HiResCam])
     };
-    let findings = examine(&network, &study, &device(), &images);
-    let maps = &findings[0][0].maps;
+    let explanations = explain_images(&network, &request, &device(), &images);
+    let maps = &explanations[0][0].maps;
     assert_eq!(maps[0].weights, [-1.0, 3.0]);
     assert_eq!(maps[0].signed, [2.0, -2.0, -1.5, -4.0]);
-    // Grad-CAM and HiResCAM differ from it by the number of places alone.
+    // Grad-CAM and HiResCAM differ from it only by the factor 1 / number of positions.
     for map in &maps[1..] {
         let times_places: Vec<f32> = map.signed.iter().map(|x| 4.0 * x).collect();
         assert_close(map.method.name(), &times_places, &maps[0].signed, Tolerance(1e-6));
@@ -45,22 +46,22 @@ fn plain_cam_is_the_class_s_weights_where_a_head_allows_it() {
 }
 
 #[test]
-fn score_and_ablation_cam_weigh_channels_as_worked_by_hand() {
+fn score_cam_and_ablation_cam_weights_equal_those_by_hand() {
     let network = pooling_network();
     let image = [1.0, 2.0, 3.0, 4.0, 1.0, 1.0, 1.0, 1.0, 0.0, 2.0, 0.5, 1.0];
     let images = Tensor::new(1, Shape::new(3, 2, 2), image.to_vec());
-    let study = ExplainRequest {
+    let request = ExplainRequest {
         target: Target::Class(1),
-        ..maps_study(&network, vec![MapMethod::AblationCam, MapMethod::ScoreCam])
+        ..map_request(&network, vec![MapMethod::AblationCam, MapMethod::ScoreCam])
     };
-    let findings = examine(&network, &study, &device(), &images);
+    let explanations = explain_images(&network, &request, &device(), &images);
     // Channel means 2.5 and (1 + 0 + 0.5 + 0) / 4 = 0.375: a score of -2.5 + 1.125 = -1.375;
     // without channel 1 it is 1.125, without channel 2 it is -2.5.
-    assert!((findings[0][0].score + 1.375).abs() < 1e-6);
-    let maps = &findings[0][0].maps;
+    assert!((explanations[0][0].score + 1.375).abs() < 1e-6);
+    let maps = &explanations[0][0].maps;
     assert_close("ablation", &maps[0].weights, &[2.5 / 1.375, -1.125 / 1.375], Tolerance(1e-6));
-    // Masks: (0, 1/3, 2/3, 1) and (1, 0, 0.5, 0). The image through the first: red (0, 2/3, 2, 4), green
-    // minus blue (0, -1/3, 1/3, 0): means 5/3 and 1/12; through the second: red (1, 0, 1.5, 0),
+    // Masks: (0, 1/3, 2/3, 1) and (1, 0, 0.5, 0). The image times the first: red (0, 2/3, 2, 4), green
+    // minus blue (0, -1/3, 1/3, 0): means 5/3 and 1/12; times the second: red (1, 0, 1.5, 0),
     // green minus blue (1, 0, 0.25, 0): means 0.625 and 0.3125.
     let scores: [f64; 2] = [-5.0 / 3.0 + 0.25, -0.625 + 0.9375];
     let first = 1.0 / (1.0 + (scores[1] - scores[0]).exp());

@@ -1,14 +1,14 @@
-//! The methods that speak of pixels: guided backpropagation is real, gradients are gradients.
+//! Pixel methods: properties of guided backpropagation, gradients and their means.
 
 use crate::common::close::{Tolerance, assert_close};
-use crate::methods::{device, examine, network, pixels_study};
-use msdcam::Tensor;
+use crate::methods::{device, explain_images, network, pixel_request};
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule};
+use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{ExplainRequest, Integration, Noise, PixelMethod, Score, Target};
 
 #[test]
-fn every_relu_before_the_score_takes_part_in_guided_backpropagation() {
+fn guided_backpropagation_covers_every_relu_before_the_score() {
     for name in ["subnets-lin_grow", "blocks-transition-last"] {
         let (network, _) = network(name);
         for exit in &network.exits {
@@ -37,90 +37,92 @@ fn every_relu_before_the_score_takes_part_in_guided_backpropagation() {
 fn guided_backpropagation_differs_from_the_plain_gradient() {
     let (network, images) = network("default");
     let methods = [PixelMethod::InputGradient, PixelMethod::GuidedBackprop];
-    let findings = examine(&network, &pixels_study(&network, &methods), &device(), &images);
-    for finding in &findings[0] {
-        let [plain, guided] = &finding.pixels[..] else { panic!("two arrays") };
+    let explanations = explain_images(&network, &pixel_request(&network, &methods), &device(), &images);
+    for explanation in &explanations[0] {
+        let [plain, guided] = &explanation.pixels[..] else { panic!("two arrays") };
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         let (p, g) = (&plain.values, &guided.values);
         let cosine = dot(p, g) / (dot(p, p) * dot(g, g)).sqrt();
-        assert!(cosine.abs() < 0.9, "exit {}: cosine {cosine}", finding.prediction.exit);
+        assert!(cosine.abs() < 0.9, "exit {}: cosine {cosine}", explanation.prediction.exit);
     }
 }
 
 #[test]
-fn integrated_gradients_add_up_to_what_the_score_gains() {
+fn integrated_gradients_add_up_to_the_difference_of_scores() {
     let (network, images) = network("blocks-transition-last");
     let baseline = [0.2, 0.1, 0.3];
-    let study = ExplainRequest {
+    let request = ExplainRequest {
         integration: Integration { steps: 400, baseline },
-        ..pixels_study(&network, &[PixelMethod::IntegratedGradients])
+        ..pixel_request(&network, &[PixelMethod::IntegratedGradients])
     };
-    let findings = examine(&network, &study, &device(), &images);
+    let explanations = explain_images(&network, &request, &device(), &images);
     let plane = images.shape.plane();
     let start: Vec<f32> = baseline.iter().flat_map(|&b| vec![b; plane]).collect();
     let start = Tensor::new(1, images.shape, start);
     let at_start =
-        examine(&network, &pixels_study(&network, &[PixelMethod::InputGradient]), &device(), &start);
-    for finding in findings.iter().flatten() {
-        let gain = finding.score - at_start[0][finding.prediction.exit - 1].prediction.logits[finding.target];
-        let sum: f32 = finding.pixels[0].values.iter().sum();
+        explain_images(&network, &pixel_request(&network, &[PixelMethod::InputGradient]), &device(), &start);
+    for explanation in explanations.iter().flatten() {
+        let gain = explanation.score
+            - at_start[0][explanation.prediction.exit - 1].prediction.logits[explanation.target];
+        let sum: f32 = explanation.pixels[0].values.iter().sum();
         assert!(
             (sum - gain).abs() < 0.02 * gain.abs().max(0.5),
             "exit {}: {sum}, {gain}",
-            finding.prediction.exit
+            explanation.prediction.exit
         );
     }
 }
 
 #[test]
-fn a_gradient_at_the_input_predicts_how_the_score_changes() {
+fn the_input_gradient_predicts_changes_of_the_score() {
     let (network, images) = network("subnets-lin_grow");
     let one = Tensor::new(1, images.shape, images.image(0).to_vec());
     for score in [Score::Logit, Score::Probability, Score::Margin, Score::Over(1)] {
-        let study = ExplainRequest { score, ..pixels_study(&network, &[PixelMethod::InputGradient]) };
-        let here = examine(&network, &study, &device(), &one);
-        for finding in &here[0] {
-            let gradient = &finding.pixels[0].values;
+        let request = ExplainRequest { score, ..pixel_request(&network, &[PixelMethod::InputGradient]) };
+        let here = explain_images(&network, &request, &device(), &one);
+        for explanation in &here[0] {
+            let gradient = &explanation.pixels[0].values;
             let length: f32 = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
-            if score == Score::Over(finding.target) {
-                assert_eq!((length, finding.score), (0.0, 0.0), "a class over itself");
+            if score == Score::Over(explanation.target) {
+                assert_eq!((length, explanation.score), (0.0, 0.0), "a class over itself");
                 continue;
             }
             let step = 1e-3;
             let mut moved = one.clone();
             moved.data.iter_mut().zip(gradient).for_each(|(x, g)| *x += step * g / length);
-            let study = ExplainRequest { target: Target::Class(finding.target), ..study.clone() };
-            let there = &examine(&network, &study, &device(), &moved)[0][finding.prediction.exit - 1];
-            let got = (there.score - finding.score) / step;
+            let request = ExplainRequest { target: Target::Class(explanation.target), ..request.clone() };
+            let there =
+                &explain_images(&network, &request, &device(), &moved)[0][explanation.prediction.exit - 1];
+            let got = (there.score - explanation.score) / step;
             assert!(
                 (got - length).abs() < 0.02 * length,
                 "{score:?}, exit {}: {got}, {length}",
-                finding.prediction.exit
+                explanation.prediction.exit
             );
         }
     }
 }
 
 #[test]
-fn another_seed_gives_another_smooth_gradient() {
+fn smooth_grad_depends_on_the_seed() {
     let (network, images) = network("subnets-lin_grow");
     let with = |seed| {
         let noise = Noise { samples: 3, share: 0.1, seed };
-        let study = ExplainRequest { noise, ..pixels_study(&network, &[PixelMethod::SmoothGrad]) };
-        examine(&network, &study, &device(), &images)[0][0].pixels[0].values.clone()
+        let request = ExplainRequest { noise, ..pixel_request(&network, &[PixelMethod::SmoothGrad]) };
+        explain_images(&network, &request, &device(), &images)[0][0].pixels[0].values.clone()
     };
     assert_eq!(with(1), with(1));
     assert_ne!(with(1), with(2));
 }
 
 #[test]
-fn without_noise_the_smooth_gradient_is_the_gradient() {
+fn smooth_grad_without_noise_is_the_gradient() {
     let (network, images) = network("subnets-lin_grow");
     let methods = [PixelMethod::InputGradient, PixelMethod::SmoothGrad];
     let noise = Noise { samples: 3, share: 0.0, seed: 0 };
-    let study = ExplainRequest { noise, ..pixels_study(&network, &methods) };
-    for finding in examine(&network, &study, &device(), &images).iter().flatten() {
-        let [plain, smooth] = &finding.pixels[..] else { panic!("two arrays") };
+    let request = ExplainRequest { noise, ..pixel_request(&network, &methods) };
+    for explanation in explain_images(&network, &request, &device(), &images).iter().flatten() {
+        let [plain, smooth] = &explanation.pixels[..] else { panic!("two arrays") };
         assert_close("no noise", &smooth.values, &plain.values, Tolerance(1e-6));
     }
 }

@@ -1,16 +1,16 @@
-//! Which class and which score are explained, and what differs between two.
+//! Targets and scores, and differences between two explanations.
 
 use crate::common::close::{Tolerance, assert_close, assert_same_bits};
-use crate::methods::{device, examine, maps_study, network};
+use crate::methods::{device, explain_images, map_request, network};
 use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Score, Target, difference};
 
 #[test]
-fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {
+fn every_kind_of_target_selects_its_class() {
     let (network, images) = network("default");
     let explained = |target: Target, labels: &[usize]| {
-        let study = ExplainRequest { target, ..maps_study(&network, vec![MapMethod::GradCam]) };
-        let mut examiner = Explainer::new(&network, &study, &device(), 1).unwrap();
-        examiner.explain_labeled(&images.data, labels).unwrap().remove(0)
+        let request = ExplainRequest { target, ..map_request(&network, vec![MapMethod::GradCam]) };
+        let mut explainer = Explainer::new(&network, &request, &device(), 1).unwrap();
+        explainer.explain_labeled(&images.data, labels).unwrap().remove(0)
     };
     let predicted = explained(Target::Predicted, &[]);
     let last = predicted.last().unwrap().prediction.class;
@@ -40,23 +40,23 @@ fn top_classes_final_class_labels_and_given_classes_name_what_is_explained() {
                 .all(|(rank, f)| f.rank == rank && f.prediction.exit == first.prediction.exit)
         );
         assert!(top.windows(2).all(|two| two[0].score >= two[1].score && two[0].target != two[1].target));
-        for finding in top {
-            let alone = &explained(Target::Class(finding.target), &[])[finding.prediction.exit - 1];
-            assert_same_bits("one of three and given", &finding.maps[0].map, &alone.maps[0].map);
+        for explanation in top {
+            let alone = &explained(Target::Class(explanation.target), &[])[explanation.prediction.exit - 1];
+            assert_same_bits("one of three and given", &explanation.maps[0].map, &alone.maps[0].map);
         }
     }
 }
 
 #[test]
-fn a_margin_s_map_is_the_class_s_minus_the_runner_up_s() {
+fn the_map_of_the_margin_is_the_difference_from_the_runner_up() {
     let (network, images) = network("subnets-lin_grow");
-    let study = |target, score| ExplainRequest {
+    let request = |target, score| ExplainRequest {
         target,
         score,
-        ..maps_study(&network, vec![MapMethod::GradCam, MapMethod::HiResCam])
+        ..map_request(&network, vec![MapMethod::GradCam, MapMethod::HiResCam])
     };
-    let margin = examine(&network, &study(Target::Predicted, Score::Margin), &device(), &images);
-    let two = examine(&network, &study(Target::Top(2), Score::Logit), &device(), &images);
+    let margin = explain_images(&network, &request(Target::Predicted, Score::Margin), &device(), &images);
+    let two = explain_images(&network, &request(Target::Top(2), Score::Logit), &device(), &images);
     for (margin, two) in margin.iter().zip(&two) {
         for (margin, two) in margin.iter().zip(two.chunks(2)) {
             for (i, map) in margin.maps.iter().enumerate() {
@@ -71,15 +71,16 @@ fn a_margin_s_map_is_the_class_s_minus_the_runner_up_s() {
 }
 
 #[test]
-fn a_class_over_another_is_the_difference_of_their_maps() {
+fn the_map_of_one_class_over_another_is_the_difference_of_their_maps() {
     let (network, images) = network("subnets-lin_grow");
-    let study = |class, score| ExplainRequest {
+    let request = |class, score| ExplainRequest {
         target: Target::Class(class),
         score,
-        ..maps_study(&network, vec![MapMethod::GradCam, MapMethod::HiResCam])
+        ..map_request(&network, vec![MapMethod::GradCam, MapMethod::HiResCam])
     };
-    let over = examine(&network, &study(2, Score::Over(0)), &device(), &images);
-    let alone = [2, 0].map(|class| examine(&network, &study(class, Score::Logit), &device(), &images));
+    let over = explain_images(&network, &request(2, Score::Over(0)), &device(), &images);
+    let alone =
+        [2, 0].map(|class| explain_images(&network, &request(class, Score::Logit), &device(), &images));
     for (image, over) in over.iter().enumerate() {
         for (cell, over) in over.iter().enumerate() {
             let [own, other] = &alone;
@@ -95,10 +96,11 @@ fn a_class_over_another_is_the_difference_of_their_maps() {
 }
 
 #[test]
-fn two_exits_heat_maps_can_be_subtracted() {
+fn heatmaps_of_two_exits_can_be_subtracted() {
     let (network, images) = network("default");
-    let findings = examine(&network, &maps_study(&network, vec![MapMethod::GradCam]), &device(), &images);
-    let (second, last) = (&findings[0][1].maps[0].heatmap, &findings[0][9].maps[0].heatmap);
+    let explanations =
+        explain_images(&network, &map_request(&network, vec![MapMethod::GradCam]), &device(), &images);
+    let (second, last) = (&explanations[0][1].maps[0].heatmap, &explanations[0][9].maps[0].heatmap);
     let values = difference(second, last).unwrap();
     assert_eq!(values.len(), 32 * 32);
     assert!(values.iter().any(|&v| v > 0.1) && values.iter().any(|&v| v < -0.1));

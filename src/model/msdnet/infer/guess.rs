@@ -1,19 +1,19 @@
-//! Looking tensors up while a configuration is being worked out.
+//! Tensor lookups of the inference.
 
 use super::{Found, Shapes, Unclear};
 use crate::model::msdnet::config::Layout;
 use std::collections::BTreeSet;
 
-/// The tensors, and the layout that their names follow.
+/// The tensors of a file and their layout.
 pub struct Guess<'a> {
-    /// The tensors.
+    /// Dimensions by name.
     pub shapes: &'a Shapes,
     /// The layout.
     pub layout: Layout,
 }
 
 impl Guess<'_> {
-    /// Dimensions of a tensor that must exist with `N` of them, none zero.
+    /// The `N` dimensions of tensor `name`, none of which may be zero.
     pub fn dims<const N: usize>(&self, name: &str) -> Found<[usize; N]> {
         let unclear = |cause| Unclear { tensor: name.into(), cause };
         let dims = self.shapes.get(name).ok_or_else(|| unclear("absent".into()))?;
@@ -24,12 +24,12 @@ impl Guess<'_> {
             .ok_or_else(|| unclear(format!("has dimensions {dims:?}, expected {N} of them, none zero")))
     }
 
-    /// Whether there is such a tensor.
+    /// Whether tensor `name` exists.
     pub fn has(&self, name: &str) -> bool {
         self.shapes.contains_key(name)
     }
 
-    /// The names between `prefix` and the next dot.
+    /// The distinct parts of names between `prefix` and the next dot.
     pub fn children(&self, prefix: &str) -> BTreeSet<&str> {
         let after = |name: &&String| name.starts_with(prefix);
         let range = self.shapes.range(prefix.to_string()..).map(|(name, _)| name).take_while(after);

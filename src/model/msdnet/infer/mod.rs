@@ -1,4 +1,4 @@
-//! Works out a network's configuration from the names and shapes of its tensors alone.
+//! Inference of a configuration from the names and shapes of its tensors alone.
 
 mod guess;
 mod ratios;
@@ -13,21 +13,21 @@ use std::collections::BTreeMap;
 /// Name and dimensions of every tensor.
 pub type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// A configuration, and what of it the tensors do not tell.
+/// An inferred configuration, and the parts of it that are not in the tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inferred {
     /// The configuration.
     pub config: Config,
-    /// What had to be assumed.
+    /// What was assumed.
     pub assumed: Vec<Assumed>,
 }
 
-/// Something that no tensor tells; displayed as a phrase with the reason.
+/// An assumption; displayed as a phrase with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assumed {
     /// The input has this many rows and columns.
     Input(usize),
-    /// Both branches of a global convolution use weights of their own.
+    /// The branches of global convolutions do not share weights.
     UnsharedGlobal,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Display for Assumed {
     }
 }
 
-/// Why no configuration follows: the tensor that decides it, and what is wrong with it.
+/// The reason why no configuration follows: the deciding tensor, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclear {
     /// The tensor.
@@ -55,15 +55,15 @@ pub struct Unclear {
 
 type Found<T> = Result<T, Unclear>;
 
-/// The configuration whose network has exactly these tensors, as far as they tell.
+/// The configuration of a model with these tensors.
 ///
-/// Widths come from shapes, everything else from which names exist. Two things are not in any
-/// tensor and are assumed: the input's size, because convolutions fit any (the head's 2x2
-/// average pool and linear layer only want a tap of 5 to 12 pixels: CIFAR's is 8, ImageNet's 7);
-/// and whether global convolutions share weights between their branches, because the port stores
-/// both branches either way.
+/// Widths follow from shapes, everything else from the presence of names. Two properties are not in the
+/// tensors and are assumed: the input size, because convolutions accept any (the head's 2x2 average
+/// pool and linear layer only require a tap of 5 to 12 pixels: 8 for CIFAR, 7 for ImageNet); and
+/// whether the branches of global convolutions share weights, because the port stores both branches in
+/// either case.
 ///
-/// The result still has to be compared with the tensors one by one: see [`super::check_tensors()`].
+/// The result still has to be compared with every tensor: see [`super::check_tensors`].
 pub fn infer(shapes: &Shapes) -> Found<Inferred> {
     let layout = layout(shapes)?;
     let guess = Guess { shapes, layout };
@@ -157,8 +157,8 @@ impl Guess<'_> {
         config.channels = channels;
         config.scale_factor = widths.iter().map(|w| w / channels).collect();
         config.bottleneck_factor = vec![1; widths.len()];
-        // The article's port has no name of its own for the ImageNet stem: its 7x7 kernel and
-        // heads as wide as their tap tell.
+        // The article's port names both stems alike: an ImageNet stem has a 7x7 kernel, and heads as wide
+        // as their tap.
         let seven = matches!(self.dims(&format!("{}.weight", names.first(0).conv)), Ok([_, 3, 7, 7]));
         let head = Names::new(config).head(0).first.conv;
         let as_wide = matches!(self.dims(&format!("{head}.weight")), Ok([out, tap, _, _]) if out == tap);
@@ -166,7 +166,7 @@ impl Guess<'_> {
         Ok(())
     }
 
-    /// Layers per block, and the rule that they follow.
+    /// Number of layers of each block, and the rule behind it.
     fn steps(&self, config: &mut Config) -> Found<()> {
         let layers: Vec<usize> = (0..config.exits).map(|block| self.layers(block)).collect();
         let block = |b: usize| match self.layout {
@@ -230,7 +230,7 @@ impl Guess<'_> {
         Ok(deciding)
     }
 
-    /// Side of the kernels, and which convolutions are global.
+    /// Kernel size, and which convolutions are global.
     fn kernels(&self, config: &mut Config, first_branch: &str) -> Found<()> {
         let names = Names::new(config);
         let spatial = names.branch(0, 1, 1, 0, Branch::Normal { beside_down: false }).spatial.conv;

@@ -1,5 +1,5 @@
-//! The two ratios that shapes tell only through rounding and capping: what transitions keep, and
-//! how wide bottlenecks are.
+//! Inference of two ratios that shapes determine only up to rounding and capping: the fraction of channels
+//! that transitions keep, and the bottleneck factors.
 
 use super::guess::Guess;
 use super::{Found, Unclear};
@@ -7,7 +7,7 @@ use crate::model::msdnet::config::Config;
 use crate::model::msdnet::tensor_names::{Branch, Names};
 
 impl Guess<'_> {
-    /// The share of the channels that transitions keep; of several that fit, the roundest.
+    /// The fraction of the channels that transitions keep, in thousandths; the roundest of those that fit.
     pub fn reduction(&self, config: &Config) -> Found<usize> {
         let names = Names::new(config);
         let (mut least, mut most, mut any, mut last) = (1, 1000, false, String::new());
@@ -38,12 +38,12 @@ impl Guess<'_> {
             None if any => {
                 Err(Unclear { tensor: last, cause: "keeps another share than earlier transitions".into() })
             }
-            _ => Ok(Config::cifar10_anytime().reduction_permille), // no scale is ever dropped: no matter
+            _ => Ok(Config::cifar10_anytime().reduction_permille), // irrelevant: no scale is dropped
         }
     }
 
-    /// Each scale's bottleneck factor b, from widths min(in, b x out). Where every width is
-    /// capped by its input, the smallest b that caps them all.
+    /// The bottleneck factor b of each scale, from widths min(in, b x out). If all widths are capped by
+    /// the input, the smallest such b.
     pub fn bottlenecks(&self, config: &Config) -> Found<Vec<usize>> {
         let names = Names::new(config);
         let mut exact: Vec<Option<usize>> = vec![None; config.scales()];

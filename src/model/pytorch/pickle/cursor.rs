@@ -1,6 +1,6 @@
-//! Reads a pickle's operands, never past the end of the bytes.
+//! A cursor over a pickle's operands, which never reads past the end.
 
-/// A place in a pickle.
+/// A position in a pickle.
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     /// Offset of the next byte.
@@ -10,7 +10,7 @@ pub struct Cursor<'a> {
 type Step<T> = Result<T, String>;
 
 impl<'a> Cursor<'a> {
-    /// A cursor at offset `at` of `bytes`, which must not lie behind their end.
+    /// A cursor at offset `at` of `bytes`, which must not be past their end.
     pub fn new(bytes: &'a [u8], at: usize) -> Self {
         Cursor { bytes, at: at.min(bytes.len()) }
     }
@@ -25,7 +25,7 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    /// As [`Cursor::take`], for a length that the file gives.
+    /// As [`Cursor::take`], for a length from the file.
     pub fn take_counted(&mut self, n: u64) -> Step<&'a [u8]> {
         let left = self.bytes.len() - self.at;
         let n = usize::try_from(n).ok().filter(|&n| n <= left);
@@ -33,12 +33,12 @@ impl<'a> Cursor<'a> {
         self.take(n)
     }
 
-    /// A little-endian number of `width` bytes.
+    /// A little-endian integer of `width` bytes.
     pub fn unsigned(&mut self, width: usize) -> Step<u64> {
         Ok(self.take(width)?.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
     }
 
-    /// The text up to the next line feed.
+    /// The text up to the next line feed, which is skipped.
     pub fn line(&mut self) -> Step<String> {
         let rest = &self.bytes[self.at..];
         let n = rest.iter().position(|&b| b == b'\n').ok_or("an unterminated line")?;

@@ -1,5 +1,5 @@
-//! A closed walk over one pickle: which globals it mentions, which storages it refers to, where
-//! it ends. It builds no objects: of every value it keeps only what those questions need.
+//! A walk over the opcodes of one pickle: the globals that it mentions, the storages that it refers to, and
+//! its end. It builds no objects; of each value it keeps only what these results depend on.
 
 mod cursor;
 #[cfg(test)]
@@ -10,16 +10,16 @@ use cursor::Cursor;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// What is known of a value on the pickle's stack.
+/// The abstraction of a value on the pickle's stack.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Atom {
     /// Text.
     Str(Rc<str>),
-    /// A whole number that fits.
+    /// An integer of up to 128 bits.
     Int(i128),
     /// A mention of `module.name`.
     Global(Rc<(String, String)>),
-    /// A tuple or list; containers within it are [`Atom::Other`], so that it never nests.
+    /// A tuple or list; containers in it are [`Atom::Other`], so that it never nests.
     Flat(Vec<Atom>),
     /// Anything else.
     Other,
@@ -28,29 +28,29 @@ pub enum Atom {
 /// A storage that the pickle refers to by persistent id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageId {
-    /// Key under which the container files it.
+    /// Its key in the container.
     pub key: String,
     /// Name of its storage class, for example `FloatStorage`.
     pub class: String,
-    /// Elements that it holds.
+    /// Number of elements.
     pub elements: u64,
 }
 
-/// What a walk over one pickle found.
+/// The result of a walk.
 #[derive(Debug)]
 pub struct Pickle {
-    /// Offset behind the pickle.
+    /// Offset of the first byte after the pickle.
     pub end: usize,
     /// Every persistent id of a storage, in order.
     pub storages: Vec<StorageId>,
-    /// The value that the pickle leaves.
+    /// The value of the pickle.
     pub value: Atom,
 }
 
-/// Why a walk stopped: where, and the cause.
+/// The failure of a walk.
 #[derive(Debug)]
 pub struct Stop {
-    /// Offset into the bytes that were walked.
+    /// Offset in the bytes.
     pub offset: usize,
     /// What is wrong there.
     pub cause: String,
@@ -58,7 +58,7 @@ pub struct Stop {
 
 /// Walks the pickle that starts at `start`.
 ///
-/// A forbidden global is reported in preference to any defect behind it.
+/// A forbidden global takes precedence over any defect after it.
 pub fn walk(bytes: &[u8], start: usize) -> Result<Pickle, Stop> {
     let mut walker = Walker {
         input: Cursor::new(bytes, start),
@@ -94,7 +94,7 @@ struct Walker<'a> {
     memo: HashMap<u64, Atom>,
     storages: Vec<StorageId>,
     refused: Option<(usize, String, Verdict)>,
-    /// The tables that every pickled `torch.nn.Module` carries were mentioned.
+    /// Whether the tables of a pickled `torch.nn.Module` were mentioned.
     module_tables: bool,
 }
 
@@ -259,8 +259,8 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// Keys and values of a dictionary. PyTorch marks a tensor that is to be conjugated or
-    /// negated on loading by such a key; ignoring it would silently flip signs.
+    /// Checks keys and values of a dictionary. PyTorch marks a tensor that is to be conjugated or negated on
+    /// loading by a key; ignoring it would silently flip signs.
     fn check_pairs(&self, items: &[Atom]) -> Step {
         if !items.len().is_multiple_of(2) {
             return Err("a dictionary key without a value".into());
@@ -369,7 +369,7 @@ fn flat(items: Vec<Atom>) -> Atom {
     Atom::Flat(items.into_iter().map(leaf).collect())
 }
 
-/// Opcodes that no checkpoint needs and that help only to confuse a reader.
+/// The error for an opcode that checkpoints do not need.
 fn unsupported(op: u8) -> String {
     let name = match op {
         b'0' => "POP",

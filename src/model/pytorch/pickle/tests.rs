@@ -1,4 +1,4 @@
-//! Pickles by hand: forbidden, broken, deep.
+//! Handwritten pickles: forbidden globals, defects, deep nesting.
 
 use super::*;
 
@@ -8,22 +8,25 @@ fn cause(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_forbidden_global_is_named_with_its_offset_however_it_is_written() {
-    let said = "global 'os.system' is not allowed (possibly malicious; nothing was executed)";
-    assert_eq!(cause(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R."), format!("2: {said}"));
-    assert_eq!(cause(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93)R."), format!("16: {said}"));
+fn names_a_forbidden_global_and_its_offset_in_every_notation() {
+    let expected = "global 'os.system' is not allowed (possibly malicious; nothing was executed)";
+    assert_eq!(cause(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R."), format!("2: {expected}"));
+    assert_eq!(cause(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93)R."), format!("16: {expected}"));
     assert_eq!(
         cause(b"\x80\x02X\x02\0\0\0osq\x07X\x06\0\0\0systemh\x070."),
         "24: pickle opcode POP is not supported"
     );
     // Through the memo.
-    assert_eq!(cause(b"\x80\x04\x8c\x06systemq\x01\x8c\x02osq\x02h\x02h\x01\x93."), format!("22: {said}"));
-    // Reported even where the pickle is broken behind it.
-    assert_eq!(cause(b"cos\nsystem\n"), format!("0: {said}"));
+    assert_eq!(
+        cause(b"\x80\x04\x8c\x06systemq\x01\x8c\x02osq\x02h\x02h\x01\x93."),
+        format!("22: {expected}")
+    );
+    // Reported even if the pickle is invalid after it.
+    assert_eq!(cause(b"cos\nsystem\n"), format!("0: {expected}"));
 }
 
 #[test]
-fn dotted_names_do_not_slip_through_the_list() {
+fn refuses_dotted_names() {
     for bad in [
         "collections\nOrderedDict.__init__",
         "torch._utils\nimportlib",
@@ -36,7 +39,7 @@ fn dotted_names_do_not_slip_through_the_list() {
 }
 
 #[test]
-fn broken_pickles_are_errors_that_name_the_offset() {
+fn errors_of_invalid_pickles_name_the_offset() {
     assert_eq!(cause(b"\x80\x02R."), "2: stack underflow");
     assert_eq!(cause(b"\x80\x02t."), "2: no mark on the stack");
     assert_eq!(cause(b"\x80\x02(."), "3: expected a value, found a mark");
@@ -48,7 +51,7 @@ fn broken_pickles_are_errors_that_name_the_offset() {
 }
 
 #[test]
-fn a_million_nested_lists_walk_and_drop_in_constant_depth() {
+fn a_million_nested_lists_need_constant_stack() {
     let mut deep = vec![b']'];
     deep.extend(std::iter::repeat_n(0x85, 1_000_000));
     deep.push(b'.');
@@ -56,7 +59,7 @@ fn a_million_nested_lists_walk_and_drop_in_constant_depth() {
 }
 
 #[test]
-fn long_numbers_keep_their_sign_and_width() {
+fn long_integers_keep_their_sign_and_width() {
     let value = |bytes: &[u8]| walk(bytes, 0).unwrap().value;
     assert_eq!(value(b"\x8a\x00."), Atom::Int(0));
     assert_eq!(value(b"\x8a\x01\xff."), Atom::Int(-1));
