@@ -84,7 +84,7 @@ fn flag(gpu: &Gpu, kernel: &str) -> Result<Found> {
         // Different addresses for each flag; the data of the check is 2 KB after the first and 4 KB after the second.
         let memory = gpu.memory(20_480)?;
         let at = memory.at + u64::from(partner) * 64;
-        let mut run = |trips: u64, check: bool| {
+        let mut run = |trips: u64, check: bool| -> Result<Timed> {
             memory.set(0)?;
             let run = Timed::run(gpu, |out| {
                 let arguments = [at, at + 2048, partner.into(), trips, check.into(), POLLS, error.at, out.at];

@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         }
         Ok(output.is_closed())
     };
-    std::thread::scope(|scope| {
+    std::thread::scope(|scope| -> Result<()> {
         for photos in images::groups(scope, &model, dataset.items(), group, None, &timings) {
             if classify(photos)? {
                 break;

@@ -66,5 +66,5 @@ pub fn run(args: Args) -> crate::Result<()> {
         text.push_str(&format!("note: {} elements were rounded to f16\n", report.rounded));
     }
     let mut stderr = std::io::stderr();
-    stderr.write_all(text.as_bytes()).map_err(|e| crate::Error::write(Path::new("standard error"), e))
+    stderr.write_all(text.as_bytes()).map_err(|e| crate::Error::cannot_write(Path::new("standard error"), e))
 }

@@ -59,9 +59,9 @@ impl DataArgs {
     /// Adds a remedy to errors about labels that come from folder names.
     fn with_hint(&self, error: Error) -> Error {
         match error {
-            Error::Refused { file, place, cause } if self.paths.iter().any(|path| path.is_dir()) => {
+            Error::Refused { file, place, cause, source } if self.paths.iter().any(|path| path.is_dir()) => {
                 let cause = format!("{cause}; use --format flat to ignore the labels");
-                Error::Refused { file, place, cause }
+                Error::Refused { file, place, cause, source }
             }
             other => other,
         }
@@ -81,7 +81,7 @@ impl DataArgs {
         let name = Path::new("standard input");
         let mut text = Vec::new();
         let read = std::io::stdin().lock().read_to_end(&mut text);
-        read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")))?;
+        read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")).with_source(e))?;
         let listed = dataset::parse_path_list(&text, self.null)?;
         if listed.is_empty() {
             return Err(Error::refused(name, "list", "contains no path"));

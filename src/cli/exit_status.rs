@@ -6,7 +6,7 @@ use crate::error::printable;
 /// The process exit code for an error: 2 usage, 4 input refused, 5 device, 6 cannot write.
 pub fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Usage(_) => 2,
+        Error::Usage(_) | Error::Request(_) | Error::Graph(_) => 2,
         Error::Refused { .. } => 4,
         Error::Device(_) => 5,
         Error::Write { .. } => 6,
@@ -93,16 +93,19 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::error::{GraphError, RequestError};
 
     #[test]
     fn every_kind_of_error_has_its_exit_code() {
         let file = Path::new("a");
         let errors = [
             Error::usage("x"),
+            RequestError::NoMethod.into(),
+            GraphError::NoOutputs.into(),
             Error::refused(file, "place", "cause"),
             Error::device("x"),
             Error::write(file, "cause"),
         ];
-        assert_eq!(errors.each_ref().map(exit_code), [2, 4, 5, 6]);
+        assert_eq!(errors.each_ref().map(exit_code), [2, 2, 2, 4, 5, 6]);
     }
 }

@@ -88,7 +88,7 @@ pub fn main(start: Instant) -> ExitCode {
 fn print_message(message: &clap::Error) -> ExitCode {
     match message.print() {
         Err(e) if !message.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
-            let error = crate::Error::write(std::path::Path::new("standard output"), e);
+            let error = crate::Error::cannot_write(std::path::Path::new("standard output"), e);
             output::error(&error);
             ExitCode::from(exit_code(&error))
         }

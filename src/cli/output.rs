@@ -23,7 +23,7 @@ impl Output {
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => self.closed = true,
-            Err(e) => return Err(Error::write(Path::new("standard output"), e)),
+            Err(e) => return Err(Error::cannot_write(Path::new("standard output"), e)),
             Ok(()) => {}
         }
         Ok(())

@@ -86,7 +86,7 @@ pub(super) fn is_batch(path: &Path, format: Format) -> Result<bool> {
         |variant: Variant| metadata.len() > 0 && metadata.len().is_multiple_of(variant.record_len() as u64);
     let named = path.extension().is_some_and(|extension| extension == "bin");
     let mut start = Vec::new();
-    let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
+    let unreadable = |e| Error::cannot_read(path, e);
     Ok(named
         || (fits(Variant::Ten) || fits(Variant::Hundred)) && {
             File::open(path).and_then(|f| f.take(16).read_to_end(&mut start)).map_err(unreadable)?;
@@ -105,7 +105,7 @@ impl Batch {
             Format::Cifar100 => &[Variant::Hundred],
             _ => &[Variant::Ten, Variant::Hundred],
         };
-        let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
+        let unreadable = |e| Error::cannot_read(path, e);
         let stamp = Stamp::new(&path.metadata().map_err(unreadable)?);
         let mut refused = None;
         for &variant in variants
@@ -147,7 +147,7 @@ impl Batch {
     /// The pixels of image `i`.
     pub fn read(&self, i: usize) -> Result<RgbImage> {
         let refused = |cause: String| Error::refused(&self.file, format!("image {i}"), cause);
-        let unreadable = |e: std::io::Error| refused(format!("cannot read: {e}"));
+        let unreadable = |e: std::io::Error| refused(format!("cannot read: {e}")).with_source(e);
         let mut file = File::open(&self.file).map_err(unreadable)?;
         let labels = self.variant.classes().len();
         let mut planes = vec![0; PIXELS];
@@ -164,7 +164,7 @@ impl Batch {
 
     /// Reads the labels of all images.
     fn labelings(&self) -> Result<Vec<Labeling>> {
-        let unreadable = |e| Error::refused(&self.file, "file", format!("cannot read: {e}"));
+        let unreadable = |e| Error::cannot_read(&self.file, e);
         let classes = self.variant.classes();
         let mut labels = vec![Vec::with_capacity(self.len); classes.len()];
         let mut file = BufReader::with_capacity(1 << 18, File::open(&self.file).map_err(unreadable)?);

@@ -36,7 +36,7 @@ impl Dataset {
 
 /// SHA-256 of a file's contents.
 fn content(path: &Path) -> Result<[u8; 32]> {
-    let unreadable = |e| Error::refused(path, "file", format!("cannot read: {e}"));
+    let unreadable = |e| Error::cannot_read(path, e);
     let mut hash = Sha256::new();
     let mut file = File::open(path).map_err(unreadable)?;
     let mut buffer = vec![0; 1 << 18];

@@ -105,7 +105,8 @@ impl FolderWalk<'_> {
     /// that fails when it is read; for the root it is an error.
     fn list(&mut self, below: &Path) -> Result<()> {
         let folder = self.root.join(below);
-        let unreadable = |e| Error::refused(&folder, "folder", format!("cannot list: {e}"));
+        let unreadable =
+            |e: std::io::Error| Error::refused(&folder, "folder", format!("cannot list: {e}")).with_source(e);
         let listed = fs::canonicalize(&folder).and_then(|real| Ok((real, names(&folder)?)));
         let (real, names) = match listed {
             Ok(listed) => listed,

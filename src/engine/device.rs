@@ -67,7 +67,7 @@ impl Device {
     /// [`crate::Error::Device`] when the device is not available. [`DeviceChoice::Auto`] opens the CPU where
     /// no GPU is usable, whatever the reason.
     pub fn with_options(options: &DeviceOptions) -> Result<(Device, Option<Error>)> {
-        let cpu = || {
+        let cpu = || -> Result<Device> {
             let isa = options.isa.unwrap_or_else(Isa::detect);
             Ok(Device::Cpu(Cpu::with_isa(options.threads, isa)?))
         };

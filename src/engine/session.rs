@@ -1,7 +1,8 @@
 //! Sessions: plans that are ready to run on a device, with their buffers.
 
 use super::plan::Plan;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::GraphError;
 
 /// Callback of an early-exit run after each exit: (exit, from 1; index of the image in the batch; the
 /// image's output space). It returns true where the image continues to the next exit.
@@ -21,7 +22,7 @@ pub trait Session: Send {
     /// Runs every level on all images of `inputs`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the lengths do not fit the plan, [`Error::Device`] when the device fails.
+    /// [`crate::Error::Graph`] when the lengths do not fit the plan, [`crate::Error::Device`] when the device fails.
     fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()>;
 
     /// Runs exit by exit and drops each image for which `continues` returns false; returns the last exit
@@ -72,17 +73,13 @@ pub trait Session: Send {
 /// `capacity` images.
 ///
 /// # Errors
-/// [`Error::Usage`] when `inputs` or `outputs` is not that many whole spaces, or the batch is too large.
+/// [`crate::Error::Graph`] when `inputs` or `outputs` is not that many whole spaces, or the batch is too large.
 pub(crate) fn batch_size(plan: &Plan, capacity: usize, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
     let (input_len, output_len) = (plan.input_len, plan.output_len);
     let images = inputs.len() / input_len;
     if inputs.len() != images * input_len || outputs.len() != images * output_len || images > capacity {
-        return Err(Error::usage(format!(
-            "a batch of N images, N at most {capacity}, expects N x {input_len} elements in and \
-             N x {output_len} out, is given {} in and {} out",
-            inputs.len(),
-            outputs.len()
-        )));
+        let (inputs, outputs) = (inputs.len(), outputs.len());
+        return Err(GraphError::BatchSize { capacity, input_len, output_len, inputs, outputs }.into());
     }
     Ok(images)
 }

@@ -6,7 +6,8 @@ use crate::engine::device::Device;
 use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
-use crate::{Error, Result, Shape};
+use crate::error::RequestError;
+use crate::{Result, Shape};
 
 /// Limit on the batch size of perturbation runs: larger batches are not faster.
 const MAX_BATCH: usize = 256;
@@ -18,9 +19,10 @@ const MAX_BATCH: usize = 256;
 pub(crate) fn batch_within(plan: &Plan, max_memory: usize, purpose: &str) -> Result<usize> {
     let image = bytes_per_image(plan);
     match max_memory / image {
-        0 => Err(Error::usage(format!(
-            "{purpose}: one image takes {image} bytes, the memory limit leaves {max_memory}"
-        ))),
+        0 => {
+            let purpose = purpose.into();
+            Err(RequestError::MemoryLimit { purpose, needed: image, limit: max_memory }.into())
+        }
         images => Ok(images.min(MAX_BATCH)),
     }
 }
@@ -39,11 +41,13 @@ pub(crate) fn bytes_per_image(plan: &Plan) -> usize {
 pub(crate) fn count_images(images: &[f32], shape: Shape) -> Result<usize> {
     let len = shape.len();
     if images.is_empty() || !images.len().is_multiple_of(len) {
-        let given = images.len();
-        return Err(Error::usage(format!("{given} elements given: an image of {shape} has {len}")));
+        return Err(RequestError::ElementCount { given: images.len(), shape }.into());
     }
     match images.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(Error::usage(format!("image {}: element {} is {}", i / len + 1, i % len, images[i]))),
+        Some(i) => {
+            let (image, element) = (i / len + 1, i % len);
+            Err(RequestError::NonFinite { image, element, value: images[i] }.into())
+        }
         None => Ok(images.len() / len),
     }
 }

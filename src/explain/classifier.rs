@@ -6,8 +6,9 @@ use crate::engine::device::Device;
 use crate::engine::graph::Op;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::engine::session::Session;
+use crate::error::RequestError;
 use crate::model::Model;
-use crate::{Error, Result, Shape};
+use crate::{Result, Shape};
 
 /// The forward pass of a model on a device, for predictions without explanations.
 ///
@@ -120,11 +121,11 @@ impl Classifier {
         thresholds: &[Option<f32>],
     ) -> Result<Vec<Vec<ExitPrediction>>> {
         if self.order != Order::ByExit {
-            return Err(Error::usage("early exit needs a classifier whose order is by exit"));
+            return Err(RequestError::ExitOrder.into());
         }
         let (given, count) = (thresholds.len(), self.exits.len());
         if given != count {
-            return Err(Error::usage(format!("{given} thresholds for {count} exits")));
+            return Err(RequestError::ThresholdCount { given, exits: count }.into());
         }
         self.in_batches(images, |runner, exits, n, fill| {
             runner.run_early_exit(n, fill, |exit, _, outputs| {

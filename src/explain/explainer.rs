@@ -14,8 +14,9 @@ use crate::engine::device::Device;
 use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::Slot;
 use crate::engine::session::Session;
+use crate::error::RequestError;
 use crate::model::Model;
-use crate::{Error, Result, Shape};
+use crate::{Result, Shape};
 
 /// An [`ExplainRequest`], planned and loaded on a device.
 ///
@@ -110,7 +111,7 @@ impl Explainer {
     /// target is [`Target::Label`], or the device fails.
     pub fn explain(&mut self, images: &[f32]) -> Result<Vec<Vec<Explanation>>> {
         if self.request.target == Target::Label {
-            return Err(Error::usage("target 'label': the images have no labels"));
+            return Err(RequestError::NoLabels.into());
         }
         self.explain_with(images, &[])
     }
@@ -125,7 +126,7 @@ impl Explainer {
         if self.request.target == Target::Label {
             let n = count_images(images, self.image)?;
             if labels.len() != n {
-                return Err(Error::usage(format!("{} labels for {n} images", labels.len())));
+                return Err(RequestError::LabelCount { given: labels.len(), images: n }.into());
             }
             labels.iter().try_for_each(|&label| check_class(label, self.classes))?;
         }

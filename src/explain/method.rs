@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::error::RequestError;
 use crate::{Error, Result};
 
 /// A method that gives an activation map at a tap: a sum over the tap's channels.
@@ -215,13 +216,13 @@ impl FromStr for Method {
 
 /// The one of `choices` that is called `text`.
 pub(crate) fn by_name<T: Copy>(
-    what: &str,
+    what: &'static str,
     text: &str,
     choices: &[T],
     name: impl Fn(T) -> &'static str,
 ) -> Result<T> {
     choices.iter().copied().find(|&choice| name(choice) == text).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|&choice| name(choice)).collect();
-        Error::usage(format!("{what} '{text}': there are {}", names.join(", ")))
+        let expected = choices.iter().map(|&choice| name(choice).into()).collect();
+        RequestError::UnknownName { what, name: text.into(), expected }.into()
     })
 }

@@ -8,6 +8,7 @@ use super::methods::plain_cam::class_weights;
 use super::score::Score;
 use super::taps::Taps;
 use super::target::{Target, check_class};
+use crate::error::RequestError;
 use crate::model::{Model, Tap};
 use crate::{Error, Result};
 
@@ -163,23 +164,21 @@ impl ExplainRequest {
             check_class(class, model.classes())?;
         }
         if self.maps.is_empty() && self.pixels.is_empty() {
-            return Err(Error::usage("no method requested"));
+            return Err(RequestError::NoMethod.into());
         }
         let mut names: Vec<&str> = self.maps.iter().map(|m| m.name()).collect();
         names.extend(self.pixels.iter().map(|p| p.name()));
         names.sort_unstable();
         if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
-            return Err(Error::usage(format!("method '{}' is requested twice", two[0])));
+            return Err(RequestError::Duplicate { what: "method", name: two[0].into() }.into());
         }
         if let Taps::Named(taps) = &self.taps
             && let Some(tap) = taps.iter().find(|tap| taps.iter().filter(|other| other == tap).count() > 1)
         {
-            return Err(Error::usage(format!("tap '{tap}' is requested twice")));
+            return Err(RequestError::Duplicate { what: "tap", name: tap.clone() }.into());
         }
         if self.fusion.is_some() && self.maps.is_empty() {
-            return Err(Error::usage(
-                "fusion of activation maps, but no method that makes them is requested",
-            ));
+            return Err(RequestError::FusionWithoutMaps.into());
         }
         self.check_pixel_settings()?;
         for &exit in &self.exits {
@@ -196,15 +195,13 @@ impl ExplainRequest {
         if self.wants(PixelMethod::SmoothGrad) {
             let Noise { samples, share, .. } = self.noise;
             if samples == 0 || !share.is_finite() || share < 0.0 {
-                return Err(Error::usage(format!("smooth-grad: {samples} samples with noise of {share}")));
+                return Err(RequestError::SmoothGrad { samples, noise: share }.into());
             }
         }
         if self.wants(PixelMethod::IntegratedGradients) {
             let Integration { steps, baseline } = self.integration;
             if steps == 0 || baseline.iter().any(|b| !b.is_finite()) {
-                return Err(Error::usage(format!(
-                    "integrated-gradients: {steps} steps from a baseline of {baseline:?}"
-                )));
+                return Err(RequestError::IntegratedGradients { steps, baseline }.into());
             }
         }
         Ok(())

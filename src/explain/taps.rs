@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::error::RequestError;
 use crate::model::{Model, Tap};
 use crate::{Error, Result};
 
@@ -26,7 +27,7 @@ impl FromStr for Taps {
             "own" => Ok(Taps::Exit),
             "all-scales" => Ok(Taps::AllScales),
             _ if text.split(',').any(|name| name.trim().is_empty()) => {
-                Err(Error::usage(format!("tap '{text}': a name is empty")))
+                Err(RequestError::EmptyTapName { taps: text.into() }.into())
             }
             _ => Ok(Taps::Named(text.split(',').map(|name| name.trim().to_string()).collect())),
         }
@@ -61,7 +62,7 @@ impl Taps {
         match self {
             Taps::Exit => Ok(vec![model.exit_tap(exit).clone()]),
             Taps::AllScales => Ok(deepest_of_each_scale(&model.taps_reaching(exit))),
-            Taps::Named(names) if names.is_empty() => Err(Error::usage("no tap is named")),
+            Taps::Named(names) if names.is_empty() => Err(RequestError::NoTap.into()),
             Taps::Named(names) => names.iter().map(|name| named(model, exit, name, need_path)).collect(),
         }
     }
@@ -69,25 +70,17 @@ impl Taps {
 
 /// The tap called `name`; with `need_path` one on which the score of exit `exit` depends.
 fn named(model: &Model, exit: usize, name: &str, need_path: bool) -> Result<Tap> {
-    let list = |taps: &[&Tap]| taps.iter().map(|tap| tap.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = |taps: &[&Tap]| taps.iter().map(|tap| tap.name.clone()).collect();
     let Some(tap) = model.taps.iter().find(|tap| tap.name == name) else {
-        let names = list(&model.taps.iter().collect::<Vec<_>>());
-        return Err(Error::usage(format!("tap '{name}': the network has {names}")));
+        let taps = names(&model.taps.iter().collect::<Vec<_>>());
+        return Err(RequestError::UnknownTap { tap: name.into(), taps }.into());
     };
     let reaching = model.taps_reaching(exit);
     if need_path && !reaching.contains(&tap) {
-        let names = list(&reaching);
-        let others: Vec<String> = (1..=model.exits.len())
-            .filter(|&other| model.taps_reaching(other).contains(&tap))
-            .map(|exit| exit.to_string())
-            .collect();
-        let only = match others.as_slice() {
-            [] => "nor any other's".into(),
-            _ => format!("but of exits {}", others.join(", ")),
-        };
-        return Err(Error::usage(format!(
-            "tap '{name}' does not reach the score of exit {exit}, {only}; these do: {names}"
-        )));
+        let reached =
+            (1..=model.exits.len()).filter(|&other| model.taps_reaching(other).contains(&tap)).collect();
+        let taps = names(&reaching);
+        return Err(RequestError::UnrelatedTap { tap: name.into(), exit, reached, taps }.into());
     }
     Ok(tap.clone())
 }

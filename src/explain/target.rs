@@ -1,6 +1,7 @@
 //! The target: the class that is explained.
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::RequestError;
 
 /// The class whose score is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +66,7 @@ impl Target {
         match self {
             Target::Class(class) => check_class(class, classes),
             Target::Top(n) if n == 0 || n > classes => {
-                Err(Error::usage(format!("top {n}: the network has {classes} classes")))
+                Err(RequestError::TopClasses { requested: n, classes }.into())
             }
             _ => Ok(()),
         }
@@ -83,14 +84,13 @@ pub fn class_of(text: &str, labels: &[String], words: &[&str]) -> Result<usize> 
     let any_case = || labels.iter().position(|label| label.to_lowercase() == text.to_lowercase());
     let number = || text.parse().ok().filter(|&n: &usize| n < labels.len());
     exact.or_else(any_case).or_else(number).ok_or_else(|| {
-        let more = if labels.len() > SHOWN { ", ..." } else { "" };
-        let words =
-            if words.is_empty() { String::new() } else { format!("; and there are {}", words.join(", ")) };
-        Error::usage(format!(
-            "class '{text}': the network has {}{more}, or by number 0 to {}{words}",
-            labels[..labels.len().min(SHOWN)].join(", "),
-            labels.len().saturating_sub(1)
-        ))
+        let error = RequestError::UnknownClassName {
+            name: text.into(),
+            examples: labels[..labels.len().min(SHOWN)].to_vec(),
+            classes: labels.len(),
+            words: words.iter().map(|word| word.to_string()).collect(),
+        };
+        error.into()
     })
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn check_class(class: usize, classes: usize) -> Result<()> {
     if class < classes {
         return Ok(());
     }
-    Err(Error::usage(format!("class {class}: the network has classes 0 to {}", classes - 1)))
+    Err(RequestError::UnknownClass { class, classes }.into())
 }
 
 /// The `n` classes with the highest logits, in descending order; of equal logits the lower index first.

@@ -6,12 +6,13 @@ use super::metrics::{Agreement, MapEvaluation};
 use super::saliency::SaliencyMap;
 use super::settings::Settings;
 use super::similarity::{SALIENT_SHARE, center_shift, salient_iou, spearman};
+use crate::Result;
 use crate::engine::device::Device;
 use crate::engine::session::Session;
+use crate::error::RequestError;
 use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Taps, Target};
 use crate::imaging::heatmap::MapStatus;
 use crate::model::Model;
-use crate::{Error, Result};
 
 /// Evaluator of the maps of an [`ExplainRequest`].
 pub struct FaithfulnessEvaluator {
@@ -42,7 +43,7 @@ impl FaithfulnessEvaluator {
         threads: usize,
     ) -> Result<FaithfulnessEvaluator> {
         if request.fusion.is_some() || request.taps != Taps::Exit || request.target.ranks() != 1 {
-            return Err(Error::usage("faithfulness: expected one map for each exit and method"));
+            return Err(RequestError::SeveralMaps.into());
         }
         let evaluator =
             MapEvaluator::new(model, &request.exits, settings, device, request.max_memory, threads)?;

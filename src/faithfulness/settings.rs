@@ -2,7 +2,8 @@
 
 use super::baseline::Baseline;
 use super::ranking::Ties;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::RequestError;
 
 /// Settings that the metrics depend on, besides the model, the images and the methods. The metrics that
 /// take more than two forward passes per image are optional.
@@ -67,18 +68,18 @@ impl Settings {
     /// When a value is out of its range.
     pub fn check(&self) -> Result<()> {
         if self.curves.is_some_and(|curves| curves.steps == 0) {
-            return Err(Error::usage("deletion and insertion: expected at least 1 step"));
+            return Err(RequestError::NoCurveSteps.into());
         }
         if let Some(road) = &self.road {
             if road.percentiles.is_empty() {
-                return Err(Error::usage("road: expected at least one percentile"));
+                return Err(RequestError::NoPercentiles.into());
             }
             // Written so that NaN is rejected.
             if let Some(p) = road.percentiles.iter().find(|p| !(**p > 0.0 && **p < 100.0)) {
-                return Err(Error::usage(format!("road: percentile {p}: expected above 0 and below 100")));
+                return Err(RequestError::Percentile { percentile: *p }.into());
             }
             if !(road.noise >= 0.0 && road.noise.is_finite()) {
-                return Err(Error::usage(format!("road: noise of {}: expected 0 or more", road.noise)));
+                return Err(RequestError::ImputationNoise { noise: road.noise }.into());
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::Region;
 use super::heatmap::{Heatmap, MapStatus};
+use crate::error::RequestError;
 use crate::{Error, Result};
 
 /// Threshold on a heatmap above which a pixel is salient.
@@ -176,10 +177,8 @@ impl FromStr for Threshold {
         }
         match share(text) {
             Some(share) if share > 0.0 && share <= 1.0 => Ok(Threshold::Share(share)),
-            Some(share) => Err(Error::usage(format!("threshold {share} is outside (0, 1]"))),
-            None => Err(Error::usage(format!(
-                "invalid threshold '{text}'; expected a percentage such as 15%, a share such as 0.15, or otsu"
-            ))),
+            Some(share) => Err(RequestError::Threshold { share }.into()),
+            None => Err(RequestError::InvalidThreshold { text: text.into() }.into()),
         }
     }
 }

@@ -34,7 +34,7 @@ impl RgbImage {
     /// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
     pub fn open(path: impl AsRef<Path>) -> Result<RgbImage> {
         let path = path.as_ref();
-        let unreadable = |e: std::io::Error| Error::refused(path, "file", format!("cannot read: {e}"));
+        let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         if metadata.is_dir() {
             return Err(Error::refused(path, "file", "is a folder, not an image"));

@@ -4,6 +4,7 @@ use super::pytorch::Checkpoint;
 use super::source_file;
 use super::weights::{Precision, Weights, numbered};
 use crate::dataset::cifar;
+use crate::error::RequestError;
 use crate::model::Normalization;
 use crate::model::msdnet::check_tensors::confirm;
 use crate::model::msdnet::config::{Config, Stem};
@@ -49,7 +50,7 @@ pub struct Conversion {
 /// match, `output` is the checkpoint itself, or an element is too large for `f16`.
 pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<Conversion> {
     if source_file::same(input, output) {
-        return Err(Error::usage(format!("{}: the output is the checkpoint itself", output.display())));
+        return Err(RequestError::OutputIsInput { file: output.display().to_string() }.into());
     }
     let (weights, assumed) = load(input, options)?;
     let rounded = weights.write(output, options.precision)?;
@@ -91,7 +92,7 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
     if options.shared_global {
         match &mut config.global_conv {
             Some(global) => global.shared = true,
-            None => return Err(Error::usage("the network has no global convolutions that could be shared")),
+            None => return Err(RequestError::NoGlobalConvolutions.into()),
         }
     }
     config.validate().map_err(|cause| Error::refused(input, "architecture", cause))?;

@@ -33,9 +33,10 @@ pub use weights::Precision;
 use std::path::Path;
 
 use crate::engine::graph::{Graph, NodeId, Op};
+use crate::error::RequestError;
 use crate::imaging::Prepared;
 use crate::imaging::rgb_image::RgbImage;
-use crate::{Error, Result, Shape};
+use crate::{Result, Shape};
 
 /// An image classifier, forward only, and the places in it that can be explained.
 ///
@@ -123,25 +124,24 @@ impl Model {
     /// the exits' own.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is no exit, `input` is not an RGB input of the graph, a node is
+    /// [`crate::Error::Request`] when there is no exit, `input` is not an RGB input of the graph, a node is
     /// not one of the graph's, or the exits' logits are not vectors of one length.
     pub fn from_graph(graph: Graph, input: NodeId, exits: &[(NodeId, NodeId)]) -> Result<Model> {
-        let refuse = |cause: String| Err(Error::usage(format!("model: {cause}")));
         let count = graph.nodes().len();
         let mut ids = exits.iter().flat_map(|&(tap, logits)| [tap, logits]).chain([input]);
         if let Some(id) = ids.find(|id| id.index() >= count) {
-            return refuse(format!("node {} of a graph of {count} nodes", id.index()));
+            return Err(RequestError::UnknownNode { node: id.index(), nodes: count }.into());
         }
         let shape = graph.shape(input);
         if !matches!(graph.node(input).op, Op::Input(_)) || shape.c != 3 {
-            return refuse(format!("the input is {shape}, expected an input node of shape 3 x H x W"));
+            return Err(RequestError::InputShape { shape }.into());
         }
-        let Some(&(_, first)) = exits.first() else { return refuse("no exit".into()) };
+        let Some(&(_, first)) = exits.first() else { return Err(RequestError::ModelWithoutExits.into()) };
         let classes = graph.shape(first);
         for (k, &(_, logits)) in (1..).zip(exits) {
             let found = graph.shape(logits);
             if found != classes || (found.h, found.w) != (1, 1) {
-                return refuse(format!("exit {k} has logits of {found}, exit 1 of {classes}"));
+                return Err(RequestError::LogitShape { exit: k, given: found, first: classes }.into());
             }
         }
         let taps = (1..).zip(exits).map(|(k, &(tap, _))| Tap::of_exit(k, tap)).collect();
@@ -178,10 +178,10 @@ impl Model {
     pub(crate) fn check_exits(&self, exits: &[usize]) -> Result<()> {
         let last = self.exits.len();
         if exits.is_empty() {
-            return Err(Error::usage(format!("no exit requested: the network has exits 1 to {last}")));
+            return Err(RequestError::NoExit { exits: last }.into());
         }
         match exits.iter().find(|&&e| e == 0 || e > last) {
-            Some(e) => Err(Error::usage(format!("exit {e}: the network has exits 1 to {last}"))),
+            Some(e) => Err(RequestError::UnknownExit { exit: *e, exits: last }.into()),
             None => Ok(()),
         }
     }

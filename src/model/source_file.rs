@@ -12,7 +12,7 @@ pub const LARGEST: u64 = 4 << 30;
 /// Reads a regular file; pipes, devices and folders are refused before a read could block.
 pub fn read(path: &Path) -> Result<(Vec<u8>, Stamp)> {
     let refuse = |cause: &str| Err(Error::refused(path, "file", cause));
-    let failed = |e: std::io::Error| Error::refused(path, "file", format!("cannot read: {e}"));
+    let failed = |e: std::io::Error| Error::cannot_read(path, e);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return refuse("this is a folder, not a file");

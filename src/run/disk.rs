@@ -68,21 +68,21 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn make_folder(&self, path: &Path) -> Result<()> {
-        fs::create_dir_all(path).map_err(|e| Error::write(path, e))
+        fs::create_dir_all(path).map_err(|e| Error::cannot_write(path, e))
     }
 
     fn replace(&self, path: &Path, durable: bool, fill: &mut Fill) -> Result<()> {
         let mut replacement = Replacement::create(path)?;
-        fill(&mut replacement).map_err(|e| Error::write(path, e))?;
+        fill(&mut replacement).map_err(|e| Error::cannot_write(path, e))?;
         replacement.commit(durable)
     }
 
     fn append(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
-        file.write_all(bytes).map_err(|e| Error::write(path, e))
+        file.write_all(bytes).map_err(|e| Error::cannot_write(path, e))
     }
 
     fn cut(&self, file: &File, path: &Path, len: u64) -> Result<()> {
-        file.set_len(len).map_err(|e| Error::write(path, e))
+        file.set_len(len).map_err(|e| Error::cannot_write(path, e))
     }
 
     fn link(&self, from: &Path, to: &Path) -> Result<()> {
@@ -90,7 +90,7 @@ impl Disk for RealDisk {
             return Ok(());
         }
         // The name may exist from an earlier attempt, or the file system may not support links.
-        let mut source = File::open(from).map_err(|e| Error::refused(from, "file", e.to_string()))?;
+        let mut source = File::open(from).map_err(|e| Error::refused_by(from, "file", e))?;
         self.replace(to, false, &mut |target| std::io::copy(&mut source, target).map(drop))
     }
 
@@ -108,12 +108,12 @@ impl Disk for RealDisk {
         if cfg!(not(unix)) && path.is_dir() {
             return Ok(()); // Folders cannot be opened as files on this platform.
         }
-        File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::write(path, e))
+        File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::cannot_write(path, e))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
         match fs::remove_file(path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::write(path, e)),
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::cannot_write(path, e)),
             _ => Ok(()),
         }
     }

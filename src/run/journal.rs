@@ -89,10 +89,10 @@ impl Journal {
     pub fn open(disk: &dyn Disk, path: &Path, range: Range<usize>) -> Result<Option<Journal>> {
         let file = match File::options().read(true).append(true).open(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(|e| Error::write(path, e))?,
+            file => file.map_err(|e| Error::cannot_write(path, e))?,
         };
         let journal = Journal::read(path, file, |_| Ok(range))?;
-        let length = journal.file.metadata().map_err(|e| journal.refused("file", &e))?.len();
+        let length = journal.file.metadata().map_err(|e| Error::refused_by(path, "file", e))?.len();
         if length > journal.end {
             disk.cut(&journal.file, path, journal.end)?;
         }
@@ -111,7 +111,7 @@ impl Journal {
     ) -> Result<Journal> {
         let mut lines = LineReader { reader: BufReader::with_capacity(1 << 16, &file), line: Vec::new() };
         let refused = |place: &str, cause: String| Error::refused(path, place, cause);
-        let unreadable = |e: std::io::Error| refused("file", e.to_string());
+        let unreadable = |e: std::io::Error| Error::refused_by(path, "file", e);
         let header = lines.next().map_err(unreadable)?;
         let header: JournalHeader = header
             .and_then(|line| serde_json::from_slice(line).ok())
@@ -137,8 +137,9 @@ impl Journal {
         Ok(Journal { path: path.into(), file, header, end, range, begins, done, failed })
     }
 
-    fn refused(&self, place: &str, cause: &dyn std::fmt::Display) -> Error {
-        Error::refused(&self.path, place, cause.to_string())
+    /// The error of a line that cannot be read.
+    fn unreadable(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::refused_by(&self.path, "line", error)
     }
 
     pub fn header(&self) -> &JournalHeader {
@@ -193,19 +194,18 @@ impl Journal {
 
     /// Entries in the order of the set, read one at a time.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry>> {
-        let unreadable = |e: &dyn std::fmt::Display| self.refused("line", e);
         let mut reader = BufReader::new(&self.file);
         // The reader's offset, if known.
         let mut at = None;
         let mut line = Vec::new();
         self.begins.iter().filter(|&&begin| begin != 0).map(move |&begin| {
             if at != Some(begin) {
-                reader.seek(SeekFrom::Start(begin)).map_err(|e| unreadable(&e))?;
+                reader.seek(SeekFrom::Start(begin)).map_err(|e| self.unreadable(e))?;
             }
             line.clear();
-            let read = reader.by_ref().read_until(b'\n', &mut line).map_err(|e| unreadable(&e))?;
+            let read = reader.by_ref().read_until(b'\n', &mut line).map_err(|e| self.unreadable(e))?;
             at = Some(begin + read as u64);
-            serde_json::from_slice(&line).map_err(|e| unreadable(&e))
+            serde_json::from_slice(&line).map_err(|e| self.unreadable(e))
         })
     }
 }

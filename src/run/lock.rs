@@ -28,13 +28,13 @@ impl Lock {
     pub fn take(folder: &Path, path: &Path) -> Result<Lock> {
         loop {
             let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            let mut file = options.map_err(|e| Error::write(path, e))?;
+            let mut file = options.map_err(|e| Error::cannot_write(path, e))?;
             let enforced = match file.try_lock() {
                 Ok(()) => true,
                 Err(TryLockError::WouldBlock) => return Err(Error::write(folder, held_by(path))),
                 // Some network file systems do not support locks.
                 Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => false,
-                Err(TryLockError::Error(e)) => return Err(Error::write(path, e)),
+                Err(TryLockError::Error(e)) => return Err(Error::cannot_write(path, e)),
             };
             // The previous holder may have removed the file between opening and locking.
             if is_at(&file, path) {

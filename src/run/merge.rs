@@ -109,7 +109,7 @@ fn in_folder(folder: &Path) -> Result<Vec<FinishedShard>> {
 
 fn open(folder: &Path, shard: Shard) -> Result<FinishedShard> {
     let path = folder.join(paths::journal(shard));
-    let file = File::open(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;
+    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let journal = Journal::read(&path, file, |header| {
         if header.shard != shard.to_string() {
             return Err(Error::refused(&path, "line 1", format!("belongs to shard {}", header.shard)));

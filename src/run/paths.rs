@@ -36,7 +36,7 @@ fn named(kind: &str, shard: Shard, ending: &str) -> String {
 /// # Errors
 /// When the folder cannot be read.
 pub fn shards(folder: &Path) -> Result<Vec<Shard>> {
-    let refused = |e: std::io::Error| Error::refused(folder, "folder", e.to_string());
+    let refused = |e: std::io::Error| Error::refused_by(folder, "folder", e);
     let mut shards = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(refused)? {
         let name = entry.map_err(refused)?.file_name();
@@ -64,9 +64,9 @@ fn shard_of(name: &str) -> Option<Shard> {
 pub fn read_json(path: &PathBuf) -> Result<Option<serde_json::Value>> {
     let bytes = match std::fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|e| Error::refused(path, "file", e.to_string()))?,
+        read => read.map_err(|e| Error::refused_by(path, "file", e))?,
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::refused(path, "JSON", e.to_string()))
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::refused_by(path, "JSON", e))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> 
         let file = match File::open(&path) {
             // A finished shard that has been merged has a manifest only.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            file => file.map_err(|e| Error::refused(&path, "file", e.to_string()))?,
+            file => file.map_err(|e| Error::refused_by(&path, "file", e))?,
         };
         let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
         for entry in journal.entries() {
@@ -57,10 +57,10 @@ fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<
     let path = folder.join(paths::RESULTS);
     let file = match File::open(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(|e| Error::refused(&path, "file", e.to_string()))?,
+        file => file.map_err(|e| Error::refused_by(&path, "file", e))?,
     };
     for (i, line) in BufReader::new(file).lines().enumerate() {
-        each(&line.map_err(|e| Error::refused(&path, format!("line {}", i + 1), e.to_string()))?)?;
+        each(&line.map_err(|e| Error::refused_by(&path, format!("line {}", i + 1), e))?)?;
     }
     let manifest = paths::read_json(&folder.join(paths::manifest(Shard::WHOLE)))?;
     let images = manifest.as_ref().and_then(|m| m["images"].as_u64()).map(|n| n as usize);

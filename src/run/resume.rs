@@ -34,12 +34,11 @@ fn read_results(folder: &Path) -> Result<impl Iterator<Item = Result<Entry>>> {
         error: Option<IgnoredAny>,
     }
     let path = folder.join(paths::RESULTS);
-    let refused = move |place: String, cause: String| Error::refused(&path, place, cause);
-    let file = File::open(folder.join(paths::RESULTS)).map_err(|e| refused("file".into(), e.to_string()))?;
+    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     Ok(BufReader::new(file).lines().enumerate().filter_map(move |(image, line)| {
         let entry = || {
-            let line = line.map_err(|e| refused("file".into(), e.to_string()))?;
-            let wrong = |e: serde_json::Error| refused(format!("line {}", image + 1), e.to_string());
+            let line = line.map_err(|e| Error::refused_by(&path, "file", e))?;
+            let wrong = |e: serde_json::Error| Error::refused_by(&path, format!("line {}", image + 1), e);
             let failed = serde_json::from_str::<Row>(&line).map_err(wrong)?.error.is_some();
             let row = RawValue::from_string(line).map_err(wrong)?;
             Ok((!failed).then_some(Entry { image, failed, files: Vec::new(), row }))

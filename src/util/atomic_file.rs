@@ -37,7 +37,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn make_folder(folder: &Path) -> Result<()> {
     match fs::metadata(folder) {
         Ok(about) if !about.is_dir() => Err(Error::write(folder, "is a file, expected a folder")),
-        _ => fs::create_dir_all(folder).map_err(|e| Error::write(folder, e)),
+        _ => fs::create_dir_all(folder).map_err(|e| Error::cannot_write(folder, e)),
     }
 }
 
@@ -47,14 +47,14 @@ pub fn make_folder(folder: &Path) -> Result<()> {
 /// [`Error::Write`] when it cannot be removed.
 pub fn remove_old(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(path, e)),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::cannot_write(path, e)),
         _ => Ok(()),
     }
 }
 
 fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let mut replacement = Replacement::create(path)?;
-    replacement.write_all(bytes).map_err(|e| Error::write(path, e))?;
+    replacement.write_all(bytes).map_err(|e| Error::cannot_write(path, e))?;
     replacement.commit(durable)
 }
 
@@ -97,7 +97,7 @@ impl Replacement {
             self.committed = true;
             if durable { sync_folder(&self.path) } else { Ok(()) }
         });
-        renamed.map_err(|e| Error::write(&self.path, e))
+        renamed.map_err(|e| Error::cannot_write(&self.path, e))
     }
 
     fn writer(&mut self) -> &mut BufWriter<File> {
@@ -152,7 +152,7 @@ fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
             Ok(file) => return Ok((temporary, file)),
             // Left behind by an earlier process with the same id.
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            Err(e) => return Err(Error::write(path, e)),
+            Err(e) => return Err(Error::cannot_write(path, e)),
         }
     }
 }

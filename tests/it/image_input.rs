@@ -54,6 +54,16 @@ fn claiming(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
+fn the_source_of_an_unreadable_photo_is_the_io_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = RgbImage::open(folder.path().join("no\nphoto.png")).unwrap_err();
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{error:?}");
+    let line = error.to_string();
+    assert!(line.contains("no\\nphoto.png: file: cannot read: ") && !line.contains('\n'), "{line}");
+}
+
+#[test]
 fn lossless_photos_match_pillow() {
     for name in [
         "rgb.png",

@@ -289,7 +289,7 @@ fn the_output_may_not_be_the_checkpoint() {
     std::fs::hard_link(&path, &link).unwrap();
     for output in [&path, &link] {
         let error = convert(&path, output, &options()).unwrap_err();
-        assert!(matches!(error, msdcam::Error::Usage(_)), "{error}");
+        assert!(matches!(error, msdcam::Error::Request(_)), "{error}");
     }
     let error = convert(&path, &folder.path().join("no/such/folder/w"), &options()).unwrap_err();
     assert!(matches!(error, msdcam::Error::Write { .. }), "{error}");

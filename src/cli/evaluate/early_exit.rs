@@ -81,7 +81,7 @@ pub fn rule(early_exit: Option<&str>, budget: Option<f64>, work: &[u64]) -> Resu
 /// Reads a file of thresholds.
 fn read(file: &Path, exits: usize) -> Result<Thresholds> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let text = std::fs::read_to_string(file).map_err(|e| refused("file", format!("cannot read: {e}")))?;
+    let text = std::fs::read_to_string(file).map_err(|e| Error::cannot_read(file, e))?;
     let thresholds: Thresholds = serde_json::from_str(&text)
         .map_err(|e| refused("thresholds", format!("expected a JSON list of numbers or null: {e}")))?;
     if thresholds.0.len() != exits {

@@ -82,7 +82,7 @@ pub fn for_each_group(
     mut work: impl FnMut(Group) -> Result<()>,
 ) -> Result<()> {
     let bar = images::progress(model, items.len());
-    std::thread::scope(|scope| {
+    std::thread::scope(|scope| -> Result<()> {
         for (items, photos) in images::groups(scope, model, items, batch, None, timings) {
             let photos = items.iter().zip(photos).map(|(item, photo)| require_label(item, photo)).collect();
             let images = items.len() as u64;

@@ -148,7 +148,7 @@ impl PhotoDirectory {
 
     fn record(&mut self, line: &str) -> Result<()> {
         let written = self.results.write_all(line.as_bytes());
-        written.map_err(|e| Error::write(&self.path.join(RESULTS), e))
+        written.map_err(|e| Error::cannot_write(&self.path.join(RESULTS), e))
     }
 
     /// Puts the results in place, then the manifest with the counts of images.

@@ -98,9 +98,9 @@ enum NameOrIndex {
 /// When the file cannot be read or is not JSON in one of the formats, or a box has no area.
 pub fn read(file: &Path, labels: &[String]) -> Result<Boxes> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let bytes = std::fs::read(file).map_err(|e| refused("file", format!("cannot read: {e}")))?;
+    let bytes = std::fs::read(file).map_err(|e| Error::cannot_read(file, e))?;
     let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| refused("JSON", e.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(file, "JSON", e))?;
     let parsed = BoxesFile::deserialize(json).map_err(|_| {
         let own = r#"{"a.png": [{"box": [x, y, width, height], "class": "cat"}]}"#;
         refused("boxes", format!("expected COCO's images and annotations, or {own}"))

@@ -88,5 +88,5 @@ fn write_plots(folder: &Path, plots: Vec<plots::Plot>) -> Result<usize> {
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| crate::Error::write(folder, e))
+    std::fs::create_dir_all(folder).map_err(|e| crate::Error::cannot_write(folder, e))
 }

@@ -191,7 +191,8 @@ fn parse(folder: &Path, line: &str) -> Result<ImageResult> {
     /// Bound on class indices: class 10^12 would need a list of as many names.
     const MAX_CLASSES: usize = 1_000_000;
     let refused = |cause: String| Error::refused(folder, "results", cause);
-    let record: ImageResult = serde_json::from_str(line).map_err(|e| refused(e.to_string()))?;
+    let record: ImageResult =
+        serde_json::from_str(line).map_err(|e| Error::refused_by(folder, "results", e))?;
     let classes = record.exits.iter().flat_map(|e| [Some(e.class), e.target]).chain([record.label]);
     match classes.flatten().find(|&class| class >= MAX_CLASSES) {
         Some(class) => Err(refused(format!("class {class} of image {}", record.image))),
@@ -224,13 +225,14 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
     let refused = |place: &str, cause: String| Error::refused(path, place, cause);
     let bytes = match std::fs::read(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|e| refused("file", e.to_string()))?,
+        read => read.map_err(|e| Error::refused_by(path, "file", e))?,
     };
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| refused("JSON", e.to_string()))?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(path, "JSON", e))?;
     let metadata = ["weights", "source_sha256", "device", "failed"];
     let metadata = metadata.iter().filter_map(|&key| Some((key.to_string(), value.get(key)?.clone())));
     let metadata = Value::Object(metadata.collect());
-    let evaluation: Evaluation = serde_json::from_value(value).map_err(|e| refused("JSON", e.to_string()))?;
+    let evaluation: Evaluation =
+        serde_json::from_value(value).map_err(|e| Error::refused_by(path, "JSON", e))?;
     let classes = evaluation.classes.len();
     let sound = |exit: &crate::evaluation::ExitEvaluation| {
         exit.classes.len() == classes

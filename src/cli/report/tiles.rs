@@ -67,7 +67,7 @@ fn encoded(photo: &RgbImage) -> EmbeddedPhoto {
 pub fn cam(folder: &Path, record: &ImageResult) -> Result<Option<Floats>> {
     let Some(arrays) = &record.files.arrays else { return Ok(None) };
     let path = below(folder, arrays)?;
-    let bytes = std::fs::read(&path).map_err(|e| Error::refused(&path, "file", e.to_string()))?;
+    let bytes = std::fs::read(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let mut archive = Archive::open(&path, &bytes)?;
     let names = archive.names();
     let first = names.iter().find(|name| *name == "cam" || name.starts_with("cam."));

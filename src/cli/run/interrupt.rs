@@ -28,7 +28,7 @@ impl Interrupt {
             flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&again))
                 .and_then(|_| flag::register(signal, Arc::clone(&again)))
                 .and_then(|_| flag::register_usize(signal, Arc::clone(&interrupt.signal), usize::from(code)))
-                .map_err(|e| Error::write(Path::new("signal handler"), e))?;
+                .map_err(|e| Error::cannot_write(Path::new("signal handler"), e))?;
         }
         watch_file_size()?;
         Ok(interrupt)
@@ -45,7 +45,7 @@ impl Interrupt {
 #[cfg(unix)]
 fn watch_file_size() -> Result<()> {
     let caught = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
-    caught.map(drop).map_err(|e| Error::write(Path::new("signal handler"), e))
+    caught.map(drop).map_err(|e| Error::cannot_write(Path::new("signal handler"), e))
 }
 
 /// This platform has no such limit.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::aligned::{AlignedBuffer, CACHE_LINE_F32};
 use super::gemm::OVERREAD;
+use crate::Result;
 use crate::engine::plan::{Plan, Slot, Space};
-use crate::{Error, Result};
+use crate::error::DeviceError;
 
 /// Floats that the threads of a run write at addresses which the plan keeps apart; barriers between
 /// levels order writes before reads. Around the input and work spaces there are [`OVERREAD`] floats more.
@@ -43,10 +44,8 @@ impl SessionMemory {
         let image_len = work + round(plan.work_len) + round(OVERREAD);
         let scratch_len = round(scratch_len) + round(OVERREAD);
         let len = images * image_len + threads * scratch_len;
-        let out_of_memory = || {
-            let mebibytes = len.saturating_mul(size_of::<f32>()) >> 20;
-            Error::device(format!("cpu: not enough memory for {images} images ({mebibytes} MiB)"))
-        };
+        let bytes = len.saturating_mul(size_of::<f32>());
+        let out_of_memory = || DeviceError::OutOfMemory { device: "cpu", images, bytes, reason: None };
         let floats = AlignedBuffer::new(len).ok_or_else(out_of_memory)?;
         for i in 0..len {
             // SAFETY: the buffer has room for `len` floats.

@@ -28,8 +28,9 @@ use std::sync::Arc;
 pub use simd::Isa;
 
 use super::plan::Plan;
+use crate::Result;
 use crate::engine::session::Session;
-use crate::{Error, Result};
+use crate::error::{DeviceError, ErrorSource};
 use thread_pool::ThreadPool;
 use weight_cache::WeightCache;
 
@@ -56,12 +57,13 @@ impl Cpu {
     /// When this machine lacks it, or the system refuses a thread.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Cpu> {
         if !Isa::available().contains(&isa) {
-            return Err(Error::device(format!("cpu: this machine has no {}", isa.name())));
+            let reason = format!("this machine has no {}", isa.name());
+            return Err(DeviceError::Unavailable { what: "cpu".into(), reason }.into());
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores } else { threads };
         let pool = ThreadPool::new(threads)
-            .map_err(|e| Error::device(format!("cpu: cannot spawn {threads} threads: {e}")))?;
+            .map_err(|e| DeviceError::Threads { threads, source: ErrorSource::new(e) })?;
         Ok(Cpu { isa, pool: Arc::new(pool), weights: Arc::default() })
     }
 

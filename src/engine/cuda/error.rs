@@ -4,10 +4,19 @@ use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 
 use crate::Error;
+use crate::error::DeviceError;
 
 /// Converts the driver's error in `what` into [`Error::Device`].
 pub(super) fn driver(what: &str) -> impl Fn(DriverError) -> Error + use<'_> {
-    move |error| Error::device(format!("cuda: {what}: {}", describe(error)))
+    move |error| {
+        let (code, reason) = (error.0 as i32, describe(error));
+        DeviceError::Call { call: what.into(), code, reason }.into()
+    }
+}
+
+/// The error of a GPU, or something that it needs, that is not available.
+pub(super) fn unavailable(reason: impl Into<String>) -> Error {
+    DeviceError::Unavailable { what: "cuda".into(), reason: reason.into() }.into()
 }
 
 /// Whether the device is out of memory.

@@ -7,9 +7,10 @@ use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction};
 use cudarc::nvrtc::Ptx;
 
-use super::error::driver;
+use super::error::{driver, unavailable};
 use super::variant::{Kernels, Variant};
 use super::{built_in, compile};
+use crate::error::{DeviceError, ErrorSource};
 use crate::{Error, Result};
 
 /// The kernel on the GPU of `context`, and the origin of its machine code.
@@ -23,14 +24,17 @@ pub(super) fn load(context: &Arc<CudaContext>, variant: &Variant) -> Result<(Cud
         // A driver older than the machine code's compiler refuses it; NVRTC may be of the driver's version.
         Kernels::Auto => built_in(context).or_else(|refused| {
             compiled(context, nvrtc, &[]).map_err(|e| match refused {
-                Some(refused) => Error::device(format!("{e}; {refused}")),
+                Some(refused) => {
+                    let [compiled, built_in] = [e, refused].map(ErrorSource::new);
+                    DeviceError::NoKernels { compiled, built_in }.into()
+                }
                 None => e,
             })
         }),
         Kernels::BuiltIn => built_in(context).map_err(|refused| {
             refused.unwrap_or_else(|| {
                 let capability = capability(context).unwrap_or_default();
-                Error::device(format!("cuda: no built-in kernels for compute capability {capability}"))
+                unavailable(format!("no built-in kernels for compute capability {capability}"))
             })
         }),
         Kernels::Compiled(options) => compiled(context, nvrtc, options),
@@ -44,7 +48,7 @@ pub(super) fn load(context: &Arc<CudaContext>, variant: &Variant) -> Result<(Cud
 /// `None` when there is none for this GPU, otherwise the driver's reason to refuse it.
 fn built_in(context: &Arc<CudaContext>) -> Result<(CudaFunction, String), Option<Error>> {
     let image = built_in::image(capability(context)?).ok_or(None)?;
-    let refused = |e| Some(Error::device(format!("the built-in kernels were refused: {e}")));
+    let refused = |e: Error| Some(DeviceError::BuiltInKernels { source: ErrorSource::new(e) }.into());
     Ok((function(context, image.to_vec()).map_err(refused)?, "built in".into()))
 }
 
@@ -68,12 +72,14 @@ fn compiled(
 
 /// The kernel from a file of machine code.
 fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(CudaFunction, String)> {
-    let failed = |e: String| Error::device(format!("cuda: kernels from '{}': {e}", file.display()));
-    let image = std::fs::read(file).map_err(|e| failed(e.to_string()))?;
+    let failed = |cause: String, source: Option<ErrorSource>| {
+        Error::from(DeviceError::KernelFile { file: file.display().to_string(), cause, source })
+    };
+    let image = std::fs::read(file).map_err(|e| failed(e.to_string(), Some(ErrorSource::new(e))))?;
     if !is_whole_elf(&image) {
-        return Err(failed(format!("{} bytes, not a whole ELF file of machine code", image.len())));
+        return Err(failed(format!("{} bytes, not a whole ELF file of machine code", image.len()), None));
     }
-    let function = function(context, image).map_err(|e| failed(e.to_string()))?;
+    let function = function(context, image).map_err(|e| failed(e.to_string(), Some(ErrorSource::new(e))))?;
     Ok((function, file.display().to_string()))
 }
 

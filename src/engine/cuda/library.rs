@@ -3,7 +3,8 @@
 
 use libloading::Library;
 
-use crate::{Error, Result};
+use super::error::unavailable;
+use crate::Result;
 
 /// File names of the driver library on Linux, in the order in which cudarc tries them.
 const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
@@ -70,23 +71,21 @@ pub(super) fn is_there() -> bool {
 /// Checks that the driver library and all of its functions in use can be loaded.
 ///
 /// # Errors
-/// [`Error::Device`] that names the missing library or function.
+/// [`crate::Error::Device`] that names the missing library or function.
 pub(super) fn check() -> Result<()> {
     // SAFETY: the driver library's initializers have no preconditions.
     let found =
         NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok().map(|library| (name, library)));
     let Some((name, library)) = found else {
-        return Err(Error::device(format!(
-            "cuda: no NVIDIA driver: looked for {} on the loader's path",
+        return Err(unavailable(format!(
+            "no NVIDIA driver: looked for {} on the loader's path",
             NAMES.join(" and ")
         )));
     };
     // SAFETY: the symbol is not used, only looked up.
     let has = |symbol: &str| unsafe { library.get::<*const ()>(symbol.as_bytes()) }.is_ok();
     match SYMBOLS.iter().find(|symbol| !has(symbol)) {
-        Some(missing) => {
-            Err(Error::device(format!("cuda: {name} lacks {missing}: not a usable NVIDIA driver")))
-        }
+        Some(missing) => Err(unavailable(format!("{name} lacks {missing}: not a usable NVIDIA driver"))),
         None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
 use crate::engine::graph::{Param, ParamId};
 use crate::engine::plan::{Plan, Slot, Space, Step};
+use crate::error::DeviceError;
 use crate::{Error, Result, Shape};
 
 /// The plan's constants in device memory: step table, weights and border classes.
@@ -34,7 +35,7 @@ impl Tables {
         let shapes = step.inputs.iter().map(|slot| slot.shape).chain([step.output.shape]);
         if let Some(shape) = shapes.into_iter().find(|s| s.h.max(s.w) > MAX_SIDE) {
             let op = step.op.name();
-            return Err(Error::device(format!("cuda: {op} on {shape}: at most {MAX_SIDE} rows and columns")));
+            return Err(unsupported(format!("{op} on {shape}: at most {MAX_SIDE} rows and columns")));
         }
         let window = match &step.op {
             Op::Conv2d(op) => Some(op.window),
@@ -42,7 +43,7 @@ impl Tables {
             _ => None,
         };
         if let Some(w) = window.filter(|w| w.kernel.iter().chain(&w.padding).any(|&side| side > MAX_SIDE)) {
-            return Err(Error::device(format!("cuda: {w:?}: at most {MAX_SIDE} rows and columns")));
+            return Err(unsupported(format!("{w:?}: at most {MAX_SIDE} rows and columns")));
         }
         let row = StepRow::between(step);
         let data = |id: ParamId| &params[id.index()].data;
@@ -112,8 +113,8 @@ impl Tables {
     ) -> Result<StepRow> {
         let classes = op.classes.count();
         if classes > CAM_SUMS {
-            return Err(Error::device(format!(
-                "cuda: {classes} border classes, the kernels support at most {CAM_SUMS}"
+            return Err(unsupported(format!(
+                "{classes} border classes, the kernels support at most {CAM_SUMS}"
             )));
         }
         let weight = offset(self.weights.add(op.kernel_sums(params).iter().copied()))?;
@@ -312,7 +313,12 @@ fn rule(rule: Option<ReluRule>) -> u32 {
     }
 }
 
+/// The error of a plan that exceeds a limit of the kernels.
+fn unsupported(reason: String) -> Error {
+    DeviceError::Unsupported { device: "cuda", reason }.into()
+}
+
 /// An offset in the weights or tables as the kernels store it.
 fn offset(elements: usize) -> Result<u32> {
-    u32::try_from(elements).map_err(|_| Error::device("cuda: the weights have more than 2^32 elements"))
+    u32::try_from(elements).map_err(|_| unsupported("the weights have more than 2^32 elements".into()))
 }

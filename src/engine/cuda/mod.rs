@@ -35,8 +35,8 @@ pub use built_in::built_in_source;
 pub use variant::{Kernels, Launches, Variant};
 
 use super::plan::Plan;
+use crate::Result;
 use crate::engine::session::Session;
-use crate::{Error, Result};
 use error::driver;
 
 /// A GPU with the kernels loaded.
@@ -62,7 +62,7 @@ impl Cuda {
     /// changes this; see [`Variant::from_env`].
     ///
     /// # Errors
-    /// [`Error::Device`] in one line: no driver, no such GPU, no NVRTC, or a kernel does not compile.
+    /// [`crate::Error::Device`] in one line: no driver, no such GPU, no NVRTC, or a kernel does not compile.
     pub fn new(ordinal: usize) -> Result<Cuda> {
         Cuda::with_variant(ordinal, Variant::default())
     }
@@ -81,7 +81,7 @@ impl Cuda {
                 1 => "there is only GPU 0".to_string(),
                 n => format!("there are GPUs 0 to {}", n - 1),
             };
-            return Err(Error::device(format!("cuda: no GPU {ordinal}: {have}")));
+            return Err(error::unavailable(format!("no GPU {ordinal}: {have}")));
         }
         let context = CudaContext::new(ordinal).map_err(driver("cannot open the GPU"))?;
         // SAFETY: each session has its own stream, on which all accesses to its memory run.
@@ -125,7 +125,7 @@ impl Cuda {
     /// suffice, which [`Session::capacity`] and [`Session::notes`] report.
     ///
     /// # Errors
-    /// [`Error::Device`] when memory does not suffice even for one image.
+    /// [`crate::Error::Device`] when memory does not suffice even for one image.
     pub fn session(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Session>> {
         Ok(Box::new(session::CudaSession::new(self, plan, batch)?))
     }

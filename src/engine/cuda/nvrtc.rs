@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use libloading::Library;
 
-use crate::{Error, Result};
+use super::error::unavailable;
+use crate::Result;
+use crate::error::{DeviceError, ErrorSource};
 
 type Program = *mut c_void;
 
@@ -40,24 +42,22 @@ impl Nvrtc {
     /// toolkit, or the `nvidia-cuda-nvrtc` of a Python environment.
     ///
     /// # Errors
-    /// [`Error::Device`] that names the places searched.
+    /// [`crate::Error::Device`] that names the places searched.
     pub fn find(place: Option<&Path>) -> Result<Nvrtc> {
         if let Some(place) = place {
             let place = std::path::absolute(place).unwrap_or_else(|_| place.to_path_buf());
             let candidates = if place.is_dir() { in_folder(&place) } else { vec![place.clone()] };
             let found = candidates.iter().find_map(|path| Nvrtc::load(path).ok());
             return found.ok_or_else(|| {
-                Error::device(format!(
-                    "cuda: no NVRTC can be loaded from '{}' (MSDCAM_NVRTC)",
-                    place.display()
-                ))
+                let place = place.display();
+                unavailable(format!("no NVRTC can be loaded from '{place}' (MSDCAM_NVRTC)"))
             });
         }
         let by_name = NAMES.iter().map(PathBuf::from);
         let by_folder = folders().into_iter().flat_map(|folder| in_folder(&folder));
         by_name.chain(by_folder).find_map(|path| Nvrtc::load(&path).ok()).ok_or_else(|| {
-            Error::device(
-                "cuda: no NVRTC: looked for libnvrtc.so (also .13, .12) on the loader's path, in CUDA_HOME, \
+            unavailable(
+                "no NVRTC: looked for libnvrtc.so (also .13, .12) on the loader's path, in CUDA_HOME, \
                  /usr/local/cuda and the nvidia-cuda-nvrtc of Python (the one on the PATH, active \
                  environments, the system's); MSDCAM_NVRTC can name its folder",
             )
@@ -67,9 +67,12 @@ impl Nvrtc {
     /// Loads NVRTC from a file with this absolute path, or with this file name on the loader's path.
     ///
     /// # Errors
-    /// [`Error::Device`] when it cannot be loaded, or is not NVRTC.
+    /// [`crate::Error::Device`] when it cannot be loaded, or is not NVRTC.
     pub fn load(path: &Path) -> Result<Nvrtc> {
-        let failed = |e: libloading::Error| Error::device(format!("{}: {e}", path.display()));
+        let failed = |e: libloading::Error| DeviceError::Library {
+            file: path.display().to_string(),
+            source: ErrorSource::new(e),
+        };
         // SAFETY: NVRTC's initializers have no preconditions.
         let library = unsafe { Library::new(path) }.map_err(failed)?;
         let beside = path.parent().filter(|folder| folder.is_absolute());
@@ -94,7 +97,7 @@ impl Nvrtc {
         let symbol = unsafe { self.library.get::<F>(name.as_bytes()) };
         symbol
             .map(|symbol| *symbol)
-            .map_err(|_| Error::device(format!("cuda: {} has no {name}", self.path.display())))
+            .map_err(|_| unavailable(format!("{} has no {name}", self.path.display())))
     }
 
     fn check(&self, what: &str, code: c_int) -> Result<()> {
@@ -103,8 +106,8 @@ impl Nvrtc {
         }
         let text: unsafe extern "C" fn(c_int) -> *const c_char = self.function("nvrtcGetErrorString")?;
         // SAFETY: the function returns a static string for every code.
-        let text = unsafe { CStr::from_ptr(text(code)) }.to_string_lossy().into_owned();
-        Err(Error::device(format!("cuda: {what}: {text}")))
+        let reason = unsafe { CStr::from_ptr(text(code)) }.to_string_lossy().into_owned();
+        Err(DeviceError::Call { call: what.into(), code, reason }.into())
     }
 
     /// The compute capabilities that it generates machine code for, 90 for 9.0, ascending; empty where it
@@ -131,7 +134,7 @@ impl Nvrtc {
     /// Compiles `source`.
     ///
     /// # Errors
-    /// [`Error::Device`] with the compiler's first error message, which names file and line, and the options.
+    /// [`crate::Error::Device`] with the compiler's first error message, which names file and line, and the options.
     pub fn compile(&self, source: &str, options: &[String]) -> Result<Compiled> {
         let create: unsafe extern "C" fn(
             *mut Program,
@@ -144,11 +147,12 @@ impl Nvrtc {
         let destroy: unsafe extern "C" fn(*mut Program) -> c_int = self.function("nvrtcDestroyProgram")?;
         let compile: unsafe extern "C" fn(Program, c_int, *const *const c_char) -> c_int =
             self.function("nvrtcCompileProgram")?;
+        let failed = |message: String| DeviceError::Compilation { message, options: options.to_vec() };
         let text = |text: &str| {
-            CString::new(text).map_err(|_| Error::device("cuda: a NUL in a kernel or in NVRTC's options"))
+            CString::new(text).map_err(|_| failed("a NUL in a kernel or in NVRTC's options".into()))
         };
         let (source, name) = (text(source)?, text("level.cu")?);
-        let list = options.iter().map(|o| text(o)).collect::<Result<Vec<CString>>>()?;
+        let list = options.iter().map(|o| text(o)).collect::<Result<Vec<CString>, _>>()?;
         let pointers: Vec<*const c_char> = list.iter().map(|o| o.as_ptr()).collect();
 
         let mut program: Program = std::ptr::null_mut();
@@ -162,7 +166,7 @@ impl Nvrtc {
         let result = self.check("nvrtcCompileProgram", code).map_err(|e| {
             let log = log.as_deref().map(|log| String::from_utf8_lossy(log).into_owned()).unwrap_or_default();
             let line = log.lines().find(|line| line.contains("error")).map_or(e.to_string(), str::to_string);
-            Error::device(format!("cuda: a kernel does not compile: {line} (options {})", options.join(" ")))
+            failed(line).into()
         });
         let real = options.iter().any(|o| o.contains("=sm_"));
         let image = result.and_then(|()| match real {

@@ -13,9 +13,10 @@ use super::error::{describe, driver, is_out_of_memory};
 use super::memory::{Constants, Images, Memory};
 use super::program::Program;
 use super::variant::Launches;
+use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::session::{Continues, Session, batch_size};
-use crate::{Error, Result};
+use crate::error::DeviceError;
 
 /// A captured run.
 struct Replay(CudaGraph);
@@ -47,7 +48,7 @@ impl CudaSession {
     /// suffice.
     ///
     /// # Errors
-    /// [`Error::Device`] when memory does not suffice for one image.
+    /// [`crate::Error::Device`] when memory does not suffice for one image.
     pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaSession> {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
         let program = Program::new(&plan, cuda.multiprocessors, cuda.variant.tiling)?;
@@ -59,13 +60,13 @@ impl CudaSession {
             match Memory::new(stream, &plan, &program, images) {
                 Ok(memory) => break memory,
                 Err(e) if is_out_of_memory(e) && images > 1 => images /= 2,
-                Err(e) => {
+                Err(e) if is_out_of_memory(e) => {
                     let elements = plan.input_len + plan.work_len + plan.output_len;
-                    return Err(Error::device(format!(
-                        "cuda: memory for {images} image(s) of {elements} elements: {}",
-                        describe(e)
-                    )));
+                    let bytes = elements.saturating_mul(images * size_of::<f32>());
+                    let reason = Some(describe(e));
+                    return Err(DeviceError::OutOfMemory { device: "cuda", images, bytes, reason }.into());
                 }
+                Err(e) => return Err(driver("allocating memory")(e)),
             }
         };
         let notes = match images < wanted {
@@ -123,7 +124,11 @@ impl CudaSession {
         // Ended even after an error: a capturing stream cannot be used for anything else.
         let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
         enqueued.map_err(&failed)?;
-        let graph = graph.map_err(&failed)?.ok_or_else(|| Error::device("cuda: an empty capture"))?;
+        let graph = graph.map_err(&failed)?.ok_or_else(|| DeviceError::Call {
+            call: "capturing the run".into(),
+            code: 0,
+            reason: "an empty capture".into(),
+        })?;
         graph.upload().map_err(&failed)?;
         Ok(graph)
     }

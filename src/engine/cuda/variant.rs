@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::Error;
+use crate::error::RequestError;
 
 /// Tiles of convolutions. The bits of the results do not depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,18 +92,21 @@ impl Variant {
     }
 }
 
+/// The error of `word`, which is not one of the `expected` ones, in the text `variant`.
+fn unknown_word(variant: &str, word: &str, expected: String) -> Error {
+    RequestError::UnknownVariant { variant: variant.into(), word: word.into(), expected }.into()
+}
+
 impl FromStr for Variant {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Usage`] that names the invalid word and the valid ones.
+    /// [`Error::Request`] that names the invalid word and the valid ones.
     fn from_str(text: &str) -> Result<Variant, Error> {
         let mut variant = Variant::default();
         for word in text.split(',').filter(|word| !word.is_empty()) {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
-            let unknown = |known: &str| {
-                Err(Error::usage(format!("variant '{text}': '{word}' is not one of {key}={known}")))
-            };
+            let unknown = |known: &str| Err(unknown_word(text, word, format!("{key}={known}")));
             match (key, value) {
                 ("kernels", "auto") => variant.kernels = Kernels::Auto,
                 ("kernels", "built-in") => variant.kernels = Kernels::BuiltIn,
@@ -125,7 +129,7 @@ impl FromStr for Variant {
                 ("tiling", _) => return unknown("auto, split, whole"),
                 _ => {
                     let known = "kernels, nvrtc, option, launches, tiling";
-                    return Err(Error::usage(format!("variant '{text}': '{key}' is not one of {known}")));
+                    return Err(unknown_word(text, key, known.into()));
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use super::ops::{Op, ReluRule};
 use super::{Graph, NodeId};
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::GraphError;
 
 /// Appends the gradient of the dot product of `seed` and `score` with respect to each of `wanted`, and
 /// returns one node for each. `seed` has the shape of `score`.
@@ -21,11 +22,7 @@ pub fn gradients(
 ) -> Result<Vec<NodeId>> {
     let on_path = paths(graph, score, wanted);
     if let Some(lost) = wanted.iter().position(|w| !on_path[w.index()]) {
-        return Err(Error::usage(format!(
-            "gradient: the score does not depend on tap {} of {}",
-            lost + 1,
-            wanted.len()
-        )));
+        return Err(GraphError::UnrelatedTap { tap: lost + 1, taps: wanted.len() }.into());
     }
     // The contributions of each node's readers to its gradient.
     let mut contributions: Vec<Vec<NodeId>> = vec![Vec::new(); score.index() + 1];

@@ -12,7 +12,7 @@ mod subgraph;
 
 use std::sync::Arc;
 
-use crate::{Error, Result, Shape};
+use crate::{Result, Shape};
 pub use ops::Op;
 
 /// Identifier of a node of a [`Graph`].
@@ -183,11 +183,6 @@ impl Graph {
         }
         needed
     }
-}
-
-/// The error of an op that does not accept its inputs.
-fn mismatch(op: &str, fact: String) -> Error {
-    Error::usage(format!("{op}: {fact}"))
 }
 
 #[cfg(test)]

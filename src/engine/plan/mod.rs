@@ -16,7 +16,8 @@ mod steps;
 
 use super::graph::passes;
 use super::graph::{Graph, NodeId, Op, Param};
-use crate::{Error, Result, Shape};
+use crate::error::GraphError;
+use crate::{Result, Shape};
 
 pub use options::{Order, PlanOptions};
 
@@ -148,7 +149,7 @@ impl Plan {
     #[doc(hidden)]
     pub fn with_options(graph: &Graph, outputs: &[NodeId], options: &PlanOptions) -> Result<Plan> {
         if outputs.is_empty() {
-            return Err(Error::usage("plan: no outputs are requested"));
+            return Err(GraphError::NoOutputs.into());
         }
         let (graph, outputs) = match options.order {
             Order::Depth => passes::apply(graph, outputs, &options.passes)?,

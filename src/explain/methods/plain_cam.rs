@@ -2,9 +2,10 @@
 //! the class's weights in the linear layer. It needs a head of global average pooling and one linear
 //! layer; a head with convolutions does not qualify.
 
+use crate::Result;
 use crate::engine::graph::{Op, ParamId};
+use crate::error::RequestError;
 use crate::model::{Model, Tap};
-use crate::{Error, Result};
 
 /// The weight (classes, C) of the linear layer by which exit `exit` reads the channel means of `tap`.
 ///
@@ -38,11 +39,7 @@ pub(crate) fn class_weights(model: &Model, exit: usize, tap: &Tap) -> Result<Par
         (Some(weight), [pool]) if pools_whole(pool) => Ok(weight),
         _ => {
             let convolutions = between.iter().filter(|op| matches!(op, Op::Conv2d(_))).count();
-            Err(Error::usage(format!(
-                "cam: exit {exit} does not read the means of '{}' by one linear layer ({convolutions} \
-                 convolutions stand in between): hires-cam is what CAM becomes for such a head",
-                tap.name
-            )))
+            Err(RequestError::HeadNotLinear { exit, tap: tap.name.clone(), convolutions }.into())
         }
     }
 }

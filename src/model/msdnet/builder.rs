@@ -8,8 +8,9 @@ use super::tensor_names;
 use super::tensor_names::{Branch, ConvBn, Names};
 use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
 use crate::engine::graph::{Graph, NodeId, ParamId};
+use crate::error::RequestError;
 use crate::model::{Model, Source, Tap};
-use crate::{Error, Result, Shape};
+use crate::{Result, Shape};
 
 /// PyTorch's default, which both ports use.
 const BATCH_NORM_EPS: f32 = 1e-5;
@@ -49,7 +50,7 @@ type Scales = Vec<Option<NodeId>>;
 
 impl<'a> Builder<'a> {
     fn new(config: &'a Config, tensor: Option<TensorSource<'a>>) -> Result<Self> {
-        config.validate().map_err(|cause| Error::usage(format!("architecture: {cause}")))?;
+        config.validate().map_err(|cause| RequestError::Architecture { cause })?;
         Ok(Builder { config, names: Names::new(config), graph: Graph::new(), exit: 1, tensor })
     }
 

@@ -83,7 +83,7 @@ impl Checkpoint {
         let (sha256, size) = (sha256::sha256(&bytes), bytes.len() as u64);
         drop(bytes); // the reader opens the file itself; keeping both would double the memory
 
-        let unreadable = |e: PytorchError| Error::refused(path, "checkpoint", e.to_string());
+        let unreadable = |e: PytorchError| Error::refused_by(path, "checkpoint", e);
         let root = PytorchReader::read_pickle_data(path, None).map_err(unreadable)?;
         let state = state::find(&root).map_err(at)?;
         drop(root);

@@ -10,6 +10,7 @@ mod write;
 pub use write::Precision;
 
 use super::msdnet::Config;
+use crate::error::RequestError;
 use crate::model::msdnet::infer::Shapes;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -60,12 +61,11 @@ impl Weights {
     pub fn get(&self, name: &str, dims: &[usize]) -> Result<&Arc<[f32]>> {
         match self.tensors.get(name) {
             Some((found, data)) if found == dims => Ok(data),
-            Some((found, _)) => Err(Error::usage(format!(
-                "tensor '{name}' has dimensions {found:?}, the network wants {dims:?}"
-            ))),
-            None => {
-                Err(Error::usage(format!("there is no tensor '{name}', the network wants one of {dims:?}")))
+            Some((found, _)) => {
+                let (tensor, given, expected) = (name.into(), found.clone(), dims.to_vec());
+                Err(RequestError::TensorDimensions { tensor, given, expected }.into())
             }
+            None => Err(RequestError::MissingTensor { tensor: name.into(), expected: dims.to_vec() }.into()),
         }
     }
 

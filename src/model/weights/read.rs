@@ -39,7 +39,7 @@ impl Weights {
         })?;
         let about = about(text).map_err(|cause| refused("metadata", cause))?;
         // The safetensors crate validates the whole file.
-        let file = SafeTensors::deserialize(bytes).map_err(|e| refused("header", e.to_string()))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| Error::refused_by(name, "header", e))?;
         let mut weights = Weights {
             config: about.architecture,
             labels: about.labels,
@@ -50,7 +50,7 @@ impl Weights {
         };
         for tensor in header.tensors.iter().map(|entry| entry.name.as_str()) {
             let place = format!("tensor '{tensor}'");
-            let view = file.tensor(tensor).map_err(|e| refused(&place, e.to_string()))?;
+            let view = file.tensor(tensor).map_err(|e| Error::refused_by(name, &place, e))?;
             let data = match view.dtype() {
                 Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
                 Dtype::F16 => from_half(view.data()),

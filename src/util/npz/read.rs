@@ -31,7 +31,7 @@ impl<'a> Archive<'a> {
     /// [`Error::Refused`] when it is not a zip archive.
     pub fn open(file: &'a Path, bytes: &'a [u8]) -> Result<Archive<'a>> {
         let zip = ZipArchive::new(Cursor::new(bytes));
-        let zip = zip.map_err(|e| Error::refused(file, "archive", e.to_string()))?;
+        let zip = zip.map_err(|e| Error::refused_by(file, "archive", e))?;
         Ok(Archive { file, zip })
     }
 

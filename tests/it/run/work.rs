@@ -26,10 +26,11 @@ pub fn new_folder() -> TempDir {
 /// Kind of an error, as the exit code under which the command line reports it.
 pub fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Usage(_) => 2,
+        Error::Usage(_) | Error::Request(_) | Error::Graph(_) => 2,
         Error::Refused { .. } => 4,
         Error::Device(_) => 5,
         Error::Write { .. } => 6,
+        other => panic!("an error without an exit code: {other:?}"),
     }
 }
 

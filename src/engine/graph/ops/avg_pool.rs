@@ -2,7 +2,8 @@
 //! among its elements.
 
 use super::{Op, Window};
-use crate::engine::graph::{Graph, NodeId, mismatch};
+use crate::engine::graph::{Graph, NodeId};
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::AvgPool`]. The padding is zero.
@@ -21,10 +22,7 @@ impl From<AvgPool> for Op {
 impl AvgPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         if self.window.padding != [0, 0] {
-            return Err(mismatch(
-                "avg_pool",
-                format!("padding {:?}, only zero padding is supported", self.window.padding),
-            ));
+            return Err(GraphError::Padding { op: "avg_pool", padding: self.window.padding }.into());
         }
         let [h, w] = self.window.positions("avg_pool", input.h, input.w)?;
         Ok(Shape::new(input.c, h, w))
@@ -49,7 +47,7 @@ impl AvgPoolGrad {
     pub(super) fn shape(&self, grad: Shape) -> Result<Shape> {
         let expected = AvgPool { window: self.window }.shape(self.input)?;
         if grad != expected {
-            return Err(mismatch("avg_pool_grad", format!("expects a gradient of {expected}, has {grad}")));
+            return Err(GraphError::GradientShape { op: "avg_pool_grad", expected, given: grad }.into());
         }
         Ok(self.input)
     }

@@ -2,7 +2,8 @@
 //! y = (x - mean) * weight / sqrt(variance + eps) + bias, per channel.
 
 use super::Op;
-use crate::engine::graph::{Graph, NodeId, Param, ParamId, mismatch};
+use crate::engine::graph::{Graph, NodeId, Param, ParamId};
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::BatchNorm`]; each tensor has one element per channel.
@@ -42,7 +43,13 @@ impl BatchNorm {
     pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
         let channels = graph.param(self.weight).dims[0];
         if channels != input.c {
-            return Err(mismatch("batch_norm", format!("has {channels} channels, input has {}", input.c)));
+            return Err(GraphError::WeightSize {
+                op: "batch_norm",
+                unit: "channels",
+                expected: channels,
+                given: input.c,
+            }
+            .into());
         }
         Ok(input)
     }

@@ -13,8 +13,9 @@
 //! classes in which (u, v) is valid.
 
 use super::Window;
-use crate::engine::graph::{Graph, Param, ParamId, mismatch};
+use crate::engine::graph::{Graph, Param, ParamId};
 use crate::engine::tensor::filled;
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Border classes of a window's positions, separately for rows and columns.
@@ -83,10 +84,7 @@ impl PooledConv2dGrad {
         let dims = &graph.param(self.weight).dims;
         let expected = Shape::new(dims[0], self.classes.rows.len(), self.classes.columns.len());
         if grad != expected {
-            return Err(mismatch(
-                "pooled_conv2d_grad",
-                format!("expects a gradient of {expected}, has {grad}"),
-            ));
+            return Err(GraphError::GradientShape { op: "pooled_conv2d_grad", expected, given: grad }.into());
         }
         Ok(Shape::vector(dims[1]))
     }
@@ -121,7 +119,8 @@ pub struct WeightedSum {
 pub(super) fn weighted_sum_shape(inputs: &[Shape]) -> Result<Shape> {
     let [weights, channels] = inputs else { unreachable!("arity was checked") };
     if *weights != Shape::vector(channels.c) {
-        return Err(mismatch("weighted_sum", format!("weights of {weights} for channels of {channels}")));
+        let (roles, shapes) = (["weights", "channels"], [*weights, *channels]);
+        return Err(GraphError::OperandShapes { op: "weighted_sum", roles, shapes }.into());
     }
     Ok(Shape { c: 1, ..*channels })
 }

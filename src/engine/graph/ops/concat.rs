@@ -2,7 +2,8 @@
 //! neither computes anything where the plan places the parts inside the whole.
 
 use super::Op;
-use crate::engine::graph::{Graph, NodeId, mismatch};
+use crate::engine::graph::{Graph, NodeId};
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::Slice`]: `shape.len()` elements from element `offset` of each image's tensor.
@@ -24,7 +25,7 @@ impl Slice {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         let end = self.offset + self.shape.len();
         if end > input.len() {
-            return Err(mismatch("slice", format!("ends at element {end} of {}", input.len())));
+            return Err(GraphError::Slice { end, len: input.len() }.into());
         }
         Ok(self.shape)
     }
@@ -33,7 +34,7 @@ impl Slice {
 pub(super) fn shape(inputs: &[Shape]) -> Result<Shape> {
     let first = inputs[0];
     if let Some(other) = inputs.iter().find(|s| (s.h, s.w) != (first.h, first.w)) {
-        return Err(mismatch("concat", format!("inputs of {first} and {other}")));
+        return Err(GraphError::InputShapes { op: "concat", first, second: *other }.into());
     }
     Ok(Shape { c: inputs.iter().map(|s| s.c).sum(), ..first })
 }

@@ -3,7 +3,8 @@
 //! where x is zero outside the image.
 
 use super::{Op, ReluGrad, ReluRule};
-use crate::engine::graph::{Graph, NodeId, ParamId, mismatch};
+use crate::engine::graph::{Graph, NodeId, ParamId};
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// The sliding window of a convolution or a pooling; rows first.
@@ -32,12 +33,12 @@ impl Window {
     ///
     /// # Errors
     /// When the window is larger than the padded image, or a stride or the kernel is zero.
-    pub fn positions(&self, op: &str, h: usize, w: usize) -> Result<[usize; 2]> {
+    pub fn positions(&self, op: &'static str, h: usize, w: usize) -> Result<[usize; 2]> {
         let mut out = [0; 2];
         for (axis, size) in [h, w].into_iter().enumerate() {
             let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
             if k == 0 || s == 0 || size + 2 * p < k {
-                return Err(mismatch(op, format!("kernel {k}, stride {s} and padding {p} on {size} pixels")));
+                return Err(GraphError::Window { op, kernel: k, stride: s, padding: p, size }.into());
             }
             out[axis] = (size + 2 * p - k) / s + 1;
         }
@@ -104,10 +105,8 @@ impl Conv2d {
 
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         if input.c != self.channels {
-            return Err(mismatch(
-                "conv2d",
-                format!("weight expects {} channels, input has {}", self.channels, input.c),
-            ));
+            let (expected, given) = (self.channels, input.c);
+            return Err(GraphError::WeightSize { op: "conv2d", unit: "channels", expected, given }.into());
         }
         let [h, w] = self.window.positions("conv2d", input.h, input.w)?;
         Ok(Shape::new(self.out, h, w))
@@ -162,13 +161,11 @@ impl Conv2dGrad {
         let [h, w] = self.window.positions("conv2d_grad", self.input.h, self.input.w)?;
         let expected = Shape::new(self.out, h, w);
         if inputs[0] != expected {
-            return Err(mismatch(
-                "conv2d_grad",
-                format!("expects a gradient of {expected}, has {}", inputs[0]),
-            ));
+            return Err(GraphError::GradientShape { op: "conv2d_grad", expected, given: inputs[0] }.into());
         }
         if let Some(gate) = inputs.get(1).filter(|&&gate| gate != self.input) {
-            return Err(mismatch("conv2d_grad", format!("gate of {gate} on a result of {}", self.input)));
+            let (roles, shapes) = (["gate", "result"], [*gate, self.input]);
+            return Err(GraphError::OperandShapes { op: "conv2d_grad", roles, shapes }.into());
         }
         Ok(self.input)
     }

@@ -1,7 +1,8 @@
 //! Fully connected layer on the flattened input: y[o] = bias[o] + sum over i of weight[o, i] * x[i].
 
 use super::Op;
-use crate::engine::graph::{Graph, NodeId, ParamId, mismatch};
+use crate::engine::graph::{Graph, NodeId, ParamId};
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::Linear`].
@@ -23,10 +24,13 @@ impl Linear {
     pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
         let dims = &graph.param(self.weight).dims;
         if dims[1] != input.len() {
-            return Err(mismatch(
-                "linear",
-                format!("weight expects {} elements, input has {}", dims[1], input.len()),
-            ));
+            return Err(GraphError::WeightSize {
+                op: "linear",
+                unit: "elements",
+                expected: dims[1],
+                given: input.len(),
+            }
+            .into());
         }
         Ok(Shape::vector(dims[0]))
     }
@@ -50,10 +54,12 @@ impl LinearGrad {
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
         let dims = &graph.param(self.weight).dims;
         if dims[0] != grad.len() {
-            return Err(mismatch(
-                "linear_grad",
-                format!("expects a gradient of {} elements, has {}", dims[0], grad.len()),
-            ));
+            return Err(GraphError::GradientShape {
+                op: "linear_grad",
+                expected: Shape::vector(dims[0]),
+                given: grad,
+            }
+            .into());
         }
         Ok(self.input)
     }

@@ -2,7 +2,8 @@
 //! padding is never the maximum. The gradient of a window goes to its maximum.
 
 use super::{Op, Window};
-use crate::engine::graph::{Graph, NodeId, mismatch};
+use crate::engine::graph::{Graph, NodeId};
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::MaxPool`]. The padding is at most half the kernel, so that no window is empty.
@@ -22,10 +23,7 @@ impl MaxPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         let Window { kernel, padding, .. } = self.window;
         if padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1] {
-            return Err(mismatch(
-                "max_pool",
-                format!("padding {padding:?} exceeds half of kernel {kernel:?}"),
-            ));
+            return Err(GraphError::PaddingSize { op: "max_pool", padding, kernel }.into());
         }
         let [h, w] = self.window.positions("max_pool", input.h, input.w)?;
         Ok(Shape::new(input.c, h, w))
@@ -47,10 +45,7 @@ impl MaxPoolGrad {
     pub(super) fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let expected = MaxPool { window: self.window }.shape(inputs[1])?;
         if inputs[0] != expected {
-            return Err(mismatch(
-                "max_pool_grad",
-                format!("expects a gradient of {expected}, has {}", inputs[0]),
-            ));
+            return Err(GraphError::GradientShape { op: "max_pool_grad", expected, given: inputs[0] }.into());
         }
         Ok(inputs[1])
     }

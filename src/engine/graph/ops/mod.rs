@@ -25,8 +25,9 @@ pub use one_hot::TargetInput;
 pub use relu::{ReluGrad, ReluRule};
 pub use resize_min_max::ResizeMinMax;
 
-use super::{Graph, NodeId, mismatch};
-use crate::{Error, Result, Shape};
+use super::{Graph, NodeId};
+use crate::error::GraphError;
+use crate::{Result, Shape};
 
 /// The operation of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,11 +138,11 @@ impl Op {
             _ => 1..=1,
         };
         if !arity.contains(&inputs.len()) {
-            let fact = format!("expects {} to {} inputs, has {}", arity.start(), arity.end(), inputs.len());
-            return Err(mismatch(self.name(), fact));
+            let (op, given) = (self.name(), inputs.len());
+            return Err(GraphError::InputCount { op, expected: arity, given }.into());
         }
         if let Some(empty) = inputs.iter().find(|s| s.is_empty()) {
-            return Err(mismatch(self.name(), format!("an input of {empty} has no elements")));
+            return Err(GraphError::EmptyInput { op: self.name(), shape: *empty }.into());
         }
         let shape = match self {
             Op::Input(shape) => Ok(*shape),
@@ -167,7 +168,7 @@ impl Op {
             Op::Cam(op) => op.shape(graph, inputs),
         }?;
         if shape.is_empty() {
-            return Err(mismatch(self.name(), format!("a result of {shape} has no elements")));
+            return Err(GraphError::EmptyResult { op: self.name(), shape }.into());
         }
         Ok(shape)
     }
@@ -213,7 +214,7 @@ impl Op {
             Op::Concat => concat::vjp(graph, node, grad, index),
             Op::Linear(op) => op.vjp(graph, input, grad),
             Op::Softmax => softmax::vjp(graph, node, grad),
-            _ => Err(Error::usage(format!("{}: has no derivative", self.name()))),
+            _ => Err(GraphError::NoDerivative { op: self.name() }.into()),
         }
     }
 }

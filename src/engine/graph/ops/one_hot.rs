@@ -4,7 +4,7 @@
 //! [`TargetInput::encode`]. It is either a class or the arg-max of the logits, so that explaining the
 //! predicted class needs no round trip to the host to read the logits.
 
-use super::mismatch;
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Value of the target input of [`super::Op::OneHot`]. `kernels/one_hot.cu` decodes it by the same rule.
@@ -43,7 +43,8 @@ impl TargetInput {
 pub(super) fn shape(inputs: &[Shape]) -> Result<Shape> {
     let [logits, target] = inputs else { unreachable!("arity was checked") };
     if (logits.h, logits.w) != (1, 1) || target.len() != 1 {
-        return Err(mismatch("one_hot", format!("logits of {logits} and target of {target}")));
+        let (roles, shapes) = (["logits", "target"], [*logits, *target]);
+        return Err(GraphError::OperandShapes { op: "one_hot", roles, shapes }.into());
     }
     Ok(*logits)
 }

@@ -1,6 +1,7 @@
 //! Bilinear resizing of a map, then min-max normalization to [0, 1]: from an activation map to a heatmap.
 
-use super::{Op, mismatch};
+use super::Op;
+use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::ResizeMinMax`]: a (1, h, w) map is resized bilinearly (half-pixel centers, repeated
@@ -23,7 +24,8 @@ impl From<ResizeMinMax> for Op {
 impl ResizeMinMax {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         if input.c != 1 || self.height == 0 || self.width == 0 {
-            return Err(mismatch("resize_min_max", format!("{input} to {} x {}", self.height, self.width)));
+            let (height, width) = (self.height, self.width);
+            return Err(GraphError::Resize { op: "resize_min_max", input, height, width }.into());
         }
         Ok(Shape::new(1, self.height, self.width))
     }
