@@ -78,7 +78,7 @@ pub mod util;
 pub use engine::device::{Device, DeviceChoice, DeviceOptions};
 pub use engine::plan::Order;
 pub use engine::tensor::Shape;
-pub use error::{Error, Result};
+pub use error::{DeviceError, Error, ErrorSource, GraphError, RequestError, Result};
 pub use explain::{
     ActivationMap, Classifier, ExitPrediction, ExplainRequest, Explainer, Explanation, MapMethod, Method,
     PixelAttribution, PixelMethod, Score, Taps, Target,
