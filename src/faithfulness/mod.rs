@@ -21,6 +21,25 @@
 //! | similarity of two maps | [`spearman`], [`salient_iou`], [`center_shift`], [`structural_similarity`] | Spearman 1904; Wang et al. 2004, doi 10.1109/TIP.2003.819861 |
 //! | cascading randomization | [`CascadingRandomization`] | Adebayo et al. 2018, arXiv 1810.03292 |
 //!
+//! ```
+//! use msdcam::faithfulness::{FaithfulnessEvaluator, Settings};
+//! use msdcam::{Device, DeviceChoice, ExplainRequest, Model};
+//!
+//! # fn main() -> msdcam::Result<()> {
+//! let model = Model::pretrained()?;
+//! let request = ExplainRequest { exits: vec![1], ..ExplainRequest::grad_cam(&model) };
+//! let black = model.input.normalized(0.0);
+//! let settings = Settings { curves: None, road: None, ..Settings::of_the_papers(black, model.input.height) };
+//! let device = Device::open(DeviceChoice::Cpu, 1)?;
+//! let mut evaluator = FaithfulnessEvaluator::new(&model, &request, &settings, &device, 1, 1)?;
+//! let image: Vec<f32> = (0..model.input_shape().len()).map(|i| (i % 97) as f32 / 97.0).collect();
+//! let rows = evaluator.evaluate(&image, &[], &[0])?;
+//! let drop = rows[0][0].metrics.as_ref().map(|metrics| metrics.drop());
+//! # let _ = drop;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A [`FaithfulnessEvaluator`] makes the maps of a request and evaluates them; a [`MapEvaluator`] evaluates
 //! given maps. A [`MetricAccumulator`] averages the results over the images.
 

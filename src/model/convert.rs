@@ -45,6 +45,28 @@ pub struct Conversion {
 
 /// Reads the checkpoint at `input` and writes weights to `output`.
 ///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use msdcam::Model;
+/// use msdcam::model::{ConvertOptions, Precision, convert};
+///
+/// # fn main() -> msdcam::Result<()> {
+/// let options = ConvertOptions {
+///     normalization: None,
+///     labels: None,
+///     precision: Precision::F16,
+///     input: None,
+///     shared_global: false,
+/// };
+/// let conversion = convert(Path::new("net.pth.tar"), Path::new("net.safetensors"), &options)?;
+/// println!("{} tensors; assumed: {:?}", conversion.tensors, conversion.assumed);
+/// let model = Model::open("net.safetensors")?;
+/// # let _ = model;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`Checkpoint::read`]; when the tensors are not exactly those of an MSD-Net, the labels do not
 /// match, `output` is the checkpoint itself, or an element is too large for `f16`.

@@ -10,6 +10,19 @@ use crate::imaging::rgb_image::RgbImage;
 use crate::render::styles::{article, captum, pytorch_grad_cam, torchcam};
 
 /// Options of an overlay.
+///
+/// ```
+/// use msdcam::render::{Colormap, OverlayInput, OverlayStyle};
+/// use msdcam::{Heatmap, RgbImage};
+///
+/// let photo = RgbImage::filled(64, 48, [90, 120, 60]);
+/// let map = [0.0, 0.5, 0.25, 1.0];
+/// let heatmap = Heatmap::new(&map, (2, 2), (48, 64));
+/// let style = OverlayStyle { colormap: Colormap::Viridis, contours: vec![0.5], ..OverlayStyle::default() };
+/// let input =
+///     OverlayInput { photo: &photo, seen: &photo, heatmap: &heatmap, map: &map, size: (2, 2), found: None };
+/// assert_eq!(style.draw(input).width, 64);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct OverlayStyle {
     /// Reproduce the picture of another tool, with its own colors, opacity and scale.

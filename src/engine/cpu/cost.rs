@@ -7,8 +7,10 @@
 //! 1 MiB a core. The other instruction sets use them unchanged. benches/NOTES.md has the measurements.
 //! No program fits them: after a change, compare each op's measured time with its estimate in
 //!
-//!     cargo bench --bench ops -- cifar avx512 1
-//!     cargo bench --bench ops -- imagenet avx512 1
+//! ```sh
+//! cargo bench --bench ops -- cifar avx512 1
+//! cargo bench --bench ops -- imagenet avx512 1
+//! ```
 //!
 //! The choice of an algorithm decides the last bits of a result. Constants that were measured at run
 //! time would make results differ between runs; these make them the same on all CPUs of one
