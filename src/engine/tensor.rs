@@ -96,3 +96,37 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
     }
     best
 }
+
+/// The largest magnitude of `x` as the bits of an `f32`: those of infinity and NaN exceed every finite
+/// one's. Integers, because a maximum of floats that sees NaN does not vectorize.
+fn largest_magnitude_bits(x: &[f32]) -> u32 {
+    x.iter().fold(0, |largest, x| largest.max(x.to_bits() & !(1 << 31)))
+}
+
+/// Whether every element is finite.
+pub(crate) fn all_finite(x: &[f32]) -> bool {
+    largest_magnitude_bits(x) < f32::INFINITY.to_bits()
+}
+
+/// Whether every element is zero, of either sign.
+pub(crate) fn all_zero(x: &[f32]) -> bool {
+    largest_magnitude_bits(x) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_is_found_anywhere_and_zeros_have_two_signs() {
+        for at in [0, 1, 36] {
+            for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut x = vec![f32::MAX; 37];
+                assert!(all_finite(&x) && !all_zero(&x));
+                x[at] = bad;
+                assert!(!all_finite(&x), "{bad} at {at}");
+            }
+        }
+        assert!(all_zero(&[0.0, -0.0]) && all_finite(&[]) && !all_zero(&[0.0, f32::from_bits(1)]));
+    }
+}

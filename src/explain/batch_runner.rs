@@ -6,6 +6,7 @@ use crate::engine::device::Device;
 use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
+use crate::engine::tensor::all_finite;
 use crate::error::RequestError;
 use crate::{Result, Shape};
 
@@ -43,13 +44,12 @@ pub(crate) fn count_images(images: &[f32], shape: Shape) -> Result<usize> {
     if images.is_empty() || !images.len().is_multiple_of(len) {
         return Err(RequestError::ElementCount { given: images.len(), shape }.into());
     }
-    match images.iter().position(|x| !x.is_finite()) {
-        Some(i) => {
-            let (image, element) = (i / len + 1, i % len);
-            Err(RequestError::NonFinite { image, element, value: images[i] }.into())
-        }
-        None => Ok(images.len() / len),
+    if !all_finite(images) {
+        let i = images.iter().position(|x| !x.is_finite()).expect("one of them");
+        let (image, element) = (i / len + 1, i % len);
+        return Err(RequestError::NonFinite { image, element, value: images[i] }.into());
     }
+    Ok(images.len() / len)
 }
 
 /// A plan on a device, with its input and output buffers.

@@ -8,6 +8,7 @@ use super::method::{MapMethod, PixelMethod};
 use super::prediction::ExitPrediction;
 use crate::Shape;
 use crate::engine::bilinear::bilinear;
+use crate::engine::tensor::all_finite;
 use crate::imaging::heatmap::{Heatmap, MapStatus};
 
 /// The explanation of one image at one exit for one class.
@@ -91,8 +92,7 @@ impl ActivationMap {
 
     /// The map, zeroed if any of its elements is not finite.
     fn checked(mut self) -> ActivationMap {
-        let finite = |x: &[f32]| x.iter().all(|x| x.is_finite());
-        if !(finite(&self.signed) && finite(&self.weights) && finite(&self.map)) {
+        if ![&self.signed, &self.weights, &self.map].into_iter().all(|x| all_finite(x)) {
             self.empty_out();
         }
         self

@@ -1,6 +1,7 @@
 //! Heatmaps: activation maps resized to the image and min-max scaled to [0, 1].
 
 use crate::engine::bilinear::bilinear;
+use crate::engine::tensor::{all_finite, all_zero};
 
 /// Whether a heatmap carries information, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -98,8 +99,12 @@ impl Heatmap {
         (min, max): (f32, f32),
     ) -> Self {
         assert_eq!(values.len(), height * width, "elements of a heatmap");
-        // 0 and 1 stand for the ends of the resized map's own range.
-        let status = status((min, max), self::range(&values));
+        let own = match (all_finite(&values), all_zero(&values)) {
+            (false, _) => (f32::NAN, f32::NAN),
+            (_, true) => (0.0, 0.0),
+            _ => (0.0, 1.0),
+        };
+        let status = status((min, max), own);
         if status != MapStatus::Ok {
             values.fill(0.0);
         }
