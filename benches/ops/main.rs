@@ -42,6 +42,8 @@ struct Kind {
     /// Number of such steps in the model.
     count: usize,
     weights: usize,
+    /// Clock cycles that the cost model estimates on one thread.
+    estimate: f64,
     /// Time in microseconds, and the peak rate measured with it in GFLOP/s.
     time: f64,
     peak: f64,
@@ -53,14 +55,15 @@ fn main() -> Result<()> {
     let config = if given("imagenet") { Config::imagenet(4) } else { Config::cifar10_anytime() };
     let isa = Isa::available().into_iter().find(|isa| given(isa.name())).unwrap_or(Isa::detect());
     let threads = args.iter().find_map(|a| a.parse().ok()).unwrap_or(1);
-    let device = Device::Cpu(Cpu::with_isa(threads, isa)?);
+    let cpu = Cpu::with_isa(threads, isa)?;
+    let device = Device::Cpu(cpu.clone());
 
     let model = random_network(&config);
     let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
     let plan = explainer.session().plan().clone();
     let mut kinds = kinds(&plan);
     for kind in &mut kinds {
-        measure(kind, plan.params(), &device, isa)?;
+        measure(kind, plan.params(), &device, &cpu)?;
     }
     let images = noise(model.input_shape().len(), &mut 7, 1.0);
     let mut whole: Vec<f64> = (0..20)
@@ -78,7 +81,7 @@ fn kinds(plan: &Plan) -> Vec<Kind> {
     let mut kinds = BTreeMap::new();
     for step in plan.steps() {
         let weights = params(step.op()).iter().map(|&id| plan.params()[id].data.len()).sum();
-        let kind = Kind { step: step.clone(), count: 0, weights, time: 0.0, peak: 0.0 };
+        let kind = Kind { step: step.clone(), count: 0, weights, estimate: 0.0, time: 0.0, peak: 0.0 };
         kinds.entry(name(step)).or_insert(kind).count += 1;
     }
     kinds.into_values().collect()
@@ -161,16 +164,18 @@ impl Subject {
     }
 }
 
-fn measure(kind: &mut Kind, params: &[Param], device: &Device, isa: Isa) -> Result<()> {
+fn measure(kind: &mut Kind, params: &[Param], device: &Device, cpu: &Cpu) -> Result<()> {
     let fit = |most: usize, len: usize| most / len.max(1);
     let copies =
         COPIES.min(fit(MOST_RESULTS, kind.step.output().shape().len())).min(fit(MOST_WEIGHTS, kind.weights));
     let copies = copies.max(1);
-    let mut one = Subject::new(plan_of(&kind.step, params, 1)?, device)?;
-    let mut many = Subject::new(plan_of(&kind.step, params, 1 + copies)?, device)?;
+    let [one, many] = [1, 1 + copies].map(|copies| plan_of(&kind.step, params, copies));
+    let (one, many) = (one?, many?);
+    kind.estimate = (cpu.estimated_cycles(&many) - cpu.estimated_cycles(&one)) / copies as f64;
+    let (mut one, mut many) = (Subject::new(one, device)?, Subject::new(many, device)?);
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        peaks.push(peak::gflops(isa));
+        peaks.push(peak::gflops(cpu.isa()));
         times.push((many.turn()? - one.turn()?) / copies as f64);
     }
     kind.time = median(&mut times).max(0.0);
@@ -217,20 +222,27 @@ fn print(kinds: &mut [Kind], device: &str, whole: f64, threads: usize) {
     );
 }
 
-/// The table summed over shapes, by op and window.
+/// The table summed over shapes, by op and window. `fit`: the measured time over the estimated one,
+/// relative to all ops, which is the factor by which the cost model's constants of that op are off.
 fn print_families(kinds: &[Kind], total: f64, peak: f64) {
-    let mut families: BTreeMap<String, (usize, f64, u64)> = BTreeMap::new();
+    let mut families: BTreeMap<String, (usize, f64, u64, f64)> = BTreeMap::new();
     for kind in kinds {
         let family = families.entry(family(&kind.step)).or_default();
         family.0 += kind.count;
         family.1 += kind.time * kind.count as f64;
         family.2 += kind.step.multiply_adds() * kind.count as u64;
+        family.3 += kind.estimate * kind.count as f64;
     }
-    println!("\n{:>5} {:>6} {:>9} {:>9} {:>8} {:>6}", "steps", "share", "us", "MMAC", "GFLOP/s", "peak");
-    for (name, (count, time, macs)) in families {
+    let cycles: f64 = families.values().map(|family| family.3).sum();
+    println!(
+        "\n{:>5} {:>6} {:>9} {:>9} {:>8} {:>6} {:>6}",
+        "steps", "share", "us", "MMAC", "GFLOP/s", "peak", "fit"
+    );
+    for (name, (count, time, macs, estimate)) in families {
+        let fit = (time / total) / (estimate / cycles);
         let rate = 2e-3 * macs as f64 / time;
         println!(
-            "{count:>5} {:>5.1}% {time:>9.1} {:>9.3} {rate:>8.1} {:>5.0}%  {name}",
+            "{count:>5} {:>5.1}% {time:>9.1} {:>9.3} {rate:>8.1} {:>5.0}% {fit:>6.2}  {name}",
             100.0 * time / total,
             macs as f64 * 1e-6,
             100.0 * rate / peak

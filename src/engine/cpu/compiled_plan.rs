@@ -63,6 +63,11 @@ impl CompiledPlan {
         compiled
     }
 
+    /// Estimated time of all steps, one after another on one thread.
+    pub(crate) fn total_cost(&self) -> QuarterCycles {
+        self.steps.iter().map(|step| step.cost(None)).sum()
+    }
+
     /// How many steps there are.
     pub(crate) fn steps(&self) -> usize {
         self.steps.len()

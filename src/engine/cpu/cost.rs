@@ -5,12 +5,15 @@
 //! machines, with AVX-512: those of the micro-kernels and of memory on a 2-core AMD EPYC of family 26,
 //! those of packing and of Winograd's algorithm on a 2-core AMD EPYC of family 25, whose L2 cache holds
 //! 1 MiB a core. The other instruction sets use them unchanged. benches/NOTES.md has the measurements.
-//! No program fits them: after a change, compare each op's measured time with its estimate in
+//! To refit them on another machine, run
 //!
 //! ```sh
 //! cargo bench --bench ops -- cifar avx512 1
 //! cargo bench --bench ops -- imagenet avx512 1
 //! ```
+//!
+//! and multiply the constants of each kind of op by the factor in the column `fit` of the last table:
+//! its measured time over its estimated time, relative to all ops together.
 //!
 //! The choice of an algorithm decides the last bits of a result. Constants that were measured at run
 //! time would make results differ between runs; these make them the same on all CPUs of one

@@ -84,6 +84,13 @@ impl Cpu {
         self.pool.count()
     }
 
+    /// Clock cycles that the cost model estimates for `plan` on one thread: for fitting the model.
+    #[doc(hidden)]
+    pub fn estimated_cycles(&self, plan: &Plan) -> f64 {
+        let compiled = compiled_plan::CompiledPlan::new(plan, 1, self.isa, &self.weights);
+        compiled.total_cost() as f64 / 4.0
+    }
+
     /// Prepares `plan` for batches of up to `batch` images.
     ///
     /// Sessions may run on several threads at a time: their runs take turns on the device's threads, except
