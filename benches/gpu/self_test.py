@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 import os
+import re
 import sys
 import tarfile
 import tempfile
@@ -215,6 +216,14 @@ def made_up(**more):
         "steps": [{"name": name, "status": "passed", "why": None, "seconds": 1} for name in names],
         "figures": figures,
     } | more  # fmt: skip
+
+    def test_every_test_that_a_step_runs_alone_exists(self):
+        text = (ROOT / "benches/gpu/steps.py").read_text()
+        named = re.findall(r'checks\.parity\("(\w+)", "(\w+)"\)', text)
+        self.assertTrue(named)
+        for module, one_test in named:
+            source = (ROOT / f"tests/it/{module}.rs").read_text()
+            self.assertRegex(source, rf"#\[test\]\s*fn {one_test}", f"{module}::{one_test}")
 
 
 class Adoption(InFolder):
