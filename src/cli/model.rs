@@ -62,7 +62,7 @@ impl ModelArgs {
         if variant != Variant::default() && !on_gpu {
             return Err(crate::Error::usage("a variant needs --device cuda"));
         }
-        let model = timings.time(Stage::Weights, || match &self.weights {
+        let model = timings.time(Stage::Model, || match &self.weights {
             Some(file) => Model::open(file),
             None => Model::pretrained(),
         })?;

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 /// A stage of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    Weights,
-    Network,
+    Model,
     Plan,
     Decode,
     Resize,
@@ -19,9 +18,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [(Stage, &str); 9] = [
-        (Stage::Weights, "read the weights"),
-        (Stage::Network, "build the network"),
+    const ALL: [(Stage, &str); 8] = [
+        (Stage::Model, "read the weights"),
         (Stage::Plan, "plan, pack the weights"),
         (Stage::Decode, "decode photos"),
         (Stage::Resize, "resize photos"),
