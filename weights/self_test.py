@@ -391,19 +391,20 @@ class Runs(WithData):
         self.assertIn("--minutes 0 is too short for --fit: loading took", self.train("a", "--fit", "--minutes", 0))
         self.assertIn("--fit needs --minutes", self.train("b", "--fit"))
 
-    def test_steps_that_become_slower_shorten_the_plan(self):
+    def test_the_plan_follows_the_speed_of_the_steps(self):
         run = self.run_of("--epochs", 1000, "--minutes", 1)
         run.step, run.timed_steps = 40, 20
         run.plan(1000)
         for timed_seconds, least, most in [
             (0.2, 1000, 1000),  # 0.04 s an epoch
             (20.0, 20, 24),  # 4 s an epoch: about 14 more
-            (0.2, 20, 24),  # never lengthened: the rate would rise again
+            (10.0, 30, 40),  # half of that: about twice as many, since a third of the plan is done
             (2000.0, 10, 10),  # no fewer than are done
+            (0.2, 10, 10),  # not lengthened at the end: the rate would rise again
         ]:
             run.timed_seconds = timed_seconds
             with contextlib.redirect_stdout(io.StringIO()):
-                run.shorten()
+                run.fit_again()
             self.assertTrue(least <= run.epochs <= most, run.epochs)
 
     def test_a_compact_state_is_the_rounded_average(self):

@@ -43,6 +43,7 @@ SAVE_SECONDS = 120  # between two saves of a long run
 WARM_UP = {"cuda": 11, "cpu": 1}
 SAMPLE = {"cuda": 50, "cpu": 4}  # number of later steps that --fit times
 MARGIN = 0.03  # added by --fit
+MAY_GROW = 0.8  # share of the planned steps after which --fit adds no epochs
 EVALUATION_SHARE = 0.02  # maximum share of a fitted run's time
 EXIT_SECONDS = 1.0  # from the last file to the end of the process, which releases a GPU; an estimate
 
@@ -296,10 +297,13 @@ class Run:
         self.plan(epochs)
         print(f"fitted: {epochs} epochs of {epoch_seconds:.2f} s, evaluated every {self.every}", flush=True)
 
-    def shorten(self):
-        """At the end of an epoch, reduces the number of epochs if the steps have become slower."""
-        epochs = max(self.step // self.batches.per_epoch, self.epochs_in_time())
-        if epochs < self.epochs:
+    def fit_again(self):
+        """At the end of an epoch, sets the number of epochs anew if the steps have become slower, or faster.
+
+        A plan grows only while its learning rate is high: near its end, the rate would rise again.
+        """
+        epochs = max(self.step // self.batches.per_epoch, min(self.args.epochs, self.epochs_in_time()))
+        if epochs < self.epochs or (epochs > self.epochs and self.step < MAY_GROW * self.steps):
             self.plan(epochs)
             print(f"fitted anew: {epochs} epochs", flush=True)
 
@@ -408,7 +412,7 @@ def train(args, device, begun):
         run.advance(lambda: stop or run.late() or time.monotonic() - saved > SAVE_SECONDS)
         if run.step % run.batches.per_epoch == 0:
             if run.fitted_here:
-                run.shorten()
+                run.fit_again()
             run.end_epoch()
         if args.fit and not run.fitted and not stop and (run.timed_steps >= run.sample or run.late()):
             run.fit()

@@ -29,10 +29,10 @@ STEPS = [
     Step("variants_1", timings.variants(0), 60, 10),
     Step("bench_1", timings.bench(0), 40, 10),
     Step("levels", timings.levels, 40, 10),
-    Step("parity_cuda", checks.parity("cuda", "the_device_says"), 60, 30),
-    Step("parity_ops", checks.parity("ops", "every_device_agrees"), 60, 30),
-    Step("parity_network", checks.parity("network", "a_given_class"), 60, 30),
-    Step("parity_random_graphs", checks.parity("random_graphs", "devices_and_reference_agree"), 60, 30),
+    Step("parity_cuda", checks.parity("cuda", "the_device_says"), 150, 30),
+    Step("parity_ops", checks.parity("ops", "every_device_agrees"), 150, 30),
+    Step("parity_network", checks.parity("network", "a_given_class"), 150, 30),
+    Step("parity_random_graphs", checks.parity("random_graphs", "devices_and_reference_agree"), 150, 30),
     Step("same_bits", checks.same_bits, 30, 10),
     Step("bench_32", timings.bench(1), 30, 10),
     Step("bench_256", timings.bench(2), 30, 10),
@@ -53,5 +53,8 @@ AFTER_FAILED_SMOKE = ["machine", "smoke", "memcheck_of_smoke", "floors", "start_
 
 
 def chosen(what, names):
-    """The steps of a visit of kind `what`, or those of these names; what is here is always asked first."""
-    return [s for s in STEPS if (s.name in names or s.name == "machine" if names else what in s.of)]
+    """The steps of a visit of kind `what`, or those of these names in their order; what is here is always asked first."""
+    if not names:
+        return [s for s in STEPS if what in s.of]
+    known = {s.name: s for s in STEPS}
+    return [known[name] for name in dict.fromkeys(["machine", *names]) if name in known]

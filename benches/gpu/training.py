@@ -19,11 +19,11 @@ def start_training(visit):
     out.mkdir(exist_ok=True)
     if not list(out.glob("state-*")) and (KIT / "state.tar.xz").exists():
         build.unpack_flat(KIT / "state.tar.xz", out)
-    minutes = visit.left() / 60 - 0.75
+    minutes = visit.left() / 60 - 0.5
     if minutes < LEAST_TRAINING and not visit.scale.rehearsal:
         raise Absent(f"no time left: it needs {LEAST_TRAINING} minutes")
     words = ["--train", data / "train.tar.xz", "--test", data / "test.tar.xz", "--out", out]
-    words += ["--fit"] if visit.fit or visit.scale.rehearsal else []
+    words += ["--fit", "--epochs", 300] if visit.fit or visit.scale.rehearsal else []
     if visit.scale.rehearsal:
         minutes = 1
         words += "--device cpu --threads 1 --exits 2 --channels 4 --growth 2 --base 2 --step 1 --lr 0.1".split()
