@@ -8,8 +8,6 @@
 #define THREADS 256
 #define WARPS 8
 #define MAX_JOBS 16
-#define MAX_STEPS 16
-#define SHARED_FLOATS 8448
 
 // Opcode of a step, in the order of `Opcode` in src/engine/cuda/abi.rs.
 enum Op : unsigned int {
@@ -33,17 +31,13 @@ enum Op : unsigned int {
     OP_RANGE,
     OP_CAM,
     OP_RESIZE_MIN_MAX,
-    OP_CONV2D,
-    OP_CONV2D_GRAD,
 };
 
-// Distribution of a job over blocks, in the order of `Mode` in src/engine/cuda/abi.rs.
+// Kind of a job, in the order of `Mode` in src/engine/cuda/abi.rs.
 enum Mode : unsigned int {
-    MODE_CHAIN,   // one block per image, step after step
-    MODE_SPREAD,  // one step with independent elements: several blocks per image
-    MODE_CAM,     // several blocks per image compute the map; the last one finishes it and runs the rest
-    MODE_SPLIT,   // a convolution in small tiles, whose sums are split among the threads of a block
-    MODE_WHOLE,   // a convolution in large tiles, each element summed by one thread
+    MODE_STEPS,       // steps of one image, one after another; the first may be spread over several blocks
+    MODE_CONV_SMALL,  // a convolution in small tiles, whose sums are split among the threads of a block
+    MODE_CONV_TILED,  // a convolution in large tiles that pass through shared memory
 };
 
 // ReLU rules: none, then those of `ReluRule` in src/engine/graph/ops/relu.rs.
@@ -51,6 +45,13 @@ enum Mode : unsigned int {
 #define RULE_PLAIN 1
 #define RULE_GUIDED 2
 #define RULE_DECONVNET 3
+
+// A divisor and what the host made of it: n / divisor = (2 n multiplier) >> (32 + shift) for n < 2^31.
+struct Divisor {
+    unsigned int divisor;
+    unsigned int multiplier;
+    unsigned int shift;
+};
 
 // One step of the plan. `first`, `second` and `out` are element offsets in one of an image's three
 // spaces.
@@ -69,6 +70,9 @@ struct Step {
     int out_c;
     int out_h;
     int out_w;
+    // Elements in a plane and in a row of the result.
+    struct Divisor by_plane;
+    struct Divisor by_row;
     // Height and width of the window, rows first.
     int kernel_h;
     int kernel_w;
@@ -81,45 +85,81 @@ struct Step {
     unsigned int bias;
     // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
-    // Convolutions, forward and gradient: output position i reads rows
-    // row_first + row_step * i + row_turn * u for window rows u, and writes row
-    // out_row_first + out_row_step * i; columns likewise.
-    int rows;
-    int columns;
+    // Pooled gradients: number of border classes, and offset of their positions in the tables.
+    int classes;
+    unsigned int class_table;
+};
+
+// A convolution or the gradient of one, cut into blocks for the launch's number of images.
+struct Conv {
+    // Element offsets in a space of the input, of the first result, and of the first result's gate.
+    unsigned int in_space;
+    unsigned int input;
+    unsigned int out_space;
+    unsigned int out;
+    unsigned int gate_space;
+    unsigned int gate;
+    // Element offsets in the weights.
+    unsigned int weight;
+    unsigned int bias;
+    // 1: a convolution, with a bias and, where `relu` is not 0, a ReLU. 0: a gradient, gated by rule `relu`.
+    unsigned int forward;
+    unsigned int relu;
+    // (C, H, W) of the input, and elements in its plane.
+    int in_c;
+    int in_h;
+    int in_w;
+    int in_plane;
+    // Output position i reads rows row_first + row_step * i + row_turn * u for window rows u; columns likewise.
     int row_first;
     int row_step;
     int row_turn;
     int column_first;
     int column_step;
     int column_turn;
-    int out_row_first;
-    int out_row_step;
-    int out_column_first;
-    int out_column_step;
-    // Terms of each sum: window taps times input channels.
-    int terms;
+    // Channels of the result, elements in its plane, and from a position to the next row's and the next.
+    int out_c;
+    int out_plane;
+    int out_row;
+    int out_column;
     // Elements in a row of the packed weight: output channels, rounded up to 8.
     int weight_row;
-    // 1 where four adjacent pixels can be read and written as one vector.
-    unsigned int vector;
-    // Pooled gradients: number of border classes, and offset in the tables of each position's class.
-    int classes;
-    unsigned int class_table;
+    // Positions of the run: image by image, row by row.
+    unsigned int pixels;
+    // Slices of each sum: see conv2d.cu.
+    unsigned int slices;
+    // Small tiles: binary logarithms of the lanes along pixels, along channels and along slices, a nibble each.
+    // Large tiles: lanes along pixels, and how the tile is read and written (TILED_...).
+    unsigned int shape;
+    unsigned int tiled;
+    // A block's index is (tile row, tile column along the channels, group of slices).
+    struct Divisor by_groups;
+    struct Divisor by_across;
+    // Large tiles: lanes along channels, and units of pixels that are read at once.
+    struct Divisor by_lanes;
+    struct Divisor by_units;
+    // Positions of an image and of a row; slices of a tap; taps in a window row.
+    struct Divisor by_positions;
+    struct Divisor by_columns;
+    struct Divisor by_chunks;
+    struct Divisor by_width;
 };
 
 // One job of a level, cut into blocks for the launch's number of images.
 struct Job {
-    unsigned int first_block;
-    unsigned int first_step;
-    unsigned int steps;
     unsigned int mode;
-    // Blocks per image (spread, cam), or tiles along the channels (convolutions).
-    unsigned int across;
-    // Blocks that share one sum (split).
-    unsigned int groups;
+    // Steps after the first one: their number and index in the step table.
+    unsigned int more;
+    unsigned int next_step;
+    // Blocks per image.
+    struct Divisor by_across;
     // Element offset in the scratch memory, index of the first counter.
     unsigned int scratch;
     unsigned int counter;
+    union {
+        struct Step step;
+        struct Conv conv;
+    };
 };
 
 // The one argument of a launch.
@@ -139,8 +179,8 @@ struct Launch {
     unsigned int work_stride;
     unsigned int output_stride;
     unsigned int images;
-    unsigned int jobs;
-    unsigned int unused;
+    // The first block of each job; the largest number for a job that does not exist.
+    unsigned int first_block[MAX_JOBS];
     struct Job job[MAX_JOBS];
 };
 
@@ -173,6 +213,11 @@ __device__ __forceinline__ unsigned int image_at(const Launch& launch, unsigned 
 
 __device__ __forceinline__ int plane(int h, int w) { return h * w; }
 
+// n / divisor, for n < 2^31.
+__device__ __forceinline__ unsigned int divide(unsigned int n, const Divisor& by) {
+    return __umulhi(2 * n, by.multiplier) >> by.shift;
+}
+
 // Gradient `g` of a ReLU under a rule, where the ReLU's result was `y`.
 __device__ __forceinline__ float relu_gate(unsigned int rule, float g, float y) {
     const bool open = rule == RULE_PLAIN    ? y > 0.0f
@@ -194,6 +239,7 @@ __device__ __forceinline__ float max_nan(float a, float b) { return b > a || b !
 // Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats
 // per warp, and a barrier has passed since its last use.
 __device__ __forceinline__ void block_range(float* shared, float& minimum, float& maximum) {
+#pragma unroll
     for (int half = 16; half > 0; half /= 2) {
         minimum = min_nan(minimum, __shfl_xor_sync(0xffffffffu, minimum, half));
         maximum = max_nan(maximum, __shfl_xor_sync(0xffffffffu, maximum, half));
@@ -210,25 +256,59 @@ __device__ __forceinline__ void block_range(float* shared, float& minimum, float
     __syncthreads();
 }
 
+// One more arrival at `counter`, whose count before it is returned. What this thread's block wrote before the
+// last barrier is visible to the blocks that arrive later, and what earlier ones wrote is visible after the next.
+__device__ __forceinline__ unsigned int arrive(unsigned int* counter) {
+#ifdef MSDCAM_STANDIN
+    return atomicAdd(counter, 1u);
+#else
+    unsigned int before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+    return before;
+#endif
+}
+
 // Whether this block is the last of `blocks` to arrive here; the counter starts and ends at zero.
 // All writes that the other blocks made before are then visible to every thread of the last one.
 __device__ __forceinline__ bool last_block(unsigned int* counter, unsigned int blocks) {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        last = atomicAdd(counter, 1u) == blocks - 1;
+        last = arrive(counter) == blocks - 1;
         if (last) {
             *counter = 0;
         }
     }
     __syncthreads();
-    __threadfence();
     return last;
 }
 
-// The elements of a step that one thread computes: `first`, `first + stride`, ...
+// `count` numbers that are `apart` from each other, added in order, with BATCH loads in flight. CROSSES: other
+// blocks of this launch wrote them.
+template <int BATCH, bool CROSSES>
+__device__ __forceinline__ float add_in_order(const float* from, unsigned int apart, unsigned int count) {
+    float total = 0.0f;
+    for (unsigned int first = 0; first < count; first += BATCH) {
+        float part[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            const float* place = from + (first + i) * apart;
+            part[i] = first + i >= count ? 0.0f : CROSSES ? __ldcg(place) : *place;
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            total += part[i];
+        }
+    }
+    return total;
+}
+
+// The part of a step's elements that a block computes: part `part` of `parts`.
 struct Share {
-    int first;
-    int stride;
+    unsigned int part;
+    unsigned int parts;
+
+    // A thread's elements are `first()`, `first() + stride()`, ...
+    __device__ __forceinline__ int first() const { return part * THREADS + threadIdx.x; }
+    __device__ __forceinline__ int stride() const { return parts * THREADS; }
 };

@@ -2,7 +2,9 @@
 
 use bytemuck::Zeroable;
 
-use super::abi::{CAM_SUMS, MAX_SIDE, Opcode, StepRow};
+use super::abi::{
+    CAM_SUMS, ConvRow, Divisor, MAX_SIDE, Opcode, SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
+};
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
 use crate::engine::graph::{Param, ParamId};
@@ -13,25 +15,30 @@ use crate::{Error, Result, Shape};
 /// The plan's constants in device memory: step table, weights and border classes.
 #[derive(Default)]
 pub(super) struct Tables {
+    /// The steps of all jobs.
     pub(super) steps: Vec<StepRow>,
     pub(super) weights: Weights,
-    /// Border classes of the positions of all pooled gradients.
+    /// For each pooled gradient its positions, class by class; the last one of a class has its highest bit set.
     pub(super) classes: Vec<u32>,
 }
 
+/// A step in the form of the kernels.
+pub(super) enum Lowered {
+    /// Rows of the step table, run one after another by one job: one in general, several for a sum of more than
+    /// two values.
+    Steps(Vec<StepRow>),
+    /// Convolutions, each a job of its own: one, or one for each remainder modulo the stride for a convolution's
+    /// gradient. Their division into blocks is left to the program.
+    Convs(Vec<ConvRow>),
+}
+
 impl Tables {
-    /// Appends the rows of `step`: one in general, several for a sum of more than two values, and one for
-    /// each remainder modulo the stride for a convolution's gradient (these rows are independent).
+    /// `step` in the form of the kernels; its weights are appended.
     ///
     /// # Errors
     /// When the step exceeds a limit of the kernels.
-    pub(super) fn add(&mut self, plan: &Plan, step: &Step) -> Result<()> {
-        let rows = self.rows(&plan.params, step)?;
-        self.steps.extend(rows);
-        Ok(())
-    }
-
-    fn rows(&mut self, params: &[Param], step: &Step) -> Result<Vec<StepRow>> {
+    pub(super) fn lower(&mut self, plan: &Plan, step: &Step) -> Result<Lowered> {
+        let params = &plan.params;
         let shapes = step.inputs.iter().map(|slot| slot.shape).chain([step.output.shape]);
         if let Some(shape) = shapes.into_iter().find(|s| s.h.max(s.w) > MAX_SIDE) {
             let op = step.op.name();
@@ -47,15 +54,16 @@ impl Tables {
         }
         let row = StepRow::between(step);
         let data = |id: ParamId| &params[id.index()].data;
-        let one = |opcode: Opcode| Ok(vec![StepRow { op: opcode as u32, ..row }]);
+        let rows = |rows: Vec<StepRow>| Ok(Lowered::Steps(rows));
+        let one = |opcode: Opcode| rows(vec![StepRow { op: opcode as u32, ..row }]);
         let windowed = |opcode: Opcode, window: &Window| {
-            Ok(vec![StepRow { op: opcode as u32, ..row }.with_window(window)])
+            rows(vec![StepRow { op: opcode as u32, ..row }.with_window(window)])
         };
         match &step.op {
             Op::Copy => one(Opcode::Copy),
             Op::Relu => one(Opcode::Relu),
             Op::ReluGrad(op) => {
-                Ok(vec![StepRow { op: Opcode::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }])
+                rows(vec![StepRow { op: Opcode::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }])
             }
             Op::BatchNorm(_) | Op::BatchNormGrad(_) => {
                 let (norm, gradient) = match &step.op {
@@ -65,7 +73,7 @@ impl Tables {
                 };
                 let (scale, shift) = self.weights.add_batch_norm(&norm, params, gradient);
                 let op = Opcode::BatchNorm as u32;
-                Ok(vec![StepRow { op, weight: offset(scale)?, bias: offset(shift)?, ..row }])
+                rows(vec![StepRow { op, weight: offset(scale)?, bias: offset(shift)?, ..row }])
             }
             Op::MaxPool(op) => windowed(Opcode::MaxPool, &op.window),
             Op::MaxPoolGrad(op) => windowed(Opcode::MaxPoolGrad, &op.window),
@@ -74,30 +82,30 @@ impl Tables {
             Op::Linear(op) => {
                 let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
                 let bias = offset(self.weights.add(data(op.bias).iter().copied()))?;
-                Ok(vec![StepRow { op: Opcode::Linear as u32, weight, bias, ..row }])
+                rows(vec![StepRow { op: Opcode::Linear as u32, weight, bias, ..row }])
             }
             Op::LinearGrad(op) => {
                 let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
-                Ok(vec![StepRow { op: Opcode::LinearGrad as u32, weight, ..row }])
+                rows(vec![StepRow { op: Opcode::LinearGrad as u32, weight, ..row }])
             }
-            Op::Add => Ok(sum_rows(row, step)),
+            Op::Add => rows(sum_rows(row, step)),
             Op::Softmax => one(Opcode::Softmax),
             Op::SoftmaxGrad => one(Opcode::SoftmaxGrad),
             Op::OneHot => one(Opcode::OneHot),
             Op::SpatialMean => one(Opcode::SpatialMean),
-            Op::PooledConv2dGrad(op) => Ok(vec![self.pooled(params, Opcode::PooledConv2dGrad, op, row)?]),
+            Op::PooledConv2dGrad(op) => rows(vec![self.pooled(params, Opcode::PooledConv2dGrad, op, row)?]),
             Op::WeightedSum(op) => {
-                Ok(vec![StepRow { op: Opcode::WeightedSum as u32, relu: op.relu.into(), ..row }])
+                rows(vec![StepRow { op: Opcode::WeightedSum as u32, relu: op.relu.into(), ..row }])
             }
             Op::Range => one(Opcode::Range),
             Op::ResizeMinMax(_) => one(Opcode::ResizeMinMax),
             Op::Cam(op) => {
                 // The kernel takes the tap's shape, which determines that of the record.
                 let row = StepRow { relu: op.sum.relu.into(), ..row }.with_output_shape(step.inputs[1].shape);
-                Ok(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
+                rows(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
             }
-            Op::Conv2d(op) => self.conv2d(params, op, row),
-            Op::Conv2dGrad(op) => self.conv2d_grad(params, op, row),
+            Op::Conv2d(op) => Ok(Lowered::Convs(vec![self.conv2d(params, op, step)?])),
+            Op::Conv2dGrad(op) => Ok(Lowered::Convs(self.conv2d_grad(params, op, step)?)),
             Op::Input(_) | Op::Slice(_) | Op::Concat => {
                 unreachable!("{} is not a step of a plan", step.op.name())
             }
@@ -124,44 +132,47 @@ impl Tables {
 
     fn add_classes(&mut self, classes: &BorderClasses) -> usize {
         let start = self.classes.len();
-        for y in 0..classes.rows.len() {
-            self.classes.extend((0..classes.columns.len()).map(|x| classes.class(y, x) as u32));
-        }
+        let columns = classes.columns.len();
+        let mut positions: Vec<usize> = (0..classes.rows.len() * columns).collect();
+        let class = |position: usize| classes.class(position / columns, position % columns);
+        positions.sort_by_key(|&position| class(position));
+        self.classes.extend(positions.iter().enumerate().map(|(i, &position)| {
+            let ends = positions.get(i + 1).is_none_or(|&next| class(next) != class(position));
+            position as u32 | u32::from(ends) << 31
+        }));
         start
     }
 
-    fn conv2d(&mut self, params: &[Param], op: &Conv2d, row: StepRow) -> Result<Vec<StepRow>> {
+    fn conv2d(&mut self, params: &[Param], op: &Conv2d, step: &Step) -> Result<ConvRow> {
         let data = |id: ParamId| &params[id.index()].data;
         let weight = offset(self.weights.add_conv2d(op, data(op.weight)))?;
         let bias = match op.bias {
             Some(bias) => self.weights.add(data(bias).iter().copied()),
             None => self.weights.add(std::iter::repeat_n(0.0, op.out)),
         };
-        let Window { stride, padding, .. } = op.window;
-        let row = StepRow {
-            op: Opcode::Conv2d as u32,
+        let Window { kernel, stride, padding } = op.window;
+        let Shape { h, w, .. } = step.output.shape;
+        let row = ConvRow {
             weight,
             bias: offset(bias)?,
+            forward: 1,
             relu: op.relu.into(),
-            rows: row.out_h,
-            columns: row.out_w,
             row_first: -(padding[0] as i32),
             row_step: stride[0] as i32,
             row_turn: 1,
             column_first: -(padding[1] as i32),
             column_step: stride[1] as i32,
             column_turn: 1,
-            out_row_step: 1,
-            out_column_step: 1,
-            weight_row: row_length(op.out) as i32,
-            ..row.with_window(&op.window)
+            out_row: w as i32,
+            out_column: 1,
+            ..ConvRow::between(step)
         };
-        Ok(vec![row.with_terms()])
+        Ok(row.with_sums([h, w], kernel))
     }
 
     /// For each remainder of the pixels' rows and columns modulo the stride, a convolution of the
     /// gradient: `kernels/conv2d_grad.cu` explains why.
-    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, row: StepRow) -> Result<Vec<StepRow>> {
+    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, step: &Step) -> Result<Vec<ConvRow>> {
         let Window { kernel, stride, padding } = op.window;
         let axis = |axis: usize, remainder: usize| {
             let first = (remainder + padding[axis]) % stride[axis];
@@ -177,30 +188,78 @@ impl Tables {
             for right in 0..stride[1].min(op.input.w) {
                 let ((u, row_first), (v, column_first)) = (axis(0, down), axis(1, right));
                 let weight = self.weights.add_conv2d_grad(op, &params[op.weight.index()].data, [u, v]);
-                let taps = StepRow { kernel_h: u.count as i32, kernel_w: v.count as i32, ..row };
-                let row = StepRow {
-                    op: Opcode::Conv2dGrad as u32,
+                let row = ConvRow::between(step);
+                let first = (down * op.input.w + right) as u32;
+                let row = ConvRow {
+                    out: row.out + first,
+                    gate: row.gate + first,
                     weight: offset(weight)?,
                     relu: rule(op.relu),
-                    rows: (op.input.h - down).div_ceil(stride[0]) as i32,
-                    columns: (op.input.w - right).div_ceil(stride[1]) as i32,
                     row_first,
                     row_step: 1,
                     row_turn: -1,
                     column_first,
                     column_step: 1,
                     column_turn: -1,
-                    out_row_first: down as i32,
-                    out_row_step: stride[0] as i32,
-                    out_column_first: right as i32,
-                    out_column_step: stride[1] as i32,
-                    weight_row: row_length(op.input.c) as i32,
-                    ..taps
+                    out_row: (stride[0] * op.input.w) as i32,
+                    out_column: stride[1] as i32,
+                    ..row
                 };
-                rows.push(row.with_terms());
+                let positions =
+                    [(op.input.h - down).div_ceil(stride[0]), (op.input.w - right).div_ceil(stride[1])];
+                rows.push(row.with_sums(positions, [u.count, v.count]));
             }
         }
         Ok(rows)
+    }
+}
+
+impl ConvRow {
+    /// Addresses and shapes of `step`; all other fields are zero.
+    fn between(step: &Step) -> ConvRow {
+        let (first, out) = (step.inputs[0], step.output);
+        let gate = step.inputs.get(1).copied().unwrap_or(first);
+        let Shape { c, h, w } = first.shape;
+        ConvRow {
+            in_space: space(first),
+            input: first.offset as u32,
+            out_space: space(out),
+            out: out.offset as u32,
+            gate_space: space(gate),
+            gate: gate.offset as u32,
+            in_c: c as i32,
+            in_h: h as i32,
+            in_w: w as i32,
+            in_plane: (h * w) as i32,
+            out_c: out.shape.c as i32,
+            out_plane: (out.shape.h * out.shape.w) as i32,
+            weight_row: row_length(out.shape.c) as i32,
+            ..ConvRow::zeroed()
+        }
+    }
+
+    /// Sets the numbers of positions of an image and of terms, from the rows and columns of results and those of
+    /// the window, and whether four adjacent positions can be read or written as one vector.
+    fn with_sums(self, [rows, columns]: [usize; 2], window: [usize; 2]) -> ConvRow {
+        let chunks = (self.in_c as usize).div_ceil(SLICE);
+        let fours = |offset: u32| offset.is_multiple_of(4) && (rows * columns).is_multiple_of(4);
+        let pointwise = window == [1, 1]
+            && [self.row_step, self.column_step] == [1, 1]
+            && [self.row_first, self.column_first] == [0, 0]
+            && [rows, columns] == [self.in_h as usize, self.in_w as usize];
+        let dense = [self.out_row, self.out_column] == [columns as i32, 1] && fours(self.out);
+        let reads = if pointwise && fours(self.input) { TILED_READS_VECTORS } else { 0 };
+        let writes = if dense && (self.forward == 1 || fours(self.gate)) { TILED_WRITES_VECTORS } else { 0 };
+        ConvRow {
+            slices: (window[0] * window[1] * chunks) as u32,
+            tiled: reads | writes,
+            by_positions: Divisor::new(rows * columns),
+            by_columns: Divisor::new(columns),
+            by_chunks: Divisor::new(chunks.max(1)),
+            // Without taps there are no slices.
+            by_width: Divisor::new(window[1].max(1)),
+            ..self
+        }
     }
 }
 
@@ -226,7 +285,8 @@ impl StepRow {
     }
 
     fn with_output_shape(self, Shape { c, h, w }: Shape) -> StepRow {
-        StepRow { out_c: c as i32, out_h: h as i32, out_w: w as i32, ..self }
+        let (by_plane, by_row) = (Divisor::new((h * w).max(1)), Divisor::new(w.max(1)));
+        StepRow { out_c: c as i32, out_h: h as i32, out_w: w as i32, by_plane, by_row, ..self }
     }
 
     fn with_window(self, window: &Window) -> StepRow {
@@ -237,22 +297,6 @@ impl StepRow {
             stride_w: window.stride[1] as i32,
             padding_h: window.padding[0] as i32,
             padding_w: window.padding[1] as i32,
-            ..self
-        }
-    }
-
-    /// Sets a convolution's number of terms, and whether it reads and writes four pixels as one vector.
-    fn with_terms(self) -> StepRow {
-        let pointwise = [self.kernel_h, self.kernel_w, self.row_step, self.column_step] == [1; 4]
-            && (self.row_first, self.column_first) == (0, 0)
-            && (self.rows, self.columns) == (self.in_h, self.in_w);
-        let offsets = [self.first, self.out].iter().all(|offset| offset.is_multiple_of(4));
-        let aligned = (self.rows * self.columns) % 4 == 0 && offsets && self.is(Opcode::Conv2d);
-        StepRow {
-            terms: self.kernel_h * self.kernel_w * self.in_c,
-            // Without taps there are no terms; a width of zero would be a divisor.
-            kernel_w: self.kernel_w.max(1),
-            vector: u32::from(pointwise && aligned),
             ..self
         }
     }
@@ -278,10 +322,6 @@ impl StepRow {
 
     pub(super) fn is(&self, opcode: Opcode) -> bool {
         self.op == opcode as u32
-    }
-
-    pub(super) fn is_convolution(&self) -> bool {
-        self.is(Opcode::Conv2d) || self.is(Opcode::Conv2dGrad)
     }
 }
 

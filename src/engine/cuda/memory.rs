@@ -7,7 +7,7 @@ use cudarc::driver::sys;
 use cudarc::driver::sys::{CU_MEMHOSTALLOC_WRITECOMBINED, CUdeviceptr};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
-use super::abi::{Launch, MAX_JOBS};
+use super::abi::Launch;
 use super::program::{Grid, Program};
 use crate::engine::plan::Plan;
 
@@ -155,7 +155,6 @@ impl Memory {
 
     /// The argument of the launch of `grid`.
     pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images) -> Launch {
-        debug_assert!(grid.jobs as usize <= MAX_JOBS);
         Launch {
             input: self.address(&self.input),
             work: self.address(&self.work),
@@ -173,8 +172,7 @@ impl Memory {
             work_stride: self.work_len as u32,
             output_stride: self.output_len as u32,
             images: images.count() as u32,
-            jobs: grid.jobs,
-            unused: 0,
+            first_block: grid.first_block,
             job: grid.job,
         }
     }

@@ -1,0 +1,286 @@
+// conv2d_tiled: convolutions with many positions (large batches, large maps), where time is arithmetic.
+//
+// A block owns a tile of positions by channels, a thread 4 * QUADS positions by 4 channels of it. Slice after slice
+// of inputs and weights passes through shared memory, whose copies are two slices ahead of the sums. In
+// shared memory the values of four adjacent positions (or channels) and one slice are together, with
+// padding between the quads: the inner loop has no address arithmetic and no bank conflicts.
+//
+// Where the launch would not fill the GPU, each group of slices is a block of its own, and the last one to
+// finish a tile adds them.
+
+// Flags of Conv::tiled: four adjacent positions are read, and written, as one vector; one or two quads a thread.
+#define TILED_READS_VECTORS 1
+#define TILED_WRITES_VECTORS 2
+#define TILED_TWO_QUADS 4
+// Channels of a thread.
+#define TILED_CHANNELS 4
+// Floats from one quad to the next.
+#define QUAD (4 * SLICE + 4)
+#define STAGES 3
+
+// A unit of pixels that this thread copies: its address under window tap (0, 0), and where that is.
+struct Source {
+    const float* in;
+    int row;
+    int column;
+};
+
+// The copies of one thread: up to SOURCES units of pixels, each `parts`-th channel of a slice.
+template <int SOURCES>
+struct Copies {
+    Source source[SOURCES];
+    // The first unit, and the first channel of a slice; channels are `parts` apart.
+    unsigned int unit;
+    int part;
+    int parts;
+};
+
+template <int SOURCES>
+__device__ __forceinline__ Copies<SOURCES> make_copies(const Launch& launch, const Conv& k, unsigned int first_pixel) {
+    Copies<SOURCES> copies;
+    const unsigned int width = k.tiled & TILED_READS_VECTORS ? 4 : 1;
+    const unsigned int units = k.by_units.divisor;
+    copies.part = divide(threadIdx.x, k.by_units);
+    copies.parts = max(THREADS / units, 1u);
+    copies.unit = threadIdx.x - copies.part * units;
+#pragma unroll
+    for (int j = 0; j < SOURCES; j++) {
+        const unsigned int number = first_pixel + width * (copies.unit + THREADS * j);
+        const bool exists = number < k.pixels;
+        const Position position = position_at(launch, k, exists ? number : 0);
+        const int row = k.row_first + k.row_step * position.row, column = k.column_first + k.column_step * position.column;
+        copies.source[j].in = slot(launch, k.in_space, k.input, position.image) + row * k.in_w + column;
+        copies.source[j].row = exists ? row : OUTSIDE;
+        copies.source[j].column = column;
+    }
+    return copies;
+}
+
+// Starts the copies of one slice to a stage of shared memory: pixels, then weights.
+template <int SOURCES>
+__device__ __forceinline__ void copy_slice(const Launch& launch, const Conv& k, const Copies<SOURCES>& copies,
+                                           const Slice& slice, int first_channel, int pixel_lane, int channel_lane,
+                                           float* pixels, float* weights) {
+    const int terms = min(SLICE, k.in_c - slice.channel);
+    const int down = k.row_turn * slice.u, right = k.column_turn * slice.v;
+    const int first = down * k.in_w + right + (slice.channel + copies.part) * k.in_plane;
+    const bool vectors = k.tiled & TILED_READS_VECTORS;
+    if (copies.part < copies.parts) {
+#pragma unroll
+        for (int j = 0; j < SOURCES; j++) {
+            const unsigned int unit = copies.unit + THREADS * j;
+            if (unit < k.by_units.divisor) {
+                const bool inside = (unsigned int)(copies.source[j].row + down) < (unsigned int)k.in_h &&
+                                    (unsigned int)(copies.source[j].column + right) < (unsigned int)k.in_w;
+                const float* from = copies.source[j].in + first;
+                float* to = pixels + (vectors ? unit * QUAD : unit / 4 * QUAD + unit % 4) + 4 * copies.part;
+                if (vectors) {
+                    for (int i = copies.part; i < SLICE; i += copies.parts) {
+                        copy_async<4>(to, from, inside && i < terms);
+                        to += 4 * copies.parts;
+                        from += copies.parts * k.in_plane;
+                    }
+                } else {
+#pragma unroll 4
+                    for (int i = copies.part; i < SLICE; i += copies.parts) {
+                        copy_async<1>(to, from, inside && i < terms);
+                        to += 4 * copies.parts;
+                        from += copies.parts * k.in_plane;
+                    }
+                }
+            }
+        }
+    }
+    if (pixel_lane < SLICE) {
+        const int channel = first_channel + TILED_CHANNELS * channel_lane;
+        const float* from = launch.weights + k.weight + (weight_row_of(k, slice) + pixel_lane) * k.weight_row + channel;
+        copy_async<4>(weights + channel_lane * QUAD + 4 * pixel_lane, from, pixel_lane < terms && channel < k.weight_row);
+    }
+    commit_copies();
+}
+
+__device__ __forceinline__ void next_slice(const Conv& k, Slice& slice) {
+    slice.channel += SLICE;
+    if (slice.channel >= k.in_c) {
+        slice.channel = 0;
+        if (++slice.v == (int)k.by_width.divisor) {
+            slice.v = 0;
+            slice.u++;
+        }
+    }
+}
+
+// Finishes one channel of four adjacent positions.
+__device__ __forceinline__ void write_vector(const Conv& k, const Finish& finish, int channel, const float (&sum)[4]) {
+    float4 extra = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    const float* from = finish.extra + channel * finish.extra_plane;
+    if (k.forward) {
+        const float bias = __ldg(from);
+        extra = make_float4(bias, bias, bias, bias);
+    } else if (reads_extra(k)) {
+        extra = __ldg((const float4*)from);
+    }
+    float4 four;
+    four.x = finish_sum(k, extra.x, sum[0]);
+    four.y = finish_sum(k, extra.y, sum[1]);
+    four.z = finish_sum(k, extra.z, sum[2]);
+    four.w = finish_sum(k, extra.w, sum[3]);
+    *(float4*)(finish.out + channel * finish.out_plane) = four;
+}
+
+template <int QUADS>
+__device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& job, unsigned int block, float* shared) {
+    const Conv& k = job.conv;
+    const unsigned int blocks_of_tile = k.by_groups.divisor;
+    const unsigned int tile = divide(block, k.by_groups), group = block - tile * blocks_of_tile;
+    const unsigned int tile_row = divide(tile, k.by_across);
+    const int pixel_lanes = k.shape, channel_lanes = k.by_lanes.divisor;
+    const int pixel_lane = divide(threadIdx.x, k.by_lanes), channel_lane = threadIdx.x - pixel_lane * channel_lanes;
+    const int first_channel = (tile - tile_row * k.by_across.divisor) * (TILED_CHANNELS * channel_lanes);
+    const unsigned int first_pixel = tile_row * (4 * QUADS * pixel_lanes);
+    const bool works = pixel_lane < pixel_lanes;
+
+    const unsigned int first = group * GROUP, end = blocks_of_tile > 1 ? min(first + GROUP, k.slices) : k.slices;
+    const int pixels_stage = QUADS * pixel_lanes * QUAD, stage = pixels_stage + channel_lanes * QUAD;
+    const Copies<2 * QUADS> copies = make_copies<2 * QUADS>(launch, k, first_pixel);
+    Slice slice = slice_at(k, first);
+    unsigned int copied = first;
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (copied < end) {
+            float* to = shared + s * stage;
+            copy_slice<2 * QUADS>(launch, k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
+            next_slice(k, slice);
+            copied++;
+        } else {
+            commit_copies();
+        }
+    }
+    float total[QUADS][TILED_CHANNELS][4], sum[QUADS][TILED_CHANNELS][4];
+#pragma unroll
+    for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+        for (int p = 0; p < 4; p++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+                total[q][n][p] = sum[q][n][p] = 0.0f;
+            }
+        }
+    }
+    int at = 0, next = STAGES - 1;
+    for (unsigned int s = first; s < end; s++) {
+        wait_for_copies<STAGES - 2>();
+        __syncthreads();
+        if (copied < end) {
+            float* to = shared + next * stage;
+            copy_slice<2 * QUADS>(launch, k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
+            next_slice(k, slice);
+            copied++;
+        } else {
+            commit_copies();
+        }
+        const float* x = shared + at * stage + (works ? pixel_lane : 0) * QUAD;
+        const float* w = shared + at * stage + pixels_stage + channel_lane * QUAD;
+        float part[QUADS][TILED_CHANNELS][4];
+#pragma unroll
+        for (int i = 0; i < SLICE; i++) {
+            const float4 four = *(const float4*)(w + 4 * i);
+#pragma unroll
+            for (int q = 0; q < QUADS; q++) {
+                const float4 pixel = *(const float4*)(x + q * pixel_lanes * QUAD + 4 * i);
+                const float value[4] = {pixel.x, pixel.y, pixel.z, pixel.w};
+                const float weight[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+                for (int p = 0; p < 4; p++) {
+#pragma unroll
+                    for (int n = 0; n < TILED_CHANNELS; n++) {
+                        part[q][n][p] = fmaf(value[p], weight[n], i == 0 ? 0.0f : part[q][n][p]);
+                    }
+                }
+            }
+        }
+        const bool group_ends = (s + 1) % GROUP == 0 || s + 1 == end;
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int p = 0; p < 4; p++) {
+#pragma unroll
+                for (int n = 0; n < TILED_CHANNELS; n++) {
+                    sum[q][n][p] += part[q][n][p];
+                    if (group_ends) {
+                        total[q][n][p] += sum[q][n][p];
+                        sum[q][n][p] = 0.0f;
+                    }
+                }
+            }
+        }
+        at = at + 1 == STAGES ? 0 : at + 1;
+        next = next + 1 == STAGES ? 0 : next + 1;
+    }
+    if (blocks_of_tile > 1) {
+        const unsigned int results = 4 * QUADS * TILED_CHANNELS * THREADS;
+        float* partial = launch.scratch + job.scratch + (size_t)tile * blocks_of_tile * results + 4 * threadIdx.x;
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+                const float4 four = make_float4(total[q][n][0], total[q][n][1], total[q][n][2], total[q][n][3]);
+                __stcg((float4*)(partial + group * results + (q * TILED_CHANNELS + n) * 4 * THREADS), four);
+            }
+        }
+        if (!last_block(launch.counters + job.counter + tile, blocks_of_tile)) {
+            return;
+        }
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+                float4 all = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                for (unsigned int g = 0; g < blocks_of_tile; g++) {
+                    const float4 four = __ldcg((const float4*)(partial + g * results + (q * TILED_CHANNELS + n) * 4 * THREADS));
+                    all.x += four.x;
+                    all.y += four.y;
+                    all.z += four.z;
+                    all.w += four.w;
+                }
+                total[q][n][0] = all.x;
+                total[q][n][1] = all.y;
+                total[q][n][2] = all.z;
+                total[q][n][3] = all.w;
+            }
+        }
+    }
+    if (!works) {
+        return;
+    }
+    const int channel = first_channel + TILED_CHANNELS * channel_lane, channels = min(TILED_CHANNELS, k.out_c - channel);
+#pragma unroll
+    for (int q = 0; q < QUADS; q++) {
+        const unsigned int number = first_pixel + 4 * (pixel_lane + q * pixel_lanes);
+        if (k.tiled & TILED_WRITES_VECTORS) {
+            if (number < k.pixels) {
+                const Finish finish = finish_of(launch, k, position_at(launch, k, number));
+#pragma unroll
+                for (int n = 0; n < TILED_CHANNELS; n++) {
+                    if (n < channels) {
+                        write_vector(k, finish, channel + n, total[q][n]);
+                    }
+                }
+            }
+        } else {
+#pragma unroll
+            for (int p = 0; p < 4; p++) {
+                if (number + p < k.pixels) {
+                    const Finish finish = finish_of(launch, k, position_at(launch, k, number + p));
+#pragma unroll
+                    for (int n = 0; n < TILED_CHANNELS; n++) {
+                        if (n < channels) {
+                            const float extra = reads_extra(k) ? __ldg(finish.extra + (channel + n) * finish.extra_plane) : 0.0f;
+                            finish.out[(channel + n) * finish.out_plane] = finish_sum(k, extra, total[q][n][p]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
