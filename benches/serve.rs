@@ -3,8 +3,9 @@
 //!
 //!     serve WEIGHTS cpu|cuda THREADS BATCH [VARIANT]
 //!
-//! VARIANT: execution on a GPU, as [`msdcam::engine::cuda::Variant`] reads it. Output is JSON: a line when the
-//! server is ready, and a line for each line of input:
+//! WEIGHTS: a file, or `random-imagenet` for the ImageNet network of step 4 with random weights. VARIANT:
+//! execution on a GPU, as [`msdcam::engine::cuda::Variant`] reads it. Output is JSON: a line when the server is
+//! ready, with the ops of each step of each job of each level, and a line for each line of input:
 //!
 //! | input | action | output |
 //! |---|---|---|
@@ -27,9 +28,10 @@ use std::time::{Duration, Instant};
 
 use msdcam::engine::cuda::{Cuda, Variant};
 use msdcam::engine::device::{Device, DeviceChoice};
-use msdcam::engine::plan::Order;
+use msdcam::engine::plan::{Job, Order};
 use msdcam::explain::{Classifier, ExplainRequest, Explainer, Explanation};
 use msdcam::model::Model;
+use msdcam::model::msdnet::Config;
 use msdcam::util::npz;
 use msdcam::util::npz::{Array, Values};
 use msdcam::util::sha256::sha256;
@@ -282,7 +284,10 @@ fn run(args: &[String]) -> Result<()> {
     let [weights, device, threads, batch] = args else { return Err(usage()) };
     let threads = threads.parse().map_err(|_| usage())?;
     let batch: usize = batch.parse().ok().filter(|&batch| batch > 0).ok_or_else(usage)?;
-    let network = support::network(Path::new(weights))?;
+    let network = match weights.as_str() {
+        "random-imagenet" => support::random_network(&Config::imagenet(4)),
+        file => support::network(Path::new(file))?,
+    };
     let device = match device.as_str() {
         "cpu" => support::cpu(threads)?,
         "cuda" => Device::Cuda(Cuda::with_variant(0, variant.parse::<Variant>()?.with_env())?),
@@ -302,7 +307,10 @@ fn run(args: &[String]) -> Result<()> {
         return Err(Error::device(server.grad_cam.session().notes().join("; ")));
     }
     let mut ready = json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
-    ready["levels"] = server.grad_cam.session().plan().levels().len().into();
+    let levels = server.grad_cam.session().plan().levels();
+    ready["levels"] = levels.len().into();
+    let ops = |job: &Job| -> Vec<&str> { job.steps().iter().map(|step| step.op().name()).collect() };
+    ready["plan"] = levels.iter().map(|level| level.jobs().iter().map(ops).collect::<Vec<_>>()).collect();
     if let Device::Cuda(gpu) = &device {
         ready["kernels"] = gpu.kernels().into();
     }

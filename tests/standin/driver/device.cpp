@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "counts.h"
+#include "machine_code.h"
 #include "memory.h"
 #include "settings.h"
 #include "state.h"
@@ -98,6 +99,7 @@ int multiprocessors() { return settings().multiprocessors; }
 
 int blocks_per_multiprocessor(const CUfunc_st& function, size_t threads, size_t dynamic_shared) {
     if (threads == 0 || threads > 1024) return 0;
+    if (function.facts != nullptr) return blocks_per_multiprocessor_of(function, threads, dynamic_shared);
     size_t warps = (threads + 31) / 32;
     size_t by_threads = threads_per_multiprocessor / 32 / warps;
     size_t shared = dynamic_shared + function.static_shared + shared_reserved;

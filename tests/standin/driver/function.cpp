@@ -41,7 +41,7 @@ STANDIN_API cuFuncGetAttribute(int* value, int attribute, CUfunction function) {
             *value = function->kernel->max_threads != 0 ? int(function->kernel->max_threads) : 1024;
             break;
         case shared_size_bytes: *value = int(function->static_shared); break;
-        case num_regs: *value = 32; break;
+        case num_regs: *value = function->facts != nullptr ? int(function->facts->registers) : 32; break;
         case ptx_version:
         case binary_version: *value = settings().major * 10 + settings().minor; break;
         case max_dynamic_shared_size_bytes: *value = int(function->dynamic_shared_limit); break;

@@ -204,6 +204,12 @@ std::string describe_address(const void* address) {
     return text;
 }
 
+std::vector<Range> all_ranges() {
+    std::vector<Range> ranges;
+    for (const auto& [start, a] : allocations()) ranges.push_back(Range{start, a.bytes, a.kind});
+    return ranges;
+}
+
 size_t memory_used() { return used; }
 
 }  // namespace standin

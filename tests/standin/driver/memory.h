@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <string>
+#include <vector>
 
 namespace standin {
 
@@ -35,6 +36,9 @@ bool check_fences(const char* culprit);
 // Description of the memory at or near an address, for fault messages. Called
 // from a faulting thread: takes no lock and allocates only text.
 std::string describe_address(const void* address);
+
+// All live ranges, by address.
+std::vector<Range> all_ranges();
 
 size_t memory_used();
 

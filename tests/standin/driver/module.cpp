@@ -1,4 +1,4 @@
-// Loading of images of the NVRTC half: an image contains a shared library.
+// Loading of images: those of the NVRTC half contain a shared library; others are machine code.
 #include "module.h"
 
 #include <dlfcn.h>
@@ -13,6 +13,7 @@
 #include "../image.h"
 #include "block.h"
 #include "counts.h"
+#include "machine_code.h"
 #include "memory.h"
 #include "settings.h"
 #include "state.h"
@@ -100,6 +101,15 @@ bool is_function(CUfunction function) { return functions().count(function) != 0;
 STANDIN_API cuModuleLoadData(CUmodule* module, const void* image) {
     ENTER();
     if (module == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (is_machine_code(image)) {
+        auto loaded = std::make_unique<CUmod_st>();
+        if (int code = load_machine_code(image, loaded.get())) return code;
+        for (auto& [name, function] : loaded->functions) functions().insert(function.get());
+        ++counts().modules;
+        modules().insert(loaded.get());
+        *module = loaded.release();
+        return CUDA_SUCCESS;
+    }
     std::string library, error;
     if (!image_library(image, &library, &error)) {
         say("cuModuleLoadData: %s", error.c_str());
@@ -132,7 +142,10 @@ STANDIN_API cuModuleUnload(CUmodule module) {
     flush_queue();
     if (modules().erase(module) == 0) return CUDA_ERROR_INVALID_HANDLE;
     for (auto& [name, function] : module->functions) functions().erase(function.get());
-    dlclose(module->library);
+    if (module->machine_code != nullptr)
+        unload_machine_code(module);
+    else
+        dlclose(module->library);
     if (!module->copy.empty()) unlink(module->copy.c_str());
     delete module;
     return CUDA_SUCCESS;
@@ -158,6 +171,7 @@ STANDIN_API cuModuleGetFunctionCount(unsigned* count, CUmodule module) {
 STANDIN_API cuModuleGetGlobal_v2(CUdeviceptr* address, size_t* bytes, CUmodule module, const char* name) {
     ENTER();
     if (name == nullptr || modules().count(module) == 0) return CUDA_ERROR_INVALID_VALUE;
+    if (module->machine_code != nullptr) return CUDA_ERROR_NOT_FOUND;
     void* symbol = dlsym(module->library, name);
     Dl_info info;
     ElfW(Sym)* entry = nullptr;

@@ -65,6 +65,7 @@ Settings read() {
     s.timeout = unsigned(number("STANDIN_TIMEOUT", s.timeout));
     if (const char* count = variable("STANDIN_COUNT")) s.count = count;
     if (const char* cache = variable("STANDIN_CACHE")) s.cache = cache;
+    if (const char* engine = variable("STANDIN_SM90_ENGINE")) s.sm90_engine = engine;
     return s;
 }
 

@@ -23,6 +23,7 @@ struct Settings {
     unsigned timeout = 300;            // STANDIN_TIMEOUT, seconds; 0: none
     std::string count;                 // STANDIN_COUNT
     std::string cache;                 // STANDIN_CACHE
+    std::string sm90_engine;           // STANDIN_SM90_ENGINE, set by `run`: the library in ../sm90
 };
 
 const Settings& settings();
