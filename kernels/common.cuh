@@ -7,7 +7,7 @@
 
 #define THREADS 256
 #define WARPS 8
-#define MAX_JOBS 16
+#define MAX_JOBS 14
 
 // Opcode of a step, in the order of `Opcode` in src/engine/cuda/abi.rs.
 enum Op : unsigned int {
@@ -35,7 +35,7 @@ enum Op : unsigned int {
 
 // Kind of a job, in the order of `Mode` in src/engine/cuda/abi.rs.
 enum Mode : unsigned int {
-    MODE_STEPS,       // steps of one image, one after another; the first may be spread over several blocks
+    MODE_CHAIN,       // steps of one image, one after another; the first may be spread over several blocks
     MODE_CONV_SMALL,  // a convolution in small tiles, whose sums are split among the threads of a block
     MODE_CONV_TILED,  // a convolution in large tiles that pass through shared memory
 };
@@ -46,6 +46,10 @@ enum Mode : unsigned int {
 #define RULE_GUIDED 2
 #define RULE_DECONVNET 3
 
+// The end of a convolution's sum: a gradient's gate, by one of the rules above; or a bias; or a bias and a ReLU.
+#define FINISH_BIAS 4
+#define FINISH_BIAS_RELU 5
+
 // A divisor and what the host made of it: n / divisor = (2 n multiplier) >> (32 + shift) for n < 2^31.
 struct Divisor {
     unsigned int divisor;
@@ -53,9 +57,9 @@ struct Divisor {
     unsigned int shift;
 };
 
-// One step of the plan. `first`, `second` and `out` are element offsets in one of an image's three
-// spaces.
-struct Step {
+// One step of the plan: a row of the step table, in memory of the device. `first`, `second` and `out` are element
+// offsets in one of an image's three spaces.
+struct __align__(16) Step {
     unsigned int op;
     unsigned int first_space;
     unsigned int first;
@@ -85,26 +89,34 @@ struct Step {
     unsigned int bias;
     // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
-    // Pooled gradients: number of border classes, and offset of their positions in the tables.
+    // Pooled gradients: number of border classes, offset of their positions in the tables, and elements in a row of
+    // the kernel sums: channels of the tap, rounded up to 16.
     int classes;
     unsigned int class_table;
+    int weight_row;
+    unsigned int unused;
 };
 
 // A convolution or the gradient of one, cut into blocks for the launch's number of images.
 struct Conv {
-    // Element offsets in a space of the input, of the first result, and of the first result's gate.
-    unsigned int in_space;
-    unsigned int input;
-    unsigned int out_space;
-    unsigned int out;
-    unsigned int gate_space;
-    unsigned int gate;
-    // Element offsets in the weights.
-    unsigned int weight;
-    unsigned int bias;
-    // 1: a convolution, with a bias and, where `relu` is not 0, a ReLU. 0: a gradient, gated by rule `relu`.
-    unsigned int forward;
-    unsigned int relu;
+    // Of image 0: the input, the packed weight, the first result, and what finishes it: bias or gate.
+    const float* input;
+    const float* weight;
+    float* out;
+    const float* extra;
+    // Partial sums and counters of tiles that several blocks share.
+    float* scratch;
+    unsigned int* counters;
+    // From one image to the next.
+    unsigned int in_stride;
+    unsigned int out_stride;
+    unsigned int extra_stride;
+    // From one place of the result to the next in `extra`, and from one channel to the next: 1 and a plane for a
+    // gate, 0 and 1 for a bias.
+    unsigned int extra_step;
+    unsigned int extra_plane;
+    // How a sum is finished: FINISH_...
+    unsigned int finish;
     // (C, H, W) of the input, and elements in its plane.
     int in_c;
     int in_h;
@@ -126,18 +138,21 @@ struct Conv {
     int weight_row;
     // Positions of the run: image by image, row by row.
     unsigned int pixels;
-    // Slices of each sum: see conv2d.cu.
+    // Slices of each sum, and of a group: see conv2d.cu.
     unsigned int slices;
-    // Small tiles: binary logarithms of the lanes along pixels, along channels and along slices, a nibble each.
-    // Large tiles: lanes along pixels, and how the tile is read and written (TILED_...).
-    unsigned int shape;
+    unsigned int group;
+    // Large tiles: how they are read and written, TILED_...
     unsigned int tiled;
+    // Threads along pixels and along channels, and 2^16 / threads, rounded up, to divide a thread's index.
+    unsigned int pixel_lanes;
+    unsigned int by_pixel_lanes;
+    unsigned int channel_lanes;
+    unsigned int by_channel_lanes;
+    // Large tiles: units of pixels that are copied at once.
+    struct Divisor by_units;
     // A block's index is (tile row, tile column along the channels, group of slices).
     struct Divisor by_groups;
     struct Divisor by_across;
-    // Large tiles: lanes along channels, and units of pixels that are read at once.
-    struct Divisor by_lanes;
-    struct Divisor by_units;
     // Positions of an image and of a row; slices of a tap; taps in a window row.
     struct Divisor by_positions;
     struct Divisor by_columns;
@@ -145,19 +160,23 @@ struct Conv {
     struct Divisor by_width;
 };
 
-// One job of a level, cut into blocks for the launch's number of images.
-struct Job {
-    unsigned int mode;
-    // Steps after the first one: their number and index in the step table.
-    unsigned int more;
-    unsigned int next_step;
-    // Blocks per image.
+// Steps of one image, one after another.
+struct Chain {
+    unsigned int first_step;
+    unsigned int steps;
+    // Blocks that share an image's first step.
     struct Divisor by_across;
     // Element offset in the scratch memory, index of the first counter.
     unsigned int scratch;
     unsigned int counter;
+};
+
+// One job of a level.
+struct Job {
+    unsigned int mode;
+    unsigned int unused;
     union {
-        struct Step step;
+        struct Chain chain;
         struct Conv conv;
     };
 };
@@ -216,6 +235,15 @@ __device__ __forceinline__ int plane(int h, int w) { return h * w; }
 // n / divisor, for n < 2^31.
 __device__ __forceinline__ unsigned int divide(unsigned int n, const Divisor& by) {
     return __umulhi(2 * n, by.multiplier) >> by.shift;
+}
+
+// The element that is `i` times `stride` elements behind `start`, in one instruction.
+__device__ __forceinline__ const float* element(const float* start, unsigned int i, unsigned int stride) {
+    return (const float*)((const char*)start + (unsigned long long)(4 * stride) * i);
+}
+
+__device__ __forceinline__ float* element(float* start, unsigned int i, unsigned int stride) {
+    return (float*)((char*)start + (unsigned long long)(4 * stride) * i);
 }
 
 // Gradient `g` of a ReLU under a rule, where the ReLU's result was `y`.

@@ -49,7 +49,7 @@ __device__ __forceinline__ Copies<SOURCES> make_copies(const Launch& launch, con
         const bool exists = number < k.pixels;
         const Position position = position_at(launch, k, exists ? number : 0);
         const int row = k.row_first + k.row_step * position.row, column = k.column_first + k.column_step * position.column;
-        copies.source[j].in = slot(launch, k.in_space, k.input, position.image) + row * k.in_w + column;
+        copies.source[j].in = k.input + (int)(position.image * k.in_stride + row * k.in_w + column);
         copies.source[j].row = exists ? row : OUTSIDE;
         copies.source[j].column = column;
     }
@@ -58,9 +58,9 @@ __device__ __forceinline__ Copies<SOURCES> make_copies(const Launch& launch, con
 
 // Starts the copies of one slice to a stage of shared memory: pixels, then weights.
 template <int SOURCES>
-__device__ __forceinline__ void copy_slice(const Launch& launch, const Conv& k, const Copies<SOURCES>& copies,
-                                           const Slice& slice, int first_channel, int pixel_lane, int channel_lane,
-                                           float* pixels, float* weights) {
+__device__ __forceinline__ void copy_slice(const Conv& k, const Copies<SOURCES>& copies, const Slice& slice,
+                                           int first_channel, int pixel_lane, int channel_lane, float* pixels,
+                                           float* weights) {
     const int terms = min(SLICE, k.in_c - slice.channel);
     const int down = k.row_turn * slice.u, right = k.column_turn * slice.v;
     const int first = down * k.in_w + right + (slice.channel + copies.part) * k.in_plane;
@@ -93,7 +93,7 @@ __device__ __forceinline__ void copy_slice(const Launch& launch, const Conv& k, 
     }
     if (pixel_lane < SLICE) {
         const int channel = first_channel + TILED_CHANNELS * channel_lane;
-        const float* from = launch.weights + k.weight + (weight_row_of(k, slice) + pixel_lane) * k.weight_row + channel;
+        const float* from = k.weight + (slice.tap * k.in_c + slice.channel + pixel_lane) * k.weight_row + channel;
         copy_async<4>(weights + channel_lane * QUAD + 4 * pixel_lane, from, pixel_lane < terms && channel < k.weight_row);
     }
     commit_copies();
@@ -103,6 +103,7 @@ __device__ __forceinline__ void next_slice(const Conv& k, Slice& slice) {
     slice.channel += SLICE;
     if (slice.channel >= k.in_c) {
         slice.channel = 0;
+        slice.tap++;
         if (++slice.v == (int)k.by_width.divisor) {
             slice.v = 0;
             slice.u++;
@@ -112,35 +113,34 @@ __device__ __forceinline__ void next_slice(const Conv& k, Slice& slice) {
 
 // Finishes one channel of four adjacent positions.
 __device__ __forceinline__ void write_vector(const Conv& k, const Finish& finish, int channel, const float (&sum)[4]) {
-    float4 extra = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    const float* from = finish.extra + channel * finish.extra_plane;
-    if (k.forward) {
+    const float* from = element(finish.extra, channel, k.extra_plane);
+    float4 extra, four;
+    if (k.extra_step == 0) {
         const float bias = __ldg(from);
         extra = make_float4(bias, bias, bias, bias);
-    } else if (reads_extra(k)) {
+    } else {
         extra = __ldg((const float4*)from);
     }
-    float4 four;
-    four.x = finish_sum(k, extra.x, sum[0]);
-    four.y = finish_sum(k, extra.y, sum[1]);
-    four.z = finish_sum(k, extra.z, sum[2]);
-    four.w = finish_sum(k, extra.w, sum[3]);
-    *(float4*)(finish.out + channel * finish.out_plane) = four;
+    four.x = finish_sum(k.finish, extra.x, sum[0]);
+    four.y = finish_sum(k.finish, extra.y, sum[1]);
+    four.z = finish_sum(k.finish, extra.z, sum[2]);
+    four.w = finish_sum(k.finish, extra.w, sum[3]);
+    *(float4*)element(finish.out, channel, k.out_plane) = four;
 }
 
 template <int QUADS>
-__device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& job, unsigned int block, float* shared) {
-    const Conv& k = job.conv;
+__device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& k, unsigned int block, float* shared) {
     const unsigned int blocks_of_tile = k.by_groups.divisor;
     const unsigned int tile = divide(block, k.by_groups), group = block - tile * blocks_of_tile;
     const unsigned int tile_row = divide(tile, k.by_across);
-    const int pixel_lanes = k.shape, channel_lanes = k.by_lanes.divisor;
-    const int pixel_lane = divide(threadIdx.x, k.by_lanes), channel_lane = threadIdx.x - pixel_lane * channel_lanes;
+    // Lanes along channels, then pixels.
+    const int pixel_lanes = k.pixel_lanes, channel_lanes = k.channel_lanes;
+    const int pixel_lane = threadIdx.x * k.by_channel_lanes >> 16, channel_lane = threadIdx.x - pixel_lane * channel_lanes;
     const int first_channel = (tile - tile_row * k.by_across.divisor) * (TILED_CHANNELS * channel_lanes);
     const unsigned int first_pixel = tile_row * (4 * QUADS * pixel_lanes);
     const bool works = pixel_lane < pixel_lanes;
 
-    const unsigned int first = group * GROUP, end = blocks_of_tile > 1 ? min(first + GROUP, k.slices) : k.slices;
+    const unsigned int first = group * k.group, end = blocks_of_tile > 1 ? min(first + k.group, k.slices) : k.slices;
     const int pixels_stage = QUADS * pixel_lanes * QUAD, stage = pixels_stage + channel_lanes * QUAD;
     const Copies<2 * QUADS> copies = make_copies<2 * QUADS>(launch, k, first_pixel);
     Slice slice = slice_at(k, first);
@@ -149,7 +149,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
     for (int s = 0; s < STAGES - 1; s++) {
         if (copied < end) {
             float* to = shared + s * stage;
-            copy_slice<2 * QUADS>(launch, k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
+            copy_slice<2 * QUADS>(k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
             next_slice(k, slice);
             copied++;
         } else {
@@ -168,12 +168,13 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
         }
     }
     int at = 0, next = STAGES - 1;
+    unsigned int group_end = first + k.group;
     for (unsigned int s = first; s < end; s++) {
         wait_for_copies<STAGES - 2>();
         __syncthreads();
         if (copied < end) {
             float* to = shared + next * stage;
-            copy_slice<2 * QUADS>(launch, k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
+            copy_slice<2 * QUADS>(k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
             next_slice(k, slice);
             copied++;
         } else {
@@ -199,7 +200,8 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
                 }
             }
         }
-        const bool group_ends = (s + 1) % GROUP == 0 || s + 1 == end;
+        const bool group_ends = s + 1 == group_end || s + 1 == end;
+        group_end += group_ends ? k.group : 0;
 #pragma unroll
         for (int q = 0; q < QUADS; q++) {
 #pragma unroll
@@ -219,7 +221,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
     }
     if (blocks_of_tile > 1) {
         const unsigned int results = 4 * QUADS * TILED_CHANNELS * THREADS;
-        float* partial = launch.scratch + job.scratch + (size_t)tile * blocks_of_tile * results + 4 * threadIdx.x;
+        float* partial = k.scratch + (size_t)tile * blocks_of_tile * results + 4 * threadIdx.x;
 #pragma unroll
         for (int q = 0; q < QUADS; q++) {
 #pragma unroll
@@ -228,7 +230,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
                 __stcg((float4*)(partial + group * results + (q * TILED_CHANNELS + n) * 4 * THREADS), four);
             }
         }
-        if (!last_block(launch.counters + job.counter + tile, blocks_of_tile)) {
+        if (!last_block(k.counters + tile, blocks_of_tile)) {
             return;
         }
 #pragma unroll
@@ -236,6 +238,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
 #pragma unroll
             for (int n = 0; n < TILED_CHANNELS; n++) {
                 float4 all = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll 1
                 for (unsigned int g = 0; g < blocks_of_tile; g++) {
                     const float4 four = __ldcg((const float4*)(partial + g * results + (q * TILED_CHANNELS + n) * 4 * THREADS));
                     all.x += four.x;
@@ -253,13 +256,14 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
     if (!works) {
         return;
     }
-    const int channel = first_channel + TILED_CHANNELS * channel_lane, channels = min(TILED_CHANNELS, k.out_c - channel);
+    const int channel = first_channel + TILED_CHANNELS * channel_lane;
+    const int channels = min(TILED_CHANNELS, k.out_c - channel);
 #pragma unroll
     for (int q = 0; q < QUADS; q++) {
         const unsigned int number = first_pixel + 4 * (pixel_lane + q * pixel_lanes);
         if (k.tiled & TILED_WRITES_VECTORS) {
             if (number < k.pixels) {
-                const Finish finish = finish_of(launch, k, position_at(launch, k, number));
+                const Finish finish = finish_of(k, position_at(launch, k, number));
 #pragma unroll
                 for (int n = 0; n < TILED_CHANNELS; n++) {
                     if (n < channels) {
@@ -271,12 +275,12 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Job& jo
 #pragma unroll
             for (int p = 0; p < 4; p++) {
                 if (number + p < k.pixels) {
-                    const Finish finish = finish_of(launch, k, position_at(launch, k, number + p));
+                    const Finish finish = finish_of(k, position_at(launch, k, number + p));
 #pragma unroll
                     for (int n = 0; n < TILED_CHANNELS; n++) {
                         if (n < channels) {
-                            const float extra = reads_extra(k) ? __ldg(finish.extra + (channel + n) * finish.extra_plane) : 0.0f;
-                            finish.out[(channel + n) * finish.out_plane] = finish_sum(k, extra, total[q][n][p]);
+                            const float extra = __ldg(element(finish.extra, channel + n, k.extra_plane));
+                            *element(finish.out, channel + n, k.out_plane) = finish_sum(k.finish, extra, total[q][n][p]);
                         }
                     }
                 }

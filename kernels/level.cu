@@ -2,7 +2,7 @@
 
 // Every op except the convolutions, for one image. Ops with dependent elements use the whole block;
 // elementwise ops compute the given share. False in a block that has nothing more to do.
-__device__ __forceinline__ bool run_step(const Launch& launch, const Job& job, const Step& step, unsigned int image,
+__device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chain, const Step& step, unsigned int image,
                                          unsigned int image_index, Share share, float* shared) {
     const float* in = slot(launch, step.first_space, step.first, image);
     const float* second = slot(launch, step.second_space, step.second, image);
@@ -25,13 +25,31 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Job& job, c
     case OP_ONE_HOT: one_hot(step, in, second, out); break;
     case OP_SPATIAL_MEAN: spatial_mean(step, in, out, share); break;
     case OP_POOLED_CONV2D_GRAD:
-    case OP_CAM: return cam(launch, job, step, image_index, in, second, out, share, shared);
+    case OP_CAM: return cam(launch, chain, step, image_index, in, second, out, share, shared);
     case OP_WEIGHTED_SUM: weighted_sum(step, in, second, out, share); break;
     case OP_RANGE: range(step, in, out, shared); break;
     case OP_RESIZE_MIN_MAX: resize_min_max(step, in, out, share, shared); break;
     default: break;
     }
     return true;
+}
+
+__device__ __forceinline__ void run_chain(const Launch& launch, const Chain& chain, unsigned int block, float* shared) {
+    const unsigned int image_index = divide(block, chain.by_across), across = chain.by_across.divisor;
+    const unsigned int image = image_at(launch, image_index);
+    // The first step may be shared by several blocks; the one that finishes it runs the others.
+    Share share = {block - image_index * across, across};
+    Step step = launch.steps[chain.first_step];
+    for (unsigned int s = 1;; s++) {
+        // Loaded before it is needed.
+        const Step next = launch.steps[chain.first_step + (s < chain.steps ? s : 0)];
+        if (!run_step(launch, chain, step, image, image_index, share, shared) || s >= chain.steps) {
+            return;
+        }
+        __syncthreads();
+        step = next;
+        share = {0, 1};
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) level(const __grid_constant__ Launch launch) {
@@ -48,29 +66,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) level(const __grid_cons
     const Job& job = launch.job[job_index];
     const unsigned int block = blockIdx.x - first_block;
     if (job.mode == MODE_CONV_SMALL) {
-        conv2d_small(launch, job, block, shared);
-        return;
-    }
-    if (job.mode == MODE_CONV_TILED) {
+        conv2d_small(launch, job.conv, block, shared);
+    } else if (job.mode == MODE_CONV_TILED) {
         if (job.conv.tiled & TILED_TWO_QUADS) {
-            conv2d_tiled<2>(launch, job, block, shared);
+            conv2d_tiled<2>(launch, job.conv, block, shared);
         } else {
-            conv2d_tiled<1>(launch, job, block, shared);
+            conv2d_tiled<1>(launch, job.conv, block, shared);
         }
-        return;
-    }
-    const unsigned int image_index = divide(block, job.by_across), across = job.by_across.divisor;
-    const unsigned int image = image_at(launch, image_index), part = block - image_index * across;
-    // The first step may be shared by several blocks; the one that finishes it runs the others.
-    Share share = {part, across};
-    Step step = job.step;
-    for (unsigned int s = 0;; s++) {
-        const Step next = launch.steps[job.next_step + (s < job.more ? s : 0)];
-        if (!run_step(launch, job, step, image, image_index, share, shared) || s >= job.more) {
-            return;
-        }
-        __syncthreads();
-        step = next;
-        share = {0, 1};
+    } else {
+        run_chain(launch, job.chain, block, shared);
     }
 }

@@ -7,30 +7,37 @@ use cudarc::driver::DeviceRepr;
 /// Threads per block.
 pub(super) const THREADS: u32 = 256;
 /// Most jobs of a launch.
-pub(super) const MAX_JOBS: usize = 16;
-/// Channels of the tap per group of a `cam` step.
+pub(super) const MAX_JOBS: usize = 14;
+/// Channels of the tap per group of a `cam` step; the length of a row of kernel sums is a multiple of it.
 pub(super) const CAM_CHANNELS: usize = 16;
 /// Sums of a pooled gradient that a block stores at once: the largest number of border classes.
 pub(super) const CAM_SUMS: usize = 4096;
 /// Most terms of a slice of a convolution's sum.
 pub(super) const SLICE: usize = 16;
-/// Slices of a group.
-pub(super) const GROUP: usize = 32;
+/// Most slices of a group.
+pub(super) const MAX_GROUP: usize = 32;
 /// Output channels per thread in small tiles; the length of a packed weight's row is a multiple of it.
 pub(super) const SMALL_CHANNELS: usize = 8;
 /// Output channels per thread in large tiles.
 pub(super) const TILED_CHANNELS: usize = 4;
 /// Stages of shared memory in large tiles.
 pub(super) const STAGES: usize = 3;
-/// Flags of [`ConvRow::tiled`].
+/// Flag of [`ConvRow::tiled`]: four adjacent positions are read as one vector.
 pub(super) const TILED_READS_VECTORS: u32 = 1;
+/// Flag of [`ConvRow::tiled`]: four adjacent positions are written as one vector.
 pub(super) const TILED_WRITES_VECTORS: u32 = 2;
+/// Flag of [`ConvRow::tiled`]: a thread has two quads of positions.
 pub(super) const TILED_TWO_QUADS: u32 = 4;
 /// Floats of shared memory from one quad of a slice to the next, in large tiles.
 pub(super) const QUAD: usize = 4 * SLICE + 4;
-/// Floats of shared memory of a convolution in small tiles, and most of any other job.
-pub(super) const SMALL_SUMS: usize = SMALL_CHANNELS * THREADS as usize + 8 * GROUP;
-pub(super) const STEP_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUMS;
+/// Floats of shared memory of a convolution in small tiles.
+pub(super) const SMALL_SUMS: usize = SMALL_CHANNELS * THREADS as usize + 8 * MAX_GROUP;
+/// Floats of shared memory of a chain.
+pub(super) const CHAIN_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUMS;
+/// [`ConvRow::finish`]: a bias; smaller values are rules of a gate.
+pub(super) const FINISH_BIAS: u32 = 4;
+/// [`ConvRow::finish`]: a bias and a ReLU.
+pub(super) const FINISH_BIAS_RELU: u32 = 5;
 /// Largest height and width of an image.
 pub(super) const MAX_SIDE: usize = 8192;
 
@@ -80,7 +87,7 @@ cuda_enum! {
 cuda_enum! {
     /// Kind of a job.
     Mode {
-        Steps = "MODE_STEPS",
+        Chain = "MODE_CHAIN",
         ConvSmall = "MODE_CONV_SMALL",
         ConvTiled = "MODE_CONV_TILED",
     }
@@ -129,39 +136,42 @@ cuda_struct! {
         by_plane: Divisor, by_row: Divisor,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
         weight: u32, bias: u32, relu: u32,
-        classes: i32, class_table: u32,
+        classes: i32, class_table: u32, weight_row: i32, unused: u32,
     }
 }
 
 cuda_struct! {
     /// `Conv` of `kernels/common.cuh`, which documents the fields: a convolution.
     ConvRow {
-        in_space: u32, input: u32, out_space: u32, out: u32, gate_space: u32, gate: u32,
-        weight: u32, bias: u32, forward: u32, relu: u32,
+        input: u64, weight: u64, out: u64, extra: u64, scratch: u64, counters: u64,
+        in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32, finish: u32,
         in_c: i32, in_h: i32, in_w: i32, in_plane: i32,
         row_first: i32, row_step: i32, row_turn: i32,
         column_first: i32, column_step: i32, column_turn: i32,
         out_c: i32, out_plane: i32, out_row: i32, out_column: i32, weight_row: i32,
-        pixels: u32, slices: u32, shape: u32, tiled: u32,
-        by_groups: Divisor, by_across: Divisor, by_lanes: Divisor, by_units: Divisor,
+        pixels: u32, slices: u32, group: u32, tiled: u32,
+        pixel_lanes: u32, by_pixel_lanes: u32, channel_lanes: u32, by_channel_lanes: u32,
+        by_units: Divisor, by_groups: Divisor, by_across: Divisor,
         by_positions: Divisor, by_columns: Divisor, by_chunks: Divisor, by_width: Divisor,
     }
 }
 
 cuda_struct! {
-    /// `Job` of `kernels/common.cuh`: one job of a launch.
-    JobRow {
-        mode: u32, more: u32, next_step: u32, by_across: Divisor, scratch: u32, counter: u32,
-        body: ConvRow,
-    }
+    /// `Chain` of `kernels/common.cuh`: steps of one image, one after another.
+    ChainRow { first_step: u32, steps: u32, by_across: Divisor, scratch: u32, counter: u32, }
 }
 
-impl From<StepRow> for ConvRow {
-    /// The step in the place of a convolution, as in the union of `Job`.
-    fn from(step: StepRow) -> ConvRow {
+cuda_struct! {
+    /// `Job` of `kernels/common.cuh`: one job of a launch. Its union is a convolution here.
+    JobRow { mode: u32, unused: u32, body: ConvRow, }
+}
+
+impl From<ChainRow> for JobRow {
+    fn from(chain: ChainRow) -> JobRow {
         let mut body = ConvRow::zeroed();
-        bytemuck::bytes_of_mut(&mut body)[..size_of::<StepRow>()].copy_from_slice(bytemuck::bytes_of(&step));
-        body
+        bytemuck::bytes_of_mut(&mut body)[..size_of::<ChainRow>()]
+            .copy_from_slice(bytemuck::bytes_of(&chain));
+        JobRow { mode: Mode::Chain as u32, unused: 0, body }
     }
 }
 
@@ -212,8 +222,8 @@ mod tests {
     fn declaration(line: &str) -> (String, &'static str, [usize; 2]) {
         let (text, name) = line.strip_suffix(';').unwrap().rsplit_once(' ').unwrap();
         match text {
-            "struct Job" => (name.strip_suffix("[MAX_JOBS]").unwrap().into(), "Jobs", [size_of::<Jobs>(), 4]),
-            "struct Conv" => (name.into(), "ConvRow", [size_of::<ConvRow>(), 4]),
+            "struct Job" => (name.strip_suffix("[MAX_JOBS]").unwrap().into(), "Jobs", [size_of::<Jobs>(), 8]),
+            "struct Conv" => (name.into(), "ConvRow", [size_of::<ConvRow>(), 8]),
             "struct Divisor" => (name.into(), "Divisor", [size_of::<Divisor>(), 4]),
             "unsigned int" => match name.strip_suffix("[MAX_JOBS]") {
                 Some(name) => (name.into(), "FirstBlocks", [size_of::<FirstBlocks>(), 4]),
@@ -244,11 +254,13 @@ mod tests {
     #[test]
     fn structures_are_the_same_in_rust_and_cuda() {
         check("Divisor", Divisor::FIELDS);
-        check("Step", StepRow::FIELDS);
+        check("__align__(16) Step", StepRow::FIELDS);
+        check("Chain", ChainRow::FIELDS);
         check("Conv", ConvRow::FIELDS);
         check("Job", JobRow::FIELDS);
         check("Launch", Launch::FIELDS);
-        assert!(size_of::<StepRow>() <= size_of::<ConvRow>(), "a job's union has the size of a convolution");
+        assert!(size_of::<ChainRow>() <= size_of::<ConvRow>(), "a job's union has the size of a convolution");
+        assert_eq!(size_of::<StepRow>() % 16, 0);
         assert!(size_of::<Launch>() <= 4096, "the most that every driver passes to a kernel");
     }
 
@@ -277,10 +289,12 @@ mod tests {
         assert_eq!(value(CAM, "CAM_SUMS"), CAM_SUMS);
         assert_eq!(text(CAM, "CAM_SHARED"), "(CAM_CHANNELS + THREADS + CAM_SUMS)");
         assert_eq!(value(CONV2D, "SLICE"), SLICE);
-        assert_eq!(value(CONV2D, "GROUP"), GROUP);
+        assert_eq!(value(CONV2D, "MAX_GROUP"), MAX_GROUP);
+        assert_eq!(value(TEXT, "FINISH_BIAS"), FINISH_BIAS as usize);
+        assert_eq!(value(TEXT, "FINISH_BIAS_RELU"), FINISH_BIAS_RELU as usize);
         assert_eq!(value(CONV2D, "MAX_SIDE"), MAX_SIDE);
         assert_eq!(value(SMALL, "SMALL_CHANNELS"), SMALL_CHANNELS);
-        assert_eq!(text(SMALL, "SMALL_SUMS"), "(SMALL_CHANNELS * THREADS + 8 * GROUP)");
+        assert_eq!(text(SMALL, "SMALL_SUMS"), "(SMALL_CHANNELS * THREADS + 8 * MAX_GROUP)");
         assert_eq!(value(TILED, "TILED_CHANNELS"), TILED_CHANNELS);
         assert_eq!(text(TILED, "QUAD"), "(4 * SLICE + 4)");
         assert_eq!(value(TILED, "STAGES"), STAGES);

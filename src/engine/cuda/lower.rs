@@ -3,7 +3,8 @@
 use bytemuck::Zeroable;
 
 use super::abi::{
-    CAM_SUMS, ConvRow, Divisor, MAX_SIDE, Opcode, SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
+    CAM_CHANNELS, CAM_SUMS, ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP, MAX_SIDE, Opcode,
+    SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
 };
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
@@ -29,7 +30,52 @@ pub(super) enum Lowered {
     Steps(Vec<StepRow>),
     /// Convolutions, each a job of its own: one, or one for each remainder modulo the stride for a convolution's
     /// gradient. Their division into blocks is left to the program.
-    Convs(Vec<ConvRow>),
+    Convs(Vec<Conv>),
+}
+
+/// A convolution whose places have no addresses yet.
+#[derive(Clone, Copy)]
+pub(super) struct Conv {
+    pub(super) row: ConvRow,
+    pub(super) input: Place,
+    pub(super) out: Place,
+    /// Element offset in the weights.
+    pub(super) weight: u32,
+    pub(super) extra: Extra,
+}
+
+/// What finishes the sums of a convolution.
+#[derive(Clone, Copy)]
+pub(super) enum Extra {
+    /// A bias at an element offset in the weights.
+    Bias(u32),
+    /// The result of the ReLU that gates a gradient.
+    Gate(Place),
+    /// Nothing.
+    Nothing,
+}
+
+/// An element of an image.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) space: Space,
+    pub(super) offset: u32,
+}
+
+impl Place {
+    fn of(slot: Slot) -> Place {
+        Place { space: slot.space, offset: slot.offset as u32 }
+    }
+
+    /// The element `elements` behind this one.
+    fn after(self, elements: usize) -> Place {
+        Place { offset: self.offset + elements as u32, ..self }
+    }
+
+    /// Whether four elements from here can be read as one vector.
+    fn is_aligned(self) -> bool {
+        self.offset.is_multiple_of(4)
+    }
 }
 
 impl Tables {
@@ -125,9 +171,17 @@ impl Tables {
                 "{classes} border classes, the kernels support at most {CAM_SUMS}"
             )));
         }
-        let weight = offset(self.weights.add(op.kernel_sums(params).iter().copied()))?;
+        // Channel by channel of the gradient, class by class, a row of the tap's channels.
+        let (tap, channels) = (row.out_c as usize, row.in_c as usize);
+        let row_len = tap.next_multiple_of(CAM_CHANNELS);
+        let sums = op.kernel_sums(params);
+        let rows = (0..channels).flat_map(|o| (0..classes).map(move |class| (class * channels + o) * tap));
+        let padded = rows
+            .flat_map(|at| sums[at..at + tap].iter().copied().chain(std::iter::repeat_n(0.0, row_len - tap)));
+        let weight = offset(self.weights.add(padded))?;
         let class_table = offset(self.add_classes(&op.classes))?;
-        Ok(StepRow { op: opcode as u32, weight, classes: classes as i32, class_table, ..row })
+        let weight_row = row_len as i32;
+        Ok(StepRow { op: opcode as u32, weight, classes: classes as i32, class_table, weight_row, ..row })
     }
 
     fn add_classes(&mut self, classes: &BorderClasses) -> usize {
@@ -143,7 +197,7 @@ impl Tables {
         start
     }
 
-    fn conv2d(&mut self, params: &[Param], op: &Conv2d, step: &Step) -> Result<ConvRow> {
+    fn conv2d(&mut self, params: &[Param], op: &Conv2d, step: &Step) -> Result<Conv> {
         let data = |id: ParamId| &params[id.index()].data;
         let weight = offset(self.weights.add_conv2d(op, data(op.weight)))?;
         let bias = match op.bias {
@@ -153,10 +207,9 @@ impl Tables {
         let Window { kernel, stride, padding } = op.window;
         let Shape { h, w, .. } = step.output.shape;
         let row = ConvRow {
-            weight,
-            bias: offset(bias)?,
-            forward: 1,
-            relu: op.relu.into(),
+            extra_step: 0,
+            extra_plane: 1,
+            finish: if op.relu { FINISH_BIAS_RELU } else { FINISH_BIAS },
             row_first: -(padding[0] as i32),
             row_step: stride[0] as i32,
             row_turn: 1,
@@ -167,12 +220,13 @@ impl Tables {
             out_column: 1,
             ..ConvRow::between(step)
         };
-        Ok(row.with_sums([h, w], kernel))
+        let (input, out) = (Place::of(step.inputs[0]), Place::of(step.output));
+        Ok(Conv { row, input, out, weight, extra: Extra::Bias(offset(bias)?) }.with_sums([h, w], kernel))
     }
 
     /// For each remainder of the pixels' rows and columns modulo the stride, a convolution of the
     /// gradient: `kernels/conv2d_grad.cu` explains why.
-    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, step: &Step) -> Result<Vec<ConvRow>> {
+    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, step: &Step) -> Result<Vec<Conv>> {
         let Window { kernel, stride, padding } = op.window;
         let axis = |axis: usize, remainder: usize| {
             let first = (remainder + padding[axis]) % stride[axis];
@@ -183,18 +237,16 @@ impl Tables {
             };
             (taps, ((remainder + padding[axis] - first) / stride[axis]) as i32)
         };
-        let mut rows = Vec::new();
+        let gate = op.relu.map(|_| step.inputs[1]);
+        let mut convs = Vec::new();
         for down in 0..stride[0].min(op.input.h) {
             for right in 0..stride[1].min(op.input.w) {
                 let ((u, row_first), (v, column_first)) = (axis(0, down), axis(1, right));
                 let weight = self.weights.add_conv2d_grad(op, &params[op.weight.index()].data, [u, v]);
-                let row = ConvRow::between(step);
-                let first = (down * op.input.w + right) as u32;
                 let row = ConvRow {
-                    out: row.out + first,
-                    gate: row.gate + first,
-                    weight: offset(weight)?,
-                    relu: rule(op.relu),
+                    extra_step: gate.is_some().into(),
+                    extra_plane: if gate.is_some() { (op.input.h * op.input.w) as u32 } else { 0 },
+                    finish: rule(op.relu),
                     row_first,
                     row_step: 1,
                     row_turn: -1,
@@ -203,63 +255,73 @@ impl Tables {
                     column_turn: -1,
                     out_row: (stride[0] * op.input.w) as i32,
                     out_column: stride[1] as i32,
-                    ..row
+                    ..ConvRow::between(step)
                 };
                 let positions =
                     [(op.input.h - down).div_ceil(stride[0]), (op.input.w - right).div_ceil(stride[1])];
-                rows.push(row.with_sums(positions, [u.count, v.count]));
+                let first = down * op.input.w + right;
+                let conv = Conv {
+                    row,
+                    input: Place::of(step.inputs[0]),
+                    out: Place::of(step.output).after(first),
+                    weight: offset(weight)?,
+                    extra: gate.map_or(Extra::Nothing, |gate| Extra::Gate(Place::of(gate).after(first))),
+                };
+                convs.push(conv.with_sums(positions, [u.count, v.count]));
             }
         }
-        Ok(rows)
+        Ok(convs)
     }
 }
 
 impl ConvRow {
-    /// Addresses and shapes of `step`; all other fields are zero.
+    /// Shapes of `step`; all other fields are zero.
     fn between(step: &Step) -> ConvRow {
-        let (first, out) = (step.inputs[0], step.output);
-        let gate = step.inputs.get(1).copied().unwrap_or(first);
-        let Shape { c, h, w } = first.shape;
+        let (Shape { c, h, w }, out) = (step.inputs[0].shape, step.output.shape);
         ConvRow {
-            in_space: space(first),
-            input: first.offset as u32,
-            out_space: space(out),
-            out: out.offset as u32,
-            gate_space: space(gate),
-            gate: gate.offset as u32,
             in_c: c as i32,
             in_h: h as i32,
             in_w: w as i32,
             in_plane: (h * w) as i32,
-            out_c: out.shape.c as i32,
-            out_plane: (out.shape.h * out.shape.w) as i32,
-            weight_row: row_length(out.shape.c) as i32,
+            out_c: out.c as i32,
+            out_plane: (out.h * out.w) as i32,
+            weight_row: row_length(out.c) as i32,
             ..ConvRow::zeroed()
         }
     }
+}
 
-    /// Sets the numbers of positions of an image and of terms, from the rows and columns of results and those of
+impl Conv {
+    /// Sets the numbers of positions of an image and of slices, from the rows and columns of results and those of
     /// the window, and whether four adjacent positions can be read or written as one vector.
-    fn with_sums(self, [rows, columns]: [usize; 2], window: [usize; 2]) -> ConvRow {
-        let chunks = (self.in_c as usize).div_ceil(SLICE);
-        let fours = |offset: u32| offset.is_multiple_of(4) && (rows * columns).is_multiple_of(4);
+    fn with_sums(self, [rows, columns]: [usize; 2], window: [usize; 2]) -> Conv {
+        let row = self.row;
+        let chunks = (row.in_c as usize).div_ceil(SLICE);
+        let slices = window[0] * window[1] * chunks;
+        let fours = (rows * columns).is_multiple_of(4);
         let pointwise = window == [1, 1]
-            && [self.row_step, self.column_step] == [1, 1]
-            && [self.row_first, self.column_first] == [0, 0]
-            && [rows, columns] == [self.in_h as usize, self.in_w as usize];
-        let dense = [self.out_row, self.out_column] == [columns as i32, 1] && fours(self.out);
-        let reads = if pointwise && fours(self.input) { TILED_READS_VECTORS } else { 0 };
-        let writes = if dense && (self.forward == 1 || fours(self.gate)) { TILED_WRITES_VECTORS } else { 0 };
-        ConvRow {
-            slices: (window[0] * window[1] * chunks) as u32,
+            && [row.row_step, row.column_step] == [1, 1]
+            && [row.row_first, row.column_first] == [0, 0]
+            && [rows, columns] == [row.in_h as usize, row.in_w as usize];
+        let dense = [row.out_row, row.out_column] == [columns as i32, 1] && self.out.is_aligned();
+        let gate_is_aligned = match self.extra {
+            Extra::Bias(_) | Extra::Nothing => true,
+            Extra::Gate(gate) => gate.is_aligned(),
+        };
+        let reads = if pointwise && fours && self.input.is_aligned() { TILED_READS_VECTORS } else { 0 };
+        let writes = if dense && fours && gate_is_aligned { TILED_WRITES_VECTORS } else { 0 };
+        let row = ConvRow {
+            slices: slices as u32,
+            group: slices.div_ceil(slices.div_ceil(MAX_GROUP).max(1)).max(1) as u32,
             tiled: reads | writes,
             by_positions: Divisor::new(rows * columns),
             by_columns: Divisor::new(columns),
             by_chunks: Divisor::new(chunks.max(1)),
             // Without taps there are no slices.
             by_width: Divisor::new(window[1].max(1)),
-            ..self
-        }
+            ..row
+        };
+        Conv { row, ..self }
     }
 }
 

@@ -1,9 +1,7 @@
 //! The program of a session: a plan as launches of blocks, for any number of images.
 
-use bytemuck::Zeroable;
-
-use super::abi::{CAM_CHANNELS, ConvRow, Divisor, JobRow, MAX_JOBS, Mode, Opcode, STEP_SHARED, StepRow};
-use super::lower::{Lowered, Tables};
+use super::abi::{CAM_CHANNELS, CHAIN_SHARED, ChainRow, Divisor, MAX_JOBS, Mode, Opcode, StepRow};
+use super::lower::{Conv, Lowered, Tables};
 use super::tiles::{Limits, cut};
 use super::variant::Tiling;
 use crate::Result;
@@ -14,7 +12,7 @@ enum PlannedJob {
     /// A range of the step table, and how the first step is shared by several blocks.
     Steps { first: usize, count: usize, spread: Spread },
     /// A convolution.
-    Conv(ConvRow),
+    Conv(Conv),
 }
 
 /// Division of a step among the blocks of an image.
@@ -29,13 +27,11 @@ enum Spread {
 }
 
 /// One launch, for a given number of images.
-#[derive(Clone, Copy)]
 pub(super) struct Grid {
     pub(super) blocks: u32,
     /// Bytes of shared memory of a block.
     pub(super) shared: u32,
-    pub(super) first_block: [u32; MAX_JOBS],
-    pub(super) job: [JobRow; MAX_JOBS],
+    pub(super) jobs: Vec<Cut>,
 }
 
 /// Shared device memory that the launches of a level need: scratch elements and counters.
@@ -113,22 +109,12 @@ impl Program {
         let mut grids = Vec::new();
         let mut largest = Needs::default();
         for jobs in self.levels[level].chunks(MAX_JOBS) {
-            let mut grid = Grid {
-                blocks: 0,
-                shared: 0,
-                first_block: [u32::MAX; MAX_JOBS],
-                job: [JobRow::zeroed(); MAX_JOBS],
-            };
             let mut needs = Needs::default();
-            for (index, job) in jobs.iter().enumerate() {
-                let cut = self.cut(job, images, &mut needs);
-                grid.first_block[index] = grid.blocks;
-                grid.job[index] = cut.row;
-                grid.blocks += cut.blocks as u32;
-                grid.shared = grid.shared.max(cut.shared as u32);
-            }
+            let jobs: Vec<Cut> = jobs.iter().map(|job| self.cut(job, images, &mut needs)).collect();
+            let blocks = jobs.iter().map(|cut| cut.blocks as u32).sum();
+            let shared = jobs.iter().map(|cut| cut.shared as u32).max().unwrap_or(0);
+            grids.push(Grid { blocks, shared, jobs });
             largest = largest.max(needs);
-            grids.push(grid);
         }
         (grids, largest)
     }
@@ -154,30 +140,40 @@ impl Program {
             Spread::Repeated(blocks) => blocks.min(2 * self.limits.multiprocessors / images).max(1),
         };
         let rows = &self.tables.steps[first..][..count];
-        let mut row = JobRow {
-            mode: Mode::Steps as u32,
-            more: count as u32 - 1,
-            next_step: first as u32 + u32::from(count > 1),
+        let mut row = ChainRow {
+            first_step: first as u32,
+            steps: count as u32,
             by_across: Divisor::new(across),
             scratch: needs.scratch as u32,
-            body: rows[0].into(),
-            ..JobRow::zeroed()
+            counter: 0,
         };
         needs.scratch += images * rows.iter().map(parts_of_cam).max().unwrap_or(0);
         if across > 1 && rows[0].is(Opcode::Cam) {
             row.counter = needs.counters as u32;
             needs.counters += images;
         }
-        Cut { row, blocks: across * images, shared: size_of::<f32>() * STEP_SHARED }
+        Cut { kind: CutKind::Chain(row), blocks: across * images, shared: size_of::<f32>() * CHAIN_SHARED }
     }
 }
 
 /// A job divided into blocks.
 pub(super) struct Cut {
-    pub(super) row: JobRow,
+    pub(super) kind: CutKind,
     pub(super) blocks: usize,
     /// Bytes of shared memory of a block.
     pub(super) shared: usize,
+}
+
+/// The job itself.
+pub(super) enum CutKind {
+    Chain(ChainRow),
+    /// A convolution, the kind of its tiles, and the first of its scratch elements and counters.
+    Conv {
+        conv: Conv,
+        mode: Mode,
+        scratch: usize,
+        counter: usize,
+    },
 }
 
 /// Groups of channels of a `cam` step or of a pooled gradient.

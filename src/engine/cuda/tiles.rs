@@ -1,12 +1,11 @@
 //! Division of a convolution into tiles: one block for each tile, or for each tile and group of slices.
 
-use bytemuck::Zeroable;
-
 use super::abi::{
-    ConvRow, Divisor, GROUP, JobRow, Mode, QUAD, SLICE, SMALL_CHANNELS, SMALL_SUMS, STAGES, THREADS,
-    TILED_CHANNELS, TILED_TWO_QUADS,
+    ConvRow, Divisor, Mode, QUAD, SLICE, SMALL_CHANNELS, SMALL_SUMS, STAGES, THREADS, TILED_CHANNELS,
+    TILED_READS_VECTORS, TILED_TWO_QUADS,
 };
-use super::program::{Cut, Needs};
+use super::lower::Conv;
+use super::program::{Cut, CutKind, Needs};
 use super::variant::Tiling;
 
 /// What a GPU has.
@@ -47,52 +46,64 @@ impl Tiles {
 
 /// The division of `conv` for `images` images that is estimated to be the fastest. The results' bits do not
 /// depend on it.
-pub(super) fn cut(conv: &ConvRow, images: usize, tiling: Tiling, limits: &Limits, needs: &mut Needs) -> Cut {
-    let conv = ConvRow { pixels: (images as u32) * conv.by_positions.divisor, ..*conv };
-    let small = (tiling != Tiling::Large).then(|| small_tiles(&conv));
-    let large = (tiling != Tiling::Small).then(|| large_tiles(&conv, limits)).into_iter().flatten();
-    let best = small.into_iter().chain(large).min_by_key(|tiles| tiles.time(limits));
+pub(super) fn cut(conv: &Conv, images: usize, tiling: Tiling, limits: &Limits, needs: &mut Needs) -> Cut {
+    let row = ConvRow { pixels: (images as u32) * conv.row.by_positions.divisor, ..conv.row };
+    let small = (tiling != Tiling::Large).then(|| small_tiles(&row)).into_iter().flatten();
+    let large = (tiling != Tiling::Small).then(|| large_tiles(&row, limits)).into_iter().flatten();
+    let best = small.chain(large).min_by_key(|tiles| tiles.time(limits));
     let tiles = best.expect("a GPU has shared memory for the smallest large tile");
-    let mut row = JobRow { mode: tiles.mode as u32, body: tiles.row, ..JobRow::zeroed() };
+    let (scratch, counter) = (needs.scratch, needs.counters);
     if tiles.groups > 1 {
-        (row.scratch, row.counter) = (needs.scratch as u32, needs.counters as u32);
         needs.scratch += tiles.blocks() * tiles.results;
         needs.counters += tiles.tiles;
     }
-    Cut { row, blocks: tiles.blocks(), shared: tiles.shared }
+    let kind = CutKind::Conv { conv: Conv { row: tiles.row, ..*conv }, mode: tiles.mode, scratch, counter };
+    Cut { kind, blocks: tiles.blocks(), shared: tiles.shared }
 }
 
 /// Groups of slices of a sum, at least one.
 fn groups(conv: &ConvRow) -> usize {
-    (conv.slices as usize).div_ceil(GROUP).max(1)
+    conv.slices.div_ceil(conv.group).max(1) as usize
 }
 
-/// Small tiles (`kernels/conv2d_small.cu`) in the shape that needs the fewest.
-fn small_tiles(conv: &ConvRow) -> Tiles {
+/// 2^16 / `lanes`, rounded up: what the kernels divide a thread's index by.
+fn by_lanes(lanes: usize) -> u32 {
+    (1_u32 << 16).div_ceil(lanes as u32)
+}
+
+/// Small tiles (`kernels/conv2d_small.cu`) in every shape.
+fn small_tiles(conv: &ConvRow) -> Vec<Tiles> {
     /// Estimated cycles of a block, and more where several blocks share a tile.
     const CYCLES: usize = 2900;
     const SHARED_TILE_CYCLES: usize = 1300;
     let (pixels, channels) = (conv.pixels as usize, conv.out_c as usize);
     let groups = groups(conv);
-    let slice_shift = (conv.slices as usize).clamp(1, GROUP).next_power_of_two().trailing_zeros();
-    let shift = LANES.trailing_zeros() - slice_shift;
-    let tiles = |pixel_shift: u32| {
-        let across = channels.div_ceil(SMALL_CHANNELS << (shift - pixel_shift));
-        (pixels.div_ceil(1 << pixel_shift) * across, across)
-    };
-    let pixel_shift = (0..=shift).rev().min_by_key(|&pixel_shift| tiles(pixel_shift).0).unwrap_or(0);
-    let channel_shift = shift - pixel_shift;
-    let (tiles, across) = tiles(pixel_shift);
-    let row = ConvRow {
-        shape: pixel_shift | channel_shift << 4 | slice_shift << 8,
-        by_groups: Divisor::new(groups),
-        by_across: Divisor::new(across),
-        ..*conv
-    };
-    let cycles = CYCLES + if groups > 1 { SHARED_TILE_CYCLES } else { 0 };
-    let results = SMALL_CHANNELS << shift;
-    let shared = size_of::<f32>() * SMALL_SUMS;
-    Tiles { row, mode: Mode::ConvSmall, groups, tiles, results, shared, cycles }
+    let lanes = LANES / conv.group as usize;
+    let shapes = 1..=lanes.min(channels.div_ceil(SMALL_CHANNELS));
+    shapes
+        .map(|channel_lanes| {
+            let pixel_lanes = lanes / channel_lanes;
+            let across = channels.div_ceil(SMALL_CHANNELS * channel_lanes);
+            let row = ConvRow {
+                pixel_lanes: pixel_lanes as u32,
+                by_pixel_lanes: by_lanes(pixel_lanes),
+                channel_lanes: channel_lanes as u32,
+                by_channel_lanes: by_lanes(channel_lanes),
+                by_groups: Divisor::new(groups),
+                by_across: Divisor::new(across),
+                ..*conv
+            };
+            Tiles {
+                row,
+                mode: Mode::ConvSmall,
+                groups,
+                tiles: pixels.div_ceil(pixel_lanes) * across,
+                results: SMALL_CHANNELS * pixel_lanes * channel_lanes,
+                shared: size_of::<f32>() * SMALL_SUMS,
+                cycles: CYCLES + if groups > 1 { SHARED_TILE_CYCLES } else { 0 },
+            }
+        })
+        .collect()
 }
 
 /// Large tiles (`kernels/conv2d_tiled.cu`) in all shapes worth considering.
@@ -129,15 +140,16 @@ fn large_tile(
 ) -> Tiles {
     /// Estimated cycles of a block apart from its slices.
     const CYCLES: usize = 3500;
-    let vectors = conv.tiled & super::abi::TILED_READS_VECTORS != 0;
+    let vectors = conv.tiled & TILED_READS_VECTORS != 0;
     let tile_pixels = 4 * quads * pixel_lanes;
     let across = (conv.out_c as usize).div_ceil(TILED_CHANNELS * lanes);
     let row = ConvRow {
-        shape: pixel_lanes as u32,
+        pixel_lanes: pixel_lanes as u32,
+        channel_lanes: lanes as u32,
+        by_channel_lanes: by_lanes(lanes),
         tiled: conv.tiled | if quads == 2 { TILED_TWO_QUADS } else { 0 },
         by_groups: Divisor::new(groups),
         by_across: Divisor::new(across),
-        by_lanes: Divisor::new(lanes),
         by_units: Divisor::new(if vectors { tile_pixels / 4 } else { tile_pixels }),
         ..*conv
     };
@@ -146,7 +158,7 @@ fn large_tile(
     let issue = warps * (16 * quads + quads + 1) / 4 + tile_pixels / 128;
     let pixel_wavefronts = (32 / lanes + 1).min(32).div_ceil(8);
     let wavefronts = warps * (quads * pixel_wavefronts + lanes.div_ceil(8)) + tile_pixels / 32;
-    let slices = (conv.slices as usize).min(if groups > 1 { GROUP } else { usize::MAX });
+    let slices = (conv.slices as usize).min(if groups > 1 { conv.group as usize } else { usize::MAX });
     let cycles = CYCLES + slices * (SLICE * issue.max(wavefronts) + 150);
     let tiles = (conv.pixels as usize).div_ceil(tile_pixels) * across;
     let results = 4 * quads * TILED_CHANNELS * LANES;
