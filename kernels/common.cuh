@@ -183,9 +183,8 @@ struct Job {
 
 // The one argument of a launch.
 struct Launch {
-    float* input;
-    float* work;
-    float* output;
+    // The spaces of image 0: input, work and output.
+    float* space[3];
     const float* weights;
     const unsigned int* tables;
     const struct Step* steps;
@@ -194,34 +193,17 @@ struct Launch {
     // Indices in memory of the launch's images; null: the first `images` ones.
     const unsigned int* active;
     // Elements from one image to the next, for each space.
-    unsigned int input_stride;
-    unsigned int work_stride;
-    unsigned int output_stride;
+    unsigned int stride[3];
     unsigned int images;
     // The first block of each job; the largest number for a job that does not exist.
     unsigned int first_block[MAX_JOBS];
     struct Job job[MAX_JOBS];
 };
 
-#define SPACE_INPUT 0
-#define SPACE_WORK 1
-#define SPACE_OUTPUT 2
-
-// Start of a space: that of image 0.
-__device__ __forceinline__ float* space_start(const Launch& launch, unsigned int space) {
-    return space == SPACE_INPUT ? launch.input : space == SPACE_WORK ? launch.work : launch.output;
-}
-
-__device__ __forceinline__ unsigned int space_stride(const Launch& launch, unsigned int space) {
-    return space == SPACE_INPUT ? launch.input_stride
-         : space == SPACE_WORK  ? launch.work_stride
-                                : launch.output_stride;
-}
-
 // The slot at `offset` of the space of image `image`.
 __device__ __forceinline__ float* slot(const Launch& launch, unsigned int space, unsigned int offset,
                                        unsigned int image) {
-    return space_start(launch, space) + (size_t)image * space_stride(launch, space) + offset;
+    return launch.space[space] + ((size_t)image * launch.stride[space] + offset);
 }
 
 // Index in memory of the launch's image `i`: `i` itself, or an entry of the list of images that have

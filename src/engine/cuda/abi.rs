@@ -175,6 +175,10 @@ impl From<ChainRow> for JobRow {
     }
 }
 
+/// An address for each space.
+type Addresses = [u64; 3];
+/// A number of elements for each space.
+type Strides = [u32; 3];
 /// The jobs of a launch; unused entries are zero.
 type Jobs = [JobRow; MAX_JOBS];
 /// The first block of each job of a launch.
@@ -183,9 +187,8 @@ type FirstBlocks = [u32; MAX_JOBS];
 cuda_struct! {
     /// `Launch` of `kernels/common.cuh`: the argument of a launch. Addresses are device addresses.
     Launch {
-        input: u64, work: u64, output: u64, weights: u64, tables: u64, steps: u64,
-        scratch: u64, counters: u64, active: u64,
-        input_stride: u32, work_stride: u32, output_stride: u32, images: u32,
+        space: Addresses, weights: u64, tables: u64, steps: u64, scratch: u64, counters: u64, active: u64,
+        stride: Strides, images: u32,
         first_block: FirstBlocks,
         job: Jobs,
     }
@@ -225,6 +228,8 @@ mod tests {
             "struct Job" => (name.strip_suffix("[MAX_JOBS]").unwrap().into(), "Jobs", [size_of::<Jobs>(), 8]),
             "struct Conv" => (name.into(), "ConvRow", [size_of::<ConvRow>(), 8]),
             "struct Divisor" => (name.into(), "Divisor", [size_of::<Divisor>(), 4]),
+            "float*" if name == "space[3]" => ("space".into(), "Addresses", [24, 8]),
+            "unsigned int" if name == "stride[3]" => ("stride".into(), "Strides", [12, 4]),
             "unsigned int" => match name.strip_suffix("[MAX_JOBS]") {
                 Some(name) => (name.into(), "FirstBlocks", [size_of::<FirstBlocks>(), 4]),
                 None => (name.into(), "u32", [4, 4]),

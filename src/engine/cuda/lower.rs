@@ -332,11 +332,11 @@ impl StepRow {
         let second = step.inputs.get(1).copied().unwrap_or(first);
         let Shape { c, h, w } = first.shape;
         StepRow {
-            first_space: space(first),
+            first_space: index_of(first.space),
             first: first.offset as u32,
-            second_space: space(second),
+            second_space: index_of(second.space),
             second: second.offset as u32,
-            out_space: space(step.output),
+            out_space: index_of(step.output.space),
             out: step.output.offset as u32,
             in_c: c as i32,
             in_h: h as i32,
@@ -392,14 +392,15 @@ fn sum_rows(row: StepRow, step: &Step) -> Vec<StepRow> {
     let mut rows = vec![StepRow { op: Opcode::Add as u32, ..row }];
     for &term in &step.inputs[2..] {
         let (first_space, first) = (row.out_space, row.out);
-        let (second_space, second) = (space(term), term.offset as u32);
+        let (second_space, second) = (index_of(term.space), term.offset as u32);
         rows.push(StepRow { op: Opcode::Add as u32, first_space, first, second_space, second, ..row });
     }
     rows
 }
 
-fn space(slot: Slot) -> u32 {
-    match slot.space {
+/// The index of a space in a launch.
+pub(super) fn index_of(space: Space) -> u32 {
+    match space {
         Space::Input => 0,
         Space::Work => 1,
         Space::Output => 2,

@@ -9,9 +9,9 @@ use cudarc::driver::sys::{CU_MEMHOSTALLOC_WRITECOMBINED, CUdeviceptr};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
 use super::abi::{ConvRow, JobRow, Launch, MAX_JOBS};
-use super::lower::{Conv, Extra, Place};
+use super::lower::{Conv, Extra, Place, index_of};
 use super::program::{CutKind, Grid, Program};
-use crate::engine::plan::{Plan, Space};
+use crate::engine::plan::Plan;
 
 /// Bits of the NaN that fills fresh output memory: the one that the stand-in driver of the tests poisons
 /// memory with, which its `fmaxf` propagates.
@@ -158,9 +158,7 @@ impl Memory {
     /// The argument of the launch of `grid`.
     pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images) -> Launch {
         let mut launch = Launch {
-            input: self.address(&self.input),
-            work: self.address(&self.work),
-            output: self.address(&self.output),
+            space: [&self.input, &self.work, &self.output].map(|space| self.address(space)),
             weights: self.address(&constants.weights),
             tables: self.address(&constants.tables),
             steps: self.address(&constants.steps),
@@ -170,9 +168,7 @@ impl Memory {
                 Images::First(_) => 0,
                 Images::Listed(_) => self.address(&self.listed),
             },
-            input_stride: self.input_len as u32,
-            work_stride: self.work_len as u32,
-            output_stride: self.output_len as u32,
+            stride: [self.input_len, self.work_len, self.output_len].map(|len| len as u32),
             images: images.count() as u32,
             first_block: [u32::MAX; MAX_JOBS],
             job: [JobRow::zeroed(); MAX_JOBS],
@@ -237,12 +233,8 @@ fn element(start: CUdeviceptr, offset: usize) -> CUdeviceptr {
 /// `conv` with the addresses of the launch's memory.
 fn addressed(launch: &Launch, conv: &Conv, scratch: usize, counter: usize) -> ConvRow {
     let of = |place: Place| {
-        let (start, stride) = match place.space {
-            Space::Input => (launch.input, launch.input_stride),
-            Space::Work => (launch.work, launch.work_stride),
-            Space::Output => (launch.output, launch.output_stride),
-        };
-        (element(start, place.offset as usize), stride)
+        let space = index_of(place.space) as usize;
+        (element(launch.space[space], place.offset as usize), launch.stride[space])
     };
     let ((input, in_stride), (out, out_stride)) = (of(conv.input), of(conv.out));
     let (extra, extra_stride) = match conv.extra {

@@ -63,6 +63,8 @@ const SPREAD_LEN: usize = 1024;
 /// Outputs per block of a linear layer, and elements of a resized map.
 const LINEAR_OUTPUTS: usize = 16;
 const RESIZED_LEN: usize = 4096;
+/// Estimated cycles of a block of steps: those of a head, which are more than a small tile's.
+const CHAIN_CYCLES: usize = 6000;
 /// Most blocks per image of such a step.
 const MAX_SPREAD_BLOCKS: usize = 64;
 
@@ -110,7 +112,9 @@ impl Program {
         let mut largest = Needs::default();
         for jobs in self.levels[level].chunks(MAX_JOBS) {
             let mut needs = Needs::default();
-            let jobs: Vec<Cut> = jobs.iter().map(|job| self.cut(job, images, &mut needs)).collect();
+            let mut jobs: Vec<Cut> = jobs.iter().map(|job| self.cut(job, images, &mut needs)).collect();
+            // Blocks start in their order: those that take long must not start last.
+            jobs.sort_by_key(|cut| std::cmp::Reverse(cut.cycles));
             let blocks = jobs.iter().map(|cut| cut.blocks as u32).sum();
             let shared = jobs.iter().map(|cut| cut.shared as u32).max().unwrap_or(0);
             grids.push(Grid { blocks, shared, jobs });
@@ -152,7 +156,8 @@ impl Program {
             row.counter = needs.counters as u32;
             needs.counters += images;
         }
-        Cut { kind: CutKind::Chain(row), blocks: across * images, shared: size_of::<f32>() * CHAIN_SHARED }
+        let (blocks, shared) = (across * images, size_of::<f32>() * CHAIN_SHARED);
+        Cut { kind: CutKind::Chain(row), blocks, shared, cycles: CHAIN_CYCLES }
     }
 }
 
@@ -162,6 +167,8 @@ pub(super) struct Cut {
     pub(super) blocks: usize,
     /// Bytes of shared memory of a block.
     pub(super) shared: usize,
+    /// Estimated cycles of a block.
+    pub(super) cycles: usize,
 }
 
 /// The job itself.

@@ -58,7 +58,7 @@ pub(super) fn cut(conv: &Conv, images: usize, tiling: Tiling, limits: &Limits, n
         needs.counters += tiles.tiles;
     }
     let kind = CutKind::Conv { conv: Conv { row: tiles.row, ..*conv }, mode: tiles.mode, scratch, counter };
-    Cut { kind, blocks: tiles.blocks(), shared: tiles.shared }
+    Cut { kind, blocks: tiles.blocks(), shared: tiles.shared, cycles: tiles.cycles }
 }
 
 /// Groups of slices of a sum, at least one.
