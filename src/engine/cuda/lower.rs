@@ -1,5 +1,7 @@
 //! Lowering of a plan's steps to the step table of the kernels: addresses, shapes and packed weights.
 
+mod classifier;
+
 use bytemuck::Zeroable;
 
 use super::abi::{CAM_SUMS, MAX_SIDE, Opcode, StepRow};
@@ -17,10 +19,12 @@ pub(super) struct Tables {
     pub(super) weights: Weights,
     /// Border classes of the positions of all pooled gradients.
     pub(super) classes: Vec<u32>,
+    /// Elements of an image's work space that are in use.
+    pub(super) work_len: usize,
 }
 
 impl Tables {
-    /// Appends the rows of `step`: one in general, several for a sum of more than two values, and one for
+    /// Appends the rows of `step`: one in general, several for a sum of more than two values and for a classifier, and one for
     /// each remainder modulo the stride for a convolution's gradient (these rows are independent).
     ///
     /// # Errors
@@ -95,6 +99,11 @@ impl Tables {
                 // The kernel takes the tap's shape, which determines that of the record.
                 let row = StepRow { relu: op.sum.relu.into(), ..row }.with_output_shape(step.inputs[1].shape);
                 Ok(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
+            }
+            Op::Classifier(op) => {
+                let steps = classifier::steps(op, step, &mut self.work_len)?;
+                let rows: Result<Vec<_>> = steps.iter().map(|step| self.rows(params, step)).collect();
+                Ok(rows?.concat())
             }
             Op::Conv2d(op) => self.conv2d(params, op, row),
             Op::Conv2dGrad(op) => self.conv2d_grad(params, op, row),

@@ -43,6 +43,8 @@ impl Needs {
 /// A plan lowered to the kernels' tables.
 pub(super) struct Program {
     pub(super) tables: Tables,
+    /// Elements of one image's work space: the plan's, and what lowered steps need beside it.
+    pub(super) work_len: usize,
     levels: Vec<Vec<StepRange>>,
     /// Multiply-adds of each level for one image.
     pub(super) multiply_adds: Vec<u64>,
@@ -62,7 +64,7 @@ impl Program {
     /// # Errors
     /// When a step exceeds a limit of the kernels.
     pub(super) fn new(plan: &Plan, multiprocessors: usize, tiling: Tiling) -> Result<Program> {
-        let mut tables = Tables::default();
+        let mut tables = Tables { work_len: plan.work_len, ..Tables::default() };
         let (mut levels, mut multiply_adds) = (Vec::new(), Vec::new());
         for level in &plan.levels {
             let mut jobs = Vec::new();
@@ -81,7 +83,7 @@ impl Program {
                 } else {
                     // The rows of one step (a sum of many) read earlier results only at the element that
                     // they write.
-                    let elementwise = job.steps.len() == 1 && rows[0].is_elementwise();
+                    let elementwise = job.steps.len() == 1 && rows.iter().all(StepRow::is_elementwise);
                     let spread = Some(result_len(&rows[0])).filter(|&len| elementwise && len > SPREAD_LEN);
                     jobs.push(StepRange { first, steps: rows.len(), spread });
                 }
@@ -90,7 +92,8 @@ impl Program {
             let steps = level.jobs.iter().flat_map(|job| &job.steps);
             multiply_adds.push(steps.map(|step| step.multiply_adds()).sum());
         }
-        Ok(Program { tables, levels, multiply_adds, tiling, fill: 2 * multiprocessors.max(1) })
+        let work_len = tables.work_len;
+        Ok(Program { tables, work_len, levels, multiply_adds, tiling, fill: 2 * multiprocessors.max(1) })
     }
 
     /// Number of levels.

@@ -53,7 +53,7 @@ impl CudaSession {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
         let program = Program::new(&plan, cuda.multiprocessors, cuda.variant.tiling)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
-        let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
+        let longest = plan.input_len.max(program.work_len).max(plan.output_len).max(1);
         let wanted = batch.max(1);
         let mut images = wanted.min((MAX_ELEMENTS / longest).max(1));
         let memory = loop {
@@ -61,7 +61,7 @@ impl CudaSession {
                 Ok(memory) => break memory,
                 Err(e) if is_out_of_memory(e) && images > 1 => images /= 2,
                 Err(e) if is_out_of_memory(e) => {
-                    let elements = plan.input_len + plan.work_len + plan.output_len;
+                    let elements = plan.input_len + program.work_len + plan.output_len;
                     let bytes = elements.saturating_mul(images * size_of::<f32>());
                     let reason = Some(describe(e));
                     return Err(DeviceError::OutOfMemory { device: "cuda", images, bytes, reason }.into());
