@@ -4,6 +4,9 @@ use crate::engine::graph::ops::{AvgPool, AvgPoolGrad, Classifier, LinearGrad, Op
 use crate::engine::plan::{Slot, Space, Step};
 use crate::{Result, Shape};
 
+/// Elements to a multiple of which the work space is extended, so that every image's is aligned to 64 bytes.
+const ALIGNMENT: usize = 16;
+
 /// The steps of `step`, in order. The pooled values, the one-hot vector and the gradient of the pooled values,
 /// which are not in the record, lie in the work space from `work_len` on, which grows by them.
 pub(super) fn steps(op: &Classifier, step: &Step, work_len: &mut usize) -> Result<Vec<Step>> {
@@ -13,7 +16,7 @@ pub(super) fn steps(op: &Classifier, step: &Step, work_len: &mut usize) -> Resul
         |part: Slice| Slot { offset: step.output.offset + part.offset, shape: part.shape, ..step.output };
     let mut scratch = |shape: Shape| {
         let offset = *work_len;
-        *work_len += shape.len();
+        *work_len += shape.len().next_multiple_of(ALIGNMENT);
         Slot { space: Space::Work, offset, shape }
     };
     let [logits, probabilities, gradient] = [op.logits(), op.probabilities(), op.gradient(x.shape)].map(part);

@@ -85,3 +85,30 @@ impl Classifier {
         2 * self.classes * self.pooled(x).map_or(0, |pooled| pooled.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_has_logits_probabilities_and_gradient_without_gaps() {
+        let mut graph = Graph::new();
+        let weight = graph.declare_param("weight", &[10, 128]);
+        let linear = Linear { weight, bias: graph.declare_param("bias", &[10]) };
+        let op = Classifier { window: Window::square(2, 2, 0), linear, classes: 10, relu: None };
+        let (x, target) = (Shape::new(128, 2, 2), Shape::vector(1));
+        let parts = [op.logits(), op.probabilities(), op.gradient(x)];
+        assert_eq!(parts.map(|part| part.offset), [0, 10, 20]);
+        assert_eq!(parts.map(|part| part.shape.len()), [10, 10, 512]);
+        assert_eq!(op.shape(&graph, &[x, target]).unwrap(), Shape::vector(532));
+        assert_eq!(op.multiply_adds(x), 2 * 1280);
+
+        let refused = |op: Classifier, inputs| op.shape(&graph, inputs).unwrap_err().to_string();
+        let wrong = refused(Classifier { classes: 9, ..op }, &[x, target]);
+        assert!(wrong.contains("classifier: weight expects 10 classes, input has 9"), "{wrong}");
+        let wrong = refused(op, &[x, Shape::vector(2)]);
+        assert!(wrong.contains("classifier: "), "{wrong}");
+        let wrong = refused(op, &[Shape::new(128, 4, 4), target]);
+        assert!(wrong.contains("linear: weight expects 128 elements, input has 512"), "{wrong}");
+    }
+}
