@@ -30,6 +30,7 @@ enum Op : unsigned int {
     OP_WEIGHTED_SUM,
     OP_RANGE,
     OP_CAM,
+    OP_CLASSIFIER,
     OP_RESIZE_MIN_MAX,
 };
 

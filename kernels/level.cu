@@ -26,6 +26,7 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     case OP_SPATIAL_MEAN: spatial_mean(step, in, out, share); break;
     case OP_POOLED_CONV2D_GRAD:
     case OP_CAM: return cam(launch, chain, step, image_index, in, second, out, share, shared);
+    case OP_CLASSIFIER: return classifier(launch, chain, step, image_index, in, second, out, share, shared);
     case OP_WEIGHTED_SUM: weighted_sum(step, in, second, out, share); break;
     case OP_RANGE: range(step, in, out, shared); break;
     case OP_RESIZE_MIN_MAX: resize_min_max(step, in, out, share, shared); break;

@@ -80,6 +80,7 @@ cuda_enum! {
         WeightedSum = "OP_WEIGHTED_SUM",
         Range = "OP_RANGE",
         Cam = "OP_CAM",
+        Classifier = "OP_CLASSIFIER",
         ResizeMinMax = "OP_RESIZE_MIN_MAX",
     }
 }

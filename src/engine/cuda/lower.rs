@@ -150,6 +150,14 @@ impl Tables {
                 let row = StepRow { relu: op.sum.relu.into(), ..row }.with_output_shape(step.inputs[1].shape);
                 rows(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
             }
+            Op::Classifier(op) => {
+                let weight = offset(self.weights.add(data(op.linear.weight).iter().copied()))?;
+                let bias = offset(self.weights.add(data(op.linear.bias).iter().copied()))?;
+                let pooled = op.pooled(step.inputs[0].shape)?;
+                let row = row.with_output_shape(Shape::new(op.classes, pooled.h, pooled.w));
+                let row = StepRow { weight, bias, relu: rule(op.relu), ..row };
+                rows(vec![StepRow { op: Opcode::Classifier as u32, ..row }.with_window(&op.window)])
+            }
             Op::Conv2d(op) => Ok(Lowered::Convs(vec![self.conv2d(params, op, step)?])),
             Op::Conv2dGrad(op) => Ok(Lowered::Convs(self.conv2d_grad(params, op, step)?)),
             Op::Input(_) | Op::Slice(_) | Op::Concat => {

@@ -62,6 +62,7 @@ pub(super) struct Program {
 const SPREAD_LEN: usize = 1024;
 /// Outputs per block of a linear layer, and elements of a resized map.
 const LINEAR_OUTPUTS: usize = 16;
+const CLASSIFIER_OUTPUTS: usize = 32;
 const RESIZED_LEN: usize = 4096;
 /// Estimated cycles of a block of steps: those of a head, which are more than a small tile's.
 const CHAIN_CYCLES: usize = 6000;
@@ -152,11 +153,12 @@ impl Program {
             counter: 0,
         };
         needs.scratch += images * rows.iter().map(parts_of_cam).max().unwrap_or(0);
-        if across > 1 && rows[0].is(Opcode::Cam) {
+        if across > 1 && (rows[0].is(Opcode::Cam) || rows[0].is(Opcode::Classifier)) {
             row.counter = needs.counters as u32;
             needs.counters += images;
         }
-        let (blocks, shared) = (across * images, size_of::<f32>() * CHAIN_SHARED);
+        let shared = rows.iter().map(classifier_shared).max().unwrap_or(0).max(CHAIN_SHARED);
+        let (blocks, shared) = (across * images, size_of::<f32>() * shared);
         Cut { kind: CutKind::Chain(row), blocks, shared, cycles: CHAIN_CYCLES }
     }
 }
@@ -193,6 +195,12 @@ fn parts_of_cam(step: &StepRow) -> usize {
     if step.is(Opcode::Cam) { cam_groups(step) * (step.out_h * step.out_w) as usize } else { 0 }
 }
 
+/// Floats of shared memory of a classifier: the pooled values and the logits.
+fn classifier_shared(step: &StepRow) -> usize {
+    let floats = step.in_c * step.out_h * step.out_w + step.out_c;
+    if step.is(Opcode::Classifier) { floats as usize } else { 0 }
+}
+
 /// The division of a job's first step; `alone`: of its only one.
 fn spread(step: &StepRow, alone: bool) -> Spread {
     let len = (step.out_c * step.out_h * step.out_w) as usize;
@@ -202,6 +210,9 @@ fn spread(step: &StepRow, alone: bool) -> Spread {
     };
     if step.is(Opcode::Cam) {
         return blocks(cam_groups(step), 1);
+    }
+    if step.is(Opcode::Classifier) {
+        return blocks(step.out_c as usize, CLASSIFIER_OUTPUTS);
     }
     match alone {
         false => Spread::No,

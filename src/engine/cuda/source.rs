@@ -1,7 +1,7 @@
 //! The kernels' source: the files of `kernels/` concatenated, as NVRTC reads them.
 
 /// The files, each after those that it depends on; the last one has the kernel's entry point.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 17] = [
     ("kernels/common.cuh", include_str!("../../../kernels/common.cuh")),
     ("kernels/copy.cu", include_str!("../../../kernels/copy.cu")),
     ("kernels/relu.cu", include_str!("../../../kernels/relu.cu")),
@@ -13,6 +13,7 @@ const FILES: [(&str, &str); 16] = [
     ("kernels/one_hot.cu", include_str!("../../../kernels/one_hot.cu")),
     ("kernels/resize_min_max.cu", include_str!("../../../kernels/resize_min_max.cu")),
     ("kernels/cam.cu", include_str!("../../../kernels/cam.cu")),
+    ("kernels/classifier.cu", include_str!("../../../kernels/classifier.cu")),
     ("kernels/conv2d_grad.cu", include_str!("../../../kernels/conv2d_grad.cu")),
     ("kernels/conv2d.cu", include_str!("../../../kernels/conv2d.cu")),
     ("kernels/conv2d_small.cu", include_str!("../../../kernels/conv2d_small.cu")),
