@@ -38,9 +38,10 @@ impl Tiles {
         self.tiles * self.groups
     }
 
-    /// Estimated cycles until the last block ends: no schedule needs more than an even one and one block.
+    /// Estimated cycles until the last block ends: those of an even schedule, and a part of a block's, since the
+    /// blocks of the level's other jobs fill most of the gaps at the end.
     fn time(&self, limits: &Limits) -> usize {
-        self.blocks() * self.cycles / limits.multiprocessors.max(1) + self.cycles
+        self.blocks() * self.cycles / limits.multiprocessors.max(1) + self.cycles / 4
     }
 }
 
