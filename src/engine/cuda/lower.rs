@@ -24,8 +24,9 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Appends the rows of `step`: one in general, several for a sum of more than two values and for a classifier, and one for
-    /// each remainder modulo the stride for a convolution's gradient (these rows are independent).
+    /// Appends the rows of `step`: one in general, several for a sum of more than two values and for a
+    /// classifier, and one for each remainder modulo the stride for a convolution's gradient (these rows
+    /// are independent).
     ///
     /// # Errors
     /// When the step exceeds a limit of the kernels.

@@ -7,8 +7,8 @@ use crate::{Result, Shape};
 /// Elements to a multiple of which the work space is extended, so that every image's is aligned to 64 bytes.
 const ALIGNMENT: usize = 16;
 
-/// The steps of `step`, in order. The pooled values, the one-hot vector and the gradient of the pooled values,
-/// which are not in the record, lie in the work space from `work_len` on, which grows by them.
+/// The steps of `step`, in order. The pooled values, the one-hot vector and the gradient of the pooled
+/// values, which are not in the record, lie in the work space from `work_len` on, which grows by them.
 pub(super) fn steps(op: &Classifier, step: &Step, work_len: &mut usize) -> Result<Vec<Step>> {
     let (x, target) = (step.inputs[0], step.inputs[1]);
     let pooled_shape = op.pooled(x.shape)?;
