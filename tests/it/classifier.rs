@@ -83,8 +83,8 @@ fn window(kernel: [usize; 2], stride: [usize; 2]) -> Window {
     Window { kernel, stride, padding: [0, 0] }
 }
 
-/// Shapes, windows and numbers of classes: one of each, many, not square, with pixels under several windows or
-/// under none.
+/// Shapes, windows and numbers of classes: one of each, many, not square, with pixels under several
+/// windows or under none.
 fn sizes() -> [(Shape, Window, usize); 7] {
     [
         (Shape::new(128, 2, 2), window([2, 2], [2, 2]), 10),

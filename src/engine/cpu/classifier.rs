@@ -29,7 +29,8 @@ pub(crate) struct Classifier {
 }
 
 impl Classifier {
-    /// The kernel of `op` for an input and pooled values of `shapes`, with the linear layer's kernel and weight.
+    /// The kernel of `op` for an input and pooled values of `shapes`, with its linear layer's kernel and
+    /// weight.
     pub(crate) fn new(
         op: ops::Classifier,
         linear: Conv2dKernel,

@@ -103,12 +103,12 @@ mod tests {
         assert_eq!(op.shape(&graph, &[x, target]).unwrap(), Shape::vector(532));
         assert_eq!(op.multiply_adds(x), 2 * 1280);
 
-        let refused = |op: Classifier, inputs| op.shape(&graph, inputs).unwrap_err().to_string();
-        let wrong = refused(Classifier { classes: 9, ..op }, &[x, target]);
+        let refused = |op: Classifier, inputs: [Shape; 2]| op.shape(&graph, &inputs).unwrap_err().to_string();
+        let wrong = refused(Classifier { classes: 9, ..op }, [x, target]);
         assert!(wrong.contains("classifier: weight expects 10 classes, input has 9"), "{wrong}");
-        let wrong = refused(op, &[x, Shape::vector(2)]);
+        let wrong = refused(op, [x, Shape::vector(2)]);
         assert!(wrong.contains("classifier: "), "{wrong}");
-        let wrong = refused(op, &[Shape::new(128, 4, 4), target]);
+        let wrong = refused(op, [Shape::new(128, 4, 4), target]);
         assert!(wrong.contains("linear: weight expects 128 elements, input has 512"), "{wrong}");
     }
 }

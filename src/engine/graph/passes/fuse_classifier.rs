@@ -20,7 +20,7 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
             return new.copy(node).map(Some);
         };
         if id == chain.one_hot {
-            // The first place where the target is known. The other readers of logits and probabilities follow.
+            // The target is known here, and the other readers of logits and probabilities follow.
             let inputs = new.all(&chain.inputs);
             let record = new.push(chain.op, &inputs)?;
             for (old, slice) in chain.parts(graph) {
