@@ -97,20 +97,29 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// The largest magnitude of `x` as the bits of an `f32`: those of infinity and NaN exceed every finite
-/// one's. Integers, because a maximum of floats that sees NaN does not vectorize.
-fn largest_magnitude_bits(x: &[f32]) -> u32 {
-    x.iter().fold(0, |largest, x| largest.max(x.to_bits() & !(1 << 31)))
+/// The exponent of an `f32`: all ones in infinities and NaN.
+const EXPONENT: u32 = f32::INFINITY.to_bits();
+
+/// Whether every element is finite. Integers, because comparisons of floats that see NaN do not vectorize.
+pub(crate) fn all_finite(x: &[f32]) -> bool {
+    x.iter().fold(0, |bad, x| bad | u32::from(x.to_bits() & EXPONENT == EXPONENT)) == 0
 }
 
-/// Whether every element is finite.
-pub(crate) fn all_finite(x: &[f32]) -> bool {
-    largest_magnitude_bits(x) < f32::INFINITY.to_bits()
+/// Copies `from` to `to`, of the same length, and returns whether every element is finite: as
+/// [`all_finite`], in one pass over the memory.
+pub(crate) fn copy_finite(from: &[f32], to: &mut [f32]) -> bool {
+    assert_eq!(from.len(), to.len(), "elements of a copy");
+    let mut bad = 0;
+    for (to, x) in to.iter_mut().zip(from) {
+        *to = *x;
+        bad |= u32::from(x.to_bits() & EXPONENT == EXPONENT);
+    }
+    bad == 0
 }
 
 /// Whether every element is zero, of either sign.
 pub(crate) fn all_zero(x: &[f32]) -> bool {
-    largest_magnitude_bits(x) == 0
+    x.iter().fold(0, |bits, x| bits | x.to_bits()) & !(1 << 31) == 0
 }
 
 #[cfg(test)]
@@ -125,6 +134,11 @@ mod tests {
                 assert!(all_finite(&x) && !all_zero(&x));
                 x[at] = bad;
                 assert!(!all_finite(&x), "{bad} at {at}");
+                let mut copy = [0.0; 37];
+                assert!(!copy_finite(&x, &mut copy));
+                assert_eq!(copy.map(f32::to_bits)[..], x.iter().map(|x| x.to_bits()).collect::<Vec<_>>()[..]);
+                x[at] = f32::MIN_POSITIVE;
+                assert!(copy_finite(&x, &mut copy) && copy[..] == x);
             }
         }
         assert!(all_zero(&[0.0, -0.0]) && all_finite(&[]) && !all_zero(&[0.0, f32::from_bits(1)]));

@@ -131,6 +131,7 @@ fn score_cam_of_ten_thousand_channels_respects_the_memory_limit() {
         // The masks of all channels at once would be 156 MiB.
         let [little, much] = [8, 256].map(|limit| most(limit * MIB));
         assert!(little <= 8, "{little} MiB where 8 are allowed");
-        assert!(much > little && much < 100, "{much} MiB where 256 are allowed, {little} where 8 are");
+        // A larger batch costs little: the CPU has the inputs of the images that run, and of no others.
+        assert!(much >= little && much < 32, "{much} MiB where 256 are allowed, {little} where 8 are");
     });
 }
