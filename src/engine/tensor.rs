@@ -97,29 +97,33 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// The exponent of an `f32`: all ones in infinities and NaN.
-const EXPONENT: u32 = f32::INFINITY.to_bits();
+/// The bits of `x` with the sign bit set if it is infinite or NaN: adding 1 to an exponent of ones carries
+/// into the sign. Integers, because comparisons of floats that see NaN do not vectorize.
+fn overflow_bits(x: f32) -> u32 {
+    (x.to_bits() & i32::MAX as u32).wrapping_add(1 << 23)
+}
 
-/// Whether every element is finite. Integers, because comparisons of floats that see NaN do not vectorize.
+/// Whether every element is finite.
 pub(crate) fn all_finite(x: &[f32]) -> bool {
-    x.iter().fold(0, |bad, x| bad | u32::from(x.to_bits() & EXPONENT == EXPONENT)) == 0
+    x.iter().fold(0, |bits, &x| bits | overflow_bits(x)) >> 31 == 0
 }
 
 /// Copies `from` to `to`, of the same length, and returns whether every element is finite: as
 /// [`all_finite`], in one pass over the memory.
 pub(crate) fn copy_finite(from: &[f32], to: &mut [f32]) -> bool {
     assert_eq!(from.len(), to.len(), "elements of a copy");
-    let mut bad = 0;
-    for (to, x) in to.iter_mut().zip(from) {
-        *to = *x;
-        bad |= u32::from(x.to_bits() & EXPONENT == EXPONENT);
+    let mut bits = 0;
+    for (to, &x) in to.iter_mut().zip(from) {
+        *to = x;
+        bits |= overflow_bits(x);
     }
-    bad == 0
+    bits >> 31 == 0
 }
 
 /// Whether every element is zero, of either sign.
 pub(crate) fn all_zero(x: &[f32]) -> bool {
-    x.iter().fold(0, |bits, x| bits | x.to_bits()) & !(1 << 31) == 0
+    // In parts: most maps are not zero, which their first elements tell.
+    x.chunks(64).all(|part| part.iter().fold(0, |bits, x| bits | x.to_bits()) & i32::MAX as u32 == 0)
 }
 
 #[cfg(test)]
