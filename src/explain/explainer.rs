@@ -283,8 +283,8 @@ impl Explainer {
         Ok(())
     }
 
-    /// Ends the oldest batch in flight and returns its explanations.
-    fn finish(&mut self) -> Result<Vec<Vec<Explanation>>> {
+    /// As [`Explainer::wait`], with explanations that own their elements.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Vec<Explanation>>> {
         self.end()?;
         Ok(match self.host {
             Some(_) => std::mem::take(&mut self.explanations),

@@ -241,6 +241,12 @@ fn a_level_is_one_launch_and_a_run_one_copy_each_way() {
         let counts: serde_json::Value = serde_json::from_str(&text).unwrap();
         let (plan, _) = default_case(2, PlanOptions::new(Order::Depth));
         assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels().len() as u64), "{text}");
+        let download = &counts["memcpy_device_to_host"];
+        assert_eq!(download["count"].as_u64(), Some(1), "{text}");
+        assert_eq!(download["bytes"].as_u64(), Some(2 * 4 * plan.output_len() as u64), "{text}");
+        // Weights, tables and steps, and the list of images, are uploaded once.
+        assert_eq!(counts["memcpy_host_to_device"]["count"].as_u64(), Some(4 + 1), "{text}");
+        assert_eq!(counts["host_allocations"].as_u64(), Some(2), "one batch in flight at a time: {text}");
     }
 }
 
