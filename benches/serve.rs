@@ -12,6 +12,7 @@
 //! | `images FILE` | reads the normalized batch, little-endian f32 (N, 3, H, W); the initial batch is noise | `{}` |
 //! | `answers FILE` | writes `logits` (N, exits, classes), `class` (N, exits) and `heat` (N, exits, H, W) as .npz | `{}` |
 //! | `forward SECONDS`, `grad_cam SECONDS` | runs all exits until the time is over, at least once | `{"ms": [..]}`, one number per call |
+//! | `overlapped SECONDS` | the same with Grad-CAM and as many batches in flight as there is room for | `{"images_per_s": ..}` |
 //! | `device REPEATS` | runs back to back | `{"device_ms": ..}`: mean time by the device's clock, including copies |
 //! | `levels REPEATS` | replays growing prefixes of the plan | `{"levels": [{"ms", "prefix_ms", "ops", "multiply_adds"}, ..]}` |
 //! | `hash` | runs once | `{"sha256": ..}` of all outputs |
@@ -20,8 +21,9 @@
 //! | `soak RUNS SECONDS` | runs until one of the two is reached | `{"runs": .., "differ": ..}`: runs with other bits than the first |
 //!
 //! The output for an invalid line is `{"error": ..}`. A call is timed from images in host memory to results
-//! in host memory.
+//! in host memory, each of which is looked at: predictions with their class, maps with their status.
 
+use std::hint::black_box;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,7 +31,7 @@ use std::time::{Duration, Instant};
 use msdcam::engine::cuda::{Cuda, Variant};
 use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::engine::plan::{Job, Order};
-use msdcam::explain::{Classifier, ExplainRequest, Explainer, Explanation};
+use msdcam::explain::{Classifier, ExplainRequest, Explainer, Explanation, Explanations, Predictions};
 use msdcam::model::Model;
 use msdcam::model::msdnet::Config;
 use msdcam::util::npz;
@@ -64,11 +66,24 @@ impl Server {
                 json!({})
             }
             "forward" => {
-                json!({ "ms": timed(|| self.forward.classify(&self.images).map(drop), seconds(argument)?)? })
+                let (forward, images) = (&mut self.forward, &self.images);
+                let call = || {
+                    forward.submit(images)?;
+                    look_at_predictions(forward.wait()?);
+                    Ok(())
+                };
+                json!({ "ms": timed(call, seconds(argument)?)? })
             }
             "grad_cam" => {
-                json!({ "ms": timed(|| self.grad_cam.explain(&self.images).map(drop), seconds(argument)?)? })
+                let (grad_cam, images) = (&mut self.grad_cam, &self.images);
+                let call = || {
+                    grad_cam.submit(images, &[])?;
+                    look_at(grad_cam.wait()?);
+                    Ok(())
+                };
+                json!({ "ms": timed(call, seconds(argument)?)? })
             }
+            "overlapped" => json!({ "images_per_s": self.overlapped(seconds(argument)?)? }),
             "device" => {
                 self.grad_cam.explain(&self.images)?;
                 json!({ "device_ms": self.grad_cam.session_mut().device_ms(self.batch, count(argument)?)? })
@@ -80,6 +95,22 @@ impl Server {
             "soak" => self.soak(argument)?,
             _ => return Err(Error::usage(format!("no command '{line}'"))),
         })
+    }
+
+    /// Images per second with batches in flight.
+    fn overlapped(&mut self, time: Duration) -> Result<f64> {
+        let (start, mut batches) = (Instant::now(), 0);
+        while batches == 0 || start.elapsed() < time {
+            self.grad_cam.submit(&self.images, &[])?;
+            batches += 1;
+            if self.grad_cam.is_full() {
+                look_at(self.grad_cam.wait()?);
+            }
+        }
+        while self.grad_cam.in_flight() > 0 {
+            look_at(self.grad_cam.wait()?);
+        }
+        Ok((batches * self.batch) as f64 / start.elapsed().as_secs_f64())
     }
 
     /// The time of each level of the plan, as part of the whole.
@@ -242,6 +273,21 @@ fn count(text: &str) -> Result<usize> {
 fn seconds(text: &str) -> Result<Duration> {
     let parsed = text.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
     parsed.ok_or_else(|| Error::usage(format!("'{text}' is not a time in seconds")))
+}
+
+/// Looks at every prediction.
+fn look_at_predictions(predictions: Predictions) {
+    (0..predictions.len()).flat_map(|image| predictions.image(image)).for_each(|prediction| {
+        black_box(prediction);
+    });
+}
+
+/// Looks at every prediction and map.
+fn look_at(explanations: Explanations) {
+    (0..explanations.len()).flat_map(|image| explanations.image(image)).for_each(|explanation| {
+        black_box(explanation.prediction);
+        explanation.maps().for_each(|map| drop(black_box(map)));
+    });
 }
 
 /// Milliseconds of each call.

@@ -80,8 +80,8 @@ pub use engine::plan::Order;
 pub use engine::tensor::Shape;
 pub use error::{DeviceError, Error, ErrorSource, GraphError, RequestError, Result};
 pub use explain::{
-    ActivationMap, Classifier, ExitPrediction, ExplainRequest, Explainer, Explanation, MapMethod, Method,
-    PixelAttribution, PixelMethod, Score, Taps, Target,
+    ActivationMap, Classifier, ExitPrediction, ExplainRequest, Explainer, Explanation, ExplanationView,
+    Explanations, MapMethod, Method, PixelAttribution, PixelMethod, Predictions, Score, Taps, Target,
 };
 pub use imaging::{Heatmap, MapStatus, RgbImage};
 pub use model::{Exit, Model, Tap};

@@ -1,18 +1,18 @@
 //! `msdcam bench`: latency and throughput of each exit on a device.
 
+mod measurement;
+
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::engine::cuda::Variant;
 use crate::engine::device::Device;
-use crate::engine::plan::Order;
-use crate::engine::session::Session;
-use crate::explain::{Classifier, ExplainRequest, Explainer};
 use crate::render::chart::{ChartSize, LineChart, Series, YOrigin};
 use crate::util::atomic_file;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+use measurement::{Measurement, ROUNDS, Subject, measure};
 
 use super::model::{LoadedModel, ModelArgs};
 use super::output::Output;
@@ -21,8 +21,10 @@ use super::values::seconds;
 
 /// Measure the latency of each exit, with and without Grad-CAM
 ///
-/// A time is the latency of one batch, from the input in memory to the results in memory.
-/// Measurements are interleaved, so that other load on the machine affects all of them equally.
+/// A time is the latency of one batch, from the input in memory to the results in memory: the input is
+/// checked and copied to the device, and every prediction and map is read once where the device left it, which
+/// checks it; copies of the results are not made. images/s is measured separately on a GPU: there one batch is
+/// prepared and read while another runs. Measurements are interleaved, so that other load on the machine affects all of them equally.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
@@ -56,9 +58,6 @@ enum Exits {
     /// Only all exits together
     All,
 }
-
-/// Measured rounds, in each of which all measurements take one turn.
-const ROUNDS: u32 = 10;
 
 /// Approximate seconds of back-to-back runs between two events of the device's clock.
 const DEVICE_SECONDS: f64 = 0.1;
@@ -116,7 +115,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut measurements = subjects
         .map(|(exits, maps)| {
             let subject = Subject::new(&model, exits, maps, batch)?;
-            Ok(Measurement { subject, times: Vec::new(), device_ms: None })
+            Ok(Measurement::new(subject))
         })
         .collect::<Result<Vec<_>>>()?;
     model.announce();
@@ -128,9 +127,10 @@ pub fn run(args: Args) -> Result<()> {
         measurement.device_ms = measurement.subject.session().device_ms(batch, repeats as usize)?;
     }
 
-    let mut times = measurements
-        .chunks_exact(2)
-        .map(|pair| Times { forward: pair[0].latency(batch), grad_cam: pair[1].latency(batch) });
+    let mut times = measurements.chunks_exact(2).map(|pair| Times {
+        forward: Latency::new(&pair[0], batch),
+        grad_cam: Latency::new(&pair[1], batch),
+    });
     let exits = times.by_ref().take(alone).enumerate();
     let exits = exits.map(|(i, times)| ExitTimes { exit: i + 1, times }).collect();
     let all_exits = times.next().expect("all exits together come last");
@@ -147,102 +147,24 @@ pub fn run(args: Args) -> Result<()> {
     Output::default().print(&text)
 }
 
-/// A computation that is timed.
-enum Subject {
-    Forward(Classifier),
-    GradCam(Box<Explainer>),
-}
-
-impl Subject {
-    fn new(model: &LoadedModel, exits: Vec<usize>, maps: bool, batch: usize) -> Result<Subject> {
-        if !maps {
-            let classifier = Classifier::new(model, &exits, Order::Depth, &model.device, batch)?;
-            return Ok(Subject::Forward(classifier));
-        }
-        let request = ExplainRequest { exits, ..ExplainRequest::grad_cam(model) };
-        Ok(Subject::GradCam(Box::new(Explainer::new(model, &request, &model.device, batch)?)))
-    }
-
-    fn run(&mut self, input: &[f32]) -> Result<()> {
-        match self {
-            Subject::Forward(classifier) => classifier.classify(input).map(drop),
-            Subject::GradCam(explainer) => explainer.explain(input).map(drop),
-        }
-    }
-
-    fn session(&mut self) -> &mut dyn Session {
-        match self {
-            Subject::Forward(classifier) => classifier.session_mut(),
-            Subject::GradCam(explainer) => explainer.session_mut(),
-        }
-    }
-}
-
-/// A subject with its times.
-struct Measurement {
-    subject: Subject,
-    /// Wall time of each run, seconds.
-    times: Vec<f64>,
-    device_ms: Option<f64>,
-}
-
-impl Measurement {
-    /// Runs until `time` is over, at least once, after a first, unmeasured run that warms the caches.
-    fn burst(&mut self, input: &[f32], time: Duration) -> Result<()> {
-        let start = Instant::now();
-        self.subject.run(input)?;
-        loop {
-            let before = Instant::now();
-            self.subject.run(input)?;
-            self.times.push(before.elapsed().as_secs_f64());
-            if start.elapsed() >= time {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The times in ascending order.
-    fn sorted(&self) -> Vec<f64> {
-        let mut sorted = self.times.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted
-    }
-
-    fn latency(&self, batch: usize) -> Latency {
-        let sorted = self.sorted();
+impl Latency {
+    fn new(measurement: &Measurement, batch: usize) -> Latency {
+        let sorted = measurement.sorted();
+        let (batches, seconds) = match measurement.overlapped {
+            (0, _) => (sorted.len(), sorted.iter().sum()),
+            overlapped => overlapped,
+        };
         // Rounded to nanoseconds, the resolution of the clock.
         let ms = |p| (quantile(&sorted, p) * 1e9).round() / 1e6;
         Latency {
             p50_ms: ms(0.5),
             p90_ms: ms(0.9),
             p99_ms: ms(0.99),
-            images_per_s: (batch * sorted.len()) as f64 / sorted.iter().sum::<f64>(),
+            images_per_s: (batch * batches) as f64 / seconds,
             samples: sorted.len(),
-            device_ms: self.device_ms,
+            device_ms: measurement.device_ms,
         }
     }
-}
-
-fn measure(measurements: &mut [Measurement], input: &[f32], seconds: f64, bar: &ProgressBar) -> Result<()> {
-    let start = Instant::now();
-    let total = Duration::from_secs_f64(seconds);
-    // The first round is not measured: it raises the clock frequency and touches the memory.
-    let burst = total / (ROUNDS + 1) / measurements.len() as u32;
-    for round in 0..=ROUNDS {
-        for measurement in measurements.iter_mut() {
-            measurement.burst(input, burst)?;
-            if round == 0 {
-                measurement.times.clear();
-            }
-            bar.inc(1);
-        }
-        // A model too slow for the total duration still gets one measured round.
-        if round > 0 && start.elapsed() >= total {
-            break;
-        }
-    }
-    bar.finish_and_clear();
-    Ok(())
 }
 
 fn progress(model: &LoadedModel, measurements: &[Measurement]) -> ProgressBar {

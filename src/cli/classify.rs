@@ -72,14 +72,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     model.announce_notes(classifier.session().notes());
     let bar = images::progress(&model, dataset.len());
     let (mut output, mut tally) = (Output::default(), Tally::default());
-    let mut classify = |(items, photos): images::Group| -> Result<bool> {
-        let results = images::run_group(photos, |inputs, _| match args.early_exit {
-            Some(confidence) => {
-                let thresholds = vec![Some(confidence); exits.len()];
-                classifier.classify_early_exit(inputs, &thresholds)
-            }
-            None => classifier.classify(inputs),
-        })?;
+    let mut print = |(items, results): images::Finished<ExitPrediction>| -> Result<bool> {
         for (item, result) in items.iter().zip(results) {
             tally.count(&item.id, &result);
             let record = result.map(|(_, predictions)| ClassifyRecord {
@@ -104,9 +97,25 @@ pub fn run(args: Args) -> Result<Outcome> {
         }
         Ok(output.is_closed())
     };
+    let mut in_flight = images::InFlight::default();
     std::thread::scope(|scope| -> Result<()> {
-        for photos in images::groups(scope, &model, dataset.items(), group, None, &timings) {
-            if classify(photos)? {
+        for (items, photos) in images::groups(scope, &model, dataset.items(), group, None, &timings) {
+            let finished = match args.early_exit {
+                Some(confidence) => {
+                    let thresholds = vec![Some(confidence); exits.len()];
+                    let early = |inputs: &[f32], _: &[_]| classifier.classify_early_exit(inputs, &thresholds);
+                    vec![(items, images::run_group(photos, early)?)]
+                }
+                None => in_flight.push((items, photos), &mut classifier)?,
+            };
+            for group in finished {
+                if print(group)? {
+                    return Ok(());
+                }
+            }
+        }
+        for group in in_flight.drain(&mut classifier)? {
+            if print(group)? {
                 break;
             }
         }

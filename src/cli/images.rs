@@ -1,10 +1,11 @@
 //! Groups of photos: read in parallel and ahead of the model, which processes a group as one batch.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::thread::Scope;
 
 use crate::dataset::Item;
-use crate::explain::{Explainer, Explanation, Target};
+use crate::explain::{Classifier, ExitPrediction, Explainer, Explanation, Target};
 use crate::imaging::Region;
 use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, dataset};
@@ -87,12 +88,17 @@ pub fn run_group<A>(
     photos: Vec<Result<Photo>>,
     run: impl FnOnce(&[f32], &[Option<usize>]) -> Result<Vec<Vec<A>>>,
 ) -> Result<Vec<Result<WithResults<A>>>> {
-    let usable = || photos.iter().flatten();
-    let inputs: Vec<f32> = usable().flat_map(|photo| &photo.tensor).copied().collect();
-    let labels: Vec<Option<usize>> = usable().map(|photo| photo.label).collect();
-    let mut results = if inputs.is_empty() { Vec::new() } else { run(&inputs, &labels)? }.into_iter();
+    let inputs = inputs(&photos);
+    let labels: Vec<Option<usize>> = photos.iter().flatten().map(|photo| photo.label).collect();
+    let results = if inputs.is_empty() { Vec::new() } else { run(&inputs, &labels)? };
+    Ok(with_results(photos, results))
+}
+
+/// Each photo that could be read with its results.
+fn with_results<A>(photos: Vec<Result<Photo>>, results: Vec<Vec<A>>) -> Vec<Result<WithResults<A>>> {
+    let mut results = results.into_iter();
     let mut with_results = |photo| (photo, results.next().expect("one result for each input"));
-    Ok(photos.into_iter().map(|photo| photo.map(&mut with_results)).collect())
+    photos.into_iter().map(|photo| photo.map(&mut with_results)).collect()
 }
 
 /// Explains the photos that could be read.
@@ -103,10 +109,137 @@ pub fn explain_group(
     photos: Vec<Result<Photo>>,
     explainer: &mut Explainer,
 ) -> Result<Vec<Result<WithResults<Explanation>>>> {
-    run_group(photos, |inputs, labels| {
-        let labels: Vec<usize> = labels.iter().flatten().copied().collect();
-        explainer.explain_labeled(inputs, &labels)
-    })
+    run_group(photos, |inputs, labels| explainer.run(inputs, labels))
+}
+
+/// What runs a model on groups, of which it may have several in flight.
+pub trait Runner {
+    /// The result of each exit for an image.
+    type Found;
+
+    /// The largest group that can be in flight.
+    fn capacity(&self) -> usize;
+
+    /// Runs a group of any size to its end: see [`run_group`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn run(&mut self, inputs: &[f32], labels: &[Option<usize>]) -> Result<Vec<Vec<Self::Found>>>;
+
+    /// Starts a group.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn submit(&mut self, inputs: &[f32], labels: &[Option<usize>]) -> Result<()>;
+
+    /// Whether a group has to end before another starts.
+    fn is_full(&self) -> bool;
+
+    /// The results of the oldest group in flight.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn finish(&mut self) -> Result<Vec<Vec<Self::Found>>>;
+}
+
+impl Runner for Explainer {
+    type Found = Explanation;
+
+    fn capacity(&self) -> usize {
+        Explainer::capacity(self)
+    }
+
+    fn run(&mut self, inputs: &[f32], labels: &[Option<usize>]) -> Result<Vec<Vec<Explanation>>> {
+        self.explain_labeled(inputs, &labels.iter().flatten().copied().collect::<Vec<_>>())
+    }
+
+    fn submit(&mut self, inputs: &[f32], labels: &[Option<usize>]) -> Result<()> {
+        Explainer::submit(self, inputs, &labels.iter().flatten().copied().collect::<Vec<_>>())
+    }
+
+    fn is_full(&self) -> bool {
+        Explainer::is_full(self)
+    }
+
+    fn finish(&mut self) -> Result<Vec<Vec<Explanation>>> {
+        Explainer::finish(self)
+    }
+}
+
+impl Runner for Classifier {
+    type Found = ExitPrediction;
+
+    fn capacity(&self) -> usize {
+        Classifier::capacity(self)
+    }
+
+    fn run(&mut self, inputs: &[f32], _: &[Option<usize>]) -> Result<Vec<Vec<ExitPrediction>>> {
+        self.classify(inputs)
+    }
+
+    fn submit(&mut self, inputs: &[f32], _: &[Option<usize>]) -> Result<()> {
+        Classifier::submit(self, inputs)
+    }
+
+    fn is_full(&self) -> bool {
+        Classifier::is_full(self)
+    }
+
+    fn finish(&mut self) -> Result<Vec<Vec<ExitPrediction>>> {
+        Ok(self.wait()?.to_vec())
+    }
+}
+
+/// A group that has been through the model.
+pub type Finished<A> = (Vec<Item>, Vec<Result<WithResults<A>>>);
+
+/// Groups on their way through the model: a GPU computes one while the next is prepared and the one before is
+/// used. They come out in the order in which they go in.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    groups: VecDeque<Group>,
+}
+
+impl InFlight {
+    /// Sends a group to `runner` and returns the groups that have ended.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn push<R: Runner>(
+        &mut self,
+        (items, photos): Group,
+        runner: &mut R,
+    ) -> Result<Vec<Finished<R::Found>>> {
+        let usable = photos.iter().flatten();
+        let (inputs, labels): (Vec<&[f32]>, Vec<Option<usize>>) =
+            usable.map(|photo| (&photo.tensor[..], photo.label)).unzip();
+        if inputs.is_empty() || inputs.len() > runner.capacity() {
+            let mut finished = self.drain(runner)?;
+            finished.push((items, run_group(photos, |inputs, labels| runner.run(inputs, labels))?));
+            return Ok(finished);
+        }
+        runner.submit(&inputs.concat(), &labels)?;
+        self.groups.push_back((items, photos));
+        if runner.is_full() { Ok(self.pop(runner)?.into_iter().collect()) } else { Ok(Vec::new()) }
+    }
+
+    /// Waits for all groups.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn drain<R: Runner>(&mut self, runner: &mut R) -> Result<Vec<Finished<R::Found>>> {
+        std::iter::from_fn(|| self.pop(runner).transpose()).collect()
+    }
+
+    fn pop<R: Runner>(&mut self, runner: &mut R) -> Result<Option<Finished<R::Found>>> {
+        let Some((items, photos)) = self.groups.pop_front() else { return Ok(None) };
+        Ok(Some((items, with_results(photos, runner.finish()?))))
+    }
+}
+
+/// The inputs of the photos that could be read, one after another.
+pub fn inputs(photos: &[Result<Photo>]) -> Vec<f32> {
+    photos.iter().flatten().flat_map(|photo| &photo.tensor).copied().collect()
 }
 
 fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {

@@ -4,14 +4,20 @@ use super::plan::Plan;
 use crate::Result;
 use crate::error::GraphError;
 
+/// Callback that writes the input space of an image: (index of the image in the batch, its space). The space
+/// holds what an earlier batch left there; an error ends the call that asked for it.
+pub type Fill<'a> = dyn FnMut(usize, &mut [f32]) -> Result<()> + 'a;
+
 /// Callback of an early-exit run after each exit: (exit, from 1; index of the image in the batch; the
 /// image's output space). It returns true where the image continues to the next exit.
 pub type Continues<'a> = dyn FnMut(usize, usize, &[f32]) -> bool + 'a;
 
 /// A plan on a device.
 ///
-/// Inputs and outputs are the input and output spaces of the batch's images, one after another:
-/// [`Plan::input_len`] and [`Plan::output_len`] elements per image.
+/// A batch is submitted, waited for, and read where the device left it: [`Session::submit`],
+/// [`Session::wait`], [`Session::outputs`]. Spaces of its images follow one another: [`Plan::input_len`] and
+/// [`Plan::output_len`] elements per image. A device may have several batches in flight, so that the
+/// host prepares one and reads another while it computes.
 pub trait Session: Send {
     /// The plan that it runs.
     fn plan(&self) -> &Plan;
@@ -19,24 +25,56 @@ pub trait Session: Send {
     /// Largest number of images in one run.
     fn capacity(&self) -> usize;
 
-    /// Runs every level on all images of `inputs`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Graph`] when the lengths do not fit the plan, [`crate::Error::Device`] when the device fails.
-    fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()>;
+    /// Largest number of batches in flight: 2 on a GPU; 1 on the CPU, where [`Session::submit`] computes.
+    fn depth(&self) -> usize;
 
-    /// Runs exit by exit and drops each image for which `continues` returns false; returns the last exit
-    /// that each image ran. The plan must have been made with [`super::plan::Order::ByExit`]. Outputs of
-    /// exits that an image did not reach are undefined.
+    /// Batches that were submitted and not yet waited for.
+    fn in_flight(&self) -> usize;
+
+    /// Starts every level on a batch of `images` images, whose input spaces `fill` writes in place, in order.
     ///
     /// # Errors
-    /// As [`Session::run`].
-    fn run_early_exit(
-        &mut self,
-        inputs: &[f32],
-        outputs: &mut [f32],
-        continues: &mut Continues,
-    ) -> Result<Vec<usize>>;
+    /// [`crate::Error::Graph`] when the batch is too large or [`Session::depth`] batches are in flight, that of
+    /// `fill`, [`crate::Error::Device`] when the device fails. The batch is not in flight then.
+    fn submit(&mut self, images: usize, fill: &mut Fill) -> Result<()>;
+
+    /// Waits for the oldest batch in flight; [`Session::outputs`] has its results.
+    ///
+    /// # Errors
+    /// [`crate::Error::Graph`] when no batch is in flight, [`crate::Error::Device`] when the device fails.
+    fn wait(&mut self) -> Result<()>;
+
+    /// Output spaces of the last batch that was waited for, or that stopped early; empty after the next
+    /// [`Session::submit`].
+    fn outputs(&self) -> &[f32];
+
+    /// Runs a batch to its end, with inputs and outputs in memory of the caller.
+    ///
+    /// # Errors
+    /// [`crate::Error::Graph`] when the lengths do not fit the plan, and as [`Session::submit`].
+    fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()> {
+        let images = batch_size(self.plan(), self.capacity(), inputs, outputs)?;
+        none_in_flight(self.in_flight())?;
+        let len = self.plan().input_len;
+        self.submit(images, &mut |image, space| {
+            space.copy_from_slice(&inputs[image * len..][..len]);
+            Ok(())
+        })?;
+        self.wait()?;
+        outputs.copy_from_slice(self.outputs());
+        Ok(())
+    }
+
+    /// Runs a batch exit by exit and drops each image for which `continues` returns false. The plan must have
+    /// been made with [`super::plan::Order::ByExit`]. Outputs of exits that an image did not reach are
+    /// undefined.
+    ///
+    /// # Errors
+    /// As [`Session::submit`]; when a batch is in flight.
+    fn run_early_exit(&mut self, images: usize, fill: &mut Fill, continues: &mut Continues) -> Result<()>;
+
+    /// The last exit of each image of the last early-exit run.
+    fn reached(&self) -> &[usize];
 
     /// Multiply-adds of all runs so far.
     fn multiply_adds_done(&self) -> u64;
@@ -82,4 +120,32 @@ pub(crate) fn batch_size(plan: &Plan, capacity: usize, inputs: &[f32], outputs: 
         return Err(GraphError::BatchSize { capacity, input_len, output_len, inputs, outputs }.into());
     }
     Ok(images)
+}
+
+/// Checks that a batch of `images` images may be submitted.
+///
+/// # Errors
+/// [`crate::Error::Graph`] when the session has no room for so many, or for another batch in flight.
+pub(crate) fn check_batch(session: &dyn Session, images: usize) -> Result<()> {
+    let (capacity, plan) = (session.capacity(), session.plan());
+    if images > capacity {
+        let (input_len, output_len) = (plan.input_len, plan.output_len);
+        let (inputs, outputs) = (images * input_len, images * output_len);
+        return Err(GraphError::BatchSize { capacity, input_len, output_len, inputs, outputs }.into());
+    }
+    match session.in_flight() {
+        in_flight if in_flight >= session.depth() => Err(GraphError::BatchesInFlight { in_flight }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that no batch is in flight.
+///
+/// # Errors
+/// [`crate::Error::Graph`] when one is.
+pub(crate) fn none_in_flight(in_flight: usize) -> Result<()> {
+    match in_flight {
+        0 => Ok(()),
+        in_flight => Err(GraphError::BatchesInFlight { in_flight }.into()),
+    }
 }

@@ -97,20 +97,28 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
     best
 }
 
-/// The largest magnitude of `x` as the bits of an `f32`: those of infinity and NaN exceed every finite
-/// one's. Integers, because a maximum of floats that sees NaN does not vectorize.
-fn largest_magnitude_bits(x: &[f32]) -> u32 {
-    x.iter().fold(0, |largest, x| largest.max(x.to_bits() & !(1 << 31)))
+/// The bits of `x` with the sign bit set if it is infinite or NaN: adding 1 to an exponent of ones carries
+/// into the sign. Integers, because comparisons of floats that see NaN do not vectorize.
+fn overflow_bits(x: f32) -> u32 {
+    (x.to_bits() & i32::MAX as u32).wrapping_add(1 << 23)
 }
 
 /// Whether every element is finite.
 pub(crate) fn all_finite(x: &[f32]) -> bool {
-    largest_magnitude_bits(x) < f32::INFINITY.to_bits()
+    x.iter().fold(0, |bits, &x| bits | overflow_bits(x)) >> 31 == 0
+}
+
+/// Copies `from` to `to`, of the same length, and returns whether every element is finite. An image at a
+/// time, so that it is in the cache when it is checked: the system's copy is faster than one that checks.
+pub(crate) fn copy_finite(from: &[f32], to: &mut [f32]) -> bool {
+    to.copy_from_slice(from);
+    all_finite(from)
 }
 
 /// Whether every element is zero, of either sign.
 pub(crate) fn all_zero(x: &[f32]) -> bool {
-    largest_magnitude_bits(x) == 0
+    // In parts: most maps are not zero, which their first elements tell.
+    x.chunks(64).all(|part| part.iter().fold(0, |bits, x| bits | x.to_bits()) & i32::MAX as u32 == 0)
 }
 
 #[cfg(test)]
@@ -125,6 +133,11 @@ mod tests {
                 assert!(all_finite(&x) && !all_zero(&x));
                 x[at] = bad;
                 assert!(!all_finite(&x), "{bad} at {at}");
+                let mut copy = [0.0; 37];
+                assert!(!copy_finite(&x, &mut copy));
+                assert_eq!(copy.map(f32::to_bits)[..], x.iter().map(|x| x.to_bits()).collect::<Vec<_>>()[..]);
+                x[at] = f32::MIN_POSITIVE;
+                assert!(copy_finite(&x, &mut copy) && copy[..] == x);
             }
         }
         assert!(all_zero(&[0.0, -0.0]) && all_finite(&[]) && !all_zero(&[0.0, f32::from_bits(1)]));

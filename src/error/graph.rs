@@ -164,4 +164,13 @@ pub enum GraphError {
         /// Output elements given.
         outputs: usize,
     },
+    /// A batch that is submitted, or run to its end, while others are in flight.
+    #[error("{in_flight} batch(es) in flight leave no room for another: wait for the oldest first")]
+    BatchesInFlight {
+        /// Batches in flight.
+        in_flight: usize,
+    },
+    /// Waiting without a batch in flight.
+    #[error("no batch is in flight: submit one before waiting for its results")]
+    NoBatch,
 }

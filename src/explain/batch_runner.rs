@@ -1,4 +1,4 @@
-//! A session with the host buffers of its batches.
+//! A session and the reading of its results.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use crate::engine::device::Device;
 use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
 use crate::engine::session::Session;
-use crate::engine::tensor::all_finite;
+use crate::engine::tensor::copy_finite;
 use crate::error::RequestError;
-use crate::{Result, Shape};
+use crate::{Error, Result, Shape};
 
 /// Limit on the batch size of perturbation runs: larger batches are not faster.
 const MAX_BATCH: usize = 256;
@@ -38,31 +38,56 @@ pub(crate) fn bytes_per_image(plan: &Plan) -> usize {
 /// The number of images of `shape` in `images`.
 ///
 /// # Errors
-/// When there is no image, the last one is incomplete, or an element is not finite.
+/// When there is no image, or the last one is incomplete.
 pub(crate) fn count_images(images: &[f32], shape: Shape) -> Result<usize> {
     let len = shape.len();
     if images.is_empty() || !images.len().is_multiple_of(len) {
         return Err(RequestError::ElementCount { given: images.len(), shape }.into());
     }
-    if !all_finite(images) {
-        let i = images.iter().position(|x| !x.is_finite()).expect("one of them");
-        let (image, element) = (i / len + 1, i % len);
-        return Err(RequestError::NonFinite { image, element, value: images[i] }.into());
-    }
     Ok(images.len() / len)
 }
 
-/// A plan on a device, with its input and output buffers.
+/// Copies an image to its place; `number` is its index in the request.
+///
+/// # Errors
+/// When an element is not finite.
+pub(crate) fn copy_image(from: &[f32], to: &mut [f32], number: usize) -> Result<()> {
+    if copy_finite(from, to) { Ok(()) } else { Err(non_finite(from, number)) }
+}
+
+/// The error for `image`, an element of which is not finite; `number` is its index in the request.
+pub(crate) fn non_finite(image: &[f32], number: usize) -> Error {
+    let element = image.iter().position(|x| !x.is_finite()).expect("one of them");
+    RequestError::NonFinite { image: number + 1, element, value: image[element] }.into()
+}
+
+/// The output spaces of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outputs<'a> {
+    spaces: &'a [f32],
+    len: usize,
+}
+
+impl<'a> Outputs<'a> {
+    /// The value at `slot` of image `image`.
+    pub(crate) fn read(&self, image: usize, slot: Slot) -> &'a [f32] {
+        &self.spaces[image * self.len..][slot.offset..][..slot.shape.len()]
+    }
+}
+
+/// A plan on a device, with batches in flight.
 pub(crate) struct BatchRunner {
     session: Box<dyn Session>,
-    inputs: Vec<f32>,
-    outputs: Vec<f32>,
+    /// Where the classes of the targets begin in the input space, behind the image and the taps.
+    targets: usize,
 }
 
 impl BatchRunner {
     pub(crate) fn new(plan: Plan, device: &Device, batch: usize) -> Result<BatchRunner> {
+        let targets = plan.inputs().iter().filter(|slot| slot.shape.len() == 1).map(|slot| slot.offset);
+        let targets = targets.min().unwrap_or(plan.input_len);
         let session = device.session(Arc::new(plan), batch.max(1))?;
-        Ok(BatchRunner { session, inputs: Vec::new(), outputs: Vec::new() })
+        Ok(BatchRunner { session, targets })
     }
 
     pub(crate) fn session(&self) -> &dyn Session {
@@ -78,38 +103,55 @@ impl BatchRunner {
         self.session.capacity()
     }
 
-    /// Runs `n` images; `fill` writes each one's input space. A target that it leaves out is the
+    /// Starts a batch of `n` images; `fill` writes each one's input space. A target that it leaves out is the
     /// class that the logits predict.
-    pub(crate) fn run(&mut self, n: usize, fill: impl FnMut(usize, &mut [f32])) -> Result<()> {
-        self.fill(n, fill);
-        self.session.run(&self.inputs, &mut self.outputs)
+    pub(crate) fn submit(
+        &mut self,
+        n: usize,
+        mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        let targets = self.targets;
+        self.session.submit(n, &mut |image, space| {
+            space[targets..].fill(TargetInput::Predicted.encode());
+            fill(image, space)
+        })
+    }
+
+    /// Waits for the oldest batch in flight and returns its results.
+    pub(crate) fn wait(&mut self) -> Result<Outputs<'_>> {
+        self.session.wait()?;
+        Ok(self.outputs())
+    }
+
+    /// Runs a batch to its end: see [`BatchRunner::submit`].
+    pub(crate) fn run(
+        &mut self,
+        n: usize,
+        fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
+    ) -> Result<Outputs<'_>> {
+        self.submit(n, fill)?;
+        self.wait()
     }
 
     /// As [`BatchRunner::run`], exit by exit: an image stops once `continues` says that it needs no
-    /// later exit. Returns the last exit of each image.
+    /// later exit.
     pub(crate) fn run_early_exit(
         &mut self,
         n: usize,
-        fill: impl FnMut(usize, &mut [f32]),
+        mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
         mut continues: impl FnMut(usize, usize, &[f32]) -> bool,
-    ) -> Result<Vec<usize>> {
-        self.fill(n, fill);
-        self.session.run_early_exit(&self.inputs, &mut self.outputs, &mut continues)
+    ) -> Result<Outputs<'_>> {
+        let targets = self.targets;
+        let mut fill = |image: usize, space: &mut [f32]| {
+            space[targets..].fill(TargetInput::Predicted.encode());
+            fill(image, space)
+        };
+        self.session.run_early_exit(n, &mut fill, &mut continues)?;
+        Ok(self.outputs())
     }
 
-    fn fill(&mut self, n: usize, mut fill: impl FnMut(usize, &mut [f32])) {
-        let (input_len, output_len) = (self.session.plan().input_len, self.session.plan().output_len);
-        self.inputs.clear();
-        self.inputs.resize(n * input_len, TargetInput::Predicted.encode());
-        self.outputs.resize(n * output_len, 0.0);
-        for (image, space) in self.inputs.chunks_exact_mut(input_len).enumerate() {
-            fill(image, space);
-        }
-    }
-
-    /// The value at `slot` that the last run computed for image `image` of its batch.
-    pub(crate) fn read(&self, image: usize, slot: Slot) -> &[f32] {
-        let space = &self.outputs[image * self.session.plan().output_len..];
-        &space[slot.offset..][..slot.shape.len()]
+    /// The results of the last batch that was waited for; gone with the next one that is submitted.
+    pub(crate) fn outputs(&self) -> Outputs<'_> {
+        Outputs { spaces: self.session.outputs(), len: self.session.plan().output_len }
     }
 }

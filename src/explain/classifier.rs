@@ -1,11 +1,14 @@
 //! The forward pass without gradients: predictions of every exit, with or without early exit.
 
-use super::batch_runner::{BatchRunner, count_images};
+use std::collections::VecDeque;
+
+use super::batch_runner::{BatchRunner, copy_image, count_images};
 use super::prediction::ExitPrediction;
+use super::predictions::{ExitSlots, Predictions};
 use crate::engine::device::Device;
 use crate::engine::graph::Op;
 use crate::engine::plan::{Order, Plan, Slot};
-use crate::engine::session::Session;
+use crate::engine::session::{Session, none_in_flight};
 use crate::error::RequestError;
 use crate::model::Model;
 use crate::{Result, Shape};
@@ -34,13 +37,8 @@ pub struct Classifier {
     image: Slot,
     order: Order,
     exits: Vec<ExitSlots>,
-}
-
-/// The outputs of one exit.
-struct ExitSlots {
-    exit: usize,
-    logits: Slot,
-    probabilities: Slot,
+    /// Images of each batch in flight, in the order of submission.
+    in_flight: VecDeque<usize>,
 }
 
 impl Classifier {
@@ -67,7 +65,8 @@ impl Classifier {
         let slots = exits.iter().zip(plan.outputs().as_chunks().0);
         let exits = slots.map(|(&exit, &[logits, probabilities])| ExitSlots { exit, logits, probabilities });
         let (exits, image) = (exits.collect(), plan.inputs()[0]);
-        Ok(Classifier { exits, image, order, runner: BatchRunner::new(plan, device, batch)? })
+        let (runner, in_flight) = (BatchRunner::new(plan, device, batch)?, VecDeque::new());
+        Ok(Classifier { exits, image, order, runner, in_flight })
     }
 
     /// The largest batch of one run; larger requests are divided.
@@ -99,13 +98,65 @@ impl Classifier {
     /// The predictions of every exit for each of N normalized images, (N, 3, H, W).
     ///
     /// # Errors
-    /// When `images` is not a whole number of images or an element is not finite, or the device
-    /// fails.
+    /// When `images` is not a whole number of images or an element is not finite, a batch is in flight, or the
+    /// device fails.
     pub fn classify(&mut self, images: &[f32]) -> Result<Vec<Vec<ExitPrediction>>> {
-        self.in_batches(images, |runner, _, n, fill| {
-            runner.run(n, fill)?;
-            Ok(vec![usize::MAX; n])
-        })
+        let mut predictions = Vec::with_capacity(count_images(images, self.image.shape)?);
+        none_in_flight(self.in_flight())?;
+        let done = self.classify_in_batches(images, &mut predictions);
+        // After an error nothing stays in flight.
+        while self.in_flight() > 0 {
+            let _ = self.wait();
+        }
+        done.map(|()| predictions)
+    }
+
+    fn classify_in_batches(
+        &mut self,
+        images: &[f32],
+        predictions: &mut Vec<Vec<ExitPrediction>>,
+    ) -> Result<()> {
+        let capacity = self.capacity();
+        for (i, images) in images.chunks(capacity * self.image.shape.len()).enumerate() {
+            self.start(images, i * capacity)?;
+            if self.is_full() {
+                predictions.append(&mut self.wait()?.to_vec());
+            }
+        }
+        while self.in_flight() > 0 {
+            predictions.append(&mut self.wait()?.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Starts the classification of a batch of normalized images, (N, 3, H, W), N at most
+    /// [`Classifier::capacity`]; see [`super::Explainer::submit`]. Nothing is allocated after the first batches.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`]; when [`Classifier::is_full`].
+    pub fn submit(&mut self, images: &[f32]) -> Result<()> {
+        count_images(images, self.image.shape)?;
+        self.start(images, 0)
+    }
+
+    /// Waits for the batch that was submitted first, and returns its predictions.
+    ///
+    /// # Errors
+    /// When no batch is in flight, or the device fails.
+    pub fn wait(&mut self) -> Result<Predictions<'_>> {
+        let images = self.in_flight.pop_front().unwrap_or_default();
+        let outputs = self.runner.wait()?;
+        Ok(Predictions { outputs, exits: &self.exits, images, reached: None })
+    }
+
+    /// Batches that were submitted and not yet waited for.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether a batch has to be waited for before another is submitted: see [`super::Explainer::is_full`].
+    pub fn is_full(&self) -> bool {
+        self.in_flight() >= self.session().depth()
     }
 
     /// As [`Classifier::classify`], but each image stops at the first exit whose confidence reaches
@@ -127,46 +178,36 @@ impl Classifier {
         if given != count {
             return Err(RequestError::ThresholdCount { given, exits: count }.into());
         }
-        self.in_batches(images, |runner, exits, n, fill| {
+        let Classifier { runner, image: Slot { shape, offset, .. }, exits, .. } = self;
+        let mut predictions = Vec::with_capacity(count_images(images, *shape)?);
+        let capacity = runner.capacity();
+        for (batch, images) in images.chunks(shape.len() * capacity).enumerate() {
+            let n = images.len() / shape.len();
+            let fill = |i: usize, space: &mut [f32]| {
+                let (from, to) = (&images[i * shape.len()..], &mut space[*offset..]);
+                copy_image(&from[..shape.len()], &mut to[..shape.len()], batch * capacity + i)
+            };
             runner.run_early_exit(n, fill, |exit, _, outputs| {
                 let Some(i) = exits.iter().position(|slots| slots.exit == exit) else { return true };
                 let slot = exits[i].probabilities;
                 let probabilities = &outputs[slot.offset..][..slot.shape.len()];
                 let confidence = probabilities.iter().copied().fold(0.0, f32::max);
                 thresholds[i].is_none_or(|threshold| confidence < threshold)
-            })
-        })
-    }
-
-    /// Runs batch after batch; `run` returns the last exit that each of its images reached.
-    fn in_batches(
-        &mut self,
-        images: &[f32],
-        mut run: impl FnMut(
-            &mut BatchRunner,
-            &[ExitSlots],
-            usize,
-            &mut dyn FnMut(usize, &mut [f32]),
-        ) -> Result<Vec<usize>>,
-    ) -> Result<Vec<Vec<ExitPrediction>>> {
-        let (shape, offset) = (self.image.shape, self.image.offset);
-        let mut predictions = Vec::with_capacity(count_images(images, shape)?);
-        for batch in images.chunks(shape.len() * self.capacity()) {
-            let n = batch.len() / shape.len();
-            let mut fill = |i: usize, space: &mut [f32]| {
-                space[offset..][..shape.len()].copy_from_slice(&batch[i * shape.len()..][..shape.len()]);
-            };
-            let reached = run(&mut self.runner, &self.exits, n, &mut fill)?;
-            for (image, last) in reached.into_iter().enumerate() {
-                let read = |slot| self.runner.read(image, slot);
-                let exits = self.exits.iter().filter(|slots| slots.exit <= last);
-                predictions.push(
-                    exits
-                        .map(|s| ExitPrediction::new(s.exit, read(s.logits), read(s.probabilities)))
-                        .collect(),
-                );
-            }
+            })?;
+            let (outputs, reached) = (runner.outputs(), Some(runner.session().reached()));
+            predictions.extend(Predictions { outputs, exits, images: n, reached }.to_vec());
         }
         Ok(predictions)
+    }
+
+    /// Starts a batch; `first` is the index of its first image in the request.
+    fn start(&mut self, images: &[f32], first: usize) -> Result<()> {
+        let Slot { shape, offset, .. } = self.image;
+        let (len, n) = (shape.len(), images.len() / shape.len());
+        self.runner.submit(n, |i, space| {
+            copy_image(&images[i * len..][..len], &mut space[offset..][..len], first + i)
+        })?;
+        self.in_flight.push_back(n);
+        Ok(())
     }
 }

@@ -1,24 +1,25 @@
 //! The explainer: a request on a device. Images in, explanations out.
 
-use super::batch_runner::{BatchRunner, bytes_per_image, count_images};
-use super::explanation::{ActivationMap, Explanation, PixelAttribution};
-use super::lowering::{Lowered, Purpose, TargetSlots, lower};
-use super::method::{MapMethod, PixelMethod};
-use super::methods::gradient_free::{GradientFree, MapRequest, Runs};
-use super::methods::pixels::InputGradients;
-use super::methods::{cam, pixels, smoothing};
-use super::prediction::ExitPrediction;
-use super::request::{ExplainRequest, Smoothing};
-use super::target::{Target, best_classes, check_class};
+use std::collections::VecDeque;
+
+use super::batch_runner::{BatchRunner, bytes_per_image, count_images, non_finite};
+use super::explanation::Explanation;
+use super::explanations::{Classes, DeviceResults, Explanations, Source};
+use super::host_methods::{HostMethods, ends_on_the_device};
+use super::layout::Layout;
+use super::lowering::{Lowered, Purpose, lower};
+use super::request::ExplainRequest;
+use super::score::Score;
+use super::target::{Target, check_class};
 use crate::engine::device::Device;
-use crate::engine::graph::ops::TargetInput;
-use crate::engine::plan::Slot;
-use crate::engine::session::Session;
-use crate::error::RequestError;
+use crate::engine::session::{Session, none_in_flight};
+use crate::error::{GraphError, RequestError};
 use crate::model::Model;
 use crate::{Result, Shape};
 
 /// An [`ExplainRequest`], planned and loaded on a device.
+///
+/// [`Explainer::explain`] returns explanations that own their elements:
 ///
 /// ```
 /// # fn main() -> msdcam::Result<()> {
@@ -38,25 +39,67 @@ use crate::{Result, Shape};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Where many batches follow one another, [`Explainer::submit`] and [`Explainer::wait`] give views of the
+/// memory that the device wrote, and a GPU computes the next batch while one is read:
+///
+/// ```
+/// # use msdcam::{Device, DeviceChoice, ExplainRequest, Explainer, Explanations, Model};
+/// # fn main() -> msdcam::Result<()> {
+/// # let model = Model::pretrained()?;
+/// # let device = Device::open(DeviceChoice::Cpu, 1)?;
+/// # let request = ExplainRequest { exits: vec![1], ..ExplainRequest::grad_cam(&model) };
+/// let mut explainer = Explainer::new(&model, &request, &device, 2)?;
+/// let batches = [vec![0.5; 2 * 3 * 32 * 32], vec![0.0; 3 * 32 * 32]]; // two images, then one
+/// let mut brightest = Vec::new();
+/// let mut read = |explanations: Explanations| {
+///     for explanation in (0..explanations.len()).flat_map(|image| explanations.image(image)) {
+///         for map in explanation.maps() {
+///             brightest.push(map.heatmap.values.iter().copied().fold(0.0, f32::max)); // (H, W)
+///         }
+///     }
+/// };
+/// for images in &batches {
+///     explainer.submit(images, &[])?;
+///     if explainer.is_full() {
+///         read(explainer.wait()?);
+///     }
+/// }
+/// while explainer.in_flight() > 0 {
+///     read(explainer.wait()?);
+/// }
+/// assert_eq!(brightest.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Explainer {
-    request: ExplainRequest,
+    target: Target,
+    score: Score,
     image: Shape,
     classes: usize,
     main: BatchRunner,
     layout: Layout,
-    gradient_free: GradientFree,
-    input_gradients: Option<InputGradients>,
+    /// `None` where the device computes all that is requested.
+    host: Option<HostMethods>,
+    /// In the order of submission.
+    in_flight: VecDeque<Batch>,
+    /// The batch that was last waited for.
+    last: Batch,
+    /// Its explanations, where they end on the host.
+    explanations: Vec<Vec<Explanation>>,
+    /// Batches that are over, for their memory.
+    spare: Vec<Batch>,
 }
 
-/// Where values are in the main plan's spaces.
-struct Layout {
-    targets: Vec<TargetSlots>,
-    image: Slot,
-    final_logits: Option<Slot>,
+/// What the explanation of a batch needs besides the results of the main plan.
+#[derive(Default)]
+struct Batch {
+    images: usize,
+    /// Of each image, for [`Target::Label`].
+    labels: Vec<usize>,
+    /// The images themselves, for the methods that end on the host.
+    inputs: Vec<f32>,
 }
-
-/// The class explained for each image and each of [`Layout::targets`].
-type Classes = Vec<Vec<usize>>;
 
 impl Explainer {
     /// Plans `request` and loads it on `device`, for batches of up to `batch` images.
@@ -67,19 +110,23 @@ impl Explainer {
     pub fn new(model: &Model, request: &ExplainRequest, device: &Device, batch: usize) -> Result<Explainer> {
         request.check(model)?;
         let Lowered { plan, targets, image, final_logits } = lower(model, request, Purpose::Explanation)?;
-        let many = request.pixels.iter().any(|p| p.reads_many_gradients());
-        let plans = GradientFree::plans(request, &targets) + usize::from(many);
-        let shared = ExplainRequest { max_memory: request.max_memory / plans.max(1), ..request.clone() };
-        let gradient_free = GradientFree::new(model, &shared, &targets, device)?;
+        let host = match ends_on_the_device(request) {
+            true => None,
+            false => Some(HostMethods::new(model, request, &targets, device)?),
+        };
         let batch = batch.min(request.max_memory / bytes_per_image(&plan)).max(1);
         Ok(Explainer {
-            request: request.clone(),
+            target: request.target,
+            score: request.score,
             image: model.input_shape(),
             classes: model.classes(),
             main: BatchRunner::new(plan, device, batch)?,
-            layout: Layout { targets, image, final_logits },
-            gradient_free,
-            input_gradients: if many { Some(InputGradients::new(model, &shared, device)?) } else { None },
+            layout: Layout::new(targets, image, final_logits),
+            host,
+            in_flight: VecDeque::new(),
+            last: Batch::default(),
+            explanations: Vec::new(),
+            spare: Vec::new(),
         })
     }
 
@@ -108,12 +155,9 @@ impl Explainer {
     ///
     /// # Errors
     /// When `images` is not a whole number of images or an element is not finite, the request's
-    /// target is [`Target::Label`], or the device fails.
+    /// target is [`Target::Label`], a batch is in flight, or the device fails.
     pub fn explain(&mut self, images: &[f32]) -> Result<Vec<Vec<Explanation>>> {
-        if self.request.target == Target::Label {
-            return Err(RequestError::NoLabels.into());
-        }
-        self.explain_with(images, &[])
+        self.explain_labeled(images, &[])
     }
 
     /// As [`Explainer::explain`], with the label of each image for [`Target::Label`]; other targets
@@ -123,192 +167,152 @@ impl Explainer {
     /// As [`Explainer::explain`]; when there are more or fewer labels than images, or the model has
     /// no such class.
     pub fn explain_labeled(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
-        if self.request.target == Target::Label {
-            let n = count_images(images, self.image)?;
-            if labels.len() != n {
-                return Err(RequestError::LabelCount { given: labels.len(), images: n }.into());
-            }
-            labels.iter().try_for_each(|&label| check_class(label, self.classes))?;
+        let n = count_images(images, self.image)?;
+        self.check_labels(n, labels)?;
+        none_in_flight(self.in_flight())?;
+        let mut explanations = Vec::with_capacity(n);
+        let done = self.explain_in_batches(images, labels, &mut explanations);
+        // After an error nothing stays in flight.
+        while !self.in_flight.is_empty() {
+            let _ = self.finish();
         }
-        self.explain_with(images, labels)
+        done.map(|()| explanations)
     }
 
-    fn explain_with(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
-        let mut explanations = Vec::with_capacity(count_images(images, self.image)?);
+    fn explain_in_batches(
+        &mut self,
+        images: &[f32],
+        labels: &[usize],
+        explanations: &mut Vec<Vec<Explanation>>,
+    ) -> Result<()> {
         let capacity = self.capacity();
         for (i, images) in images.chunks(capacity * self.image.len()).enumerate() {
             let labels = labels.get(i * capacity..).unwrap_or_default();
-            explanations.extend(self.explain_batch(images, labels)?);
-        }
-        Ok(explanations)
-    }
-
-    fn explain_batch(&mut self, images: &[f32], labels: &[usize]) -> Result<Vec<Vec<Explanation>>> {
-        let n = images.len() / self.image.len();
-        let count = self.layout.targets.len();
-        let given: Option<Classes> = match self.request.target {
-            Target::Class(class) => Some(vec![vec![class; count]; n]),
-            Target::Label => Some(labels[..n].iter().map(|&label| vec![label; count]).collect()),
-            Target::Predicted | Target::Final | Target::Top(_) => None,
-        };
-        self.run(images, given.as_ref())?;
-        let classes = given.unwrap_or_else(|| (0..n).map(|image| self.selected(image)).collect());
-
-        let mut explanations = self.predictions(&classes);
-        self.pixels(images, &classes, &mut explanations)?;
-        self.maps(images, &classes, &mut explanations)?;
-        if self.request.smoothing == Smoothing::Flips && !self.request.maps.is_empty() {
-            self.smooth(images, &classes, &mut explanations)?;
-        }
-        Ok(explanations)
-    }
-
-    /// Runs the main plan; without `classes` the logits select.
-    fn run(&mut self, images: &[f32], classes: Option<&Classes>) -> Result<()> {
-        let (len, layout) = (self.image.len(), &self.layout);
-        self.main.run(images.len() / len, |i, space| {
-            space[layout.image.offset..][..len].copy_from_slice(&images[i * len..][..len]);
-            for (target, &class) in layout.targets.iter().zip(classes.into_iter().flat_map(|c| &c[i])) {
-                space[target.class.offset] = TargetInput::Class(class).encode();
+            self.start(images, labels, i * capacity)?;
+            if self.is_full() {
+                explanations.append(&mut self.finish()?);
             }
+        }
+        while !self.in_flight.is_empty() {
+            explanations.append(&mut self.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Starts the explanation of a batch of normalized images, (N, 3, H, W), N at most
+    /// [`Explainer::capacity`]. `labels` has the class of each image for [`Target::Label`]; other targets do not
+    /// read it. Nothing is allocated after the first batches, unless methods end on the host.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain_labeled`]; when [`Explainer::is_full`].
+    pub fn submit(&mut self, images: &[f32], labels: &[usize]) -> Result<()> {
+        self.check_labels(count_images(images, self.image)?, labels)?;
+        self.start(images, labels, 0)
+    }
+
+    /// Waits for the batch that was submitted first, and returns its explanations.
+    ///
+    /// # Errors
+    /// When no batch is in flight, or the device fails.
+    pub fn wait(&mut self) -> Result<Explanations<'_>> {
+        self.end()?;
+        Ok(self.results())
+    }
+
+    /// Batches that were submitted and not yet waited for.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether a batch has to be waited for before another is submitted. A GPU has room for two, so that it
+    /// computes one while the other is prepared or read; the CPU, and smoothing, have room for one.
+    pub fn is_full(&self) -> bool {
+        let again = self.host.as_ref().is_some_and(HostMethods::runs_again);
+        self.in_flight() >= if again { 1 } else { self.session().depth() }
+    }
+
+    fn check_labels(&self, images: usize, labels: &[usize]) -> Result<()> {
+        if self.target != Target::Label {
+            return Ok(());
+        }
+        if labels.is_empty() {
+            return Err(RequestError::NoLabels.into());
+        }
+        if labels.len() != images {
+            return Err(RequestError::LabelCount { given: labels.len(), images }.into());
+        }
+        labels.iter().try_for_each(|&label| check_class(label, self.classes))
+    }
+
+    /// Starts a batch; `first` is the index of its first image in the request.
+    fn start(&mut self, images: &[f32], labels: &[usize], first: usize) -> Result<()> {
+        let (len, n) = (self.image.len(), images.len() / self.image.len());
+        if self.is_full() {
+            return Err(GraphError::BatchesInFlight { in_flight: self.in_flight() }.into());
+        }
+        let mut batch = self.spare.pop().unwrap_or_default();
+        batch.images = n;
+        batch.labels.clear();
+        if self.target == Target::Label {
+            batch.labels.extend_from_slice(&labels[..n]);
+        }
+        if self.host.is_some() {
+            batch.inputs.clear();
+            batch.inputs.extend_from_slice(images);
+        }
+        let (classes, layout) = (classes(self.target, &batch), &self.layout);
+        let count = layout.targets.len();
+        self.main.submit(n, |i, space| {
+            let (image, class) = (&images[i * len..][..len], classes.of(i));
+            let classes = class.into_iter().flat_map(|class| std::iter::repeat_n(class, count));
+            if layout.fill(image, classes, space) { Ok(()) } else { Err(non_finite(image, first + i)) }
+        })?;
+        self.in_flight.push_back(batch);
+        Ok(())
+    }
+
+    /// Ends the oldest batch in flight.
+    fn end(&mut self) -> Result<()> {
+        let Some(batch) = self.in_flight.pop_front() else { return Err(GraphError::NoBatch.into()) };
+        self.spare.push(std::mem::replace(&mut self.last, batch));
+        self.main.wait()?;
+        if let Some(host) = &mut self.host {
+            let (main, layout, batch) = (&mut self.main, &self.layout, &self.last);
+            self.explanations = host.explain(main, layout, &batch.inputs, classes(self.target, batch))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Explainer::wait`], with explanations that own their elements.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Vec<Explanation>>> {
+        self.end()?;
+        Ok(match self.host {
+            Some(_) => std::mem::take(&mut self.explanations),
+            None => self.results().to_vec(),
         })
     }
 
-    /// The class that the logits selected for each target, by the rule of the graph.
-    fn selected(&self, image: usize) -> Vec<usize> {
-        let select = |target: &TargetSlots| {
-            let deciding = self.layout.final_logits.unwrap_or(target.logits);
-            best_classes(self.main.read(image, deciding), target.rank + 1)[target.rank]
+    /// The explanations of the last batch.
+    fn results(&self) -> Explanations<'_> {
+        let source = match self.host {
+            Some(_) => Source::Host(&self.explanations),
+            None => Source::Device(DeviceResults {
+                outputs: self.main.outputs(),
+                layout: &self.layout,
+                classes: classes(self.target, &self.last),
+                score: self.score,
+                size: (self.image.h, self.image.w),
+            }),
         };
-        self.layout.targets.iter().map(select).collect()
+        Explanations { source, images: self.last.images }
     }
+}
 
-    /// Explanations of the last run's images, without maps and pixels.
-    fn predictions(&self, classes: &Classes) -> Vec<Vec<Explanation>> {
-        let explanation = |image: usize, slots: &TargetSlots, target: usize| {
-            let read = |slot| self.main.read(image, slot);
-            let prediction = ExitPrediction::new(slots.exit, read(slots.logits), read(slots.probabilities));
-            Explanation {
-                rank: slots.rank,
-                target,
-                score: self.request.score.of(&prediction.logits, target) as f32,
-                prediction,
-                maps: Vec::new(),
-                fused: Vec::new(),
-                pixels: Vec::new(),
-            }
-        };
-        let of_image = |(image, classes): (usize, &Vec<usize>)| {
-            let targets = self.layout.targets.iter().zip(classes);
-            targets.map(|(slots, &class)| explanation(image, slots, class)).collect()
-        };
-        classes.iter().enumerate().map(of_image).collect()
-    }
-
-    /// Adds the activation maps of the last run.
-    fn maps(&mut self, images: &[f32], classes: &Classes, all: &mut [Vec<Explanation>]) -> Result<()> {
-        for (i, (image, explanations)) in images.chunks_exact(self.image.len()).zip(all).enumerate() {
-            let mut runs = Runs::new();
-            for (target, explanation) in explanations.iter_mut().enumerate() {
-                let class = classes[i][target];
-                for number in 0..self.request.maps.len() {
-                    let method = self.request.maps[number];
-                    for tap in 0..self.layout.targets[target].taps.len() {
-                        let mut map = self.map(method, (i, image), (target, tap), class, &mut runs)?;
-                        if method.depends_on_class() && !explanation.score.is_finite() {
-                            map.empty_out();
-                        }
-                        if !self.request.signed {
-                            map.signed = Vec::new();
-                        }
-                        explanation.maps.push(map);
-                    }
-                }
-                if let Some(fusion) = self.request.fusion {
-                    let by_method = explanation.maps.chunk_by(|a, b| a.method == b.method);
-                    let fused = by_method.filter_map(|maps| fusion.fuse(&maps.iter().collect::<Vec<_>>()));
-                    explanation.fused = fused.collect();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The map of `method` for image `i` of the batch, at a target's tap.
-    fn map(
-        &mut self,
-        method: MapMethod,
-        (i, image): (usize, &[f32]),
-        (target, tap): (usize, usize),
-        class: usize,
-        runs: &mut Runs,
-    ) -> Result<ActivationMap> {
-        let size = (self.image.h, self.image.w);
-        let target = &self.layout.targets[target];
-        let tap = &target.taps[tap];
-        if let (MapMethod::GradCam, Some(grad_cam)) = (method, &tap.grad_cam) {
-            return Ok(grad_cam.read(&self.main, i, &tap.tap, size));
-        }
-        let values = tap.read(&self.main, i);
-        let found = match cam::in_one_pass(method, values) {
-            Some(found) => found,
-            None => {
-                let logits = self.main.read(i, target.logits);
-                let request = MapRequest { method, image, class, logits, score: self.request.score };
-                self.gradient_free.map(request, (target.exit, tap), values, runs)?
-            }
-        };
-        let shape = (values.shape.h, values.shape.w);
-        Ok(ActivationMap::new(method, &tap.tap.name, shape, found, size))
-    }
-
-    /// Replaces the heatmaps by the mean of those of the image's copies.
-    fn smooth(
-        &mut self,
-        images: &[f32],
-        classes: &Classes,
-        explanations: &mut [Vec<Explanation>],
-    ) -> Result<()> {
-        let mut copies = Vec::new();
-        for copy in smoothing::OTHER_COPIES {
-            let changed = copy.apply(images, self.image);
-            self.run(&changed, Some(classes))?;
-            let mut found = self.predictions(classes);
-            self.maps(&changed, classes, &mut found)?;
-            copies.push((copy, found));
-        }
-        smoothing::average(explanations, &copies);
-        Ok(())
-    }
-
-    /// Adds the pixel attributions of the last run.
-    fn pixels(&mut self, images: &[f32], classes: &Classes, all: &mut [Vec<Explanation>]) -> Result<()> {
-        let shape = self.image;
-        for (i, (image, explanations)) in images.chunks_exact(shape.len()).zip(all).enumerate() {
-            for &method in &self.request.pixels {
-                let arrays = match (method, &mut self.input_gradients) {
-                    (PixelMethod::SmoothGrad, Some(gradients)) => {
-                        gradients.smooth_grad(image, &classes[i], self.request.noise)?
-                    }
-                    (PixelMethod::IntegratedGradients, Some(gradients)) => {
-                        gradients.integrated_gradients(image, &classes[i], self.request.integration)?
-                    }
-                    _ => {
-                        let targets = self.layout.targets.iter();
-                        targets
-                            .map(|target| pixels::in_one_pass(method, &self.main, i, target, image))
-                            .collect()
-                    }
-                };
-                for (explanation, values) in explanations.iter_mut().zip(arrays) {
-                    let mut pixels = PixelAttribution::new(method, shape, values);
-                    if !explanation.score.is_finite() {
-                        pixels.empty_out();
-                    }
-                    explanation.pixels.push(pixels);
-                }
-            }
-        }
-        Ok(())
+/// The class that `target` means for each image of a batch.
+fn classes(target: Target, batch: &Batch) -> Classes<'_> {
+    match target {
+        Target::Class(class) => Classes::Same(class),
+        Target::Label => Classes::Given(&batch.labels),
+        Target::Predicted | Target::Final | Target::Top(_) => Classes::Selected,
     }
 }

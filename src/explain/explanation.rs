@@ -4,6 +4,8 @@
 //! not be computed is zero, and its status says so. If a score is not finite, everything that depends
 //! on it is zero, even where its elements happen to be finite.
 
+use std::sync::Arc;
+
 use super::method::{MapMethod, PixelMethod};
 use super::prediction::ExitPrediction;
 use crate::Shape;
@@ -31,32 +33,77 @@ pub struct Explanation {
     pub pixels: Vec<PixelAttribution>,
 }
 
-/// A class activation map at one tap.
+/// A class activation map at one tap; `V` holds the elements: a `Vec<f32>` of its own, or a `&[f32]` that
+/// borrows the results of a batch ([`super::ExplanationView::maps`]).
 #[derive(Debug, Clone, PartialEq)]
-pub struct ActivationMap {
+pub struct ActivationMap<V = Vec<f32>> {
     /// The method.
     pub method: MapMethod,
     /// The tap's name.
-    pub tap: String,
+    pub tap: Arc<str>,
     /// (1, h, w): the tap's size.
     pub shape: Shape,
     /// The weight of each of the tap's channels, where the method has such weights; else empty.
-    pub weights: Vec<f32>,
+    pub weights: V,
     /// h x w elements before the ReLU: evidence against the class is negative. Empty unless
     /// [`super::ExplainRequest::signed`].
-    pub signed: Vec<f32>,
+    pub signed: V,
     /// h x w elements after the ReLU.
-    pub map: Vec<f32>,
+    pub map: V,
     /// (H, W): the map resized to the input and scaled to [0, 1]; with
     /// [`super::Smoothing::Flips`] the mean of six such.
-    pub heatmap: Heatmap,
+    pub heatmap: Heatmap<V>,
+}
+
+impl<'a> ActivationMap<&'a [f32]> {
+    /// A Grad-CAM that was computed entirely on the device. `zeros` stand for all of it where it, or the
+    /// score (`is_score_finite`), is not finite.
+    pub(crate) fn from_device(
+        tap: Arc<str>,
+        (h, w): (usize, usize),
+        (weights, map): (&'a [f32], &'a [f32]),
+        heatmap: Heatmap<&'a [f32]>,
+        (is_score_finite, zeros): (bool, &'a [f32]),
+    ) -> Self {
+        let (method, shape) = (MapMethod::GradCam, Shape::new(1, h, w));
+        let whole = ActivationMap { method, tap, shape, weights, signed: &[], map, heatmap };
+        if is_score_finite && all_finite(weights) && all_finite(map) {
+            return whole;
+        }
+        let Heatmap { width, height, values, .. } = heatmap;
+        let (status, values) = (MapStatus::Nonfinite, &zeros[..values.len()]);
+        let heatmap = Heatmap { width, height, values, status, min: 0.0, max: 0.0 };
+        ActivationMap { weights: &zeros[..weights.len()], map: &zeros[..map.len()], heatmap, ..whole }
+    }
+}
+
+impl From<ActivationMap<&[f32]>> for ActivationMap {
+    fn from(view: ActivationMap<&[f32]>) -> Self {
+        let ActivationMap { method, tap, shape, weights, signed, map, heatmap } = view;
+        let [weights, signed, map] = [weights, signed, map].map(<[f32]>::to_vec);
+        ActivationMap { method, tap, shape, weights, signed, map, heatmap: heatmap.into() }
+    }
 }
 
 impl ActivationMap {
+    /// The map as a view of its elements.
+    pub(crate) fn view(&self) -> ActivationMap<&[f32]> {
+        let Heatmap { width, height, ref values, status, min, max } = self.heatmap;
+        ActivationMap {
+            method: self.method,
+            tap: Arc::clone(&self.tap),
+            shape: self.shape,
+            weights: &self.weights,
+            signed: &self.signed,
+            map: &self.map,
+            heatmap: Heatmap { width, height, values: values.as_slice(), status, min, max },
+        }
+    }
+
     /// From a map before its ReLU; `input` is (H, W) of the heatmap.
     pub(crate) fn new(
         method: MapMethod,
-        tap: &str,
+        tap: Arc<str>,
         (h, w): (usize, usize),
         (weights, signed): (Vec<f32>, Vec<f32>),
         input: (usize, usize),
@@ -64,30 +111,7 @@ impl ActivationMap {
         // Not `max`: NaN has to stay NaN, so that the heatmap's status reports it.
         let map: Vec<f32> = signed.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
         let heatmap = Heatmap::new(&map, (h, w), input);
-        ActivationMap { signed, ..ActivationMap::from_parts(method, tap, (h, w), (weights, map), heatmap) }
-            .checked()
-    }
-
-    /// A Grad-CAM that was computed entirely on the device.
-    pub(crate) fn from_device(
-        tap: &str,
-        size: (usize, usize),
-        weights: Vec<f32>,
-        map: Vec<f32>,
-        heatmap: Heatmap,
-    ) -> ActivationMap {
-        ActivationMap::from_parts(MapMethod::GradCam, tap, size, (weights, map), heatmap).checked()
-    }
-
-    fn from_parts(
-        method: MapMethod,
-        tap: &str,
-        (h, w): (usize, usize),
-        (weights, map): (Vec<f32>, Vec<f32>),
-        heatmap: Heatmap,
-    ) -> ActivationMap {
-        let (tap, shape) = (tap.to_string(), Shape::new(1, h, w));
-        ActivationMap { method, tap, shape, weights, signed: Vec::new(), map, heatmap }
+        ActivationMap { method, tap, shape: Shape::new(1, h, w), weights, signed, map, heatmap }.checked()
     }
 
     /// The map, zeroed if any of its elements is not finite.
@@ -186,7 +210,7 @@ mod tests {
 
     fn map(signed: &[f32]) -> ActivationMap {
         let found = (vec![1.0], signed.to_vec());
-        ActivationMap::new(MapMethod::HiResCam, "exit1", (1, signed.len()), found, (1, signed.len()))
+        ActivationMap::new(MapMethod::HiResCam, "exit1".into(), (1, signed.len()), found, (1, signed.len()))
     }
 
     #[test]

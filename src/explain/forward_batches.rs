@@ -57,9 +57,12 @@ impl ForwardBatches {
         let mut logits = Vec::with_capacity(n);
         for first in (0..n).step_by(capacity) {
             let batch = capacity.min(n - first);
-            let input = |i: usize, space: &mut [f32]| fill(first + i, &mut space[offset..][..len]);
-            self.runner.run_early_exit(batch, input, |done, _, _| done < exit)?;
-            logits.extend((0..batch).map(|i| self.runner.read(i, slot).to_vec()));
+            let input = |i: usize, space: &mut [f32]| {
+                fill(first + i, &mut space[offset..][..len]);
+                Ok(())
+            };
+            let outputs = self.runner.run_early_exit(batch, input, |done, _, _| done < exit)?;
+            logits.extend((0..batch).map(|i| outputs.read(i, slot).to_vec()));
         }
         Ok(logits)
     }

@@ -52,7 +52,7 @@ impl Fusion {
             heatmap.values.fill(0.0);
             heatmap.status = MapStatus::Nonfinite;
         }
-        let taps = maps.iter().map(|map| map.tap.clone()).collect();
+        let taps = maps.iter().map(|map| map.tap.to_string()).collect();
         Some(FusedMap { method: first.method, taps, heatmap })
     }
 }
@@ -78,7 +78,7 @@ mod tests {
 
     fn map(signed: &[f32]) -> ActivationMap {
         let found = (Vec::new(), signed.to_vec());
-        ActivationMap::new(MapMethod::LayerCam, "exit1", (1, signed.len()), found, (1, 3))
+        ActivationMap::new(MapMethod::LayerCam, "exit1".into(), (1, signed.len()), found, (1, 3))
     }
 
     fn fused(fusion: Fusion, maps: &[ActivationMap]) -> Heatmap {

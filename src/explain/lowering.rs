@@ -5,7 +5,9 @@
 //! passes can fuse it, no gradient leaves the device, and every caller has the fast path. The other
 //! methods download activations and gradients, and apply their formulas on the host.
 
-use super::batch_runner::BatchRunner;
+use std::sync::Arc;
+
+use super::batch_runner::Outputs;
 use super::explanation::ActivationMap;
 use super::method::MapMethod;
 use super::methods::cam::TapValues;
@@ -69,6 +71,8 @@ pub(crate) type TargetSlots = TargetValues<Slot>;
 #[derive(Debug, Clone)]
 pub(crate) struct TapPlaces<V> {
     pub(crate) tap: Tap,
+    /// The tap's name, which every map at it shares.
+    pub(crate) name: Arc<str>,
     pub(crate) shape: Shape,
     pub(crate) activations: Option<V>,
     pub(crate) gradients: Option<V>,
@@ -204,6 +208,7 @@ fn append_backward(
             activations: reads(MapMethod::reads_activations).then_some(tap.node),
             gradients: gradient(tap.node).filter(|_| gradient_read),
             grad_cam: if grad_cam_wanted { Some(grad_cam_at(graph, &tap)?) } else { None },
+            name: tap.name.as_str().into(),
             tap,
         });
     }
@@ -253,6 +258,7 @@ impl TargetValues<NodeId> {
         };
         let tap = |tap: &TapPlaces<NodeId>| TapPlaces {
             tap: tap.tap.clone(),
+            name: Arc::clone(&tap.name),
             shape: tap.shape,
             activations: tap.activations.map(output),
             gradients: tap.gradients.map(output),
@@ -273,34 +279,34 @@ impl TargetValues<NodeId> {
 }
 
 impl TapSlots {
-    /// The values that the last run of `runner` computed for image `image` of its batch.
-    pub(crate) fn read<'a>(&self, runner: &'a BatchRunner, image: usize) -> TapValues<'a> {
-        let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| runner.read(image, slot));
+    /// The values of image `image` of a batch.
+    pub(crate) fn read<'a>(&self, outputs: Outputs<'a>, image: usize) -> TapValues<'a> {
+        let read = |slot: Option<Slot>| slot.map_or(&[][..], |slot| outputs.read(image, slot));
         TapValues { shape: self.shape, activations: read(self.activations), gradients: read(self.gradients) }
     }
 }
 
 impl GradCam<Slot> {
-    /// The activation map at `tap` that the last run of `runner` computed for image `image` of its
-    /// batch, with a heatmap of `size` (H, W).
-    pub(crate) fn read(
+    /// The activation map at the tap `name` of image `image` of a batch, with a heatmap of `size` (H, W);
+    /// `None` where it is signed, so that the host makes the heatmap. The score and zeros are as for
+    /// [`ActivationMap::from_device`].
+    pub(crate) fn read<'a>(
         &self,
-        runner: &BatchRunner,
-        image: usize,
-        tap: &Tap,
+        (outputs, image): (Outputs<'a>, usize),
+        name: &Arc<str>,
         size: (usize, usize),
-    ) -> ActivationMap {
-        let (weights, map) = (runner.read(image, self.weights).to_vec(), runner.read(image, self.map));
+        (is_score_finite, zeros): (bool, &'a [f32]),
+    ) -> Option<ActivationMap<&'a [f32]>> {
+        let [range, heatmap] = self.heatmap?.map(|slot| outputs.read(image, slot));
+        let heatmap = Heatmap::from_scaled(heatmap, zeros, size, (range[0], range[1]));
         let shape = (self.map.shape.h, self.map.shape.w);
-        match self.heatmap {
-            None => ActivationMap::new(MapMethod::GradCam, &tap.name, shape, (weights, map.to_vec()), size),
-            Some([range, heatmap]) => {
-                let range = runner.read(image, range);
-                let values = runner.read(image, heatmap).to_vec();
-                let heatmap = Heatmap::from_scaled(values, size, (range[0], range[1]));
-                ActivationMap::from_device(&tap.name, shape, weights, map.to_vec(), heatmap)
-            }
-        }
+        let values = (outputs.read(image, self.weights), outputs.read(image, self.map));
+        Some(ActivationMap::from_device(Arc::clone(name), shape, values, heatmap, (is_score_finite, zeros)))
+    }
+
+    /// Channel weights and the map before its ReLU of image `image`, where the request has signed maps.
+    pub(crate) fn read_signed(&self, outputs: Outputs, image: usize) -> (Vec<f32>, Vec<f32>) {
+        (outputs.read(image, self.weights).to_vec(), outputs.read(image, self.map).to_vec())
     }
 }
 

@@ -3,33 +3,38 @@
 use super::target::class_rank;
 use crate::engine::tensor::argmax;
 
-/// What one exit predicts for one image.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExitPrediction {
+/// What one exit predicts for one image; `V` holds the elements: a `Vec<f32>` of its own, or a `&[f32]` that
+/// borrows the results of a batch ([`super::Predictions`], [`super::Explanations`]).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExitPrediction<V = Vec<f32>> {
     /// The exit, numbered from 1.
     pub exit: usize,
     /// The class with the highest logit; of equal ones the lowest index.
     pub class: usize,
     /// Class scores before the softmax, one for each class, as the device computed them: they may
     /// be infinite or NaN where weights are huge.
-    pub logits: Vec<f32>,
+    pub logits: V,
     /// Class probabilities, as the device computed them.
-    pub probabilities: Vec<f32>,
+    pub probabilities: V,
 }
 
-impl ExitPrediction {
-    pub(crate) fn new(exit: usize, logits: &[f32], probabilities: &[f32]) -> Self {
-        ExitPrediction {
-            exit,
-            class: argmax(logits),
-            logits: logits.to_vec(),
-            probabilities: probabilities.to_vec(),
-        }
+impl<'a> ExitPrediction<&'a [f32]> {
+    pub(crate) fn new(exit: usize, logits: &'a [f32], probabilities: &'a [f32]) -> Self {
+        ExitPrediction { exit, class: argmax(logits), logits, probabilities }
     }
+}
 
+impl From<ExitPrediction<&[f32]>> for ExitPrediction {
+    fn from(view: ExitPrediction<&[f32]>) -> Self {
+        let ExitPrediction { exit, class, logits, probabilities } = view;
+        ExitPrediction { exit, class, logits: logits.to_vec(), probabilities: probabilities.to_vec() }
+    }
+}
+
+impl<V: AsRef<[f32]>> ExitPrediction<V> {
     /// The probability of the predicted class.
     pub fn confidence(&self) -> f32 {
-        self.probabilities[self.class]
+        self.probabilities.as_ref()[self.class]
     }
 
     /// The rank of class `label`: how many classes come before it by logit, 0 for the predicted
@@ -38,7 +43,7 @@ impl ExitPrediction {
     /// # Panics
     /// When there is no such class.
     pub fn rank(&self, label: usize) -> usize {
-        class_rank(&self.logits, label)
+        class_rank(self.logits.as_ref(), label)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The target: the class that is explained.
 
 use crate::Result;
+use crate::engine::tensor::argmax;
 use crate::error::RequestError;
 
 /// The class whose score is explained.
@@ -121,6 +122,21 @@ pub(crate) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
     best
 }
 
+/// Element `rank` of [`best_classes`], without an allocation unless a logit is NaN.
+pub(crate) fn best_class(logits: &[f32], rank: usize) -> usize {
+    let mut best = argmax(logits);
+    if rank > 0 && logits.iter().any(|x| x.is_nan()) {
+        return best_classes(logits, rank + 1)[rank];
+    }
+    for _ in 0..rank {
+        let last = (logits[best], best);
+        let rest = logits.iter().enumerate().filter(|&(i, &x)| x < last.0 || x == last.0 && i > last.1);
+        best =
+            rest.reduce(|a, b| if b.1 > a.1 { b } else { a }).expect("a rank below the number of classes").0;
+    }
+    best
+}
+
 /// The number of classes that rank before `class`; see [`super::ExitPrediction::rank`].
 pub(crate) fn class_rank(logits: &[f32], class: usize) -> usize {
     let mine = logits[class];
@@ -139,6 +155,11 @@ mod tests {
         assert_eq!(best_classes(&[1.0, 3.0, 3.0, 2.0], 3), [1, 2, 3]);
         assert_eq!(best_classes(&[f32::NAN, 3.0], 2), [0, 1]);
         assert_eq!(best_classes(&[1.0], 4), [0]);
+        for logits in [[1.0, 3.0, 3.0, 2.0], [f32::NAN, 3.0, f32::NAN, 4.0], [0.0, -0.0, 0.0, f32::INFINITY]]
+        {
+            let best: Vec<usize> = (0..4).map(|rank| best_class(&logits, rank)).collect();
+            assert_eq!(best, best_classes(&logits, 4), "{logits:?}");
+        }
     }
 
     #[test]

@@ -30,15 +30,15 @@ impl MapStatus {
 }
 
 /// A heatmap: (height, width) elements in [0, 1], never NaN, at the size of the model's input or of a
-/// picture of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Heatmap {
+/// picture of it. `V` holds the elements: a `Vec<f32>` of its own, or a `&[f32]` that borrows them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heatmap<V = Vec<f32>> {
     /// Width in pixels.
     pub width: usize,
     /// Height in pixels.
     pub height: usize,
     /// `height * width` elements in [0, 1], row by row from the top.
-    pub values: Vec<f32>,
+    pub values: V,
     /// Whether the values carry information.
     pub status: MapStatus,
     /// Minimum of the activation map before resizing; NaN if it holds a NaN.
@@ -87,30 +87,6 @@ impl Heatmap {
         Heatmap { width, height, values, status, min, max }
     }
 
-    /// The heatmap of a map with smallest and largest element `range` that was resized to
-    /// `height` x `width` and scaled to [0, 1] elsewhere: `values` has the result, zero everywhere
-    /// where the resized map was constant.
-    ///
-    /// # Panics
-    /// When `values` are not `height * width` elements.
-    pub(crate) fn from_scaled(
-        mut values: Vec<f32>,
-        (height, width): (usize, usize),
-        (min, max): (f32, f32),
-    ) -> Self {
-        assert_eq!(values.len(), height * width, "elements of a heatmap");
-        let own = match (all_finite(&values), all_zero(&values)) {
-            (false, _) => (f32::NAN, f32::NAN),
-            (_, true) => (0.0, 0.0),
-            _ => (0.0, 1.0),
-        };
-        let status = status((min, max), own);
-        if status != MapStatus::Ok {
-            values.fill(0.0);
-        }
-        Heatmap { width, height, values, status, min, max }
-    }
-
     /// The heatmap resized bilinearly to another size.
     ///
     /// # Panics
@@ -118,6 +94,38 @@ impl Heatmap {
     pub fn resized(&self, height: usize, width: usize) -> Heatmap {
         let values = bilinear(&self.values, (self.height, self.width), (height, width));
         Heatmap { width, height, values, ..*self }
+    }
+}
+
+impl<'a> Heatmap<&'a [f32]> {
+    /// The heatmap of a map with smallest and largest element `range` that was resized to
+    /// `height` x `width` and scaled to [0, 1] elsewhere: `values` has the result, zero everywhere
+    /// where the resized map was constant. `zeros` stand for values that carry no information.
+    ///
+    /// # Panics
+    /// When `values` are not `height * width` elements, or `zeros` are fewer.
+    pub(crate) fn from_scaled(
+        values: &'a [f32],
+        zeros: &'a [f32],
+        (height, width): (usize, usize),
+        (min, max): (f32, f32),
+    ) -> Self {
+        assert_eq!(values.len(), height * width, "elements of a heatmap");
+        let own = match (all_finite(values), all_zero(values)) {
+            (false, _) => (f32::NAN, f32::NAN),
+            (_, true) => (0.0, 0.0),
+            _ => (0.0, 1.0),
+        };
+        let status = status((min, max), own);
+        let values = if status == MapStatus::Ok { values } else { &zeros[..values.len()] };
+        Heatmap { width, height, values, status, min, max }
+    }
+}
+
+impl From<Heatmap<&[f32]>> for Heatmap {
+    fn from(view: Heatmap<&[f32]>) -> Self {
+        let Heatmap { width, height, values, status, min, max } = view;
+        Heatmap { width, height, values: values.to_vec(), status, min, max }
     }
 }
 

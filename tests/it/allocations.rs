@@ -4,10 +4,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
+use crate::common::gpu::on_gpu;
 use crate::common::nets::{asked, cam_graph, golden_network, inputs};
 use crate::common::process::alone;
 use crate::common::run;
-use crate::common::run::input_spaces;
+use crate::common::run::{input_spaces, shared_gpu};
 use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::{Device, DeviceChoice};
@@ -15,7 +16,7 @@ use msdcam::engine::graph::Graph;
 use msdcam::engine::graph::ops::{AvgPool, Conv2d, Linear, Op, Window};
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::engine::tensor::Tensor;
-use msdcam::explain::{ExplainRequest, Explainer, MapMethod, Method};
+use msdcam::explain::{Classifier, ExplainRequest, Explainer, Explanations, MapMethod, Method, Target};
 use msdcam::model::Model;
 
 /// The system's allocator, with counters that [`counted`] enables.
@@ -92,6 +93,79 @@ fn runs_after_the_first_allocate_nothing() {
     });
 }
 
+/// Submits and waits for batches, and looks at every result; returns the allocations of all but the first
+/// rounds.
+fn allocations_of_calls(device: &Device, batch: usize) -> usize {
+    let (golden, network) = golden_network("subnets-even");
+    let images: Vec<f32> =
+        golden.tensor("input").data.into_iter().cycle().take(batch * 3 * 32 * 32).collect();
+    let exits: Vec<usize> = (1..=network.exits.len()).collect();
+    let targets = [Target::Predicted, Target::Class(1), Target::Label, Target::Top(2)];
+    let requests = targets.map(|target| ExplainRequest { target, ..ExplainRequest::grad_cam(&network) });
+    let mut explainers = requests.map(|request| Explainer::new(&network, &request, device, batch).unwrap());
+    let mut classifier = Classifier::new(&network, &exits, Order::Depth, device, batch).unwrap();
+    let (labels, mut before) = (vec![1; batch], 0);
+    for round in 0..5 {
+        if round == 2 {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        for explainer in &mut explainers {
+            // As many as there is room for, and one more.
+            for _ in 0..3 {
+                explainer.submit(&images, &labels).unwrap();
+                if explainer.is_full() {
+                    look_at(explainer.wait().unwrap(), batch);
+                }
+            }
+            while explainer.in_flight() > 0 {
+                look_at(explainer.wait().unwrap(), batch);
+            }
+        }
+        classifier.submit(&images).unwrap();
+        let predictions = classifier.wait().unwrap();
+        let all = (0..predictions.len()).flat_map(|image| predictions.image(image));
+        assert_eq!(all.filter(|prediction| prediction.confidence() >= 0.0).count(), batch * exits.len());
+    }
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+fn look_at(explanations: Explanations, batch: usize) {
+    assert_eq!(explanations.len(), batch);
+    for explanation in (0..batch).flat_map(|image| explanations.image(image)) {
+        assert!(
+            explanation.score.is_finite() && explanation.prediction.rank(explanation.target) < usize::MAX
+        );
+        for map in explanation.maps() {
+            assert_eq!(map.heatmap.values.len(), map.heatmap.width * map.heatmap.height);
+        }
+    }
+}
+
+#[test]
+fn calls_after_the_first_allocate_nothing() {
+    counted(test_name!(), || {
+        for (threads, batch) in [(1, 1), (2, 1), (2, 7)] {
+            let made = allocations_of_calls(&run::cpu(threads, Isa::detect()), batch);
+            assert_eq!(made, 0, "{threads} threads, {batch} images");
+        }
+        assert!(ALLOCATIONS.load(Ordering::Relaxed) > 100, "the counter counts");
+    });
+}
+
+#[test]
+fn calls_after_the_first_allocate_nothing_on_a_gpu() {
+    let name = test_name!();
+    on_gpu(name, || {
+        counted(name, || {
+            for batch in [1, 3] {
+                let made = allocations_of_calls(&Device::Cuda(shared_gpu()), batch);
+                assert_eq!(made, 0, "{batch} images");
+            }
+            assert!(ALLOCATIONS.load(Ordering::Relaxed) > 100, "the counter counts");
+        });
+    });
+}
+
 /// A model with a tap of 10,000 channels of 4 x 4, for inputs of 3 x 64 x 64.
 fn wide_network() -> Model {
     const CHANNELS: usize = 10_000;
@@ -131,6 +205,7 @@ fn score_cam_of_ten_thousand_channels_respects_the_memory_limit() {
         // The masks of all channels at once would be 156 MiB.
         let [little, much] = [8, 256].map(|limit| most(limit * MIB));
         assert!(little <= 8, "{little} MiB where 8 are allowed");
-        assert!(much > little && much < 100, "{much} MiB where 256 are allowed, {little} where 8 are");
+        // A larger batch costs little: the CPU has the inputs of the images that run, and of no others.
+        assert!(much >= little && much < 32, "{much} MiB where 256 are allowed, {little} where 8 are");
     });
 }

@@ -12,7 +12,7 @@ use crate::common::gpu::{on_gpu, on_standin};
 use crate::common::nets::{asked, cam_graph, inputs, random_network};
 use crate::common::process::passed;
 use crate::common::random::Random;
-use crate::common::run::{input_spaces, output, run_with, shared_gpu};
+use crate::common::run::{filling, input_spaces, output, run_with, shared_gpu};
 use msdcam::Shape;
 use msdcam::engine::cuda::nvrtc::Nvrtc;
 use msdcam::engine::cuda::{Cuda, Tiling, Variant, options, source};
@@ -148,16 +148,16 @@ fn a_run_that_stops_early_computes_less_and_answers_the_same() {
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let full = run_spaces(&cuda(Tiling::Auto), &plan, &spaces);
         let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 3).unwrap();
-        let mut early = vec![f32::NAN; 3 * plan.output_len()];
         // Image 0 stops at exit 1, image 1 at exit 4, image 2 never.
         let stops = [1, 4, 11];
         let mut unsure = |exit: usize, image: usize, _: &[f32]| exit < stops[image];
-        let reached = session.run_early_exit(&spaces, &mut early, &mut unsure).unwrap();
+        session.run_early_exit(3, &mut filling(&spaces), &mut unsure).unwrap();
+        let (reached, early) = (session.reached(), session.outputs());
         assert_eq!(reached, [1, 4, 10]);
         assert!(session.multiply_adds_done() < 2 * plan.multiply_adds());
         for (image, &last) in reached.iter().enumerate() {
             for slot in &plan.outputs()[..6 * last] {
-                let [early, full] = [&early, &full].map(|spaces| output(&plan, slot, spaces));
+                let [early, full] = [early, &full[..]].map(|spaces| output(&plan, slot, spaces));
                 assert_same_bits(&format!("image {image}: {slot}"), early.image(image), full.image(image));
             }
         }
@@ -241,6 +241,12 @@ fn a_level_is_one_launch_and_a_run_one_copy_each_way() {
         let counts: serde_json::Value = serde_json::from_str(&text).unwrap();
         let (plan, _) = default_case(2, PlanOptions::new(Order::Depth));
         assert_eq!(counts["kernels"]["level"].as_u64(), Some(plan.levels().len() as u64), "{text}");
+        let download = &counts["memcpy_device_to_host"];
+        assert_eq!(download["count"].as_u64(), Some(1), "{text}");
+        assert_eq!(download["bytes"].as_u64(), Some(2 * 4 * plan.output_len() as u64), "{text}");
+        // Weights, tables and steps, and the list of images, are uploaded once.
+        assert_eq!(counts["memcpy_host_to_device"]["count"].as_u64(), Some(4 + 1), "{text}");
+        assert_eq!(counts["host_allocations"].as_u64(), Some(2), "one batch in flight at a time: {text}");
     }
 }
 

@@ -21,6 +21,7 @@ mod faithfulness;
 mod faithfulness_randomization;
 mod film_strip;
 mod image_input;
+mod in_flight;
 mod infer;
 mod kernels;
 mod methods;

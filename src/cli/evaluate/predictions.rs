@@ -6,7 +6,7 @@ use crate::explain::{Classifier, ExitPrediction};
 use crate::{Error, Result};
 
 use crate::cli::exit_status::Tally;
-use crate::cli::images::Group;
+use crate::cli::images::{Finished, Group, InFlight};
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
@@ -30,6 +30,22 @@ impl Predictions {
         self.positions.iter().map(|&i| dataset.item(i).id).zip(&self.outcomes)
     }
 
+    /// Adds a group of images, in the order of the data set.
+    fn add(&mut self, (items, results): Finished<ExitPrediction>) {
+        for (item, result) in items.iter().zip(results) {
+            self.tally.count(&item.id, &result);
+            match result {
+                Ok((photo, exits)) => {
+                    self.positions.push(self.tally.images() - 1);
+                    let label = item.label.expect("an image without a label has failed");
+                    let exits = exit_outcomes(&exits, photo.label).into();
+                    self.outcomes.push(ImageOutcome { label, exits });
+                }
+                Err(error) => output::error(&error),
+            }
+        }
+    }
+
     /// Reports the number and names of the failed images on standard error.
     pub fn note_failures(&self) {
         if let Some(summary) = self.tally.summary() {
@@ -48,28 +64,17 @@ pub fn all_exits(
     classifier: &mut Classifier,
     timings: &Timings,
 ) -> Result<Predictions> {
-    let mut predictions = Predictions::default();
-    for_each_group(model, dataset.items(), classifier.capacity(), timings, |(items, photos)| {
-        let results = images::run_group(photos, |inputs, labels| {
-            if predictions.sample.is_empty() {
-                predictions.sample = inputs.to_vec();
-            }
-            let predicted = timings.time(Stage::Run, || classifier.classify(inputs))?;
-            Ok(predicted.iter().zip(labels).map(|(exits, label)| exit_outcomes(exits, *label)).collect())
-        })?;
-        for (item, result) in items.iter().zip(results) {
-            predictions.tally.count(&item.id, &result);
-            match result {
-                Ok((_, exits)) => {
-                    predictions.positions.push(predictions.tally.images() - 1);
-                    let label = item.label.expect("an image without a label has failed");
-                    predictions.outcomes.push(ImageOutcome { label, exits: exits.into() });
-                }
-                Err(error) => output::error(&error),
-            }
+    let (mut predictions, mut in_flight) = (Predictions::default(), InFlight::default());
+    for_each_group(model, dataset.items(), classifier.capacity(), timings, |group| {
+        if predictions.sample.is_empty() {
+            predictions.sample = images::inputs(&group.1);
         }
+        let finished = timings.time(Stage::Run, || in_flight.push(group, classifier))?;
+        finished.into_iter().for_each(|group| predictions.add(group));
         Ok(())
     })?;
+    let finished = timings.time(Stage::Run, || in_flight.drain(classifier))?;
+    finished.into_iter().for_each(|group| predictions.add(group));
     Ok(predictions)
 }
 

@@ -74,7 +74,7 @@ pub fn encode(explanations: Explanations, side: usize) -> Vec<u8> {
 
 /// The names of the taps of the explanation's maps.
 fn taps<'a>(explanations: Explanations<'a>, explanation: &'a Explanation) -> impl Iterator<Item = &'a str> {
-    explanation.maps.iter().take(explanations.layers.taps.len()).map(|map| map.tap.as_str())
+    explanation.maps.iter().take(explanations.layers.taps.len()).map(|map| &*map.tap)
 }
 
 /// (E), or (E, N).

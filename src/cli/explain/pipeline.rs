@@ -4,7 +4,8 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
 
 use crate::Result;
-use crate::explain::Explainer;
+use crate::dataset::Item;
+use crate::explain::{Explainer, Explanation};
 use crate::run::Summary;
 
 use super::job::ExplainJob;
@@ -12,7 +13,7 @@ use super::selected::{ModelResult, SelectedOnly};
 use super::sink::{OpenedSink, Sink};
 use super::writer::{Completed, Writer};
 use crate::cli::images;
-use crate::cli::images::Photo;
+use crate::cli::images::{Finished, InFlight, Photo};
 use crate::cli::run::{Interrupt, ResolvedSelection};
 use crate::cli::timings::{Stage, Timings};
 
@@ -25,7 +26,7 @@ pub enum PipelineEnd {
 }
 
 /// Processes all pending images of `job`: while a group of images is written, the model has the
-/// next and the one after that is read. At most these three are in memory. The first group of
+/// next (a GPU the next two) and the one after that is read. No others are in memory. The first group of
 /// photos is read while the model is planned; the output directory is only touched once the request
 /// is known to be valid.
 ///
@@ -61,18 +62,28 @@ pub fn process_images(
         let photos = early.unwrap_or_else(|| read(indices));
         let (sender, receiver) = sync_channel(0);
         let written = scope.spawn(move || writer.write_all(receiver));
+        let mut in_flight = InFlight::default();
+        let mut is_open = true;
         for (items, photos) in photos {
             if interrupt.code().is_some() {
                 break;
             }
             let photos = images::with_labels(request.target, &items, photos);
-            let results = timings.time(Stage::Run, || match &mut selected {
-                Some(selected) => selected.explain(photos, &mut explainer),
-                None => explain_all(photos, &mut explainer),
+            let finished: Result<Vec<_>> = timings.time(Stage::Run, || match &mut selected {
+                Some(selected) => Ok(vec![(items, selected.explain(photos, &mut explainer)?)]),
+                None => {
+                    Ok(in_flight.push((items, photos), &mut explainer)?.into_iter().map(explained).collect())
+                }
             });
-            if sender.send((items, results?)).is_err() {
+            is_open = finished?.into_iter().all(|group| sender.send(group).is_ok());
+            if !is_open {
                 break;
             }
+        }
+        if is_open {
+            let finished = timings.time(Stage::Run, || in_flight.drain(&mut explainer))?;
+            // The writer says itself why it takes no more.
+            let _ = finished.into_iter().try_for_each(|group| sender.send(explained(group)));
         }
         drop(sender);
         let completed = written.join().unwrap_or_else(|panic| resume_unwind(panic))?;
@@ -80,12 +91,8 @@ pub fn process_images(
     })
 }
 
-/// Explains all of `photos`.
-fn explain_all(
-    photos: Vec<Result<Photo>>,
-    explainer: &mut Explainer,
-) -> Result<Vec<Result<(Photo, ModelResult)>>> {
-    let results = images::explain_group(photos, explainer)?;
-    let explained = |(photo, explanations)| (photo, ModelResult::Explained(explanations));
-    Ok(results.into_iter().map(|result| result.map(explained)).collect())
+/// The form in which the writer takes a group of which all images were explained.
+fn explained((items, results): Finished<Explanation>) -> (Vec<Item>, Vec<Result<(Photo, ModelResult)>>) {
+    let of_photo = |(photo, explanations)| (photo, ModelResult::Explained(explanations));
+    (items, results.into_iter().map(|result| result.map(of_photo)).collect())
 }

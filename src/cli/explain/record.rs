@@ -157,7 +157,7 @@ impl Records<'_> {
             let (method, taps) = match source {
                 HeatmapSource::Cam { method, tap } => {
                     let map = explanations.map(explanation, method, tap);
-                    (map.method.name(), vec![map.tap.clone()])
+                    (map.method.name(), vec![map.tap.to_string()])
                 }
                 HeatmapSource::Fused { method } => {
                     let fused = &explanation.fused[method];

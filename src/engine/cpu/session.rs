@@ -10,7 +10,8 @@ use super::memory::SessionMemory;
 use super::thread_pool::ThreadPool;
 use crate::Result;
 use crate::engine::plan::Plan;
-use crate::engine::session::{Continues, Session};
+use crate::engine::session::{Continues, Fill, Session, check_batch, none_in_flight};
+use crate::error::GraphError;
 
 /// Images that a thread takes through each level one after another, so that weights are read from memory
 /// once for all of them.
@@ -23,8 +24,16 @@ pub(crate) struct CpuSession {
     memory: SessionMemory,
     pool: Arc<ThreadPool>,
     capacity: usize,
+    /// Output spaces of a batch. One image's stay in memory.
+    outputs: Vec<f32>,
+    /// Images of the batch that was computed and not yet waited for.
+    computed: Option<usize>,
+    /// Images of the batch in `outputs` that the caller may read.
+    ready: usize,
     /// Images in memory that still run.
     active: Vec<usize>,
+    /// The last exit of each image of an early-exit run.
+    reached: Vec<usize>,
     multiply_adds: u64,
 }
 
@@ -41,7 +50,19 @@ impl CpuSession {
         let (scratch_len, steps) = (compiled.scratch_len, compiled.steps());
         let memory = SessionMemory::new(&plan, images, threads, scratch_len, steps, f32::NAN)?;
         let active = Vec::with_capacity(images);
-        Ok(CpuSession { plan, compiled, memory, pool, capacity: batch, active, multiply_adds: 0 })
+        Ok(CpuSession {
+            plan,
+            compiled,
+            memory,
+            pool,
+            capacity: batch,
+            outputs: Vec::new(),
+            computed: None,
+            ready: 0,
+            active,
+            reached: Vec::new(),
+            multiply_adds: 0,
+        })
     }
 
     /// Runs `levels` on the images in `active`.
@@ -83,15 +104,17 @@ impl CpuSession {
         (0..n).step_by(images).map(move |first| first..(first + images).min(n))
     }
 
-    /// Copies the input spaces of a round into memory and makes its images active.
-    fn begin(&mut self, inputs: &[f32], round: &Range<usize>) {
-        let len = self.plan.input_len;
-        for (image, input) in inputs.chunks_exact(len).skip(round.start).take(round.len()).enumerate() {
-            // SAFETY: the input space has `input_len` floats, and no run is in progress.
-            unsafe { self.memory.input(image).copy_from_nonoverlapping(input.as_ptr(), len) };
+    /// Lets `fill` write the input spaces of a round and makes its images active.
+    fn begin(&mut self, fill: &mut Fill, round: &Range<usize>) -> Result<()> {
+        for (image, number) in round.clone().enumerate() {
+            // SAFETY: the input space has `input_len` initialized floats, and no run is in progress.
+            let space =
+                unsafe { std::slice::from_raw_parts_mut(self.memory.input(image), self.plan.input_len) };
+            fill(number, space)?;
         }
         self.active.clear();
         self.active.extend(0..round.len());
+        Ok(())
     }
 
     /// The output space of image `image`.
@@ -100,17 +123,19 @@ impl CpuSession {
         unsafe { std::slice::from_raw_parts(self.memory.output(image), self.plan.output_len) }
     }
 
-    /// Copies the output spaces of a round out of memory.
-    fn end(&self, outputs: &mut [f32], round: &Range<usize>) {
-        let spaces = outputs.chunks_exact_mut(self.plan.output_len).skip(round.start);
+    /// Copies the output spaces of a round of a batch of `n` out of memory, unless they can be read there.
+    fn end(&mut self, n: usize, round: &Range<usize>) {
+        if n == 1 {
+            return;
+        }
+        let len = self.plan.output_len;
+        self.outputs.resize(self.outputs.len().max(n * len), 0.0);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let spaces = outputs.chunks_exact_mut(len).skip(round.start);
         for (image, output) in spaces.take(round.len()).enumerate() {
             output.copy_from_slice(self.output(image));
         }
-    }
-
-    /// How many images a batch has.
-    fn check(&self, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
-        crate::engine::session::batch_size(&self.plan, self.capacity, inputs, outputs)
+        self.outputs = outputs;
     }
 }
 
@@ -123,26 +148,46 @@ impl Session for CpuSession {
         self.capacity
     }
 
-    fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()> {
-        let n = self.check(inputs, outputs)?;
-        for round in self.rounds(n) {
-            self.begin(inputs, &round);
+    fn depth(&self) -> usize {
+        1
+    }
+
+    fn in_flight(&self) -> usize {
+        usize::from(self.computed.is_some())
+    }
+
+    fn submit(&mut self, images: usize, fill: &mut Fill) -> Result<()> {
+        check_batch(self, images)?;
+        self.ready = 0;
+        for round in self.rounds(images) {
+            self.begin(fill, &round)?;
             self.run_levels(0..self.compiled.levels.len());
-            self.end(outputs, &round);
+            self.end(images, &round);
         }
+        self.computed = Some(images);
         Ok(())
     }
 
-    fn run_early_exit(
-        &mut self,
-        inputs: &[f32],
-        outputs: &mut [f32],
-        continues: &mut Continues,
-    ) -> Result<Vec<usize>> {
-        let n = self.check(inputs, outputs)?;
-        let mut reached = vec![0; n];
-        for round in self.rounds(n) {
-            self.begin(inputs, &round);
+    fn wait(&mut self) -> Result<()> {
+        self.ready = self.computed.take().ok_or(GraphError::NoBatch)?;
+        Ok(())
+    }
+
+    fn outputs(&self) -> &[f32] {
+        match self.ready {
+            1 => self.output(0),
+            images => &self.outputs[..images * self.plan.output_len],
+        }
+    }
+
+    fn run_early_exit(&mut self, images: usize, fill: &mut Fill, continues: &mut Continues) -> Result<()> {
+        check_batch(self, images)?;
+        none_in_flight(self.in_flight())?;
+        self.ready = 0;
+        self.reached.clear();
+        self.reached.resize(images, 0);
+        for round in self.rounds(images) {
+            self.begin(fill, &round)?;
             let mut done = 0;
             for exit in 1..=self.plan.exits.len() {
                 let end = self.plan.exits[exit - 1];
@@ -150,7 +195,7 @@ impl Session for CpuSession {
                 done = end;
                 let mut active = std::mem::take(&mut self.active);
                 active.retain(|&image| {
-                    reached[round.start + image] = exit;
+                    self.reached[round.start + image] = exit;
                     continues(exit, round.start + image, self.output(image))
                 });
                 self.active = active;
@@ -158,9 +203,14 @@ impl Session for CpuSession {
                     break;
                 }
             }
-            self.end(outputs, &round);
+            self.end(images, &round);
         }
-        Ok(reached)
+        self.ready = images;
+        Ok(())
+    }
+
+    fn reached(&self) -> &[usize] {
+        &self.reached
     }
 
     fn multiply_adds_done(&self) -> u64 {

@@ -1,12 +1,13 @@
 //! Memory of a session: the three spaces of every image on the device, pinned staging buffers on the
-//! host, and the memory that blocks share. All of it is allocated once.
+//! host for each batch in flight, and the memory that blocks share. All of it is allocated once, the buffers
+//! of a second batch when there first is one.
 
 use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use cudarc::driver::sys;
-use cudarc::driver::sys::{CU_MEMHOSTALLOC_WRITECOMBINED, CUdeviceptr};
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
+use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
 use super::abi::{ConvRow, JobRow, Launch, MAX_JOBS};
 use super::lower::{Conv, Extra, Place, index_of};
@@ -75,9 +76,30 @@ pub(super) struct Memory {
     scratch: CudaSlice<f32>,
     counters: CudaSlice<u32>,
     listed: CudaSlice<u32>,
-    /// Write-combined: the host only writes it, sequentially.
+    /// For each batch in flight. The device's own input and output serve all of them, one after another.
+    staging: [Option<Staging>; IN_FLIGHT],
+}
+
+/// Most batches in flight: one that the device computes, and one that the host fills or reads.
+pub(super) const IN_FLIGHT: usize = 2;
+
+/// The host's side of a batch in flight.
+struct Staging {
+    /// Cached, not write-combined: callers write their inputs in place and may read what they wrote.
     upload: Pinned,
     download: Pinned,
+    /// The end of the download, recorded where another batch follows.
+    done: CudaEvent,
+}
+
+impl Staging {
+    fn new(stream: &CudaStream, plan: &Plan, images: usize) -> Result<Staging, DriverError> {
+        Ok(Staging {
+            upload: Pinned::new(stream, images * plan.input_len)?,
+            download: Pinned::new(stream, images * plan.output_len)?,
+            done: stream.context().new_event(None)?,
+        })
+    }
 }
 
 /// Pinned host memory, which the device reads and writes directly. Its address is queried once, because
@@ -92,10 +114,10 @@ struct Pinned {
 unsafe impl Send for Pinned {}
 
 impl Pinned {
-    fn new(stream: &CudaStream, len: usize, flags: u32) -> Result<Pinned, DriverError> {
+    fn new(stream: &CudaStream, len: usize) -> Result<Pinned, DriverError> {
         let len = len.max(1);
         // SAFETY: the elements are set before they are read: `fill` follows.
-        let mut owner = unsafe { stream.context().alloc_pinned_with_flags::<f32>(len, flags) }?;
+        let mut owner = unsafe { stream.context().alloc_pinned_with_flags::<f32>(len, 0) }?;
         owner.as_mut_slice()?.fill(0.0);
         let start = owner.as_mut_ptr()?;
         Ok(Pinned { _owner: owner, start, len })
@@ -148,8 +170,7 @@ impl Memory {
             scratch: alloc(needs.scratch)?,
             counters: stream.alloc_zeros(needs.counters.max(1))?,
             listed: stream.clone_htod(&indices)?,
-            upload: Pinned::new(stream, images * plan.input_len, CU_MEMHOSTALLOC_WRITECOMBINED)?,
-            download: Pinned::new(stream, images * plan.output_len, 0)?,
+            staging: [Some(Staging::new(stream, plan, images)?), None],
         };
         stream.synchronize()?;
         Ok(memory)
@@ -191,31 +212,61 @@ impl Memory {
         slice.device_ptr(&self.stream).0
     }
 
-    /// Copies the input spaces of the first images to the staging buffer of the next upload.
-    pub(super) fn stage(&mut self, inputs: &[f32]) {
-        self.upload.elements_mut(inputs.len()).copy_from_slice(inputs);
+    /// Allocates the staging buffers of set `set`, unless they are there.
+    pub(super) fn prepare(&mut self, set: usize, plan: &Plan) -> Result<(), DriverError> {
+        if self.staging[set].is_none() {
+            self.staging[set] = Some(Staging::new(&self.stream, plan, self.images)?);
+        }
+        Ok(())
     }
 
-    /// Enqueues the upload of the first `images` input spaces; it can be captured.
-    pub(super) fn enqueue_upload(&self, images: usize) -> Result<(), DriverError> {
-        let elements = self.upload.elements(images * self.input_len);
+    fn staging(&self, set: usize) -> &Staging {
+        self.staging[set].as_ref().expect("prepared before it is used")
+    }
+
+    fn staging_mut(&mut self, set: usize) -> &mut Staging {
+        self.staging[set].as_mut().expect("prepared before it is used")
+    }
+
+    /// The input space of image `image` of the next batch of set `set`, for the host to write. The caller has
+    /// waited for the set's last batch.
+    pub(super) fn staged(&mut self, set: usize, image: usize) -> &mut [f32] {
+        let (images, len) = (self.images, self.input_len);
+        let spaces = self.staging_mut(set).upload.elements_mut(images * len);
+        &mut spaces[image * len..][..len]
+    }
+
+    /// Enqueues the upload of the first `images` input spaces of set `set`; it can be captured.
+    pub(super) fn enqueue_upload(&self, set: usize, images: usize) -> Result<(), DriverError> {
+        let elements = self.staging(set).upload.elements(images * self.input_len);
         // SAFETY: the device's input has as many elements; both live as long as `self`, which waits for
         // the stream when it is dropped.
         unsafe { result::memcpy_htod_async(self.address(&self.input), elements, self.stream.cu_stream()) }
     }
 
-    /// Enqueues the download of the first `images` output spaces; it can be captured.
-    pub(super) fn enqueue_download(&mut self, images: usize) -> Result<(), DriverError> {
+    /// Enqueues the download of the first `images` output spaces to set `set`; it can be captured.
+    pub(super) fn enqueue_download(&mut self, set: usize, images: usize) -> Result<(), DriverError> {
         let (from, len) = (self.address(&self.output), images * self.output_len);
-        let elements = self.download.elements_mut(len);
+        let stream = self.stream.cu_stream();
+        let elements = self.staging_mut(set).download.elements_mut(len);
         // SAFETY: the device's output has as many elements, and both live as long as `self`, which waits
-        // for the stream when it is dropped; the elements are read only after waiting for the stream.
-        unsafe { result::memcpy_dtoh_async(elements, from, self.stream.cu_stream()) }
+        // for the stream when it is dropped; the elements are read only after waiting for the download.
+        unsafe { result::memcpy_dtoh_async(elements, from, stream) }
     }
 
-    /// The first `images` output spaces of the last download. The caller has waited for the stream since.
-    pub(super) fn downloaded(&self, images: usize) -> &[f32] {
-        self.download.elements(images * self.output_len)
+    /// Marks the end of what is enqueued as the end of set `set`'s download, for [`Memory::wait_for`].
+    pub(super) fn mark_end(&self, set: usize) -> Result<(), DriverError> {
+        self.staging(set).done.record(&self.stream)
+    }
+
+    /// Waits for the mark of set `set`.
+    pub(super) fn wait_for(&self, set: usize) -> Result<(), DriverError> {
+        self.staging(set).done.synchronize()
+    }
+
+    /// The first `images` output spaces of the last download to set `set`. The caller has waited for it.
+    pub(super) fn downloaded(&self, set: usize, images: usize) -> &[f32] {
+        self.staging(set).download.elements(images * self.output_len)
     }
 
     /// Uploads the list of images for the next launches.

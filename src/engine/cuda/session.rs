@@ -1,6 +1,7 @@
-//! The session on a GPU: upload, levels and download, captured once for each batch size and replayed.
+//! The session on a GPU: upload, levels and download, captured once for each batch size and staging set, and
+//! replayed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,13 +11,13 @@ use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, LaunchCon
 use super::Cuda;
 use super::abi::THREADS;
 use super::error::{describe, driver, is_out_of_memory};
-use super::memory::{Constants, Images, Memory};
+use super::memory::{Constants, IN_FLIGHT, Images, Memory};
 use super::program::Program;
 use super::variant::Launches;
 use crate::Result;
 use crate::engine::plan::Plan;
-use crate::engine::session::{Continues, Session, batch_size};
-use crate::error::DeviceError;
+use crate::engine::session::{Continues, Fill, Session, check_batch, none_in_flight};
+use crate::error::{DeviceError, GraphError};
 
 /// A captured run.
 struct Replay(CudaGraph);
@@ -28,7 +29,7 @@ unsafe impl Send for Replay {}
 /// A plan on a GPU.
 pub(super) struct CudaSession {
     // Before the memory, so that no graph outlives the addresses in it.
-    replays: HashMap<usize, Replay>,
+    replays: HashMap<Batch, Replay>,
     memory: Memory,
     constants: Constants,
     plan: Arc<Plan>,
@@ -37,8 +38,25 @@ pub(super) struct CudaSession {
     level: CudaFunction,
     launches: Launches,
     notes: Vec<String>,
+    /// In the order of submission.
+    in_flight: VecDeque<Batch>,
+    /// The batch whose outputs the caller may read.
+    ready: Option<Batch>,
+    /// The last exit of each image of an early-exit run, and the images that still run.
+    reached: Vec<usize>,
+    active: Vec<u32>,
     multiply_adds: u64,
 }
+
+/// A number of images in one of the staging sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Batch {
+    set: usize,
+    images: usize,
+}
+
+/// The set of batches that run alone.
+const FIRST_SET: usize = 0;
 
 /// Most elements of a space over all images: kernels index with 32 bits.
 const MAX_ELEMENTS: usize = 1 << 31;
@@ -83,6 +101,10 @@ impl CudaSession {
             level: cuda.level.clone(),
             launches: cuda.variant.launches,
             notes,
+            in_flight: VecDeque::with_capacity(IN_FLIGHT),
+            ready: None,
+            reached: Vec::new(),
+            active: Vec::new(),
             multiply_adds: 0,
         })
     }
@@ -105,11 +127,12 @@ impl CudaSession {
         Ok(())
     }
 
-    /// Enqueues upload, all levels and download for the first `n` images.
-    fn enqueue_all(&mut self, n: usize) -> Result<(), DriverError> {
-        self.memory.enqueue_upload(n)?;
-        self.enqueue(0..self.program.len(), Images::First(n))?;
-        self.memory.enqueue_download(n)
+    /// Enqueues upload, all levels and download of `batch`.
+    fn enqueue_all(&mut self, batch: Batch) -> Result<(), DriverError> {
+        let Batch { set, images } = batch;
+        self.memory.enqueue_upload(set, images)?;
+        self.enqueue(0..self.program.len(), Images::First(images))?;
+        self.memory.enqueue_download(set, images)
     }
 
     /// Captures the work that `enqueue` enqueues.
@@ -133,21 +156,34 @@ impl CudaSession {
         Ok(graph)
     }
 
-    /// Captures the graph that [`CudaSession::launch_all`] replays for the first `n` images, if needed.
-    fn prepare(&mut self, n: usize) -> Result<()> {
-        if self.launches == Launches::Graph && !self.replays.contains_key(&n) {
-            let graph = self.capture(|session| session.enqueue_all(n))?;
-            self.replays.insert(n, Replay(graph));
+    /// Captures the graph that [`CudaSession::launch_all`] replays for `batch`, if needed.
+    fn prepare(&mut self, batch: Batch) -> Result<()> {
+        if self.launches == Launches::Graph && !self.replays.contains_key(&batch) {
+            let graph = self.capture(|session| session.enqueue_all(batch))?;
+            self.replays.insert(batch, Replay(graph));
         }
         Ok(())
     }
 
-    /// Upload, all levels and download of the first `n` images: as a graph, or launch by launch.
-    fn launch_all(&mut self, n: usize) -> Result<(), DriverError> {
+    /// Upload, all levels and download of `batch`: as a graph, or launch by launch.
+    fn launch_all(&mut self, batch: Batch) -> Result<(), DriverError> {
         match self.launches {
-            Launches::Graph => self.replays[&n].0.launch(),
-            Launches::Stream => self.enqueue_all(n),
+            Launches::Graph => self.replays[&batch].0.launch(),
+            Launches::Stream => self.enqueue_all(batch),
         }
+    }
+
+    /// Marks the end of the batch before and launches `batch` behind it.
+    fn follow(&mut self, batch: Batch) -> Result<(), DriverError> {
+        if let Some(before) = self.in_flight.back() {
+            self.memory.mark_end(before.set)?;
+        }
+        self.launch_all(batch)
+    }
+
+    /// Lets `fill` write the input spaces of `batch`.
+    fn stage(&mut self, batch: Batch, fill: &mut Fill) -> Result<()> {
+        (0..batch.images).try_for_each(|image| fill(image, self.memory.staged(batch.set, image)))
     }
 
     /// Mean time in milliseconds of `repeats` calls of `launch`, between two events.
@@ -173,13 +209,19 @@ impl CudaSession {
         self.multiply_adds += self.program.multiply_adds[levels].iter().sum::<u64>() * images as u64;
     }
 
-    /// One segment of an early-exit run: `levels` for the images in `active`, then the download of the first
-    /// `n` output spaces.
-    fn segment(&mut self, levels: Range<usize>, active: &[u32], n: usize) -> Result<(), DriverError> {
-        self.memory.list(active)?;
-        self.enqueue(levels, Images::Listed(active.len()))?;
-        self.memory.enqueue_download(n)?;
+    /// One segment of an early-exit run of `batch`: `levels` for the images that still run, then the download.
+    fn segment(&mut self, levels: Range<usize>, batch: Batch) -> Result<(), DriverError> {
+        self.memory.list(&self.active)?;
+        self.enqueue(levels, Images::Listed(self.active.len()))?;
+        self.memory.enqueue_download(batch.set, batch.images)?;
         self.stream.synchronize()
+    }
+}
+
+impl Drop for CudaSession {
+    fn drop(&mut self) {
+        // Batches in flight end before their graphs and memory; after a failed context none is running.
+        let _ = self.stream.synchronize();
     }
 }
 
@@ -192,50 +234,84 @@ impl Session for CudaSession {
         self.memory.images
     }
 
-    fn run(&mut self, inputs: &[f32], outputs: &mut [f32]) -> Result<()> {
-        let n = batch_size(&self.plan, self.memory.images, inputs, outputs)?;
-        if n == 0 {
-            return Ok(());
+    fn depth(&self) -> usize {
+        IN_FLIGHT
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn submit(&mut self, images: usize, fill: &mut Fill) -> Result<()> {
+        check_batch(self, images)?;
+        self.ready = None;
+        let taken = |set: &usize| self.in_flight.iter().any(|batch| batch.set == *set);
+        let set = (0..IN_FLIGHT).find(|set| !taken(set)).expect("fewer batches than sets");
+        let (batch, failed) = (Batch { set, images }, driver("running the plan"));
+        self.memory.prepare(set, &self.plan).map_err(&failed)?;
+        self.stage(batch, fill)?;
+        if images > 0 {
+            self.prepare(batch)?;
+            self.follow(batch).map_err(|e| {
+                // What was enqueued must not meet the next batch's inputs.
+                let _ = self.stream.synchronize();
+                failed(e)
+            })?;
         }
-        self.prepare(n)?;
-        let failed = driver("running the plan");
-        self.memory.stage(inputs);
-        self.launch_all(n).map_err(&failed)?;
-        self.stream.synchronize().map_err(&failed)?;
-        outputs.copy_from_slice(self.memory.downloaded(n));
-        self.count(0..self.program.len(), n);
+        self.in_flight.push_back(batch);
+        self.count(0..self.program.len(), images);
         Ok(())
     }
 
-    fn run_early_exit(
-        &mut self,
-        inputs: &[f32],
-        outputs: &mut [f32],
-        continues: &mut Continues,
-    ) -> Result<Vec<usize>> {
-        let n = batch_size(&self.plan, self.memory.images, inputs, outputs)?;
-        let failed = driver("running the plan");
-        self.memory.stage(inputs);
-        self.memory.enqueue_upload(n).map_err(&failed)?;
-        let mut reached = vec![0; n];
-        let mut active: Vec<u32> = (0..n as u32).collect();
+    fn wait(&mut self) -> Result<()> {
+        self.ready = None;
+        let batch = self.in_flight.pop_front().ok_or(GraphError::NoBatch)?;
+        let ended = match self.in_flight.is_empty() {
+            true => self.stream.synchronize(),
+            false => self.memory.wait_for(batch.set),
+        };
+        ended.map_err(driver("running the plan"))?;
+        self.ready = Some(batch);
+        Ok(())
+    }
+
+    fn outputs(&self) -> &[f32] {
+        self.ready.map_or(&[], |batch| self.memory.downloaded(batch.set, batch.images))
+    }
+
+    fn run_early_exit(&mut self, images: usize, fill: &mut Fill, continues: &mut Continues) -> Result<()> {
+        check_batch(self, images)?;
+        none_in_flight(self.in_flight())?;
+        self.ready = None;
+        let (batch, failed) = (Batch { set: FIRST_SET, images }, driver("running the plan"));
+        self.stage(batch, fill)?;
+        self.memory.enqueue_upload(batch.set, images).map_err(&failed)?;
+        self.reached.clear();
+        self.reached.resize(images, 0);
+        self.active.clear();
+        self.active.extend(0..images as u32);
         let mut done = 0;
         for exit in 1..=self.plan.exits.len() {
-            if active.is_empty() {
+            if self.active.is_empty() {
                 break;
             }
             let end = self.plan.exits[exit - 1];
-            self.segment(done..end, &active, n).map_err(&failed)?;
-            self.count(done..end, active.len());
+            self.segment(done..end, batch).map_err(&failed)?;
+            self.count(done..end, self.active.len());
             done = end;
-            outputs.copy_from_slice(self.memory.downloaded(n));
-            active.retain(|&image| {
+            let outputs = self.memory.downloaded(batch.set, images);
+            self.active.retain(|&image| {
                 let image = image as usize;
-                reached[image] = exit;
+                self.reached[image] = exit;
                 continues(exit, image, &outputs[image * self.plan.output_len..][..self.plan.output_len])
             });
         }
-        Ok(reached)
+        self.ready = Some(batch);
+        Ok(())
+    }
+
+    fn reached(&self) -> &[usize] {
+        &self.reached
     }
 
     fn multiply_adds_done(&self) -> u64 {
@@ -246,13 +322,16 @@ impl Session for CudaSession {
         &self.notes
     }
 
-    /// Times whole runs, copies included, on the inputs that were last staged.
+    /// Times whole runs, copies included, on what the first staging set holds.
     fn device_ms(&mut self, images: usize, repeats: usize) -> Result<Option<f64>> {
         if images == 0 || images > self.memory.images || repeats == 0 {
             return Ok(None);
         }
-        self.prepare(images)?;
-        Ok(Some(self.mean_ms(repeats, |session| session.launch_all(images))?))
+        none_in_flight(self.in_flight())?;
+        self.ready = None;
+        let batch = Batch { set: FIRST_SET, images };
+        self.prepare(batch)?;
+        Ok(Some(self.mean_ms(repeats, |session| session.launch_all(batch))?))
     }
 
     /// Each prefix is a graph that contains it several times, to amortize the cost of a launch; the first

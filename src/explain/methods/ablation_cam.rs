@@ -55,13 +55,14 @@ impl AblationCamRuns {
         let mut logits = Vec::with_capacity(shape.c);
         for first in (0..shape.c).step_by(batch) {
             let n = batch.min(shape.c - first);
-            self.runner.run(n, |i, space| {
+            let outputs = self.runner.run(n, |i, space| {
                 space[image_slot.offset..][..image.len()].copy_from_slice(image);
                 let tap = &mut space[tap_slot.offset..][..activations.len()];
                 tap.copy_from_slice(activations);
                 tap[(first + i) * shape.plane()..][..shape.plane()].fill(0.0);
+                Ok(())
             })?;
-            logits.extend((0..n).map(|i| self.runner.read(i, self.logits).to_vec()));
+            logits.extend((0..n).map(|i| outputs.read(i, self.logits).to_vec()));
         }
         Ok(logits)
     }

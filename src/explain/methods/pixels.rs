@@ -8,7 +8,7 @@ use crate::engine::bilinear::bilinear;
 use crate::engine::device::Device;
 use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::Slot;
-use crate::explain::batch_runner::{BatchRunner, batch_within};
+use crate::explain::batch_runner::{BatchRunner, Outputs, batch_within};
 use crate::explain::lowering::{Lowered, Purpose, TargetSlots, lower};
 use crate::explain::method::PixelMethod;
 use crate::explain::request::{ExplainRequest, Integration, Noise};
@@ -32,7 +32,7 @@ pub(crate) fn gradient_times_input(gradient: &[f32], image: &[f32]) -> Vec<f32> 
 /// The attribution of a method that needs only the request's main run, for image `index` of its batch.
 pub(crate) fn in_one_pass(
     method: PixelMethod,
-    main: &BatchRunner,
+    main: Outputs,
     index: usize,
     target: &TargetSlots,
     image: &[f32],
@@ -130,16 +130,17 @@ impl InputGradients {
         let batch = self.runner.capacity();
         for first in (0..count).step_by(batch) {
             let n = batch.min(count - first);
-            self.runner.run(n, |i, space| {
+            let outputs = self.runner.run(n, |i, space| {
                 make(first + i, &mut space[*image..][..len]);
                 targets
                     .iter()
                     .zip(classes)
                     .for_each(|(target, &c)| space[target.class.offset] = TargetInput::Class(c).encode());
+                Ok(())
             })?;
             for i in 0..n {
                 for (sum, target) in sums.iter_mut().zip(targets) {
-                    let got = self.runner.read(i, gradient(target));
+                    let got = outputs.read(i, gradient(target));
                     sum.iter_mut().zip(got).for_each(|(sum, &g)| *sum += f64::from(g));
                 }
             }

@@ -89,6 +89,14 @@ pub fn input_spaces(plan: &Plan, inputs: &[&Tensor]) -> Vec<f32> {
     spaces
 }
 
+/// What writes these input spaces, for [`msdcam::engine::session::Session::submit`].
+pub fn filling(spaces: &[f32]) -> impl FnMut(usize, &mut [f32]) -> msdcam::Result<()> {
+    |image, space| {
+        space.copy_from_slice(&spaces[image * space.len()..][..space.len()]);
+        Ok(())
+    }
+}
+
 /// The batch at `slot` of the output spaces.
 pub fn output(plan: &Plan, slot: &Slot, spaces: &[f32]) -> Tensor {
     let images = spaces.chunks_exact(plan.output_len());

@@ -53,6 +53,7 @@ Settings read() {
     if (s.threads == 0) s.threads = 1;
     s.poison_shared = number("STANDIN_POISON_SHARED", 1) != 0;
     s.lazy = number("STANDIN_LAZY", 0) != 0;
+    s.skip_kernels = number("STANDIN_SKIP_KERNELS", 0) != 0;
     s.devices = int(number("STANDIN_DEVICES", 1));
     // As in the real driver, an empty list hides every device.
     const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");

@@ -14,6 +14,7 @@ struct Settings {
     uint64_t seed = 0;                 // STANDIN_ORDER=random:SEED
     bool poison_shared = true;         // STANDIN_POISON_SHARED
     bool lazy = false;                 // STANDIN_LAZY
+    bool skip_kernels = false;         // STANDIN_SKIP_KERNELS
     unsigned threads = 1;              // STANDIN_THREADS
     int devices = 1;                   // STANDIN_DEVICES
     int major = 9, minor = 0;          // STANDIN_CC
