@@ -77,7 +77,10 @@ void settle_barriers(Context& c, Block& b) {
                     released = true;
                 }
             if (!released) continue;
-            if (barrier.reduces) w.barrier_result = barrier.count | (barrier.all ? 1u << 30 : 0) | (barrier.any ? 1u << 31 : 0);
+            if (barrier.reduction != 0)
+                w.barrier_result = barrier.reduction == 1   ? barrier.yes
+                                   : barrier.reduction == 2 ? barrier.yes == barrier.threads
+                                                            : barrier.yes != 0;
             merge_runnable(w);
             w.current = w.groups.size();
             settle(c, w);
@@ -365,11 +368,8 @@ void bar(Context& c, const Instruction& i, u32 mask) {
     barrier.expected = expected;
     barrier.latest = std::max(barrier.latest, c.now + c.barrier_latency);
     if (i.high) {
-        u32 yes = read(c, i.predicate[0]) & mask;
-        barrier.reduces = true;
-        barrier.count += unsigned(__builtin_popcount(yes));
-        barrier.all &= yes == mask;
-        barrier.any |= yes != 0;
+        barrier.reduction = i.table[0];
+        barrier.yes += unsigned(__builtin_popcount(read(c, i.predicate[0]) & mask));
     }
     if (i.function == 0) {
         Group& g = c.group();
@@ -386,7 +386,7 @@ void decode_bar(Reader& r) {
     if (how < 0) r.unknown("no kind of barrier that is known");
     i.function = how == 1 ? 1 : 0;
     i.high = how == 2;
-    r.choose({"POPC", "AND", "OR"}, 0);
+    i.table[0] = u8(1 + r.choose({"POPC", "AND", "OR"}, 0));
     r.has("DEFER_BLOCKING");
     r.integer(0);
     if (!i.high || !r.next_is_predicate()) {
@@ -403,16 +403,14 @@ void decode_bar(Reader& r) {
 void b2r(Context& c, const Instruction& i, u32 mask) {
     Row out;
     u32 result = c.warp->barrier_result;
-    for (int l = 0; l < lanes; ++l) out.lane[l] = result & 0xffff;
+    for (int l = 0; l < lanes; ++l) out.lane[l] = result;
     write(c, i.target_row[0], out, mask);
-    write_predicate(c, i.target_predicate[0], result & 1u << (i.function == 1 ? 30 : 31) ? all_lanes : 0, mask);
+    write_predicate(c, i.target_predicate[0], result != 0 ? all_lanes : 0, mask);
 }
 void decode_b2r(Reader& r) {
     if (!r.has("RESULT")) r.unknown("a form that is not known");
     r.target();
     r.maybe_target_predicate(0);
-    // Whether "all" or "any" was asked for is in the barrier before it; only counts are known.
-    if (r.out.target_predicate[0] != discard_predicate) r.unknown("the result of BAR.RED.AND or .OR");
     r.out.unit = Unit::special;
     r.out.run = b2r;
 }

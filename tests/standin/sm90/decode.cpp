@@ -240,6 +240,8 @@ void Reader::global_address(int k) {
             out.wrap = true;
         } else if (part[0] == 'R' && part.size() > 3 && part.substr(part.size() - 3) == ".64") {
             base.row = row_of(part.substr(0, part.size() - 3), false);
+        } else if (open == 0 && part[0] == 'R') {
+            base.row = row_of(part, false);   // of 64 bits, too
         } else {
             unknown("address '" + whole + "'");
         }

@@ -20,6 +20,9 @@ struct alignas(64) Row {
 };
 
 // Rows of a warp: what RZ reads, what writes to RZ fill, uniform registers (equal in all lanes), registers.
+// The upper half of generic addresses in shared memory: none of the host's memory.
+constexpr u32 shared_window = 0x7a000000;
+
 constexpr u16 zero_row = 0, discard_row = 4, uniform_row = 8, register_row = 72;
 
 // Predicates of a warp, one bit a lane: P0..P6, PT, UP0..UP6, UPT, and what writes to PT fill.
@@ -63,7 +66,8 @@ struct Instruction {
     u8 width = 0;        // memory: bytes of an access
     u8 compare = 0, combine = 0, function = 0;
     u8 table[2] = {0, 0};
-    bool is_signed = false, carry = false, high = false, wrap = false, flush = false, saturate = false, strong = false;
+    bool is_signed = false, carry = false, high = false, wrap = false, flush = false, saturate = false, strong = false,
+         generic = false;
     u8 rounding = 0;
     u8 scale = 0;        // address register: shift
     i64 offset = 0;

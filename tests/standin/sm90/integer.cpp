@@ -77,13 +77,15 @@ void minimum_maximum(Context& c, const Instruction& i, u32 mask) {
     u32 least = read(c, i.predicate[0]);
     for (int l = 0; l < lanes; ++l) {
         u32 x = i.carry ? a[l] + b[l] : a[l];
-        out.lane[l] = least >> l & 1 ? lower(i.is_signed, x, d[l]) : upper(i.is_signed, x, d[l]);
+        u32 chosen = least >> l & 1 ? lower(i.is_signed, x, d[l]) : upper(i.is_signed, x, d[l]);
+        out.lane[l] = i.saturate && i32(chosen) < 0 ? 0 : chosen;
     }
     write(c, i.target_row[0], out, mask);
 }
 void decode_minimum_maximum(Reader& r) {
     r.out.is_signed = !r.has("U32");
     r.has("S32");
+    r.out.saturate = r.has("RELU");
     r.out.carry = r.name() == "VIADDMNMX";
     r.target();
     r.integer(0);

@@ -34,6 +34,14 @@ void global_addresses(Context& c, const Instruction& i, const Operand& base, con
     const MemoryRange* range = nullptr;
     each(mask, [&](int l) {
         u64 at = out[l];
+        if (i.generic && at >> 32 == shared_window) {
+            const u32 offset = u32(at), end = u32(c.block->shared.size());
+            if (offset < reserved_shared || offset > end - i.width)
+                throw Fault(Failure::illegal_address, l, "illegal access to shared memory at " + hex(offset - reserved_shared));
+            out[l] = u64(uintptr_t(c.block->shared.data())) + offset;
+            return;
+        }
+        if (i.high) at &= ~u64(i.width - 1);   // LDGSTS.ZFILL
         if (range == nullptr || at - u64(uintptr_t(range->start)) >= range->bytes) range = c.grid->range_of(at);
         if (range == nullptr || range->bytes - (at - u64(uintptr_t(range->start))) < i.width)
             throw Fault(Failure::illegal_address, l, "illegal access to " + std::to_string(i.width) + " bytes at " + hex(at));
@@ -145,7 +153,9 @@ void decode_caching(Reader& r) {
     }
 }
 
+// LD, ST and ATOM take generic addresses: of global memory, or of shared memory.
 void decode_ldg(Reader& r) {
+    r.out.generic = r.name() == "LD";
     decode_caching(r);
     r.has("CONSTANT");
     decode_width(r, true);
@@ -156,6 +166,7 @@ void decode_ldg(Reader& r) {
 }
 
 void decode_stg(Reader& r) {
+    r.out.generic = r.name() == "ST";
     decode_caching(r);
     decode_width(r, true);
     r.global_address(0);
@@ -197,7 +208,7 @@ void atomic(Context& c, const Instruction& i, u32 mask, u8* const* at) {
     each(mask, [&](int l) {
         u64 old = 0;
         memcpy(&old, at[l], i.width);
-        u64 v = value->lane[l] | (wide ? u64(value[1].lane[l]) << 32 : 0);
+        u64 v = i.value != 0 ? i.value : value->lane[l] | (wide ? u64(value[1].lane[l]) << 32 : 0);
         u64 s = swap->lane[l] | (wide ? u64(swap[1].lane[l]) << 32 : 0);
         u64 result = combined(i, old, v, s);
         memcpy(at[l], &result, i.width);
@@ -247,7 +258,8 @@ void decode_atomg(Reader& r) {
     decode_caching(r);
     decode_function(r);
     i.ordered = true;
-    bool returns = r.name() == "ATOMG";
+    bool returns = r.name() != "RED";
+    i.generic = r.name() == "ATOM";
     if (returns) {
         r.target_predicate(0);
         r.target();
@@ -345,11 +357,22 @@ void atoms(Context& c, const Instruction& i, u32 mask) {
 }
 void decode_atoms(Reader& r) {
     Instruction& i = r.out;
-    if (r.has("POPC")) r.unknown("a count of lanes");
-    decode_function(r);
+    bool counts = r.has("POPC");   // POPC.INC.32: adds 1
+    if (counts) {
+        if (!r.has("INC") || !r.has("32")) r.unknown("a count that is not known");
+        i.function = add;
+        i.width = 4;
+    } else {
+        decode_function(r);
+    }
     r.target();
     r.shared_address(0);
-    r.integer(2);
+    if (counts) {
+        if (i.target_row[0] != discard_row) r.unknown("the result of a count");
+        i.value = 1;
+    } else {
+        r.integer(2);
+    }
     i.source[3] = i.source[2];
     if (i.function == compare_and_swap) r.integer(3);
     i.unit = Unit::shared_load;
@@ -446,18 +469,20 @@ void decode_ldc(Reader& r) {
 void ldgsts(Context& c, const Instruction& i, u32 mask) {
     u64 address[lanes];
     u32 to[lanes];
+    // Lanes whose predicate is false write zeros.
     u32 reads = read(c, i.predicate[0]) & mask;
-    u32 zeros = i.high ? mask & ~reads : 0;
-    shared_addresses(c, i, i.source[2], i.source[3], i64(i.value), reads | zeros, to);
+    shared_addresses(c, i, i.source[2], i.source[3], i64(i.value), mask, to);
     global_addresses(c, i, i.source[0], i.source[1], reads, address);
-    each(reads | zeros, [&](int l) {
+    each(mask, [&](int l) {
         AsyncCopy copy{to[l], i.width, {}};
-        if (reads >> l & 1) memcpy(copy.data, pointer(address[l]), i.width);
+        // .ZFILL: the address' distance from its alignment is the number of bytes that are zero at the end.
+        u32 missing = i.high ? u32(address[l] & (i.width - 1)) : 0;
+        if (reads >> l & 1) memcpy(copy.data, pointer(address[l] - missing), i.width - missing);
         c.warp->copies.push_back(copy);
     });
     if (c.timed) {
         count_sectors(c, i, reads, address);
-        count_conflicts(c, i, reads | zeros, to);
+        count_conflicts(c, i, mask, to);
     }
 }
 void decode_ldgsts(Reader& r) {
@@ -521,9 +546,9 @@ void decode_depbar(Reader& r) {
 }  // namespace
 
 void add_memory(DecoderTable& t) {
-    t["LDG"] = decode_ldg;
-    t["STG"] = decode_stg;
-    t["ATOMG"] = t["RED"] = decode_atomg;
+    t["LDG"] = t["LD"] = decode_ldg;
+    t["STG"] = t["ST"] = decode_stg;
+    t["ATOMG"] = t["ATOM"] = t["RED"] = decode_atomg;
     t["LDS"] = decode_lds;
     t["STS"] = decode_sts;
     t["ATOMS"] = decode_atoms;

@@ -276,14 +276,14 @@ bool Multiprocessor::deadlocked() const {
     return next() == never && std::any_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.used; });
 }
 
-std::string Multiprocessor::waiting() const {
-    for (const Block& b : blocks_) {
+std::string Multiprocessor::waiting() {
+    for (Block& b : blocks_) {
         if (!b.used) continue;
-        for (const Warp& w : b.warps) {
+        for (Warp& w : b.warps) {
             if (w.done) continue;
-            const Instruction& i = code_.instructions[w.groups[w.current].at - 1];
-            return "block " + std::to_string(b.number) + " warp " + std::to_string(w.number) + " waits for ever at " +
-                   code_.texts[i.text] + (i.line != 0 ? ", " + code_.lines[i.line].file + ":" + std::to_string(code_.lines[i.line].line) : "");
+            context.warp = &w;
+            context.block = &b;
+            return place_of(grid_, context, code_.instructions[w.groups[w.current].at - 1], -1) + " waits for ever";
         }
     }
     return "";

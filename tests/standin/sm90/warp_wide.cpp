@@ -143,7 +143,7 @@ void decode_redux(Reader& r) {
 
 enum Special : u8 { zero, tid_x, tid_y, tid_z, ctaid_x, ctaid_y, ctaid_z, lane_id, warp_id, cga_cta, clock, clock_high,
                     lanes_eq, lanes_lt, lanes_le, lanes_gt, lanes_ge, multiprocessor_id, nctaid_x, nctaid_y, nctaid_z,
-                    ntid };
+                    ntid, shared_high };
 
 int special(const std::string& name) {
     static const std::map<std::string, int> all = {
@@ -152,6 +152,7 @@ int special(const std::string& name) {
         {"SR_CgaCtaId", cga_cta}, {"SR_CLOCKLO", clock}, {"SR_CLOCKHI", clock_high}, {"SR_EQMASK", lanes_eq},
         {"SR_LTMASK", lanes_lt}, {"SR_LEMASK", lanes_le}, {"SR_GTMASK", lanes_gt}, {"SR_GEMASK", lanes_ge},
         {"SR_VIRTUALSMID", multiprocessor_id}, {"SR_SMID", multiprocessor_id}, {"SR_NTID", ntid},
+        {"SR_SWINHI", shared_high},
         {"SR_GLOBALTIMERLO", clock}, {"SR_GLOBALTIMERHI", clock_high},
     };
     auto found = all.find(name);
@@ -178,6 +179,7 @@ u32 special_value(const Context& c, u8 which, int l) {
         case lanes_ge: return ~((1u << l) - 1);
         case multiprocessor_id: return c.block->number % 132;
         case ntid: return c.grid->threads;
+        case shared_high: return shared_window;
         default: return 0;
     }
 }
