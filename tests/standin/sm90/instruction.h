@@ -13,6 +13,8 @@ using i64 = int64_t;
 
 constexpr int lanes = 32;
 constexpr u32 all_lanes = ~0u;
+// The stand-in's mark of what nothing has written; also what a lane gets from one that does not take part.
+constexpr u32 poison = 0x7fc0dead;
 
 // One register of a warp: its value in every lane.
 struct alignas(64) Row {

@@ -8,9 +8,6 @@
 namespace standin::sm90 {
 namespace {
 
-// What a lane gets from one that does not take part.
-constexpr u32 poison = 0x7fc0dead;
-
 void shfl(Context& c, const Instruction& i, u32 mask) {
     Row room[3], out;
     const u32 *a = read(c, i.source[0], room[0]), *b = read(c, i.source[1], room[1]), *limits = read(c, i.source[2], room[2]);
