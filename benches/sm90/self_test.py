@@ -165,11 +165,11 @@ FLOATS = [
 TYPES = "typedef unsigned int u32; typedef unsigned long long u64; typedef long long i64;\n"
 KERNELS = (
     TYPES
-    + "extern \"C\" __global__ void integers(const u32* a, u32* out) {\n"
+    + 'extern "C" __global__ void integers(const u32* a, u32* out) {\n'
     + f"const int n = {N}, i = threadIdx.x; const u32 x = a[i], y = a[n + i], z = a[2 * n + i]; const int s = x, t = y, q = z;\n"
     + "const u64 p = (u64)x << 32 | y, r = (u64)z << 32 | x;\n"
     + "".join(f"out[{k} * n + i] = (u32)({e[0]});\n" for k, e in enumerate(INTEGERS))
-    + "}\nextern \"C\" __global__ void floats(const float* a, float* out) {\n"
+    + '}\nextern "C" __global__ void floats(const float* a, float* out) {\n'
     + f"const int n = {N}, i = threadIdx.x; const float x = a[i], y = a[n + i], z = a[2 * n + i];\n"
     + "".join(f"out[{k} * n + i] = (float)({e[0]});\n" for k, e in enumerate(FLOATS))
     + r"""}
@@ -305,7 +305,9 @@ extern "C" __global__ void stuck(float* p) { if (threadIdx.x < 32) asm volatile(
 )
 
 # Kernels whose cycles are counted by hand: each repeats something COUNT times.
-TIMED = TYPES + r"""
+TIMED = (
+    TYPES
+    + r"""
 #define REPEAT _Pragma("unroll") for (int k = 0; k < COUNT; k++)
 extern "C" __global__ void chain(float* p) { float x = p[0], y = p[1]; REPEAT x = fmaf(x, y, y); p[2] = x; }
 extern "C" __global__ void shared_chain(int* p) {
@@ -348,6 +350,7 @@ extern "C" __global__ void async(const float4* a, float* p) {
     p[threadIdx.x] = s[threadIdx.x];
 }
 """
+)
 
 
 class OnDevice(unittest.TestCase):
@@ -413,12 +416,12 @@ class Results(OnDevice):
         got = cuda.words(self.driver.download(out, 4 * 64 * 26))
         odd = sum(x & 1 for x in a)
         for t in range(64):
-            l, w = t % 32, a[t - t % 32 :][:32]
-            x = w[l]
+            lane, w = t % 32, a[t - t % 32 :][:32]
+            x = w[lane]
             ballot = sum((v & 1) << k for k, v in enumerate(w))
             want = [
-                w[5], w[l * 7 & 31], w[l - 3] if l >= 3 else x, w[l + 5] if l + 5 < 32 else x, w[l ^ 9],
-                w[l - 1] if l % 16 else x, w[l + 1] if l % 4 < 3 else x, w[(l & ~7) + 1],
+                w[5], w[lane * 7 & 31], w[lane - 3] if lane >= 3 else x, w[lane + 5] if lane + 5 < 32 else x, w[lane ^ 9],
+                w[lane - 1] if lane % 16 else x, w[lane + 1] if lane % 4 < 3 else x, w[(lane & ~7) + 1],
                 ballot, a[3] in w, a[3] not in w,
                 sum((v & 3 == x & 3) << k for k, v in enumerate(w)), M32, 1,
                 sum(w) & M32, min(w), max(map(s32, w)) & M32,
@@ -429,7 +432,7 @@ class Results(OnDevice):
                     value = function(value, v)
                 want.append(value)
             some = sum((v >> 1 & 1) << k for k, v in enumerate(w[:13]))
-            want += [some, w[12], 0x1FFF] if l < 13 else [POISON] * 3
+            want += [some, w[12], 0x1FFF] if lane < 13 else [POISON] * 3
             want += [odd, 1, 0]
             self.assertEqual([got[k * 64 + t] for k in range(26)], [int(v) for v in want], f"thread {t}")
 

@@ -157,7 +157,6 @@ void decode_imad(Reader& r) {
         if (i.target_predicate[0] != discard_predicate) r.unknown("a carry of 32 bits");
     }
     if (i.carry) r.predicate(0);
-    i.latency = wide || i.high ? 1 : 0;
 }
 
 void lea(Context& c, const Instruction& i, u32 mask) {
@@ -382,15 +381,7 @@ void decode_r2ur(Reader& r) {
     r.out.is_uniform = true;
     r.out.run = r2ur;
     r.out.unit = Unit::uniform;
-    r.out.latency = 2;
-}
-
-// Uniform instructions are the same with uniform registers.
-template <Decoder D>
-void uniform(Reader& r) {
-    D(r);
-    r.out.is_uniform = true;
-    r.out.unit = Unit::uniform;
+    r.out.delay = Delay::uniform_register;
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ void global_addresses(Context& c, const Instruction& i, const Operand& base, con
 }
 
 // Distinct sectors and lines, for the timing model.
-void count_sectors(Context& c, const Instruction& i, u32 mask, const u64* address) {
+void count_sectors(Context& c, u32 mask, const u64* address) {
     Access& a = c.access;
     a.sectors = a.lines = 0;
     u64 line[lanes];
@@ -65,7 +65,6 @@ void count_sectors(Context& c, const Instruction& i, u32 mask, const u64* addres
             if (line[k] == sector / 4) return;
         line[a.lines++] = sector / 4;
     });
-    (void)i;
 }
 
 template <class T, bool Signed>
@@ -116,7 +115,7 @@ void ldg(Context& c, const Instruction& i, u32 mask) {
     const u8* from[lanes];
     global_addresses(c, i, i.source[0], i.source[1], mask, address);
     for (int l = 0; l < lanes; ++l) from[l] = pointer(address[l]);
-    if (c.timed) count_sectors(c, i, mask, address);
+    if (c.timed) count_sectors(c, mask, address);
     load(c, i, mask, from);
 }
 
@@ -125,7 +124,7 @@ void stg(Context& c, const Instruction& i, u32 mask) {
     u8* to[lanes];
     global_addresses(c, i, i.source[0], i.source[1], mask, address);
     for (int l = 0; l < lanes; ++l) to[l] = pointer(address[l]);
-    if (c.timed) count_sectors(c, i, mask, address);
+    if (c.timed) count_sectors(c, mask, address);
     store(c, i, i.source[2], mask, to);
 }
 
@@ -230,9 +229,9 @@ void atomg(Context& c, const Instruction& i, u32 mask) {
     u8* at[lanes];
     global_addresses(c, i, i.source[0], i.source[1], mask, address);
     for (int l = 0; l < lanes; ++l) at[l] = pointer(address[l]);
-    if (c.timed) count_sectors(c, i, mask, address);
+    if (c.timed) count_sectors(c, mask, address);
     // Blocks run on several threads of the host.
-    std::lock_guard<std::mutex> lock(const_cast<Grid*>(c.grid)->atomics);
+    std::lock_guard<std::mutex> lock(c.grid->atomics);
     atomic(c, i, mask, at);
 }
 
@@ -293,22 +292,19 @@ void shared_addresses(Context& c, const Instruction& i, const Operand& base, con
 
 // Wavefronts: a bank gives one word at a time, to all lanes that want it.
 void count_conflicts(Context& c, const Instruction& i, u32 mask, const u32* address) {
-    constexpr unsigned banks = 32;
-    u32 words[banks][8];
+    constexpr unsigned banks = 32, remembered = 8;   // of more words in a bank, equal ones are not noticed
+    u32 words[banks][remembered];
     u8 used[banks] = {};
-    unsigned most = 1, overflow = 0;
+    unsigned most = 1;
     unsigned each_lane = std::max(1, i.width / 4);
     each(mask, [&](int l) {
         for (unsigned k = 0; k < each_lane; ++k) {
             u32 word = address[l] / 4 + k, bank = word % banks;
             bool known = false;
-            unsigned n = std::min<unsigned>(used[bank], 8);
+            unsigned n = std::min<unsigned>(used[bank], remembered);
             for (unsigned q = 0; q < n; ++q) known |= words[bank][q] == word;
             if (known) continue;
-            if (used[bank] < 8)
-                words[bank][used[bank]] = word;
-            else
-                ++overflow;
+            if (used[bank] < remembered) words[bank][used[bank]] = word;
             ++used[bank];
             most = std::max<unsigned>(most, used[bank]);
         }
@@ -377,7 +373,7 @@ void decode_atoms(Reader& r) {
     i.source[3] = i.source[2];
     if (i.function == compare_and_swap) r.integer(3);
     i.unit = Unit::shared_load;
-    i.latency = 3;
+    i.delay = Delay::shared_atomic;
     i.run = atoms;
 }
 
@@ -464,8 +460,10 @@ void decode_ldc(Reader& r) {
     i.function = u8(bank);
     i.offset = negative ? -i64(offset) : i64(offset);
     i.unit = Unit::constant_load;
-    i.latency = r.name() == "ULDC" ? 4 : 0;
-    if (r.name() == "ULDC") i.is_uniform = true;
+    if (r.name() == "ULDC") {
+        i.is_uniform = true;
+        i.delay = Delay::uniform_constant;
+    }
     i.run = ldc;
 }
 
@@ -485,7 +483,7 @@ void ldgsts(Context& c, const Instruction& i, u32 mask) {
         c.warp->copies.push_back(copy);
     });
     if (c.timed) {
-        count_sectors(c, i, reads, address);
+        count_sectors(c, reads, address);
         count_conflicts(c, i, mask, to);
     }
 }

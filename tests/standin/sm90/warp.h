@@ -117,7 +117,7 @@ struct Context {
 
 // Merges what waits and can go on, and chooses the warp's current group. Called after every change of
 // groups, waits, or live lanes.
-void settle(Context& c, Warp& w);
+void settle(Warp& w);
 // Releases the block's barriers that are complete.
 void settle_barriers(Context& c, Block& b);
 
