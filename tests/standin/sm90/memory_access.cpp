@@ -258,8 +258,8 @@ void decode_atomg(Reader& r) {
     decode_caching(r);
     decode_function(r);
     i.ordered = true;
-    bool returns = r.name() != "RED";
-    i.generic = r.name() == "ATOM";
+    bool returns = r.name().rfind("RED", 0) != 0;
+    i.generic = r.name() == "ATOM" || r.name() == "RED";
     if (returns) {
         r.target_predicate(0);
         r.target();
@@ -550,7 +550,7 @@ void decode_depbar(Reader& r) {
 void add_memory(DecoderTable& t) {
     t["LDG"] = t["LD"] = decode_ldg;
     t["STG"] = t["ST"] = decode_stg;
-    t["ATOMG"] = t["ATOM"] = t["RED"] = decode_atomg;
+    t["ATOMG"] = t["ATOM"] = t["REDG"] = t["RED"] = decode_atomg;
     t["LDS"] = decode_lds;
     t["STS"] = decode_sts;
     t["ATOMS"] = decode_atoms;
