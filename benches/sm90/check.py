@@ -26,7 +26,7 @@ TESTS = ["ops::", "random_graphs::", "network::logits_maps_and_heatmaps_of_every
 
 def facts(serve, nvdisasm):
     """What is compared with expected.json; prints it."""
-    ready, comparison, launches = prediction.predict(serve, "cifar", 1, CUBIN)
+    _, comparison, launches = prediction.predict(serve, "cifar", 1, CUBIN)
     problem = prediction.problem_of(comparison)
     if problem:
         raise prediction.Wrong(f"the ten-exit CIFAR plan at batch 1 is wrong: {problem}")

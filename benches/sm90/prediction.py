@@ -25,8 +25,8 @@ def latencies(path=LATENCIES):
 
 
 def predict(serve, network, batch, cubin, *, variant="", lines="", sample=0, timed=True, numbers=LATENCIES):
-    """Runs `network` once under the stand-in. Returns the server's first line, its comparison with the CPU (none where
-    blocks are left out), and a record for each launch."""
+    """Runs `network` once under the stand-in. Returns its plan (the ops of each job of each level), the comparison with the
+    CPU (none where blocks are left out), and a record for each launch."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
         env = os.environ | {"STANDIN_SM90": programs.folder("nvdisasm"), "STANDIN_TIMEOUT": "0"}
@@ -38,13 +38,13 @@ def predict(serve, network, batch, cubin, *, variant="", lines="", sample=0, tim
                 env["STANDIN_SM90_SAMPLE"] = str(sample)
         words = ",".join(word for word in (f"kernels={cubin}", "launches=stream", variant) if word)
         command = [ROOT / "tests/standin/run", serve, NETWORKS.get(network, network), "cuda", "0", str(batch), words]
-        line = "grad_cam 0\n" if sample else "compare\n"
-        done = subprocess.run([str(word) for word in command], input=line, capture_output=True, text=True, env=env, cwd=ROOT)
+        lines = "plan\ngrad_cam 0\n" if sample else "plan\ncompare\n"
+        done = subprocess.run([str(word) for word in command], input=lines, capture_output=True, text=True, env=env, cwd=ROOT)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
-        if done.returncode != 0 or len(answers) < 2 or "error" in answers[1]:
+        if done.returncode != 0 or len(answers) < 3 or "error" in answers[2]:
             raise Wrong("\n".join(filter(None, [done.stderr.strip(), *(str(a["error"]) for a in answers if "error" in a)])))
         launches = [json.loads(line) for line in report.read_text().splitlines()] if timed else []
-    return answers[0], None if sample else answers[1], launches
+    return answers[1]["plan"], None if sample else answers[2], launches
 
 
 # Largest error relative to the largest magnitude of an output; maps that hang on a rounding may differ more.

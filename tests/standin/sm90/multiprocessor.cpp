@@ -52,6 +52,8 @@ void Multiprocessor::add(unsigned number, double time) {
         Scheduler* to = &schedulers_[0];
         for (Scheduler& s : schedulers_)
             if (s.warps.size() < to->warps.size()) to = &s;
+        w.scheduler = unsigned(to - schedulers_);
+        w.place = unsigned(to->warps.size());
         to->warps.push_back(&w);
         to->ready.push_back(never);
         refresh(w);
@@ -81,13 +83,9 @@ void Multiprocessor::refresh(Warp& w) {
         for (int k = 0; k < 6; ++k)
             if (i.wait_mask >> k & 1) t = std::max(t, w.scoreboard[k]);
     }
-    for (Scheduler& s : schedulers_)
-        for (size_t k = 0; k < s.warps.size(); ++k)
-            if (s.warps[k] == &w) {
-                s.ready[k] = t;
-                choose(s);
-                return;
-            }
+    Scheduler& s = schedulers_[w.scheduler];
+    s.ready[w.place] = t;
+    choose(s);
 }
 
 double Multiprocessor::pipe_cycles(Unit unit) const {
@@ -267,6 +265,7 @@ void Multiprocessor::finish(Block& b) {
                 s.warps.erase(s.warps.begin() + long(k));
                 s.ready.erase(s.ready.begin() + long(k));
             }
+        for (size_t k = 0; k < s.warps.size(); ++k) s.warps[k]->place = unsigned(k);
         choose(s);
     }
     b.used = false;

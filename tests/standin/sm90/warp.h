@@ -56,7 +56,8 @@ struct Warp {
     bool done = false;
     bool slept = false;            // NANOSLEEP or YIELD: other warps first
     // Timing, in cycles.
-    double next = 0, ready = 0, scoreboard[6] = {}, last = 0, end = 0;
+    double next = 0, scoreboard[6] = {}, last = 0, end = 0;
+    unsigned scheduler = 0, place = 0;   // of the multiprocessor, in the scheduler's list
     double copies_arrive = 0;
     std::vector<double> committed_arrive;
     u64 instructions = 0, ffma = 0;
