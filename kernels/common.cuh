@@ -7,9 +7,7 @@
 
 #define THREADS 256
 #define WARPS 8
-#define MAX_JOBS 16
-#define MAX_STEPS 16
-#define SHARED_FLOATS 8448
+#define MAX_JOBS 14
 
 // Opcode of a step, in the order of `Opcode` in src/engine/cuda/abi.rs.
 enum Op : unsigned int {
@@ -32,18 +30,15 @@ enum Op : unsigned int {
     OP_WEIGHTED_SUM,
     OP_RANGE,
     OP_CAM,
+    OP_CLASSIFIER,
     OP_RESIZE_MIN_MAX,
-    OP_CONV2D,
-    OP_CONV2D_GRAD,
 };
 
-// Distribution of a job over blocks, in the order of `Mode` in src/engine/cuda/abi.rs.
+// Kind of a job, in the order of `Mode` in src/engine/cuda/abi.rs.
 enum Mode : unsigned int {
-    MODE_CHAIN,   // one block per image, step after step
-    MODE_SPREAD,  // one step with independent elements: several blocks per image
-    MODE_CAM,     // several blocks per image compute the map; the last one finishes it and runs the rest
-    MODE_SPLIT,   // a convolution in small tiles, whose sums are split among the threads of a block
-    MODE_WHOLE,   // a convolution in large tiles, each element summed by one thread
+    MODE_CHAIN,       // steps of one image, one after another; the first may be spread over several blocks
+    MODE_CONV_SMALL,  // a convolution in small tiles, whose sums are split among the threads of a block
+    MODE_CONV_TILED,  // a convolution in large tiles that pass through shared memory
 };
 
 // ReLU rules: none, then those of `ReluRule` in src/engine/graph/ops/relu.rs.
@@ -52,9 +47,20 @@ enum Mode : unsigned int {
 #define RULE_GUIDED 2
 #define RULE_DECONVNET 3
 
-// One step of the plan. `first`, `second` and `out` are element offsets in one of an image's three
-// spaces.
-struct Step {
+// The end of a convolution's sum: a gradient's gate, by one of the rules above; or a bias; or a bias and a ReLU.
+#define FINISH_BIAS 4
+#define FINISH_BIAS_RELU 5
+
+// A divisor and what the host made of it: n / divisor = (2 n multiplier) >> (32 + shift) for n < 2^31.
+struct Divisor {
+    unsigned int divisor;
+    unsigned int multiplier;
+    unsigned int shift;
+};
+
+// One step of the plan: a row of the step table, in memory of the device. `first`, `second` and `out` are element
+// offsets in one of an image's three spaces.
+struct __align__(16) Step {
     unsigned int op;
     unsigned int first_space;
     unsigned int first;
@@ -69,6 +75,9 @@ struct Step {
     int out_c;
     int out_h;
     int out_w;
+    // Elements in a plane and in a row of the result.
+    struct Divisor by_plane;
+    struct Divisor by_row;
     // Height and width of the window, rows first.
     int kernel_h;
     int kernel_w;
@@ -81,52 +90,102 @@ struct Step {
     unsigned int bias;
     // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
-    // Convolutions, forward and gradient: output position i reads rows
-    // row_first + row_step * i + row_turn * u for window rows u, and writes row
-    // out_row_first + out_row_step * i; columns likewise.
-    int rows;
-    int columns;
+    // Pooled gradients: number of border classes, offset of their positions in the tables, and elements in a row of
+    // the kernel sums: channels of the tap, rounded up to 16.
+    int classes;
+    unsigned int class_table;
+    int weight_row;
+    unsigned int unused;
+};
+
+// A convolution or the gradient of one, cut into blocks for the launch's number of images.
+struct Conv {
+    // Of image 0: the input, the packed weight, the first result, and what finishes it: bias or gate.
+    const float* input;
+    const float* weight;
+    float* out;
+    const float* extra;
+    // Partial sums and counters of tiles that several blocks share.
+    float* scratch;
+    unsigned int* counters;
+    // From one image to the next.
+    unsigned int in_stride;
+    unsigned int out_stride;
+    unsigned int extra_stride;
+    // From one place of the result to the next in `extra`, and from one channel to the next: 1 and a plane for a
+    // gate, 0 and 1 for a bias.
+    unsigned int extra_step;
+    unsigned int extra_plane;
+    // How a sum is finished: FINISH_...
+    unsigned int finish;
+    // (C, H, W) of the input, and elements in its plane.
+    int in_c;
+    int in_h;
+    int in_w;
+    int in_plane;
+    // Output position i reads rows row_first + row_step * i + row_turn * u for window rows u; columns likewise.
     int row_first;
     int row_step;
     int row_turn;
     int column_first;
     int column_step;
     int column_turn;
-    int out_row_first;
-    int out_row_step;
-    int out_column_first;
-    int out_column_step;
-    // Terms of each sum: window taps times input channels.
-    int terms;
+    // Channels of the result, elements in its plane, and from a position to the next row's and the next.
+    int out_c;
+    int out_plane;
+    int out_row;
+    int out_column;
     // Elements in a row of the packed weight: output channels, rounded up to 8.
     int weight_row;
-    // 1 where four adjacent pixels can be read and written as one vector.
-    unsigned int vector;
-    // Pooled gradients: number of border classes, and offset in the tables of each position's class.
-    int classes;
-    unsigned int class_table;
+    // Positions of the run: image by image, row by row.
+    unsigned int pixels;
+    // Slices of each sum, and of a group: see conv2d.cu.
+    unsigned int slices;
+    unsigned int group;
+    // Large tiles: how they are read and written, TILED_...
+    unsigned int tiled;
+    // Threads along pixels and along channels, and 2^16 / threads, rounded up, to divide a thread's index.
+    unsigned int pixel_lanes;
+    unsigned int by_pixel_lanes;
+    unsigned int channel_lanes;
+    unsigned int by_channel_lanes;
+    // Large tiles: units of pixels that are copied at once.
+    struct Divisor by_units;
+    // A block's index is (tile row, tile column along the channels, group of slices).
+    struct Divisor by_groups;
+    struct Divisor by_across;
+    // Positions of an image and of a row; slices of a tap; taps in a window row.
+    struct Divisor by_positions;
+    struct Divisor by_columns;
+    struct Divisor by_chunks;
+    struct Divisor by_width;
 };
 
-// One job of a level, cut into blocks for the launch's number of images.
-struct Job {
-    unsigned int first_block;
+// Steps of one image, one after another.
+struct Chain {
     unsigned int first_step;
     unsigned int steps;
-    unsigned int mode;
-    // Blocks per image (spread, cam), or tiles along the channels (convolutions).
-    unsigned int across;
-    // Blocks that share one sum (split).
-    unsigned int groups;
+    // Blocks that share an image's first step.
+    struct Divisor by_across;
     // Element offset in the scratch memory, index of the first counter.
     unsigned int scratch;
     unsigned int counter;
 };
 
+// One job of a level.
+struct Job {
+    unsigned int mode;
+    unsigned int unused;
+    union {
+        struct Chain chain;
+        struct Conv conv;
+    };
+};
+
 // The one argument of a launch.
 struct Launch {
-    float* input;
-    float* work;
-    float* output;
+    // The spaces of image 0: input, work and output.
+    float* space[3];
     const float* weights;
     const unsigned int* tables;
     const struct Step* steps;
@@ -135,34 +194,17 @@ struct Launch {
     // Indices in memory of the launch's images; null: the first `images` ones.
     const unsigned int* active;
     // Elements from one image to the next, for each space.
-    unsigned int input_stride;
-    unsigned int work_stride;
-    unsigned int output_stride;
+    unsigned int stride[3];
     unsigned int images;
-    unsigned int jobs;
-    unsigned int unused;
+    // The first block of each job; the largest number for a job that does not exist.
+    unsigned int first_block[MAX_JOBS];
     struct Job job[MAX_JOBS];
 };
-
-#define SPACE_INPUT 0
-#define SPACE_WORK 1
-#define SPACE_OUTPUT 2
-
-// Start of a space: that of image 0.
-__device__ __forceinline__ float* space_start(const Launch& launch, unsigned int space) {
-    return space == SPACE_INPUT ? launch.input : space == SPACE_WORK ? launch.work : launch.output;
-}
-
-__device__ __forceinline__ unsigned int space_stride(const Launch& launch, unsigned int space) {
-    return space == SPACE_INPUT ? launch.input_stride
-         : space == SPACE_WORK  ? launch.work_stride
-                                : launch.output_stride;
-}
 
 // The slot at `offset` of the space of image `image`.
 __device__ __forceinline__ float* slot(const Launch& launch, unsigned int space, unsigned int offset,
                                        unsigned int image) {
-    return space_start(launch, space) + (size_t)image * space_stride(launch, space) + offset;
+    return launch.space[space] + ((size_t)image * launch.stride[space] + offset);
 }
 
 // Index in memory of the launch's image `i`: `i` itself, or an entry of the list of images that have
@@ -172,6 +214,20 @@ __device__ __forceinline__ unsigned int image_at(const Launch& launch, unsigned 
 }
 
 __device__ __forceinline__ int plane(int h, int w) { return h * w; }
+
+// n / divisor, for n < 2^31.
+__device__ __forceinline__ unsigned int divide(unsigned int n, const Divisor& by) {
+    return __umulhi(2 * n, by.multiplier) >> by.shift;
+}
+
+// The element that is `i` times `stride` elements behind `start`, in one instruction.
+__device__ __forceinline__ const float* element(const float* start, unsigned int i, unsigned int stride) {
+    return (const float*)((const char*)start + (unsigned long long)(4 * stride) * i);
+}
+
+__device__ __forceinline__ float* element(float* start, unsigned int i, unsigned int stride) {
+    return (float*)((char*)start + (unsigned long long)(4 * stride) * i);
+}
 
 // Gradient `g` of a ReLU under a rule, where the ReLU's result was `y`.
 __device__ __forceinline__ float relu_gate(unsigned int rule, float g, float y) {
@@ -194,6 +250,7 @@ __device__ __forceinline__ float max_nan(float a, float b) { return b > a || b !
 // Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats
 // per warp, and a barrier has passed since its last use.
 __device__ __forceinline__ void block_range(float* shared, float& minimum, float& maximum) {
+#pragma unroll
     for (int half = 16; half > 0; half /= 2) {
         minimum = min_nan(minimum, __shfl_xor_sync(0xffffffffu, minimum, half));
         maximum = max_nan(maximum, __shfl_xor_sync(0xffffffffu, maximum, half));
@@ -210,25 +267,59 @@ __device__ __forceinline__ void block_range(float* shared, float& minimum, float
     __syncthreads();
 }
 
+// One more arrival at `counter`, whose count before it is returned. What this thread's block wrote before the
+// last barrier is visible to the blocks that arrive later, and what earlier ones wrote is visible after the next.
+__device__ __forceinline__ unsigned int arrive(unsigned int* counter) {
+#ifdef MSDCAM_STANDIN
+    return atomicAdd(counter, 1u);
+#else
+    unsigned int before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+    return before;
+#endif
+}
+
 // Whether this block is the last of `blocks` to arrive here; the counter starts and ends at zero.
 // All writes that the other blocks made before are then visible to every thread of the last one.
 __device__ __forceinline__ bool last_block(unsigned int* counter, unsigned int blocks) {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        last = atomicAdd(counter, 1u) == blocks - 1;
+        last = arrive(counter) == blocks - 1;
         if (last) {
             *counter = 0;
         }
     }
     __syncthreads();
-    __threadfence();
     return last;
 }
 
-// The elements of a step that one thread computes: `first`, `first + stride`, ...
+// `count` numbers that are `apart` from each other, added in order, with BATCH loads in flight. CROSSES: other
+// blocks of this launch wrote them.
+template <int BATCH, bool CROSSES>
+__device__ __forceinline__ float add_in_order(const float* from, unsigned int apart, unsigned int count) {
+    float total = 0.0f;
+    for (unsigned int first = 0; first < count; first += BATCH) {
+        float part[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            const float* place = from + (first + i) * apart;
+            part[i] = first + i >= count ? 0.0f : CROSSES ? __ldcg(place) : *place;
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            total += part[i];
+        }
+    }
+    return total;
+}
+
+// The part of a step's elements that a block computes: part `part` of `parts`.
 struct Share {
-    int first;
-    int stride;
+    unsigned int part;
+    unsigned int parts;
+
+    // A thread's elements are `first()`, `first() + stride()`, ...
+    __device__ __forceinline__ int first() const { return part * THREADS + threadIdx.x; }
+    __device__ __forceinline__ int stride() const { return parts * THREADS; }
 };

@@ -14,8 +14,8 @@ VARIANTS = {
     "default": "",
     "compiled": "kernels=compiled",
     "stream": "launches=stream",
-    "split": "tiling=split",
-    "whole": "tiling=whole",
+    "split": "tiling=small",
+    "whole": "tiling=large",
 }
 OTHER_COMPILER = ["compiled"]
 

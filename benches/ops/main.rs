@@ -96,6 +96,7 @@ fn params(op: &Op) -> Vec<usize> {
         Op::LinearGrad(op) => vec![op.weight.index()],
         Op::PooledConv2dGrad(op) => vec![op.weight.index()],
         Op::Cam(op) => vec![op.pooled.weight.index()],
+        Op::Classifier(op) => vec![op.linear.weight.index(), op.linear.bias.index()],
         _ => vec![],
     }
 }
@@ -107,6 +108,7 @@ fn family(step: &Step) -> String {
         Op::Conv2dGrad(op) => Some(op.window),
         Op::MaxPool(op) => Some(op.window),
         Op::AvgPool(op) => Some(op.window),
+        Op::Classifier(op) => Some(op.window),
         _ => None,
     };
     let window = window.map_or(String::new(), |Window { kernel: [h, w], stride: [s, _], .. }| {

@@ -17,7 +17,9 @@ class Layout:
         if not found:
             fail(f"no struct {name}")
         self.fields, at, self.alignment = [], 0, 1
-        for line in found[1].splitlines():
+        # A union of structures is as large as its largest, which comes last.
+        lines = re.sub(r"union \{.*?(struct \w+ \w+;)\s*\};", r"\1", found[1], flags=re.DOTALL)
+        for line in lines.splitlines():
             line = line.split("//")[0].strip()
             if not line:
                 continue
@@ -85,17 +87,12 @@ def modes():
 
 
 def job_table():
-    """STANDIN_SM90_JOBS: offsets in the launch's argument of the number of jobs and of the first job's first block,
-    and the bytes from one job to the next."""
+    """STANDIN_SM90_JOBS: offsets in the launch's argument of the jobs' first blocks (all ones: no job), their
+    number, the offset of the first job, and the bytes from one job to the next."""
     layout = structures()
     launch = layout("Launch")
-    _, count, size, _ = launch.field("jobs")
-    if size != 4:
-        fail("Launch.jobs is not a number of 32 bits")
-    _, first, stride, _ = launch.field("job")
-    _, inside, size, _ = layout("Job").field("first_block")
-    if size != 4 or stride != layout("Job").size:
-        fail("Job.first_block is not a number of 32 bits")
-    if inside != 0:
-        fail("Job.first_block is not the job's first field")
-    return f"{count},{first},{stride}"
+    _, first_blocks, size, most = launch.field("first_block")
+    _, jobs, stride, count = launch.field("job")
+    if size != 4 or most != count:
+        fail("Launch.first_block is not a 32-bit number for each job")
+    return f"{first_blocks},{most},{jobs},{stride}"

@@ -91,8 +91,8 @@ fn any_batch_any_tiling_and_any_run_give_the_same_bits() {
     on_gpu(test_name!(), || {
         let (plan, inputs) = default_case(7, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
-        let want = answers(&plan, &run_spaces(&cuda(Tiling::Split), &plan, &spaces));
-        let whole = answers(&plan, &run_spaces(&cuda(Tiling::Whole), &plan, &spaces));
+        let want = answers(&plan, &run_spaces(&cuda(Tiling::Small), &plan, &spaces));
+        let whole = answers(&plan, &run_spaces(&cuda(Tiling::Large), &plan, &spaces));
         assert_same_bits("large tiles", &whole, &want);
         let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 7).unwrap();
         for batch in [1, 3, 7, 3, 1] {
@@ -125,7 +125,7 @@ fn every_variant_gives_the_same_answers() {
         let compiled = of("kernels=compiled");
         // Another release of the compiler may order products otherwise.
         assert_close("kernels=compiled", &compiled, &want, Tolerance(1e-5));
-        let words = "kernels=compiled,launches=stream,tiling=whole";
+        let words = "kernels=compiled,launches=stream,tiling=large";
         assert_same_bits(words, &of(words), &compiled);
         // What the compiler makes for the chip that both the stand-in and the built-in code are for.
         let nvrtc = Nvrtc::find(None).unwrap();
@@ -190,7 +190,7 @@ fn print_hash() {
         let (plan, inputs) = default_case(1, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut hash = DefaultHasher::new();
-        for tiling in [Tiling::Split, Tiling::Whole] {
+        for tiling in [Tiling::Small, Tiling::Large] {
             let answers = answers(&plan, &run_spaces(&cuda(tiling), &plan, &spaces));
             assert!(answers.iter().all(|x| x.is_finite()));
             answers.iter().for_each(|x| x.to_bits().hash(&mut hash));

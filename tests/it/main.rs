@@ -11,6 +11,7 @@ mod batches;
 mod browser;
 mod checkpoint;
 mod checkpoint_damage;
+mod classifier;
 mod cli;
 mod cuda;
 mod cuda_failures;

@@ -18,12 +18,13 @@ type Pass = (&'static str, fn(&mut PlanOptions) -> &mut bool, bool);
 const ALL: PlanOptions = PlanOptions::new(Order::Depth);
 const NONE: PlanOptions = PlanOptions::unoptimized(Order::Depth);
 
-const PASSES: [Pass; 8] = [
+const PASSES: [Pass; 9] = [
     ("fold_batch_norm", |o| &mut o.passes.fold_batch_norm, true),
     ("fuse_relu", |o| &mut o.passes.fuse_relu, false),
     ("merge_pointwise", |o| &mut o.passes.merge_pointwise, false),
     ("pooled_gradient", |o| &mut o.passes.pooled_gradient, true),
     ("fuse_cam", |o| &mut o.passes.fuse_cam, false),
+    ("fuse_classifier", |o| &mut o.passes.fuse_classifier, false),
     ("dead_nodes", |o| &mut o.passes.dead_nodes, false),
     ("in_place_concat", |o| &mut o.in_place_concat, false),
     ("chain_small_steps", |o| &mut o.chain_small_steps, false),
@@ -133,7 +134,7 @@ fn folding_leaves_no_batch_norm_and_fusing_no_relu() {
     for gone in ["batch_norm", "batch_norm_grad", "relu", "copy", "spatial_mean", "weighted_sum", "range"] {
         assert!(!left.contains(&gone), "{gone} is left in {left:?}");
     }
-    for kept in ["conv2d", "conv2d_grad", "cam", "resize_min_max", "softmax", "linear"] {
+    for kept in ["conv2d", "conv2d_grad", "cam", "resize_min_max", "classifier"] {
         assert!(left.contains(&kept), "{kept} is missing in {left:?}");
     }
 }

@@ -10,6 +10,7 @@ use msdcam::engine::graph::ops::{Op, Slice};
 use msdcam::engine::graph::passes::{Passes, apply};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::{Job, Order, Plan, PlanOptions, Slot, Space, Step};
+use msdcam::model::Model;
 
 /// Tag of memory that nothing has written. A tag identifies how an element was computed.
 const UNWRITTEN: u64 = 0;
@@ -237,7 +238,9 @@ fn depth_order_has_the_fewest_levels_and_runs_heads_in_parallel_with_the_next_bl
 fn consecutive_small_steps_are_one_job() {
     let (_, network) = golden_network("blocks-even");
     let (graph, exits) = cam_graph(&network);
-    let plan = Plan::new(&graph, &asked(&exits), Order::Depth).unwrap();
+    let passes = Passes { fuse_classifier: false, ..Passes::ALL };
+    let options = PlanOptions { passes, ..PlanOptions::new(Order::Depth) };
+    let plan = Plan::with_options(&graph, &asked(&exits), &options).unwrap();
     let jobs = plan.levels().iter().flat_map(|level| level.jobs());
     let longest = jobs.max_by_key(|job| job.steps().len()).unwrap();
     let names: Vec<&str> = longest.steps().iter().map(|step| step.op().name()).collect();
@@ -274,6 +277,41 @@ fn lays_out_nested_concats_and_slices() {
             let want = by_graph(&rewritten, &places);
             assert!(by_plan(&plan, plan.levels().len(), true) == want, "{name}: outputs {outputs:?}");
         }
+    }
+}
+
+/// Names of the ops of each job in which `name` is one.
+fn jobs_with<'a>(plan: &'a Plan, name: &str) -> Vec<Vec<&'a str>> {
+    let jobs = plan.levels().iter().flat_map(|level| level.jobs());
+    let names = jobs.map(|job| job.steps().iter().map(|step| step.op().name()).collect::<Vec<_>>());
+    names.filter(|names| names.contains(&name)).collect()
+}
+
+#[test]
+fn the_classifier_of_an_exit_is_one_step() {
+    let fused = PlanOptions::new(Order::Depth);
+    let passes = Passes { fuse_classifier: false, ..Passes::ALL };
+    for variant in VARIANTS {
+        let (_, network) = golden_network(variant);
+        let (graph, exits) = cam_graph(&network);
+        let plan = |options| Plan::with_options(&graph, &asked(&exits), options).unwrap();
+        let (plan, single_steps) = (plan(&fused), plan(&PlanOptions { passes, ..fused }));
+        let chain = ["avg_pool", "linear", "softmax", "one_hot", "linear_grad", "avg_pool_grad", "relu_grad"];
+        assert_eq!(jobs_with(&single_steps, "linear"), vec![chain; exits.len()], "{variant}");
+        assert_eq!(jobs_with(&plan, "classifier"), vec![["classifier"]; exits.len()], "{variant}");
+        let steps = [&single_steps, &plan].map(|plan| plan.steps().count());
+        assert_eq!(steps[0] - steps[1], (chain.len() - 1) * exits.len(), "{variant}: steps");
+        assert_eq!(plan.levels().len(), single_steps.levels().len(), "{variant}: levels");
+    }
+}
+
+#[test]
+fn the_gradient_of_a_classifier_is_not_downloaded() {
+    let (graph, exits) = cam_graph(&Model::pretrained().unwrap());
+    let passes = Passes { fuse_classifier: false, ..Passes::ALL };
+    for options in [Order::Depth, Order::ByExit].map(PlanOptions::new) {
+        let len = |options| Plan::with_options(&graph, &asked(&exits), options).unwrap().output_len();
+        assert_eq!(len(&options), len(&PlanOptions { passes, ..options }), "{:?}", options.order);
     }
 }
 

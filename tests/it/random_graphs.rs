@@ -4,6 +4,8 @@
 //! ReLU or maximum depends on rounding: devices must agree with the reference to the last bit except
 //! after a mean or softmax.
 
+use std::collections::HashMap;
+
 use crate::common::close::{OP, assert_close};
 use crate::common::random::Random;
 use crate::common::{reference, run};
@@ -13,7 +15,7 @@ use msdcam::engine::graph::ops::{
     AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Slice, WeightedSum, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
-use msdcam::engine::plan::{Order, PlanOptions};
+use msdcam::engine::plan::{Order, Plan, PlanOptions};
 use msdcam::engine::tensor::Tensor;
 
 const GRAPHS: u64 = 300;
@@ -56,6 +58,21 @@ impl Builder {
         let half = [kernel[0] / 2, kernel[1] / 2];
         let padding = self.random.pick(&[half, half, half, [0, 0], [1, 0], [0, 2]]);
         Window { kernel, stride, padding }
+    }
+
+    fn linear(&mut self, x: NodeId) -> NodeId {
+        let len = self.graph.shape(x).len();
+        let (weight, bias) = (self.param(&[7, len], &[-1.0, 0.0, 0.0, 1.0]), self.param(&[7], &[0.0, 1.0]));
+        self.push_op(Linear { weight, bias }, &[x]).unwrap()
+    }
+
+    fn pooled_linear(&mut self, x: NodeId) -> NodeId {
+        let shape = self.graph.shape(x);
+        let kernel = self.random.pick(&[[2, 2], [1, 2], [4, 1]]);
+        let kernel = if kernel[0] <= shape.h && kernel[1] <= shape.w { kernel } else { [1, 1] };
+        let stride = self.random.pick(&[kernel, [1, 1], [2, 3]]);
+        let pooled = self.push_op(AvgPool { window: Window { kernel, stride, padding: [0, 0] } }, &[x]);
+        self.linear(pooled.unwrap())
     }
 
     /// A random op on random nodes; `None` if the shapes do not match.
@@ -106,7 +123,7 @@ impl Builder {
     }
 }
 
-/// A graph, its outputs and the length of each input.
+/// A graph, its outputs and its inputs.
 struct Case {
     graph: Graph,
     outputs: Vec<NodeId>,
@@ -123,15 +140,21 @@ fn case(seed: u64) -> Case {
         }
     }
     let last = *b.nodes.last().unwrap();
-    let mut score = last;
-    if b.random.below(2) == 1 {
-        let len = b.graph.shape(last).len();
-        let (weight, bias) = (b.param(&[7, len], &[-1.0, 0.0, 0.0, 1.0]), b.param(&[7], &[0.0, 1.0]));
-        score = b.graph.push(Linear { weight, bias }, &[last]).unwrap();
-    }
+    let classifies = b.random.below(3) == 1;
+    let score = match b.random.below(2) {
+        _ if classifies => b.pooled_linear(last),
+        1 => b.linear(last),
+        _ => last,
+    };
     let mut outputs = vec![score];
-    // Backward, from a random upstream gradient to a random node on the way.
-    let upstream = b.graph.push(Op::Input(b.graph.shape(score)), &[]).unwrap();
+    // Backward, from a class or a random upstream gradient to a random node on the way.
+    let upstream = if classifies {
+        outputs.push(b.push_op(Op::Softmax, &[score]).unwrap());
+        let target = b.graph.push(Op::Input(Shape::vector(1)), &[]).unwrap();
+        b.push_op(Op::OneHot, &[score, target]).unwrap()
+    } else {
+        b.graph.push(Op::Input(b.graph.shape(score)), &[]).unwrap()
+    };
     let on_way = b.graph.ancestors(&[score]);
     let on_way: Vec<NodeId> = b.nodes.iter().copied().filter(|id| on_way[id.index()]).collect();
     let tap = b.random.pick(&on_way);
@@ -164,7 +187,7 @@ fn case(seed: u64) -> Case {
 #[test]
 fn devices_and_reference_agree_on_random_graphs() {
     let devices = run::devices();
-    let mut seen = std::collections::HashMap::new();
+    let (mut seen, mut fused) = (HashMap::new(), HashMap::new());
     for seed in 0..GRAPHS {
         let Case { graph, outputs, inputs } = case(seed);
         graph.nodes().iter().for_each(|node| *seen.entry(node.op.name()).or_insert(0) += 1);
@@ -172,6 +195,8 @@ fn devices_and_reference_agree_on_random_graphs() {
         let want = reference::run(&graph, &outputs, &inputs);
         let device = &devices[seed as usize % devices.len()];
         let order = if seed % 2 == 0 { Order::Depth } else { Order::ByExit };
+        let plan = Plan::new(&graph, &outputs, order).unwrap();
+        plan.steps().for_each(|step| *fused.entry(step.op().name()).or_insert(0) += 1);
         for (which, options) in [("all", PlanOptions::new(order)), ("no", PlanOptions::unoptimized(order))] {
             let got = run::run_with(device, &graph, &outputs, &options, &inputs);
             for ((got, want), id) in got.iter().zip(&want).zip(&outputs) {
@@ -184,4 +209,5 @@ fn devices_and_reference_agree_on_random_graphs() {
     for op in ["conv2d", "conv2d_grad", "batch_norm_grad", "max_pool_grad", "avg_pool_grad", "linear_grad"] {
         assert!(seen.get(op).is_some_and(|&n| n > 10), "{op} is rare: {seen:?}");
     }
+    assert!(fused.get("classifier").is_some_and(|&n| n > 10), "classifiers are rare: {fused:?}");
 }

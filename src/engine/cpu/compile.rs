@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cam::Cam;
+use super::classifier::Classifier;
 use super::conv::{
     Conv2dGradKernel, Conv2dKernel, Conv2dTiling, SmallConv2dGradKernel, WinogradKernel, WinogradTiling,
 };
@@ -16,7 +17,7 @@ use super::simd::Isa;
 use super::weight_cache::WeightCache;
 use super::{cam, elementwise, heatmap, linear, pool, softmax};
 use crate::Shape;
-use crate::engine::graph::ops::{Conv2d, Conv2dGrad, PooledConv2dGrad};
+use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, PooledConv2dGrad};
 use crate::engine::graph::{Op, ParamId};
 use crate::engine::plan::{Plan, Step};
 
@@ -45,11 +46,7 @@ impl<'a> Compiler<'a> {
         match &step.op {
             Op::Conv2d(op) => self.conv2d(step, op),
             Op::Linear(op) => {
-                let shapes = [&step.inputs[0], &step.output].map(|slot| Shape::vector(slot.shape.len()));
-                let conv = linear::as_conv2d(op, shapes);
-                let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
-                let tiling = Conv2dTiling::new(isa, &conv, shapes);
-                Box::new(Conv2dKernel::new(self.weights, &conv, tiling, weight, bias))
+                Box::new(self.linear(op, [&step.inputs[0], &step.output].map(|slot| slot.shape.len())))
             }
             Op::Conv2dGrad(op) => self.conv2d_grad(step, op),
             Op::LinearGrad(op) => linear::linear_grad(step, Arc::clone(self.data(op.weight))),
@@ -62,6 +59,13 @@ impl<'a> Compiler<'a> {
             Op::Cam(op) => {
                 let pooled = self.pooled_grad(step, &op.pooled);
                 Box::new(Cam::new(isa, pooled, op.sum.relu, step.inputs[1].shape))
+            }
+            Op::Classifier(op) => {
+                let x = step.inputs[0].shape;
+                let pooled = op.pooled(x).expect("the graph has checked the window");
+                let linear = self.linear(&op.linear, [pooled.len(), op.classes]);
+                let weight = Arc::clone(self.data(op.linear.weight));
+                Box::new(Classifier::new(*op, linear, weight, [x, pooled]))
             }
             Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
             Op::Range => cam::range(),
@@ -86,6 +90,15 @@ impl<'a> Compiler<'a> {
 
     fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
         &self.plan.params[id.index()].data
+    }
+
+    /// The kernel of a fully connected layer between vectors of these lengths.
+    fn linear(&self, op: &Linear, lengths: [usize; 2]) -> Conv2dKernel {
+        let shapes = lengths.map(Shape::vector);
+        let conv = linear::as_conv2d(op, shapes);
+        let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
+        let tiling = Conv2dTiling::new(self.isa, &conv, shapes);
+        Conv2dKernel::new(self.weights, &conv, tiling, weight, bias)
     }
 
     fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Box<dyn Kernel> {
@@ -146,6 +159,7 @@ fn packed_param(op: &Op) -> Option<ParamId> {
         Op::Conv2dGrad(op) => Some(op.weight),
         Op::PooledConv2dGrad(op) => Some(op.weight),
         Op::Cam(op) => Some(op.pooled.weight),
+        Op::Classifier(op) => Some(op.linear.weight),
         _ => None,
     }
 }

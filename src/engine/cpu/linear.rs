@@ -28,7 +28,7 @@ pub(crate) fn linear_grad(step: &Step, weight: Arc<[f32]>) -> Box<dyn Kernel> {
 }
 
 /// out = sum of the weight's rows, each times its gradient; rows of zero gradient are not read.
-fn sum_of_rows(weight: &[f32], grad: &[f32], out: &mut [f32]) {
+pub(crate) fn sum_of_rows(weight: &[f32], grad: &[f32], out: &mut [f32]) {
     out.fill(0.0);
     for (row, &g) in weight.chunks_exact(out.len()).zip(grad).filter(|&(_, &g)| g != 0.0) {
         for (out, w) in out.iter_mut().zip(row) {

@@ -3,6 +3,7 @@
 mod aligned;
 mod assign;
 mod cam;
+mod classifier;
 mod compile;
 mod compiled_plan;
 mod conv;

@@ -140,8 +140,8 @@ fn scatter_to_maximum(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f3
     });
 }
 
-/// Mean over windows; padding counts as zeros.
-fn mean_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
+/// Mean over windows, from the first to the second of `shapes`; padding counts as zeros.
+pub(crate) fn mean_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     let share = 1.0 / window.area() as f32;
     windows(window, input, output, |channel, position, rows, columns| {
@@ -151,8 +151,9 @@ fn mean_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [
     });
 }
 
-/// Adds each window's gradient, divided by its area, to all its pixels.
-fn scatter_evenly(window: &Window, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
+/// Adds each window's gradient, divided by its area, to all its pixels; `shapes` are those of the result and of
+/// the gradient.
+pub(crate) fn scatter_evenly(window: &Window, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     let share = 1.0 / window.area() as f32;
     out.fill(0.0);

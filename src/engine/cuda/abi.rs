@@ -7,21 +7,39 @@ use cudarc::driver::DeviceRepr;
 /// Threads per block.
 pub(super) const THREADS: u32 = 256;
 /// Most jobs of a launch.
-pub(super) const MAX_JOBS: usize = 16;
-/// Channels of the tap per block of a `cam` step.
+pub(super) const MAX_JOBS: usize = 14;
+/// Channels of the tap per group of a `cam` step; the length of a row of kernel sums is a multiple of it.
 pub(super) const CAM_CHANNELS: usize = 16;
 /// Sums of a pooled gradient that a block stores at once: the largest number of border classes.
 pub(super) const CAM_SUMS: usize = 4096;
-/// Terms of a convolution's sum per block of `Mode::Split`.
-pub(super) const GROUP: usize = 512;
-/// Results per tile of `Mode::Split`.
-pub(super) const TILE: usize = 256;
-/// Output channels per thread of a convolution; the length of a packed weight's row is a multiple of it.
-pub(super) const CHANNELS: usize = 8;
+/// Most terms of a slice of a convolution's sum.
+pub(super) const SLICE: usize = 16;
+/// Most slices of a group.
+pub(super) const MAX_GROUP: usize = 32;
+/// Output channels per thread in small tiles; the length of a packed weight's row is a multiple of it.
+pub(super) const SMALL_CHANNELS: usize = 8;
+/// Output channels per thread in large tiles.
+pub(super) const TILED_CHANNELS: usize = 4;
+/// Stages of shared memory in large tiles.
+pub(super) const STAGES: usize = 3;
+/// Flag of [`ConvRow::tiled`]: four adjacent positions are read as one vector.
+pub(super) const TILED_READS_VECTORS: u32 = 1;
+/// Flag of [`ConvRow::tiled`]: four adjacent positions are written as one vector.
+pub(super) const TILED_WRITES_VECTORS: u32 = 2;
+/// Flag of [`ConvRow::tiled`]: a thread has two quads of positions.
+pub(super) const TILED_TWO_QUADS: u32 = 4;
+/// Floats of shared memory from one quad of a slice to the next, in large tiles.
+pub(super) const QUAD: usize = 4 * SLICE + 4;
+/// Floats of shared memory of a convolution in small tiles.
+pub(super) const SMALL_SUMS: usize = SMALL_CHANNELS * THREADS as usize + 8 * MAX_GROUP;
+/// Floats of shared memory of a chain.
+pub(super) const CHAIN_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUMS;
+/// [`ConvRow::finish`]: a bias; smaller values are rules of a gate.
+pub(super) const FINISH_BIAS: u32 = 4;
+/// [`ConvRow::finish`]: a bias and a ReLU.
+pub(super) const FINISH_BIAS_RELU: u32 = 5;
 /// Largest height and width of an image.
 pub(super) const MAX_SIDE: usize = 8192;
-/// Pixels per warp of `Mode::Whole`.
-pub(super) const WHOLE_PIXELS: usize = 128;
 
 /// Declares an enum with the order of an enum in the CUDA source.
 macro_rules! cuda_enum {
@@ -62,20 +80,17 @@ cuda_enum! {
         WeightedSum = "OP_WEIGHTED_SUM",
         Range = "OP_RANGE",
         Cam = "OP_CAM",
+        Classifier = "OP_CLASSIFIER",
         ResizeMinMax = "OP_RESIZE_MIN_MAX",
-        Conv2d = "OP_CONV2D",
-        Conv2dGrad = "OP_CONV2D_GRAD",
     }
 }
 
 cuda_enum! {
-    /// Distribution of a job over blocks.
+    /// Kind of a job.
     Mode {
         Chain = "MODE_CHAIN",
-        Spread = "MODE_SPREAD",
-        Cam = "MODE_CAM",
-        Split = "MODE_SPLIT",
-        Whole = "MODE_WHOLE",
+        ConvSmall = "MODE_CONV_SMALL",
+        ConvTiled = "MODE_CONV_TILED",
     }
 }
 
@@ -99,40 +114,83 @@ macro_rules! cuda_struct {
     };
 }
 
-/// The jobs of a launch; unused entries are zero.
-type Jobs = [JobRow; MAX_JOBS];
+cuda_struct! {
+    /// `Divisor` of `kernels/common.cuh`: division by multiplication, for dividends below 2^31 (Granlund and
+    /// Montgomery, 1994).
+    Divisor { divisor: u32, multiplier: u32, shift: u32, }
+}
+
+impl Divisor {
+    /// Division by `divisor`, at least 1.
+    pub(super) fn new(divisor: usize) -> Divisor {
+        let shift = divisor.next_power_of_two().trailing_zeros();
+        let multiplier = (1_u64 << (31 + shift)).div_ceil(divisor as u64);
+        Divisor { divisor: divisor as u32, multiplier: multiplier as u32, shift }
+    }
+}
 
 cuda_struct! {
     /// `Step` of `kernels/common.cuh`, which documents the fields: a row of the step table.
     StepRow {
         op: u32, first_space: u32, first: u32, second_space: u32, second: u32, out_space: u32, out: u32,
         in_c: i32, in_h: i32, in_w: i32, out_c: i32, out_h: i32, out_w: i32,
+        by_plane: Divisor, by_row: Divisor,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
         weight: u32, bias: u32, relu: u32,
-        rows: i32, columns: i32,
-        row_first: i32, row_step: i32, row_turn: i32,
-        column_first: i32, column_step: i32, column_turn: i32,
-        out_row_first: i32, out_row_step: i32, out_column_first: i32, out_column_step: i32,
-        terms: i32, weight_row: i32, vector: u32,
-        classes: i32, class_table: u32,
+        classes: i32, class_table: u32, weight_row: i32, unused: u32,
     }
 }
 
 cuda_struct! {
-    /// `Job` of `kernels/common.cuh`: one job of a launch.
-    JobRow {
-        first_block: u32, first_step: u32, steps: u32, mode: u32,
-        across: u32, groups: u32, scratch: u32, counter: u32,
+    /// `Conv` of `kernels/common.cuh`, which documents the fields: a convolution.
+    ConvRow {
+        input: u64, weight: u64, out: u64, extra: u64, scratch: u64, counters: u64,
+        in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32, finish: u32,
+        in_c: i32, in_h: i32, in_w: i32, in_plane: i32,
+        row_first: i32, row_step: i32, row_turn: i32,
+        column_first: i32, column_step: i32, column_turn: i32,
+        out_c: i32, out_plane: i32, out_row: i32, out_column: i32, weight_row: i32,
+        pixels: u32, slices: u32, group: u32, tiled: u32,
+        pixel_lanes: u32, by_pixel_lanes: u32, channel_lanes: u32, by_channel_lanes: u32,
+        by_units: Divisor, by_groups: Divisor, by_across: Divisor,
+        by_positions: Divisor, by_columns: Divisor, by_chunks: Divisor, by_width: Divisor,
     }
 }
+
+cuda_struct! {
+    /// `Chain` of `kernels/common.cuh`: steps of one image, one after another.
+    ChainRow { first_step: u32, steps: u32, by_across: Divisor, scratch: u32, counter: u32, }
+}
+
+cuda_struct! {
+    /// `Job` of `kernels/common.cuh`: one job of a launch. Its union is a convolution here.
+    JobRow { mode: u32, unused: u32, body: ConvRow, }
+}
+
+impl From<ChainRow> for JobRow {
+    fn from(chain: ChainRow) -> JobRow {
+        let mut body = ConvRow::zeroed();
+        bytemuck::bytes_of_mut(&mut body)[..size_of::<ChainRow>()]
+            .copy_from_slice(bytemuck::bytes_of(&chain));
+        JobRow { mode: Mode::Chain as u32, unused: 0, body }
+    }
+}
+
+/// An address for each space.
+type Addresses = [u64; 3];
+/// A number of elements for each space.
+type Strides = [u32; 3];
+/// The jobs of a launch; unused entries are zero.
+type Jobs = [JobRow; MAX_JOBS];
+/// The first block of each job of a launch.
+type FirstBlocks = [u32; MAX_JOBS];
 
 cuda_struct! {
     /// `Launch` of `kernels/common.cuh`: the argument of a launch. Addresses are device addresses.
     Launch {
-        input: u64, work: u64, output: u64, weights: u64, tables: u64, steps: u64,
-        scratch: u64, counters: u64, active: u64,
-        input_stride: u32, work_stride: u32, output_stride: u32,
-        images: u32, jobs: u32, unused: u32,
+        space: Addresses, weights: u64, tables: u64, steps: u64, scratch: u64, counters: u64, active: u64,
+        stride: Strides, images: u32,
+        first_block: FirstBlocks,
         job: Jobs,
     }
 }
@@ -147,25 +205,38 @@ mod tests {
     const TEXT: &str = include_str!("../../../kernels/common.cuh");
     const CAM: &str = include_str!("../../../kernels/cam.cu");
     const CONV2D: &str = include_str!("../../../kernels/conv2d.cu");
-    const CONV2D_SPLIT: &str = include_str!("../../../kernels/conv2d_split.cu");
+    const SMALL: &str = include_str!("../../../kernels/conv2d_small.cu");
+    const TILED: &str = include_str!("../../../kernels/conv2d_tiled.cu");
 
     /// The lines between `opening {` and `};`, without comments.
     fn body(opening: &str) -> Vec<String> {
         let start = TEXT.find(&format!("\n{opening} {{\n")).unwrap_or_else(|| panic!("no {opening}"));
         let body = &TEXT[start..];
         let body = &body[body.find('{').unwrap() + 1..body.find("\n};").unwrap()];
+        // The union of a job's kinds is one field here: of the size of the largest.
+        let body = match body.split_once("    union {") {
+            Some((before, _)) => format!("{before}    struct Conv body;"),
+            None => body.to_string(),
+        };
         let lines = body.lines().map(|line| line.split("//").next().unwrap().trim().to_string());
         lines.filter(|line| !line.is_empty()).collect()
     }
 
-    /// (name, Rust type, size in bytes) of a field's declaration.
-    fn declaration(line: &str) -> (String, &'static str, usize) {
+    /// (name, Rust type, size and alignment in bytes) of a field's declaration.
+    fn declaration(line: &str) -> (String, &'static str, [usize; 2]) {
         let (text, name) = line.strip_suffix(';').unwrap().rsplit_once(' ').unwrap();
         match text {
-            "struct Job" => (name.strip_suffix("[MAX_JOBS]").unwrap().into(), "Jobs", 0),
-            "unsigned int" => (name.into(), "u32", 4),
-            "int" => (name.into(), "i32", 4),
-            _ if text.ends_with('*') => (name.into(), "u64", 8),
+            "struct Job" => (name.strip_suffix("[MAX_JOBS]").unwrap().into(), "Jobs", [size_of::<Jobs>(), 8]),
+            "struct Conv" => (name.into(), "ConvRow", [size_of::<ConvRow>(), 8]),
+            "struct Divisor" => (name.into(), "Divisor", [size_of::<Divisor>(), 4]),
+            "float*" if name == "space[3]" => ("space".into(), "Addresses", [24, 8]),
+            "unsigned int" if name == "stride[3]" => ("stride".into(), "Strides", [12, 4]),
+            "unsigned int" => match name.strip_suffix("[MAX_JOBS]") {
+                Some(name) => (name.into(), "FirstBlocks", [size_of::<FirstBlocks>(), 4]),
+                None => (name.into(), "u32", [4, 4]),
+            },
+            "int" => (name.into(), "i32", [4, 4]),
+            _ if text.ends_with('*') => (name.into(), "u64", [8, 8]),
             _ => panic!("no Rust type for '{line}'"),
         }
     }
@@ -175,8 +246,8 @@ mod tests {
         let mut offset = 0_usize;
         assert_eq!(lines.len(), fields.len(), "fields of {name}");
         for (line, &(field, kind, rust_offset)) in lines.iter().zip(fields) {
-            let (cuda_field, cuda_kind, size) = declaration(line);
-            offset = offset.next_multiple_of(size.max(1));
+            let (cuda_field, cuda_kind, [size, alignment]) = declaration(line);
+            offset = offset.next_multiple_of(alignment);
             assert_eq!(
                 (cuda_field.as_str(), cuda_kind, offset),
                 (field, kind, rust_offset),
@@ -188,10 +259,15 @@ mod tests {
 
     #[test]
     fn structures_are_the_same_in_rust_and_cuda() {
-        check("Step", StepRow::FIELDS);
+        check("Divisor", Divisor::FIELDS);
+        check("__align__(16) Step", StepRow::FIELDS);
+        check("Chain", ChainRow::FIELDS);
+        check("Conv", ConvRow::FIELDS);
         check("Job", JobRow::FIELDS);
         check("Launch", Launch::FIELDS);
-        assert_eq!(size_of::<StepRow>(), 4 * StepRow::FIELDS.len());
+        assert!(size_of::<ChainRow>() <= size_of::<ConvRow>(), "a job's union has the size of a convolution");
+        assert_eq!(size_of::<StepRow>() % 16, 0);
+        assert!(size_of::<Launch>() <= 4096, "the most that every driver passes to a kernel");
     }
 
     #[test]
@@ -209,14 +285,43 @@ mod tests {
             let start = text.find(&format!("#define {name} ")).unwrap_or_else(|| panic!("no {name}"));
             text[start..].lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
         };
+        let text = |text: &str, name: &str| -> String {
+            let line = text.lines().find(|line| line.starts_with(&format!("#define {name} ")));
+            line.unwrap_or_else(|| panic!("no {name}"))[format!("#define {name} ").len()..].to_string()
+        };
         assert_eq!(value(TEXT, "THREADS"), THREADS as usize);
         assert_eq!(value(TEXT, "MAX_JOBS"), MAX_JOBS);
         assert_eq!(value(CAM, "CAM_CHANNELS"), CAM_CHANNELS);
         assert_eq!(value(CAM, "CAM_SUMS"), CAM_SUMS);
-        assert_eq!(value(CONV2D, "GROUP"), GROUP);
-        assert_eq!(value(CONV2D_SPLIT, "TILE"), TILE);
-        assert_eq!(value(CONV2D, "CHANNELS"), CHANNELS);
+        assert_eq!(text(CAM, "CAM_SHARED"), "(CAM_CHANNELS + THREADS + CAM_SUMS)");
+        assert_eq!(value(CONV2D, "SLICE"), SLICE);
+        assert_eq!(value(CONV2D, "MAX_GROUP"), MAX_GROUP);
+        assert_eq!(value(TEXT, "FINISH_BIAS"), FINISH_BIAS as usize);
+        assert_eq!(value(TEXT, "FINISH_BIAS_RELU"), FINISH_BIAS_RELU as usize);
         assert_eq!(value(CONV2D, "MAX_SIDE"), MAX_SIDE);
-        assert_eq!(32 * value(CONV2D, "PIXELS"), WHOLE_PIXELS);
+        assert_eq!(value(SMALL, "SMALL_CHANNELS"), SMALL_CHANNELS);
+        assert_eq!(text(SMALL, "SMALL_SUMS"), "(SMALL_CHANNELS * THREADS + 8 * MAX_GROUP)");
+        assert_eq!(value(TILED, "TILED_CHANNELS"), TILED_CHANNELS);
+        assert_eq!(text(TILED, "QUAD"), "(4 * SLICE + 4)");
+        assert_eq!(value(TILED, "STAGES"), STAGES);
+        assert_eq!(value(TILED, "TILED_READS_VECTORS"), TILED_READS_VECTORS as usize);
+        assert_eq!(value(TILED, "TILED_WRITES_VECTORS"), TILED_WRITES_VECTORS as usize);
+        assert_eq!(value(TILED, "TILED_TWO_QUADS"), TILED_TWO_QUADS as usize);
+    }
+
+    #[test]
+    fn division_by_multiplication_is_exact() {
+        let divide =
+            |n: u32, by: Divisor| (u64::from(2 * n) * u64::from(by.multiplier) >> 32) as u32 >> by.shift;
+        for divisor in (1..=70).chain([96, 255, 256, 257, 1000, 3136, 50176, 65535, 65536, (1 << 30) + 1]) {
+            let by = Divisor::new(divisor);
+            let near = |n: u32| [n.saturating_sub(1), n, n + 1];
+            let multiples =
+                [0, 1, 2, 3, 7, 100, ((1_u32 << 31) - 2) / divisor as u32].map(|n| n * divisor as u32);
+            let random = (0..200_u32).map(|i| i.wrapping_mul(0x9e37_79b9) >> 1);
+            for n in multiples.into_iter().flat_map(near).chain(random).chain([(1 << 31) - 1]) {
+                assert_eq!(divide(n, by), n / divisor as u32, "{n} / {divisor}");
+            }
+        }
     }
 }

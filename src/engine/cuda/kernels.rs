@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cudarc::driver::sys::CUdevice_attribute;
+use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
 use cudarc::driver::{CudaContext, CudaFunction};
 use cudarc::nvrtc::Ptx;
 
 use super::error::{driver, unavailable};
+use super::tiles::Limits;
 use super::variant::{Kernels, Variant};
 use super::{built_in, compile};
 use crate::error::{DeviceError, ErrorSource};
@@ -103,6 +104,27 @@ fn function(context: &Arc<CudaContext>, image: Vec<u8>) -> Result<CudaFunction> 
     let module = context.load_module(Ptx::from_binary(image)).map_err(driver("loading the kernels"))?;
     module.load_function("level").map_err(driver("kernel 'level'"))
 }
+
+/// What the GPU of `context` has for the blocks of `level`, which may then use all of it.
+///
+/// # Errors
+/// [`Error::Device`] when the driver does not tell.
+pub(super) fn limits(context: &Arc<CudaContext>, level: &CudaFunction) -> Result<Limits> {
+    let attribute = |attribute, what: &'static str| context.attribute(attribute).map_err(driver(what));
+    let multiprocessors =
+        attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, "multiprocessors")?;
+    let most = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+    let shared = attribute(most, "shared memory")? - STATIC_SHARED;
+    let set = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    level.set_attribute(set, shared).map_err(driver("shared memory"))?;
+    Ok(Limits {
+        multiprocessors: usize::try_from(multiprocessors).unwrap_or(1),
+        shared: usize::try_from(shared).unwrap_or(0),
+    })
+}
+
+/// Bytes of shared memory for the kernel's variables of fixed size.
+const STATIC_SHARED: i32 = 1024;
 
 /// Compute capability: 90 for 9.0.
 fn capability(context: &CudaContext) -> Result<u32> {

@@ -2,7 +2,10 @@
 
 use bytemuck::Zeroable;
 
-use super::abi::{CAM_SUMS, MAX_SIDE, Opcode, StepRow};
+use super::abi::{
+    CAM_CHANNELS, CAM_SUMS, ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP, MAX_SIDE, Opcode,
+    SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
+};
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
 use crate::engine::graph::{Param, ParamId};
@@ -13,25 +16,75 @@ use crate::{Error, Result, Shape};
 /// The plan's constants in device memory: step table, weights and border classes.
 #[derive(Default)]
 pub(super) struct Tables {
+    /// The steps of all jobs.
     pub(super) steps: Vec<StepRow>,
     pub(super) weights: Weights,
-    /// Border classes of the positions of all pooled gradients.
+    /// For each pooled gradient its positions, class by class; the last one of a class has its highest bit set.
     pub(super) classes: Vec<u32>,
 }
 
+/// A step in the form of the kernels.
+pub(super) enum Lowered {
+    /// Rows of the step table, run one after another by one job: one in general, several for a sum of more than
+    /// two values.
+    Steps(Vec<StepRow>),
+    /// Convolutions, each a job of its own: one, or one for each remainder modulo the stride for a convolution's
+    /// gradient. Their division into blocks is left to the program.
+    Convs(Vec<Conv>),
+}
+
+/// A convolution whose places have no addresses yet.
+#[derive(Clone, Copy)]
+pub(super) struct Conv {
+    pub(super) row: ConvRow,
+    pub(super) input: Place,
+    pub(super) out: Place,
+    /// Element offset in the weights.
+    pub(super) weight: u32,
+    pub(super) extra: Extra,
+}
+
+/// What finishes the sums of a convolution.
+#[derive(Clone, Copy)]
+pub(super) enum Extra {
+    /// A bias at an element offset in the weights.
+    Bias(u32),
+    /// The result of the ReLU that gates a gradient.
+    Gate(Place),
+    /// Nothing.
+    Nothing,
+}
+
+/// An element of an image.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) space: Space,
+    pub(super) offset: u32,
+}
+
+impl Place {
+    fn of(slot: Slot) -> Place {
+        Place { space: slot.space, offset: slot.offset as u32 }
+    }
+
+    /// The element `elements` behind this one.
+    fn after(self, elements: usize) -> Place {
+        Place { offset: self.offset + elements as u32, ..self }
+    }
+
+    /// Whether four elements from here can be read as one vector.
+    fn is_aligned(self) -> bool {
+        self.offset.is_multiple_of(4)
+    }
+}
+
 impl Tables {
-    /// Appends the rows of `step`: one in general, several for a sum of more than two values, and one for
-    /// each remainder modulo the stride for a convolution's gradient (these rows are independent).
+    /// `step` in the form of the kernels; its weights are appended.
     ///
     /// # Errors
     /// When the step exceeds a limit of the kernels.
-    pub(super) fn add(&mut self, plan: &Plan, step: &Step) -> Result<()> {
-        let rows = self.rows(&plan.params, step)?;
-        self.steps.extend(rows);
-        Ok(())
-    }
-
-    fn rows(&mut self, params: &[Param], step: &Step) -> Result<Vec<StepRow>> {
+    pub(super) fn lower(&mut self, plan: &Plan, step: &Step) -> Result<Lowered> {
+        let params = &plan.params;
         let shapes = step.inputs.iter().map(|slot| slot.shape).chain([step.output.shape]);
         if let Some(shape) = shapes.into_iter().find(|s| s.h.max(s.w) > MAX_SIDE) {
             let op = step.op.name();
@@ -47,15 +100,16 @@ impl Tables {
         }
         let row = StepRow::between(step);
         let data = |id: ParamId| &params[id.index()].data;
-        let one = |opcode: Opcode| Ok(vec![StepRow { op: opcode as u32, ..row }]);
+        let rows = |rows: Vec<StepRow>| Ok(Lowered::Steps(rows));
+        let one = |opcode: Opcode| rows(vec![StepRow { op: opcode as u32, ..row }]);
         let windowed = |opcode: Opcode, window: &Window| {
-            Ok(vec![StepRow { op: opcode as u32, ..row }.with_window(window)])
+            rows(vec![StepRow { op: opcode as u32, ..row }.with_window(window)])
         };
         match &step.op {
             Op::Copy => one(Opcode::Copy),
             Op::Relu => one(Opcode::Relu),
             Op::ReluGrad(op) => {
-                Ok(vec![StepRow { op: Opcode::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }])
+                rows(vec![StepRow { op: Opcode::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }])
             }
             Op::BatchNorm(_) | Op::BatchNormGrad(_) => {
                 let (norm, gradient) = match &step.op {
@@ -65,7 +119,7 @@ impl Tables {
                 };
                 let (scale, shift) = self.weights.add_batch_norm(&norm, params, gradient);
                 let op = Opcode::BatchNorm as u32;
-                Ok(vec![StepRow { op, weight: offset(scale)?, bias: offset(shift)?, ..row }])
+                rows(vec![StepRow { op, weight: offset(scale)?, bias: offset(shift)?, ..row }])
             }
             Op::MaxPool(op) => windowed(Opcode::MaxPool, &op.window),
             Op::MaxPoolGrad(op) => windowed(Opcode::MaxPoolGrad, &op.window),
@@ -74,30 +128,38 @@ impl Tables {
             Op::Linear(op) => {
                 let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
                 let bias = offset(self.weights.add(data(op.bias).iter().copied()))?;
-                Ok(vec![StepRow { op: Opcode::Linear as u32, weight, bias, ..row }])
+                rows(vec![StepRow { op: Opcode::Linear as u32, weight, bias, ..row }])
             }
             Op::LinearGrad(op) => {
                 let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
-                Ok(vec![StepRow { op: Opcode::LinearGrad as u32, weight, ..row }])
+                rows(vec![StepRow { op: Opcode::LinearGrad as u32, weight, ..row }])
             }
-            Op::Add => Ok(sum_rows(row, step)),
+            Op::Add => rows(sum_rows(row, step)),
             Op::Softmax => one(Opcode::Softmax),
             Op::SoftmaxGrad => one(Opcode::SoftmaxGrad),
             Op::OneHot => one(Opcode::OneHot),
             Op::SpatialMean => one(Opcode::SpatialMean),
-            Op::PooledConv2dGrad(op) => Ok(vec![self.pooled(params, Opcode::PooledConv2dGrad, op, row)?]),
+            Op::PooledConv2dGrad(op) => rows(vec![self.pooled(params, Opcode::PooledConv2dGrad, op, row)?]),
             Op::WeightedSum(op) => {
-                Ok(vec![StepRow { op: Opcode::WeightedSum as u32, relu: op.relu.into(), ..row }])
+                rows(vec![StepRow { op: Opcode::WeightedSum as u32, relu: op.relu.into(), ..row }])
             }
             Op::Range => one(Opcode::Range),
             Op::ResizeMinMax(_) => one(Opcode::ResizeMinMax),
             Op::Cam(op) => {
                 // The kernel takes the tap's shape, which determines that of the record.
                 let row = StepRow { relu: op.sum.relu.into(), ..row }.with_output_shape(step.inputs[1].shape);
-                Ok(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
+                rows(vec![self.pooled(params, Opcode::Cam, &op.pooled, row)?])
             }
-            Op::Conv2d(op) => self.conv2d(params, op, row),
-            Op::Conv2dGrad(op) => self.conv2d_grad(params, op, row),
+            Op::Classifier(op) => {
+                let weight = offset(self.weights.add(data(op.linear.weight).iter().copied()))?;
+                let bias = offset(self.weights.add(data(op.linear.bias).iter().copied()))?;
+                let pooled = op.pooled(step.inputs[0].shape)?;
+                let row = row.with_output_shape(Shape::new(op.classes, pooled.h, pooled.w));
+                let row = StepRow { weight, bias, relu: rule(op.relu), ..row };
+                rows(vec![StepRow { op: Opcode::Classifier as u32, ..row }.with_window(&op.window)])
+            }
+            Op::Conv2d(op) => Ok(Lowered::Convs(vec![self.conv2d(params, op, step)?])),
+            Op::Conv2dGrad(op) => Ok(Lowered::Convs(self.conv2d_grad(params, op, step)?)),
             Op::Input(_) | Op::Slice(_) | Op::Concat => {
                 unreachable!("{} is not a step of a plan", step.op.name())
             }
@@ -117,51 +179,62 @@ impl Tables {
                 "{classes} border classes, the kernels support at most {CAM_SUMS}"
             )));
         }
-        let weight = offset(self.weights.add(op.kernel_sums(params).iter().copied()))?;
+        // Channel by channel of the gradient, class by class, a row of the tap's channels.
+        let (tap, channels) = (row.out_c as usize, row.in_c as usize);
+        let row_len = tap.next_multiple_of(CAM_CHANNELS);
+        let sums = op.kernel_sums(params);
+        let rows = (0..channels).flat_map(|o| (0..classes).map(move |class| (class * channels + o) * tap));
+        let padded = rows
+            .flat_map(|at| sums[at..at + tap].iter().copied().chain(std::iter::repeat_n(0.0, row_len - tap)));
+        let weight = offset(self.weights.add(padded))?;
         let class_table = offset(self.add_classes(&op.classes))?;
-        Ok(StepRow { op: opcode as u32, weight, classes: classes as i32, class_table, ..row })
+        let weight_row = row_len as i32;
+        Ok(StepRow { op: opcode as u32, weight, classes: classes as i32, class_table, weight_row, ..row })
     }
 
     fn add_classes(&mut self, classes: &BorderClasses) -> usize {
         let start = self.classes.len();
-        for y in 0..classes.rows.len() {
-            self.classes.extend((0..classes.columns.len()).map(|x| classes.class(y, x) as u32));
-        }
+        let columns = classes.columns.len();
+        let mut positions: Vec<usize> = (0..classes.rows.len() * columns).collect();
+        let class = |position: usize| classes.class(position / columns, position % columns);
+        positions.sort_by_key(|&position| class(position));
+        self.classes.extend(positions.iter().enumerate().map(|(i, &position)| {
+            let ends = positions.get(i + 1).is_none_or(|&next| class(next) != class(position));
+            position as u32 | u32::from(ends) << 31
+        }));
         start
     }
 
-    fn conv2d(&mut self, params: &[Param], op: &Conv2d, row: StepRow) -> Result<Vec<StepRow>> {
+    fn conv2d(&mut self, params: &[Param], op: &Conv2d, step: &Step) -> Result<Conv> {
         let data = |id: ParamId| &params[id.index()].data;
         let weight = offset(self.weights.add_conv2d(op, data(op.weight)))?;
         let bias = match op.bias {
             Some(bias) => self.weights.add(data(bias).iter().copied()),
             None => self.weights.add(std::iter::repeat_n(0.0, op.out)),
         };
-        let Window { stride, padding, .. } = op.window;
-        let row = StepRow {
-            op: Opcode::Conv2d as u32,
-            weight,
-            bias: offset(bias)?,
-            relu: op.relu.into(),
-            rows: row.out_h,
-            columns: row.out_w,
+        let Window { kernel, stride, padding } = op.window;
+        let Shape { h, w, .. } = step.output.shape;
+        let row = ConvRow {
+            extra_step: 0,
+            extra_plane: 1,
+            finish: if op.relu { FINISH_BIAS_RELU } else { FINISH_BIAS },
             row_first: -(padding[0] as i32),
             row_step: stride[0] as i32,
             row_turn: 1,
             column_first: -(padding[1] as i32),
             column_step: stride[1] as i32,
             column_turn: 1,
-            out_row_step: 1,
-            out_column_step: 1,
-            weight_row: row_length(op.out) as i32,
-            ..row.with_window(&op.window)
+            out_row: w as i32,
+            out_column: 1,
+            ..ConvRow::between(step)
         };
-        Ok(vec![row.with_terms()])
+        let (input, out) = (Place::of(step.inputs[0]), Place::of(step.output));
+        Ok(Conv { row, input, out, weight, extra: Extra::Bias(offset(bias)?) }.with_sums([h, w], kernel))
     }
 
     /// For each remainder of the pixels' rows and columns modulo the stride, a convolution of the
     /// gradient: `kernels/conv2d_grad.cu` explains why.
-    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, row: StepRow) -> Result<Vec<StepRow>> {
+    fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, step: &Step) -> Result<Vec<Conv>> {
         let Window { kernel, stride, padding } = op.window;
         let axis = |axis: usize, remainder: usize| {
             let first = (remainder + padding[axis]) % stride[axis];
@@ -172,35 +245,91 @@ impl Tables {
             };
             (taps, ((remainder + padding[axis] - first) / stride[axis]) as i32)
         };
-        let mut rows = Vec::new();
+        let gate = op.relu.map(|_| step.inputs[1]);
+        let mut convs = Vec::new();
         for down in 0..stride[0].min(op.input.h) {
             for right in 0..stride[1].min(op.input.w) {
                 let ((u, row_first), (v, column_first)) = (axis(0, down), axis(1, right));
                 let weight = self.weights.add_conv2d_grad(op, &params[op.weight.index()].data, [u, v]);
-                let taps = StepRow { kernel_h: u.count as i32, kernel_w: v.count as i32, ..row };
-                let row = StepRow {
-                    op: Opcode::Conv2dGrad as u32,
-                    weight: offset(weight)?,
-                    relu: rule(op.relu),
-                    rows: (op.input.h - down).div_ceil(stride[0]) as i32,
-                    columns: (op.input.w - right).div_ceil(stride[1]) as i32,
+                let row = ConvRow {
+                    extra_step: gate.is_some().into(),
+                    extra_plane: if gate.is_some() { (op.input.h * op.input.w) as u32 } else { 0 },
+                    finish: rule(op.relu),
                     row_first,
                     row_step: 1,
                     row_turn: -1,
                     column_first,
                     column_step: 1,
                     column_turn: -1,
-                    out_row_first: down as i32,
-                    out_row_step: stride[0] as i32,
-                    out_column_first: right as i32,
-                    out_column_step: stride[1] as i32,
-                    weight_row: row_length(op.input.c) as i32,
-                    ..taps
+                    out_row: (stride[0] * op.input.w) as i32,
+                    out_column: stride[1] as i32,
+                    ..ConvRow::between(step)
                 };
-                rows.push(row.with_terms());
+                let positions =
+                    [(op.input.h - down).div_ceil(stride[0]), (op.input.w - right).div_ceil(stride[1])];
+                let first = down * op.input.w + right;
+                let conv = Conv {
+                    row,
+                    input: Place::of(step.inputs[0]),
+                    out: Place::of(step.output).after(first),
+                    weight: offset(weight)?,
+                    extra: gate.map_or(Extra::Nothing, |gate| Extra::Gate(Place::of(gate).after(first))),
+                };
+                convs.push(conv.with_sums(positions, [u.count, v.count]));
             }
         }
-        Ok(rows)
+        Ok(convs)
+    }
+}
+
+impl ConvRow {
+    /// Shapes of `step`; all other fields are zero.
+    fn between(step: &Step) -> ConvRow {
+        let (Shape { c, h, w }, out) = (step.inputs[0].shape, step.output.shape);
+        ConvRow {
+            in_c: c as i32,
+            in_h: h as i32,
+            in_w: w as i32,
+            in_plane: (h * w) as i32,
+            out_c: out.c as i32,
+            out_plane: (out.h * out.w) as i32,
+            weight_row: row_length(out.c) as i32,
+            ..ConvRow::zeroed()
+        }
+    }
+}
+
+impl Conv {
+    /// Sets the numbers of positions of an image and of slices, from the rows and columns of results and those of
+    /// the window, and whether four adjacent positions can be read or written as one vector.
+    fn with_sums(self, [rows, columns]: [usize; 2], window: [usize; 2]) -> Conv {
+        let row = self.row;
+        let chunks = (row.in_c as usize).div_ceil(SLICE);
+        let slices = window[0] * window[1] * chunks;
+        let fours = (rows * columns).is_multiple_of(4);
+        let pointwise = window == [1, 1]
+            && [row.row_step, row.column_step] == [1, 1]
+            && [row.row_first, row.column_first] == [0, 0]
+            && [rows, columns] == [row.in_h as usize, row.in_w as usize];
+        let dense = [row.out_row, row.out_column] == [columns as i32, 1] && self.out.is_aligned();
+        let gate_is_aligned = match self.extra {
+            Extra::Bias(_) | Extra::Nothing => true,
+            Extra::Gate(gate) => gate.is_aligned(),
+        };
+        let reads = if pointwise && fours && self.input.is_aligned() { TILED_READS_VECTORS } else { 0 };
+        let writes = if dense && fours && gate_is_aligned { TILED_WRITES_VECTORS } else { 0 };
+        let row = ConvRow {
+            slices: slices as u32,
+            group: slices.div_ceil(slices.div_ceil(MAX_GROUP).max(1)).max(1) as u32,
+            tiled: reads | writes,
+            by_positions: Divisor::new(rows * columns),
+            by_columns: Divisor::new(columns),
+            by_chunks: Divisor::new(chunks.max(1)),
+            // Without taps there are no slices.
+            by_width: Divisor::new(window[1].max(1)),
+            ..row
+        };
+        Conv { row, ..self }
     }
 }
 
@@ -211,11 +340,11 @@ impl StepRow {
         let second = step.inputs.get(1).copied().unwrap_or(first);
         let Shape { c, h, w } = first.shape;
         StepRow {
-            first_space: space(first),
+            first_space: index_of(first.space),
             first: first.offset as u32,
-            second_space: space(second),
+            second_space: index_of(second.space),
             second: second.offset as u32,
-            out_space: space(step.output),
+            out_space: index_of(step.output.space),
             out: step.output.offset as u32,
             in_c: c as i32,
             in_h: h as i32,
@@ -226,7 +355,8 @@ impl StepRow {
     }
 
     fn with_output_shape(self, Shape { c, h, w }: Shape) -> StepRow {
-        StepRow { out_c: c as i32, out_h: h as i32, out_w: w as i32, ..self }
+        let (by_plane, by_row) = (Divisor::new((h * w).max(1)), Divisor::new(w.max(1)));
+        StepRow { out_c: c as i32, out_h: h as i32, out_w: w as i32, by_plane, by_row, ..self }
     }
 
     fn with_window(self, window: &Window) -> StepRow {
@@ -237,22 +367,6 @@ impl StepRow {
             stride_w: window.stride[1] as i32,
             padding_h: window.padding[0] as i32,
             padding_w: window.padding[1] as i32,
-            ..self
-        }
-    }
-
-    /// Sets a convolution's number of terms, and whether it reads and writes four pixels as one vector.
-    fn with_terms(self) -> StepRow {
-        let pointwise = [self.kernel_h, self.kernel_w, self.row_step, self.column_step] == [1; 4]
-            && (self.row_first, self.column_first) == (0, 0)
-            && (self.rows, self.columns) == (self.in_h, self.in_w);
-        let offsets = [self.first, self.out].iter().all(|offset| offset.is_multiple_of(4));
-        let aligned = (self.rows * self.columns) % 4 == 0 && offsets && self.is(Opcode::Conv2d);
-        StepRow {
-            terms: self.kernel_h * self.kernel_w * self.in_c,
-            // Without taps there are no terms; a width of zero would be a divisor.
-            kernel_w: self.kernel_w.max(1),
-            vector: u32::from(pointwise && aligned),
             ..self
         }
     }
@@ -279,10 +393,6 @@ impl StepRow {
     pub(super) fn is(&self, opcode: Opcode) -> bool {
         self.op == opcode as u32
     }
-
-    pub(super) fn is_convolution(&self) -> bool {
-        self.is(Opcode::Conv2d) || self.is(Opcode::Conv2dGrad)
-    }
 }
 
 /// A sum of several values as sums of two, left to right.
@@ -290,14 +400,15 @@ fn sum_rows(row: StepRow, step: &Step) -> Vec<StepRow> {
     let mut rows = vec![StepRow { op: Opcode::Add as u32, ..row }];
     for &term in &step.inputs[2..] {
         let (first_space, first) = (row.out_space, row.out);
-        let (second_space, second) = (space(term), term.offset as u32);
+        let (second_space, second) = (index_of(term.space), term.offset as u32);
         rows.push(StepRow { op: Opcode::Add as u32, first_space, first, second_space, second, ..row });
     }
     rows
 }
 
-fn space(slot: Slot) -> u32 {
-    match slot.space {
+/// The index of a space in a launch.
+pub(super) fn index_of(space: Space) -> u32 {
+    match space {
         Space::Input => 0,
         Space::Work => 1,
         Space::Output => 2,

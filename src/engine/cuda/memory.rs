@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use bytemuck::Zeroable;
 use cudarc::driver::sys;
 use cudarc::driver::sys::{CU_MEMHOSTALLOC_WRITECOMBINED, CUdeviceptr};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
-use super::abi::{Launch, MAX_JOBS};
-use super::program::{Grid, Program};
+use super::abi::{ConvRow, JobRow, Launch, MAX_JOBS};
+use super::lower::{Conv, Extra, Place, index_of};
+use super::program::{CutKind, Grid, Program};
 use crate::engine::plan::Plan;
 
 /// Bits of the NaN that fills fresh output memory: the one that the stand-in driver of the tests poisons
@@ -155,11 +157,8 @@ impl Memory {
 
     /// The argument of the launch of `grid`.
     pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images) -> Launch {
-        debug_assert!(grid.jobs as usize <= MAX_JOBS);
-        Launch {
-            input: self.address(&self.input),
-            work: self.address(&self.work),
-            output: self.address(&self.output),
+        let mut launch = Launch {
+            space: [&self.input, &self.work, &self.output].map(|space| self.address(space)),
             weights: self.address(&constants.weights),
             tables: self.address(&constants.tables),
             steps: self.address(&constants.steps),
@@ -169,14 +168,23 @@ impl Memory {
                 Images::First(_) => 0,
                 Images::Listed(_) => self.address(&self.listed),
             },
-            input_stride: self.input_len as u32,
-            work_stride: self.work_len as u32,
-            output_stride: self.output_len as u32,
+            stride: [self.input_len, self.work_len, self.output_len].map(|len| len as u32),
             images: images.count() as u32,
-            jobs: grid.jobs,
-            unused: 0,
-            job: grid.job,
+            first_block: [u32::MAX; MAX_JOBS],
+            job: [JobRow::zeroed(); MAX_JOBS],
+        };
+        let mut blocks = 0;
+        for (index, cut) in grid.jobs.iter().enumerate() {
+            launch.first_block[index] = blocks;
+            blocks += cut.blocks as u32;
+            launch.job[index] = match cut.kind {
+                CutKind::Chain(chain) => chain.into(),
+                CutKind::Conv { ref conv, mode, scratch, counter } => {
+                    JobRow { mode: mode as u32, unused: 0, body: addressed(&launch, conv, scratch, counter) }
+                }
+            };
         }
+        launch
     }
 
     fn address<T>(&self, slice: &CudaSlice<T>) -> CUdeviceptr {
@@ -214,6 +222,37 @@ impl Memory {
     pub(super) fn list(&mut self, images: &[u32]) -> Result<(), DriverError> {
         self.stream.memcpy_htod(images, &mut self.listed)?;
         self.stream.synchronize()
+    }
+}
+
+/// The address of element `offset` of an array of 32-bit elements.
+fn element(start: CUdeviceptr, offset: usize) -> CUdeviceptr {
+    start + (size_of::<f32>() * offset) as CUdeviceptr
+}
+
+/// `conv` with the addresses of the launch's memory.
+fn addressed(launch: &Launch, conv: &Conv, scratch: usize, counter: usize) -> ConvRow {
+    let of = |place: Place| {
+        let space = index_of(place.space) as usize;
+        (element(launch.space[space], place.offset as usize), launch.stride[space])
+    };
+    let ((input, in_stride), (out, out_stride)) = (of(conv.input), of(conv.out));
+    let (extra, extra_stride) = match conv.extra {
+        Extra::Bias(offset) => (element(launch.weights, offset as usize), 0),
+        Extra::Gate(place) => of(place),
+        Extra::Nothing => (launch.weights, 0),
+    };
+    ConvRow {
+        input,
+        weight: element(launch.weights, conv.weight as usize),
+        out,
+        extra,
+        scratch: element(launch.scratch, scratch),
+        counters: element(launch.counters, counter),
+        in_stride,
+        out_stride,
+        extra_stride,
+        ..conv.row
     }
 }
 

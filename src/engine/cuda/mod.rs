@@ -16,12 +16,12 @@ pub mod nvrtc;
 mod program;
 mod session;
 mod source;
+mod tiles;
 mod variant;
 mod weights;
 
 use std::sync::Arc;
 
-use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction};
 
 pub use compile::options;
@@ -38,6 +38,7 @@ use super::plan::Plan;
 use crate::Result;
 use crate::engine::session::Session;
 use error::driver;
+use tiles::Limits;
 
 /// A GPU with the kernels loaded.
 #[derive(Clone)]
@@ -45,7 +46,7 @@ pub struct Cuda {
     context: Arc<CudaContext>,
     level: CudaFunction,
     name: String,
-    multiprocessors: usize,
+    limits: Limits,
     variant: Variant,
     kernels: String,
 }
@@ -87,11 +88,9 @@ impl Cuda {
         // SAFETY: each session has its own stream, on which all accesses to its memory run.
         unsafe { context.disable_event_tracking() };
         let name = context.name().map_err(driver("name"))?;
-        let attribute = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-        let multiprocessors = context.attribute(attribute).map_err(driver("multiprocessors"))?;
         let (level, kernels) = kernels::load(&context, &variant)?;
-        let multiprocessors = usize::try_from(multiprocessors).unwrap_or(1);
-        Ok(Cuda { context, level, name, multiprocessors, variant, kernels })
+        let limits = kernels::limits(&context, &level)?;
+        Ok(Cuda { context, level, name, limits, variant, kernels })
     }
 
     /// Whether this machine has an NVIDIA driver, usable or not. Without one, a missing GPU needs no
@@ -113,7 +112,7 @@ impl Cuda {
     /// Description, as `cuda:0 (NVIDIA H200, 132 multiprocessors)`.
     pub fn description(&self) -> String {
         let ordinal = self.context.ordinal();
-        format!("cuda:{ordinal} ({}, {} multiprocessors)", self.name, self.multiprocessors)
+        format!("cuda:{ordinal} ({}, {} multiprocessors)", self.name, self.limits.multiprocessors)
     }
 
     /// The GPU's name.

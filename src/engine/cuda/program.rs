@@ -1,29 +1,37 @@
 //! The program of a session: a plan as launches of blocks, for any number of images.
 
-use bytemuck::Zeroable;
-
-use super::abi::{
-    CAM_CHANNELS, CHANNELS, GROUP, JobRow, MAX_JOBS, Mode, Opcode, StepRow, THREADS, TILE, WHOLE_PIXELS,
-};
-use super::lower::Tables;
+use super::abi::{CAM_CHANNELS, CHAIN_SHARED, ChainRow, Divisor, MAX_JOBS, Mode, Opcode, StepRow};
+use super::lower::{Conv, Lowered, Tables};
+use super::tiles::{Limits, cut};
 use super::variant::Tiling;
 use crate::Result;
 use crate::engine::plan::Plan;
 
-/// A job as a range of the step table.
-struct StepRange {
-    first: usize,
-    steps: usize,
-    /// Elements of its result, if the job is distributed over several blocks.
-    spread: Option<usize>,
+/// A job before it is divided into blocks.
+enum PlannedJob {
+    /// A range of the step table, and how the first step is shared by several blocks.
+    Steps { first: usize, count: usize, spread: Spread },
+    /// A convolution.
+    Conv(Conv),
+}
+
+/// Division of a step among the blocks of an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// One block.
+    No,
+    /// This many blocks.
+    Blocks(usize),
+    /// Up to this many blocks, fewer where the images alone occupy the GPU: each block repeats a part of the work.
+    Repeated(usize),
 }
 
 /// One launch, for a given number of images.
-#[derive(Clone, Copy)]
 pub(super) struct Grid {
     pub(super) blocks: u32,
-    pub(super) jobs: u32,
-    pub(super) job: [JobRow; MAX_JOBS],
+    /// Bytes of shared memory of a block.
+    pub(super) shared: u32,
+    pub(super) jobs: Vec<Cut>,
 }
 
 /// Shared device memory that the launches of a level need: scratch elements and counters.
@@ -43,25 +51,30 @@ impl Needs {
 /// A plan lowered to the kernels' tables.
 pub(super) struct Program {
     pub(super) tables: Tables,
-    levels: Vec<Vec<StepRange>>,
+    levels: Vec<Vec<PlannedJob>>,
     /// Multiply-adds of each level for one image.
     pub(super) multiply_adds: Vec<u64>,
     tiling: Tiling,
-    /// Number of blocks that occupy the whole GPU.
-    fill: usize,
+    limits: Limits,
 }
 
-/// Elements per block of a job that is distributed over several blocks.
+/// Elements per block of a step that is distributed over several blocks.
 const SPREAD_LEN: usize = 1024;
-/// Most blocks per image of such a job.
+/// Outputs per block of a linear layer, and elements of a resized map.
+const LINEAR_OUTPUTS: usize = 16;
+const CLASSIFIER_OUTPUTS: usize = 32;
+const RESIZED_LEN: usize = 4096;
+/// Estimated cycles of a block of steps: those of a head, which are more than a small tile's.
+const CHAIN_CYCLES: usize = 6000;
+/// Most blocks per image of such a step.
 const MAX_SPREAD_BLOCKS: usize = 64;
 
 impl Program {
-    /// Lowers `plan` for a GPU with this number of multiprocessors.
+    /// Lowers `plan` for a GPU with these limits.
     ///
     /// # Errors
     /// When a step exceeds a limit of the kernels.
-    pub(super) fn new(plan: &Plan, multiprocessors: usize, tiling: Tiling) -> Result<Program> {
+    pub(super) fn new(plan: &Plan, limits: Limits, tiling: Tiling) -> Result<Program> {
         let mut tables = Tables::default();
         let (mut levels, mut multiply_adds) = (Vec::new(), Vec::new());
         for level in &plan.levels {
@@ -69,28 +82,24 @@ impl Program {
             for job in &level.jobs {
                 let first = tables.steps.len();
                 for step in &job.steps {
-                    tables.add(plan, step)?;
+                    match tables.lower(plan, step)? {
+                        Lowered::Steps(rows) => tables.steps.extend(rows),
+                        Lowered::Convs(rows) => jobs.extend(rows.into_iter().map(PlannedJob::Conv)),
+                    }
                 }
                 let rows = &tables.steps[first..];
-                if rows[0].is_convolution() {
-                    jobs.extend((first..tables.steps.len()).map(|first| StepRange {
-                        first,
-                        steps: 1,
-                        spread: None,
-                    }));
-                } else {
-                    // The rows of one step (a sum of many) read earlier results only at the element that
-                    // they write.
-                    let elementwise = job.steps.len() == 1 && rows[0].is_elementwise();
-                    let spread = Some(result_len(&rows[0])).filter(|&len| elementwise && len > SPREAD_LEN);
-                    jobs.push(StepRange { first, steps: rows.len(), spread });
+                if let Some(row) = rows.first() {
+                    // The rows of one step (a sum of many) read earlier results only at the element that they
+                    // write, but a block only shares the first row.
+                    let spread = spread(row, rows.len() == 1);
+                    jobs.push(PlannedJob::Steps { first, count: rows.len(), spread });
                 }
             }
             levels.push(jobs);
             let steps = level.jobs.iter().flat_map(|job| &job.steps);
             multiply_adds.push(steps.map(|step| step.multiply_adds()).sum());
         }
-        Ok(Program { tables, levels, multiply_adds, tiling, fill: 2 * multiprocessors.max(1) })
+        Ok(Program { tables, levels, multiply_adds, tiling, limits })
     }
 
     /// Number of levels.
@@ -100,19 +109,17 @@ impl Program {
 
     /// The launches of `level` for `images` images, and the memory that they need.
     pub(super) fn grids(&self, level: usize, images: usize) -> (Vec<Grid>, Needs) {
-        let whole = self.is_whole(level, images);
         let mut grids = Vec::new();
         let mut largest = Needs::default();
         for jobs in self.levels[level].chunks(MAX_JOBS) {
-            let mut grid = Grid { blocks: 0, jobs: jobs.len() as u32, job: [JobRow::zeroed(); MAX_JOBS] };
             let mut needs = Needs::default();
-            for (row, job) in grid.job.iter_mut().zip(jobs) {
-                let (cut, blocks) = self.cut(job, images, whole, &mut needs);
-                *row = JobRow { first_block: grid.blocks, ..cut };
-                grid.blocks += blocks as u32;
-            }
+            let mut jobs: Vec<Cut> = jobs.iter().map(|job| self.cut(job, images, &mut needs)).collect();
+            // Blocks start in their order: those that take long must not start last.
+            jobs.sort_by_key(|cut| std::cmp::Reverse(cut.cycles));
+            let blocks = jobs.iter().map(|cut| cut.blocks as u32).sum();
+            let shared = jobs.iter().map(|cut| cut.shared as u32).max().unwrap_or(0);
+            grids.push(Grid { blocks, shared, jobs });
             largest = largest.max(needs);
-            grids.push(grid);
         }
         (grids, largest)
     }
@@ -123,82 +130,99 @@ impl Program {
         each.map(|(level, images)| self.grids(level, images).1).fold(Needs::default(), Needs::max)
     }
 
-    /// Whether this level's convolutions occupy the whole GPU with large tiles.
-    fn is_whole(&self, level: usize, images: usize) -> bool {
-        match self.tiling {
-            Tiling::Split => false,
-            Tiling::Whole => true,
-            Tiling::Auto => {
-                let steps = self.levels[level].iter().map(|job| &self.tables.steps[job.first]);
-                let convolutions = steps.filter(|step| step.is_convolution());
-                convolutions.map(|step| whole_blocks(step, images)).sum::<usize>() >= self.fill
-            }
+    /// The division of `job` into blocks for `images` images.
+    fn cut(&self, job: &PlannedJob, images: usize, needs: &mut Needs) -> Cut {
+        match *job {
+            PlannedJob::Conv(conv) => cut(&conv, images, self.tiling, &self.limits, needs),
+            PlannedJob::Steps { first, count, spread } => self.cut_steps(first, count, spread, images, needs),
         }
     }
 
-    /// The division of `job` into blocks for `images` images, and their number.
-    fn cut(&self, job: &StepRange, images: usize, whole: bool, needs: &mut Needs) -> (JobRow, usize) {
-        let step = &self.tables.steps[job.first];
-        let row =
-            JobRow { first_step: job.first as u32, steps: job.steps as u32, across: 1, ..JobRow::zeroed() };
-        if step.is_convolution() {
-            return if whole { cut_whole(row, step, images) } else { cut_split(row, step, images, needs) };
-        }
-        if let Some(len) = job.spread {
-            let across = len.div_ceil(SPREAD_LEN).min(MAX_SPREAD_BLOCKS);
-            return (JobRow { mode: Mode::Spread as u32, across: across as u32, ..row }, across * images);
-        }
-        let rows = &self.tables.steps[job.first..][..job.steps];
-        let map = |step: &StepRow| {
-            (step.out_c as usize).div_ceil(CAM_CHANNELS) * (step.out_h * step.out_w) as usize
+    fn cut_steps(&self, first: usize, count: usize, spread: Spread, images: usize, needs: &mut Needs) -> Cut {
+        let across = match spread {
+            Spread::No => 1,
+            Spread::Blocks(blocks) => blocks,
+            Spread::Repeated(blocks) => blocks.min(2 * self.limits.multiprocessors / images).max(1),
         };
-        let parts = rows.iter().filter(|row| row.is(Opcode::Cam)).map(map).max().unwrap_or(0);
-        let scratch = needs.scratch as u32;
-        needs.scratch += parts * images;
-        if !step.is(Opcode::Cam) {
-            return (JobRow { mode: Mode::Chain as u32, scratch, ..row }, images);
+        let rows = &self.tables.steps[first..][..count];
+        let mut row = ChainRow {
+            first_step: first as u32,
+            steps: count as u32,
+            by_across: Divisor::new(across),
+            scratch: needs.scratch as u32,
+            counter: 0,
+        };
+        needs.scratch += images * rows.iter().map(parts_of_cam).max().unwrap_or(0);
+        if across > 1 && (rows[0].is(Opcode::Cam) || rows[0].is(Opcode::Classifier)) {
+            row.counter = needs.counters as u32;
+            needs.counters += images;
         }
-        let counter = needs.counters as u32;
-        needs.counters += images;
-        let across = (step.out_c as usize).div_ceil(CAM_CHANNELS);
-        (JobRow { mode: Mode::Cam as u32, across: across as u32, scratch, counter, ..row }, across * images)
+        let shared = rows.iter().map(classifier_shared).max().unwrap_or(0).max(CHAIN_SHARED);
+        let (blocks, shared) = (across * images, size_of::<f32>() * shared);
+        Cut { kind: CutKind::Chain(row), blocks, shared, cycles: CHAIN_CYCLES }
     }
 }
 
-/// Elements of a step's result.
-fn result_len(step: &StepRow) -> usize {
-    (step.out_c * step.out_h * step.out_w) as usize
+/// A job divided into blocks.
+pub(super) struct Cut {
+    pub(super) kind: CutKind,
+    pub(super) blocks: usize,
+    /// Bytes of shared memory of a block.
+    pub(super) shared: usize,
+    /// Estimated cycles of a block.
+    pub(super) cycles: usize,
 }
 
-/// Pixels of a convolution's result, over all images.
-fn pixels(step: &StepRow, images: usize) -> usize {
-    images * (step.rows * step.columns) as usize
+/// The job itself.
+pub(super) enum CutKind {
+    Chain(ChainRow),
+    /// A convolution, the kind of its tiles, and the first of its scratch elements and counters.
+    Conv {
+        conv: Conv,
+        mode: Mode,
+        scratch: usize,
+        counter: usize,
+    },
 }
 
-/// Blocks of a convolution in large tiles.
-fn whole_blocks(step: &StepRow, images: usize) -> usize {
-    let warps = pixels(step, images).div_ceil(WHOLE_PIXELS) * (step.out_c as usize).div_ceil(CHANNELS);
-    warps.div_ceil(THREADS as usize / 32)
+/// Groups of channels of a `cam` step or of a pooled gradient.
+fn cam_groups(step: &StepRow) -> usize {
+    (step.out_c as usize).div_ceil(CAM_CHANNELS)
 }
 
-/// A convolution in large tiles, and its number of blocks.
-fn cut_whole(row: JobRow, step: &StepRow, images: usize) -> (JobRow, usize) {
-    let across = (step.out_c as usize).div_ceil(CHANNELS) as u32;
-    (JobRow { mode: Mode::Whole as u32, across, groups: 1, ..row }, whole_blocks(step, images))
+/// Scratch elements of an image for the parts of a `cam` step's map.
+fn parts_of_cam(step: &StepRow) -> usize {
+    if step.is(Opcode::Cam) { cam_groups(step) * (step.out_h * step.out_w) as usize } else { 0 }
 }
 
-/// A convolution in small tiles, and its number of blocks.
-fn cut_split(row: JobRow, step: &StepRow, images: usize, needs: &mut Needs) -> (JobRow, usize) {
-    let channels = step.out_c as usize;
-    let tile_pixels = if channels <= CHANNELS { 32 } else { 16 };
-    let across = channels.div_ceil(TILE / tile_pixels);
-    let tiles = pixels(step, images).div_ceil(tile_pixels) * across;
-    let groups = (step.terms as usize).div_ceil(GROUP).max(1);
-    let mut row = JobRow { mode: Mode::Split as u32, across: across as u32, groups: groups as u32, ..row };
-    if groups > 1 {
-        (row.scratch, row.counter) = (needs.scratch as u32, needs.counters as u32);
-        needs.scratch += tiles * groups * TILE;
-        needs.counters += tiles;
+/// Floats of shared memory of a classifier: the pooled values and the logits.
+fn classifier_shared(step: &StepRow) -> usize {
+    let floats = step.in_c * step.out_h * step.out_w + step.out_c;
+    if step.is(Opcode::Classifier) { floats as usize } else { 0 }
+}
+
+/// The division of a job's first step; `alone`: of its only one.
+fn spread(step: &StepRow, alone: bool) -> Spread {
+    let len = (step.out_c * step.out_h * step.out_w) as usize;
+    let blocks = |of: usize, per_block: usize| match of.div_ceil(per_block).min(MAX_SPREAD_BLOCKS) {
+        0 | 1 => Spread::No,
+        blocks => Spread::Blocks(blocks),
+    };
+    if step.is(Opcode::Cam) {
+        return blocks(cam_groups(step), 1);
     }
-    (row, tiles * groups)
+    if step.is(Opcode::Classifier) {
+        return blocks(step.out_c as usize, CLASSIFIER_OUTPUTS);
+    }
+    match alone {
+        false => Spread::No,
+        true if step.is_elementwise() => blocks(len, SPREAD_LEN),
+        true if step.is(Opcode::PooledConv2dGrad) => blocks(cam_groups(step), 1),
+        true if step.is(Opcode::Linear) => blocks(len, LINEAR_OUTPUTS),
+        true if step.is(Opcode::ResizeMinMax) => match len.div_ceil(RESIZED_LEN).min(MAX_SPREAD_BLOCKS) {
+            0 | 1 => Spread::No,
+            blocks => Spread::Repeated(blocks),
+        },
+        true => Spread::No,
+    }
 }

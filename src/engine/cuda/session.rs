@@ -51,7 +51,7 @@ impl CudaSession {
     /// [`crate::Error::Device`] when memory does not suffice for one image.
     pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaSession> {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
-        let program = Program::new(&plan, cuda.multiprocessors, cuda.variant.tiling)?;
+        let program = Program::new(&plan, cuda.limits, cuda.variant.tiling)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
         let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
         let wanted = batch.max(1);
@@ -95,7 +95,7 @@ impl CudaSession {
                 let config = LaunchConfig {
                     grid_dim: (grid.blocks, 1, 1),
                     block_dim: (THREADS, 1, 1),
-                    shared_mem_bytes: 0,
+                    shared_mem_bytes: grid.shared,
                 };
                 // SAFETY: the argument has the layout of the kernel's parameter (a test compares the two),
                 // and its addresses are of memory that lives as long as the session.

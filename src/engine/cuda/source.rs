@@ -1,7 +1,7 @@
 //! The kernels' source: the files of `kernels/` concatenated, as NVRTC reads them.
 
-/// The files, each after those that it depends on.
-const FILES: [(&str, &str); 15] = [
+/// The files, each after those that it depends on; the last one has the kernel's entry point.
+const FILES: [(&str, &str); 17] = [
     ("kernels/common.cuh", include_str!("../../../kernels/common.cuh")),
     ("kernels/copy.cu", include_str!("../../../kernels/copy.cu")),
     ("kernels/relu.cu", include_str!("../../../kernels/relu.cu")),
@@ -12,18 +12,16 @@ const FILES: [(&str, &str); 15] = [
     ("kernels/softmax.cu", include_str!("../../../kernels/softmax.cu")),
     ("kernels/one_hot.cu", include_str!("../../../kernels/one_hot.cu")),
     ("kernels/resize_min_max.cu", include_str!("../../../kernels/resize_min_max.cu")),
+    ("kernels/cam.cu", include_str!("../../../kernels/cam.cu")),
+    ("kernels/classifier.cu", include_str!("../../../kernels/classifier.cu")),
     ("kernels/conv2d_grad.cu", include_str!("../../../kernels/conv2d_grad.cu")),
     ("kernels/conv2d.cu", include_str!("../../../kernels/conv2d.cu")),
-    ("kernels/conv2d_split.cu", include_str!("../../../kernels/conv2d_split.cu")),
-    ("kernels/conv2d_whole.cu", include_str!("../../../kernels/conv2d_whole.cu")),
-    ("kernels/cam.cu", include_str!("../../../kernels/cam.cu")),
+    ("kernels/conv2d_small.cu", include_str!("../../../kernels/conv2d_small.cu")),
+    ("kernels/conv2d_tiled.cu", include_str!("../../../kernels/conv2d_tiled.cu")),
+    ("kernels/level.cu", include_str!("../../../kernels/level.cu")),
 ];
-
-/// The last file: the kernel entry point.
-const LEVEL: (&str, &str) = ("kernels/level.cu", include_str!("../../../kernels/level.cu"));
 
 /// The whole source. `#line` directives make the compiler's messages name the original file and line.
 pub fn source() -> String {
-    let files = FILES.iter().chain(std::iter::once(&LEVEL));
-    files.map(|(path, text)| format!("#line 1 \"{path}\"\n{text}")).collect()
+    FILES.iter().map(|(path, text)| format!("#line 1 \"{path}\"\n{text}")).collect()
 }

@@ -10,13 +10,13 @@ use crate::error::RequestError;
 /// Tiles of convolutions. The bits of the results do not depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tiling {
-    /// Small tiles where large ones would not occupy the whole GPU, otherwise large ones.
+    /// For each convolution what is estimated to be the fastest.
     #[default]
     Auto,
     /// Small tiles; sums are split among threads and blocks.
-    Split,
-    /// Large tiles; each sum is computed by one thread.
-    Whole,
+    Small,
+    /// Large tiles, which pass through shared memory.
+    Large,
 }
 
 /// Origin of the kernels' machine code.
@@ -52,12 +52,12 @@ pub enum Launches {
 /// | `nvrtc=PATH` | [`Variant::nvrtc`] |
 /// | `option=--generate-line-info` | [`Kernels::Compiled`] with this option; may be repeated |
 /// | `launches=graph`, `stream` | [`Launches`] |
-/// | `tiling=auto`, `split`, `whole` | [`Tiling`] |
+/// | `tiling=auto`, `small`, `large` | [`Tiling`] |
 ///
 /// ```
 /// use msdcam::engine::cuda::{Launches, Variant};
 ///
-/// let variant: Variant = "launches=stream,tiling=split".parse()?;
+/// let variant: Variant = "launches=stream,tiling=small".parse()?;
 /// assert_eq!(variant.launches, Launches::Stream);
 /// # Ok::<(), msdcam::Error>(())
 /// ```
@@ -124,9 +124,9 @@ impl FromStr for Variant {
                 ("launches", "stream") => variant.launches = Launches::Stream,
                 ("launches", _) => return unknown("graph, stream"),
                 ("tiling", "auto") => variant.tiling = Tiling::Auto,
-                ("tiling", "split") => variant.tiling = Tiling::Split,
-                ("tiling", "whole") => variant.tiling = Tiling::Whole,
-                ("tiling", _) => return unknown("auto, split, whole"),
+                ("tiling", "small") => variant.tiling = Tiling::Small,
+                ("tiling", "large") => variant.tiling = Tiling::Large,
+                ("tiling", _) => return unknown("auto, small, large"),
                 _ => {
                     let known = "kernels, nvrtc, option, launches, tiling";
                     return Err(unknown_word(text, key, known.into()));
@@ -145,9 +145,9 @@ mod tests {
     fn words_are_parsed() {
         let read = |text: &str| text.parse::<Variant>().unwrap();
         assert_eq!(read(""), Variant::default());
-        let all = read("kernels=a/b.cubin,launches=stream,tiling=whole");
+        let all = read("kernels=a/b.cubin,launches=stream,tiling=large");
         assert_eq!(all.kernels, Kernels::File("a/b.cubin".into()));
-        assert_eq!((all.launches, all.tiling), (Launches::Stream, Tiling::Whole));
+        assert_eq!((all.launches, all.tiling), (Launches::Stream, Tiling::Large));
         assert_eq!(read("nvrtc=a/lib").nvrtc, Some("a/lib".into()));
         let options = vec!["-DX=1".to_string(), "-lineinfo".to_string()];
         assert_eq!(read("option=-DX=1,option=-lineinfo").kernels, Kernels::Compiled(options));
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn an_invalid_word_is_named() {
         for (text, named) in [
-            ("tiling=tiny", "tiling=auto, split, whole"),
+            ("tiling=tiny", "tiling=auto, small, large"),
             ("launches=", "launches=graph, stream"),
             ("option=fast", "option=--OPTION"),
             ("kernels", "kernels=auto"),

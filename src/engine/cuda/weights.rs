@@ -3,7 +3,7 @@
 use crate::engine::graph::Param;
 use crate::engine::graph::ops::{BatchNorm, Conv2d, Conv2dGrad};
 
-use super::abi::CHANNELS;
+use super::abi::SMALL_CHANNELS;
 
 /// Floats to a multiple of which each part of the array is aligned: 64 bytes.
 const ALIGNMENT: usize = 16;
@@ -16,7 +16,7 @@ pub(super) struct Weights {
 
 /// Floats of a packed row of `channels` channels.
 pub(super) fn row_length(channels: usize) -> usize {
-    channels.next_multiple_of(CHANNELS)
+    channels.next_multiple_of(SMALL_CHANNELS)
 }
 
 /// The window taps of one axis that a packed convolution keeps: `first`, `first + step`, ...

@@ -8,6 +8,7 @@ mod exits;
 pub mod grad;
 pub mod ops;
 pub mod passes;
+mod small;
 mod subgraph;
 
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! The arena: the address of every buffer. Work buffers that are never live in the same level share
-//! memory.
+//! The arena: the address of every buffer. Values that are never live in the same level share memory;
+//! outputs are live until the end of a run.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::placement::Placement;
 use super::schedule::{ScheduledJob, Task};
@@ -36,8 +37,25 @@ impl Arena {
 struct Lifetime {
     buffer: NodeId,
     len: usize,
+    /// Elements at its beginning that stay until the end of a run.
+    returned: usize,
     first: usize,
     last: usize,
+}
+
+impl Lifetime {
+    /// Its elements from `offset` on, in two parts: those that stay, and those that do not.
+    fn at(&self, offset: usize) -> [Occupied; 2] {
+        let (start, middle, end) = (offset, offset + self.returned, offset + self.len);
+        let stay = Occupied { elements: start..middle, levels: self.first..usize::MAX };
+        [stay, Occupied { elements: middle..end, levels: self.first..self.last + 1 }]
+    }
+}
+
+/// Elements of a space, and the levels during which they hold a value.
+struct Occupied {
+    elements: Range<usize>,
+    levels: Range<usize>,
 }
 
 /// Assigns an address to every value that `jobs` access and to every output.
@@ -58,13 +76,16 @@ pub(super) fn lay_out(
         let offset = append(&mut output_len, shape.len());
         copies.insert(index, Slot { space: Space::Output, offset, shape });
     }
-    let (returned, shared): (Vec<Lifetime>, Vec<Lifetime>) = lifetimes(graph, placement, jobs)
+    let (returned, mut work): (Vec<Lifetime>, Vec<Lifetime>) = lifetimes(graph, placement, jobs)
         .into_iter()
-        .partition(|lifetime| placement.is_returned_in_place(lifetime.buffer));
-    for Lifetime { buffer, len, .. } in returned {
-        buffers.insert(buffer, (Space::Output, append(&mut output_len, len)));
+        .partition(|lifetime| placement.returned(lifetime.buffer).is_some());
+    // In the graph's order: what does not stay of a buffer makes room for later ones.
+    for (buffer, offset) in first_fit(&returned, &mut output_len) {
+        buffers.insert(buffer, (Space::Output, offset));
     }
-    for (buffer, offset) in share(shared, &mut work_len) {
+    // The longest first.
+    work.sort_by_key(|lifetime| (std::cmp::Reverse(lifetime.len), lifetime.buffer));
+    for (buffer, offset) in first_fit(&work, &mut work_len) {
         buffers.insert(buffer, (Space::Work, offset));
     }
     let slot = |id: NodeId| {
@@ -114,32 +135,44 @@ fn lifetimes(graph: &Graph, placement: &Placement, jobs: &[ScheduledJob]) -> Vec
     spans.retain(|&id, _| !matches!(graph.node(id).op, Op::Input(_)));
     let mut lifetimes: Vec<Lifetime> = spans
         .into_iter()
-        .map(|(buffer, (first, last))| Lifetime { buffer, len: graph.shape(buffer).len(), first, last })
+        .map(|(buffer, (first, last))| {
+            let returned = placement.returned(buffer).unwrap_or(0);
+            Lifetime { buffer, len: graph.shape(buffer).len(), returned, first, last }
+        })
         .collect();
     lifetimes.sort_by_key(|lifetime| lifetime.buffer);
     lifetimes
 }
 
-/// First fit, longest buffer first: each gets the lowest offset that is free during its lifetime.
-fn share(mut buffers: Vec<Lifetime>, end: &mut usize) -> Vec<(NodeId, usize)> {
-    buffers.sort_by_key(|lifetime| (std::cmp::Reverse(lifetime.len), lifetime.buffer));
-    let mut placed: Vec<(Lifetime, usize)> = Vec::with_capacity(buffers.len());
-    for new in buffers {
-        let mut occupied: Vec<(usize, usize)> = placed
-            .iter()
-            .filter(|(old, _)| old.first <= new.last && new.first <= old.last)
-            .map(|(old, offset)| (*offset, offset + old.len))
-            .collect();
-        occupied.sort_unstable();
-        let mut offset = 0_usize;
-        for (start, stop) in occupied {
-            if offset + new.len <= start {
+/// First fit: each buffer gets the lowest offset, not before `end`, at which its elements are free during
+/// their lifetime. `end` becomes the end of them all.
+fn first_fit(buffers: &[Lifetime], end: &mut usize) -> Vec<(NodeId, usize)> {
+    let start = *end;
+    let mut occupied: Vec<Occupied> = Vec::with_capacity(2 * buffers.len());
+    let mut offsets = Vec::with_capacity(buffers.len());
+    for buffer in buffers {
+        // The buffer overlaps something where its offset is above the first and below the second of these.
+        let mut forbidden: Vec<(Option<usize>, usize)> = Vec::new();
+        for new in buffer.at(0).iter().filter(|new| !new.elements.is_empty()) {
+            let in_the_way = occupied
+                .iter()
+                .filter(|old| old.levels.start < new.levels.end && new.levels.start < old.levels.end);
+            forbidden.extend(in_the_way.map(|old| {
+                let last_before = old.elements.start.checked_sub(new.elements.end);
+                (last_before, old.elements.end.saturating_sub(new.elements.start))
+            }));
+        }
+        forbidden.sort_unstable();
+        let mut offset = start;
+        for (last_before, first_after) in forbidden {
+            if last_before.is_some_and(|last| offset <= last) {
                 break;
             }
-            offset = offset.max(stop.next_multiple_of(ALIGNMENT));
+            offset = offset.max(first_after.next_multiple_of(ALIGNMENT));
         }
-        *end = (*end).max((offset + new.len).next_multiple_of(ALIGNMENT));
-        placed.push((new, offset));
+        *end = (*end).max((offset + buffer.len).next_multiple_of(ALIGNMENT));
+        occupied.extend(buffer.at(offset).into_iter().filter(|part| !part.elements.is_empty()));
+        offsets.push((buffer.buffer, offset));
     }
-    placed.into_iter().map(|(lifetime, offset)| (lifetime.buffer, offset)).collect()
+    offsets
 }

@@ -11,7 +11,8 @@ pub(super) struct Placement {
     in_place: Vec<bool>,
     /// For each requested output: whether its buffer is returned in place, without a copy.
     pub(super) returned_in_place: Vec<bool>,
-    returned_buffers: Vec<NodeId>,
+    /// Each buffer that is returned in place, and the end of the last output in it.
+    returned: Vec<(NodeId, usize)>,
 }
 
 impl Placement {
@@ -20,9 +21,10 @@ impl Placement {
         self.owner[id.index()]
     }
 
-    /// Whether `buffer` is part of the output space.
-    pub(super) fn is_returned_in_place(&self, buffer: NodeId) -> bool {
-        self.returned_buffers.contains(&buffer)
+    /// For a buffer in the output space: how many elements, from its first to the last that an output needs,
+    /// stay until the end of a run.
+    pub(super) fn returned(&self, buffer: NodeId) -> Option<usize> {
+        self.returned.iter().find(|&&(id, _)| id == buffer).map(|&(_, end)| end)
     }
 
     /// Whether `part` is written in place at element `offset` of `concat`.
@@ -62,11 +64,13 @@ pub(super) fn place(graph: &Graph, outputs: &[NodeId], in_place_concat: bool) ->
         }
     }
     let owner = graph.ids().map(|id| find_owner(&inside, id)).collect();
-    let mut placement =
-        Placement { owner, in_place, returned_in_place: Vec::new(), returned_buffers: Vec::new() };
-    placement.returned_in_place = returned_in_place(graph, &placement, outputs);
+    let mut placement = Placement { owner, in_place, returned_in_place: Vec::new(), returned: Vec::new() };
+    placement.returned_in_place =
+        outputs.iter().map(|&id| is_returned_in_place(graph, &placement, outputs, id)).collect();
     let returned = outputs.iter().zip(&placement.returned_in_place).filter(|&(_, &in_place)| in_place);
-    placement.returned_buffers = returned.map(|(&id, _)| placement.of(id).0).collect();
+    let buffers = returned.map(|(&id, _)| placement.of(id).0);
+    placement.returned =
+        buffers.map(|buffer| (buffer, returned_end(graph, &placement, outputs, buffer))).collect();
     placement
 }
 
@@ -80,23 +84,35 @@ fn find_owner(inside: &[Option<(NodeId, usize)>], id: NodeId) -> (NodeId, usize)
     (owner, start)
 }
 
-/// For each output: whether its buffer is returned in place. It is where outputs make up at least half of
-/// the buffer; otherwise they are copied, so that the download does not grow.
-fn returned_in_place(graph: &Graph, placement: &Placement, outputs: &[NodeId]) -> Vec<bool> {
-    let requested = |buffer: NodeId| -> usize {
-        let mut ranges: Vec<(usize, usize)> = outputs
-            .iter()
-            .filter(|&&id| placement.of(id).0 == buffer)
-            .map(|&id| (placement.of(id).1, graph.shape(id).len()))
-            .collect();
-        ranges.sort_unstable();
-        ranges.dedup();
-        ranges.iter().map(|&(_, len)| len).sum()
+/// Whether the buffer of output `id` is returned in place. It is where outputs make up at least half of what
+/// would be downloaded; otherwise they are copied, so that the download does not grow.
+fn is_returned_in_place(graph: &Graph, placement: &Placement, outputs: &[NodeId], id: NodeId) -> bool {
+    let (buffer, _) = placement.of(id);
+    let mut ranges = ranges_in(graph, placement, outputs, buffer);
+    ranges.sort_unstable();
+    ranges.dedup();
+    let requested: usize = ranges.iter().map(|&(start, end)| end - start).sum();
+    let downloaded = match graph.node(buffer).op {
+        Op::Input(_) => return false,
+        // The gradient at its end is read soon, and later outputs share its memory.
+        Op::Classifier(_) => returned_end(graph, placement, outputs, buffer),
+        _ => graph.shape(buffer).len(),
     };
-    let in_place = |id: &NodeId| {
-        let (buffer, _) = placement.of(*id);
-        let is_input = matches!(graph.node(buffer).op, Op::Input(_));
-        !is_input && 2 * requested(buffer) >= graph.shape(buffer).len()
-    };
-    outputs.iter().map(in_place).collect()
+    2 * requested >= downloaded
+}
+
+/// The end of the last output in `buffer`.
+fn returned_end(graph: &Graph, placement: &Placement, outputs: &[NodeId], buffer: NodeId) -> usize {
+    ranges_in(graph, placement, outputs, buffer).into_iter().map(|(_, end)| end).max().unwrap_or(0)
+}
+
+/// The outputs in `buffer`: first element and end of each.
+fn ranges_in(
+    graph: &Graph,
+    placement: &Placement,
+    outputs: &[NodeId],
+    buffer: NodeId,
+) -> Vec<(usize, usize)> {
+    let inside = outputs.iter().filter(|&&id| placement.of(id).0 == buffer);
+    inside.map(|&id| (placement.of(id).1, placement.of(id).1 + graph.shape(id).len())).collect()
 }

@@ -43,11 +43,6 @@ pub(super) struct ScheduledJob {
     chain: bool,
 }
 
-/// Largest value, in elements, of a small step: a larger one is worth distributing over threads.
-const SMALL_LEN: usize = 8192;
-/// Most multiply-adds of a small step.
-const SMALL_MULTIPLY_ADDS: u64 = 1 << 20;
-
 /// The jobs that compute `outputs`, in an order in which they could run one after another.
 pub(super) fn schedule(
     graph: &Graph,
@@ -64,7 +59,7 @@ pub(super) fn schedule(
     };
     for exits in groups {
         for id in graph.ids().filter(|&id| exits.contains(&graph.node(id).exit)) {
-            let small = chain_small_steps && is_small(graph, id);
+            let small = chain_small_steps && graph.is_small(id);
             schedule.add_node(graph, placement, id, small);
         }
         let copied = outputs.iter().enumerate().filter(|&(i, _)| !placement.returned_in_place[i]);
@@ -139,16 +134,4 @@ impl Schedule {
         self.jobs.push(ScheduledJob { tasks: vec![task], level, exit, chain: small });
         Done { level, job: Some(self.jobs.len() - 1) }
     }
-}
-
-/// Whether the node's step is so small that the synchronization of a level costs more than the step.
-fn is_small(graph: &Graph, id: NodeId) -> bool {
-    let node = graph.node(id);
-    let shapes: Vec<_> = node.inputs.iter().map(|&i| graph.shape(i)).collect();
-    let len = shapes.iter().map(|s| s.len()).max().unwrap_or(0).max(node.shape.len());
-    let convolves = matches!(node.op, Op::Conv2d(_) | Op::Conv2dGrad(_));
-    let reads_tap = matches!(node.op, Op::Cam(_) | Op::WeightedSum(_));
-    !convolves
-        && (len <= SMALL_LEN || reads_tap)
-        && node.op.multiply_adds(&shapes, node.shape) <= SMALL_MULTIPLY_ADDS
 }

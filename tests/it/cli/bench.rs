@@ -53,7 +53,7 @@ fn all_exits_together_are_one_row_and_json_can_accompany_the_table() {
 fn refuses_conflicting_options() {
     let place = Place::new();
     place.msdcam("bench --exits all --picture t.svg").refused(2, &["--picture", "--exits all"]);
-    place.msdcam("bench --device cpu --variant tiling=split").refused(2, &["variant", "--device cuda"]);
+    place.msdcam("bench --device cpu --variant tiling=small").refused(2, &["variant", "--device cuda"]);
     place.msdcam("bench --device cuda --variant tiling=tiny").refused(2, &["tiling=auto, split, whole"]);
 }
 

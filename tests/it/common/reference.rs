@@ -179,6 +179,19 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
             let range = range(&map);
             [&weights[..], &map, &range].concat()
         }
+        Op::Classifier(op) => {
+            let (weight, image) = (param(op.linear.weight), x[0].shape);
+            let [h, w] =
+                op.window.positions("classifier", image.h, image.w).expect("the graph has checked it");
+            let pooled_shape = Shape { h, w, ..image };
+            let pooled = avg_pool(&op.window, x[0], pooled_shape);
+            let logits = linear(weight, param(op.linear.bias), &pooled);
+            let class = one_hot(&logits, x[1].data[0]);
+            let grad = linear_grad(weight, &class, pooled.len());
+            let grad = avg_pool_grad(&op.window, Value { shape: pooled_shape, data: &grad }, image);
+            let grad = op.relu.map_or(grad.clone(), |rule| relu_grad(rule, &grad, x[0].data));
+            [&logits[..], &softmax(&logits), &grad].concat()
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::gpu;
 /// [`gpu::at_hand`], the GPU in every tiling.
 pub fn devices() -> Vec<Device> {
     if gpu::at_hand() {
-        return [Tiling::Auto, Tiling::Split, Tiling::Whole]
+        return [Tiling::Auto, Tiling::Small, Tiling::Large]
             .map(|tiling| Device::Cuda(shared_gpu().with_tiling(tiling)))
             .into();
     }

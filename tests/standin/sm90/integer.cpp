@@ -95,6 +95,30 @@ void decode_minimum_maximum(Reader& r) {
     r.out.run = minimum_maximum;
 }
 
+// The smallest or the largest of three.
+void minimum_maximum_of_three(Context& c, const Instruction& i, u32 mask) {
+    Row room[3], out;
+    const u32 *a = read(c, i.source[0], room[0]), *b = read(c, i.source[1], room[1]), *d = read(c, i.source[2], room[2]);
+    u32 smallest = read(c, i.predicate[0]);
+    for (int l = 0; l < lanes; ++l) {
+        auto less = [&](u32 x, u32 y) { return i.is_signed ? i32(x) < i32(y) : x < y; };
+        bool wants_less = smallest >> l & 1;
+        u32 two = less(a[l], b[l]) == wants_less ? a[l] : b[l];
+        out.lane[l] = less(two, d[l]) == wants_less ? two : d[l];
+    }
+    write(c, i.target_row[0], out, mask);
+}
+void decode_minimum_maximum_of_three(Reader& r) {
+    r.out.is_signed = !r.has("U32");
+    r.has("S32");
+    r.target();
+    r.integer(0);
+    r.integer(1);
+    r.integer(2);
+    r.predicate(0);
+    r.out.run = minimum_maximum_of_three;
+}
+
 u32 absolute(const Instruction&, u32 a) { return i32(a) < 0 ? 0u - a : a; }
 void decode_iabs(Reader& r) {
     r.target();
@@ -391,6 +415,7 @@ void add_integer(DecoderTable& t) {
     t["UIADD3"] = uniform<decode_iadd3>;
     t["VIADD"] = decode_viadd;
     t["VIADDMNMX"] = t["VIMNMX"] = t["IMNMX"] = decode_minimum_maximum;
+    t["VIMNMX3"] = decode_minimum_maximum_of_three;
     t["UVIMNMX"] = t["UIMNMX"] = uniform<decode_minimum_maximum>;
     t["IABS"] = decode_iabs;
     t["IMAD"] = decode_imad;

@@ -24,8 +24,8 @@ Options read() {
     std::string lines = variable("STANDIN_SM90_LINES");
     if (!jobs.empty()) {
         char end;
-        if (sscanf(jobs.c_str(), "%u,%u,%u%c", &o.jobs.count, &o.jobs.first, &o.jobs.stride, &end) != 3)
-            throw std::runtime_error("STANDIN_SM90_JOBS=" + jobs + ": expected COUNT,FIRST,STRIDE");
+        if (sscanf(jobs.c_str(), "%u,%u,%u,%u%c", &o.jobs.first_blocks, &o.jobs.most, &o.jobs.jobs, &o.jobs.stride, &end) != 4)
+            throw std::runtime_error("STANDIN_SM90_JOBS=" + jobs + ": expected FIRST_BLOCKS,MOST,JOBS,STRIDE");
         o.jobs.known = true;
     }
     if (!sample.empty()) o.sample = unsigned(strtoul(sample.c_str(), nullptr, 10));

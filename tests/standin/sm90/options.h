@@ -8,7 +8,7 @@ namespace standin::sm90 {
 // Where a launch's parameters say which block begins which job, in bytes; without jobs, a launch is one.
 struct JobTable {
     bool known = false;
-    unsigned count = 0, first = 0, stride = 0;
+    unsigned first_blocks = 0, most = 0, jobs = 0, stride = 0;
 };
 
 struct Options {
@@ -16,7 +16,7 @@ struct Options {
     std::string cache;          // STANDIN_CACHE
     std::string report;         // STANDIN_SM90_REPORT: a file; without it there is no timing
     std::string latencies;      // STANDIN_SM90_LATENCIES: a file
-    JobTable jobs;              // STANDIN_SM90_JOBS=COUNT,FIRST,STRIDE
+    JobTable jobs;              // STANDIN_SM90_JOBS=FIRST_BLOCKS,MOST,JOBS,STRIDE
     unsigned sample = 0;        // STANDIN_SM90_SAMPLE: blocks of each job that are run; 0: all
     bool all_lines = false;     // STANDIN_SM90_LINES: the launches whose cycles are wanted by source line,
     std::vector<unsigned> lines;   // "all" or "3,7", from 1

@@ -28,13 +28,13 @@ std::vector<JobTime> jobs_of(const Grid& grid) {
             memcpy(&x, grid.request->params + at, 4);
             return x;
         };
-        u32 count = word(table.count);
-        for (u32 n = 0; n < count; ++n) {
+        for (u32 n = 0; n < table.most; ++n) {
             JobTime job;
-            job.first_block = word(table.first + n * table.stride);
+            job.first_block = word(table.first_blocks + 4 * n);
+            if (job.first_block == ~0u) break;
             static const char digits[] = "0123456789abcdef";
-            for (u32 b = 0; b < table.stride && table.first + n * table.stride + b < k.param_bytes; ++b) {
-                u8 byte = u8(grid.request->params[table.first + n * table.stride + b]);
+            for (u32 b = 0; b < table.stride && table.jobs + n * table.stride + b < k.param_bytes; ++b) {
+                u8 byte = u8(grid.request->params[table.jobs + n * table.stride + b]);
                 job.row += digits[byte >> 4];
                 job.row += digits[byte & 15];
             }

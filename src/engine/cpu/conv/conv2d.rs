@@ -103,6 +103,49 @@ impl Conv2dKernel {
         Conv2dKernel { tiling, weight, relu: op.relu }
     }
 
+    /// Computes `tile` of the convolution of `input` into `output`.
+    ///
+    /// # Safety
+    /// As for [`Kernel::run`]; `input` is readable [`OVERREAD`] floats beyond both ends.
+    pub(crate) unsafe fn convolve(
+        &self,
+        tile: Option<&Tile>,
+        input: *const f32,
+        output: *mut f32,
+        scratch: *mut f32,
+    ) {
+        let tile = tile.unwrap_or(&self.tiling.whole);
+        let Conv2dTiling { kernel, k, .. } = self.tiling;
+        let (layout, pack) = match &self.tiling.source {
+            // SAFETY: the tile's pixels are inside the input, whose channels are a plane apart.
+            Source::Input => unsafe { return self.compute(tile, input.add(tile.pixels.start), output) },
+            Source::Gathered { row, copy } => {
+                for first in tile.pixels.clone().step_by(kernel.pixels()) {
+                    let pixels = first..tile.pixels.end.min(first + kernel.pixels());
+                    // SAFETY: the pixels are inside the input, and the scratch holds k rows of them.
+                    unsafe {
+                        let plane = self.tiling.input.plane();
+                        copy(input.add(first), plane, k, pixels.len(), scratch, *row);
+                        self.compute(&Tile { pixels, groups: tile.groups.clone() }, scratch, output);
+                    }
+                }
+                return;
+            }
+            Source::Bands(layout, pack) => (layout, pack),
+        };
+        let width = self.tiling.output.w;
+        let (first, end) = (tile.pixels.start / width, tile.pixels.end / width);
+        for row in (first..end).step_by(layout.band()) {
+            let rows = row..(row + layout.band()).min(end);
+            let band = Tile { groups: tile.groups.clone(), pixels: rows.start * width..rows.end * width };
+            // SAFETY: the scratch holds a packed band, in which the layout's offsets lead to valid pixels.
+            unsafe {
+                pack(layout, layout.channels(), input, row, scratch);
+                self.compute(&band, scratch, output);
+            }
+        }
+    }
+
     /// The packed weight, which the gradient may share.
     pub(crate) fn weight(&self) -> &Arc<PackedWeight> {
         &self.weight
@@ -161,36 +204,7 @@ impl Kernel for Conv2dKernel {
     }
 
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
-        let tile = tile.unwrap_or(&self.tiling.whole);
-        let Conv2dTiling { kernel, k, .. } = self.tiling;
-        let (input, output, scratch) = (operands.input(0), operands.output(), operands.scratch);
-        let (layout, pack) = match &self.tiling.source {
-            // SAFETY: the tile's pixels are inside the input, whose channels are a plane apart.
-            Source::Input => unsafe { return self.compute(tile, input.add(tile.pixels.start), output) },
-            Source::Gathered { row, copy } => {
-                for first in tile.pixels.clone().step_by(kernel.pixels()) {
-                    let pixels = first..tile.pixels.end.min(first + kernel.pixels());
-                    // SAFETY: the pixels are inside the input, and the scratch holds k rows of them.
-                    unsafe {
-                        let plane = self.tiling.input.plane();
-                        copy(input.add(first), plane, k, pixels.len(), scratch, *row);
-                        self.compute(&Tile { pixels, groups: tile.groups.clone() }, scratch, output);
-                    }
-                }
-                return;
-            }
-            Source::Bands(layout, pack) => (layout, pack),
-        };
-        let width = self.tiling.output.w;
-        let (first, end) = (tile.pixels.start / width, tile.pixels.end / width);
-        for row in (first..end).step_by(layout.band()) {
-            let rows = row..(row + layout.band()).min(end);
-            let band = Tile { groups: tile.groups.clone(), pixels: rows.start * width..rows.end * width };
-            // SAFETY: the scratch holds a packed band, in which the layout's offsets lead to valid pixels.
-            unsafe {
-                pack(layout, layout.channels(), input, row, scratch);
-                self.compute(&band, scratch, output);
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.convolve(tile, operands.input(0), operands.output(), operands.scratch) }
     }
 }

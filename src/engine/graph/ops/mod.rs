@@ -5,6 +5,7 @@ mod add;
 mod avg_pool;
 mod batch_norm;
 mod cam;
+mod classifier;
 mod concat;
 mod conv2d;
 mod linear;
@@ -17,6 +18,7 @@ mod softmax;
 pub use avg_pool::{AvgPool, AvgPoolGrad};
 pub use batch_norm::{BatchNorm, BatchNormGrad};
 pub use cam::{BorderClasses, Cam, PooledConv2dGrad, WeightedSum};
+pub use classifier::Classifier;
 pub use concat::Slice;
 pub use conv2d::{Conv2d, Conv2dGrad, Window};
 pub use linear::{Linear, LinearGrad};
@@ -84,6 +86,9 @@ pub enum Op {
     ResizeMinMax(ResizeMinMax),
     /// Pooled gradient, weighted sum, ReLU and range, fused.
     Cam(Cam),
+    /// Average pooling, linear layer, softmax and the gradient of one logit, fused; inputs: what is pooled,
+    /// target (an encoded [`TargetInput`]).
+    Classifier(Classifier),
 }
 
 impl Op {
@@ -116,6 +121,7 @@ impl Op {
             Op::Range => "range",
             Op::ResizeMinMax(_) => "resize_min_max",
             Op::Cam(_) => "cam",
+            Op::Classifier(_) => "classifier",
         }
     }
 
@@ -133,7 +139,8 @@ impl Op {
             | Op::SoftmaxGrad
             | Op::OneHot
             | Op::WeightedSum(_)
-            | Op::Cam(_) => 2..=2,
+            | Op::Cam(_)
+            | Op::Classifier(_) => 2..=2,
             Op::Conv2dGrad(g) => g.arity(),
             _ => 1..=1,
         };
@@ -159,13 +166,14 @@ impl Op {
             Op::Slice(op) => op.shape(inputs[0]),
             Op::Linear(op) => op.shape(graph, inputs[0]),
             Op::LinearGrad(op) => op.shape(graph, inputs[0]),
-            Op::OneHot => one_hot::shape(inputs),
+            Op::OneHot => one_hot::shape(self.name(), inputs),
             Op::SpatialMean => Ok(Shape::vector(inputs[0].c)),
             Op::PooledConv2dGrad(op) => op.shape(graph, inputs[0]),
             Op::WeightedSum(_) => cam::weighted_sum_shape(inputs),
             Op::Range => Ok(Shape::vector(2)),
             Op::ResizeMinMax(op) => op.shape(inputs[0]),
             Op::Cam(op) => op.shape(graph, inputs),
+            Op::Classifier(op) => op.shape(graph, inputs),
         }?;
         if shape.is_empty() {
             return Err(GraphError::EmptyResult { op: self.name(), shape }.into());
@@ -184,6 +192,7 @@ impl Op {
                 op.pooled.classes.count() * graph_inputs[0].c * graph_inputs[1].c + graph_inputs[1].len()
             }
             Op::WeightedSum(_) => graph_inputs[1].len(),
+            Op::Classifier(op) => op.multiply_adds(graph_inputs[0]),
             _ => 0,
         };
         count as u64

@@ -40,11 +40,11 @@ impl TargetInput {
     }
 }
 
-pub(super) fn shape(inputs: &[Shape]) -> Result<Shape> {
+pub(super) fn shape(op: &'static str, inputs: &[Shape]) -> Result<Shape> {
     let [logits, target] = inputs else { unreachable!("arity was checked") };
     if (logits.h, logits.w) != (1, 1) || target.len() != 1 {
         let (roles, shapes) = (["logits", "target"], [*logits, *target]);
-        return Err(GraphError::OperandShapes { op: "one_hot", roles, shapes }.into());
+        return Err(GraphError::OperandShapes { op, roles, shapes }.into());
     }
     Ok(*logits)
 }

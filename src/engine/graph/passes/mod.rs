@@ -4,6 +4,7 @@
 mod dead_nodes;
 mod fold_batch_norm;
 mod fuse_cam;
+mod fuse_classifier;
 mod fuse_relu;
 mod merge_pointwise;
 mod pooled_gradient;
@@ -24,6 +25,8 @@ pub struct Passes {
     pub pooled_gradient: bool,
     /// Fusion of pooled gradient, weighted sum and range.
     pub fuse_cam: bool,
+    /// Fusion of a head's classifier and the backward pass from its logit.
+    pub fuse_classifier: bool,
     /// Dead-code elimination, first and after every other pass.
     pub dead_nodes: bool,
 }
@@ -36,6 +39,7 @@ impl Passes {
         merge_pointwise: true,
         pooled_gradient: true,
         fuse_cam: true,
+        fuse_classifier: true,
         dead_nodes: true,
     };
 
@@ -46,6 +50,7 @@ impl Passes {
         merge_pointwise: false,
         pooled_gradient: false,
         fuse_cam: false,
+        fuse_classifier: false,
         dead_nodes: false,
     };
 }
@@ -56,12 +61,13 @@ impl Passes {
 /// As [`Graph::push`]; a rewrite of a valid graph does not fail.
 pub fn apply(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Result<(Graph, Vec<NodeId>)> {
     type Pass = fn(&Graph, &mut [NodeId]) -> Result<Graph>;
-    let steps: [(bool, Pass); 5] = [
+    let steps: [(bool, Pass); 6] = [
         (passes.fold_batch_norm, fold_batch_norm::run),
         (passes.fuse_relu, fuse_relu::run),
         (passes.merge_pointwise, merge_pointwise::run),
         (passes.pooled_gradient, pooled_gradient::run),
         (passes.fuse_cam, fuse_cam::run),
+        (passes.fuse_classifier, fuse_classifier::run),
     ];
     let (mut graph, mut outputs) = (graph.clone(), outputs.to_vec());
     let clean = |graph: Graph, outputs: &mut [NodeId]| {
@@ -100,6 +106,11 @@ impl Rewrite {
     /// Appends a node of the same exit as the old node.
     fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         self.graph.push_at(self.exit, op, inputs)
+    }
+
+    /// Makes `new` the new graph's node for `old`, an earlier node that has been removed.
+    fn place_removed(&mut self, old: NodeId, new: NodeId) {
+        self.moved[old.index()] = Some(new);
     }
 
     /// Appends the old node unchanged.
