@@ -19,10 +19,18 @@ __device__ __forceinline__ void pool(const Step& step, const float* x, float* po
         const int p = divide(position, step.by_row), q = position - p * step.out_w;
         const float* window = x + (channel * plane(step.in_h, step.in_w) + p * step.stride_h * step.in_w + q * step.stride_w);
         float sum = 0.0f;
-        for (int u = 0; u < step.kernel_h; u++) {
-#pragma unroll 4
-            for (int v = 0; v < step.kernel_w; v++) {
-                sum += window[u * step.in_w + v];
+        for (int u = 0, v = 0; u < step.kernel_h;) {
+            // Four loads in flight, row by row.
+            float value[4];
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                value[n] = u < step.kernel_h ? window[u * step.in_w + v] : 0.0f;
+                v = v + 1 == step.kernel_w ? 0 : v + 1;
+                u += v == 0;
+            }
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                sum += value[n];
             }
         }
         pooled[i] = sum * part;

@@ -90,12 +90,13 @@ struct __align__(16) Step {
     unsigned int bias;
     // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
-    // Pooled gradients: number of border classes, offset of their positions in the tables, and elements in a row of
-    // the kernel sums: channels of the tap, rounded up to 16.
+    // Pooled gradients (`by_row` divides by the gradient's positions): number of border classes, offset of their
+    // positions in the tables, elements in a row of the kernel sums (channels of the tap, rounded up to 16), and
+    // channels of the gradient that are summed at once.
     int classes;
     unsigned int class_table;
     int weight_row;
-    unsigned int unused;
+    int chunk;
 };
 
 // A convolution or the gradient of one, cut into blocks for the launch's number of images.
@@ -244,8 +245,21 @@ __device__ __forceinline__ float positive(float x) { return x < 0.0f ? 0.0f : x;
 #define INFINITE __int_as_float(0x7f800000)
 
 // Minimum and maximum of two values; NaN if one of them is.
+#if defined(MSDCAM_STANDIN) || __CUDA_ARCH__ < 800
 __device__ __forceinline__ float min_nan(float a, float b) { return b < a || b != b ? b : a; }
 __device__ __forceinline__ float max_nan(float a, float b) { return b > a || b != b ? b : a; }
+#else
+__device__ __forceinline__ float min_nan(float a, float b) {
+    float result;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+    return result;
+}
+__device__ __forceinline__ float max_nan(float a, float b) {
+    float result;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+    return result;
+}
+#endif
 
 // Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats
 // per warp, and a barrier has passed since its last use.
@@ -260,6 +274,7 @@ __device__ __forceinline__ void block_range(float* shared, float& minimum, float
         shared[WARPS + threadIdx.x / 32] = maximum;
     }
     __syncthreads();
+#pragma unroll
     for (int warp = 0; warp < WARPS; warp++) {
         minimum = min_nan(minimum, shared[warp]);
         maximum = max_nan(maximum, shared[WARPS + warp]);

@@ -8,6 +8,13 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     const float* second = slot(launch, step.second_space, step.second, image);
     float* out = slot(launch, step.out_space, step.out, image);
     const float* weights = launch.weights;
+    // The two that every head has, first.
+    if (step.op == OP_CAM || step.op == OP_POOLED_CONV2D_GRAD) {
+        return cam(launch, chain, step, image_index, in, second, out, share, shared);
+    }
+    if (step.op == OP_CLASSIFIER) {
+        return classifier(launch, chain, step, image_index, in, second, out, share, shared);
+    }
     switch (step.op) {
     case OP_COPY: copy(step, in, out, share); break;
     case OP_ADD: add(step, in, second, out, share); break;
@@ -24,9 +31,6 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     case OP_SOFTMAX_GRAD: softmax_grad(step, in, second, out, shared); break;
     case OP_ONE_HOT: one_hot(step, in, second, out); break;
     case OP_SPATIAL_MEAN: spatial_mean(step, in, out, share); break;
-    case OP_POOLED_CONV2D_GRAD:
-    case OP_CAM: return cam(launch, chain, step, image_index, in, second, out, share, shared);
-    case OP_CLASSIFIER: return classifier(launch, chain, step, image_index, in, second, out, share, shared);
     case OP_WEIGHTED_SUM: weighted_sum(step, in, second, out, share); break;
     case OP_RANGE: range(step, in, out, shared); break;
     case OP_RESIZE_MIN_MAX: resize_min_max(step, in, out, share, shared); break;

@@ -32,8 +32,10 @@ pub(super) const TILED_TWO_QUADS: u32 = 4;
 pub(super) const QUAD: usize = 4 * SLICE + 4;
 /// Floats of shared memory of a convolution in small tiles.
 pub(super) const SMALL_SUMS: usize = SMALL_CHANNELS * THREADS as usize + 8 * MAX_GROUP;
+/// Elements of a gradient, with one of padding for each channel, that a block copies to shared memory.
+pub(super) const CAM_GRADIENT: usize = 8192;
 /// Floats of shared memory of a chain.
-pub(super) const CHAIN_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUMS;
+pub(super) const CHAIN_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUMS + CAM_GRADIENT;
 /// [`ConvRow::finish`]: a bias; smaller values are rules of a gate.
 pub(super) const FINISH_BIAS: u32 = 4;
 /// [`ConvRow::finish`]: a bias and a ReLU.
@@ -137,7 +139,7 @@ cuda_struct! {
         by_plane: Divisor, by_row: Divisor,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
         weight: u32, bias: u32, relu: u32,
-        classes: i32, class_table: u32, weight_row: i32, unused: u32,
+        classes: i32, class_table: u32, weight_row: i32, chunk: i32,
     }
 }
 
@@ -293,7 +295,8 @@ mod tests {
         assert_eq!(value(TEXT, "MAX_JOBS"), MAX_JOBS);
         assert_eq!(value(CAM, "CAM_CHANNELS"), CAM_CHANNELS);
         assert_eq!(value(CAM, "CAM_SUMS"), CAM_SUMS);
-        assert_eq!(text(CAM, "CAM_SHARED"), "(CAM_CHANNELS + THREADS + CAM_SUMS)");
+        assert_eq!(value(CAM, "CAM_GRADIENT"), CAM_GRADIENT);
+        assert_eq!(text(CAM, "CAM_SHARED"), "(CAM_CHANNELS + THREADS + CAM_SUMS + CAM_GRADIENT)");
         assert_eq!(value(CONV2D, "SLICE"), SLICE);
         assert_eq!(value(CONV2D, "MAX_GROUP"), MAX_GROUP);
         assert_eq!(value(TEXT, "FINISH_BIAS"), FINISH_BIAS as usize);

@@ -188,8 +188,18 @@ impl Tables {
             .flat_map(|at| sums[at..at + tap].iter().copied().chain(std::iter::repeat_n(0.0, row_len - tap)));
         let weight = offset(self.weights.add(padded))?;
         let class_table = offset(self.add_classes(&op.classes))?;
-        let weight_row = row_len as i32;
-        Ok(StepRow { op: opcode as u32, weight, classes: classes as i32, class_table, weight_row, ..row })
+        let by_row = Divisor::new((row.in_h * row.in_w) as usize);
+        let (weight_row, chunk) = (row_len as i32, (CAM_SUMS / classes).clamp(1, channels) as i32);
+        Ok(StepRow {
+            op: opcode as u32,
+            weight,
+            classes: classes as i32,
+            class_table,
+            weight_row,
+            chunk,
+            by_row,
+            ..row
+        })
     }
 
     fn add_classes(&mut self, classes: &BorderClasses) -> usize {
