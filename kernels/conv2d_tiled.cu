@@ -25,28 +25,29 @@ struct Source {
     int column;
 };
 
-// The copies of one thread: up to SOURCES units of pixels, each `parts`-th channel of a slice.
+// The copies of one thread: up to SOURCES units of pixels, and for each some quarters of a slice's channels.
 template <int SOURCES>
 struct Copies {
     Source source[SOURCES];
-    // The first unit, and the first channel of a slice; channels are `parts` apart.
     unsigned int unit;
-    int part;
-    int parts;
+    int first_quarter;
+    int end_quarter;
 };
 
 template <int SOURCES>
 __device__ __forceinline__ Copies<SOURCES> make_copies(const Launch& launch, const Conv& k, unsigned int first_pixel) {
     Copies<SOURCES> copies;
     const unsigned int width = k.tiled & TILED_READS_VECTORS ? 4 : 1;
-    const unsigned int units = k.by_units.divisor;
-    copies.part = divide(threadIdx.x, k.by_units);
-    copies.parts = max(THREADS / units, 1u);
-    copies.unit = threadIdx.x - copies.part * units;
+    // Where there are few units, two or four threads share one.
+    const unsigned int units = k.by_units.divisor, part = divide(threadIdx.x, k.by_units);
+    const unsigned int parts = units <= THREADS / 4 ? 4 : units <= THREADS / 2 ? 2 : 1;
+    copies.unit = threadIdx.x - part * units;
+    copies.first_quarter = 4 * part / parts;
+    copies.end_quarter = part < parts ? 4 * (part + 1) / parts : copies.first_quarter;
 #pragma unroll
     for (int j = 0; j < SOURCES; j++) {
         const unsigned int number = first_pixel + width * (copies.unit + THREADS * j);
-        const bool exists = number < k.pixels;
+        const bool exists = number < k.pixels && copies.unit + THREADS * j < units;
         const Position position = position_at(launch, k, exists ? number : 0);
         const int row = k.row_first + k.row_step * position.row, column = k.column_first + k.column_step * position.column;
         copies.source[j].in = k.input + (int)(position.image * k.in_stride + row * k.in_w + column);
@@ -56,38 +57,49 @@ __device__ __forceinline__ Copies<SOURCES> make_copies(const Launch& launch, con
     return copies;
 }
 
-// Starts the copies of one slice to a stage of shared memory: pixels, then weights.
+// Four channels of one unit of pixels, of which `count` exist.
+template <int WIDTH>
+__device__ __forceinline__ void copy_quarter(const Conv& k, float* to, const float* from, bool inside, int count) {
+    if (count >= 4) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            copy_async<WIDTH>(to + 4 * i, element(from, i, k.in_plane), inside);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            copy_async<WIDTH>(to + 4 * i, element(from, i, k.in_plane), inside && i < count);
+        }
+    }
+}
+
+// Starts the copies of one slice to a stage of shared memory: pixels, then weights; zeros up to the end of the
+// quarter in which the slice ends.
 template <int SOURCES>
 __device__ __forceinline__ void copy_slice(const Conv& k, const Copies<SOURCES>& copies, const Slice& slice,
                                            int first_channel, int pixel_lane, int channel_lane, float* pixels,
                                            float* weights) {
     const int terms = min(SLICE, k.in_c - slice.channel);
     const int down = k.row_turn * slice.u, right = k.column_turn * slice.v;
-    const int first = down * k.in_w + right + (slice.channel + copies.part) * k.in_plane;
+    const int first = down * k.in_w + right + (slice.channel + 4 * copies.first_quarter) * k.in_plane;
     const bool vectors = k.tiled & TILED_READS_VECTORS;
-    if (copies.part < copies.parts) {
 #pragma unroll
-        for (int j = 0; j < SOURCES; j++) {
-            const unsigned int unit = copies.unit + THREADS * j;
-            if (unit < k.by_units.divisor) {
-                const bool inside = (unsigned int)(copies.source[j].row + down) < (unsigned int)k.in_h &&
-                                    (unsigned int)(copies.source[j].column + right) < (unsigned int)k.in_w;
-                const float* from = copies.source[j].in + first;
-                float* to = pixels + (vectors ? unit * QUAD : unit / 4 * QUAD + unit % 4) + 4 * copies.part;
+    for (int j = 0; j < SOURCES; j++) {
+        const unsigned int unit = copies.unit + THREADS * j;
+        if (unit < k.by_units.divisor) {
+            const bool inside = (unsigned int)(copies.source[j].row + down) < (unsigned int)k.in_h &&
+                                (unsigned int)(copies.source[j].column + right) < (unsigned int)k.in_w;
+            const float* from = copies.source[j].in + first;
+            float* to = pixels + (vectors ? unit * QUAD : unit / 4 * QUAD + unit % 4) + 16 * copies.first_quarter;
+#pragma unroll 1
+            for (int quarter = copies.first_quarter; quarter < copies.end_quarter && 4 * quarter < terms; quarter++) {
                 if (vectors) {
-                    for (int i = copies.part; i < SLICE; i += copies.parts) {
-                        copy_async<4>(to, from, inside && i < terms);
-                        to += 4 * copies.parts;
-                        from += copies.parts * k.in_plane;
-                    }
+                    copy_quarter<4>(k, to, from, inside, terms - 4 * quarter);
                 } else {
-#pragma unroll 4
-                    for (int i = copies.part; i < SLICE; i += copies.parts) {
-                        copy_async<1>(to, from, inside && i < terms);
-                        to += 4 * copies.parts;
-                        from += copies.parts * k.in_plane;
-                    }
+                    copy_quarter<1>(k, to, from, inside, terms - 4 * quarter);
                 }
+                to += 16;
+                from = element(from, 4, k.in_plane);
             }
         }
     }
@@ -145,6 +157,8 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& k
     const Copies<2 * QUADS> copies = make_copies<2 * QUADS>(launch, k, first_pixel);
     Slice slice = slice_at(k, first);
     unsigned int copied = first;
+    // The chunk of channels of the next slice that is summed.
+    int summed = slice.channel / SLICE;
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
         if (copied < end) {
@@ -184,18 +198,36 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& k
         const float* w = shared + at * stage + pixels_stage + channel_lane * QUAD;
         float part[QUADS][TILED_CHANNELS][4];
 #pragma unroll
-        for (int i = 0; i < SLICE; i++) {
-            const float4 four = *(const float4*)(w + 4 * i);
+        for (int q = 0; q < QUADS; q++) {
 #pragma unroll
-            for (int q = 0; q < QUADS; q++) {
-                const float4 pixel = *(const float4*)(x + q * pixel_lanes * QUAD + 4 * i);
-                const float value[4] = {pixel.x, pixel.y, pixel.z, pixel.w};
-                const float weight[4] = {four.x, four.y, four.z, four.w};
+            for (int n = 0; n < TILED_CHANNELS; n++) {
 #pragma unroll
                 for (int p = 0; p < 4; p++) {
+                    part[q][n][p] = 0.0f;
+                }
+            }
+        }
+        const int terms = min(SLICE, k.in_c - summed * SLICE);
+        summed = summed + 1 == (int)k.by_chunks.divisor ? 0 : summed + 1;
 #pragma unroll
-                    for (int n = 0; n < TILED_CHANNELS; n++) {
-                        part[q][n][p] = fmaf(value[p], weight[n], i == 0 ? 0.0f : part[q][n][p]);
+        for (int quarter = 0; quarter < SLICE / 4; quarter++) {
+            // The same for all threads. What a slice lacks of a whole quarter are zeros.
+            if (4 * quarter < terms) {
+#pragma unroll
+                for (int i = 4 * quarter; i < 4 * quarter + 4; i++) {
+                    const float4 four = *(const float4*)(w + 4 * i);
+                    const float weight[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+                    for (int q = 0; q < QUADS; q++) {
+                        const float4 pixel = *(const float4*)(x + q * pixel_lanes * QUAD + 4 * i);
+                        const float value[4] = {pixel.x, pixel.y, pixel.z, pixel.w};
+#pragma unroll
+                        for (int p = 0; p < 4; p++) {
+#pragma unroll
+                            for (int n = 0; n < TILED_CHANNELS; n++) {
+                                part[q][n][p] = fmaf(value[p], weight[n], part[q][n][p]);
+                            }
+                        }
                     }
                 }
             }

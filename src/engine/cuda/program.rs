@@ -208,8 +208,12 @@ fn spread(step: &StepRow, alone: bool) -> Spread {
         0 | 1 => Spread::No,
         blocks => Spread::Blocks(blocks),
     };
+    let repeated = |of: usize, per_block: usize| match blocks(of, per_block) {
+        Spread::Blocks(blocks) => Spread::Repeated(blocks),
+        one => one,
+    };
     if step.is(Opcode::Cam) {
-        return blocks(cam_groups(step), 1);
+        return repeated(cam_groups(step), 1);
     }
     if step.is(Opcode::Classifier) {
         return blocks(step.out_c as usize, CLASSIFIER_OUTPUTS);
@@ -217,12 +221,9 @@ fn spread(step: &StepRow, alone: bool) -> Spread {
     match alone {
         false => Spread::No,
         true if step.is_elementwise() => blocks(len, SPREAD_LEN),
-        true if step.is(Opcode::PooledConv2dGrad) => blocks(cam_groups(step), 1),
+        true if step.is(Opcode::PooledConv2dGrad) => repeated(cam_groups(step), 1),
         true if step.is(Opcode::Linear) => blocks(len, LINEAR_OUTPUTS),
-        true if step.is(Opcode::ResizeMinMax) => match len.div_ceil(RESIZED_LEN).min(MAX_SPREAD_BLOCKS) {
-            0 | 1 => Spread::No,
-            blocks => Spread::Repeated(blocks),
-        },
+        true if step.is(Opcode::ResizeMinMax) => repeated(len, RESIZED_LEN),
         true => Spread::No,
     }
 }
