@@ -1,9 +1,9 @@
-"""The gate's checks of the built-in machine code: results, predicted time, size, spills, loops.
+"""The gate's checks of the machine code: results, predicted time, size, spills, loops.
 
     python3 benches/sm90/check.py            compares with expected.json
     python3 benches/sm90/check.py --bless    writes it
 
-Needs g++ and nvdisasm, but no NVRTC and no GPU.
+Needs g++ and nvdisasm. Without NVRTC the built-in machine code is checked, which another check compares with NVRTC's.
 """
 
 import json
@@ -17,21 +17,28 @@ import programs
 from machine_code import Code
 from programs import ROOT
 
-CUBIN = ROOT / "kernels/sm_90.cubin"
+BUILT_IN = ROOT / "kernels/sm_90.cubin"
 EXPECTED = Path(__file__).parent / "expected.json"
 WITHIN = 0.03  # of the predicted time and of the code's size
 # Tests of awkward shapes, which run on the machine code, too.
 TESTS = ["ops::", "random_graphs::", "network::logits_maps_and_heatmaps_of_every_exit_equal_those_of_pytorch"]
 
 
-def facts(serve, nvdisasm):
+def machine_code(cubin_program):
+    try:
+        return programs.machine_code(cubin_program)
+    except programs.Missing:
+        return BUILT_IN
+
+
+def facts(serve, cubin, nvdisasm):
     """What is compared with expected.json; prints it."""
-    _, comparison, launches = prediction.predict(serve, "cifar", 1, CUBIN)
+    _, comparison, launches = prediction.predict(serve, "cifar", 1, cubin)
     problem = prediction.problem_of(comparison)
     if problem:
         raise prediction.Wrong(f"the ten-exit CIFAR plan at batch 1 is wrong: {problem}")
     totals = prediction.summary(launches, prediction.latencies())
-    code = Code(CUBIN, nvdisasm)
+    code = Code(cubin, nvdisasm)
     loops = code.ffma_loops()
     print("innermost loops:      at  instructions  FFMA  LDS  wide LDS  LDG")
     for loop in loops:
@@ -59,9 +66,9 @@ def problems(found, expected):
     return said
 
 
-def test_on_machine_code(nvdisasm):
+def test_on_machine_code(cubin, nvdisasm):
     """The integration tests of small networks and random graphs."""
-    env = os.environ | {"STANDIN_SM90": nvdisasm, "MSDCAM_CUBIN": str(CUBIN), "MSDCAM_CUDA_TESTS": "standin"}
+    env = os.environ | {"STANDIN_SM90": nvdisasm, "MSDCAM_CUBIN": str(cubin), "MSDCAM_CUDA_TESTS": "standin"}
     env.pop("MSDCAM_NVRTC", None)
     words = ["cargo", "test", "--release", "--quiet", "--test", "it", "--", *TESTS]
     if subprocess.run([ROOT / "tests/standin/run", *words], cwd=ROOT, env=env).returncode != 0:
@@ -72,8 +79,9 @@ def main():
     if sys.argv[1:] not in ([], ["--bless"]):
         sys.exit(__doc__)
     nvdisasm = programs.folder("nvdisasm")
-    (serve,) = programs.build("serve")
-    found = facts(serve, nvdisasm)
+    serve, cubin_program = programs.build("serve", "cubin")
+    cubin = machine_code(cubin_program)
+    found = facts(serve, cubin, nvdisasm)
     if sys.argv[1:]:
         EXPECTED.write_text(json.dumps(found, indent=2) + "\n")
         print(f"{EXPECTED.relative_to(ROOT)}: {found}")
@@ -85,7 +93,7 @@ def main():
     if said:
         print("\n".join(said), "if that is meant: python3 benches/sm90/check.py --bless", sep="\n")
         return 1
-    test_on_machine_code(nvdisasm)
+    test_on_machine_code(cubin, nvdisasm)
     return 0
 
 
