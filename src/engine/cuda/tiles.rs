@@ -1,7 +1,7 @@
 //! Division of a convolution into tiles: one block for each tile, or for each tile and group of slices.
 
 use super::abi::{
-    ConvRow, Divisor, Mode, QUAD, SLICE, SMALL_CHANNELS, SMALL_SUMS, STAGES, THREADS, TILED_CHANNELS,
+    ConvRow, Divisor, Mode, QUAD, SMALL_CHANNELS, SMALL_SUMS, STAGES, THREADS, TILED_CHANNELS,
     TILED_READS_VECTORS, TILED_TWO_QUADS,
 };
 use super::lower::Conv;
@@ -119,11 +119,9 @@ fn large_tiles(conv: &ConvRow, limits: &Limits) -> Vec<Tiles> {
             let shared =
                 |pixel_lanes: usize| size_of::<f32>() * STAGES * QUAD * (quads * pixel_lanes + lanes);
             let most = (LANES / lanes).min(MOST_PIXEL_LANES);
-            let Some(pixel_lanes) = (1..=most).rev().find(|&n| shared(n) <= limits.shared) else {
-                continue;
-            };
+            let Some(most) = (1..=most).rev().find(|&n| shared(n) <= limits.shared) else { continue };
             for groups in [1, groups(conv)] {
-                all.push(large_tile(conv, lanes, quads, pixel_lanes, groups, shared(pixel_lanes)));
+                all.push(large_tile(conv, lanes, quads, most, groups, shared(most)));
             }
         }
     }
@@ -153,13 +151,13 @@ fn large_tile(
         by_units: Divisor::new(if vectors { tile_pixels / 4 } else { tile_pixels }),
         ..*conv
     };
-    // For each term: instructions of a warp, on four schedulers; wavefronts to and from shared memory.
-    let warps = LANES / 32;
-    let issue = warps * (16 * quads + quads + 1) / 4 + tile_pixels / 128;
-    let pixel_wavefronts = (32 / lanes + 1).min(32).div_ceil(8);
-    let wavefronts = warps * (quads * pixel_wavefronts + lanes.div_ceil(8)) + tile_pixels / 32;
+    // Of a slice, as the machine code's emulation shows them, whatever the lanes.
+    let slice = if quads == 2 { 2300 + 3 * tile_pixels / 2 } else { 1650 + tile_pixels / 2 };
+    // The sums are over whole quarters of a slice.
+    let quarters = (conv.in_c as usize).div_ceil(4);
+    let share = (6 + 10 * quarters / (4 * conv.by_chunks.divisor as usize)).min(16);
     let slices = (conv.slices as usize).min(if groups > 1 { conv.group as usize } else { usize::MAX });
-    let cycles = CYCLES + slices * (SLICE * issue.max(wavefronts) + 150);
+    let cycles = CYCLES + slices * slice * share / 16;
     let tiles = (conv.pixels as usize).div_ceil(tile_pixels) * across;
     let results = 4 * quads * TILED_CHANNELS * LANES;
     Tiles { row, mode: Mode::ConvTiled, groups, tiles, results, shared, cycles }
