@@ -26,6 +26,10 @@ bless:
 peers *args:
     benches/peers/run {{args}}
 
+# Predicted time of a network on an H100, from the kernels' machine code; see benches/sm90/README.md
+predict *args:
+    benches/sm90/run {{args}}
+
 # Instruction counts; needs valgrind
 callgrind:
     cargo bench --bench callgrind

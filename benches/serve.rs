@@ -5,7 +5,7 @@
 //!
 //! WEIGHTS: a file, or `random-imagenet` for the ImageNet network of step 4 with random weights. VARIANT:
 //! execution on a GPU, as [`msdcam::engine::cuda::Variant`] reads it. Output is JSON: a line when the server is
-//! ready, with the ops of each step of each job of each level, and a line for each line of input:
+//! ready, and a line for each line of input:
 //!
 //! | input | action | output |
 //! |---|---|---|
@@ -15,6 +15,7 @@
 //! | `overlapped SECONDS` | the same with Grad-CAM and as many batches in flight as there is room for | `{"images_per_s": ..}` |
 //! | `device REPEATS` | runs back to back | `{"device_ms": ..}`: mean time by the device's clock, including copies |
 //! | `levels REPEATS` | replays growing prefixes of the plan | `{"levels": [{"ms", "prefix_ms", "ops", "multiply_adds"}, ..]}` |
+//! | `plan` | | `{"plan": [[["conv2d", ..], ..], ..]}`: the ops of each job's steps, by level |
 //! | `hash` | runs once | `{"sha256": ..}` of all outputs |
 //! | `compare` | runs once here and once on the CPU | `{"logits": {"largest_error", "at"}, "rest": .., "maps": .., "maps_off": .., "classes_differ": ..}`; errors are relative to the largest magnitude of each output |
 //! | `same_bits N..` | runs the first N images of the batch alone | `{"differ": [..]}`: those N with other bits |
@@ -89,6 +90,7 @@ impl Server {
                 json!({ "device_ms": self.grad_cam.session_mut().device_ms(self.batch, count(argument)?)? })
             }
             "levels" => self.levels(count(argument)?)?,
+            "plan" => self.plan(),
             "hash" => json!({ "sha256": hash(&self.grad_cam.explain(&self.images)?) }),
             "compare" => self.compare()?,
             "same_bits" => self.same_bits(argument)?,
@@ -133,6 +135,13 @@ impl Server {
             })
             .collect();
         Ok(json!({ "levels": levels }))
+    }
+
+    /// The ops of each step of each job of each level.
+    fn plan(&self) -> Value {
+        let ops = |job: &Job| -> Vec<&str> { job.steps().iter().map(|step| step.op().name()).collect() };
+        let levels = self.grad_cam.session().plan().levels().iter();
+        json!({ "plan": levels.map(|level| level.jobs().iter().map(ops).collect()).collect::<Vec<Vec<_>>>() })
     }
 
     /// The comparison with the results of the CPU.
@@ -353,10 +362,7 @@ fn run(args: &[String]) -> Result<()> {
         return Err(Error::device(server.grad_cam.session().notes().join("; ")));
     }
     let mut ready = json!({ "device": device.description(), "version": env!("CARGO_PKG_VERSION") });
-    let levels = server.grad_cam.session().plan().levels();
-    ready["levels"] = levels.len().into();
-    let ops = |job: &Job| -> Vec<&str> { job.steps().iter().map(|step| step.op().name()).collect() };
-    ready["plan"] = levels.iter().map(|level| level.jobs().iter().map(ops).collect::<Vec<_>>()).collect();
+    ready["levels"] = server.grad_cam.session().plan().levels().len().into();
     if let Device::Cuda(gpu) = &device {
         ready["kernels"] = gpu.kernels().into();
     }

@@ -86,6 +86,16 @@ def modes():
     return [line.removeprefix("MODE_").lower() for line in lines if line]
 
 
+def job_facts(row):
+    """A job's mode, and the numbers of the structure that belongs to it, from the bytes of a `Job`."""
+    layout = structures()
+    job, names = layout("Job"), modes()
+    mode = job.numbers(row).get("mode", 0)
+    mode = names[mode] if mode < len(names) else ""
+    at = job.fields[-1][1]  # of the union
+    return mode, layout("Chain" if mode == "chain" else "Conv").numbers(row[at:])
+
+
 def job_table():
     """STANDIN_SM90_JOBS: offsets in the launch's argument of the jobs' first blocks (all ones: no job), their
     number, the offset of the first job, and the bytes from one job to the next."""

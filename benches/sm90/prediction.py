@@ -25,8 +25,8 @@ def latencies(path=LATENCIES):
 
 
 def predict(serve, network, batch, cubin, *, variant="", lines="", sample=0, timed=True, numbers=LATENCIES):
-    """Runs `network` once under the stand-in. Returns the server's first line, its comparison with the CPU (none where
-    blocks are left out), and a record for each launch."""
+    """Runs `network` once under the stand-in. Returns its plan (the ops of each job of each level), the comparison with the
+    CPU (none where blocks are left out), and a record for each launch."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
         env = os.environ | {"STANDIN_SM90": programs.folder("nvdisasm"), "STANDIN_TIMEOUT": "0"}
@@ -38,13 +38,13 @@ def predict(serve, network, batch, cubin, *, variant="", lines="", sample=0, tim
                 env["STANDIN_SM90_SAMPLE"] = str(sample)
         words = ",".join(word for word in (f"kernels={cubin}", "launches=stream", variant) if word)
         command = [ROOT / "tests/standin/run", serve, NETWORKS.get(network, network), "cuda", "0", str(batch), words]
-        line = "grad_cam 0\n" if sample else "compare\n"
-        done = subprocess.run([str(word) for word in command], input=line, capture_output=True, text=True, env=env, cwd=ROOT)
+        lines = "plan\ngrad_cam 0\n" if sample else "plan\ncompare\n"
+        done = subprocess.run([str(word) for word in command], input=lines, capture_output=True, text=True, env=env, cwd=ROOT)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
-        if done.returncode != 0 or len(answers) < 2 or "error" in answers[1]:
+        if done.returncode != 0 or len(answers) < 3 or "error" in answers[2]:
             raise Wrong("\n".join(filter(None, [done.stderr.strip(), *(str(a["error"]) for a in answers if "error" in a)])))
         launches = [json.loads(line) for line in report.read_text().splitlines()] if timed else []
-    return answers[0], None if sample else answers[1], launches
+    return answers[1]["plan"], None if sample else answers[2], launches
 
 
 # Largest error relative to the largest magnitude of an output; maps that hang on a rounding may differ more.
@@ -76,19 +76,21 @@ def label(ops):
 
 
 def name_jobs(plan, launches):
-    """Gives each launch its level and each of its jobs a label, as far as plan and launches agree."""
-    layout, modes = abi.structures()("Job"), abi.modes()
+    """Gives each launch's jobs their mode and a label: a convolution's shape, or the ops of a chain."""
     for k, launch in enumerate(launches):
-        jobs = plan[k] if len(plan) == len(launches) else []
-        each_step = [[op] for ops in jobs for op in ops] if jobs else []
-        split = [part for ops in jobs for part in ([[op] for op in ops] if ops[0] in CONVOLUTIONS else [ops])]
-        names = next((names for names in (jobs, split, each_step) if len(names) == len(launch["jobs"])), None)
-        every = sorted({op for ops in jobs for op in ops})
-        for n, job in enumerate(launch["jobs"]):
-            row = layout.numbers(bytes.fromhex(job["row"]))
-            mode = row.get("mode")
-            job["mode"] = modes[mode] if mode is not None and mode < len(modes) else ""
-            job["label"] = label(names[n]) if names else f"one of {', '.join(every)}" if every else f"job {n + 1}"
+        chains = []
+        for job in launch["jobs"]:
+            job["mode"], facts = abi.job_facts(bytes.fromhex(job["row"]))
+            if job["mode"] == "chain":
+                chains.append((facts["first_step"], job))
+                continue
+            slices = f"{facts['slices']} slices" + (f" in groups of {facts['group']}" if facts["slices"] > facts["group"] else "")
+            shape = f"{facts['in_c']}x{facts['in_h']}x{facts['in_w']} to {facts['out_c']} channels at {facts['pixels']} places"
+            job["label"] = f"{shape}, {slices}"
+        # A level's chains are in the order of its plan, but the launch's jobs are not.
+        ops = [ops for ops in plan[k] if ops[0] not in CONVOLUTIONS] if len(plan) == len(launches) else []
+        for n, (_, job) in enumerate(sorted(chains, key=lambda chain: chain[0])):
+            job["label"] = label(ops[n]) if len(ops) == len(chains) else "chain"
 
 
 def summary(launches, numbers):

@@ -24,7 +24,7 @@ void merge_runnable(Warp& w) {
 
 }  // namespace
 
-void settle(Context&, Warp& w) {
+void settle(Warp& w) {
     auto& groups = w.groups;
     Group running;
     if (w.current < groups.size()) running = groups[w.current];
@@ -77,10 +77,13 @@ void settle_barriers(Context& c, Block& b) {
                     released = true;
                 }
             if (!released) continue;
-            if (barrier.reduces) w.barrier_result = barrier.count | (barrier.all ? 1u << 30 : 0) | (barrier.any ? 1u << 31 : 0);
+            if (barrier.reduction != 0)
+                w.barrier_result = barrier.reduction == 1   ? barrier.yes
+                                   : barrier.reduction == 2 ? barrier.yes == barrier.threads
+                                                            : barrier.yes != 0;
             merge_runnable(w);
             w.current = w.groups.size();
-            settle(c, w);
+            settle(w);
             w.next = std::max(w.next, barrier.latest);
         }
         barrier = Barrier();
@@ -112,38 +115,28 @@ void bra(Context& c, const Instruction& i, u32 mask) {
     u32 taken = mask & read(c, i.predicate[0]);
     if (taken != 0) jump(c, taken, i.target);
 }
-void decode_bra(Reader& r) {
-    Instruction& i = r.out;
-    bool divergent = r.has("DIV");
-    r.choose({"U", "CONV", "ANY"}, 0);
-    if (divergent) r.unknown("a form that is not known");
-    if (!r.next_is_label()) r.predicate(0);
-    i.target = r.label();
-    i.unit = Unit::branch;
-    i.run = bra;
-}
-
 // Taken if lanes of the mask are elsewhere.
 void bra_div(Context& c, const Instruction& i, u32 mask) {
     Row room;
     u32 wanted = read(c, i.source[0], room)[0] & c.warp->live;
     if ((c.group().mask & wanted) != wanted) jump(c, mask, i.target);
 }
-void decode_any_bra(Reader& r) {
-    const auto& m = r.text().modifiers;
-    if (std::find(m.begin(), m.end(), "DIV") == m.end()) {
-        decode_bra(r);
-        return;
+void decode_bra(Reader& r) {
+    Instruction& i = r.out;
+    i.unit = Unit::branch;
+    i.run = bra;
+    if (r.has("DIV")) {
+        r.integer(0);
+        i.run = bra_div;
+    } else {
+        r.choose({"U", "ANY"}, 0);
+        if (!r.next_is_label()) r.predicate(0);
     }
-    r.has("DIV");
-    r.integer(0);
-    r.out.target = r.label();
-    r.out.unit = Unit::branch;
-    r.out.run = bra_div;
+    i.target = r.label();
 }
 
 // To a register's value, each lane for itself.
-void jump_to_values(Context& c, const Instruction& i, u32 mask, const u32* address, u32 section_start, u32 section_end) {
+void jump_to_values(Context& c, u32 mask, const u32* address, u32 section_start, u32 section_end) {
     u32 left = mask;
     while (left != 0) {
         int l = __builtin_ctz(left);
@@ -159,14 +152,13 @@ void jump_to_values(Context& c, const Instruction& i, u32 mask, const u32* addre
         jump(c, same, index);
         left &= ~same;
     }
-    (void)i;
 }
 
 void brx(Context& c, const Instruction& i, u32 mask) {
     const u32* a = c.rows[i.source[0].row].lane;
     u32 address[lanes];
     for (int l = 0; l < lanes; ++l) address[l] = i.address + 16 + a[l] + u32(i.offset);
-    jump_to_values(c, i, mask, address, i.value, i.target);
+    jump_to_values(c, mask, address, i.value, i.target);
 }
 void decode_brx(Reader& r) {
     Instruction& i = r.out;
@@ -181,7 +173,7 @@ void decode_brx(Reader& r) {
     i.offset = sign == '-' ? -i64(offset) : i64(offset);
     r.section(&i.value, &i.target);
     i.unit = Unit::branch;
-    i.latency = 7;
+    i.delay = Delay::indirect_branch;
     i.run = brx;
 }
 
@@ -197,7 +189,7 @@ void ret(Context& c, const Instruction& i, u32 mask) {
     const u32* a = c.rows[i.source[0].row].lane;
     u32 address[lanes];
     for (int l = 0; l < lanes; ++l) address[l] = a[l] + u32(i.offset);
-    jump_to_values(c, i, mask, address, i.value, i.target);
+    jump_to_values(c, mask, address, i.value, i.target);
 }
 void decode_ret(Reader& r) {
     Instruction& i = r.out;
@@ -213,7 +205,7 @@ void decode_ret(Reader& r) {
     if (base < i.value || base >= i.target) r.unknown("a return to another section");
     i.offset = i64(base - i.value) * 16;
     i.unit = Unit::branch;
-    i.latency = 7;
+    i.delay = Delay::indirect_branch;
     i.run = ret;
 }
 
@@ -222,7 +214,7 @@ void exit_lanes(Context& c, const Instruction&, u32 mask) {
     w.live &= ~mask;
     c.group().mask &= ~mask;
     c.block->live_threads -= unsigned(__builtin_popcount(mask));
-    settle(c, w);
+    settle(w);
     if (w.done) {
         --c.block->live_warps;
         w.end = c.now;
@@ -277,7 +269,7 @@ void bsync(Context& c, const Instruction& i, u32 mask) {
         first = false;
         left &= ~same;
     }
-    settle(c, w);
+    settle(w);
 }
 void decode_bsync(Reader& r) {
     r.has("RECONVERGENT");
@@ -293,7 +285,7 @@ void break_(Context& c, const Instruction& i, u32 mask) {
     for (u32& partners : w.convergence[i.function]) partners &= ~leaving;
     for (Group& g : w.groups)
         if (g.wait == Wait::reconvergence) g.partners &= ~(leaving & ~g.mask);
-    settle(c, w);
+    settle(w);
 }
 void decode_break(Reader& r) {
     if (r.next_is_predicate()) r.predicate(0);
@@ -342,7 +334,7 @@ void warpsync(Context& c, const Instruction& i, u32 mask) {
     if (g.mask != mask) throw Fault(Failure::unsupported, -1, "WARPSYNC of a part of a group");
     g.wait = Wait::warp_sync;
     g.partners = wanted;
-    settle(c, w);
+    settle(w);
 }
 void decode_warpsync(Reader& r) {
     Instruction& i = r.out;
@@ -365,18 +357,15 @@ void bar(Context& c, const Instruction& i, u32 mask) {
     barrier.expected = expected;
     barrier.latest = std::max(barrier.latest, c.now + c.barrier_latency);
     if (i.high) {
-        u32 yes = read(c, i.predicate[0]) & mask;
-        barrier.reduces = true;
-        barrier.count += unsigned(__builtin_popcount(yes));
-        barrier.all &= yes == mask;
-        barrier.any |= yes != 0;
+        barrier.reduction = i.table[0];
+        barrier.yes += unsigned(__builtin_popcount(read(c, i.predicate[0]) & mask));
     }
     if (i.function == 0) {
         Group& g = c.group();
         if (g.mask != mask) throw Fault(Failure::unsupported, -1, "a barrier of a part of a group");
         g.wait = Wait::barrier;
         g.barrier = u8(number);
-        settle(c, *c.warp);
+        settle(*c.warp);
     }
     settle_barriers(c, *c.block);
 }
@@ -386,7 +375,7 @@ void decode_bar(Reader& r) {
     if (how < 0) r.unknown("no kind of barrier that is known");
     i.function = how == 1 ? 1 : 0;
     i.high = how == 2;
-    r.choose({"POPC", "AND", "OR"}, 0);
+    i.table[0] = u8(1 + r.choose({"POPC", "AND", "OR"}, 0));
     r.has("DEFER_BLOCKING");
     r.integer(0);
     if (!i.high || !r.next_is_predicate()) {
@@ -403,29 +392,23 @@ void decode_bar(Reader& r) {
 void b2r(Context& c, const Instruction& i, u32 mask) {
     Row out;
     u32 result = c.warp->barrier_result;
-    for (int l = 0; l < lanes; ++l) out.lane[l] = result & 0xffff;
+    for (int l = 0; l < lanes; ++l) out.lane[l] = result;
     write(c, i.target_row[0], out, mask);
-    write_predicate(c, i.target_predicate[0], result & 1u << (i.function == 1 ? 30 : 31) ? all_lanes : 0, mask);
+    write_predicate(c, i.target_predicate[0], result != 0 ? all_lanes : 0, mask);
 }
 void decode_b2r(Reader& r) {
     if (!r.has("RESULT")) r.unknown("a form that is not known");
     r.target();
     r.maybe_target_predicate(0);
-    // Whether "all" or "any" was asked for is in the barrier before it; only counts are known.
-    if (r.out.target_predicate[0] != discard_predicate) r.unknown("the result of BAR.RED.AND or .OR");
     r.out.unit = Unit::special;
     r.out.run = b2r;
 }
 
 void nothing(Context&, const Instruction&, u32) {}
 
-// Instructions whose effect is time.
-template <Unit U, int Latency>
+// Instructions whose only effect is time.
 void decode_nothing(Reader& r) {
-    while (r.operands_left() > 0) r.take();
-    for (const auto& m : r.text().modifiers) r.has(m.c_str());
-    r.out.unit = U;
-    r.out.latency = Latency;
+    r.out.unit = Unit::control;
     r.out.run = nothing;
 }
 
@@ -433,17 +416,17 @@ void decode_membar(Reader& r) {
     int order = r.choose({"SC", "ALL"}, 0);
     int scope = r.choose({"CTA", "SM", "GPU", "VC", "SYS"}, 2);
     r.out.unit = Unit::fence;
-    r.out.latency = scope < 2 ? 8 : order == 0 ? 9 : 10;
+    r.out.delay = scope < 2 ? Delay::fence_block : order == 0 ? Delay::fence_sc : Delay::fence_all;
     r.out.ordered = true;
     r.out.run = nothing;
 }
 
 void decode_cctl(Reader& r) {
-    if (r.has("IVALL")) r.out.function = 1;
-    while (r.operands_left() > 0) r.take();
-    for (const auto& m : r.text().modifiers) r.has(m.c_str());
+    // CCTL: only the form that empties the first-level cache; the others are barriers for errors.
+    r.out.function = r.has("IVALL") ? invalidates : 0;
+    if (r.name() == "CCTL" && r.out.function == 0) r.unknown("a form that is not known");
     r.out.unit = Unit::fence;
-    r.out.latency = 11;
+    r.out.delay = Delay::cache_control;
     r.out.run = nothing;
 }
 
@@ -463,7 +446,7 @@ void decode_nanosleep(Reader& r) {
     r.choose({"SYNCS"}, 0);
     while (r.operands_left() > 0) r.take();
     r.out.unit = Unit::control;
-    r.out.latency = 12;
+    r.out.delay = Delay::sleep;
     r.out.run = sleep;
 }
 void decode_yield(Reader& r) {
@@ -482,7 +465,7 @@ void decode_bpt(Reader& r) {
 }  // namespace
 
 void add_control(DecoderTable& t) {
-    t["BRA"] = decode_any_bra;
+    t["BRA"] = decode_bra;
     t["BRX"] = decode_brx;
     t["CALL"] = decode_call;
     t["RET"] = decode_ret;
@@ -495,10 +478,10 @@ void add_control(DecoderTable& t) {
     t["BAR"] = decode_bar;
     t["B2R"] = decode_b2r;
     t["MEMBAR"] = decode_membar;
-    t["ERRBAR"] = t["CGAERRBAR"] = decode_nothing<Unit::fence, 11>;
-    t["CCTL"] = decode_cctl;
-    t["NOP"] = t["ENDCOLLECTIVE"] = decode_nothing<Unit::control, 0>;
-    t["ACQBULK"] = t["PREEXIT"] = decode_nothing<Unit::control, 0>;
+    t["CCTL"] = t["ERRBAR"] = t["CGAERRBAR"] = decode_cctl;
+    t["NOP"] = t["ENDCOLLECTIVE"] = decode_nothing;
+    // griddepcontrol: launches do not overlap here.
+    t["ACQBULK"] = t["PREEXIT"] = decode_nothing;
     t["NANOSLEEP"] = decode_nanosleep;
     t["YIELD"] = decode_yield;
     t["BPT"] = decode_bpt;

@@ -1,4 +1,4 @@
-// Conversions between integers and floating point. Compiled with -frounding-math.
+// Conversions between integers and floating point.
 #include <fenv.h>
 #include <math.h>
 

@@ -20,6 +20,8 @@ enum Attribute : u8 {
     register_count = 0x2f,
 };
 
+constexpr u32 default_stack = 1024, most_stack = 512 << 10;
+
 struct Sections {
     const u8* file;
     std::vector<Elf64_Shdr> headers;
@@ -112,11 +114,14 @@ Cubin read_cubin(const void* image) {
         int common = s.find(".nv.info"), own = s.find(".nv.info." + name);
         if (common < 0 || own < 0) throw std::runtime_error("kernel " + name + " has no attributes");
         each_attribute(s, common, [&](u8 attribute, const u8* p, u16) {
-            if (word(p) >= s.symbols.size() || s.symbols[word(p)] != name) return;
-            if (attribute == register_count) k.facts.registers = word(p + 4);
+            if (word(p) >= s.symbols.size()) return;
+            bool is_own = s.symbols[word(p)] == name;
+            if (attribute == register_count && is_own) k.facts.registers = word(p + 4);
+            // Functions that call each other need the stack that the driver gives every thread.
             if (attribute == min_stack_size || attribute == frame_size)
-                k.facts.local_bytes = std::max(k.facts.local_bytes, word(p + 4));
+                k.facts.local_bytes = std::max(k.facts.local_bytes, is_own || word(p + 4) == 0 ? word(p + 4) : default_stack);
         });
+        if (k.facts.local_bytes > most_stack) k.facts.local_bytes = default_stack;   // recursive: not known
         each_attribute(s, own, [&](u8 attribute, const u8* p, u16 size) {
             if (attribute == max_threads && size >= 12) k.facts.max_threads = word(p) * word(p + 4) * word(p + 8);
             if (attribute == param_bank) k.param_offset = half(p + 4), k.param_bytes = half(p + 6);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -110,7 +111,6 @@ u16 Reader::row_of(const std::string& name, bool target) {
     if (number == "Z") return target ? discard_row : zero_row;
     i64 n;
     if (!parse_number(number, &n) || n < 0 || n > (uniform ? 62 : 254)) unknown("'" + name + "' is no register");
-    // Vectors of up to four registers.
     if (!uniform) code_.registers = std::max(code_.registers, unsigned(n) + 1);
     return u16((uniform ? uniform_row : register_row) + n);
 }
@@ -159,8 +159,7 @@ void Reader::source(int k, Style style, bool wide) {
     std::string text = take();
     const std::string whole = text;
     bool floats = style == Style::floating;
-    for (const char* hint : {".reuse"})
-        for (size_t at; (at = text.find(hint)) != std::string::npos;) text.erase(at, 6);
+    for (size_t at; (at = text.find(".reuse")) != std::string::npos;) text.erase(at, strlen(".reuse"));
     while (!text.empty() && text.back() == ' ') text.pop_back();
     // Immediates: those of floating point are taken from the encoding.
     i64 value;
@@ -240,6 +239,8 @@ void Reader::global_address(int k) {
             out.wrap = true;
         } else if (part[0] == 'R' && part.size() > 3 && part.substr(part.size() - 3) == ".64") {
             base.row = row_of(part.substr(0, part.size() - 3), false);
+        } else if (open == 0 && part[0] == 'R') {
+            base.row = row_of(part, false);   // of 64 bits, too
         } else {
             unknown("address '" + whole + "'");
         }

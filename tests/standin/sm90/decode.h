@@ -90,6 +90,14 @@ class Reader {
 using Decoder = void (*)(Reader&);
 using DecoderTable = std::map<std::string, Decoder>;
 
+// Instructions of the uniform datapath are the same with uniform registers.
+template <Decoder D>
+void uniform(Reader& r) {
+    D(r);
+    r.out.is_uniform = true;
+    r.out.unit = Unit::uniform;
+}
+
 // The families of instructions, each in its own file.
 void add_integer(DecoderTable&);
 void add_floating(DecoderTable&);

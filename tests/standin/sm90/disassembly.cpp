@@ -125,17 +125,14 @@ Disassembly disassemble(const Cubin& cubin, const std::string& folder, const std
             d.sections.push_back(row.substr(name, stop - name));
             line = 0;
         } else if (row.rfind("//## File", 0) == 0) {
-            // The innermost place comes first; the places that it is inlined at follow.
-            if (row.find(" inlined at ") == std::string::npos || row.find("//## File") == 0) {
-                size_t open = row.find('"'), close = row.find('"', open + 1), number = row.find(", line ", close);
-                if (open == std::string::npos || number == std::string::npos) continue;
-                std::string file = row.substr(open + 1, close - open - 1);
-                file = file.substr(file.rfind('/') + 1);
-                auto key = std::make_pair(file, unsigned(atoi(row.c_str() + number + 7)));
-                auto [found, is_new] = line_numbers.emplace(key, u32(d.lines.size()));
-                if (is_new) d.lines.push_back({key.first, key.second});
-                line = found->second;
-            }
+            size_t open = row.find('"'), close = row.find('"', open + 1), number = row.find(", line ", close);
+            if (open == std::string::npos || number == std::string::npos) continue;
+            std::string file = row.substr(open + 1, close - open - 1);
+            file = file.substr(file.rfind('/') + 1);
+            auto key = std::make_pair(file, unsigned(atoi(row.c_str() + number + 7)));
+            auto [found, is_new] = line_numbers.emplace(key, u32(d.lines.size()));
+            if (is_new) d.lines.push_back({key.first, key.second});
+            line = found->second;
         } else if (row.rfind("/* 0x", 0) == 0) {
             if (want_second_half) d.instructions.back().high = strtoull(row.c_str() + 5, nullptr, 16);
             want_second_half = false;

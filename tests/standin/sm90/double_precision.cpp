@@ -1,4 +1,4 @@
-// Arithmetic in double precision. Compiled with -frounding-math.
+// Arithmetic in double precision.
 #include <fenv.h>
 #include <math.h>
 

@@ -1,4 +1,4 @@
-// Arithmetic in single precision. Compiled with -frounding-math and without contraction.
+// Arithmetic in single precision.
 #include <fenv.h>
 #include <math.h>
 
@@ -61,7 +61,6 @@ void decode_arithmetic(Reader& r) {
 // Minimum or maximum of floats drops a NaN, but keeps the stand-in's poison, so that a ReLU does not hide
 // a missing write.
 void fmnmx(Context& c, const Instruction& i, u32 mask) {
-    constexpr u32 poison = 0x7fc0dead;
     Row room[2], out;
     const u32 *a = read(c, i.source[0], room[0]), *b = read(c, i.source[1], room[1]);
     u32 least = read(c, i.predicate[0]);

@@ -59,7 +59,7 @@ void Grid::start(Block& b, unsigned number) const {
         w.copies_arrive = 0;
         w.barrier_result = 0;
         w.done = w.slept = false;
-        w.next = w.ready = w.last = w.end = 0;
+        w.next = w.last = w.end = 0;
         for (double& s : w.scoreboard) s = 0;
         w.instructions = w.ffma = 0;
         w.cycles_at.clear();

@@ -29,7 +29,7 @@ struct Grid {
     const LoadedKernel* kernel = nullptr;
     std::vector<u8> bank0;
     unsigned threads = 0, blocks = 0, warps = 0;   // threads and warps of a block
-    std::mutex atomics;
+    mutable std::mutex atomics;
 
     explicit Grid(const LaunchRequest& request);
     // Prepares a block for its first instruction.

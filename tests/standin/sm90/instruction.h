@@ -13,6 +13,8 @@ using i64 = int64_t;
 
 constexpr int lanes = 32;
 constexpr u32 all_lanes = ~0u;
+// The stand-in's mark of what nothing has written; also what a lane gets from one that does not take part.
+constexpr u32 poison = 0x7fc0dead;
 
 // One register of a warp: its value in every lane.
 struct alignas(64) Row {
@@ -20,6 +22,9 @@ struct alignas(64) Row {
 };
 
 // Rows of a warp: what RZ reads, what writes to RZ fill, uniform registers (equal in all lanes), registers.
+// The upper half of generic addresses in shared memory: none of the host's memory.
+constexpr u32 shared_window = 0x7a000000;
+
 constexpr u16 zero_row = 0, discard_row = 4, uniform_row = 8, register_row = 72;
 
 // Predicates of a warp, one bit a lane: P0..P6, PT, UP0..UP6, UPT, and what writes to PT fill.
@@ -39,6 +44,10 @@ struct Operand {
     const Row* pool = nullptr;   // immediate: in all lanes
 };
 
+// Where the latency is not that of the unit.
+enum class Delay : u8 { of_unit, uniform_register, shared_atomic, uniform_constant, redux, indirect_branch, fence_block, fence_sc,
+                        fence_all, cache_control, sleep };
+
 struct PredicateOperand {
     u8 index = true_predicate;
     u32 flip = 0;   // all ones for a negated predicate
@@ -47,6 +56,9 @@ struct PredicateOperand {
 // What an instruction occupies in the timing model.
 enum class Unit : u8 { fma, imad, alu, xu, convert, fp64, uniform, branch, shuffle, global_load, global_store, shared_load,
                        shared_store, constant_load, atomic, async_copy, barrier, fence, special, control, count };
+
+// What `function` means in a fence.
+constexpr u8 invalidates = 1;
 
 struct Context;
 struct Instruction;
@@ -59,16 +71,25 @@ struct Instruction {
     u16 target_row[2] = {discard_row, discard_row};
     u8 target_predicate[2] = {discard_predicate, discard_predicate};
     PredicateOperand guard;
-    // Parameters of the handler, each with the meaning that the handler gives it.
-    u8 width = 0;        // memory: bytes of an access
-    u8 compare = 0, combine = 0, function = 0;
-    u8 table[2] = {0, 0};
-    bool is_signed = false, carry = false, high = false, wrap = false, flush = false, saturate = false, strong = false;
-    u8 rounding = 0;
-    u8 scale = 0;        // address register: shift
+    // Parameters of the handler. What is not explained here, the handler's decoder explains.
+    u8 width = 0;            // bytes of an access; bits of a shift's type
+    u8 compare = 0;          // of predicates.cpp
+    u8 combine = 0;          // with a predicate: 0 and, 1 or, 2 xor
+    u8 function = 0;
+    u8 table[2] = {0, 0};    // lookup tables, types
+    bool is_signed = false;
+    bool carry = false;      // takes a carry, or a third operand
+    bool high = false;       // the upper half of a result
+    bool wrap = false;       // shift amounts modulo the width
+    bool flush = false;      // denormals are zero
+    bool saturate = false;
+    bool strong = false;     // bypasses the first-level cache
+    bool generic = false;    // address of global or shared memory
+    u8 rounding = 0;         // nearest, down, up, to zero
+    u8 scale = 0;            // shift of an address register
     i64 offset = 0;
     u32 value = 0;
-    u32 target = 0;      // index of an instruction
+    u32 target = 0;          // index of an instruction
     bool is_uniform = false;   // executed once for the warp
     bool is_ffma = false;
     bool ordered = false;      // observes or changes what other blocks see
@@ -76,7 +97,7 @@ struct Instruction {
     // Control bits.
     u8 stall = 1, write_barrier = 7, read_barrier = 7, wait_mask = 0;
     Unit unit = Unit::alu;
-    u8 latency = 0;      // index in the latency file's table, 0: that of the unit
+    Delay delay = Delay::of_unit;
     // Place, for messages and reports.
     u32 address = 0;
     u32 section = 0;

@@ -77,13 +77,15 @@ void minimum_maximum(Context& c, const Instruction& i, u32 mask) {
     u32 least = read(c, i.predicate[0]);
     for (int l = 0; l < lanes; ++l) {
         u32 x = i.carry ? a[l] + b[l] : a[l];
-        out.lane[l] = least >> l & 1 ? lower(i.is_signed, x, d[l]) : upper(i.is_signed, x, d[l]);
+        u32 chosen = least >> l & 1 ? lower(i.is_signed, x, d[l]) : upper(i.is_signed, x, d[l]);
+        out.lane[l] = i.saturate && i32(chosen) < 0 ? 0 : chosen;
     }
     write(c, i.target_row[0], out, mask);
 }
 void decode_minimum_maximum(Reader& r) {
     r.out.is_signed = !r.has("U32");
     r.has("S32");
+    r.out.saturate = r.has("RELU");
     r.out.carry = r.name() == "VIADDMNMX";
     r.target();
     r.integer(0);
@@ -179,7 +181,6 @@ void decode_imad(Reader& r) {
         if (i.target_predicate[0] != discard_predicate) r.unknown("a carry of 32 bits");
     }
     if (i.carry) r.predicate(0);
-    i.latency = wide || i.high ? 1 : 0;
 }
 
 void lea(Context& c, const Instruction& i, u32 mask) {
@@ -404,15 +405,7 @@ void decode_r2ur(Reader& r) {
     r.out.is_uniform = true;
     r.out.run = r2ur;
     r.out.unit = Unit::uniform;
-    r.out.latency = 2;
-}
-
-// Uniform instructions are the same with uniform registers.
-template <Decoder D>
-void uniform(Reader& r) {
-    D(r);
-    r.out.is_uniform = true;
-    r.out.unit = Unit::uniform;
+    r.out.delay = Delay::uniform_register;
 }
 
 }  // namespace

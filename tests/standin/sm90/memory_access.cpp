@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <array>
 
 #include "decode.h"
 #include "grid.h"
@@ -34,6 +35,14 @@ void global_addresses(Context& c, const Instruction& i, const Operand& base, con
     const MemoryRange* range = nullptr;
     each(mask, [&](int l) {
         u64 at = out[l];
+        if (i.generic && at >> 32 == shared_window) {
+            const u32 offset = u32(at), end = u32(c.block->shared.size());
+            if (offset < reserved_shared || offset > end - i.width)
+                throw Fault(Failure::illegal_address, l, "illegal access to shared memory at " + hex(offset - reserved_shared));
+            out[l] = u64(uintptr_t(c.block->shared.data())) + offset;
+            return;
+        }
+        if (i.high) at &= ~u64(i.width - 1);   // LDGSTS.ZFILL
         if (range == nullptr || at - u64(uintptr_t(range->start)) >= range->bytes) range = c.grid->range_of(at);
         if (range == nullptr || range->bytes - (at - u64(uintptr_t(range->start))) < i.width)
             throw Fault(Failure::illegal_address, l, "illegal access to " + std::to_string(i.width) + " bytes at " + hex(at));
@@ -43,7 +52,7 @@ void global_addresses(Context& c, const Instruction& i, const Operand& base, con
 }
 
 // Distinct sectors and lines, for the timing model.
-void count_sectors(Context& c, const Instruction& i, u32 mask, const u64* address) {
+void count_sectors(Context& c, u32 mask, const u64* address) {
     Access& a = c.access;
     a.sectors = a.lines = 0;
     u64 line[lanes];
@@ -56,7 +65,6 @@ void count_sectors(Context& c, const Instruction& i, u32 mask, const u64* addres
             if (line[k] == sector / 4) return;
         line[a.lines++] = sector / 4;
     });
-    (void)i;
 }
 
 template <class T, bool Signed>
@@ -107,7 +115,7 @@ void ldg(Context& c, const Instruction& i, u32 mask) {
     const u8* from[lanes];
     global_addresses(c, i, i.source[0], i.source[1], mask, address);
     for (int l = 0; l < lanes; ++l) from[l] = pointer(address[l]);
-    if (c.timed) count_sectors(c, i, mask, address);
+    if (c.timed) count_sectors(c, mask, address);
     load(c, i, mask, from);
 }
 
@@ -116,7 +124,7 @@ void stg(Context& c, const Instruction& i, u32 mask) {
     u8* to[lanes];
     global_addresses(c, i, i.source[0], i.source[1], mask, address);
     for (int l = 0; l < lanes; ++l) to[l] = pointer(address[l]);
-    if (c.timed) count_sectors(c, i, mask, address);
+    if (c.timed) count_sectors(c, mask, address);
     store(c, i, i.source[2], mask, to);
 }
 
@@ -145,7 +153,9 @@ void decode_caching(Reader& r) {
     }
 }
 
+// LD, ST and ATOM take generic addresses: of global memory, or of shared memory.
 void decode_ldg(Reader& r) {
+    r.out.generic = r.name() == "LD";
     decode_caching(r);
     r.has("CONSTANT");
     decode_width(r, true);
@@ -156,6 +166,7 @@ void decode_ldg(Reader& r) {
 }
 
 void decode_stg(Reader& r) {
+    r.out.generic = r.name() == "ST";
     decode_caching(r);
     decode_width(r, true);
     r.global_address(0);
@@ -197,7 +208,7 @@ void atomic(Context& c, const Instruction& i, u32 mask, u8* const* at) {
     each(mask, [&](int l) {
         u64 old = 0;
         memcpy(&old, at[l], i.width);
-        u64 v = value->lane[l] | (wide ? u64(value[1].lane[l]) << 32 : 0);
+        u64 v = i.value != 0 ? i.value : value->lane[l] | (wide ? u64(value[1].lane[l]) << 32 : 0);
         u64 s = swap->lane[l] | (wide ? u64(swap[1].lane[l]) << 32 : 0);
         u64 result = combined(i, old, v, s);
         memcpy(at[l], &result, i.width);
@@ -218,9 +229,9 @@ void atomg(Context& c, const Instruction& i, u32 mask) {
     u8* at[lanes];
     global_addresses(c, i, i.source[0], i.source[1], mask, address);
     for (int l = 0; l < lanes; ++l) at[l] = pointer(address[l]);
-    if (c.timed) count_sectors(c, i, mask, address);
+    if (c.timed) count_sectors(c, mask, address);
     // Blocks run on several threads of the host.
-    std::lock_guard<std::mutex> lock(const_cast<Grid*>(c.grid)->atomics);
+    std::lock_guard<std::mutex> lock(c.grid->atomics);
     atomic(c, i, mask, at);
 }
 
@@ -247,7 +258,8 @@ void decode_atomg(Reader& r) {
     decode_caching(r);
     decode_function(r);
     i.ordered = true;
-    bool returns = r.name() == "ATOMG";
+    bool returns = r.name().rfind("RED", 0) != 0;
+    i.generic = r.name() == "ATOM" || r.name() == "RED";
     if (returns) {
         r.target_predicate(0);
         r.target();
@@ -280,22 +292,19 @@ void shared_addresses(Context& c, const Instruction& i, const Operand& base, con
 
 // Wavefronts: a bank gives one word at a time, to all lanes that want it.
 void count_conflicts(Context& c, const Instruction& i, u32 mask, const u32* address) {
-    constexpr unsigned banks = 32;
-    u32 words[banks][8];
+    constexpr unsigned banks = 32, remembered = 8;   // of more words in a bank, equal ones are not noticed
+    u32 words[banks][remembered];
     u8 used[banks] = {};
-    unsigned most = 1, overflow = 0;
+    unsigned most = 1;
     unsigned each_lane = std::max(1, i.width / 4);
     each(mask, [&](int l) {
         for (unsigned k = 0; k < each_lane; ++k) {
             u32 word = address[l] / 4 + k, bank = word % banks;
             bool known = false;
-            unsigned n = std::min<unsigned>(used[bank], 8);
+            unsigned n = std::min<unsigned>(used[bank], remembered);
             for (unsigned q = 0; q < n; ++q) known |= words[bank][q] == word;
             if (known) continue;
-            if (used[bank] < 8)
-                words[bank][used[bank]] = word;
-            else
-                ++overflow;
+            if (used[bank] < remembered) words[bank][used[bank]] = word;
             ++used[bank];
             most = std::max<unsigned>(most, used[bank]);
         }
@@ -345,15 +354,26 @@ void atoms(Context& c, const Instruction& i, u32 mask) {
 }
 void decode_atoms(Reader& r) {
     Instruction& i = r.out;
-    if (r.has("POPC")) r.unknown("a count of lanes");
-    decode_function(r);
+    bool counts = r.has("POPC");   // POPC.INC.32: adds 1
+    if (counts) {
+        if (!r.has("INC") || !r.has("32")) r.unknown("a count that is not known");
+        i.function = add;
+        i.width = 4;
+    } else {
+        decode_function(r);
+    }
     r.target();
     r.shared_address(0);
-    r.integer(2);
+    if (counts) {
+        if (i.target_row[0] != discard_row) r.unknown("the result of a count");
+        i.value = 1;
+    } else {
+        r.integer(2);
+    }
     i.source[3] = i.source[2];
     if (i.function == compare_and_swap) r.integer(3);
     i.unit = Unit::shared_load;
-    i.latency = 3;
+    i.delay = Delay::shared_atomic;
     i.run = atoms;
 }
 
@@ -396,17 +416,20 @@ void decode_stl(Reader& r) {
     r.out.run = stl;
 }
 
-// c[bank][register + offset]: source 0 is the register.
+// c[bank][register + offset]: source 0 is the register. A load beyond the bank is no fault, and compilers
+// move loads before the condition that protects them: what it returns is not to be used.
 void ldc(Context& c, const Instruction& i, u32 mask) {
+    static const std::array<u32, 4> nothing = {poison, poison, poison, poison};
     const u32* base = c.rows[i.source[0].row].lane;
     const u8 bank = i.function;
     const u8* from[lanes];
     each(mask, [&](int l) {
         u32 at = base[l] + u32(i.offset);
-        if (at > c.bank_bytes[bank] || c.bank_bytes[bank] - at < i.width || (at & (i.width - 1)) != 0)
-            throw Fault(Failure::illegal_address, l, "illegal access to constant bank " + std::to_string(bank) + " at " + hex(at));
-        from[l] = c.bank[bank] + at;
-        c.access.constant_line = (u32(bank) << 26) | at / 64;
+        bool inside = at < c.bank_bytes[bank] && c.bank_bytes[bank] - at >= i.width;
+        if (inside && (at & (i.width - 1)) != 0)
+            throw Fault(Failure::misaligned_address, l, "misaligned access to constant bank " + std::to_string(bank) + " at " + hex(at));
+        from[l] = inside ? c.bank[bank] + at : reinterpret_cast<const u8*>(nothing.data());
+        c.access.constant_line = (u32(bank) << 26) | (at / 64 & 0x3ffffff);
     });
     load(c, i, mask, from);
 }
@@ -437,8 +460,10 @@ void decode_ldc(Reader& r) {
     i.function = u8(bank);
     i.offset = negative ? -i64(offset) : i64(offset);
     i.unit = Unit::constant_load;
-    i.latency = r.name() == "ULDC" ? 4 : 0;
-    if (r.name() == "ULDC") i.is_uniform = true;
+    if (r.name() == "ULDC") {
+        i.is_uniform = true;
+        i.delay = Delay::uniform_constant;
+    }
     i.run = ldc;
 }
 
@@ -446,18 +471,20 @@ void decode_ldc(Reader& r) {
 void ldgsts(Context& c, const Instruction& i, u32 mask) {
     u64 address[lanes];
     u32 to[lanes];
+    // Lanes whose predicate is false write zeros.
     u32 reads = read(c, i.predicate[0]) & mask;
-    u32 zeros = i.high ? mask & ~reads : 0;
-    shared_addresses(c, i, i.source[2], i.source[3], i64(i.value), reads | zeros, to);
+    shared_addresses(c, i, i.source[2], i.source[3], i64(i.value), mask, to);
     global_addresses(c, i, i.source[0], i.source[1], reads, address);
-    each(reads | zeros, [&](int l) {
+    each(mask, [&](int l) {
         AsyncCopy copy{to[l], i.width, {}};
-        if (reads >> l & 1) memcpy(copy.data, pointer(address[l]), i.width);
+        // .ZFILL: the address' distance from its alignment is the number of bytes that are zero at the end.
+        u32 missing = i.high ? u32(address[l] & (i.width - 1)) : 0;
+        if (reads >> l & 1) memcpy(copy.data, pointer(address[l] - missing), i.width - missing);
         c.warp->copies.push_back(copy);
     });
     if (c.timed) {
-        count_sectors(c, i, reads, address);
-        count_conflicts(c, i, reads | zeros, to);
+        count_sectors(c, reads, address);
+        count_conflicts(c, i, mask, to);
     }
 }
 void decode_ldgsts(Reader& r) {
@@ -521,9 +548,9 @@ void decode_depbar(Reader& r) {
 }  // namespace
 
 void add_memory(DecoderTable& t) {
-    t["LDG"] = decode_ldg;
-    t["STG"] = decode_stg;
-    t["ATOMG"] = t["RED"] = decode_atomg;
+    t["LDG"] = t["LD"] = decode_ldg;
+    t["STG"] = t["ST"] = decode_stg;
+    t["ATOMG"] = t["ATOM"] = t["REDG"] = t["RED"] = decode_atomg;
     t["LDS"] = decode_lds;
     t["STS"] = decode_sts;
     t["ATOMS"] = decode_atoms;

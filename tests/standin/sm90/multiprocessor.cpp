@@ -52,6 +52,8 @@ void Multiprocessor::add(unsigned number, double time) {
         Scheduler* to = &schedulers_[0];
         for (Scheduler& s : schedulers_)
             if (s.warps.size() < to->warps.size()) to = &s;
+        w.scheduler = unsigned(to - schedulers_);
+        w.place = unsigned(to->warps.size());
         to->warps.push_back(&w);
         to->ready.push_back(never);
         refresh(w);
@@ -81,13 +83,9 @@ void Multiprocessor::refresh(Warp& w) {
         for (int k = 0; k < 6; ++k)
             if (i.wait_mask >> k & 1) t = std::max(t, w.scoreboard[k]);
     }
-    for (Scheduler& s : schedulers_)
-        for (size_t k = 0; k < s.warps.size(); ++k)
-            if (s.warps[k] == &w) {
-                s.ready[k] = t;
-                choose(s);
-                return;
-            }
+    Scheduler& s = schedulers_[w.scheduler];
+    s.ready[w.place] = t;
+    choose(s);
 }
 
 double Multiprocessor::pipe_cycles(Unit unit) const {
@@ -187,15 +185,15 @@ void Multiprocessor::issue(Scheduler& s, size_t index, double t) {
     };
     if (c.executed) switch (i.unit) {
             case Unit::fma: case Unit::alu: case Unit::imad: case Unit::uniform:
-                arrives = t + (i.latency == 2 ? l_.uniform_register : l_.imad_wide);
+                arrives = t + (i.delay == Delay::uniform_register ? l_.uniform_register : l_.imad_wide);
                 break;
             case Unit::xu: arrives = t + l_.xu; break;
             case Unit::convert: arrives = t + l_.convert; break;
             case Unit::fp64: arrives = t + l_.fp64; break;
-            case Unit::shuffle: arrives = shared(i.latency == 5 ? l_.redux : l_.shuffle); break;
+            case Unit::shuffle: arrives = shared(i.delay == Delay::redux ? l_.redux : l_.shuffle); break;
             case Unit::special: arrives = t + l_.special_register; break;
             case Unit::branch:
-                if (a.jumped) hold = std::max(hold, i.latency == 7 ? l_.indirect_branch : l_.branch);
+                if (a.jumped) hold = std::max(hold, i.delay == Delay::indirect_branch ? l_.indirect_branch : l_.branch);
                 break;
             case Unit::global_load: arrives = memory_time(t, true, i.strong); break;
             case Unit::global_store:
@@ -215,25 +213,25 @@ void Multiprocessor::issue(Scheduler& s, size_t index, double t) {
                 arrives = arrival;
                 break;
             }
-            case Unit::shared_load: arrives = shared(i.latency == 3 ? l_.shared_atomic : l_.shared); break;
+            case Unit::shared_load: arrives = shared(i.delay == Delay::shared_atomic ? l_.shared_atomic : l_.shared); break;
             case Unit::shared_store: shared(0); break;
             case Unit::constant_load: {
                 bool miss = constants_.insert(a.constant_line).second;
                 traffic.constant_misses += miss;
-                arrives = t + (i.latency == 4 ? l_.uniform_constant : l_.constant) + (miss ? l_.constant_miss : 0);
+                arrives = t + (i.delay == Delay::uniform_constant ? l_.uniform_constant : l_.constant) + (miss ? l_.constant_miss : 0);
                 break;
             }
             case Unit::barrier: break;
             case Unit::fence:
-                if (i.function == 1) l1_.clear();
-                hold = std::max(hold, i.latency == 8    ? l_.fence_block
-                                      : i.latency == 9  ? l_.fence_sc
-                                      : i.latency == 10 ? l_.fence_all
-                                                        : l_.cache_control);
+                if (i.function == invalidates) l1_.clear();
+                hold = std::max(hold, i.delay == Delay::fence_block ? l_.fence_block
+                                      : i.delay == Delay::fence_sc  ? l_.fence_sc
+                                      : i.delay == Delay::fence_all ? l_.fence_all
+                                                                    : l_.cache_control);
                 arrives = t + hold;
                 break;
             case Unit::control:
-                if (i.latency == 12) hold = std::max(hold, l_.sleep);
+                if (i.delay == Delay::sleep) hold = std::max(hold, l_.sleep);
                 break;
             default: break;
         }
@@ -267,6 +265,7 @@ void Multiprocessor::finish(Block& b) {
                 s.warps.erase(s.warps.begin() + long(k));
                 s.ready.erase(s.ready.begin() + long(k));
             }
+        for (size_t k = 0; k < s.warps.size(); ++k) s.warps[k]->place = unsigned(k);
         choose(s);
     }
     b.used = false;
@@ -276,14 +275,14 @@ bool Multiprocessor::deadlocked() const {
     return next() == never && std::any_of(blocks_.begin(), blocks_.end(), [](const Block& b) { return b.used; });
 }
 
-std::string Multiprocessor::waiting() const {
-    for (const Block& b : blocks_) {
+std::string Multiprocessor::waiting() {
+    for (Block& b : blocks_) {
         if (!b.used) continue;
-        for (const Warp& w : b.warps) {
+        for (Warp& w : b.warps) {
             if (w.done) continue;
-            const Instruction& i = code_.instructions[w.groups[w.current].at - 1];
-            return "block " + std::to_string(b.number) + " warp " + std::to_string(w.number) + " waits for ever at " +
-                   code_.texts[i.text] + (i.line != 0 ? ", " + code_.lines[i.line].file + ":" + std::to_string(code_.lines[i.line].line) : "");
+            context.warp = &w;
+            context.block = &b;
+            return place_of(grid_, context, code_.instructions[w.groups[w.current].at - 1], -1) + " waits for ever";
         }
     }
     return "";

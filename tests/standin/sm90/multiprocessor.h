@@ -35,7 +35,7 @@ struct Multiprocessor {
     // block ends while more wait for a place.
     void advance(double limit, bool blocks_wait);
     bool deadlocked() const;
-    std::string waiting() const;
+    std::string waiting();
 
     std::vector<BlockTime> finished;
     Traffic traffic;

@@ -260,13 +260,6 @@ void decode_r2p(Reader& r) {
     r.out.run = r2p;
 }
 
-template <Decoder D>
-void uniform(Reader& r) {
-    D(r);
-    r.out.is_uniform = true;
-    r.out.unit = Unit::uniform;
-}
-
 }  // namespace
 
 void add_predicates(DecoderTable& t) {

@@ -100,7 +100,7 @@ const Latencies& latencies() {
     return l;
 }
 
-void finish(LaunchTime& t, const Grid& grid) {
+void finish(LaunchTime& t) {
     for (JobTime& j : t.jobs) {
         if (j.run != 0 && j.run != j.blocks) {
             j.instructions = j.instructions * j.blocks / j.run;
@@ -110,7 +110,6 @@ void finish(LaunchTime& t, const Grid& grid) {
         t.ffma += j.ffma;
     }
     t.issue_cycles = double(t.instructions) / (4 * latencies().multiprocessors);
-    (void)grid;
 }
 
 void run_whole(Grid& grid, LaunchTime& t, bool with_lines, FaultRecord& fault) {
@@ -208,7 +207,7 @@ void run_for_time(Grid& grid, FaultRecord& fault) {
     else
         run_whole(grid, t, with_lines, fault);
     if (fault.failed()) return;
-    finish(t, grid);
+    finish(t);
     write_launch(grid, number, t);
 }
 

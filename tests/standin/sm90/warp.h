@@ -52,11 +52,12 @@ struct Warp {
     unsigned number = 0;           // in its block
     std::vector<AsyncCopy> copies;          // not committed
     std::vector<std::vector<AsyncCopy>> committed;
-    u32 barrier_result = 0;        // of BAR.RED
+    u32 barrier_result = 0;        // of BAR.RED: a count, or 0 or 1
     bool done = false;
     bool slept = false;            // NANOSLEEP or YIELD: other warps first
     // Timing, in cycles.
-    double next = 0, ready = 0, scoreboard[6] = {}, last = 0, end = 0;
+    double next = 0, scoreboard[6] = {}, last = 0, end = 0;
+    unsigned scheduler = 0, place = 0;   // of the multiprocessor, in the scheduler's list
     double copies_arrive = 0;
     std::vector<double> committed_arrive;
     u64 instructions = 0, ffma = 0;
@@ -69,8 +70,8 @@ struct Warp {
 struct Barrier {
     u32 threads = 0;         // that have arrived
     u32 expected = 0;        // 0: all of the block
-    u32 count = 0, all = 1, any = 0;   // of the predicate that BAR.RED reduces
-    bool reduces = false;
+    u32 yes = 0;             // BAR.RED: threads whose predicate is true,
+    u8 reduction = 0;        // and what becomes of it: 0 nothing, 1 the count, 2 "all", 3 "any"
     double latest = 0;
 };
 
@@ -117,7 +118,7 @@ struct Context {
 
 // Merges what waits and can go on, and chooses the warp's current group. Called after every change of
 // groups, waits, or live lanes.
-void settle(Context& c, Warp& w);
+void settle(Warp& w);
 // Releases the block's barriers that are complete.
 void settle_barriers(Context& c, Block& b);
 

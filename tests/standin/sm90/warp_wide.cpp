@@ -8,9 +8,6 @@
 namespace standin::sm90 {
 namespace {
 
-// What a lane gets from one that does not take part.
-constexpr u32 poison = 0x7fc0dead;
-
 void shfl(Context& c, const Instruction& i, u32 mask) {
     Row room[3], out;
     const u32 *a = read(c, i.source[0], room[0]), *b = read(c, i.source[1], room[1]), *limits = read(c, i.source[2], room[2]);
@@ -137,22 +134,20 @@ void decode_redux(Reader& r) {
     r.integer(0);
     r.out.is_uniform = true;
     r.out.unit = Unit::shuffle;
-    r.out.latency = 5;
+    r.out.delay = Delay::redux;
     r.out.run = redux;
 }
 
 enum Special : u8 { zero, tid_x, tid_y, tid_z, ctaid_x, ctaid_y, ctaid_z, lane_id, warp_id, cga_cta, clock, clock_high,
-                    lanes_eq, lanes_lt, lanes_le, lanes_gt, lanes_ge, multiprocessor_id, nctaid_x, nctaid_y, nctaid_z,
-                    ntid };
+                    lanes_eq, lanes_lt, lanes_le, lanes_gt, lanes_ge, multiprocessor_id, shared_high };
 
 int special(const std::string& name) {
     static const std::map<std::string, int> all = {
         {"SRZ", zero}, {"SR_TID.X", tid_x}, {"SR_TID.Y", tid_y}, {"SR_TID.Z", tid_z}, {"SR_CTAID.X", ctaid_x},
-        {"SR_CTAID.Y", ctaid_y}, {"SR_CTAID.Z", ctaid_z}, {"SR_LANEID", lane_id}, {"SR_VIRTID", -1},
+        {"SR_CTAID.Y", ctaid_y}, {"SR_CTAID.Z", ctaid_z}, {"SR_LANEID", lane_id},
         {"SR_CgaCtaId", cga_cta}, {"SR_CLOCKLO", clock}, {"SR_CLOCKHI", clock_high}, {"SR_EQMASK", lanes_eq},
         {"SR_LTMASK", lanes_lt}, {"SR_LEMASK", lanes_le}, {"SR_GTMASK", lanes_gt}, {"SR_GEMASK", lanes_ge},
-        {"SR_VIRTUALSMID", multiprocessor_id}, {"SR_SMID", multiprocessor_id}, {"SR_NTID", ntid},
-        {"SR_GLOBALTIMERLO", clock}, {"SR_GLOBALTIMERHI", clock_high},
+        {"SR_VIRTUALSMID", multiprocessor_id}, {"SR_SWINHI", shared_high},
     };
     auto found = all.find(name);
     return found == all.end() ? -1 : found->second;
@@ -177,7 +172,7 @@ u32 special_value(const Context& c, u8 which, int l) {
         case lanes_gt: return ~((2u << l) - 1);
         case lanes_ge: return ~((1u << l) - 1);
         case multiprocessor_id: return c.block->number % 132;
-        case ntid: return c.grid->threads;
+        case shared_high: return shared_window;
         default: return 0;
     }
 }
@@ -201,7 +196,6 @@ void decode_s2r(Reader& r) {
     if (which < 0) r.unknown("special register " + name);
     i.function = u8(which);
     i.unit = paired ? Unit::alu : Unit::special;
-    i.latency = paired ? 0 : 6;
     i.run = s2r;
 }
 
