@@ -1,3 +1,4 @@
+// Occupancy by registers, shared memory and threads.
 #include "occupancy.h"
 
 #include <algorithm>

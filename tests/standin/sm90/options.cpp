@@ -1,3 +1,4 @@
+// Reading of the environment.
 #include "options.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+// Writing of the report.
 #include "report.h"
 
 #include <stdio.h>
