@@ -63,7 +63,8 @@ __device__ __forceinline__ void conv2d_small(const Launch& launch, const Conv& k
     const unsigned int slice_lane = row_of_lanes * k.by_channel_lanes >> 16;
     const unsigned int channel_lane = row_of_lanes - slice_lane * k.channel_lanes;
     const unsigned int number = tile_row * k.pixel_lanes + pixel_lane;
-    const unsigned int lanes = min(k.group, k.slices);
+    // At least one, also where a sum has no terms.
+    const unsigned int lanes = k.group;
     const bool exists = number < k.pixels && slice_lane < lanes;
     const Position position = position_at(launch, k, exists ? number : 0);
 

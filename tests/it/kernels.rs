@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use msdcam::engine::cuda::nvrtc::{Nvrtc, in_folder};
 use msdcam::engine::cuda::{options, source};
 
-/// Two blocks of 256 threads a multiprocessor.
-const MOST_REGISTERS: usize = 128;
-/// What a block gets without asking for more.
-const MOST_SHARED: usize = 48 << 10;
+/// One block of 256 threads a multiprocessor, each with as many registers as a thread can have: small tiles have
+/// all their loads in flight at once.
+const MOST_REGISTERS: usize = 255;
+/// Shared memory of fixed size, which `kernels::limits` keeps free.
+const MOST_SHARED: usize = 1024;
 
 /// The NVRTC whose machine code for sm_90 is built in.
 const BUILT_IN_BY: (i32, i32) = (13, 0);

@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn division_by_multiplication_is_exact() {
         let divide =
-            |n: u32, by: Divisor| (u64::from(2 * n) * u64::from(by.multiplier) >> 32) as u32 >> by.shift;
+            |n: u32, by: Divisor| ((u64::from(2 * n) * u64::from(by.multiplier)) >> 32) as u32 >> by.shift;
         for divisor in (1..=70).chain([96, 255, 256, 257, 1000, 3136, 50176, 65535, 65536, (1 << 30) + 1]) {
             let by = Divisor::new(divisor);
             let near = |n: u32| [n.saturating_sub(1), n, n + 1];

@@ -7,8 +7,8 @@ use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
 use cudarc::driver::{CudaContext, CudaFunction};
 use cudarc::nvrtc::Ptx;
 
+use super::cut::Limits;
 use super::error::{driver, unavailable};
-use super::tiles::Limits;
 use super::variant::{Kernels, Variant};
 use super::{built_in, compile};
 use crate::error::{DeviceError, ErrorSource};

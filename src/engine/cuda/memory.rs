@@ -10,8 +10,9 @@ use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
 use super::abi::{ConvRow, JobRow, Launch, MAX_JOBS};
+use super::cut::CutKind;
 use super::lower::{Conv, Extra, Place, index_of};
-use super::program::{CutKind, Grid, Program};
+use super::program::{Grid, Program};
 use crate::engine::plan::Plan;
 
 /// Bits of the NaN that fills fresh output memory: the one that the stand-in driver of the tests poisons

@@ -7,6 +7,7 @@ mod abi;
 mod built_in;
 mod cache;
 mod compile;
+mod cut;
 mod error;
 mod kernels;
 mod library;
@@ -37,8 +38,8 @@ pub use variant::{Kernels, Launches, Variant};
 use super::plan::Plan;
 use crate::Result;
 use crate::engine::session::Session;
+use cut::Limits;
 use error::driver;
-use tiles::Limits;
 
 /// A GPU with the kernels loaded.
 #[derive(Clone)]

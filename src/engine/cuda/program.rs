@@ -1,8 +1,9 @@
 //! The program of a session: a plan as launches of blocks, for any number of images.
 
-use super::abi::{CAM_CHANNELS, CHAIN_SHARED, ChainRow, Divisor, MAX_JOBS, Mode, Opcode, StepRow};
+use super::abi::{CAM_CHANNELS, CHAIN_SHARED, ChainRow, Divisor, MAX_JOBS, Opcode, StepRow};
+use super::cut::{Cut, CutKind, Limits, Needs};
 use super::lower::{Conv, Lowered, Tables};
-use super::tiles::{Limits, cut};
+use super::tiles::cut;
 use super::variant::Tiling;
 use crate::Result;
 use crate::engine::plan::Plan;
@@ -12,7 +13,7 @@ enum PlannedJob {
     /// A range of the step table, and how the first step is shared by several blocks.
     Steps { first: usize, count: usize, spread: Spread },
     /// A convolution.
-    Conv(Conv),
+    Conv(Box<Conv>),
 }
 
 /// Division of a step among the blocks of an image.
@@ -32,20 +33,6 @@ pub(super) struct Grid {
     /// Bytes of shared memory of a block.
     pub(super) shared: u32,
     pub(super) jobs: Vec<Cut>,
-}
-
-/// Shared device memory that the launches of a level need: scratch elements and counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Needs {
-    pub(super) scratch: usize,
-    pub(super) counters: usize,
-}
-
-impl Needs {
-    /// Memory that suffices for either, not for both at once.
-    fn max(self, other: Needs) -> Needs {
-        Needs { scratch: self.scratch.max(other.scratch), counters: self.counters.max(other.counters) }
-    }
 }
 
 /// A plan lowered to the kernels' tables.
@@ -84,7 +71,9 @@ impl Program {
                 for step in &job.steps {
                     match tables.lower(plan, step)? {
                         Lowered::Steps(rows) => tables.steps.extend(rows),
-                        Lowered::Convs(rows) => jobs.extend(rows.into_iter().map(PlannedJob::Conv)),
+                        Lowered::Convs(rows) => {
+                            jobs.extend(rows.into_iter().map(|conv| PlannedJob::Conv(Box::new(conv))))
+                        }
                     }
                 }
                 let rows = &tables.steps[first..];
@@ -133,7 +122,7 @@ impl Program {
     /// The division of `job` into blocks for `images` images.
     fn cut(&self, job: &PlannedJob, images: usize, needs: &mut Needs) -> Cut {
         match *job {
-            PlannedJob::Conv(conv) => cut(&conv, images, self.tiling, &self.limits, needs),
+            PlannedJob::Conv(ref conv) => cut(conv, images, self.tiling, &self.limits, needs),
             PlannedJob::Steps { first, count, spread } => self.cut_steps(first, count, spread, images, needs),
         }
     }
@@ -161,28 +150,6 @@ impl Program {
         let (blocks, shared) = (across * images, size_of::<f32>() * shared);
         Cut { kind: CutKind::Chain(row), blocks, shared, cycles: CHAIN_CYCLES }
     }
-}
-
-/// A job divided into blocks.
-pub(super) struct Cut {
-    pub(super) kind: CutKind,
-    pub(super) blocks: usize,
-    /// Bytes of shared memory of a block.
-    pub(super) shared: usize,
-    /// Estimated cycles of a block.
-    pub(super) cycles: usize,
-}
-
-/// The job itself.
-pub(super) enum CutKind {
-    Chain(ChainRow),
-    /// A convolution, the kind of its tiles, and the first of its scratch elements and counters.
-    Conv {
-        conv: Conv,
-        mode: Mode,
-        scratch: usize,
-        counter: usize,
-    },
 }
 
 /// Groups of channels of a `cam` step or of a pooled gradient.

@@ -4,17 +4,9 @@ use super::abi::{
     ConvRow, Divisor, Mode, QUAD, SMALL_CHANNELS, SMALL_SUMS, STAGES, THREADS, TILED_CHANNELS,
     TILED_READS_VECTORS, TILED_TWO_QUADS,
 };
+use super::cut::{Cut, CutKind, Limits, Needs};
 use super::lower::Conv;
-use super::program::{Cut, CutKind, Needs};
 use super::variant::Tiling;
-
-/// What a GPU has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) multiprocessors: usize,
-    /// Bytes of dynamic shared memory of a block.
-    pub(super) shared: usize,
-}
 
 const LANES: usize = THREADS as usize;
 
@@ -58,7 +50,12 @@ pub(super) fn cut(conv: &Conv, images: usize, tiling: Tiling, limits: &Limits, n
         needs.scratch += tiles.blocks() * tiles.results;
         needs.counters += tiles.tiles;
     }
-    let kind = CutKind::Conv { conv: Conv { row: tiles.row, ..*conv }, mode: tiles.mode, scratch, counter };
+    let kind = CutKind::Conv {
+        conv: Box::new(Conv { row: tiles.row, ..*conv }),
+        mode: tiles.mode,
+        scratch,
+        counter,
+    };
     Cut { kind, blocks: tiles.blocks(), shared: tiles.shared, cycles: tiles.cycles }
 }
 

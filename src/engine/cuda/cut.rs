@@ -1,0 +1,48 @@
+//! Jobs divided into blocks, and what bounds the division.
+
+use super::abi::{ChainRow, Mode};
+use super::lower::Conv;
+
+/// What a GPU has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) multiprocessors: usize,
+    /// Bytes of dynamic shared memory of a block.
+    pub(super) shared: usize,
+}
+
+/// Shared device memory that the launches of a level need: scratch elements and counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub(super) scratch: usize,
+    pub(super) counters: usize,
+}
+
+impl Needs {
+    /// Memory that suffices for either, not for both at once.
+    pub(super) fn max(self, other: Needs) -> Needs {
+        Needs { scratch: self.scratch.max(other.scratch), counters: self.counters.max(other.counters) }
+    }
+}
+
+/// A job divided into blocks.
+pub(super) struct Cut {
+    pub(super) kind: CutKind,
+    pub(super) blocks: usize,
+    /// Bytes of shared memory of a block.
+    pub(super) shared: usize,
+    /// Estimated cycles of a block.
+    pub(super) cycles: usize,
+}
+
+/// The job itself.
+pub(super) enum CutKind {
+    Chain(ChainRow),
+    /// A convolution, the kind of its tiles, and the first of its scratch elements and counters.
+    Conv {
+        conv: Box<Conv>,
+        mode: Mode,
+        scratch: usize,
+        counter: usize,
+    },
+}
