@@ -14,8 +14,8 @@ VARIANTS = {
     "default": "",
     "compiled": "kernels=compiled",
     "stream": "launches=stream",
-    "split": "tiling=small",
-    "whole": "tiling=large",
+    "small": "tiling=small",
+    "large": "tiling=large",
 }
 OTHER_COMPILER = ["compiled"]
 
@@ -108,7 +108,7 @@ def levels(visit):
         kinds = {"cam": 0.0, "tail": 0.0, "convolution": 0.0}
         for row in rows:
             ops = set(row["ops"])
-            kind = "cam" if ops & {"cam", "resize_min_max"} else "tail" if ops & {"linear", "softmax", "one_hot"} else "convolution"
+            kind = "cam" if ops & {"cam", "resize_min_max"} else "tail" if ops & {"classifier", "linear", "softmax", "one_hot"} else "convolution"
             kinds[kind] += row["ms"] * 1e3
         for kind, us in kinds.items():
             visit.figure(f"levels.batch_{batch}.{kind}", us, "us")

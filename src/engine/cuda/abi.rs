@@ -322,7 +322,8 @@ mod tests {
             let multiples =
                 [0, 1, 2, 3, 7, 100, ((1_u32 << 31) - 2) / divisor as u32].map(|n| n * divisor as u32);
             let random = (0..200_u32).map(|i| i.wrapping_mul(0x9e37_79b9) >> 1);
-            for n in multiples.into_iter().flat_map(near).chain(random).chain([(1 << 31) - 1]) {
+            let all = multiples.into_iter().flat_map(near).chain(random).chain([(1 << 31) - 1]);
+            for n in all.filter(|&n| n < 1 << 31) {
                 assert_eq!(divide(n, by), n / divisor as u32, "{n} / {divisor}");
             }
         }

@@ -54,7 +54,7 @@ fn refuses_conflicting_options() {
     let place = Place::new();
     place.msdcam("bench --exits all --picture t.svg").refused(2, &["--picture", "--exits all"]);
     place.msdcam("bench --device cpu --variant tiling=small").refused(2, &["variant", "--device cuda"]);
-    place.msdcam("bench --device cuda --variant tiling=tiny").refused(2, &["tiling=auto, split, whole"]);
+    place.msdcam("bench --device cuda --variant tiling=tiny").refused(2, &["tiling=auto, small, large"]);
 }
 
 #[test]
