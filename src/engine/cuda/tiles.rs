@@ -160,3 +160,89 @@ fn large_tile(
     let results = 4 * quads * TILED_CHANNELS * LANES;
     Tiles { row, mode: Mode::ConvTiled, groups, tiles, results, shared, cycles }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+    use crate::engine::cuda::abi::MAX_GROUP;
+    use crate::engine::cuda::lower::{Extra, Place};
+    use crate::engine::plan::Space;
+
+    fn conv(positions: usize, channels: usize, in_c: usize, taps: usize, vectors: u32) -> Conv {
+        let chunks = in_c.div_ceil(16);
+        let slices = taps * chunks;
+        let row = ConvRow {
+            in_c: in_c as i32,
+            out_c: channels as i32,
+            slices: slices as u32,
+            group: slices.div_ceil(slices.div_ceil(MAX_GROUP).max(1)).max(1) as u32,
+            tiled: vectors,
+            by_positions: Divisor::new(positions),
+            by_chunks: Divisor::new(chunks),
+            ..ConvRow::zeroed()
+        };
+        let place = Place { space: Space::Work, offset: 0 };
+        Conv { row, input: place, out: place, weight: 0, extra: Extra::Nothing }
+    }
+
+    #[test]
+    fn every_division_has_room_for_its_threads_copies_and_results() {
+        let limits = Limits { multiprocessors: 132, shared: 226 << 10 };
+        for tiling in [Tiling::Auto, Tiling::Small, Tiling::Large] {
+            for (positions, channels) in [(1, 1), (4, 128), (64, 12), (1024, 6), (1020, 2048), (50176, 3)] {
+                for (in_c, taps) in [(1, 0), (1, 1), (6, 9), (38, 1), (300, 9), (2048, 49)] {
+                    for (images, vectors) in [(1, 0), (3, 0), (256, TILED_READS_VECTORS)] {
+                        let mut needs = Needs::default();
+                        let of = conv(positions, channels, in_c, taps, vectors);
+                        let cut = cut(&of, images, tiling, &limits, &mut needs);
+                        let CutKind::Conv { conv, mode, .. } = cut.kind else { panic!("not a convolution") };
+                        let (row, case) = (conv.row, (tiling, positions, channels, in_c, taps, images));
+                        let lanes = row.pixel_lanes * row.channel_lanes;
+                        let groups = row.slices.div_ceil(row.group).max(1);
+                        let (channels_of_tile, pixels_of_tile) = match mode {
+                            Mode::ConvSmall => {
+                                assert!(
+                                    lanes * row.group <= 256 && row.by_groups.divisor == groups,
+                                    "{case:?}"
+                                );
+                                (8 * row.channel_lanes, row.pixel_lanes)
+                            }
+                            _ => {
+                                let quads = if row.tiled & TILED_TWO_QUADS != 0 { 2 } else { 1 };
+                                let width = if vectors == 0 { 1 } else { 4 };
+                                let pixels = 4 * quads * row.pixel_lanes;
+                                assert_eq!(row.by_units.divisor * width, pixels, "{case:?}");
+                                // A thread copies 2 * quads units at most.
+                                assert!(lanes <= 256 && row.by_units.divisor <= 512 * quads, "{case:?}");
+                                assert!(
+                                    row.channel_lanes <= 16 && [1, groups].contains(&row.by_groups.divisor)
+                                );
+                                (4 * row.channel_lanes, pixels)
+                            }
+                        };
+                        let across = row.by_across.divisor;
+                        let tiles = (row.pixels.div_ceil(pixels_of_tile) * across) as usize;
+                        assert!(
+                            across * channels_of_tile >= channels as u32,
+                            "{case:?}: every channel has a tile"
+                        );
+                        assert_eq!(cut.blocks, tiles * row.by_groups.divisor as usize, "{case:?}");
+                        assert!(cut.shared <= limits.shared, "{case:?}: {} bytes", cut.shared);
+                        assert_eq!(
+                            needs.counters,
+                            if row.by_groups.divisor > 1 { tiles } else { 0 },
+                            "{case:?}"
+                        );
+                        let results = (channels_of_tile * pixels_of_tile) as usize;
+                        assert!(
+                            needs.scratch >= if needs.counters > 0 { cut.blocks * results } else { 0 },
+                            "{case:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
