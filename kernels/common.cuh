@@ -261,6 +261,21 @@ __device__ __forceinline__ float max_nan(float a, float b) {
 }
 #endif
 
+// Waits for the levels before this one. Until then a block reads only what no level writes: its launch, weights,
+// tables and steps. Every block must wait before it ends, since the next level trusts that all earlier ones have ended.
+__device__ __forceinline__ void wait_for_earlier_levels() {
+#if !defined(MSDCAM_STANDIN) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Lets the next level's blocks start as soon as there is room for them; they wait for this level's end.
+__device__ __forceinline__ void start_next_level() {
+#if !defined(MSDCAM_STANDIN) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats
 // per warp, and a barrier has passed since its last use.
 __device__ __forceinline__ void block_range(float* shared, float& minimum, float& maximum) {

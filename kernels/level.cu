@@ -70,6 +70,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) level(const __grid_cons
     }
     const Job& job = launch.job[job_index];
     const unsigned int block = blockIdx.x - first_block;
+    start_next_level();
+    wait_for_earlier_levels();
     if (job.mode == MODE_CONV_SMALL) {
         conv2d_small(launch, job.conv, block, shared);
     } else if (job.mode == MODE_CONV_TILED) {
