@@ -14,6 +14,9 @@ VARIANTS = {
     "default": "",
     "compiled": "kernels=compiled",
     "stream": "launches=stream",
+    "programmatic": "edges=programmatic",
+    "branches": "launches=branches",
+    "branches_programmatic": "launches=branches,edges=programmatic",
     "small": "tiling=small",
     "large": "tiling=large",
 }

@@ -205,8 +205,6 @@ extern "C" __global__ void atomics(u32* g, float* f, u64* w) {
     if (t == 0) asm volatile("st.release.gpu.u32 [%0], %1;" ::"l"(g + 13), "r"(77) : "memory");
     asm volatile("fence.acq_rel.gpu;" ::: "memory");
     __threadfence(); __threadfence_block(); __threadfence_system();
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-    asm volatile("griddepcontrol.launch_dependents;");
     if (t == 0) atomicCAS(w + 2, 0ull, 5ull << 40);
     __syncthreads();
     if (t < 4) g[16 + t] = s[t];
@@ -300,6 +298,17 @@ extern "C" __global__ void flags(u32* g, u32* out) {
 extern "C" __global__ void outside(float* p, int n) { p[threadIdx.x + n] = 1.0f; }
 extern "C" __global__ void crooked(char* p) { *(float*)(p + 2) = 1.0f; }
 extern "C" __global__ void beyond(float* p, int n) { __shared__ float s[32]; s[threadIdx.x + n] = 1; __syncthreads(); p[threadIdx.x] = s[0]; }
+// mode 0 is right; the others read, write or end before the launch before has ended.
+extern "C" __global__ void early(const float* weights, float* p, int mode) {
+    const volatile float* q = p;
+    float x = weights[threadIdx.x];
+    if (mode == 1) x += q[threadIdx.x];
+    if (mode == 2) p[threadIdx.x] = 7;
+    if (mode == 3 && threadIdx.x == 5) return;
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;");
+    p[threadIdx.x] = x + q[threadIdx.x];
+}
 extern "C" __global__ void stuck(float* p) { if (threadIdx.x < 32) asm volatile("bar.sync 1, 64;" ::: "memory"); p[threadIdx.x] = 1; }
 """
 )
@@ -572,6 +581,18 @@ class Results(OnDevice):
         self.assertRegex(text, r"thread \(28,0,0\): .*illegal access to 4 bytes of shared memory at 0x80 of 0x80")
         _, text = self.fault("stuck", 33, self.driver.allocate(4 * 33))
         self.assertRegex(text, r"block \(0,0,0\) warp 0: instruction 0x\w+ \(.*BAR.SYNC.*\) waits for ever")
+
+    def test_the_end_of_the_launch_before_is_waited_for(self):
+        for mode, words in enumerate([None, "reads memory that kernels write before", "writes memory before", "ends without"]):
+            weights, p = self.driver.upload(struct.pack("<32f", *range(32))), self.driver.upload(struct.pack("<32f", *[1] * 32))
+            # The first launch makes p memory that kernels write.
+            self.run_kernel(self.module, "early", 32, weights, p, 0)
+            if words:
+                _, text = self.fault("early", 32, weights, p, mode)
+                self.assertRegex(text, rf"{words} griddepcontrol\.wait")
+            else:
+                self.run_kernel(self.module, "early", 32, weights, p, mode)
+                self.assertEqual(cuda.floats(self.driver.download(p, 128)), [2.0 * k + 1 for k in range(32)])
 
     def test_an_unknown_instruction_is_named(self):
         source = 'extern "C" __global__ void f(int* p) { p[0] = __dp4a(p[0], p[1], p[2]); }'

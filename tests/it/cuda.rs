@@ -118,7 +118,9 @@ fn every_variant_gives_the_same_answers() {
             answers(&plan, &run_spaces(&device, &plan, &spaces))
         };
         let want = of("");
-        assert_same_bits("launches=stream", &of("launches=stream"), &want);
+        for words in ["launches=stream", "launches=branches", "launches=branches,edges=programmatic"] {
+            assert_same_bits(words, &of(words), &want);
+        }
         if Nvrtc::find(None).is_err() {
             return skipped!("{name}: NVRTC's code beside the built-in one: no NVRTC");
         }
@@ -190,8 +192,10 @@ fn print_hash() {
         let (plan, inputs) = default_case(1, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut hash = DefaultHasher::new();
-        for tiling in [Tiling::Small, Tiling::Large] {
-            let answers = answers(&plan, &run_spaces(&cuda(tiling), &plan, &spaces));
+        let branches = open("launches=branches,edges=programmatic").unwrap();
+        let devices = [cuda(Tiling::Small), cuda(Tiling::Large), Device::Cuda(branches)];
+        for device in devices {
+            let answers = answers(&plan, &run_spaces(&device, &plan, &spaces));
             assert!(answers.iter().all(|x| x.is_finite()));
             answers.iter().for_each(|x| x.to_bits().hash(&mut hash));
         }

@@ -11,6 +11,9 @@ pub(super) struct Limits {
     pub(super) shared: usize,
 }
 
+/// Alignment of a stream's scratch memory in elements, for vectors of four.
+const SCRATCH_ALIGNMENT: usize = 4;
+
 /// Shared device memory that the launches of a level need: scratch elements and counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Needs {
@@ -19,6 +22,14 @@ pub(super) struct Needs {
 }
 
 impl Needs {
+    /// Makes room for `more` behind what there is, and returns where it starts.
+    pub(super) fn append(&mut self, more: Needs) -> Needs {
+        let start = *self;
+        self.scratch += more.scratch.next_multiple_of(SCRATCH_ALIGNMENT);
+        self.counters += more.counters;
+        start
+    }
+
     /// Memory that suffices for either, not for both at once.
     pub(super) fn max(self, other: Needs) -> Needs {
         Needs { scratch: self.scratch.max(other.scratch), counters: self.counters.max(other.counters) }

@@ -10,7 +10,7 @@ use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
 use super::abi::{ConvRow, JobRow, Launch, MAX_JOBS};
-use super::cut::CutKind;
+use super::cut::{CutKind, Needs};
 use super::lower::{Conv, Extra, Place, index_of};
 use super::program::{Grid, Program};
 use crate::engine::plan::Plan;
@@ -76,6 +76,8 @@ pub(super) struct Memory {
     output: CudaSlice<f32>,
     scratch: CudaSlice<f32>,
     counters: CudaSlice<u32>,
+    /// The first scratch element and counter of each stream.
+    shares: Vec<Needs>,
     listed: CudaSlice<u32>,
     /// For each batch in flight. The device's own input and output serve all of them, one after another.
     staging: [Option<Staging>; IN_FLIGHT],
@@ -146,7 +148,8 @@ impl Memory {
         program: &Program,
         images: usize,
     ) -> Result<Memory, DriverError> {
-        let needs = program.needs(images);
+        let mut needs = Needs::default();
+        let shares = program.needs(images).into_iter().map(|own| needs.append(own)).collect();
         // SAFETY: uninitialized elements are written before they are read: the input by the upload; work,
         // output and scratch by the steps in the plan's order.
         let alloc = |len: usize| unsafe { stream.alloc::<f32>(len.max(1)) };
@@ -170,6 +173,7 @@ impl Memory {
             output,
             scratch: alloc(needs.scratch)?,
             counters: stream.alloc_zeros(needs.counters.max(1))?,
+            shares,
             listed: stream.clone_htod(&indices)?,
             staging: [Some(Staging::new(stream, plan, images)?), None],
         };
@@ -177,15 +181,16 @@ impl Memory {
         Ok(memory)
     }
 
-    /// The argument of the launch of `grid`.
-    pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images) -> Launch {
+    /// The argument of the launch of `grid`, whose order is that of the stream with index `stream`.
+    pub(super) fn launch(&self, constants: &Constants, grid: &Grid, images: Images, stream: usize) -> Launch {
+        let share = self.shares[stream];
         let mut launch = Launch {
             space: [&self.input, &self.work, &self.output].map(|space| self.address(space)),
             weights: self.address(&constants.weights),
             tables: self.address(&constants.tables),
             steps: self.address(&constants.steps),
-            scratch: self.address(&self.scratch),
-            counters: self.address(&self.counters),
+            scratch: element(self.address(&self.scratch), share.scratch),
+            counters: element(self.address(&self.counters), share.counters),
             active: match images {
                 Images::First(_) => 0,
                 Images::Listed(_) => self.address(&self.listed),

@@ -10,10 +10,12 @@ mod compile;
 mod cut;
 mod error;
 mod kernels;
+mod launch;
 mod library;
 mod lower;
 mod memory;
 pub mod nvrtc;
+mod order;
 mod program;
 mod session;
 mod source;
@@ -33,7 +35,7 @@ pub use variant::Tiling;
 #[doc(hidden)]
 pub use built_in::built_in_source;
 #[doc(hidden)]
-pub use variant::{Kernels, Launches, Variant};
+pub use variant::{Edges, Kernels, Launches, Variant};
 
 use super::plan::Plan;
 use crate::Result;

@@ -3,10 +3,11 @@
 use super::abi::{CAM_CHANNELS, CHAIN_SHARED, ChainRow, Divisor, MAX_JOBS, Opcode, StepRow};
 use super::cut::{Cut, CutKind, Limits, Needs};
 use super::lower::{Conv, Lowered, Tables};
+use super::order::{self, Node};
 use super::tiles::cut;
-use super::variant::Tiling;
+use super::variant::{Launches, Tiling, Variant};
 use crate::Result;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Job, Plan, Step};
 
 /// A job before it is divided into blocks.
 enum PlannedJob {
@@ -38,7 +39,10 @@ pub(super) struct Grid {
 /// A plan lowered to the kernels' tables.
 pub(super) struct Program {
     pub(super) tables: Tables,
-    levels: Vec<Vec<PlannedJob>>,
+    /// The launches' order.
+    pub(super) nodes: Vec<Node>,
+    /// The jobs of each node.
+    jobs: Vec<Vec<PlannedJob>>,
     /// Multiply-adds of each level for one image.
     pub(super) multiply_adds: Vec<u64>,
     tiling: Tiling,
@@ -61,12 +65,13 @@ impl Program {
     ///
     /// # Errors
     /// When a step exceeds a limit of the kernels.
-    pub(super) fn new(plan: &Plan, limits: Limits, tiling: Tiling) -> Result<Program> {
+    pub(super) fn new(plan: &Plan, limits: Limits, variant: &Variant) -> Result<Program> {
         let mut tables = Tables::default();
-        let (mut levels, mut multiply_adds) = (Vec::new(), Vec::new());
-        for level in &plan.levels {
+        let nodes = order::order(plan, variant.launches == Launches::Branches);
+        let mut jobs_of_nodes = Vec::new();
+        for node in &nodes {
             let mut jobs = Vec::new();
-            for job in &level.jobs {
+            for job in node.jobs.iter().map(|&index| &plan.levels[node.level].jobs[index]) {
                 let first = tables.steps.len();
                 for step in &job.steps {
                     match tables.lower(plan, step)? {
@@ -84,23 +89,23 @@ impl Program {
                     jobs.push(PlannedJob::Steps { first, count: rows.len(), spread });
                 }
             }
-            levels.push(jobs);
-            let steps = level.jobs.iter().flat_map(|job| &job.steps);
-            multiply_adds.push(steps.map(|step| step.multiply_adds()).sum());
+            jobs_of_nodes.push(jobs);
         }
-        Ok(Program { tables, levels, multiply_adds, tiling, limits })
+        let of_job = |job: &Job| job.steps.iter().map(Step::multiply_adds).sum::<u64>();
+        let multiply_adds = plan.levels.iter().map(|level| level.jobs.iter().map(of_job).sum()).collect();
+        Ok(Program { tables, nodes, jobs: jobs_of_nodes, multiply_adds, tiling: variant.tiling, limits })
     }
 
     /// Number of levels.
     pub(super) fn len(&self) -> usize {
-        self.levels.len()
+        self.multiply_adds.len()
     }
 
-    /// The launches of `level` for `images` images, and the memory that they need.
-    pub(super) fn grids(&self, level: usize, images: usize) -> (Vec<Grid>, Needs) {
+    /// The launches of the node with this index for `images` images, and the memory that they need.
+    pub(super) fn grids(&self, node: usize, images: usize) -> (Vec<Grid>, Needs) {
         let mut grids = Vec::new();
         let mut largest = Needs::default();
-        for jobs in self.levels[level].chunks(MAX_JOBS) {
+        for jobs in self.jobs[node].chunks(MAX_JOBS) {
             let mut needs = Needs::default();
             let mut jobs: Vec<Cut> = jobs.iter().map(|job| self.cut(job, images, &mut needs)).collect();
             // Blocks start in their order: those that take long must not start last.
@@ -113,10 +118,15 @@ impl Program {
         (grids, largest)
     }
 
-    /// The memory that the launches of all levels need for up to `images` images.
-    pub(super) fn needs(&self, images: usize) -> Needs {
-        let each = (1..=images).flat_map(|images| (0..self.len()).map(move |level| (level, images)));
-        each.map(|(level, images)| self.grids(level, images).1).fold(Needs::default(), Needs::max)
+    /// The memory that the launches of each stream need for up to `images` images.
+    pub(super) fn needs(&self, images: usize) -> Vec<Needs> {
+        let streams = self.nodes.iter().map(|node| node.stream + 1).max().unwrap_or(1);
+        let mut needs = vec![Needs::default(); streams];
+        for (index, node) in self.nodes.iter().enumerate() {
+            let own = (1..=images).map(|images| self.grids(index, images).1);
+            needs[node.stream] = own.fold(needs[node.stream], Needs::max);
+        }
+        needs
     }
 
     /// The division of `job` into blocks for `images` images.

@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, LaunchConfig, PushKernelArg};
+use cudarc::driver::{CudaEvent, CudaFunction, CudaGraph, CudaStream, DriverError};
 
 use super::Cuda;
-use super::abi::THREADS;
 use super::error::{describe, driver, is_out_of_memory};
+use super::launch::launch;
 use super::memory::{Constants, IN_FLIGHT, Images, Memory};
 use super::program::Program;
-use super::variant::Launches;
+use super::variant::{Edges, Launches};
 use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::session::{Continues, Fill, Session, check_batch, none_in_flight};
@@ -35,8 +35,10 @@ pub(super) struct CudaSession {
     plan: Arc<Plan>,
     program: Program,
     stream: Arc<CudaStream>,
+    branches: Option<Branches>,
     level: CudaFunction,
     launches: Launches,
+    edges: Edges,
     notes: Vec<String>,
     /// In the order of submission.
     in_flight: VecDeque<Batch>,
@@ -46,6 +48,31 @@ pub(super) struct CudaSession {
     reached: Vec<usize>,
     active: Vec<u32>,
     multiply_adds: u64,
+}
+
+/// What a run with branches needs beside the session's stream.
+struct Branches {
+    /// The branches' streams.
+    streams: Vec<Arc<CudaStream>>,
+    /// The upload's end, and the end of each of the streams.
+    start: CudaEvent,
+    ends: Vec<CudaEvent>,
+    /// For each node that another stream waits for, its end.
+    done: Vec<Option<CudaEvent>>,
+}
+
+impl Branches {
+    fn new(cuda: &Cuda, program: &Program) -> Result<Branches, DriverError> {
+        let event = || cuda.context.new_event(None);
+        let last = program.nodes.iter().map(|node| node.stream).max().unwrap_or(0);
+        let done = program.nodes.iter().map(|node| node.awaited.then(event).transpose());
+        Ok(Branches {
+            streams: (0..last).map(|_| cuda.context.new_stream()).collect::<Result<_, _>>()?,
+            start: event()?,
+            ends: (0..last).map(|_| event()).collect::<Result<_, _>>()?,
+            done: done.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// A number of images in one of the staging sets.
@@ -69,7 +96,7 @@ impl CudaSession {
     /// [`crate::Error::Device`] when memory does not suffice for one image.
     pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaSession> {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
-        let program = Program::new(&plan, cuda.limits, cuda.variant.tiling)?;
+        let program = Program::new(&plan, cuda.limits, &cuda.variant)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
         let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
         let wanted = batch.max(1);
@@ -87,6 +114,10 @@ impl CudaSession {
                 Err(e) => return Err(driver("allocating memory")(e)),
             }
         };
+        let branches = match cuda.variant.launches {
+            Launches::Branches => Some(Branches::new(cuda, &program).map_err(driver("stream"))?),
+            Launches::Graph | Launches::Stream => None,
+        };
         let notes = match images < wanted {
             true => vec![format!("cuda: memory suffices for batches of {images}, not of {wanted}")],
             false => Vec::new(),
@@ -98,8 +129,10 @@ impl CudaSession {
             plan,
             program,
             stream: Arc::clone(stream),
+            branches,
             level: cuda.level.clone(),
             launches: cuda.variant.launches,
+            edges: cuda.variant.edges,
             notes,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
             ready: None,
@@ -109,20 +142,64 @@ impl CudaSession {
         })
     }
 
-    /// Enqueues the launches of `levels` for `images`.
+    /// Enqueues the launches of the node with this index for `images`. `follows`: a launch is the last thing
+    /// that `stream` waits for.
+    fn enqueue_node(
+        &self,
+        node: usize,
+        images: Images,
+        stream: &CudaStream,
+        mut follows: bool,
+    ) -> Result<(), DriverError> {
+        for grid in self.program.grids(node, images.count()).0 {
+            let share = self.program.nodes[node].stream;
+            let argument = self.memory.launch(&self.constants, &grid, images, share);
+            let edges = if follows { self.edges } else { Edges::Plain };
+            // SAFETY: the addresses are of memory that lives as long as the session, which waits for the stream
+            // when it is dropped.
+            unsafe { launch(&self.level, stream, &grid, &argument, edges) }?;
+            follows = true;
+        }
+        Ok(())
+    }
+
+    /// Enqueues the launches of `levels` for `images`, one after another.
     fn enqueue(&self, levels: Range<usize>, images: Images) -> Result<(), DriverError> {
-        for level in levels {
-            for grid in self.program.grids(level, images.count()).0 {
-                let launch = self.memory.launch(&self.constants, &grid, images);
-                let config = LaunchConfig {
-                    grid_dim: (grid.blocks, 1, 1),
-                    block_dim: (THREADS, 1, 1),
-                    shared_mem_bytes: grid.shared,
-                };
-                // SAFETY: the argument has the layout of the kernel's parameter (a test compares the two),
-                // and its addresses are of memory that lives as long as the session.
-                unsafe { self.stream.launch_builder(&self.level).arg(&launch).launch(config) }?;
+        let mut follows = false;
+        for (index, node) in self.program.nodes.iter().enumerate() {
+            if levels.contains(&node.level) {
+                self.enqueue_node(index, images, &self.stream, follows)?;
+                follows = true;
             }
+        }
+        Ok(())
+    }
+
+    /// Enqueues all launches for `images`, each on the stream of its branch, between what is and what will be
+    /// enqueued on the session's stream.
+    fn enqueue_branches(&self, branches: &Branches, images: Images) -> Result<(), DriverError> {
+        let Branches { streams, start, ends, done } = branches;
+        let stream = |index: usize| if index == 0 { &self.stream } else { &streams[index - 1] };
+        start.record(&self.stream)?;
+        let mut started = vec![false; streams.len() + 1];
+        for (index, node) in self.program.nodes.iter().enumerate() {
+            let own = stream(node.stream);
+            for &before in &node.after {
+                own.wait(done[before].as_ref().expect("an event for each awaited node"))?;
+            }
+            if node.stream > 0 && !started[node.stream] && node.after.is_empty() {
+                own.wait(start)?;
+            }
+            let follows = started[node.stream] && node.after.is_empty();
+            self.enqueue_node(index, images, own, follows)?;
+            started[node.stream] = true;
+            if let Some(event) = &done[index] {
+                event.record(own)?;
+            }
+        }
+        for (branch, end) in streams.iter().zip(ends) {
+            end.record(branch)?;
+            self.stream.wait(end)?;
         }
         Ok(())
     }
@@ -131,7 +208,10 @@ impl CudaSession {
     fn enqueue_all(&mut self, batch: Batch) -> Result<(), DriverError> {
         let Batch { set, images } = batch;
         self.memory.enqueue_upload(set, images)?;
-        self.enqueue(0..self.program.len(), Images::First(images))?;
+        match &self.branches {
+            Some(branches) => self.enqueue_branches(branches, Images::First(images))?,
+            None => self.enqueue(0..self.program.len(), Images::First(images))?,
+        }
         self.memory.enqueue_download(set, images)
     }
 
@@ -158,7 +238,7 @@ impl CudaSession {
 
     /// Captures the graph that [`CudaSession::launch_all`] replays for `batch`, if needed.
     fn prepare(&mut self, batch: Batch) -> Result<()> {
-        if self.launches == Launches::Graph && !self.replays.contains_key(&batch) {
+        if self.launches != Launches::Stream && !self.replays.contains_key(&batch) {
             let graph = self.capture(|session| session.enqueue_all(batch))?;
             self.replays.insert(batch, Replay(graph));
         }
@@ -168,7 +248,7 @@ impl CudaSession {
     /// Upload, all levels and download of `batch`: as a graph, or launch by launch.
     fn launch_all(&mut self, batch: Batch) -> Result<(), DriverError> {
         match self.launches {
-            Launches::Graph => self.replays[&batch].0.launch(),
+            Launches::Graph | Launches::Branches => self.replays[&batch].0.launch(),
             Launches::Stream => self.enqueue_all(batch),
         }
     }

@@ -42,6 +42,19 @@ pub enum Launches {
     Graph,
     /// One by one on the stream.
     Stream,
+    /// As a graph in which the exits' classifiers and backward passes run beside the later blocks.
+    Branches,
+}
+
+/// Start of a launch in a graph behind the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Edges {
+    /// When the one before has ended.
+    #[default]
+    Plain,
+    /// When all blocks of the one before run: programmatic dependent launch, on GPUs of compute capability 9.0 and
+    /// later.
+    Programmatic,
 }
 
 /// A variant of the CUDA device. As text, comma-separated words:
@@ -51,7 +64,8 @@ pub enum Launches {
 /// | `kernels=auto`, `built-in`, `compiled`, or a file's path | [`Kernels`] |
 /// | `nvrtc=PATH` | [`Variant::nvrtc`] |
 /// | `option=--generate-line-info` | [`Kernels::Compiled`] with this option; may be repeated |
-/// | `launches=graph`, `stream` | [`Launches`] |
+/// | `launches=graph`, `stream`, `branches` | [`Launches`] |
+/// | `edges=plain`, `programmatic` | [`Edges`] |
 /// | `tiling=auto`, `small`, `large` | [`Tiling`] |
 ///
 /// ```
@@ -69,6 +83,8 @@ pub struct Variant {
     pub nvrtc: Option<PathBuf>,
     /// Launches of a run.
     pub launches: Launches,
+    /// Edges of the graph.
+    pub edges: Edges,
     /// Tiles of convolutions.
     pub tiling: Tiling,
 }
@@ -122,13 +138,17 @@ impl FromStr for Variant {
                 ("option", _) => return unknown("--OPTION of NVRTC"),
                 ("launches", "graph") => variant.launches = Launches::Graph,
                 ("launches", "stream") => variant.launches = Launches::Stream,
-                ("launches", _) => return unknown("graph, stream"),
+                ("launches", "branches") => variant.launches = Launches::Branches,
+                ("launches", _) => return unknown("graph, stream, branches"),
+                ("edges", "plain") => variant.edges = Edges::Plain,
+                ("edges", "programmatic") => variant.edges = Edges::Programmatic,
+                ("edges", _) => return unknown("plain, programmatic"),
                 ("tiling", "auto") => variant.tiling = Tiling::Auto,
                 ("tiling", "small") => variant.tiling = Tiling::Small,
                 ("tiling", "large") => variant.tiling = Tiling::Large,
                 ("tiling", _) => return unknown("auto, small, large"),
                 _ => {
-                    let known = "kernels, nvrtc, option, launches, tiling";
+                    let known = "kernels, nvrtc, option, launches, edges, tiling";
                     return Err(unknown_word(text, key, known.into()));
                 }
             }
@@ -145,9 +165,10 @@ mod tests {
     fn words_are_parsed() {
         let read = |text: &str| text.parse::<Variant>().unwrap();
         assert_eq!(read(""), Variant::default());
-        let all = read("kernels=a/b.cubin,launches=stream,tiling=large");
+        let all = read("kernels=a/b.cubin,launches=branches,edges=programmatic,tiling=large");
         assert_eq!(all.kernels, Kernels::File("a/b.cubin".into()));
-        assert_eq!((all.launches, all.tiling), (Launches::Stream, Tiling::Large));
+        assert_eq!((all.launches, all.edges), (Launches::Branches, Edges::Programmatic));
+        assert_eq!(all.tiling, Tiling::Large);
         assert_eq!(read("nvrtc=a/lib").nvrtc, Some("a/lib".into()));
         let options = vec!["-DX=1".to_string(), "-lineinfo".to_string()];
         assert_eq!(read("option=-DX=1,option=-lineinfo").kernels, Kernels::Compiled(options));
@@ -157,10 +178,10 @@ mod tests {
     fn an_invalid_word_is_named() {
         for (text, named) in [
             ("tiling=tiny", "tiling=auto, small, large"),
-            ("launches=", "launches=graph, stream"),
+            ("launches=", "launches=graph, stream, branches"),
             ("option=fast", "option=--OPTION"),
             ("kernels", "kernels=auto"),
-            ("launch=graph", "'launch' is not one of kernels, nvrtc, option, launches, tiling"),
+            ("launch=graph", "'launch' is not one of kernels, nvrtc, option, launches, edges, tiling"),
         ] {
             let error = text.parse::<Variant>().unwrap_err().to_string();
             assert!(error.contains(named) && error.contains(text), "{error}");

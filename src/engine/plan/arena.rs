@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::branches::SLACK;
 use super::placement::Placement;
 use super::schedule::{ScheduledJob, Task};
 use super::{Slot, Space};
@@ -58,12 +59,13 @@ struct Occupied {
     levels: Range<usize>,
 }
 
-/// Assigns an address to every value that `jobs` access and to every output.
+/// Assigns an address to every value that `jobs`, whose branches are `branches`, access and to every output.
 pub(super) fn lay_out(
     graph: &Graph,
     placement: &Placement,
     outputs: &[NodeId],
     jobs: &[ScheduledJob],
+    branches: &[usize],
 ) -> Arena {
     let (mut input_len, mut work_len, mut output_len) = (0, 0, 0);
     let mut buffers: HashMap<NodeId, (Space, usize)> = HashMap::new();
@@ -76,7 +78,7 @@ pub(super) fn lay_out(
         let offset = append(&mut output_len, shape.len());
         copies.insert(index, Slot { space: Space::Output, offset, shape });
     }
-    let (returned, mut work): (Vec<Lifetime>, Vec<Lifetime>) = lifetimes(graph, placement, jobs)
+    let (returned, mut work): (Vec<Lifetime>, Vec<Lifetime>) = lifetimes(graph, placement, jobs, branches)
         .into_iter()
         .partition(|lifetime| placement.returned(lifetime.buffer).is_some());
     // In the graph's order: what does not stay of a buffer makes room for later ones.
@@ -121,14 +123,23 @@ fn copied_outputs(jobs: &[ScheduledJob]) -> impl Iterator<Item = (usize, NodeId)
 }
 
 /// Every buffer that a job writes, in the graph's order.
-fn lifetimes(graph: &Graph, placement: &Placement, jobs: &[ScheduledJob]) -> Vec<Lifetime> {
+fn lifetimes(
+    graph: &Graph,
+    placement: &Placement,
+    jobs: &[ScheduledJob],
+    branches: &[usize],
+) -> Vec<Lifetime> {
     let mut spans: HashMap<NodeId, (usize, usize)> = HashMap::new();
-    for job in jobs {
+    for (job, &branch) in jobs.iter().zip(branches) {
+        let kept_until = job.level + if branch == 0 { 0 } else { SLACK };
         for task in &job.tasks {
             let accessed = task.reads(graph).iter().copied().chain(task.writes());
             for id in accessed {
-                let span = spans.entry(placement.of(id).0).or_insert((job.level, job.level));
-                *span = (span.0.min(job.level), span.1.max(job.level));
+                let buffer = placement.of(id).0;
+                // Not in the output space, where it would make the download longer.
+                let last = if placement.returned(buffer).is_some() { job.level } else { kept_until };
+                let span = spans.entry(buffer).or_insert((job.level, job.level));
+                *span = (span.0.min(job.level), span.1.max(last));
             }
         }
     }

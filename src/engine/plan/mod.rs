@@ -5,10 +5,12 @@
 //! printed, and tested without a device. Devices trust its addresses, so only this module constructs one.
 //!
 //! [`Plan::new`] goes through five steps: passes rewrite the graph, `placement` decides which values
-//! share a buffer, `schedule` assigns every node to a job and a level, `arena` assigns an address to
-//! every buffer, and `steps` combines the schedule with the addresses.
+//! share a buffer, `schedule` assigns every node to a job and a level, `branches` says which of them only
+//! one exit needs, `arena` assigns an address to every buffer, and `steps` combines the schedule with the
+//! addresses.
 
 mod arena;
+mod branches;
 mod options;
 mod placement;
 mod schedule;
@@ -93,6 +95,7 @@ impl Step {
 pub struct Job {
     pub(crate) steps: Vec<Step>,
     pub(crate) exit: usize,
+    pub(crate) branch: usize,
 }
 
 impl Job {
@@ -104,6 +107,11 @@ impl Job {
     /// The exit that it belongs to, from 1; 0 for a job of no exit.
     pub fn exit(&self) -> usize {
         self.exit
+    }
+
+    /// The exit that alone needs it, if that is not the last one; otherwise 0, the trunk.
+    pub fn branch(&self) -> usize {
+        self.branch
     }
 }
 
@@ -157,11 +165,15 @@ impl Plan {
         };
         let placement = placement::place(&graph, &outputs, options.in_place_concat);
         let jobs = schedule::schedule(&graph, &placement, &outputs, options);
-        let arena = arena::lay_out(&graph, &placement, &outputs, &jobs);
+        let branches = match options.order {
+            Order::Depth => branches::branches(&graph, &jobs),
+            Order::ByExit => vec![0; jobs.len()],
+        };
+        let arena = arena::lay_out(&graph, &placement, &outputs, &jobs, &branches);
         let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input(_));
         Ok(Plan {
             params: graph.params().to_vec(),
-            levels: steps::levels(&graph, &arena, &jobs),
+            levels: steps::levels(&graph, &arena, &jobs, &branches),
             inputs: graph.ids().filter(is_input).map(|id| arena.slot(id)).collect(),
             exits: steps::levels_until_each_exit(&jobs),
             input_len: arena.input_len,

@@ -5,12 +5,12 @@ use super::schedule::{ScheduledJob, Task};
 use super::{Job, Level, Slot, Step};
 use crate::engine::graph::{Graph, Op};
 
-/// The levels of `jobs`, in order.
-pub(super) fn levels(graph: &Graph, arena: &Arena, jobs: &[ScheduledJob]) -> Vec<Level> {
+/// The levels of `jobs`, whose branches are `branches`, in order.
+pub(super) fn levels(graph: &Graph, arena: &Arena, jobs: &[ScheduledJob], branches: &[usize]) -> Vec<Level> {
     let mut levels = vec![Level::default(); jobs.iter().map(|job| job.level).max().unwrap_or(0)];
-    for job in jobs {
+    for (job, &branch) in jobs.iter().zip(branches) {
         let steps = job.tasks.iter().map(|&task| step(graph, arena, task)).collect();
-        levels[job.level - 1].jobs.push(Job { steps, exit: job.exit });
+        levels[job.level - 1].jobs.push(Job { steps, exit: job.exit, branch });
     }
     levels
 }

@@ -128,6 +128,15 @@ fn a_captured_graph_replays_with_the_arguments_it_was_captured_with() {
 }
 
 #[test]
+fn a_graph_runs_in_every_order_that_its_edges_allow() {
+    if can_build(test_name!()) {
+        assert_eq!(results_in_all_orders("probe::graph_of_two_streams", "waits"), vec!["2"; ORDERS.len()]);
+        let unordered = results_in_all_orders("probe::graph_of_two_streams", "does not wait");
+        assert_eq!(unordered[..2], ["2", "1"], "forward and backward");
+    }
+}
+
+#[test]
 fn what_a_capture_forbids_is_refused() {
     if can_build(test_name!()) {
         probe("probe::capture_rules", &[]).expect_success();

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use cudarc::driver::sys;
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, LaunchConfig, PushKernelArg};
+use cudarc::driver::{
+    CudaContext, CudaModule, CudaStream, DevicePtrMut, DriverError, LaunchConfig, PushKernelArg,
+};
 use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
 
 /// Environment variable that is set where a probe runs.
@@ -153,6 +155,37 @@ fn graph() {
         let got = stream.clone_dtoh(&out).unwrap();
         assert!(got[..36].iter().zip(&input).all(|(g, i)| *g == i * 3.0 + 1.0), "round {round}: {got:?}");
         assert_eq!(got[36], 0.0);
+    }
+}
+
+/// One step on each of two streams; prints the result where the second waits for the first, and where it does not.
+#[test]
+#[ignore = "a program for the tests of the stand-in driver"]
+fn graph_of_two_streams() {
+    if !called() {
+        return;
+    }
+    let device = Device::new();
+    let stream = &device.stream;
+    let mut data = stream.alloc_zeros::<u32>(1).unwrap();
+    for waits in [true, false] {
+        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
+        let side = stream.fork().unwrap();
+        let mut set = |stream: &CudaStream, value: u32| {
+            let (start, _guard) = data.device_ptr_mut(stream);
+            // SAFETY: the range is that of the allocation.
+            unsafe { sys::cuMemsetD32Async(start, value, 1, stream.cu_stream()) }.result().unwrap();
+        };
+        set(stream, 1);
+        if waits {
+            side.join(stream).unwrap();
+        }
+        set(&side, 2);
+        stream.join(&side).unwrap();
+        let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
+        graph.launch().unwrap();
+        let name = if waits { "waits" } else { "does not wait" };
+        println!("{name}: {}", stream.clone_dtoh(&data).unwrap()[0]);
     }
 }
 

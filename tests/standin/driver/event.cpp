@@ -50,6 +50,7 @@ STANDIN_API cuEventRecord(CUevent event, CUstream handle) {
         event->capture = stream->capture;
         event->captured_in = stream;
         event->captured_serial = stream->serial;
+        event->tail = stream->tail;
         return CUDA_SUCCESS;
     }
     event->capture.reset();
@@ -70,9 +71,12 @@ STANDIN_API cuStreamWaitEvent(CUstream handle, CUevent event, unsigned) {
             if (handle == nullptr) return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
             stream->capture = event->capture;
             stream->serial = 0;
+            stream->tail.clear();
             event->capture->streams.push_back(stream);
         }
         stream->joined = stream == event->capture->origin;
+        for (size_t node : event->tail)
+            if (std::find(stream->tail.begin(), stream->tail.end(), node) == stream->tail.end()) stream->tail.push_back(node);
         CUstream_st* from = event->captured_in;
         if (from != stream && from->serial == event->captured_serial) from->joined = true;
         return CUDA_SUCCESS;

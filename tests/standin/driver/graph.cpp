@@ -1,5 +1,4 @@
-// CUDA graphs: captured or built node by node, replayed in the order of
-// creation.
+// CUDA graphs: captured or built node by node, replayed in an order that their dependencies allow.
 #include <algorithm>
 #include <set>
 
@@ -13,6 +12,7 @@ using namespace standin;
 // An executable graph has its own copies of the nodes, as in CUDA.
 struct CUgraphExec_st {
     std::vector<Operation> operations;
+    std::vector<std::vector<size_t>> after;   // of each operation, by index
     uint64_t flags = 0;
 };
 
@@ -50,6 +50,7 @@ int add(CUgraphNode* out, CUgraph graph, const CUgraphNode* dependencies, size_t
     node->operation = std::move(operation);
     node->graph = graph;
     node->index = graph->nodes.size();
+    for (size_t i = 0; i < count; ++i) node->after.push_back(dependencies[i]->index);
     *out = node.get();
     graph->nodes.push_back(std::move(node));
     return CUDA_SUCCESS;
@@ -62,6 +63,37 @@ int launch_of(const CUDA_KERNEL_NODE_PARAMS* p, Launch* launch) {
     launch->block = dim3(p->blockDimX, p->blockDimY, p->blockDimZ);
     launch->shared = p->sharedMemBytes;
     return prepare(launch, p->kernelParams, p->extra);
+}
+
+// The order of creation, which is one of those that the dependencies allow; the last node that may run first; or a
+// random one of those that may run, another for each replay.
+std::vector<size_t> replay_order(const CUgraphExec_st& graph) {
+    const size_t count = graph.operations.size();
+    std::vector<size_t> order, ready, missing(count);
+    std::vector<std::vector<size_t>> before(count);
+    for (size_t node = 0; node < count; ++node) {
+        missing[node] = graph.after[node].size();
+        for (size_t other : graph.after[node]) before[other].push_back(node);
+        if (missing[node] == 0) ready.push_back(node);
+    }
+    static uint64_t x = settings().seed * 0x9e3779b97f4a7c15ull + 0x7654321;
+    while (!ready.empty()) {
+        size_t pick = 0;
+        if (settings().order == Order::forward) {
+            pick = size_t(std::min_element(ready.begin(), ready.end()) - ready.begin());
+        } else if (settings().order == Order::backward) {
+            pick = size_t(std::max_element(ready.begin(), ready.end()) - ready.begin());
+        } else {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            pick = size_t(x % ready.size());
+        }
+        size_t node = ready[pick];
+        ready.erase(ready.begin() + long(pick));
+        order.push_back(node);
+        for (size_t next : before[node])
+            if (--missing[next] == 0) ready.push_back(next);
+    }
+    return order;
 }
 
 }  // namespace
@@ -149,7 +181,10 @@ STANDIN_API cuGraphInstantiateWithFlags(CUgraphExec* out, CUgraph graph, uint64_
     if ((flags & 4) != 0 && (flags & 1) != 0) return CUDA_ERROR_INVALID_VALUE;
     auto* executable = new CUgraphExec_st;
     executable->flags = flags;
-    for (const auto& node : graph->nodes) executable->operations.push_back(node->operation);
+    for (const auto& node : graph->nodes) {
+        executable->operations.push_back(node->operation);
+        executable->after.push_back(node->after);
+    }
     executables().insert(executable);
     ++counts().graph_instantiations;
     *out = executable;
@@ -187,9 +222,9 @@ STANDIN_API cuGraphLaunch(CUgraphExec executable, CUstream stream) {
     for (const Operation& operation : executable->operations)
         if (int code = check(operation)) return code;
     ++counts().graph_launches;
-    for (const Operation& operation : executable->operations) {
+    for (size_t index : replay_order(*executable)) {
         if (state().sticky != 0) break;
-        if (int code = submit(stream, operation)) return code;
+        if (int code = submit(stream, executable->operations[index])) return code;
     }
     return CUDA_SUCCESS;
 }
@@ -215,6 +250,9 @@ STANDIN_API cuGraphExecUpdate_v2(CUgraphExec executable, CUgraph graph, unsigned
         same = executable->operations[i].index() == graph->nodes[i]->operation.index();
     if (result != nullptr) *result = same ? 0 : 2;   // TOPOLOGY_CHANGED
     if (!same) return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
-    for (size_t i = 0; i < graph->nodes.size(); ++i) executable->operations[i] = graph->nodes[i]->operation;
+    for (size_t i = 0; i < graph->nodes.size(); ++i) {
+        executable->operations[i] = graph->nodes[i]->operation;
+        executable->after[i] = graph->nodes[i]->after;
+    }
     return CUDA_SUCCESS;
 }

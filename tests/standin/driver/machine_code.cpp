@@ -80,7 +80,11 @@ int run_machine_code(const Launch& launch) {
         return CUDA_ERROR_NOT_SUPPORTED;
     }
     std::vector<sm90::MemoryRange> memory;
-    for (const Range& range : all_ranges()) memory.push_back({range.start, range.bytes});
+    std::vector<uint8_t> written;
+    for (const Range& range : all_ranges()) {
+        memory.push_back({range.start, range.bytes});
+        written.push_back(range.written_by_kernels);
+    }
     sm90::LaunchRequest r{};
     r.module = f.module->machine_code;
     r.kernel = f.fact_index;
@@ -92,11 +96,14 @@ int run_machine_code(const Launch& launch) {
     r.params = launch.params.get();
     r.memory = memory.data();
     r.memory_count = memory.size();
+    r.written = written.data();
     r.order = unsigned(settings().order);
     r.seed = settings().seed;
     r.threads = settings().threads;
     r.poison = settings().poison_shared ? poison : 0;
     sm90::LaunchResult result = engine()->run(r);
+    for (size_t k = 0; k < memory.size(); ++k)
+        if (written[k]) mark_written_by_kernels(memory[k].start);
     if (result.failure == sm90::Failure::none) return CUDA_SUCCESS;
     say("kernel %s: %s", f.name.c_str(), result.text.c_str());
     switch (result.failure) {

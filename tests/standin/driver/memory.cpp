@@ -28,6 +28,7 @@ struct Allocation {
     Kind kind;
     char* mapping;
     size_t mapping_bytes;
+    bool written_by_kernels = false;
 };
 
 std::map<char*, Allocation>& allocations() {
@@ -206,8 +207,13 @@ std::string describe_address(const void* address) {
 
 std::vector<Range> all_ranges() {
     std::vector<Range> ranges;
-    for (const auto& [start, a] : allocations()) ranges.push_back(Range{start, a.bytes, a.kind});
+    for (const auto& [start, a] : allocations()) ranges.push_back(Range{start, a.bytes, a.kind, a.written_by_kernels});
     return ranges;
+}
+
+void mark_written_by_kernels(char* start) {
+    auto found = allocations().find(start);
+    if (found != allocations().end()) found->second.written_by_kernels = true;
 }
 
 size_t memory_used() { return used; }

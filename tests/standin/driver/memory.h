@@ -14,6 +14,7 @@ struct Range {
     char* start;
     size_t bytes;
     Kind kind;
+    bool written_by_kernels;   // known of machine code only
 };
 
 // A new device or pinned host allocation. Null beyond the memory limit.
@@ -24,6 +25,9 @@ int release(char* start, Kind kind);
 // Memory with another owner: registered host memory, module globals.
 void add_range(char* start, size_t bytes, Kind kind);
 bool remove_range(char* start);
+
+// A kernel has written into the allocation that starts there.
+void mark_written_by_kernels(char* start);
 
 // The live range that contains `bytes` bytes from `address`; an address at
 // the end of a range belongs to it if zero bytes are read there.

@@ -84,6 +84,8 @@ int submit(CUstream handle, Operation operation) {
         node->operation = std::move(operation);
         node->graph = capture.graph.get();
         node->index = capture.graph->nodes.size();
+        node->after = std::move(stream->tail);
+        stream->tail = {node->index};
         if (Copy* copy = std::get_if<Copy>(&node->operation)) copy->staged.reset();
         capture.graph->nodes.push_back(std::move(node));
         return CUDA_SUCCESS;
@@ -201,6 +203,7 @@ STANDIN_API cuStreamBeginCapture_v2(CUstream handle, unsigned mode) {
     capture->streams.push_back(stream);
     stream->capture = capture;
     stream->serial = 0;
+    stream->tail.clear();
     stream->joined = true;
     if (mode != 2) strict_captures().insert({capture.get(), std::this_thread::get_id()});
     return CUDA_SUCCESS;

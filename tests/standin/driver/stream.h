@@ -66,6 +66,7 @@ struct CUgraphNode_st {
     standin::Operation operation;
     CUgraph_st* graph = nullptr;
     size_t index = 0;
+    std::vector<size_t> after;     // the nodes that it depends on, by index
     std::vector<void*> params;   // for cuGraphKernelNodeGetParams
 };
 
@@ -90,6 +91,7 @@ struct CUstream_st {
     std::shared_ptr<Capture> capture;
     bool joined = true;        // all captured work has been waited for by another stream
     uint64_t serial = 0;       // captured operations
+    std::vector<size_t> tail;  // the captured nodes that the next one depends on
 };
 
 struct CUevent_st {
@@ -99,4 +101,5 @@ struct CUevent_st {
     std::shared_ptr<Capture> capture;
     CUstream_st* captured_in = nullptr;
     uint64_t captured_serial = 0;
+    std::vector<size_t> tail;
 };

@@ -214,6 +214,9 @@ void exit_lanes(Context& c, const Instruction&, u32 mask) {
     w.live &= ~mask;
     c.group().mask &= ~mask;
     c.block->live_threads -= unsigned(__builtin_popcount(mask));
+    // The next launch takes the end of this one for the end of all earlier ones.
+    if (c.kernel->waits && (mask & ~w.waited) != 0)
+        throw Fault(Failure::trap, __builtin_ctz(mask & ~w.waited), "ends without griddepcontrol.wait");
     settle(w);
     if (w.done) {
         --c.block->live_warps;
@@ -454,6 +457,13 @@ void decode_yield(Reader& r) {
     r.out.run = sleep;
 }
 
+// griddepcontrol.wait: memory accesses check that it came before them.
+void wait_for_launches(Context& c, const Instruction&, u32 mask) { c.warp->waited |= mask; }
+void decode_acqbulk(Reader& r) {
+    r.out.unit = Unit::control;
+    r.out.run = wait_for_launches;
+}
+
 void trap(Context&, const Instruction&, u32 mask) { throw Fault(Failure::trap, __builtin_ctz(mask), "trap"); }
 void decode_bpt(Reader& r) {
     if (!r.has("TRAP")) r.unknown("a form that is not known");
@@ -480,8 +490,9 @@ void add_control(DecoderTable& t) {
     t["MEMBAR"] = decode_membar;
     t["CCTL"] = t["ERRBAR"] = t["CGAERRBAR"] = decode_cctl;
     t["NOP"] = t["ENDCOLLECTIVE"] = decode_nothing;
-    // griddepcontrol: launches do not overlap here.
-    t["ACQBULK"] = t["PREEXIT"] = decode_nothing;
+    // griddepcontrol.launch_dependents: launches do not overlap here.
+    t["PREEXIT"] = decode_nothing;
+    t["ACQBULK"] = decode_acqbulk;
     t["NANOSLEEP"] = decode_nanosleep;
     t["YIELD"] = decode_yield;
     t["BPT"] = decode_bpt;

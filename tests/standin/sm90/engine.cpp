@@ -43,6 +43,8 @@ Module* load(const void* image, std::string* error) {
             while (section < module->code.sections.size() && module->code.sections[section] != k.section) ++section;
             if (section == module->code.sections.size()) throw std::runtime_error("kernel " + k.facts.name + " without code");
             loaded.entry = module->code.section_start[section];
+            for (u32 at = loaded.entry; at < module->code.section_end[section]; ++at)
+                loaded.waits |= module->code.texts[module->code.instructions[at].text].find("ACQBULK") != std::string::npos;
             loaded.rows = register_row + std::max(module->code.registers, k.facts.registers);
             module->facts.push_back(k.facts);
             loaded.cubin = std::move(k);

@@ -38,6 +38,7 @@ struct LaunchRequest {
     const char* params;
     const MemoryRange* memory;   // everything that a kernel may access, sorted by address
     size_t memory_count;
+    uint8_t* written;            // of each: whether a kernel, this one or an earlier, has written to it
     unsigned order;              // of warps and blocks: 0 forward, 1 backward, 2 random
     uint64_t seed;
     unsigned threads;            // host threads

@@ -58,6 +58,7 @@ void Grid::start(Block& b, unsigned number) const {
         w.committed_arrive.clear();
         w.copies_arrive = 0;
         w.barrier_result = 0;
+        w.waited = 0;
         w.done = w.slept = false;
         w.next = w.last = w.end = 0;
         for (double& s : w.scoreboard) s = 0;

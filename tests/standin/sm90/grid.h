@@ -15,6 +15,7 @@ struct LoadedKernel {
     CubinKernel cubin;
     u32 entry = 0;           // index of its first instruction
     unsigned rows = 0;       // of a warp
+    bool waits = false;      // contains griddepcontrol.wait, so that the launch before may still run until then
 };
 
 struct Module {

@@ -22,8 +22,19 @@ inline void each(u32 mask, Use use) {
     for (; mask != 0; mask &= mask - 1) use(__builtin_ctz(mask));
 }
 
+// Before griddepcontrol.wait the launch before may still run: what kernels write is not there yet, or is still read.
+void check_order(Context& c, const MemoryRange& range, int lane, bool writes) {
+    u8* written = &c.grid->request->written[&range - c.grid->request->memory];
+    const bool waited = !c.kernel->waits || (c.warp->waited >> lane & 1) != 0;
+    if (!waited && (writes || __atomic_load_n(written, __ATOMIC_RELAXED) != 0))
+        throw Fault(Failure::illegal_address, lane,
+                    std::string(writes ? "writes memory" : "reads memory that kernels write") + " before griddepcontrol.wait");
+    if (writes) __atomic_store_n(written, u8(1), __ATOMIC_RELAXED);
+}
+
 // Addresses in global memory, checked.
-void global_addresses(Context& c, const Instruction& i, const Operand& base, const Operand& uniform, u32 mask, u64* out) {
+void global_addresses(Context& c, const Instruction& i, const Operand& base, const Operand& uniform, u32 mask, u64* out,
+                      bool writes = false) {
     const u32* low = c.rows[base.row].lane;
     if (i.wrap) {   // a 64-bit base in uniform registers, and an unsigned offset
         const u32 *first = c.rows[uniform.row].lane, *second = c.rows[uniform.row + 1].lane;
@@ -48,6 +59,7 @@ void global_addresses(Context& c, const Instruction& i, const Operand& base, con
             throw Fault(Failure::illegal_address, l, "illegal access to " + std::to_string(i.width) + " bytes at " + hex(at));
         if ((at & (i.width - 1)) != 0)
             throw Fault(Failure::misaligned_address, l, "misaligned access to " + std::to_string(i.width) + " bytes at " + hex(at));
+        check_order(c, *range, l, writes);
     });
 }
 
@@ -122,7 +134,7 @@ void ldg(Context& c, const Instruction& i, u32 mask) {
 void stg(Context& c, const Instruction& i, u32 mask) {
     u64 address[lanes];
     u8* to[lanes];
-    global_addresses(c, i, i.source[0], i.source[1], mask, address);
+    global_addresses(c, i, i.source[0], i.source[1], mask, address, true);
     for (int l = 0; l < lanes; ++l) to[l] = pointer(address[l]);
     if (c.timed) count_sectors(c, mask, address);
     store(c, i, i.source[2], mask, to);
@@ -227,7 +239,7 @@ void atomic(Context& c, const Instruction& i, u32 mask, u8* const* at) {
 void atomg(Context& c, const Instruction& i, u32 mask) {
     u64 address[lanes];
     u8* at[lanes];
-    global_addresses(c, i, i.source[0], i.source[1], mask, address);
+    global_addresses(c, i, i.source[0], i.source[1], mask, address, true);
     for (int l = 0; l < lanes; ++l) at[l] = pointer(address[l]);
     if (c.timed) count_sectors(c, mask, address);
     // Blocks run on several threads of the host.

@@ -53,6 +53,7 @@ struct Warp {
     std::vector<AsyncCopy> copies;          // not committed
     std::vector<std::vector<AsyncCopy>> committed;
     u32 barrier_result = 0;        // of BAR.RED: a count, or 0 or 1
+    u32 waited = 0;                // lanes that have executed griddepcontrol.wait
     bool done = false;
     bool slept = false;            // NANOSLEEP or YIELD: other warps first
     // Timing, in cycles.
