@@ -319,10 +319,10 @@ mod tests {
         for divisor in (1..=70).chain([96, 255, 256, 257, 1000, 3136, 50176, 65535, 65536, (1 << 30) + 1]) {
             let by = Divisor::new(divisor);
             let near = |n: u32| [n.saturating_sub(1), n, n + 1];
-            let multiples =
-                [0, 1, 2, 3, 7, 100, ((1_u32 << 31) - 2) / divisor as u32].map(|n| n * divisor as u32);
+            let factors = [0, 1, 2, 3, 7, 100, ((1_u32 << 31) - 2) / divisor as u32];
+            let multiples = factors.into_iter().filter_map(|n| n.checked_mul(divisor as u32));
             let random = (0..200_u32).map(|i| i.wrapping_mul(0x9e37_79b9) >> 1);
-            let all = multiples.into_iter().flat_map(near).chain(random).chain([(1 << 31) - 1]);
+            let all = multiples.flat_map(near).chain(random).chain([(1 << 31) - 1]);
             for n in all.filter(|&n| n < 1 << 31) {
                 assert_eq!(divide(n, by), n / divisor as u32, "{n} / {divisor}");
             }
