@@ -17,6 +17,8 @@ VARIANTS = {
     "programmatic": "edges=programmatic",
     "branches": "launches=branches",
     "branches_programmatic": "launches=branches,edges=programmatic",
+    "kernel_copies": "copies=kernel",
+    "all_modes": "launches=branches,edges=programmatic,copies=kernel",
     "small": "tiling=small",
     "large": "tiling=large",
 }

@@ -118,8 +118,11 @@ fn every_variant_gives_the_same_answers() {
             answers(&plan, &run_spaces(&device, &plan, &spaces))
         };
         let want = of("");
-        for words in ["launches=stream", "launches=branches", "launches=branches,edges=programmatic"] {
-            assert_same_bits(words, &of(words), &want);
+        for launches in ["launches=graph", "launches=stream", "launches=branches"] {
+            for more in ["", ",edges=programmatic", ",copies=kernel", ",edges=programmatic,copies=kernel"] {
+                let words = format!("{launches}{more}");
+                assert_same_bits(&words, &of(&words), &want);
+            }
         }
         if Nvrtc::find(None).is_err() {
             return skipped!("{name}: NVRTC's code beside the built-in one: no NVRTC");
@@ -192,7 +195,7 @@ fn print_hash() {
         let (plan, inputs) = default_case(1, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut hash = DefaultHasher::new();
-        let branches = open("launches=branches,edges=programmatic").unwrap();
+        let branches = open("launches=branches,edges=programmatic,copies=kernel").unwrap();
         let devices = [cuda(Tiling::Small), cuda(Tiling::Large), Device::Cuda(branches)];
         for device in devices {
             let answers = answers(&plan, &run_spaces(&device, &plan, &spaces));

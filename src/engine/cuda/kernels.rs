@@ -1,4 +1,4 @@
-//! Loading of the kernels: the choice of machine code, and the kernel's function on a GPU.
+//! Loading of the kernels: the choice of machine code, and the kernels' functions on a GPU.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +14,20 @@ use super::{built_in, compile};
 use crate::error::{DeviceError, ErrorSource};
 use crate::{Error, Result};
 
-/// The kernel on the GPU of `context`, and the origin of its machine code.
+/// The kernels' functions on a GPU.
+#[derive(Clone)]
+pub(super) struct Functions {
+    /// One level of a plan.
+    pub(super) level: CudaFunction,
+    /// A copy between host and device.
+    pub(super) transfer: CudaFunction,
+}
+
+/// The kernels on the GPU of `context`, and the origin of their machine code.
 ///
 /// # Errors
 /// [`Error::Device`] when there is no machine code for this GPU and it cannot be compiled.
-pub(super) fn load(context: &Arc<CudaContext>, variant: &Variant) -> Result<(CudaFunction, String)> {
+pub(super) fn load(context: &Arc<CudaContext>, variant: &Variant) -> Result<(Functions, String)> {
     let nvrtc = variant.nvrtc.as_deref();
     match &variant.kernels {
         Kernels::Auto if nvrtc.is_some() => compiled(context, nvrtc, &[]),
@@ -43,36 +52,36 @@ pub(super) fn load(context: &Arc<CudaContext>, variant: &Variant) -> Result<(Cud
     }
 }
 
-/// The kernel from the built-in machine code.
+/// The kernels from the built-in machine code.
 ///
 /// # Errors
 /// `None` when there is none for this GPU, otherwise the driver's reason to refuse it.
-fn built_in(context: &Arc<CudaContext>) -> Result<(CudaFunction, String), Option<Error>> {
+fn built_in(context: &Arc<CudaContext>) -> Result<(Functions, String), Option<Error>> {
     let image = built_in::image(capability(context)?).ok_or(None)?;
     let refused = |e: Error| Some(DeviceError::BuiltInKernels { source: ErrorSource::new(e) }.into());
-    Ok((function(context, image.to_vec()).map_err(refused)?, "built in".into()))
+    Ok((functions(context, image.to_vec()).map_err(refused)?, "built in".into()))
 }
 
-/// The kernel compiled by NVRTC. An image from the cache that the driver refuses is compiled again.
+/// The kernels compiled by NVRTC. An image from the cache that the driver refuses is compiled again.
 fn compiled(
     context: &Arc<CudaContext>,
     nvrtc: Option<&Path>,
     options: &[String],
-) -> Result<(CudaFunction, String)> {
+) -> Result<(Functions, String)> {
     let capability = capability(context)?;
     let (image, from_cache) = compile::image(nvrtc, capability, options, true)?;
-    match function(context, image) {
-        Ok(function) if from_cache => Ok((function, "NVRTC, from the cache".into())),
+    match functions(context, image) {
+        Ok(functions) if from_cache => Ok((functions, "NVRTC, from the cache".into())),
         Err(_) if from_cache => {
             let (image, _) = compile::image(nvrtc, capability, options, false)?;
-            Ok((function(context, image)?, "NVRTC".into()))
+            Ok((functions(context, image)?, "NVRTC".into()))
         }
         result => Ok((result?, "NVRTC".into())),
     }
 }
 
-/// The kernel from a file of machine code.
-fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(CudaFunction, String)> {
+/// The kernels from a file of machine code.
+fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(Functions, String)> {
     let failed = |cause: String, source: Option<ErrorSource>| {
         Error::from(DeviceError::KernelFile { file: file.display().to_string(), cause, source })
     };
@@ -80,8 +89,9 @@ fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(CudaFunction, Str
     if !is_whole_elf(&image) {
         return Err(failed(format!("{} bytes, not a whole ELF file of machine code", image.len()), None));
     }
-    let function = function(context, image).map_err(|e| failed(e.to_string(), Some(ErrorSource::new(e))))?;
-    Ok((function, file.display().to_string()))
+    let functions =
+        functions(context, image).map_err(|e| failed(e.to_string(), Some(ErrorSource::new(e))))?;
+    Ok((functions, file.display().to_string()))
 }
 
 /// Whether `image` is a 64-bit ELF file that contains the two tables of its header, one of which is at the
@@ -99,10 +109,13 @@ fn is_whole_elf(image: &[u8]) -> bool {
     image.starts_with(b"\x7fELF\x02") && contains(0x20, 0x36) && contains(0x28, 0x3a)
 }
 
-/// The kernel of a module's image.
-fn function(context: &Arc<CudaContext>, image: Vec<u8>) -> Result<CudaFunction> {
+/// The kernels of a module's image.
+fn functions(context: &Arc<CudaContext>, image: Vec<u8>) -> Result<Functions> {
     let module = context.load_module(Ptx::from_binary(image)).map_err(driver("loading the kernels"))?;
-    module.load_function("level").map_err(driver("kernel 'level'"))
+    Ok(Functions {
+        level: module.load_function("level").map_err(driver("kernel 'level'"))?,
+        transfer: module.load_function("transfer").map_err(driver("kernel 'transfer'"))?,
+    })
 }
 
 /// What the GPU of `context` has for the blocks of `level`, which may then use all of it.

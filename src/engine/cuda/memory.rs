@@ -126,6 +126,11 @@ impl Pinned {
         Ok(Pinned { _owner: owner, start, len })
     }
 
+    /// Its address on the device, which is that on the host: unified addressing.
+    fn address(&self) -> CUdeviceptr {
+        self.start as CUdeviceptr
+    }
+
     fn elements(&self, len: usize) -> &[f32] {
         assert!(len <= self.len);
         // SAFETY: the owner holds `self.len` initialized elements.
@@ -258,6 +263,16 @@ impl Memory {
         // SAFETY: the device's output has as many elements, and both live as long as `self`, which waits
         // for the stream when it is dropped; the elements are read only after waiting for the download.
         unsafe { result::memcpy_dtoh_async(elements, from, stream) }
+    }
+
+    /// The upload of the first `images` input spaces of set `set`: from, to and elements, for a kernel that copies.
+    pub(super) fn upload(&self, set: usize, images: usize) -> (CUdeviceptr, CUdeviceptr, usize) {
+        (self.staging(set).upload.address(), self.address(&self.input), images * self.input_len)
+    }
+
+    /// The same of the download.
+    pub(super) fn download(&self, set: usize, images: usize) -> (CUdeviceptr, CUdeviceptr, usize) {
+        (self.address(&self.output), self.staging(set).download.address(), images * self.output_len)
     }
 
     /// Marks the end of what is enqueued as the end of set `set`'s download, for [`Memory::wait_for`].

@@ -25,7 +25,7 @@ mod weights;
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaFunction};
+use cudarc::driver::CudaContext;
 
 pub use compile::options;
 pub use source::source;
@@ -35,19 +35,20 @@ pub use variant::Tiling;
 #[doc(hidden)]
 pub use built_in::built_in_source;
 #[doc(hidden)]
-pub use variant::{Edges, Kernels, Launches, Variant};
+pub use variant::{Copies, Edges, Kernels, Launches, Variant};
 
 use super::plan::Plan;
 use crate::Result;
 use crate::engine::session::Session;
 use cut::Limits;
 use error::driver;
+use kernels::Functions;
 
 /// A GPU with the kernels loaded.
 #[derive(Clone)]
 pub struct Cuda {
     context: Arc<CudaContext>,
-    level: CudaFunction,
+    functions: Functions,
     name: String,
     limits: Limits,
     variant: Variant,
@@ -91,9 +92,9 @@ impl Cuda {
         // SAFETY: each session has its own stream, on which all accesses to its memory run.
         unsafe { context.disable_event_tracking() };
         let name = context.name().map_err(driver("name"))?;
-        let (level, kernels) = kernels::load(&context, &variant)?;
-        let limits = kernels::limits(&context, &level)?;
-        Ok(Cuda { context, level, name, limits, variant, kernels })
+        let (functions, kernels) = kernels::load(&context, &variant)?;
+        let limits = kernels::limits(&context, &functions.level)?;
+        Ok(Cuda { context, functions, name, limits, variant, kernels })
     }
 
     /// Whether this machine has an NVIDIA driver, usable or not. Without one, a missing GPU needs no

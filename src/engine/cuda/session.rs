@@ -5,15 +5,16 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaEvent, CudaFunction, CudaGraph, CudaStream, DriverError};
+use cudarc::driver::sys::{CUdeviceptr, CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, DriverError};
 
 use super::Cuda;
 use super::error::{describe, driver, is_out_of_memory};
-use super::launch::launch;
+use super::kernels::Functions;
+use super::launch::{launch_level, launch_transfer};
 use super::memory::{Constants, IN_FLIGHT, Images, Memory};
 use super::program::Program;
-use super::variant::{Edges, Launches};
+use super::variant::{Copies, Edges, Launches};
 use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::session::{Continues, Fill, Session, check_batch, none_in_flight};
@@ -36,9 +37,10 @@ pub(super) struct CudaSession {
     program: Program,
     stream: Arc<CudaStream>,
     branches: Option<Branches>,
-    level: CudaFunction,
+    functions: Functions,
     launches: Launches,
     edges: Edges,
+    copies: Copies,
     notes: Vec<String>,
     /// In the order of submission.
     in_flight: VecDeque<Batch>,
@@ -130,9 +132,10 @@ impl CudaSession {
             program,
             stream: Arc::clone(stream),
             branches,
-            level: cuda.level.clone(),
+            functions: cuda.functions.clone(),
             launches: cuda.variant.launches,
             edges: cuda.variant.edges,
+            copies: cuda.variant.copies,
             notes,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
             ready: None,
@@ -157,15 +160,15 @@ impl CudaSession {
             let edges = if follows { self.edges } else { Edges::Plain };
             // SAFETY: the addresses are of memory that lives as long as the session, which waits for the stream
             // when it is dropped.
-            unsafe { launch(&self.level, stream, &grid, &argument, edges) }?;
+            unsafe { launch_level(&self.functions.level, stream, &grid, &argument, edges) }?;
             follows = true;
         }
         Ok(())
     }
 
-    /// Enqueues the launches of `levels` for `images`, one after another.
-    fn enqueue(&self, levels: Range<usize>, images: Images) -> Result<(), DriverError> {
-        let mut follows = false;
+    /// Enqueues the launches of `levels` for `images`, one after another. `follows` is as for
+    /// [`CudaSession::enqueue_node`].
+    fn enqueue(&self, levels: Range<usize>, images: Images, mut follows: bool) -> Result<(), DriverError> {
         for (index, node) in self.program.nodes.iter().enumerate() {
             if levels.contains(&node.level) {
                 self.enqueue_node(index, images, &self.stream, follows)?;
@@ -177,11 +180,17 @@ impl CudaSession {
 
     /// Enqueues all launches for `images`, each on the stream of its branch, between what is and what will be
     /// enqueued on the session's stream.
-    fn enqueue_branches(&self, branches: &Branches, images: Images) -> Result<(), DriverError> {
+    fn enqueue_branches(
+        &self,
+        branches: &Branches,
+        images: Images,
+        follows: bool,
+    ) -> Result<(), DriverError> {
         let Branches { streams, start, ends, done } = branches;
         let stream = |index: usize| if index == 0 { &self.stream } else { &streams[index - 1] };
         start.record(&self.stream)?;
         let mut started = vec![false; streams.len() + 1];
+        started[0] = follows;
         for (index, node) in self.program.nodes.iter().enumerate() {
             let own = stream(node.stream);
             for &before in &node.after {
@@ -207,12 +216,33 @@ impl CudaSession {
     /// Enqueues upload, all levels and download of `batch`.
     fn enqueue_all(&mut self, batch: Batch) -> Result<(), DriverError> {
         let Batch { set, images } = batch;
-        self.memory.enqueue_upload(set, images)?;
-        match &self.branches {
-            Some(branches) => self.enqueue_branches(branches, Images::First(images))?,
-            None => self.enqueue(0..self.program.len(), Images::First(images))?,
+        if self.copies == Copies::Engine {
+            self.memory.enqueue_upload(set, images)?;
+        } else {
+            self.transfer(self.memory.upload(set, images), Edges::Plain)?;
         }
-        self.memory.enqueue_download(set, images)
+        let (first, follows) = (Images::First(images), self.copies == Copies::Kernel);
+        match &self.branches {
+            Some(branches) => self.enqueue_branches(branches, first, follows)?,
+            None => self.enqueue(0..self.program.len(), first, follows)?,
+        }
+        if self.copies == Copies::Engine {
+            return self.memory.enqueue_download(set, images);
+        }
+        // With branches it waits for several streams.
+        let edges = if self.branches.is_none() && self.program.len() > 0 { self.edges } else { Edges::Plain };
+        self.transfer(self.memory.download(set, images), edges)
+    }
+
+    /// Enqueues a copy by a kernel.
+    fn transfer(
+        &self,
+        (from, to, count): (CUdeviceptr, CUdeviceptr, usize),
+        edges: Edges,
+    ) -> Result<(), DriverError> {
+        // SAFETY: both arrays are the session's, allocated with more alignment, and live as long as it, which waits for
+        // the stream when it is dropped.
+        unsafe { launch_transfer(&self.functions.transfer, &self.stream, from, to, count, edges) }
     }
 
     /// Captures the work that `enqueue` enqueues.
@@ -292,7 +322,7 @@ impl CudaSession {
     /// One segment of an early-exit run of `batch`: `levels` for the images that still run, then the download.
     fn segment(&mut self, levels: Range<usize>, batch: Batch) -> Result<(), DriverError> {
         self.memory.list(&self.active)?;
-        self.enqueue(levels, Images::Listed(self.active.len()))?;
+        self.enqueue(levels, Images::Listed(self.active.len()), false)?;
         self.memory.enqueue_download(batch.set, batch.images)?;
         self.stream.synchronize()
     }
@@ -424,7 +454,7 @@ impl Session for CudaSession {
         let mut times = Vec::new();
         for levels in 1..=self.program.len() {
             let graph = self.capture(|session| {
-                (0..copies).try_for_each(|_| session.enqueue(0..levels, Images::First(images)))
+                (0..copies).try_for_each(|_| session.enqueue(0..levels, Images::First(images), false))
             })?;
             graph.launch().map_err(driver("timing the plan"))?;
             let mut shortest = f64::INFINITY;

@@ -1,7 +1,7 @@
 //! The kernels' source: the files of `kernels/` concatenated, as NVRTC reads them.
 
-/// The files, each after those that it depends on; the last one has the kernel's entry point.
-const FILES: [(&str, &str); 17] = [
+/// The files, each after those that it depends on; the last two have the kernels' entry points.
+const FILES: [(&str, &str); 18] = [
     ("kernels/common.cuh", include_str!("../../../kernels/common.cuh")),
     ("kernels/copy.cu", include_str!("../../../kernels/copy.cu")),
     ("kernels/relu.cu", include_str!("../../../kernels/relu.cu")),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 17] = [
     ("kernels/conv2d.cu", include_str!("../../../kernels/conv2d.cu")),
     ("kernels/conv2d_small.cu", include_str!("../../../kernels/conv2d_small.cu")),
     ("kernels/conv2d_tiled.cu", include_str!("../../../kernels/conv2d_tiled.cu")),
+    ("kernels/transfer.cu", include_str!("../../../kernels/transfer.cu")),
     ("kernels/level.cu", include_str!("../../../kernels/level.cu")),
 ];
 

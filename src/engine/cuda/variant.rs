@@ -57,6 +57,16 @@ pub enum Edges {
     Programmatic,
 }
 
+/// Copies of a run's input and output between host and device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Copies {
+    /// By the GPU's copy engine.
+    #[default]
+    Engine,
+    /// By a kernel, which reads and writes the host's pinned memory.
+    Kernel,
+}
+
 /// A variant of the CUDA device. As text, comma-separated words:
 ///
 /// | word | meaning |
@@ -66,6 +76,7 @@ pub enum Edges {
 /// | `option=--generate-line-info` | [`Kernels::Compiled`] with this option; may be repeated |
 /// | `launches=graph`, `stream`, `branches` | [`Launches`] |
 /// | `edges=plain`, `programmatic` | [`Edges`] |
+/// | `copies=engine`, `kernel` | [`Copies`] |
 /// | `tiling=auto`, `small`, `large` | [`Tiling`] |
 ///
 /// ```
@@ -85,6 +96,8 @@ pub struct Variant {
     pub launches: Launches,
     /// Edges of the graph.
     pub edges: Edges,
+    /// Copies of a run.
+    pub copies: Copies,
     /// Tiles of convolutions.
     pub tiling: Tiling,
 }
@@ -143,12 +156,15 @@ impl FromStr for Variant {
                 ("edges", "plain") => variant.edges = Edges::Plain,
                 ("edges", "programmatic") => variant.edges = Edges::Programmatic,
                 ("edges", _) => return unknown("plain, programmatic"),
+                ("copies", "engine") => variant.copies = Copies::Engine,
+                ("copies", "kernel") => variant.copies = Copies::Kernel,
+                ("copies", _) => return unknown("engine, kernel"),
                 ("tiling", "auto") => variant.tiling = Tiling::Auto,
                 ("tiling", "small") => variant.tiling = Tiling::Small,
                 ("tiling", "large") => variant.tiling = Tiling::Large,
                 ("tiling", _) => return unknown("auto, small, large"),
                 _ => {
-                    let known = "kernels, nvrtc, option, launches, edges, tiling";
+                    let known = "kernels, nvrtc, option, launches, edges, copies, tiling";
                     return Err(unknown_word(text, key, known.into()));
                 }
             }
@@ -165,10 +181,10 @@ mod tests {
     fn words_are_parsed() {
         let read = |text: &str| text.parse::<Variant>().unwrap();
         assert_eq!(read(""), Variant::default());
-        let all = read("kernels=a/b.cubin,launches=branches,edges=programmatic,tiling=large");
+        let all = read("kernels=a/b.cubin,launches=branches,edges=programmatic,copies=kernel,tiling=large");
         assert_eq!(all.kernels, Kernels::File("a/b.cubin".into()));
         assert_eq!((all.launches, all.edges), (Launches::Branches, Edges::Programmatic));
-        assert_eq!(all.tiling, Tiling::Large);
+        assert_eq!((all.copies, all.tiling), (Copies::Kernel, Tiling::Large));
         assert_eq!(read("nvrtc=a/lib").nvrtc, Some("a/lib".into()));
         let options = vec!["-DX=1".to_string(), "-lineinfo".to_string()];
         assert_eq!(read("option=-DX=1,option=-lineinfo").kernels, Kernels::Compiled(options));
@@ -178,10 +194,14 @@ mod tests {
     fn an_invalid_word_is_named() {
         for (text, named) in [
             ("tiling=tiny", "tiling=auto, small, large"),
+            ("copies=fast", "copies=engine, kernel"),
             ("launches=", "launches=graph, stream, branches"),
             ("option=fast", "option=--OPTION"),
             ("kernels", "kernels=auto"),
-            ("launch=graph", "'launch' is not one of kernels, nvrtc, option, launches, edges, tiling"),
+            (
+                "launch=graph",
+                "'launch' is not one of kernels, nvrtc, option, launches, edges, copies, tiling",
+            ),
         ] {
             let error = text.parse::<Variant>().unwrap_err().to_string();
             assert!(error.contains(named) && error.contains(text), "{error}");
