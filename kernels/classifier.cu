@@ -37,26 +37,27 @@ __device__ __forceinline__ void pool(const Step& step, const float* x, float* po
     }
 }
 
-// Gradient of the pooled values' sum, weighted by `row`, with respect to x: window by window, then the gate.
-__device__ __forceinline__ void pool_gradient(const Step& step, const float* row, const float* x, float* out) {
-    const int size = step.by_plane.divisor;
+// Gradient of the pooled values' sum, weighted by `row`, with respect to x: window by window, then the gate. Threads
+// below `threads` share the elements.
+__device__ __forceinline__ void pool_gradient(const Step& step, const float* row, const float* x, float* out,
+                                              unsigned int threads) {
+    const unsigned int size = step.by_plane.divisor, width = step.in_w, pixels = step.in_h * width;
+    const unsigned int count = step.in_c * pixels;
     const float part = 1.0f / (float)(step.kernel_h * step.kernel_w);
-    for (int c = threadIdx.x; c < step.in_c; c += THREADS) {
+#pragma unroll 1
+    for (unsigned int i = threadIdx.x; i < count; i += threads) {
+        const float y = x[i];
+        const unsigned int c = i / pixels, pixel = i - c * pixels, down = pixel / width, right = pixel - down * width;
         const float* weight = row + c * size;
-        int at = c * plane(step.in_h, step.in_w);
-        for (int i = 0; i < step.in_h; i++) {
-            for (int j = 0; j < step.in_w; j++, at++) {
-                float sum = 0.0f;
-                for (int p = 0; p < step.out_h; p++) {
-                    for (int q = 0; q < step.out_w; q++) {
-                        const bool covers = (unsigned int)(i - p * step.stride_h) < (unsigned int)step.kernel_h &&
-                                            (unsigned int)(j - q * step.stride_w) < (unsigned int)step.kernel_w;
-                        sum = covers ? fmaf(__ldg(weight + p * step.out_w + q), part, sum) : sum;
-                    }
-                }
-                out[at] = relu_gate(step.relu, sum, x[at]);
+        float sum = 0.0f;
+        for (int p = 0; p < step.out_h; p++) {
+            for (int q = 0; q < step.out_w; q++) {
+                const bool covers = down - p * step.stride_h < (unsigned int)step.kernel_h &&
+                                    right - q * step.stride_w < (unsigned int)step.kernel_w;
+                sum = covers ? fmaf(__ldg(weight + p * step.out_w + q), part, sum) : sum;
             }
         }
+        out[i] = relu_gate(step.relu, sum, y);
     }
 }
 
@@ -70,7 +71,6 @@ __device__ __forceinline__ bool classifier(const Launch& launch, const Chain& ch
     float* logits = shared + length;
     const float* weight = launch.weights + step.weight;
     const float* bias = launch.weights + step.bias;
-    const float chosen = target[0];
 
     int row = CLASSIFIER_ROWS * (share.first() / 32);
     float ahead[CLASSIFIER_ROWS][CLASSIFIER_AHEAD];
@@ -82,6 +82,10 @@ __device__ __forceinline__ bool classifier(const Launch& launch, const Chain& ch
             ahead[r][j] = exists ? __ldg(weight + ((row + r) * length + lane + 32 * j)) : 0.0f;
         }
     }
+    // The bias of the row that this lane finishes.
+    const float ahead_bias = lane < CLASSIFIER_ROWS && row + lane < classes ? __ldg(bias + row + lane) : 0.0f;
+    wait_for_earlier_levels();
+    const float chosen = target[0];
     pool(step, x, pooled);
     __syncthreads();
     for (; row < classes; row += CLASSIFIER_ROWS * (share.stride() / 32)) {
@@ -110,7 +114,7 @@ __device__ __forceinline__ bool classifier(const Launch& launch, const Chain& ch
             sum[1] += __shfl_xor_sync(0xffffffffu, sum[1], half);
         }
         if (lane < CLASSIFIER_ROWS && row + lane < classes) {
-            const float logit = (lane == 0 ? sum[0] : sum[1]) + __ldg(bias + row + lane);
+            const float logit = (lane == 0 ? sum[0] : sum[1]) + (first ? ahead_bias : __ldg(bias + row + lane));
             logits[row + lane] = logit;
             __stcg(out + row + lane, logit);
         }
@@ -126,7 +130,14 @@ __device__ __forceinline__ bool classifier(const Launch& launch, const Chain& ch
     __syncthreads();
 
     const int best = target_class(logits, classes, chosen);
-    pool_gradient(step, weight + best * length, x, out + 2 * classes);
+    // Where one warp can finish all classes, it does so beside the others, which compute the gradient.
+    const bool apart = classes <= 32, finishes = !apart || threadIdx.x >= THREADS - 32;
+    if (!apart || !finishes) {
+        pool_gradient(step, weight + best * length, x, out + 2 * classes, apart ? THREADS - 32 : THREADS);
+    }
+    if (!finishes) {
+        return true;
+    }
     float maximum = -INFINITE;
     for (int i = lane; i < classes; i += 32) {
         maximum = max_nan(maximum, logits[i]);
@@ -143,7 +154,7 @@ __device__ __forceinline__ bool classifier(const Launch& launch, const Chain& ch
     for (int half = 16; half > 0; half /= 2) {
         sum += __shfl_xor_sync(0xffffffffu, sum, half);
     }
-    for (int i = threadIdx.x; i < classes; i += THREADS) {
+    for (int i = apart ? lane : threadIdx.x; i < classes; i += THREADS) {
         out[classes + i] = (float)((double)expf(logits[i] - maximum) / sum);
     }
     return true;

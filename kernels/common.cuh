@@ -276,6 +276,40 @@ __device__ __forceinline__ void start_next_level() {
 #endif
 }
 
+// Copies WIDTH floats (1 or 4, aligned) from global to shared memory without waiting, or zeros where they are
+// not `wanted`.
+template <int WIDTH>
+__device__ __forceinline__ void copy_async(float* shared, const float* global, bool wanted) {
+#ifdef MSDCAM_STANDIN
+    for (int i = 0; i < WIDTH; i++) {
+        shared[i] = wanted ? global[i] : 0.0f;
+    }
+#else
+    const unsigned int to = (unsigned int)__cvta_generic_to_shared(shared);
+    const int bytes = wanted ? 4 * WIDTH : 0;
+    if (WIDTH == 4) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
+    }
+#endif
+}
+
+// Ends a group of this thread's copies.
+__device__ __forceinline__ void commit_copies() {
+#ifndef MSDCAM_STANDIN
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until at most PENDING groups of this thread's copies are under way.
+template <int PENDING>
+__device__ __forceinline__ void wait_for_copies() {
+#ifndef MSDCAM_STANDIN
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+#endif
+}
+
 // Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats
 // per warp, and a barrier has passed since its last use.
 __device__ __forceinline__ void block_range(float* shared, float& minimum, float& maximum) {
@@ -329,13 +363,15 @@ __device__ __forceinline__ bool last_block(unsigned int* counter, unsigned int b
 template <int BATCH, bool CROSSES>
 __device__ __forceinline__ float add_in_order(const float* from, unsigned int apart, unsigned int count) {
     float total = 0.0f;
-    for (unsigned int first = 0; first < count; first += BATCH) {
+#pragma unroll 1
+    for (int left = count; left > 0; left -= BATCH) {
         float part[BATCH];
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
-            const float* place = from + (first + i) * apart;
-            part[i] = first + i >= count ? 0.0f : CROSSES ? __ldcg(place) : *place;
+            const float* place = from + i * apart;
+            part[i] = i >= left ? 0.0f : CROSSES ? __ldcg(place) : *place;
         }
+        from += BATCH * apart;
 #pragma unroll
         for (int i = 0; i < BATCH; i++) {
             total += part[i];

@@ -144,6 +144,7 @@ template <int QUADS>
 __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& conv, unsigned int block, float* shared) {
     // In registers: a copy to shared memory may change all memory, as far as the compiler knows.
     const Conv k = conv;
+    wait_for_earlier_levels();
     const unsigned int blocks_of_tile = k.by_groups.divisor;
     const unsigned int tile = divide(block, k.by_groups), group = block - tile * blocks_of_tile;
     const unsigned int tile_row = divide(tile, k.by_across);

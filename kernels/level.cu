@@ -8,12 +8,17 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     const float* second = slot(launch, step.second_space, step.second, image);
     float* out = slot(launch, step.out_space, step.out, image);
     const float* weights = launch.weights;
-    // The two that every head has, first.
+    // What every head has, first; these two wait for the earlier levels' results when they need them.
     if (step.op == OP_CAM || step.op == OP_POOLED_CONV2D_GRAD) {
         return cam(launch, chain, step, image_index, in, second, out, share, shared);
     }
     if (step.op == OP_CLASSIFIER) {
         return classifier(launch, chain, step, image_index, in, second, out, share, shared);
+    }
+    wait_for_earlier_levels();
+    if (step.op == OP_RESIZE_MIN_MAX) {
+        resize_min_max(step, in, out, share, shared);
+        return true;
     }
     switch (step.op) {
     case OP_COPY: copy(step, in, out, share); break;
@@ -33,7 +38,6 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     case OP_SPATIAL_MEAN: spatial_mean(step, in, out, share); break;
     case OP_WEIGHTED_SUM: weighted_sum(step, in, second, out, share); break;
     case OP_RANGE: range(step, in, out, shared); break;
-    case OP_RESIZE_MIN_MAX: resize_min_max(step, in, out, share, shared); break;
     default: break;
     }
     return true;
@@ -57,7 +61,7 @@ __device__ __forceinline__ void run_chain(const Launch& launch, const Chain& cha
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) level(const __grid_constant__ Launch launch) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) level(const __grid_constant__ Launch launch) {
     extern __shared__ __align__(16) float shared[];
 
     unsigned int job_index = 0, first_block = 0;
@@ -71,7 +75,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) level(const __grid_cons
     const Job& job = launch.job[job_index];
     const unsigned int block = blockIdx.x - first_block;
     start_next_level();
-    wait_for_earlier_levels();
     if (job.mode == MODE_CONV_SMALL) {
         conv2d_small(launch, job.conv, block, shared);
     } else if (job.mode == MODE_CONV_TILED) {

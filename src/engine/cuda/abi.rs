@@ -10,6 +10,8 @@ pub(super) const THREADS: u32 = 256;
 pub(super) const MAX_JOBS: usize = 14;
 /// Channels of the tap per group of a `cam` step; the length of a row of kernel sums is a multiple of it.
 pub(super) const CAM_CHANNELS: usize = 16;
+/// Positions of a pooled gradient that a thread sums at once; a table of them is padded to a multiple.
+pub(super) const CAM_POSITIONS: usize = 16;
 /// Sums of a pooled gradient that a block stores at once: the largest number of border classes.
 pub(super) const CAM_SUMS: usize = 4096;
 /// Most terms of a slice of a convolution's sum.
@@ -30,8 +32,8 @@ pub(super) const TILED_WRITES_VECTORS: u32 = 2;
 pub(super) const TILED_TWO_QUADS: u32 = 4;
 /// Floats of shared memory from one quad of a slice to the next, in large tiles.
 pub(super) const QUAD: usize = 4 * SLICE + 4;
-/// Floats of shared memory of a convolution in small tiles.
-pub(super) const SMALL_SUMS: usize = SMALL_CHANNELS * THREADS as usize + 8 * MAX_GROUP;
+/// Floats of shared memory from the weights of one slice and group of channels to the next, in small tiles.
+pub(super) const SMALL_WEIGHTS: usize = SLICE * SMALL_CHANNELS + 4;
 /// Elements of a gradient, with one of padding for each channel, that a block copies to shared memory.
 pub(super) const CAM_GRADIENT: usize = 8192;
 /// Floats of shared memory of a chain.
@@ -294,6 +296,7 @@ mod tests {
         assert_eq!(value(TEXT, "THREADS"), THREADS as usize);
         assert_eq!(value(TEXT, "MAX_JOBS"), MAX_JOBS);
         assert_eq!(value(CAM, "CAM_CHANNELS"), CAM_CHANNELS);
+        assert_eq!(value(CAM, "CAM_POSITIONS"), CAM_POSITIONS);
         assert_eq!(value(CAM, "CAM_SUMS"), CAM_SUMS);
         assert_eq!(value(CAM, "CAM_GRADIENT"), CAM_GRADIENT);
         assert_eq!(text(CAM, "CAM_SHARED"), "(CAM_CHANNELS + THREADS + CAM_SUMS + CAM_GRADIENT)");
@@ -303,7 +306,7 @@ mod tests {
         assert_eq!(value(TEXT, "FINISH_BIAS_RELU"), FINISH_BIAS_RELU as usize);
         assert_eq!(value(CONV2D, "MAX_SIDE"), MAX_SIDE);
         assert_eq!(value(SMALL, "SMALL_CHANNELS"), SMALL_CHANNELS);
-        assert_eq!(text(SMALL, "SMALL_SUMS"), "(SMALL_CHANNELS * THREADS + 8 * MAX_GROUP)");
+        assert_eq!(text(SMALL, "SMALL_WEIGHTS"), "(SLICE * SMALL_CHANNELS + 4)");
         assert_eq!(value(TILED, "TILED_CHANNELS"), TILED_CHANNELS);
         assert_eq!(text(TILED, "QUAD"), "(4 * SLICE + 4)");
         assert_eq!(value(TILED, "STAGES"), STAGES);

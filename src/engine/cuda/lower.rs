@@ -3,7 +3,7 @@
 use bytemuck::Zeroable;
 
 use super::abi::{
-    CAM_CHANNELS, CAM_SUMS, ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP, MAX_SIDE, Opcode,
+    CAM_CHANNELS, CAM_POSITIONS, CAM_SUMS, ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP, MAX_SIDE, Opcode,
     SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
 };
 use super::weights::{Taps, Weights, row_length};
@@ -19,7 +19,8 @@ pub(super) struct Tables {
     /// The steps of all jobs.
     pub(super) steps: Vec<StepRow>,
     pub(super) weights: Weights,
-    /// For each pooled gradient its positions, class by class; the last one of a class has its highest bit set.
+    /// For each pooled gradient its positions, class by class; the last one of a class has its highest bit set;
+    /// padded to whole batches.
     pub(super) classes: Vec<u32>,
 }
 
@@ -212,6 +213,8 @@ impl Tables {
             let ends = positions.get(i + 1).is_none_or(|&next| class(next) != class(position));
             position as u32 | u32::from(ends) << 31
         }));
+        // Up to a whole number of the kernel's batches: in no class.
+        self.classes.resize(start + positions.len().next_multiple_of(CAM_POSITIONS), 0);
         start
     }
 

@@ -1,7 +1,7 @@
 //! Division of a convolution into tiles: one block for each tile, or for each tile and group of slices.
 
 use super::abi::{
-    ConvRow, Divisor, Mode, QUAD, SMALL_CHANNELS, SMALL_SUMS, STAGES, THREADS, TILED_CHANNELS,
+    ConvRow, Divisor, Mode, QUAD, SLICE, SMALL_CHANNELS, SMALL_WEIGHTS, STAGES, THREADS, TILED_CHANNELS,
     TILED_READS_VECTORS, TILED_TWO_QUADS,
 };
 use super::cut::{Cut, CutKind, Limits, Needs};
@@ -30,10 +30,10 @@ impl Tiles {
         self.tiles * self.groups
     }
 
-    /// Estimated cycles until the last block ends: those of an even schedule, and a part of a block's, since the
-    /// blocks of the level's other jobs fill most of the gaps at the end.
+    /// Estimated cycles until the last block ends: those of an even schedule, and a block's: the level's other jobs
+    /// may keep it from starting first.
     fn time(&self, limits: &Limits) -> usize {
-        self.blocks() * self.cycles / limits.multiprocessors.max(1) + self.cycles / 4
+        self.blocks() * self.cycles / limits.multiprocessors.max(1) + self.cycles
     }
 }
 
@@ -71,16 +71,34 @@ fn by_lanes(lanes: usize) -> u32 {
 
 /// Small tiles (`kernels/conv2d_small.cu`) in every shape.
 fn small_tiles(conv: &ConvRow) -> Vec<Tiles> {
-    /// Estimated cycles of a block, and more where several blocks share a tile.
-    const CYCLES: usize = 2900;
+    /// Estimated cycles of a block apart from its loads and sums, and more where several blocks share a tile.
+    const CYCLES: usize = 1500;
     const SHARED_TILE_CYCLES: usize = 1300;
+    /// Bytes of shared memory of a block that leave room for others.
+    const MOST_SHARED: usize = 56 << 10;
     let (pixels, channels) = (conv.pixels as usize, conv.out_c as usize);
     let groups = groups(conv);
     let lanes = LANES / conv.group as usize;
-    let shapes = 1..=lanes.min(channels.div_ceil(SMALL_CHANNELS));
+    // Shapes of one number of channels and a fraction of the threads; at least two lanes along the pixels.
+    let all = 1..=(lanes / 2).min(channels.div_ceil(SMALL_CHANNELS));
+    let shapes = all.flat_map(|channel_lanes| {
+        let most = lanes / channel_lanes;
+        [most, most / 2, most / 4, most / 8].map(|pixel_lanes| (channel_lanes, pixel_lanes))
+    });
+    // Of the weights and the slices' sums.
+    let shared = |channel_lanes: usize, pixel_lanes: usize| {
+        let columns = channel_lanes * pixel_lanes;
+        let sums = conv.group as usize * (SMALL_CHANNELS * columns + 32);
+        size_of::<f32>() * (conv.group as usize * channel_lanes * SMALL_WEIGHTS + sums)
+    };
     shapes
-        .map(|channel_lanes| {
-            let pixel_lanes = lanes / channel_lanes;
+        .filter(|&(channel_lanes, pixel_lanes)| pixel_lanes >= 2 && shared(channel_lanes, pixel_lanes) <= MOST_SHARED)
+        .map(|(channel_lanes, pixel_lanes)| {
+            let group = conv.group as usize;
+            let warps = (group * channel_lanes * pixel_lanes).div_ceil(32);
+            let weights = group * SLICE * (1 + channel_lanes / 4);
+            let values = warps * SLICE * (1 + 32usize.div_ceil(pixel_lanes));
+            let cycles = CYCLES + weights + values + 50 * warps;
             let across = channels.div_ceil(SMALL_CHANNELS * channel_lanes);
             let row = ConvRow {
                 pixel_lanes: pixel_lanes as u32,
@@ -97,8 +115,8 @@ fn small_tiles(conv: &ConvRow) -> Vec<Tiles> {
                 groups,
                 tiles: pixels.div_ceil(pixel_lanes) * across,
                 results: SMALL_CHANNELS * pixel_lanes * channel_lanes,
-                shared: size_of::<f32>() * SMALL_SUMS,
-                cycles: CYCLES + if groups > 1 { SHARED_TILE_CYCLES } else { 0 },
+                shared: shared(channel_lanes, pixel_lanes),
+                cycles: cycles + if groups > 1 { SHARED_TILE_CYCLES } else { 0 },
             }
         })
         .collect()
