@@ -261,17 +261,13 @@ __device__ __forceinline__ float max_nan(float a, float b) {
 }
 #endif
 
-// Waits for the levels before this one. Until then a block reads only what no level writes: its launch, weights,
-// tables and steps. Every block must wait before it ends, since the next level trusts that all earlier ones have ended.
+// Waits for the levels before this one, then lets the next one's blocks start as soon as there is room for them: not
+// earlier, since they would take the room of other branches' blocks while they wait. Until then a block reads only what no
+// level writes: its launch, weights, tables and steps. Every thread must wait before it ends, since the next level takes
+// the end of this one for the end of all earlier ones.
 __device__ __forceinline__ void wait_for_earlier_levels() {
 #if !defined(MSDCAM_STANDIN) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-// Lets the next level's blocks start as soon as there is room for them; they wait for this level's end.
-__device__ __forceinline__ void start_next_level() {
-#if !defined(MSDCAM_STANDIN) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }

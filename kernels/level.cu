@@ -1,4 +1,4 @@
-// level: the only kernel. A launch is one level of a plan; its blocks find their jobs here.
+// level: the kernel of one level of a plan, whose blocks find their jobs here.
 
 // Every op except the convolutions, for one image. Ops with dependent elements use the whole block;
 // elementwise ops compute the given share. False in a block that has nothing more to do.
@@ -74,7 +74,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) level(const __grid_cons
     }
     const Job& job = launch.job[job_index];
     const unsigned int block = blockIdx.x - first_block;
-    start_next_level();
     if (job.mode == MODE_CONV_SMALL) {
         conv2d_small(launch, job.conv, block, shared);
     } else if (job.mode == MODE_CONV_TILED) {

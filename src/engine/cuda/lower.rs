@@ -3,8 +3,8 @@
 use bytemuck::Zeroable;
 
 use super::abi::{
-    CAM_CHANNELS, CAM_POSITIONS, CAM_SUMS, ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP, MAX_SIDE, Opcode,
-    SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
+    CAM_CHANNELS, CAM_POSITIONS, CAM_SUMS, ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP,
+    MAX_SIDE, Opcode, SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
 };
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};

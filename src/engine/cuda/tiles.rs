@@ -92,7 +92,9 @@ fn small_tiles(conv: &ConvRow) -> Vec<Tiles> {
         size_of::<f32>() * (conv.group as usize * channel_lanes * SMALL_WEIGHTS + sums)
     };
     shapes
-        .filter(|&(channel_lanes, pixel_lanes)| pixel_lanes >= 2 && shared(channel_lanes, pixel_lanes) <= MOST_SHARED)
+        .filter(|&(channel_lanes, pixel_lanes)| {
+            pixel_lanes >= 2 && shared(channel_lanes, pixel_lanes) <= MOST_SHARED
+        })
         .map(|(channel_lanes, pixel_lanes)| {
             let group = conv.group as usize;
             let warps = (group * channel_lanes * pixel_lanes).div_ceil(32);
