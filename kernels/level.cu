@@ -57,7 +57,7 @@ __device__ __forceinline__ void run_chain(const Launch& launch, const Chain& cha
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) level(const __grid_constant__ Launch launch) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) level(const __grid_constant__ Launch launch) {
     extern __shared__ __align__(16) float shared[];
 
     unsigned int job_index = 0, first_block = 0;
