@@ -1,9 +1,9 @@
 // conv2d_tiled: convolutions with many positions (large batches, large maps), where time is arithmetic.
 //
 // A block owns a tile of positions by channels, a thread 4 * QUADS positions by 4 channels of it. Slice after slice
-// of inputs and weights passes through shared memory, whose copies are two slices ahead of the sums. In
-// shared memory the values of four adjacent positions (or channels) and one slice are together, with
-// padding between the quads: the inner loop has no address arithmetic and no bank conflicts.
+// of inputs and weights passes through shared memory: while one is summed, the next is copied. In shared memory the
+// values of four adjacent positions (or channels), a quad, and one slice are together, with padding between the
+// quads: the inner loop has no address arithmetic and no bank conflicts.
 //
 // Where the launch would not fill the GPU, each group of slices is a block of its own, and the last one to
 // finish a tile adds them.
@@ -14,99 +14,94 @@
 #define TILED_TWO_QUADS 4
 // Channels of a thread.
 #define TILED_CHANNELS 4
-// Floats from one quad to the next.
-#define QUAD (4 * SLICE + 4)
-#define STAGES 3
+#define STAGES 2
 
-// A unit of pixels that this thread copies: its address under window tap (0, 0), and where that is.
-struct Source {
-    const float* in;
+// Floats from one quad to the next: four for each channel that a slice has at most, and padding that makes it an odd
+// number of vectors.
+__device__ __forceinline__ int quad_stride(const Conv& k) { return 4 * ((min(SLICE, k.in_c) + 3) & ~3) + 4; }
+
+// A unit of pixels to copy, in shared memory: its element of the input under window tap (0, 0), where that is, and
+// its place in a stage.
+struct __align__(16) Source {
+    int offset;
     int row;
     int column;
+    int to;
 };
 
-// The copies of one thread: up to SOURCES units of pixels, and for each some quarters of a slice's channels.
-template <int SOURCES>
-struct Copies {
-    Source source[SOURCES];
-    unsigned int unit;
-    int first_quarter;
-    int end_quarter;
-};
-
-template <int SOURCES>
-__device__ __forceinline__ Copies<SOURCES> make_copies(const Launch& launch, const Conv& k, unsigned int first_pixel) {
-    Copies<SOURCES> copies;
-    const unsigned int width = k.tiled & TILED_READS_VECTORS ? 4 : 1;
-    // Where there are few units, two or four threads share one.
-    const unsigned int units = k.by_units.divisor, part = divide(threadIdx.x, k.by_units);
-    const unsigned int parts = units <= THREADS / 4 ? 4 : units <= THREADS / 2 ? 2 : 1;
-    copies.unit = threadIdx.x - part * units;
-    copies.first_quarter = 4 * part / parts;
-    copies.end_quarter = part < parts ? 4 * (part + 1) / parts : copies.first_quarter;
-#pragma unroll
-    for (int j = 0; j < SOURCES; j++) {
-        const unsigned int number = first_pixel + width * (copies.unit + THREADS * j);
-        const bool exists = number < k.pixels && copies.unit + THREADS * j < units;
-        const Position position = position_at(launch, k, exists ? number : 0);
+__device__ __forceinline__ void write_sources(const Launch& launch, const Conv& k, unsigned int first_pixel, int quad,
+                                              Source* sources) {
+    const bool vectors = k.tiled & TILED_READS_VECTORS;
+#pragma unroll 1
+    for (unsigned int unit = threadIdx.x; unit < k.by_units.divisor; unit += THREADS) {
+        const unsigned int number = first_pixel + (vectors ? 4 * unit : unit);
+        const Position position = position_at(launch, k, number < k.pixels ? number : 0);
         const int row = k.row_first + k.row_step * position.row, column = k.column_first + k.column_step * position.column;
-        copies.source[j].in = k.input + (int)(position.image * k.in_stride + row * k.in_w + column);
-        copies.source[j].row = exists ? row : OUTSIDE;
-        copies.source[j].column = column;
+        Source source;
+        source.offset = (int)(position.image * k.in_stride + row * k.in_w + column);
+        source.row = number < k.pixels ? row : OUTSIDE;
+        source.column = column;
+        source.to = vectors ? unit * quad : unit / 4 * quad + unit % 4;
+        sources[unit] = source;
     }
-    return copies;
 }
 
-// Four channels of one unit of pixels, of which `count` exist.
+// The copies of a thread: each THREADS-th unit from `unit` on, and of its quarters of a slice each `parts`-th from `part`
+// on, since two or four threads share a unit where there are few.
+struct CopyShare {
+    unsigned int unit;
+    int part;
+    int parts;
+};
+
+// Starts the copies of this thread's part of one unit of pixels: `terms` channels, or zeros.
 template <int WIDTH>
-__device__ __forceinline__ void copy_quarter(const Conv& k, float* to, const float* from, bool inside, int count) {
-    if (count >= 4) {
+__device__ __forceinline__ void copy_unit(const Conv& k, int part, int parts, float* to, const float* from, bool inside,
+                                          int terms) {
+    from = element(from, 4 * part, k.in_plane);
+    to += 16 * part;
+    int left = terms - 4 * part;
+#pragma unroll 1
+    for (; left >= 4; left -= 4 * parts) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             copy_async<WIDTH>(to + 4 * i, element(from, i, k.in_plane), inside);
         }
-    } else {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            copy_async<WIDTH>(to + 4 * i, element(from, i, k.in_plane), inside && i < count);
-        }
+        from = element(from, 4 * parts, k.in_plane);
+        to += 16 * parts;
+    }
+#pragma unroll 1
+    for (; left > 0; left--) {
+        copy_async<WIDTH>(to, from, inside);
+        from = element(from, 1, k.in_plane);
+        to += 4;
     }
 }
 
-// Starts the copies of one slice to a stage of shared memory: pixels, then weights; zeros up to the end of the
-// quarter in which the slice ends.
-template <int SOURCES>
-__device__ __forceinline__ void copy_slice(const Conv& k, const Copies<SOURCES>& copies, const Slice& slice,
-                                           int first_channel, int pixel_lane, int channel_lane, float* pixels,
+// Starts the copies of one slice to a stage of shared memory: pixels, then weights.
+__device__ __forceinline__ void copy_slice(const Conv& k, const Source* sources, const CopyShare& share, const Slice& slice,
+                                           int first_channel, int pixel_lane, int channel_lane, int quad, float* pixels,
                                            float* weights) {
     const int terms = min(SLICE, k.in_c - slice.channel);
     const int down = k.row_turn * slice.u, right = k.column_turn * slice.v;
-    const int first = down * k.in_w + right + (slice.channel + 4 * copies.first_quarter) * k.in_plane;
-    const bool vectors = k.tiled & TILED_READS_VECTORS;
-#pragma unroll
-    for (int j = 0; j < SOURCES; j++) {
-        const unsigned int unit = copies.unit + THREADS * j;
-        if (unit < k.by_units.divisor) {
-            const bool inside = (unsigned int)(copies.source[j].row + down) < (unsigned int)k.in_h &&
-                                (unsigned int)(copies.source[j].column + right) < (unsigned int)k.in_w;
-            const float* from = copies.source[j].in + first;
-            float* to = pixels + (vectors ? unit * QUAD : unit / 4 * QUAD + unit % 4) + 16 * copies.first_quarter;
+    const int first = down * k.in_w + right + slice.channel * k.in_plane;
 #pragma unroll 1
-            for (int quarter = copies.first_quarter; quarter < copies.end_quarter && 4 * quarter < terms; quarter++) {
-                if (vectors) {
-                    copy_quarter<4>(k, to, from, inside, terms - 4 * quarter);
-                } else {
-                    copy_quarter<1>(k, to, from, inside, terms - 4 * quarter);
-                }
-                to += 16;
-                from = element(from, 4, k.in_plane);
-            }
+    for (unsigned int unit = share.unit; unit < k.by_units.divisor; unit += THREADS) {
+        const Source source = sources[unit];
+        const bool inside = (unsigned int)(source.row + down) < (unsigned int)k.in_h &&
+                            (unsigned int)(source.column + right) < (unsigned int)k.in_w;
+        const float* from = k.input + (source.offset + first);
+        if (k.tiled & TILED_READS_VECTORS) {
+            copy_unit<4>(k, share.part, share.parts, pixels + source.to, from, inside, terms);
+        } else {
+            copy_unit<1>(k, share.part, share.parts, pixels + source.to, from, inside, terms);
         }
     }
-    if (pixel_lane < SLICE) {
+    if (pixel_lane < terms) {
         const int channel = first_channel + TILED_CHANNELS * channel_lane;
-        const float* from = k.weight + (slice.tap * k.in_c + slice.channel + pixel_lane) * k.weight_row + channel;
-        copy_async<4>(weights + channel_lane * QUAD + 4 * pixel_lane, from, pixel_lane < terms && channel < k.weight_row);
+        const int row = slice.tap * k.in_c + slice.channel + pixel_lane;
+        copy_async<4>(weights + channel_lane * quad + 4 * pixel_lane, k.weight + (row * k.weight_row + channel),
+                      channel < k.weight_row);
     }
     commit_copies();
 }
@@ -123,6 +118,87 @@ __device__ __forceinline__ void next_slice(const Conv& k, Slice& slice) {
     }
 }
 
+// What a thread sums: channels of quads.
+template <int QUADS>
+struct Sums {
+    float at[QUADS][TILED_CHANNELS][4];
+
+    __device__ __forceinline__ void clear() {
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+#pragma unroll
+                for (int p = 0; p < 4; p++) {
+                    at[q][n][p] = 0.0f;
+                }
+            }
+        }
+    }
+
+    __device__ __forceinline__ void add(const Sums& other) {
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+#pragma unroll
+                for (int p = 0; p < 4; p++) {
+                    at[q][n][p] += other.at[q][n][p];
+                }
+            }
+        }
+    }
+
+    // Adds one term: the values of this thread's first quad, those of the second `apart` floats away, and its weights.
+    __device__ __forceinline__ void add_term(const float* x, int apart, const float* w) {
+        const float4 four = *(const float4*)w;
+        const float weight[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+            const float4 pixel = *(const float4*)(x + q * apart);
+            const float value[4] = {pixel.x, pixel.y, pixel.z, pixel.w};
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+#pragma unroll
+                for (int p = 0; p < 4; p++) {
+                    at[q][n][p] = fmaf(value[p], weight[n], at[q][n][p]);
+                }
+            }
+        }
+    }
+
+    // Adds the sums to those in `column`, a vector of every THREADS, or writes them where they are the first. Clears them.
+    __device__ __forceinline__ void move_to(float4* column, bool first) {
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+                float(&sum)[4] = at[q][n];
+                float4& all = column[(q * TILED_CHANNELS + n) * THREADS];
+                const float4 before = first ? make_float4(0.0f, 0.0f, 0.0f, 0.0f) : all;
+                all = make_float4(before.x + sum[0], before.y + sum[1], before.z + sum[2], before.w + sum[3]);
+            }
+        }
+        clear();
+    }
+
+    // The sums of `column`, and these added to them.
+    __device__ __forceinline__ void add_to(const float4* column) {
+#pragma unroll
+        for (int q = 0; q < QUADS; q++) {
+#pragma unroll
+            for (int n = 0; n < TILED_CHANNELS; n++) {
+                float(&sum)[4] = at[q][n];
+                const float4 before = column[(q * TILED_CHANNELS + n) * THREADS];
+                sum[0] = before.x + sum[0];
+                sum[1] = before.y + sum[1];
+                sum[2] = before.z + sum[2];
+                sum[3] = before.w + sum[3];
+            }
+        }
+    }
+};
+
 // Finishes one channel of four adjacent positions.
 __device__ __forceinline__ void write_vector(const Conv& k, const Finish& finish, int channel, const float (&sum)[4]) {
     const float* from = element(finish.extra, channel, k.extra_plane);
@@ -131,7 +207,7 @@ __device__ __forceinline__ void write_vector(const Conv& k, const Finish& finish
         const float bias = __ldg(from);
         extra = make_float4(bias, bias, bias, bias);
     } else {
-        extra = __ldg((const float4*)from);
+        extra = *(const float4*)from;
     }
     four.x = finish_sum(k.finish, extra.x, sum[0]);
     four.y = finish_sum(k.finish, extra.y, sum[1]);
@@ -156,103 +232,62 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& c
     const bool works = pixel_lane < pixel_lanes;
 
     const unsigned int first = group * k.group, end = blocks_of_tile > 1 ? min(first + k.group, k.slices) : k.slices;
-    const int pixels_stage = QUADS * pixel_lanes * QUAD, stage = pixels_stage + channel_lanes * QUAD;
-    const Copies<2 * QUADS> copies = make_copies<2 * QUADS>(launch, k, first_pixel);
+    const int quad = quad_stride(k);
+    const int pixels_stage = QUADS * pixel_lanes * quad, stage = pixels_stage + channel_lanes * quad;
+    Source* sources = (Source*)(shared + STAGES * stage);
+    write_sources(launch, k, first_pixel, quad, sources);
+    const unsigned int units = k.by_units.divisor;
+    CopyShare share;
+    share.parts = units <= THREADS / 4 ? 4 : units <= THREADS / 2 ? 2 : 1;
+    share.part = divide(threadIdx.x, k.by_units);
+    share.unit = share.part < share.parts ? threadIdx.x - share.part * units : units;
+    __syncthreads();
     Slice slice = slice_at(k, first);
-    unsigned int copied = first;
     // The chunk of channels of the next slice that is summed.
     int summed = slice.channel / SLICE;
-#pragma unroll
-    for (int s = 0; s < STAGES - 1; s++) {
-        if (copied < end) {
-            float* to = shared + s * stage;
-            copy_slice<2 * QUADS>(k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
-            next_slice(k, slice);
-            copied++;
-        } else {
-            commit_copies();
-        }
-    }
-    float total[QUADS][TILED_CHANNELS][4], sum[QUADS][TILED_CHANNELS][4];
-#pragma unroll
-    for (int q = 0; q < QUADS; q++) {
-#pragma unroll
-        for (int p = 0; p < 4; p++) {
-#pragma unroll
-            for (int n = 0; n < TILED_CHANNELS; n++) {
-                total[q][n][p] = sum[q][n][p] = 0.0f;
-            }
-        }
-    }
-    int at = 0, next = STAGES - 1;
+    // Sums of the groups before the last of this block.
+    float4* groups = (float4*)(sources + units) + threadIdx.x;
+    Sums<QUADS> sum;
+    sum.clear();
     unsigned int group_end = first + k.group;
+    int at = 0;
+    if (first < end) {
+        copy_slice(k, sources, share, slice, first_channel, pixel_lane, channel_lane, quad, shared, shared + pixels_stage);
+    }
     for (unsigned int s = first; s < end; s++) {
-        wait_for_copies<STAGES - 2>();
+        wait_for_copies<0>();
         __syncthreads();
-        if (copied < end) {
-            float* to = shared + next * stage;
-            copy_slice<2 * QUADS>(k, copies, slice, first_channel, pixel_lane, channel_lane, to, to + pixels_stage);
+        const float* x = shared + at + (works ? pixel_lane : 0) * quad;
+        const float* w = shared + at + pixels_stage + channel_lane * quad;
+        at = stage - at;
+        if (s + 1 < end) {
             next_slice(k, slice);
-            copied++;
-        } else {
-            commit_copies();
+            copy_slice(k, sources, share, slice, first_channel, pixel_lane, channel_lane, quad, shared + at,
+                       shared + at + pixels_stage);
         }
-        const float* x = shared + at * stage + (works ? pixel_lane : 0) * QUAD;
-        const float* w = shared + at * stage + pixels_stage + channel_lane * QUAD;
-        float part[QUADS][TILED_CHANNELS][4];
-#pragma unroll
-        for (int q = 0; q < QUADS; q++) {
-#pragma unroll
-            for (int n = 0; n < TILED_CHANNELS; n++) {
-#pragma unroll
-                for (int p = 0; p < 4; p++) {
-                    part[q][n][p] = 0.0f;
-                }
-            }
+        if (s == group_end) {
+            sum.move_to(groups, group_end == first + k.group);
+            group_end += k.group;
         }
         const int terms = min(SLICE, k.in_c - summed * SLICE);
         summed = summed + 1 == (int)k.by_chunks.divisor ? 0 : summed + 1;
+        Sums<QUADS> part;
+        part.clear();
+        if (terms == SLICE) {
 #pragma unroll
-        for (int quarter = 0; quarter < SLICE / 4; quarter++) {
-            // The same for all threads. What a slice lacks of a whole quarter are zeros.
-            if (4 * quarter < terms) {
-#pragma unroll
-                for (int i = 4 * quarter; i < 4 * quarter + 4; i++) {
-                    const float4 four = *(const float4*)(w + 4 * i);
-                    const float weight[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-                    for (int q = 0; q < QUADS; q++) {
-                        const float4 pixel = *(const float4*)(x + q * pixel_lanes * QUAD + 4 * i);
-                        const float value[4] = {pixel.x, pixel.y, pixel.z, pixel.w};
-#pragma unroll
-                        for (int p = 0; p < 4; p++) {
-#pragma unroll
-                            for (int n = 0; n < TILED_CHANNELS; n++) {
-                                part[q][n][p] = fmaf(value[p], weight[n], part[q][n][p]);
-                            }
-                        }
-                    }
-                }
+            for (int i = 0; i < SLICE; i++) {
+                part.add_term(x + 4 * i, pixel_lanes * quad, w + 4 * i);
+            }
+        } else {
+#pragma unroll 4
+            for (int i = 0; i < terms; i++) {
+                part.add_term(x + 4 * i, pixel_lanes * quad, w + 4 * i);
             }
         }
-        const bool group_ends = s + 1 == group_end || s + 1 == end;
-        group_end += group_ends ? k.group : 0;
-#pragma unroll
-        for (int q = 0; q < QUADS; q++) {
-#pragma unroll
-            for (int p = 0; p < 4; p++) {
-#pragma unroll
-                for (int n = 0; n < TILED_CHANNELS; n++) {
-                    sum[q][n][p] += part[q][n][p];
-                    if (group_ends) {
-                        total[q][n][p] += sum[q][n][p];
-                        sum[q][n][p] = 0.0f;
-                    }
-                }
-            }
-        }
-        at = at + 1 == STAGES ? 0 : at + 1;
-        next = next + 1 == STAGES ? 0 : next + 1;
+        sum.add(part);
+    }
+    if (end - first > k.group) {
+        sum.add_to(groups);
     }
     if (blocks_of_tile > 1) {
         const unsigned int results = 4 * QUADS * TILED_CHANNELS * THREADS;
@@ -261,7 +296,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& c
         for (int q = 0; q < QUADS; q++) {
 #pragma unroll
             for (int n = 0; n < TILED_CHANNELS; n++) {
-                const float4 four = make_float4(total[q][n][0], total[q][n][1], total[q][n][2], total[q][n][3]);
+                const float4 four = make_float4(sum.at[q][n][0], sum.at[q][n][1], sum.at[q][n][2], sum.at[q][n][3]);
                 __stcg((float4*)(partial + group * results + (q * TILED_CHANNELS + n) * 4 * THREADS), four);
             }
         }
@@ -281,10 +316,10 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& c
                     all.z += four.z;
                     all.w += four.w;
                 }
-                total[q][n][0] = all.x;
-                total[q][n][1] = all.y;
-                total[q][n][2] = all.z;
-                total[q][n][3] = all.w;
+                sum.at[q][n][0] = all.x;
+                sum.at[q][n][1] = all.y;
+                sum.at[q][n][2] = all.z;
+                sum.at[q][n][3] = all.w;
             }
         }
     }
@@ -302,7 +337,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& c
 #pragma unroll
                 for (int n = 0; n < TILED_CHANNELS; n++) {
                     if (n < channels) {
-                        write_vector(k, finish, channel + n, total[q][n]);
+                        write_vector(k, finish, channel + n, sum.at[q][n]);
                     }
                 }
             }
@@ -314,8 +349,8 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& c
 #pragma unroll
                     for (int n = 0; n < TILED_CHANNELS; n++) {
                         if (n < channels) {
-                            const float extra = __ldg(element(finish.extra, channel + n, k.extra_plane));
-                            *element(finish.out, channel + n, k.out_plane) = finish_sum(k.finish, extra, total[q][n][p]);
+                            const float extra = *element(finish.extra, channel + n, k.extra_plane);
+                            *element(finish.out, channel + n, k.out_plane) = finish_sum(k.finish, extra, sum.at[q][n][p]);
                         }
                     }
                 }

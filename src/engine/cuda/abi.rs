@@ -23,15 +23,13 @@ pub(super) const SMALL_CHANNELS: usize = 8;
 /// Output channels per thread in large tiles.
 pub(super) const TILED_CHANNELS: usize = 4;
 /// Stages of shared memory in large tiles.
-pub(super) const STAGES: usize = 3;
+pub(super) const STAGES: usize = 2;
 /// Flag of [`ConvRow::tiled`]: four adjacent positions are read as one vector.
 pub(super) const TILED_READS_VECTORS: u32 = 1;
 /// Flag of [`ConvRow::tiled`]: four adjacent positions are written as one vector.
 pub(super) const TILED_WRITES_VECTORS: u32 = 2;
 /// Flag of [`ConvRow::tiled`]: a thread has two quads of positions.
 pub(super) const TILED_TWO_QUADS: u32 = 4;
-/// Floats of shared memory from one quad of a slice to the next, in large tiles.
-pub(super) const QUAD: usize = 4 * SLICE + 4;
 /// Floats of shared memory from the weights of one slice and group of channels to the next, in small tiles.
 pub(super) const SMALL_WEIGHTS: usize = SLICE * SMALL_CHANNELS + 4;
 /// Elements of a gradient, with one of padding for each channel, that a block copies to shared memory.
@@ -308,7 +306,6 @@ mod tests {
         assert_eq!(value(SMALL, "SMALL_CHANNELS"), SMALL_CHANNELS);
         assert_eq!(text(SMALL, "SMALL_WEIGHTS"), "(SLICE * SMALL_CHANNELS + 4)");
         assert_eq!(value(TILED, "TILED_CHANNELS"), TILED_CHANNELS);
-        assert_eq!(text(TILED, "QUAD"), "(4 * SLICE + 4)");
         assert_eq!(value(TILED, "STAGES"), STAGES);
         assert_eq!(value(TILED, "TILED_READS_VECTORS"), TILED_READS_VECTORS as usize);
         assert_eq!(value(TILED, "TILED_WRITES_VECTORS"), TILED_WRITES_VECTORS as usize);

@@ -1,7 +1,7 @@
 //! Division of a convolution into tiles: one block for each tile, or for each tile and group of slices.
 
 use super::abi::{
-    ConvRow, Divisor, Mode, QUAD, SLICE, SMALL_CHANNELS, SMALL_WEIGHTS, STAGES, THREADS, TILED_CHANNELS,
+    ConvRow, Divisor, Mode, SLICE, SMALL_CHANNELS, SMALL_WEIGHTS, STAGES, THREADS, TILED_CHANNELS,
     TILED_READS_VECTORS, TILED_TWO_QUADS,
 };
 use super::cut::{Cut, CutKind, Limits, Needs};
@@ -9,6 +9,12 @@ use super::lower::Conv;
 use super::variant::Tiling;
 
 const LANES: usize = THREADS as usize;
+/// Blocks that a multiprocessor has room for: the kernel's launch bounds.
+const RESIDENT: usize = 2;
+/// Floats of the description of a unit of pixels, `Source` in `kernels/conv2d_tiled.cu`.
+const SOURCE: usize = 4;
+/// Bytes of shared memory that a block takes apart from what it uses.
+const RESERVED_SHARED: usize = 2048;
 
 /// A division, and its cost.
 struct Tiles {
@@ -21,7 +27,7 @@ struct Tiles {
     results: usize,
     /// Bytes of shared memory.
     shared: usize,
-    /// Estimated cycles of a block.
+    /// Estimated cycles of a multiprocessor for a block: half of its duration beside another.
     cycles: usize,
 }
 
@@ -30,8 +36,8 @@ impl Tiles {
         self.tiles * self.groups
     }
 
-    /// Estimated cycles until the last block ends: those of an even schedule, and a block's: the level's other jobs
-    /// may keep it from starting first.
+    /// Estimated cycles until the last block ends: those of an even schedule, and half of a block's duration, since the
+    /// blocks of the level's other jobs fill a part of the gaps at the end.
     fn time(&self, limits: &Limits) -> usize {
         self.blocks() * self.cycles / limits.multiprocessors.max(1) + self.cycles
     }
@@ -134,16 +140,35 @@ fn large_tiles(conv: &ConvRow, limits: &Limits) -> Vec<Tiles> {
     let mut all = Vec::new();
     for lanes in [wide, wide.div_ceil(2)] {
         for quads in [2, 1] {
-            let shared =
-                |pixel_lanes: usize| size_of::<f32>() * STAGES * QUAD * (quads * pixel_lanes + lanes);
-            let most = (LANES / lanes).min(MOST_PIXEL_LANES);
-            let Some(most) = (1..=most).rev().find(|&n| shared(n) <= limits.shared) else { continue };
-            for groups in [1, groups(conv)] {
-                all.push(large_tile(conv, lanes, quads, most, groups, shared(most)));
+            for blocks in [1, groups(conv)] {
+                let shared = |pixel_lanes: usize| large_shared(conv, lanes, quads, pixel_lanes, blocks);
+                let most = (LANES / lanes).min(MOST_PIXEL_LANES);
+                let room = limits.shared / RESIDENT - RESERVED_SHARED;
+                let Some(most) = (1..=most).rev().find(|&n| shared(n) <= room) else { continue };
+                all.push(large_tile(conv, lanes, quads, most, blocks, shared(most)));
             }
         }
     }
     all
+}
+
+/// Bytes of shared memory of a large tile: stages of inputs and weights, and the sums of its groups.
+fn large_shared(conv: &ConvRow, lanes: usize, quads: usize, pixel_lanes: usize, blocks: usize) -> usize {
+    let quad = 4 * (conv.in_c as usize).min(SLICE).next_multiple_of(4) + 4;
+    let stages = STAGES * quad * (quads * pixel_lanes + lanes);
+    let sources = SOURCE * units(conv, quads, pixel_lanes);
+    let sums = if groups(conv) > blocks { large_results(quads) } else { 0 };
+    size_of::<f32>() * (stages + sources + sums)
+}
+
+/// Units of pixels of a large tile that are copied at once.
+fn units(conv: &ConvRow, quads: usize, pixel_lanes: usize) -> usize {
+    quads * pixel_lanes * if conv.tiled & TILED_READS_VECTORS == 0 { 4 } else { 1 }
+}
+
+/// Results of a large tile, those of idle threads included.
+fn large_results(quads: usize) -> usize {
+    4 * quads * TILED_CHANNELS * LANES
 }
 
 fn large_tile(
@@ -155,8 +180,7 @@ fn large_tile(
     shared: usize,
 ) -> Tiles {
     /// Estimated cycles of a block apart from its slices.
-    const CYCLES: usize = 3500;
-    let vectors = conv.tiled & TILED_READS_VECTORS != 0;
+    const CYCLES: usize = 2500;
     let tile_pixels = 4 * quads * pixel_lanes;
     let across = (conv.out_c as usize).div_ceil(TILED_CHANNELS * lanes);
     let row = ConvRow {
@@ -166,19 +190,16 @@ fn large_tile(
         tiled: conv.tiled | if quads == 2 { TILED_TWO_QUADS } else { 0 },
         by_groups: Divisor::new(groups),
         by_across: Divisor::new(across),
-        by_units: Divisor::new(if vectors { tile_pixels / 4 } else { tile_pixels }),
+        by_units: Divisor::new(units(conv, quads, pixel_lanes)),
         ..*conv
     };
-    // Of a slice, as the machine code's emulation shows them, whatever the lanes.
-    let slice = if quads == 2 { 2300 + 3 * tile_pixels / 2 } else { 1650 + tile_pixels / 2 };
-    // The sums are over whole quarters of a slice.
-    let quarters = (conv.in_c as usize).div_ceil(4);
-    let share = (6 + 10 * quarters / (4 * conv.by_chunks.divisor as usize)).min(16);
+    // Of a whole slice, as the machine code's emulation shows them; a part does not depend on the slice's channels.
+    let slice = if quads == 2 { 1500 + 3 * tile_pixels / 2 } else { 950 + tile_pixels };
+    let share = 48 + 13 * conv.in_c as usize / conv.by_chunks.divisor as usize;
     let slices = (conv.slices as usize).min(if groups > 1 { conv.group as usize } else { usize::MAX });
-    let cycles = CYCLES + slices * slice * share / 16;
+    let cycles = CYCLES + slices * slice * share / 256;
     let tiles = (conv.pixels as usize).div_ceil(tile_pixels) * across;
-    let results = 4 * quads * TILED_CHANNELS * LANES;
-    Tiles { row, mode: Mode::ConvTiled, groups, tiles, results, shared, cycles }
+    Tiles { row, mode: Mode::ConvTiled, groups, tiles, results: large_results(quads), shared, cycles }
 }
 
 #[cfg(test)]
@@ -234,8 +255,7 @@ mod tests {
                                 let width = if vectors == 0 { 1 } else { 4 };
                                 let pixels = 4 * quads * row.pixel_lanes;
                                 assert_eq!(row.by_units.divisor * width, pixels, "{case:?}");
-                                // A thread copies 2 * quads units at most.
-                                assert!(lanes <= 256 && row.by_units.divisor <= 512 * quads, "{case:?}");
+                                assert!(lanes <= 256, "{case:?}");
                                 assert!(
                                     row.channel_lanes <= 16 && [1, groups].contains(&row.by_groups.divisor)
                                 );

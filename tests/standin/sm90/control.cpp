@@ -160,16 +160,16 @@ void brx(Context& c, const Instruction& i, u32 mask) {
     for (int l = 0; l < lanes; ++l) address[l] = i.address + 16 + a[l] + u32(i.offset);
     jump_to_values(c, mask, address, i.value, i.target);
 }
-// BRX with a register, BRXU with a uniform one.
+// BRX by a register, BRXU by a uniform one.
 void decode_brx(Reader& r) {
     Instruction& i = r.out;
     std::string text = r.take();
-    const bool uniform = text[0] == 'U';
-    if (uniform) text = text.substr(1);
     int number, used = 0;
     char sign;
     unsigned offset;
-    if (sscanf(text.c_str(), "R%d %c0x%x%n", &number, &sign, &offset, &used) != 3 || size_t(used) != text.size())
+    const bool uniform = text[0] == 'U';
+    if (sscanf(text.c_str() + uniform, "R%d %c0x%x%n", &number, &sign, &offset, &used) != 3 ||
+        size_t(used) + uniform != text.size())
         r.unknown("target '" + text + "'");
     i.source[0].kind = Kind::row;
     i.source[0].row = u16((uniform ? uniform_row : register_row) + number);
