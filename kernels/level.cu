@@ -49,14 +49,20 @@ __device__ __forceinline__ void run_chain(const Launch& launch, const Chain& cha
     // The first step may be shared by several blocks; the one that finishes it runs the others.
     Share share = {block - image_index * across, across};
     Step step = launch.steps[chain.first_step];
+    __shared__ Step next[2];
     for (unsigned int s = 1;; s++) {
-        // Loaded before it is needed.
-        const Step next = launch.steps[chain.first_step + (s < chain.steps ? s : 0)];
+        // Copied before it is needed, to shared memory: in registers it would take a quarter of them.
+        Step* after = &next[s % 2];
+        if (s < chain.steps && threadIdx.x < sizeof(Step) / sizeof(float)) {
+            copy_async<1>((float*)after + threadIdx.x, (const float*)(launch.steps + chain.first_step + s) + threadIdx.x, true);
+        }
+        commit_copies();
         if (!run_step(launch, chain, step, image, image_index, share, shared) || s >= chain.steps) {
             return;
         }
+        wait_for_copies<0>();
         __syncthreads();
-        step = next;
+        step = *after;
         share = {0, 1};
     }
 }

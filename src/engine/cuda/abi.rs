@@ -11,7 +11,7 @@ pub(super) const MAX_JOBS: usize = 14;
 /// Channels of the tap per group of a `cam` step; the length of a row of kernel sums is a multiple of it.
 pub(super) const CAM_CHANNELS: usize = 16;
 /// Positions of a pooled gradient that a thread sums at once; a table of them is padded to a multiple.
-pub(super) const CAM_POSITIONS: usize = 16;
+pub(super) const CAM_POSITIONS: usize = 8;
 /// Sums of a pooled gradient that a block stores at once: the largest number of border classes.
 pub(super) const CAM_SUMS: usize = 4096;
 /// Most terms of a slice of a convolution's sum.
