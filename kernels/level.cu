@@ -8,14 +8,14 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     const float* second = slot(launch, step.second_space, step.second, image);
     float* out = slot(launch, step.out_space, step.out, image);
     const float* weights = launch.weights;
-    // What every head has, first; these two wait for the earlier levels' results when they need them.
-    if (step.op == OP_CAM || step.op == OP_POOLED_CONV2D_GRAD) {
-        return cam(launch, chain, step, image_index, in, second, out, share, shared);
-    }
+    // What every head has, first. The classifier waits when it has requested its weights.
     if (step.op == OP_CLASSIFIER) {
         return classifier(launch, chain, step, image_index, in, second, out, share, shared);
     }
     wait_for_earlier_levels();
+    if (step.op == OP_CAM || step.op == OP_POOLED_CONV2D_GRAD) {
+        return cam(launch, chain, step, image_index, in, second, out, share, shared);
+    }
     if (step.op == OP_RESIZE_MIN_MAX) {
         resize_min_max(step, in, out, share, shared);
         return true;
