@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::journal::Journal;
 use super::spec::merged;
-use super::{Shard, paths};
+use super::{marker, paths};
 use crate::{Error, Result};
 
 /// State of a run and its manifest.
@@ -62,9 +62,10 @@ fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<
     for (i, line) in BufReader::new(file).lines().enumerate() {
         each(&line.map_err(|e| Error::refused_by(&path, format!("line {}", i + 1), e))?)?;
     }
-    let manifest = paths::read_json(&folder.join(paths::manifest(Shard::WHOLE)))?;
+    let manifest = paths::read_json(&folder.join(paths::MANIFEST))?;
+    let finished = manifest.as_ref().is_some_and(|manifest| !marker::is_in_progress(manifest));
     let images = manifest.as_ref().and_then(|m| m["images"].as_u64()).map(|n| n as usize);
-    Ok(Some(RunInfo { finished: manifest.is_some(), manifest: manifest.unwrap_or_default(), images }))
+    Ok(Some(RunInfo { finished, manifest: manifest.unwrap_or_default(), images }))
 }
 
 #[cfg(test)]

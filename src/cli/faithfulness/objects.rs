@@ -9,6 +9,7 @@ use crate::faithfulness::{
     MapEvaluation, POINTING_TOLERANCE_AT_224, Pointing, object_share, pointing_energy, pointing_game_hit,
 };
 use crate::imaging::rgb_image::RgbImage;
+use crate::util::below::below;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -53,6 +54,11 @@ enum ObjectSource {
 }
 
 impl ObjectArgs {
+    /// The file of the boxes.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.boxes.clone()
+    }
+
     /// The objects, if an option gives them.
     ///
     /// # Errors
@@ -161,9 +167,12 @@ fn name_in(boxes: &Boxes, item: &Item) -> Option<String> {
     [item.id.clone(), file].into_iter().find(|name| boxes.contains_key(name))
 }
 
-/// The mask of an image; `None` where the folder has none.
+/// The mask of an image, by its id or, where that is not a path below the folder, its file name; `None` where
+/// the folder has none.
 fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<RgbImage>> {
-    let path = folder.join(Path::new(&item.id).with_extension("png"));
+    let id = Path::new(&item.id).with_extension("png");
+    let name = id.file_name().unwrap_or_default();
+    let path = below(folder, &id.to_string_lossy()).or_else(|_| below(folder, &name.to_string_lossy()))?;
     if !path.exists() {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 pub(super) mod run;
 pub(super) mod tiles;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::Result;
 use crate::error::printable;
@@ -11,7 +11,7 @@ use crate::imaging::encode_png;
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 use crate::report::{Report, plots};
-use crate::util::atomic_file;
+use crate::run::{Kind, OutputFolder};
 use run::LoadedRun;
 
 use super::output;
@@ -42,6 +42,10 @@ pub struct Args {
     no_plots: bool,
 }
 
+/// What a report consists of, beside the plots.
+const REPORT: Kind =
+    Kind { name: "report", title: "a report", marker: "report.html", lock: "report.lock", files: &[] };
+
 /// Reads the run, writes the report and the plots, and prints their paths.
 pub fn run(args: Args) -> Result<()> {
     let run = LoadedRun::open(&args.run)?;
@@ -64,29 +68,24 @@ pub fn run(args: Args) -> Result<()> {
         notices: run.notices(),
         metadata: run.metadata(),
     };
-    make_folder(folder)?;
-    let page = folder.join("report.html");
-    atomic_file::write_atomically(&page, report.html().as_bytes())?;
+    let page = folder.join(REPORT.marker);
     let mut text = format!("{}\n", printable(&page.to_string_lossy()));
+    let out = OutputFolder::claim(folder, REPORT, [])?;
     if let Some(evaluation) = evaluation.filter(|_| !args.no_plots) {
-        let plots = write_plots(&folder.join("plots"), plots::all(evaluation))?;
+        let plots = stage_plots(&out, plots::all(evaluation))?;
         text += &format!("{}: {plots} charts\n", printable(&folder.join("plots").to_string_lossy()));
     }
+    out.finish_with(report.html().as_bytes())?;
     Output::default().print(&text)
 }
 
-/// Writes each plot as SVG and as PNG at twice its size for high-density screens; returns their number.
-fn write_plots(folder: &Path, plots: Vec<plots::Plot>) -> Result<usize> {
-    make_folder(folder)?;
+/// Draws each plot as SVG and as PNG at twice its size for high-density screens; returns their number.
+fn stage_plots(out: &OutputFolder, plots: Vec<plots::Plot>) -> Result<usize> {
     for plot in &plots {
-        let file = |ending: &str| folder.join(format!("{}.{ending}", plot.name));
-        atomic_file::write_atomically(&file("svg"), plot.drawing.svg().as_bytes())?;
+        let name = |ending: &str| format!("plots/{}.{ending}", plot.name);
+        out.stage(&name("svg"), plot.drawing.svg().as_bytes())?;
         let picture = plot.drawing.picture(Theme::Light, 2.0);
-        atomic_file::write_atomically(&file("png"), &encode_png(&picture))?;
+        out.stage(&name("png"), &encode_png(&picture))?;
     }
     Ok(plots.len())
-}
-
-fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| crate::Error::cannot_write(folder, e))
 }

@@ -8,7 +8,8 @@ use crate::evaluation::{Evaluation, ImageOutcome};
 use crate::render::Colormap;
 use crate::report::{ImageResult, MetadataRow, outcomes};
 use crate::run::{RunInfo, read_results};
-use crate::{Error, Result};
+use crate::util::below::below;
+use crate::{Error, Result, run};
 use serde_json::Value;
 
 /// A run without its per-image results, which are streamed.
@@ -112,6 +113,14 @@ impl LoadedRun {
             Ok(())
         })?;
         Ok(records)
+    }
+
+    /// The files that the run is read from, with those of these `records`.
+    pub fn files(&self, records: &[ImageResult]) -> impl Iterator<Item = PathBuf> {
+        let named = records.iter().flat_map(|record| [&record.files.strip, &record.files.arrays]);
+        let named = named.flatten().map(String::as_str);
+        let own = ["results.jsonl", "failed.jsonl", "manifest.json", "journal.jsonl", "evaluation.json"];
+        own.into_iter().chain(named).filter_map(|name| below(&self.folder, name).ok())
     }
 
     /// Name of the run's folder.
@@ -228,6 +237,10 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
         read => read.map_err(|e| Error::refused_by(path, "file", e))?,
     };
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(path, "JSON", e))?;
+    if run::is_in_progress(&value) {
+        let cause = "not complete; `msdcam evaluate -o` with the same words makes it again";
+        return Err(refused("evaluation", cause.into()));
+    }
     let metadata = ["weights", "source_sha256", "device", "failed"];
     let metadata = metadata.iter().filter_map(|&key| Some((key.to_string(), value.get(key)?.clone())));
     let metadata = Value::Object(metadata.collect());

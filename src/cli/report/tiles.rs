@@ -1,10 +1,11 @@
 //! Photos and activation maps of a run's images, read back from its files.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::strip;
 use crate::report::{EmbeddedPhoto, ImageResult, QuantizedMaps, Tile};
+use crate::util::below::below;
 use crate::util::npz::{Archive, Floats};
 use crate::util::parallel;
 use crate::{Error, Result, imaging};
@@ -39,15 +40,6 @@ fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
         problem.get_or_insert(error);
         None
     })
-}
-
-/// Path of a file that a run names, which must be inside the run's folder.
-fn below(folder: &Path, name: &str) -> Result<PathBuf> {
-    let path = Path::new(name);
-    if path.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Ok(folder.join(path));
-    }
-    Err(Error::refused(folder, "results", format!("the file {name} is outside the run's folder")))
 }
 
 /// The photo, cut out of the film strip.

@@ -29,7 +29,7 @@ pub struct RunArgs {
     /// the results still list all images
     #[arg(long, value_name = "TERMS")]
     pub select: Option<Selection>,
-    /// Retry images that failed in an earlier attempt
+    /// Retry images that failed in an earlier attempt or have lost their files since
     #[arg(long)]
     pub retry_failed: bool,
     /// Process only shard i of n, from 1, for `msdcam merge`; all shards may share one folder. auto

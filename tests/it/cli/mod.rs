@@ -11,6 +11,9 @@ mod explain_questions;
 mod explain_refusals;
 mod faithfulness;
 mod files;
+#[cfg(target_os = "linux")]
+mod interrupted;
+mod output_folder;
 mod pictures;
 mod program;
 mod report;

@@ -142,7 +142,7 @@ fn escapes_names_on_the_page() {
     let outside = results.replacen("\"strip\":\"", "\"strip\":\"../../", 1);
     place.write("run/results.jsonl", outside.as_bytes());
     let run = place.msdcam("report run");
-    assert!(run.code == 0 && run.stderr.contains("is outside the run's folder"), "{run:?}");
+    assert!(run.code == 0 && run.stderr.contains("is outside of the folder"), "{run:?}");
 }
 
 #[test]
