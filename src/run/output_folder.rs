@@ -67,6 +67,14 @@ impl OutputFolder {
         &self.path
     }
 
+    /// Checks the names of files that are going to be written, before the first of them is.
+    ///
+    /// # Errors
+    /// As [`OutputFolder::write`].
+    pub fn check(&self, names: &[String]) -> Result<()> {
+        names.iter().try_for_each(|name| self.target(name).map(drop))
+    }
+
     /// Writes a file at once.
     ///
     /// # Errors

@@ -57,10 +57,7 @@ impl Sink {
     pub fn stem(&mut self, item: &Item) -> String {
         match self {
             Sink::Run(_) => run::image_stem(item.index, &item.id),
-            Sink::Photos { names, .. } => {
-                let stem = Path::new(&item.id).file_stem().unwrap_or_default();
-                names.stem(&stem.to_string_lossy())
-            }
+            Sink::Photos { names, .. } => photo_stem(names, item),
         }
     }
 
@@ -113,6 +110,12 @@ impl Sink {
     }
 }
 
+/// The prefix of the names of a photo's files, the next of `names`.
+fn photo_stem(names: &mut FlatNames, item: &Item) -> String {
+    let stem = Path::new(&item.id).file_stem().unwrap_or_default();
+    names.stem(&stem.to_string_lossy())
+}
+
 /// One image a line.
 const RESULTS: &str = "results.jsonl";
 
@@ -133,6 +136,10 @@ impl PhotoDirectory {
     fn open(job: &ExplainJob) -> Result<PhotoDirectory> {
         let photos = job.dataset.items().map(|item| item.file().to_path_buf());
         let folder = OutputFolder::claim(&job.output, run::PHOTOS, photos)?;
+        let mut names = FlatNames::default();
+        for item in job.dataset.items() {
+            folder.check(&job.spec.known_names(&photo_stem(&mut names, &item), &job.request.exits))?;
+        }
         let results = folder.open(RESULTS)?;
         Ok(PhotoDirectory { folder, results })
     }

@@ -115,7 +115,7 @@ fn campaign(before: &[&str], command: &str) {
     let faultless = faulty(&whole, command, library, ("DISK_CALLS", calls.as_os_str())).status.code();
     assert!(matches!(faultless, Some(0 | 3)), "{command}: {faultless:?}");
     let calls: usize = std::fs::read_to_string(calls).unwrap().trim().parse().unwrap();
-    assert!(calls > 3, "{command}: {calls} calls");
+    assert!(calls > 2, "{command}: {calls} calls");
     let new = contents(&whole.path().join("out"));
     for fault in FAULTS {
         for at in sample(calls, fault.len()) {
