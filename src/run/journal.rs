@@ -1,6 +1,6 @@
 //! The journal: one line per finished image, in the order in which the images were finished.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Disk, Shard, Summary};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 const VERSION: u32 = 1;
@@ -87,7 +88,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::read`], or when it cannot be written.
     pub fn open(disk: &dyn Disk, path: &Path, range: Range<usize>) -> Result<Option<Journal>> {
-        let file = match File::options().read(true).append(true).open(path) {
+        let file = match input_file::open_with(path, OpenOptions::new().read(true).append(true)) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|e| Error::cannot_write(path, e))?,
         };

@@ -1,7 +1,6 @@
 //! Merging all shards of a set into one run.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -11,6 +10,7 @@ use super::cleanup::remove_temporaries;
 use super::journal::{Entry, Journal};
 use super::spec::differences;
 use super::{Disk, Lock, Shard, Summary, file_names, finalize, paths};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// A finished shard.
@@ -109,7 +109,7 @@ fn in_folder(folder: &Path) -> Result<Vec<FinishedShard>> {
 
 fn open(folder: &Path, shard: Shard) -> Result<FinishedShard> {
     let path = folder.join(paths::journal(shard));
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let journal = Journal::read(&path, file, |header| {
         if header.shard != shard.to_string() {
             return Err(Error::refused(&path, "line 1", format!("belongs to shard {}", header.shard)));

@@ -1,6 +1,5 @@
 //! Images that become pending again: failed ones of a finished run, and those whose files are lost.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::journal::{Entry, Journal, JournalHeader};
 use super::{Disk, RunSpec, Shard, journal, paths};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// Turns a finished run into one in progress whose failed images are pending.
@@ -34,7 +34,7 @@ fn read_results(folder: &Path) -> Result<impl Iterator<Item = Result<Entry>>> {
         error: Option<IgnoredAny>,
     }
     let path = folder.join(paths::RESULTS);
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     Ok(BufReader::new(file).lines().enumerate().filter_map(move |(image, line)| {
         let entry = || {
             let line = line.map_err(|e| Error::refused_by(&path, "file", e))?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::dataset::Dataset;
 use crate::evaluation::{Accuracy, ImageOutcome, ThresholdSearch, Thresholds};
 use crate::explain::Classifier;
+use crate::util::input_file;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -81,7 +82,7 @@ pub fn rule(early_exit: Option<&str>, budget: Option<f64>, work: &[u64]) -> Resu
 /// Reads a file of thresholds.
 fn read(file: &Path, exits: usize) -> Result<Thresholds> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let text = std::fs::read_to_string(file).map_err(|e| Error::cannot_read(file, e))?;
+    let text = input_file::read_text(file, input_file::TEXT)?;
     let thresholds: Thresholds = serde_json::from_str(&text)
         .map_err(|e| refused("thresholds", format!("expected a JSON list of numbers or null: {e}")))?;
     if thresholds.0.len() != exits {

@@ -13,7 +13,7 @@ use crate::engine::plan::Order;
 use crate::error::printable;
 use crate::evaluation::list_line;
 use crate::explain::{Classifier, class_of};
-use crate::util::atomic_file::make_folder;
+use crate::util::atomic_file::{check_writable, make_folder};
 use crate::{Error, Result};
 use predictions::Predictions;
 use report::EvaluationReport;
@@ -26,6 +26,7 @@ pub use args::Args;
 
 /// Evaluates a data set, writes the files and prints tables or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
+    args.output.as_deref().map_or(Ok(()), check_writable)?;
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
