@@ -109,7 +109,9 @@ impl Disk for RealDisk {
         if cfg!(not(unix)) && path.is_dir() {
             return Ok(()); // Folders cannot be opened as files on this platform.
         }
-        input_file::open_to_sync(path).and_then(|file| file.sync_all()).map_err(|e| Error::cannot_write(path, e))
+        input_file::open_to_sync(path)
+            .and_then(|file| file.sync_all())
+            .map_err(|e| Error::cannot_write(path, e))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

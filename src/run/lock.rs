@@ -206,6 +206,14 @@ mod tests {
         assert!(error.contains("is a pipe or a device"), "{error}");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_without_locks_is_known_by_its_error() {
+        for (code, expected) in [(libc::ENOLCK, true), (libc::ENOSYS, true), (libc::EIO, false)] {
+            assert_eq!(has_no_locks(&io::Error::from_raw_os_error(code)), expected, "{code}");
+        }
+    }
+
     #[test]
     fn a_wrong_clock_is_no_error() {
         let year = Duration::from_secs(31_557_600);

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{input_file, private};
 use super::temporary::Temporary;
+use super::{input_file, private};
 use crate::{Error, Result};
 
 pub use super::temporary::temporary_for;

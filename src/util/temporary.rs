@@ -12,11 +12,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 use super::{file_id, input_file};
 
@@ -51,7 +52,7 @@ impl Temporary {
                 file => file?,
             };
             // Until it was locked, another process may have removed it as a leftover.
-            let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+            let taken = matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
             if !taken && file_id::is_at(&file, &path) {
                 let unfinished = Unfinished::register(&all, &path);
                 return Ok((Temporary { path, unfinished, renamed: false }, file));
@@ -120,9 +121,18 @@ impl Unfinished {
 }
 
 /// Removes the temporary files and locks of this process, which has to end now: no thread can create
-/// another.
+/// another. A thread that takes longer than a second to create one, as on a file system that hangs, is not
+/// waited for.
 pub fn remove_all() {
-    let all = ALL.write().unwrap_or_else(PoisonError::into_inner);
+    let patience = Instant::now() + Duration::from_secs(1);
+    let all = loop {
+        match ALL.try_write() {
+            Ok(all) => break all,
+            Err(TryLockError::Poisoned(all)) => break all.into_inner(),
+            Err(TryLockError::WouldBlock) if Instant::now() > patience => return,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
     // A lock is older than what is written under it.
     for path in locked(&all).iter().rev() {
         let _ = fs::remove_file(path);
@@ -158,7 +168,9 @@ fn is_for(temporary: &OsStr, name: &OsStr) -> bool {
 /// Removes the temporary file at `path` unless a process still writes it.
 fn remove_abandoned(path: &Path) -> bool {
     // Some network file systems lock only what is open for writing.
-    let Ok(file) = input_file::open_with(path, OpenOptions::new().read(true).write(true)) else { return false };
+    let Ok(file) = input_file::open_with(path, OpenOptions::new().read(true).write(true)) else {
+        return false;
+    };
     file.try_lock().is_ok() && file_id::is_at(&file, path) && fs::remove_file(path).is_ok()
 }
 

@@ -2,8 +2,8 @@
 
 use crate::common::golden::Golden;
 use msdcam::evaluation::{
-    BUDGETS, Evaluation, ExitOutcome, ImageOutcome, ThresholdSearch, Thresholds, dynamic_txt,
-    exit_shares, hardness_csv, list_line, wilson,
+    BUDGETS, Evaluation, ExitOutcome, ImageOutcome, ThresholdSearch, Thresholds, dynamic_txt, exit_shares,
+    hardness_csv, list_line, wilson,
 };
 use serde::Deserialize;
 

@@ -15,7 +15,7 @@ use super::predictions::Predictions;
 use crate::cli::images;
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
-use crate::cli::values::probability;
+use crate::cli::values::{is_probability, probability};
 
 /// Rule that decides where images stop.
 #[derive(Debug)]
@@ -91,7 +91,12 @@ fn read(file: &Path, exits: usize) -> Result<Thresholds> {
             format!("expected one for each of {exits} exits, found {}", thresholds.0.len()),
         ));
     }
-    Ok(thresholds)
+    match thresholds.0.iter().flatten().find(|&&p| !is_probability(p)) {
+        Some(p) => {
+            Err(refused("thresholds", format!("{p}: expected numbers above 0 and at most 1, or null")))
+        }
+        None => Ok(thresholds),
+    }
 }
 
 /// Parses a number of multiply-adds with an optional suffix k, M or G.

@@ -26,6 +26,9 @@ pub fn options(capability: u32, supported: &[u32]) -> Vec<String> {
         .collect()
 }
 
+/// What the origin of kernels begins with that are compiled at every start, before the reason.
+pub(super) const NOT_CACHED: &str = "NVRTC, not cached: ";
+
 /// An image of the kernels that NVRTC compiled.
 pub(super) struct Image {
     pub(super) bytes: Vec<u8>,
@@ -40,7 +43,7 @@ impl Image {
     pub(super) fn origin(&self) -> String {
         match &self.cache_problem {
             _ if self.from_cache => "NVRTC, from the cache".into(),
-            Some(problem) => format!("NVRTC, not cached: {problem}"),
+            Some(problem) => format!("{NOT_CACHED}{problem}"),
             None => "NVRTC".into(),
         }
     }

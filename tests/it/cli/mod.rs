@@ -19,5 +19,6 @@ mod run_refused;
 mod run_select;
 mod run_shards;
 mod run_stopped;
+mod signals;
 mod snapshot;
 mod streams;

@@ -224,7 +224,10 @@ impl Walker<'_> {
                 }
                 b'b' => {
                     self.pop()?;
-                    *self.top()? = Atom::Other;
+                    match self.top()? {
+                        object @ Atom::Other => *object = Atom::Other,
+                        _ => return Err("BUILD of something other than an object".into()),
+                    }
                 }
                 other => return Err(unsupported(other)),
             }

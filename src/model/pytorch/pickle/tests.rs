@@ -66,3 +66,12 @@ fn long_integers_keep_their_sign_and_width() {
     assert_eq!(value(b"\x8a\x09\0\0\0\0\0\0\0\0\x01."), Atom::Int(1 << 64));
     assert_eq!(value(b"L-12L\n."), Atom::Int(-12));
 }
+
+#[test]
+fn a_state_is_set_on_objects_alone() {
+    assert!(walk(b"\x80\x02c__builtin__\nobject\n)R}b.", 0).is_ok());
+    for value in ["K\x01", "X\x01\0\0\0a", ")", "c__builtin__\nobject\n"] {
+        let error = walk(format!("{value}}}b.").as_bytes(), 0).unwrap_err();
+        assert_eq!(error.cause, "BUILD of something other than an object", "{value:?}");
+    }
+}
