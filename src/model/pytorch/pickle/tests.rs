@@ -75,3 +75,14 @@ fn a_state_is_set_on_objects_alone() {
         assert_eq!(error.cause, "BUILD of something other than an object", "{value:?}");
     }
 }
+
+#[test]
+fn a_tensor_whose_elements_overlap_is_refused() {
+    let tensor = |stride: &[u8]| {
+        let size = b"ctorch._utils\n_rebuild_tensor_v2\n(NK\0K\x02K\x02\x86";
+        walk(&[&size[..], stride, b"tR."].concat(), 0)
+    };
+    assert!(tensor(b"K\x02K\x01\x86").is_ok());
+    let error = tensor(b"K\x01K\x01\x86").unwrap_err();
+    assert_eq!(error.cause, "a tensor of dimensions [2, 2] and strides [1, 1], whose elements overlap");
+}
