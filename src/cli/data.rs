@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Dataset;
 use crate::{Error, Result, dataset};
 
+/// Limit of the list of paths on standard input, in bytes.
+const LONGEST_LIST: u64 = 1 << 30;
+
 /// Options that select the images.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
@@ -80,8 +83,11 @@ impl DataArgs {
         };
         let name = Path::new("standard input");
         let mut text = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut text);
+        let read = std::io::stdin().lock().take(LONGEST_LIST + 1).read_to_end(&mut text);
         read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")).with_source(e))?;
+        if text.len() as u64 > LONGEST_LIST {
+            return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
+        }
         let listed = dataset::parse_path_list(&text, self.null)?;
         if listed.is_empty() {
             return Err(Error::refused(name, "list", "contains no path"));

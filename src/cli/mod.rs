@@ -19,6 +19,7 @@ mod output;
 mod records;
 mod report;
 mod run;
+mod signals;
 mod table;
 mod timings;
 mod values;
@@ -26,6 +27,7 @@ mod values;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::error::printable;
 use crate::util::parallel;
 use clap::Parser;
 use exit_status::{Outcome, exit_code};
@@ -59,6 +61,7 @@ enum Command {
 /// Runs the command that the arguments name and returns its exit code. `start` is the start of the
 /// program, from which `--timings` counts.
 pub fn main(start: Instant) -> ExitCode {
+    signals::watch();
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(message) => return print_message(&message),
@@ -86,6 +89,17 @@ pub fn main(start: Instant) -> ExitCode {
 
 /// Prints clap's message: help, version or a usage error.
 fn print_message(message: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let is_help = matches!(
+        message.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if !is_help {
+        output::note(&usage_error(message));
+        return ExitCode::from(2);
+    }
     match message.print() {
         Err(e) if !message.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
             let error = crate::Error::cannot_write(std::path::Path::new("standard output"), e);
@@ -94,4 +108,27 @@ fn print_message(message: &clap::Error) -> ExitCode {
         }
         _ => ExitCode::from(if message.use_stderr() { 2 } else { 0 }),
     }
+}
+
+/// The text of a usage error on one line. It repeats arguments as they are, so they are parsed again in
+/// their printable form.
+fn usage_error(message: &clap::Error) -> String {
+    let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()));
+    let text = match Cli::try_parse_from(arguments) {
+        Err(again) if again.kind() == message.kind() => again.to_string(),
+        _ => message.to_string(),
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Usage: "));
+    let mut line = String::new();
+    for part in lines {
+        let separator = match part {
+            _ if line.is_empty() => "",
+            _ if line.ends_with(':') => " ",
+            _ if part.starts_with('[') => " ",
+            _ => "; ",
+        };
+        line += separator;
+        line += part;
+    }
+    printable(&line)
 }

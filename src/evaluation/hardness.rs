@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::ImageOutcome;
+use crate::util::csv;
 
 /// Distribution of the hardness over the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +47,8 @@ pub fn hardness_csv<'a>(
     csv.push('\n');
     for (id, outcome) in rows {
         let first = outcome.first_right().map_or(String::new(), |i| exits[i].to_string());
-        let (label, name) = (outcome.label, csv_field(&classes[outcome.label]));
-        let _ = write!(csv, "{},{label},{name},{},{first}", csv_field(id), outcome.right_exits());
+        let (label, name) = (outcome.label, csv::cell(&classes[outcome.label]));
+        let _ = write!(csv, "{},{label},{name},{},{first}", csv::cell(id), outcome.right_exits());
         for exit in &outcome.exits {
             csv.push_str(if exit.is_right() { ",1" } else { ",0" });
         }
@@ -60,13 +61,4 @@ pub fn hardness_csv<'a>(
 pub fn list_line(id: &str, outcome: &ImageOutcome, classes: &[String]) -> String {
     let right: Vec<&str> = outcome.exits.iter().map(|e| if e.is_right() { "1" } else { "0" }).collect();
     format!("[{}] {id} {}", right.join(", "), classes[outcome.label])
-}
-
-/// `text` as a CSV field (RFC 4180).
-pub fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.into()
-    }
 }

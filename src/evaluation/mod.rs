@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use accuracy::{Accuracy, ClassAccuracy, wilson};
 pub use budget::{BUDGETS, Budget, Budgeted, ThresholdSearch, Thresholds, dynamic_txt, exit_shares};
 pub use calibration::{BINS, Bin, Calibration};
-pub use hardness::{Hardness, csv_field, hardness_csv, list_line};
+pub use hardness::{Hardness, hardness_csv, list_line};
 
 /// Predictions of all exits for one image.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,8 +4,7 @@
 //! is composited over white, the EXIF orientation is applied, color profiles are not, and of an animation
 //! only the first frame is read.
 
-use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use super::complete;
 use super::jpeg::Jpeg;
 use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// Maximum number of pixels of a photo: above the largest phone and studio cameras.
@@ -34,37 +34,7 @@ impl RgbImage {
     /// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
     pub fn open(path: impl AsRef<Path>) -> Result<RgbImage> {
         let path = path.as_ref();
-        let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if metadata.is_dir() {
-            return Err(Error::refused(path, "file", "is a folder, not an image"));
-        }
-        if !metadata.is_file() {
-            return Err(Error::refused(path, "file", "is a pipe or a device, not an image file"));
-        }
-        let too_large = |n: u64| {
-            Error::refused(
-                path,
-                "file",
-                format!("{n} bytes are too many for a photo, the limit is {MAX_BYTES}"),
-            )
-        };
-        if metadata.len() > MAX_BYTES {
-            return Err(too_large(metadata.len()));
-        }
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        let stamp = |file: &File| file.metadata().map(|metadata| (metadata.len(), metadata.modified().ok()));
-        let before = stamp(&file).map_err(unreadable)?;
-        // The file may grow while it is read.
-        (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(too_large(bytes.len() as u64));
-        }
-        if stamp(&file).map_err(unreadable)? != before {
-            return Err(Error::refused(path, "file", "changed while it was read"));
-        }
-        decode(&bytes, path)
+        decode(&input_file::read(path, MAX_BYTES)?, path)
     }
 }
 

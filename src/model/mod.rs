@@ -26,6 +26,7 @@ pub use convert::{Conversion, ConvertOptions, convert};
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
 pub use msdnet::Config as MsdNetConfig;
+pub(crate) use open::from_bytes;
 pub use open::open;
 pub use tap::{Tap, TapInfo};
 pub use weights::Precision;

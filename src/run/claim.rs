@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Disk, Lock, Shard, marker, paths};
 use crate::error::printable;
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// Creates `folder` if it is missing and takes the lock called `lock` in it.
@@ -70,7 +71,7 @@ impl Gate {
     /// [`Error::Write`] when that takes longer than ten seconds.
     pub fn enter(folder: &Path) -> Result<Gate> {
         const PATIENCE: Duration = Duration::from_secs(10);
-        let Ok(open) = File::open(folder) else { return Ok(Gate { _folder: None }) };
+        let Ok(open) = input_file::open_file_or_folder(folder) else { return Ok(Gate { _folder: None }) };
         let started = Instant::now();
         loop {
             match open.try_lock() {

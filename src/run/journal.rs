@@ -4,7 +4,7 @@
 //! others.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{Disk, Shard, Summary, WrittenFile};
+use crate::util::input_file;
 use crate::util::sha256::hex;
 use crate::{Error, Result};
 
@@ -89,7 +90,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::read`], or when it cannot be written.
     pub fn open(disk: &dyn Disk, path: &Path, range: Range<usize>) -> Result<Option<Journal>> {
-        let file = match File::options().read(true).append(true).open(path) {
+        let file = match input_file::open_with(path, OpenOptions::new().read(true).append(true)) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|e| Error::cannot_write(path, e))?,
         };

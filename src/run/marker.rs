@@ -4,7 +4,6 @@
 //! programs use. A folder is written into only if its marker says that msdcam wrote the same kind of output
 //! there before, or if it holds none of the files that are to be written.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{file_names, paths};
 use crate::error::printable;
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// The program's name in markers.
@@ -118,7 +118,7 @@ impl Kind {
         const HEAD: u64 = 4096;
         let path = folder.join(self.marker);
         let mut page = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(HEAD).read_to_end(&mut page));
+        let read = input_file::open(&path).and_then(|file| file.take(HEAD).read_to_end(&mut page));
         read.map_err(|e| Error::refused_by(&path, "file", e))?;
         let generator = format!("<meta name=\"generator\" content=\"{PROGRAM} ");
         match page.windows(generator.len()).any(|window| window == generator.as_bytes()) {

@@ -1,7 +1,6 @@
 //! Merging all shards of a set into one run.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use super::resume::has_results;
 use super::spec::differences;
 use super::{Disk, Lock, Shard, Summary, finalize, marker, paths};
 use crate::util::below::{below, without_links};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// A finished shard.
@@ -93,7 +93,7 @@ fn forget_merged(disk: &dyn Disk, folders: &[PathBuf], out: &Path, manifest: &Va
     for folder in folders {
         for shard in paths::shards(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
             let path = folder.join(paths::journal(shard));
-            let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+            let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
             let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
             let header = journal.header();
             finalize::compare(out, manifest, &header.settings, &header.metadata)?;
@@ -153,7 +153,7 @@ fn in_folder(folder: &Path) -> Result<Vec<FinishedShard>> {
 
 fn open(folder: &Path, shard: Shard) -> Result<FinishedShard> {
     let path = folder.join(paths::journal(shard));
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let journal = Journal::read(&path, file, |header| {
         if header.shard != shard.to_string() {
             return Err(Error::refused(&path, "line 1", format!("belongs to shard {}", header.shard)));

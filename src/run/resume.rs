@@ -1,6 +1,5 @@
 //! Images that become pending again: those that failed, and those whose files are lost or damaged.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use super::journal::{Entry, Journal, JournalHeader};
 use super::written_file::each_block;
 use super::{Disk, RunSpec, Shard, finalize, journal, paths};
 use crate::util::below::below;
+use crate::util::input_file;
 use crate::util::sha256::hex;
 use crate::{Error, Result};
 
@@ -49,7 +49,7 @@ fn lost_from_results(folder: &Path) -> Result<Option<String>> {
 /// What a finished shard has lost.
 fn lost_from_journal(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
     let path = folder.join(paths::journal(spec.shard));
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let range = spec.shard.range(spec.images);
     let journal = Journal::read(&path, file, |_| Ok(range.clone()))?;
     let lost = range.len() - journal.summary().images + count_damaged(folder, &journal)?;
@@ -114,7 +114,7 @@ fn sound_results(folder: &Path, manifest: &Value) -> Result<Option<impl Iterator
         return Ok(None);
     }
     let path = folder.join(paths::RESULTS);
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     Ok(Some(BufReader::new(file).lines().enumerate().map(move |(image, line)| {
         let line = line.map_err(|e| Error::refused_by(&path, "file", e))?;
         let wrong = |e: serde_json::Error| Error::refused_by(&path, format!("line {}", image + 1), e);

@@ -1,6 +1,5 @@
 //! A file of an image, as the run has recorded it: name, length and checksum.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::util::below::below;
+use crate::util::input_file;
 
 /// A file that a run has written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ fn crc32(path: &Path) -> std::io::Result<u32> {
 /// # Errors
 /// When it cannot be read.
 pub fn each_block(path: &Path, mut each: impl FnMut(&[u8])) -> std::io::Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut reader = BufReader::with_capacity(1 << 16, input_file::open(path)?);
     loop {
         let block = reader.fill_buf()?;
         if block.is_empty() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::dataset::Dataset;
 use crate::evaluation::{Accuracy, ImageOutcome, ThresholdSearch, Thresholds};
 use crate::explain::Classifier;
+use crate::util::input_file;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use super::predictions::Predictions;
 use crate::cli::images;
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
-use crate::cli::values::probability;
+use crate::cli::values::{is_probability, probability};
 
 /// Rule that decides where images stop.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ pub fn rule(early_exit: Option<&str>, budget: Option<f64>, work: &[u64]) -> Resu
 /// Reads a file of thresholds.
 fn read(file: &Path, exits: usize) -> Result<Thresholds> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let text = std::fs::read_to_string(file).map_err(|e| Error::cannot_read(file, e))?;
+    let text = input_file::read_text(file, input_file::TEXT)?;
     let thresholds: Thresholds = serde_json::from_str(&text)
         .map_err(|e| refused("thresholds", format!("expected a JSON list of numbers or null: {e}")))?;
     if thresholds.0.len() != exits {
@@ -90,7 +91,12 @@ fn read(file: &Path, exits: usize) -> Result<Thresholds> {
             format!("expected one for each of {exits} exits, found {}", thresholds.0.len()),
         ));
     }
-    Ok(thresholds)
+    match thresholds.0.iter().flatten().find(|&&p| !is_probability(p)) {
+        Some(p) => {
+            Err(refused("thresholds", format!("{p}: expected numbers above 0 and at most 1, or null")))
+        }
+        None => Ok(thresholds),
+    }
 }
 
 /// Parses a number of multiply-adds with an optional suffix k, M or G.

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use crate::Result;
 use crate::dataset::Dataset;
-use crate::evaluation::{ImageOutcome, csv_field, dynamic_txt, hardness_csv};
+use crate::evaluation::{ImageOutcome, dynamic_txt, hardness_csv};
 use crate::run::{Kind, OutputFolder};
+use crate::util::csv;
 use serde_json::json;
 
 use super::predictions::Predictions;
@@ -54,7 +55,7 @@ pub fn hardness_json(id: &str, outcome: &ImageOutcome, classes: &[String]) -> se
 
 /// `confusion.csv`: a line for each exit and pair of label and predicted class that occurs.
 fn confusion_csv(report: &EvaluationReport) -> String {
-    let names: Vec<String> = report.evaluation.classes.iter().map(|class| csv_field(class)).collect();
+    let names: Vec<String> = report.evaluation.classes.iter().map(|class| csv::cell(class)).collect();
     let mut csv = String::from("exit,label,label_name,predicted,predicted_name,images\n");
     for exit in &report.evaluation.exits {
         for (label, row) in exit.confusion.iter().enumerate() {

@@ -14,6 +14,7 @@ use crate::error::printable;
 use crate::evaluation::list_line;
 use crate::explain::{Classifier, class_of};
 use crate::run::OutputFolder;
+use crate::util::atomic_file::check_writable;
 use crate::{Error, Result};
 use predictions::Predictions;
 use report::EvaluationReport;
@@ -26,6 +27,7 @@ pub use args::Args;
 
 /// Evaluates a data set, writes the files and prints tables or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
+    args.output.as_deref().map_or(Ok(()), check_writable)?;
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;

@@ -14,6 +14,7 @@ mod table;
 
 use crate::Result;
 use crate::run::OutputFolder;
+use crate::util::atomic_file::check_writable;
 use report::FaithfulnessReport;
 
 use super::exit_status::Outcome;
@@ -25,6 +26,7 @@ pub use args::Args;
 
 /// Evaluates the maps of a data set, writes the files and prints a table or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
+    args.output.as_deref().map_or(Ok(()), check_writable)?;
     let model = args.model.load(&Timings::default())?;
     let request = args.request(&model)?;
     let settings = args.settings.settings(&model)?;

@@ -1,7 +1,6 @@
 //! A run's folder read back: results, manifest, evaluation.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::evaluation::{Evaluation, ImageOutcome};
@@ -9,6 +8,7 @@ use crate::render::Colormap;
 use crate::report::{ImageResult, MetadataRow, outcomes};
 use crate::run::{RunInfo, read_results};
 use crate::util::below::below;
+use crate::util::input_file;
 use crate::{Error, Result, run};
 use serde_json::Value;
 
@@ -232,10 +232,7 @@ fn add_rows(rows: &mut Vec<MetadataRow>, name: &str, value: &Value) {
 /// The evaluation in evaluation.json, and the metadata beside it.
 fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
     let refused = |place: &str, cause: String| Error::refused(path, place, cause);
-    let bytes = match std::fs::read(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|e| Error::refused_by(path, "file", e))?,
-    };
+    let Some(bytes) = input_file::read_if_exists(path, input_file::JSON)? else { return Ok(None) };
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(path, "JSON", e))?;
     if run::is_in_progress(&value) {
         let cause = "not complete; `msdcam evaluate -o` with the same words makes it again";

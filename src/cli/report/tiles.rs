@@ -7,8 +7,11 @@ use crate::render::strip;
 use crate::report::{EmbeddedPhoto, ImageResult, QuantizedMaps, Tile};
 use crate::util::below::below;
 use crate::util::npz::{Archive, Floats};
-use crate::util::parallel;
+use crate::util::{input_file, parallel};
 use crate::{Error, Result, imaging};
+
+/// Limit of the arrays of an image, in bytes.
+const LARGEST_ARRAYS: u64 = 1 << 30;
 
 /// Gallery tiles, and the reasons why some have no photo or no maps.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ fn encoded(photo: &RgbImage) -> EmbeddedPhoto {
 pub fn cam(folder: &Path, record: &ImageResult) -> Result<Option<Floats>> {
     let Some(arrays) = &record.files.arrays else { return Ok(None) };
     let path = below(folder, arrays)?;
-    let bytes = std::fs::read(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let bytes = input_file::read(&path, LARGEST_ARRAYS)?;
     let mut archive = Archive::open(&path, &bytes)?;
     let names = archive.names();
     let first = names.iter().find(|name| *name == "cam" || name.starts_with("cam."));

@@ -120,10 +120,8 @@ impl CudaSession {
             Launches::Branches => Some(Branches::new(cuda, &program).map_err(driver("stream"))?),
             Launches::Graph | Launches::Stream => None,
         };
-        let notes = match images < wanted {
-            true => vec![format!("cuda: memory suffices for batches of {images}, not of {wanted}")],
-            false => Vec::new(),
-        };
+        let fewer = || format!("cuda: memory suffices for batches of {images}, not of {wanted}");
+        let notes = (images < wanted).then(fewer).into_iter().chain(cuda.note()).collect();
         Ok(CudaSession {
             replays: HashMap::new(),
             memory,

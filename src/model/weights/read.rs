@@ -16,7 +16,7 @@ impl Weights {
     /// # Errors
     /// As [`Weights::from_bytes`], or when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        Weights::from_bytes(path, &source_file::read(path)?.0)
+        Weights::from_bytes(path, &source_file::read(path)?)
     }
 
     /// Reads weights from memory; errors call them `name`.

@@ -22,5 +22,6 @@ mod run_refused;
 mod run_select;
 mod run_shards;
 mod run_stopped;
+mod signals;
 mod snapshot;
 mod streams;

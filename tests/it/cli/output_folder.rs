@@ -163,6 +163,7 @@ fn a_data_set_that_is_its_own_output_folder_stays_the_same_set() {
     let explain = format!("explain ds -o ds {SMALL}");
     let first = place.msdcam(&explain);
     assert_eq!(first.code, 0, "{first:?}");
+    assert_eq!(place.msdcam("report ds").code, 0);
     let again = place.msdcam(&explain);
     assert_eq!((again.code, &again.stdout), (0, &first.stdout), "{again:?}");
     // A class of the set that has the name of the run's pictures.
