@@ -12,6 +12,7 @@ mod faithfulness;
 mod figure;
 mod images;
 mod inspect;
+mod isolation;
 mod merge;
 mod method_args;
 mod model;
@@ -26,7 +27,7 @@ mod values;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::util::parallel;
+use crate::util::{panic, parallel};
 use clap::Parser;
 use exit_status::{Outcome, exit_code};
 
@@ -59,6 +60,7 @@ enum Command {
 /// Runs the command that the arguments name and returns its exit code. `start` is the start of the
 /// program, from which `--timings` counts.
 pub fn main(start: Instant) -> ExitCode {
+    panic::report_in_one_line();
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(message) => return print_message(&message),

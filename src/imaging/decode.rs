@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::codecs::png::PngDecoder;
@@ -18,6 +17,7 @@ use super::complete;
 use super::jpeg::Jpeg;
 use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
+use crate::util::panic;
 use crate::{Error, Result};
 
 /// Maximum number of pixels of a photo: above the largest phone and studio cameras.
@@ -81,8 +81,8 @@ pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
         Error::refused(name, "file", format!("not a PNG, JPEG or WebP image; it looks like {what}"))
     })?;
     // The codecs should not panic on bad data, but an untrusted file may trigger a bug in them.
-    catch_unwind(AssertUnwindSafe(|| decode_format(format, bytes)))
-        .unwrap_or_else(|_| Err("damaged: the decoder panicked".into()))
+    panic::catch(|| decode_format(format, bytes))
+        .unwrap_or_else(|panic| Err(format!("damaged: the decoder panicked: {panic}")))
         .map_err(|cause| Error::refused(name, format.name(), cause))
 }
 

@@ -83,6 +83,14 @@ impl Sink {
         }
     }
 
+    /// Removes a file that was written.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, file: &WrittenFile) -> Result<()> {
+        RealDisk.remove(&self.path().join(&file.name))
+    }
+
     /// Records the result line of an image whose `files` are written.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use super::args::Args;
 use super::files;
 use super::measured::Measured;
 use super::objects::Objects;
+use crate::cli::isolation::isolated;
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
 use crate::cli::{images, output};
@@ -38,7 +39,7 @@ pub fn all_images(
     let bar = images::progress(model, count);
     let mut measured = Measured::new(args.randomize.map_or(0, usize::from));
     std::thread::scope(|scope| {
-        for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings) {
+        for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings)? {
             let photos = images::with_labels(request.target, &items, photos);
             let first = measured.tally.images() as u64;
             let indices: Vec<u64> =
@@ -49,7 +50,8 @@ pub fn all_images(
                 evaluator.evaluate(inputs, &labels, &indices)
             })?;
             for (item, evaluated) in items.iter().zip(evaluated) {
-                let pointed = evaluated.and_then(|(photo, evaluations)| {
+                let pointed = isolated(item, || {
+                    let (photo, evaluations) = evaluated?;
                     let points = match &mut objects {
                         Some(objects) => objects.point(item, &photo, &evaluations)?,
                         None => vec![None; evaluations.len()],
