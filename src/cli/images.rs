@@ -248,13 +248,14 @@ pub fn inputs(photos: &[Result<Photo>]) -> Vec<f32> {
 }
 
 fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
-    let image = timings.time(Stage::Decode, || item.read())?;
+    let held = timings.time(Stage::Decode, || item.read())?;
+    let image = &held.image;
     Ok(timings.time(Stage::Resize, || {
-        let prepared = model.prepare(&image);
+        let prepared = model.prepare(image);
         Photo {
             width: image.width,
             height: image.height,
-            view: view.map(|size| prepared.view(&image, size)),
+            view: view.map(|size| prepared.view(image, size)),
             seen: prepared.seen,
             crop: prepared.crop,
             label: item.label,

@@ -10,6 +10,8 @@ mod exits;
 mod explain;
 mod faithfulness;
 mod figure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod images;
 mod inspect;
 mod isolation;

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_panic_within_a_caught_one_is_caught_too() {
-        let nested = catch(|| (catch(|| panic!("inner")) as Result<(), String>).unwrap_err() + " and outer");
+        let nested = catch(|| catch::<()>(|| panic!("inner")).unwrap_err() + " and outer");
         assert_eq!(nested, Ok("inner and outer".into()));
     }
 }

@@ -73,13 +73,16 @@ pub fn rule(early_exit: Option<&str>, budget: Option<f64>, work: &[u64]) -> Resu
         Err(cause) if text.parse::<f32>().is_ok() => {
             return Err(Error::usage(format!("--early-exit {text}: {cause}")));
         }
-        Err(_) => read(Path::new(text), work.len())?,
+        Err(_) => read_thresholds(Path::new(text), work.len())?,
     };
     Ok(Some(EarlyExitRule::Thresholds(thresholds)))
 }
 
 /// Reads a file of thresholds.
-fn read(file: &Path, exits: usize) -> Result<Thresholds> {
+///
+/// # Errors
+/// When it cannot be read, or is not a list of a share or null for each of `exits` exits.
+pub fn read_thresholds(file: &Path, exits: usize) -> Result<Thresholds> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
     let text = std::fs::read_to_string(file).map_err(|e| Error::cannot_read(file, e))?;
     let thresholds: Thresholds = serde_json::from_str(&text)
@@ -90,7 +93,10 @@ fn read(file: &Path, exits: usize) -> Result<Thresholds> {
             format!("expected one for each of {exits} exits, found {}", thresholds.0.len()),
         ));
     }
-    Ok(thresholds)
+    match thresholds.0.iter().flatten().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
+        Some(outside) => Err(refused("thresholds", format!("{outside} is not from 0 to 1"))),
+        None => Ok(thresholds),
+    }
 }
 
 /// Parses a number of multiply-adds with an optional suffix k, M or G.

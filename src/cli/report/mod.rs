@@ -5,13 +5,13 @@ pub(super) mod tiles;
 
 use std::path::{Path, PathBuf};
 
-use crate::Result;
 use crate::error::printable;
 use crate::imaging::encode_png;
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 use crate::report::{Report, plots};
 use crate::util::atomic_file;
+use crate::{Error, Result};
 use run::LoadedRun;
 
 use super::output;
@@ -45,34 +45,56 @@ pub struct Args {
 /// Reads the run, writes the report and the plots, and prints their paths.
 pub fn run(args: Args) -> Result<()> {
     let run = LoadedRun::open(&args.run)?;
-    let records = run.records(args.images)?;
     let folder = args.output.as_deref().unwrap_or(&args.run);
-    let read = tiles::read(&args.run, &records);
-    read.problems.iter().for_each(output::error);
-    let evaluation = run.evaluation.as_ref();
-    let report = Report {
-        name: run.name(),
-        classes: &run.classes,
-        exits: &run.exits,
-        evaluation,
-        images: run.images,
-        shown: run.shown,
-        tiles: &read.tiles,
-        failed: &run.failed,
-        colormap: args.colormap.or(run.colormap()).unwrap_or_default(),
-        linked: folder == args.run,
-        notices: run.notices(),
-        metadata: run.metadata(),
-    };
+    let linked = folder == args.run;
+    let Page { html, problems } = page(&args.run, &run, args.images, args.colormap, linked)?;
+    problems.iter().for_each(output::error);
     make_folder(folder)?;
     let page = folder.join("report.html");
-    atomic_file::write_atomically(&page, report.html().as_bytes())?;
+    atomic_file::write_atomically(&page, html.as_bytes())?;
     let mut text = format!("{}\n", printable(&page.to_string_lossy()));
-    if let Some(evaluation) = evaluation.filter(|_| !args.no_plots) {
+    if let Some(evaluation) = run.evaluation.as_ref().filter(|_| !args.no_plots) {
         let plots = write_plots(&folder.join("plots"), plots::all(evaluation))?;
         text += &format!("{}: {plots} charts\n", printable(&folder.join("plots").to_string_lossy()));
     }
     Output::default().print(&text)
+}
+
+/// A report, and what could not be shown in it.
+pub(super) struct Page {
+    pub html: String,
+    problems: Vec<Error>,
+}
+
+/// The report of the run in `folder`, with up to `images` images. `linked` says that it will be written
+/// there.
+///
+/// # Errors
+/// When the results are damaged.
+pub(super) fn page(
+    folder: &Path,
+    run: &LoadedRun,
+    images: usize,
+    colormap: Option<Colormap>,
+    linked: bool,
+) -> Result<Page> {
+    let records = run.records(images)?;
+    let read = tiles::read(folder, &records);
+    let report = Report {
+        name: run.name(),
+        classes: &run.classes,
+        exits: &run.exits,
+        evaluation: run.evaluation.as_ref(),
+        images: run.images,
+        shown: run.shown,
+        tiles: &read.tiles,
+        failed: &run.failed,
+        colormap: colormap.or(run.colormap()).unwrap_or_default(),
+        linked,
+        notices: run.notices(),
+        metadata: run.metadata(),
+    };
+    Ok(Page { html: report.html(), problems: read.problems })
 }
 
 /// Writes each plot as SVG and as PNG at twice its size for high-density screens; returns their number.
@@ -88,5 +110,5 @@ fn write_plots(folder: &Path, plots: Vec<plots::Plot>) -> Result<usize> {
 }
 
 fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| crate::Error::cannot_write(folder, e))
+    std::fs::create_dir_all(folder).map_err(|e| Error::cannot_write(folder, e))
 }
