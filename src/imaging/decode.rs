@@ -27,7 +27,8 @@ use crate::{Error, Result};
 pub const MAX_PIXELS: u64 = 210_000_000;
 /// Maximum size of a file in bytes.
 pub const MAX_BYTES: u64 = 1 << 30;
-/// Allocation limit of a decoder in bytes: the largest photo at eight bytes per pixel, plus 256 MiB.
+/// Allocation limit of a decoder beside the pixels that it returns, in bytes: the largest photo at eight bytes per
+/// pixel, plus 256 MiB.
 const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
 
 impl RgbImage {
@@ -113,7 +114,7 @@ fn decoding_bytes(file: &File) -> u64 {
         let format = sniff(file.fill_buf().ok()?).ok()?;
         let (size, extra, exif) = match format {
             Format::Png => {
-                let png = Png::header(&mut file).ok()?;
+                let png = Png::header(&mut file, MAX_ALLOC).ok()?;
                 (png.size, png.extra_bytes(), png.exif)
             }
             Format::Jpeg => {
@@ -176,7 +177,8 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
                 let side = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
                 check_size(side(width), side(height))?;
             }
-            let mut png = Png::header(Cursor::new(bytes)).map_err(damaged).map_err(or_truncated)?;
+            let mut png =
+                Png::header(Cursor::new(bytes), MAX_ALLOC).map_err(damaged).map_err(or_truncated)?;
             let (size, exif) = (png.size, png.exif.take());
             let mut rgb = checked(size)?;
             png.decode_into(&mut rgb).map_err(damaged)?;

@@ -6,12 +6,6 @@ use png::{
     BitDepth, ColorType, DecodingError, InterlaceInfo, Limits, Reader, Transformations, expand_interlaced_row,
 };
 
-use super::MAX_PIXELS;
-
-/// Maximum memory beside the pixels, bytes: one row of the widest photo at eight bytes per pixel, and what
-/// precedes the pixels, such as a color profile.
-const MAX_BESIDE_PIXELS: usize = 8 * MAX_PIXELS as usize + (256 << 20);
-
 /// A PNG decoder that has read everything before the pixels.
 pub(super) struct Png<R: BufRead + Seek> {
     reader: Reader<R>,
@@ -22,9 +16,10 @@ pub(super) struct Png<R: BufRead + Seek> {
 }
 
 impl<R: BufRead + Seek> Png<R> {
-    /// Reads the file up to its pixels.
-    pub fn header(file: R) -> Result<Self, String> {
-        let mut decoder = png::Decoder::new_with_limits(file, Limits { bytes: MAX_BESIDE_PIXELS });
+    /// Reads the file up to its pixels. The decoder allocates up to `limit` bytes beside them: for a few rows, and
+    /// for what precedes them, such as a color profile.
+    pub fn header(file: R, limit: u64) -> Result<Self, String> {
+        let mut decoder = png::Decoder::new_with_limits(file, Limits { bytes: limit as usize });
         // Palettes become colors, fewer than 8 bits become 8.
         decoder.set_transformations(Transformations::EXPAND);
         let reader = decoder.read_info().map_err(message)?;
@@ -67,12 +62,7 @@ impl<R: BufRead + Seek> Png<R> {
 
 /// Text of a decoder error.
 fn message(error: DecodingError) -> String {
-    match error {
-        DecodingError::LimitsExceeded => {
-            format!("needs more than {} MiB beside its pixels", MAX_BESIDE_PIXELS >> 20)
-        }
-        error => error.to_string(),
-    }
+    error.to_string()
 }
 
 /// The function that converts a row of the decoder to three bytes per pixel. Samples of 16 bits are big-endian.
@@ -82,7 +72,7 @@ fn converter(color: ColorType, depth: BitDepth) -> Result<fn(&[u8], &mut [u8]), 
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {
             |row, out| each::<2>(row, out, |[v, alpha]| [over_white(v, alpha); 3])
         }
-        (ColorType::Rgb, BitDepth::Eight) => |row, out| out.copy_from_slice(&row[..out.len()]),
+        (ColorType::Rgb, BitDepth::Eight) => |row, out| each::<3>(row, out, |rgb| rgb),
         (ColorType::Rgba, BitDepth::Eight) => |row, out| each::<4>(row, out, rgb_over_white),
         (ColorType::Grayscale, BitDepth::Sixteen) => |row, out| each::<2>(row, out, |v| [eight_bits(v); 3]),
         (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => |row, out| {
