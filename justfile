@@ -45,6 +45,12 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# A fuzz target for some seconds; needs nightly and cargo-fuzz; see fuzz/README.md
+fuzz target seconds="60":
+    mkdir -p fuzz/grown/{{target}}
+    cargo +nightly fuzz run {{target}} fuzz/grown/{{target}} fuzz/corpus/{{target}} -- \
+        -max_len=131072 -timeout=20 -rss_limit_mb=4096 -max_total_time={{seconds}}
+
 # Licenses, advisories and sources of the dependencies; needs cargo-deny
 deny:
     cargo deny check

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::data::DataArgs;
 use super::exit_status::{Outcome, Tally};
 use super::exits::ExitArgs;
+use super::isolation::isolated;
 use super::model::ModelArgs;
 use super::output::Output;
 use super::records::ExitRecord;
@@ -74,14 +75,17 @@ pub fn run(args: Args) -> Result<Outcome> {
     let (mut output, mut tally) = (Output::default(), Tally::default());
     let mut print = |(items, results): images::Finished<ExitPrediction>| -> Result<bool> {
         for (item, result) in items.iter().zip(results) {
-            tally.count(&item.id, &result);
-            let record = result.map(|(_, predictions)| ClassifyRecord {
-                exits: predictions
-                    .iter()
-                    .map(|prediction| ExitRecord::new(prediction, &model.labels, item.label))
-                    .collect(),
-                work: args.early_exit.map(|confidence| EarlyExitWork::new(&predictions, confidence, &costs)),
+            let record = isolated(item, || {
+                let (_, predictions) = result?;
+                let exit = |prediction| ExitRecord::new(prediction, &model.labels, item.label);
+                Ok(ClassifyRecord {
+                    exits: predictions.iter().map(exit).collect(),
+                    work: args
+                        .early_exit
+                        .map(|confidence| EarlyExitWork::new(&predictions, confidence, &costs)),
+                })
             });
+            tally.count(&item.id, &record);
             let text = if args.json {
                 records::line(item, &model.labels, &record)
             } else {
@@ -99,7 +103,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     };
     let mut in_flight = images::InFlight::default();
     std::thread::scope(|scope| -> Result<()> {
-        for (items, photos) in images::groups(scope, &model, dataset.items(), group, None, &timings) {
+        for (items, photos) in images::groups(scope, &model, dataset.items(), group, None, &timings)? {
             let finished = match args.early_exit {
                 Some(confidence) => {
                     let thresholds = vec![Some(confidence); exits.len()];

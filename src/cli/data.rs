@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Dataset;
 use crate::{Error, Result, dataset};
 
+use super::values;
+
 /// Limit of the list of paths on standard input, in bytes.
 const LONGEST_LIST: u64 = 1 << 30;
 
@@ -26,6 +28,10 @@ pub struct DataArgs {
     /// Process only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// Memory for the photos that are read at once, such as 512M or 4G. Reading waits for it; a photo that
+    /// alone needs more fails. The default is enough for the largest photo of any format
+    #[arg(long, value_name = "BYTES", default_value = "2G", value_parser = values::bytes)]
+    photo_memory: usize,
 }
 
 /// The formats of [`dataset::Format`].
@@ -52,6 +58,7 @@ impl DataArgs {
             Format::Flat => dataset::Format::Flat,
         };
         let mut dataset = dataset::open(&self.all_paths()?, format)?;
+        dataset.limit_memory(self.photo_memory as u64);
         dataset.fit_labels(labels).map_err(|error| self.with_hint(error))?;
         if let Some(limit) = self.limit {
             dataset.truncate(limit as usize);

@@ -11,6 +11,7 @@ use crate::imaging::rgb_image::RgbImage;
 use crate::{Error, Result, dataset};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::isolation::{isolated, no_threads};
 use super::model::LoadedModel;
 use super::timings::{Stage, Timings};
 
@@ -48,6 +49,9 @@ pub type Group = (Vec<Item>, Vec<Result<Photo>>);
 
 /// Reads `items` on threads of `scope`, ahead of the consumer, and yields them in groups of
 /// `group`. An unreadable photo is an error of its own. `view` is the side of [`Photo::view`].
+///
+/// # Errors
+/// When the system refuses every thread.
 pub fn groups<'scope>(
     scope: &'scope Scope<'scope, '_>,
     model: &'scope LoadedModel,
@@ -55,17 +59,18 @@ pub fn groups<'scope>(
     group: usize,
     view: Option<usize>,
     timings: &'scope Timings,
-) -> impl Iterator<Item = Group> + Send {
+) -> Result<impl Iterator<Item = Group> + Send> {
     let read = move |item: Item| {
-        let photo = read(model, &item, view, timings);
+        let photo = isolated(&item, || read(model, &item, view, timings));
         (item, photo)
     };
     let threads = model.threads.min(MAX_READERS).min(items.size_hint().1.unwrap_or(usize::MAX));
-    let mut photos = dataset::in_order(scope, threads, group, items, read);
-    std::iter::from_fn(move || {
+    let photos = dataset::in_order(scope, threads, group, items, read);
+    let mut photos = photos.map_err(|refused| no_threads(threads, refused))?;
+    Ok(std::iter::from_fn(move || {
         let group: Group = photos.by_ref().take(group).unzip();
         (!group.0.is_empty()).then_some(group)
-    })
+    }))
 }
 
 /// Replaces photos without a label by errors if the target is the label.
@@ -243,13 +248,14 @@ pub fn inputs(photos: &[Result<Photo>]) -> Vec<f32> {
 }
 
 fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
-    let image = timings.time(Stage::Decode, || item.read())?;
+    let held = timings.time(Stage::Decode, || item.read())?;
+    let image = &held.image;
     Ok(timings.time(Stage::Resize, || {
-        let prepared = model.prepare(&image);
+        let prepared = model.prepare(image);
         Photo {
             width: image.width,
             height: image.height,
-            view: view.map(|size| prepared.view(&image, size)),
+            view: view.map(|size| prepared.view(image, size)),
             seen: prepared.seen,
             crop: prepared.crop,
             label: item.label,

@@ -10,8 +10,11 @@ mod exits;
 mod explain;
 mod faithfulness;
 mod figure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod images;
 mod inspect;
+mod isolation;
 mod merge;
 mod method_args;
 mod model;
@@ -28,7 +31,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::error::printable;
-use crate::util::parallel;
+use crate::util::{panic, parallel};
 use clap::Parser;
 use exit_status::{Outcome, exit_code};
 
@@ -62,6 +65,7 @@ enum Command {
 /// program, from which `--timings` counts.
 pub fn main(start: Instant) -> ExitCode {
     signals::watch();
+    panic::report_in_one_line();
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(message) => return print_message(&message),

@@ -15,7 +15,8 @@ use std::sync::Arc;
 pub use path_list::parse_path_list;
 pub use stream::{InOrder, in_order};
 
-use crate::imaging::rgb_image::RgbImage;
+use crate::imaging::HeldImage;
+use crate::imaging::photo_memory::PhotoMemory;
 use crate::{Error, Result};
 use folder::ListedFile;
 use labels::Labeling;
@@ -47,6 +48,9 @@ pub struct Dataset {
     labelings: Vec<Labeling>,
     /// For each repeated id after the first: the index of the item and its number of occurrences so far.
     repeated: HashMap<usize, usize>,
+    /// Memory that its photos share while they are read; without a limit unless [`Dataset::limit_memory`] was
+    /// called.
+    memory: Arc<PhotoMemory>,
 }
 
 /// The images of one file or folder.
@@ -74,6 +78,7 @@ pub struct Item {
     /// Its label, a class index from 0.
     pub label: Option<usize>,
     source: ItemSource,
+    memory: Arc<PhotoMemory>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +106,7 @@ pub fn open(paths: &[PathBuf], format: Format) -> Result<Dataset> {
         len: 0,
         labelings: Vec::new(),
         repeated: HashMap::new(),
+        memory: PhotoMemory::unlimited(),
     };
     for path in paths {
         dataset.add(path, format, others.is_empty())?;
@@ -123,6 +129,11 @@ impl Dataset {
     /// Keeps the first `images` images, at least one.
     pub fn truncate(&mut self, images: usize) {
         self.len = self.len.min(images.max(1));
+    }
+
+    /// Limits the memory of the photos that are read at once to `bytes`.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory = PhotoMemory::new(bytes);
     }
 
     /// The first path that it was opened from.
@@ -166,7 +177,7 @@ impl Dataset {
         if let Some(occurrence) = self.repeated.get(&i) {
             id += &format!(" ({occurrence})");
         }
-        Item { index: i, id, label: self.label(i), source }
+        Item { index: i, id, label: self.label(i), source, memory: Arc::clone(&self.memory) }
     }
 
     /// The label of the image at index `i`: see [`Item::label`].
@@ -244,17 +255,26 @@ impl SegmentImages {
 }
 
 impl Item {
-    /// Reads and decodes the image. Its file is open only during the call.
+    /// Reads and decodes the image. Its file is open only during the call; the memory is taken from the data
+    /// set's until the image is dropped.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the image cannot be read or is damaged, or when its file has changed since
-    /// it was listed.
-    pub fn read(&self) -> Result<RgbImage> {
+    /// [`Error::Refused`] when the image cannot be read or is damaged, needs more memory than the data set
+    /// has, or when its file has changed since it was listed.
+    pub fn read(&self) -> Result<HeldImage> {
         match &self.source {
-            ItemSource::File(path) => RgbImage::open(path),
-            ItemSource::Cifar(batch, i) => batch.read(*i),
+            ItemSource::File(path) => HeldImage::open(path, &self.memory),
+            ItemSource::Cifar(batch, i) => batch.read(*i).map(HeldImage::unlimited),
             ItemSource::Unusable(_, error) => Err(error.clone()),
         }
+    }
+
+    /// Reads and decodes another picture that belongs to it, such as a mask, within the same memory.
+    ///
+    /// # Errors
+    /// As [`Item::read`].
+    pub fn read_beside(&self, path: &Path) -> Result<HeldImage> {
+        HeldImage::open(path, &self.memory)
     }
 
     /// The file that holds it.

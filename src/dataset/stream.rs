@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
 
 /// Iterator over the results of [`in_order`].
 pub struct InOrder<R> {
@@ -21,19 +21,24 @@ impl<R> Iterator for InOrder<R> {
 /// Applies `work` to `items` on `threads` threads of `scope`; the results keep the order of the items.
 /// The threads run at most `ahead` items, and one for each thread, ahead of the consumer, so memory does
 /// not depend on the number of items. They end with the items, or when the results are dropped.
+///
+/// If the system refuses some of the threads, the others do their work.
+///
+/// # Errors
+/// When it refuses all.
 pub fn in_order<'scope, T, R: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     threads: usize,
     ahead: usize,
     items: impl Iterator<Item = T> + Send + 'scope,
     work: impl Fn(T) -> R + Send + Sync + 'scope,
-) -> InOrder<R> {
+) -> std::io::Result<InOrder<R>> {
     let (slots, results) = sync_channel(ahead);
     let queue = Arc::new(Mutex::new(Queue { items, slots }));
     let work = Arc::new(work);
-    for _ in 0..threads.max(1) {
+    for started in 0..threads.max(1) {
         let (queue, work) = (Arc::clone(&queue), Arc::clone(&work));
-        scope.spawn(move || {
+        let thread = move || {
             loop {
                 // The lock is released before the work starts.
                 let next = queue.lock().ok().and_then(|mut queue| queue.next());
@@ -41,9 +46,14 @@ pub fn in_order<'scope, T, R: Send + 'scope>(
                 // The consumer may have dropped the results.
                 let _ = result.send(work(item));
             }
-        });
+        };
+        match Builder::new().spawn_scoped(scope, thread) {
+            Ok(_) => {}
+            Err(refused) if started == 0 => return Err(refused),
+            Err(_) => break,
+        }
     }
-    InOrder { results }
+    Ok(InOrder { results })
 }
 
 /// Remaining items, and the channel of the result slots in the order of the items.
@@ -77,7 +87,7 @@ mod tests {
                     std::thread::sleep(Duration::from_micros(i * 37 % 400));
                     i
                 };
-                let results: Vec<u64> = in_order(scope, threads, 3, 0..100, slow).collect();
+                let results: Vec<u64> = in_order(scope, threads, 3, 0..100, slow).unwrap().collect();
                 assert_eq!(results, (0..100).collect::<Vec<_>>(), "{threads} threads");
             });
         }
@@ -88,6 +98,7 @@ mod tests {
         let begun = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let results = in_order(scope, 3, 4, 0..50, |_| begun.fetch_add(1, Ordering::SeqCst));
+            let results = results.unwrap();
             for (taken, _) in results.enumerate() {
                 std::thread::sleep(Duration::from_millis(1));
                 let ahead = begun.load(Ordering::SeqCst) - (taken + 1);
@@ -101,7 +112,8 @@ mod tests {
     fn dropping_the_results_ends_the_workers() {
         let begun = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            let mut results = in_order(scope, 2, 2, 0.., |_: u32| begun.fetch_add(1, Ordering::SeqCst));
+            let mut results =
+                in_order(scope, 2, 2, 0.., |_: u32| begun.fetch_add(1, Ordering::SeqCst)).unwrap();
             assert!(results.next().is_some());
         });
         assert!(begun.into_inner() <= 1 + 2 + 2 + 2);

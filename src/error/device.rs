@@ -94,7 +94,7 @@ pub enum DeviceError {
         reason: String,
     },
     /// The operating system refused a thread.
-    #[error("cpu: cannot spawn {threads} threads: {source}")]
+    #[error("cpu: cannot spawn {threads} thread{}: {source}", if *.threads == 1 { "" } else { "s" })]
     Threads {
         /// Count of threads requested.
         threads: usize,

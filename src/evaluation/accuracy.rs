@@ -57,19 +57,24 @@ pub(super) fn confusion(outcomes: &[ImageOutcome], exit: usize, classes: usize) 
     counts
 }
 
-/// Accuracy on each class, from the confusion matrix.
-pub(super) fn per_class(confusion: &[Vec<u64>], classes: &[String]) -> Vec<ClassAccuracy> {
-    let class = |(i, (row, name)): (usize, (&Vec<u64>, &String))| {
-        let images: u64 = row.iter().sum();
+/// Accuracy of the exit at position `exit` on each class: its images that are predicted as it.
+pub(super) fn per_class(outcomes: &[ImageOutcome], exit: usize, classes: &[String]) -> Vec<ClassAccuracy> {
+    let mut counts = vec![(0_u64, 0_u64); classes.len()];
+    for outcome in outcomes {
+        let (images, right) = &mut counts[outcome.label];
+        *images += 1;
+        *right += u64::from(outcome.exits[exit].class as usize == outcome.label);
+    }
+    let class = |(name, (images, right)): (&String, (u64, u64))| {
         let some = (images > 0).then_some(());
         ClassAccuracy {
             class: name.clone(),
             images,
-            top1: some.map(|()| percent(row[i], images)),
-            top1_interval: some.map(|()| wilson(row[i], images)),
+            top1: some.map(|()| percent(right, images)),
+            top1_interval: some.map(|()| wilson(right, images)),
         }
     };
-    confusion.iter().zip(classes).enumerate().map(class).collect()
+    classes.iter().zip(counts).map(class).collect()
 }
 
 pub(super) fn percent(part: u64, all: u64) -> f64 {

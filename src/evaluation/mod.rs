@@ -4,6 +4,7 @@
 mod accuracy;
 mod budget;
 mod calibration;
+mod check;
 mod hardness;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use accuracy::{Accuracy, ClassAccuracy, wilson};
 pub use budget::{BUDGETS, Budget, Budgeted, ThresholdSearch, Thresholds, dynamic_txt, exit_shares};
 pub use calibration::{BINS, Bin, Calibration};
+pub use check::{MAX_CLASSES, check_exits};
 pub use hardness::{Hardness, hardness_csv, list_line};
 
 /// Predictions of all exits for one image.
@@ -93,9 +95,14 @@ pub struct ExitEvaluation {
     pub calibration: Calibration,
     /// Its accuracy on each class.
     pub classes: Vec<ClassAccuracy>,
-    /// Confusion matrix: images by label (row) and predicted class (column).
-    pub confusion: Vec<Vec<u64>>,
+    /// Confusion matrix: images by label (row) and predicted class (column). `None` for more than
+    /// [`MAX_CONFUSION`] classes, since its size is their square.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Vec<Vec<u64>>>,
 }
+
+/// Maximum number of classes of a confusion matrix: 34 MB for each exit.
+pub const MAX_CONFUSION: usize = 2048;
 
 /// Time of the model for an image that stops at an exit, without reading and decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -123,15 +130,15 @@ impl Evaluation {
         assert!(!outcomes.is_empty(), "an evaluation needs an image");
         assert!(outcomes.iter().all(|o| o.exits.len() == exits.len()), "an outcome lacks exits");
         let evaluate = |(i, &exit)| {
-            let confusion = accuracy::confusion(outcomes, i, classes.len());
+            let is_small = classes.len() <= MAX_CONFUSION;
             ExitEvaluation {
                 exit,
                 accuracy: Accuracy::new(outcomes, i),
                 multiply_adds: multiply_adds.map(|work| work[i]),
                 milliseconds: None,
                 calibration: Calibration::new(outcomes, i),
-                classes: accuracy::per_class(&confusion, classes),
-                confusion,
+                classes: accuracy::per_class(outcomes, i, classes),
+                confusion: is_small.then(|| accuracy::confusion(outcomes, i, classes.len())),
             }
         };
         Evaluation {

@@ -4,27 +4,31 @@
 //! is composited over white, the EXIF orientation is applied, color profiles are not, and of an animation
 //! only the first frame is read.
 
-use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
-use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
+use zune_core::bytestream::ZCursor;
 
 use super::complete;
-use super::jpeg::Jpeg;
+use super::jpeg::{Jpeg, first_scan};
+use super::photo_memory::{PhotoMemory, Share};
+use super::png::{Png, rgb_over_white};
 use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
-use crate::util::input_file;
+use crate::util::{input_file, panic};
 use crate::{Error, Result};
 
 /// Maximum number of pixels of a photo: above the largest phone and studio cameras.
 pub const MAX_PIXELS: u64 = 210_000_000;
 /// Maximum size of a file in bytes.
 pub const MAX_BYTES: u64 = 1 << 30;
-/// Allocation limit of a decoder in bytes: the largest photo at eight bytes per pixel, plus 256 MiB.
+/// Allocation limit of a decoder beside the pixels that it returns, in bytes: the largest photo at eight bytes per
+/// pixel, plus 256 MiB.
 const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (256 << 20);
 
 impl RgbImage {
@@ -33,9 +37,84 @@ impl RgbImage {
     /// # Errors
     /// [`Error::Refused`], also for anything but a regular file: opening a named pipe would block.
     pub fn open(path: impl AsRef<Path>) -> Result<RgbImage> {
-        let path = path.as_ref();
-        decode(&input_file::read(path, MAX_BYTES)?, path)
+        Ok(HeldImage::open(path.as_ref(), &PhotoMemory::unlimited())?.image)
     }
+}
+
+/// An image with its share of the memory for photos.
+#[derive(Debug)]
+pub struct HeldImage {
+    /// The image.
+    pub image: RgbImage,
+    _share: Share,
+}
+
+impl HeldImage {
+    /// As [`RgbImage::open`], but waits until there is memory for the file and for decoding it.
+    ///
+    /// # Errors
+    /// As [`RgbImage::open`], and when the photo alone needs more than `memory`.
+    pub fn open(path: &Path, memory: &Arc<PhotoMemory>) -> Result<HeldImage> {
+        let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
+        let mut file = input_file::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let needed = length.saturating_add(decoding_bytes(&file));
+        let share = memory.take(needed).map_err(|limit| {
+            let cause = format!("reading it takes {needed} bytes, the limit of all photos is {limit}");
+            Error::refused(path, "memory", cause)
+        })?;
+        file.rewind().map_err(unreadable)?;
+        let bytes = input_file::read_open(path, &file, MAX_BYTES)?;
+        Ok(HeldImage { image: decode(&bytes, path)?, _share: share })
+    }
+
+    /// An image that was not read from a file of its own.
+    pub fn unlimited(image: RgbImage) -> HeldImage {
+        HeldImage { image, _share: Share::default() }
+    }
+}
+
+/// The image without its share, which is given back.
+impl From<HeldImage> for RgbImage {
+    fn from(held: HeldImage) -> RgbImage {
+        held.image
+    }
+}
+
+/// Bytes that decoding `file` takes, by its header: 0 for a file that will be refused.
+fn decoding_bytes(file: &File) -> u64 {
+    let mut file = BufReader::new(file);
+    let needed = panic::catch(|| {
+        let format = sniff(file.fill_buf().ok()?).ok()?;
+        let (size, extra, exif) = match format {
+            Format::Png => {
+                let png = Png::header(&mut file, MAX_ALLOC).ok()?;
+                (png.size, png.extra_bytes(), png.exif)
+            }
+            Format::Jpeg => {
+                let first_scan = first_scan(&mut file);
+                file.rewind().ok()?;
+                let jpeg = Jpeg::header(&mut file).ok()?;
+                (jpeg.size, jpeg.extra_bytes(first_scan), jpeg.exif)
+            }
+            // The decoder holds four bytes per pixel of its own, and returns up to four.
+            Format::WebP => {
+                let (width, height) = WebPDecoder::new(&mut file).ok()?.dimensions();
+                ((width as usize, height as usize), 5 * u64::from(width) * u64::from(height), None)
+            }
+        };
+        check_size(size.0 as u64, size.1 as u64).ok()?;
+        let rgb = 3 * (size.0 * size.1) as u64;
+        let is_upright = orientation(exif.as_deref()).is_none_or(|o| o == Orientation::NoTransforms);
+        // Turning it takes a second image, after what decoding took is free again.
+        Some(rgb + if is_upright { extra } else { extra.max(rgb) })
+    });
+    needed.ok().flatten().unwrap_or(0)
+}
+
+/// The orientation in an EXIF block. An unreadable block does not affect the pixels.
+fn orientation(exif: Option<&[u8]>) -> Option<Orientation> {
+    exif.and_then(Orientation::from_exif_chunk)
 }
 
 /// Decodes the `bytes` of a PNG, JPEG or WebP file; `name` is used in messages only.
@@ -51,54 +130,53 @@ pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
         Error::refused(name, "file", format!("not a PNG, JPEG or WebP image; it looks like {what}"))
     })?;
     // The codecs should not panic on bad data, but an untrusted file may trigger a bug in them.
-    catch_unwind(AssertUnwindSafe(|| decode_format(format, bytes)))
-        .unwrap_or_else(|_| Err("damaged: the decoder panicked".into()))
+    panic::catch(|| decode_format(format, bytes))
+        .unwrap_or_else(|panic| Err(format!("damaged: the decoder panicked: {panic}")))
         .map_err(|cause| Error::refused(name, format.name(), cause))
 }
 
 fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
+    // A truncated file is reported as truncated, whatever the decoder reports.
+    let or_truncated = |e: String| complete::check(format, bytes).err().unwrap_or(e);
+    // The size is checked first, then completeness, so that a header alone cannot cause a large allocation.
+    let checked = |(width, height): (usize, usize)| {
+        check_size(width as u64, height as u64)?;
+        complete::check(format, bytes)?;
+        zeros(width * height * 3)
+    };
     match format {
         Format::Png => {
-            // The header chunk comes first. The decoder reads it too, but its error about a size beyond
-            // the limits is vague.
+            // The header chunk comes first. The decoder's error about a size beyond its own limits is vague.
             if let Some((width, height)) = bytes.get(16..24).map(|size| size.split_at(4)) {
                 let side = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
                 check_size(side(width), side(height))?;
             }
-            let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits());
-            decode_with(decoder.map_err(|e| cause(format, bytes, &e))?, format, bytes)
-        }
-        Format::WebP => {
-            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| cause(format, bytes, &e))?;
-            decode_with(decoder, format, bytes)
+            let mut png =
+                Png::header(Cursor::new(bytes), MAX_ALLOC).map_err(damaged).map_err(or_truncated)?;
+            let (size, exif) = (png.size, png.exif.take());
+            let mut rgb = checked(size)?;
+            png.decode_into(&mut rgb).map_err(damaged)?;
+            upright(size, rgb, orientation(exif.as_deref()))
         }
         Format::Jpeg => {
-            // A truncated file is reported as truncated, whatever the decoder reports.
-            let or_truncated = |e: String| complete::check(format, bytes).err().unwrap_or(e);
-            let jpeg = Jpeg::header(bytes).map_err(or_truncated)?;
-            let (width, height) = jpeg.size;
-            check_size(width as u64, height as u64)?;
+            let mut jpeg = Jpeg::header(ZCursor::new(bytes)).map_err(or_truncated)?;
+            let (size, exif) = (jpeg.size, jpeg.exif.take());
+            let mut rgb = checked(size)?;
+            jpeg.decode_into(&mut rgb).map_err(damaged)?;
+            upright(size, rgb, orientation(exif.as_deref()))
+        }
+        Format::WebP => {
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| or_truncated(cause(&e)))?;
+            let (width, height) = decoder.dimensions();
+            check_size(width.into(), height.into())?;
             complete::check(format, bytes)?;
-            let orientation = jpeg.exif.as_deref().and_then(Orientation::from_exif_chunk);
-            let mut rgb = zeros(width * height * 3)?;
-            jpeg.decode_into(&mut rgb).map_err(|e| format!("damaged: {e}"))?;
-            upright(width, height, rgb, orientation)
+            // An unreadable EXIF block does not affect the pixels.
+            let orientation = decoder.orientation().ok();
+            decoder.set_limits(limits()).map_err(|e| cause(&e))?;
+            let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(&e))?;
+            upright((width as usize, height as usize), rgb8(decoded)?, orientation)
         }
     }
-}
-
-/// Checks the size, then completeness, then decodes, so that a header alone cannot cause a large
-/// allocation.
-fn decode_with(mut decoder: impl ImageDecoder, format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
-    let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into())?;
-    complete::check(format, bytes)?;
-    // An unreadable EXIF block does not affect the pixels.
-    let orientation = decoder.orientation().ok();
-    decoder.set_limits(limits()).map_err(|e| cause(format, bytes, &e))?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(format, bytes, &e))?;
-    let rgb = rgb8(decoded)?;
-    upright(width as usize, height as usize, rgb, orientation)
 }
 
 fn limits() -> Limits {
@@ -118,12 +196,16 @@ fn check_size(width: u64, height: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Cause of a decoder error; a truncated file is reported as truncated, whatever the decoder reported.
-fn cause(format: Format, bytes: &[u8], error: &ImageError) -> String {
-    complete::check(format, bytes).err().unwrap_or_else(|| match error {
+/// Cause of an error of WebP's decoder.
+fn cause(error: &ImageError) -> String {
+    match error {
         ImageError::Limits(_) => format!("needs more than {} MiB to decode", MAX_ALLOC >> 20),
-        other => format!("damaged: {other}"),
-    })
+        other => damaged(other),
+    }
+}
+
+fn damaged(cause: impl std::fmt::Display) -> String {
+    format!("damaged: {cause}")
 }
 
 /// `len` zero bytes; an allocation failure is an error.
@@ -134,42 +216,30 @@ fn zeros(len: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Converts the decoder's pixels to three bytes per pixel.
+/// The pixels of WebP's decoder as three bytes per pixel, in the same memory.
 fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
-    let gray = |v: u8| [v; 3];
-    Ok(match decoded {
-        DynamicImage::ImageRgb8(x) => x.into_raw(),
-        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| gray(p[0])).collect(),
-        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| gray(over_white(p[0], p[1]))).collect(),
-        DynamicImage::ImageRgba8(x) => {
-            x.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p[c], p[3]))).collect()
+    match decoded {
+        DynamicImage::ImageRgb8(image) => Ok(image.into_raw()),
+        DynamicImage::ImageRgba8(image) => {
+            let mut pixels = image.into_raw();
+            let count = pixels.len() / 4;
+            for i in 0..count {
+                let rgba = [0, 1, 2, 3].map(|c| pixels[4 * i + c]);
+                pixels[3 * i..3 * i + 3].copy_from_slice(&rgb_over_white(rgba));
+            }
+            pixels.truncate(3 * count);
+            Ok(pixels)
         }
-        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| gray(eight_bits(p[0]))).collect(),
-        DynamicImage::ImageRgb16(x) => x.pixels().flat_map(|p| p.0.map(eight_bits)).collect(),
-        DynamicImage::ImageLumaA16(x) => {
-            x.pixels().flat_map(|p| gray(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
-        }
-        DynamicImage::ImageRgba16(x) => x
-            .pixels()
-            .flat_map(|p| [0, 1, 2].map(|c| over_white(eight_bits(p[c]), eight_bits(p[3]))))
-            .collect(),
-        other => return Err(format!("unsupported pixels {:?}", other.color())),
-    })
-}
-
-/// A 16-bit sample as 8 bits: divided by 257, rounded.
-fn eight_bits(v: u16) -> u8 {
-    ((u32::from(v) + 128) / 257) as u8
-}
-
-/// `v` with opacity `alpha` composited over white, rounded.
-fn over_white(v: u8, alpha: u8) -> u8 {
-    let (v, alpha) = (u32::from(v), u32::from(alpha));
-    ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        other => Err(format!("unsupported pixels {:?}", other.color())),
+    }
 }
 
 /// Applies the EXIF orientation.
-fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) -> Result<RgbImage, String> {
+fn upright(
+    (width, height): (usize, usize),
+    rgb: Vec<u8>,
+    o: Option<Orientation>,
+) -> Result<RgbImage, String> {
     let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
         return Ok(RgbImage::new(width, height, rgb));
     };
@@ -179,25 +249,4 @@ fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) ->
     rotated.apply_orientation(orientation);
     let (width, height) = (rotated.width() as usize, rotated.height() as usize);
     Ok(RgbImage::new(width, height, rotated.into_rgb8().into_raw()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sixteen_bits_are_scaled_not_clipped() {
-        assert_eq!(
-            [0, 128, 129, 257, 32768, 65406, 65407, 65535].map(eight_bits),
-            [0, 0, 1, 1, 128, 254, 255, 255]
-        );
-    }
-
-    #[test]
-    fn transparency_is_composited_over_white() {
-        assert_eq!(
-            [over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)],
-            [255, 0, 7, 127]
-        );
-    }
 }

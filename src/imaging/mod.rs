@@ -2,7 +2,7 @@
 //! uses image codecs.
 //!
 //! ```text
-//! file ─ sniff ─ complete ─ decode (jpeg) ─ RgbImage ─ prepare (resample) ─ (3, height, width) tensor
+//! file ─ sniff ─ complete ─ decode (jpeg, png) ─ RgbImage ─ prepare (resample) ─ (3, height, width) tensor
 //! activation map ─ heatmap ─ bounding_box
 //! RgbImage ─ encode ─ file
 //! ```
@@ -15,6 +15,9 @@ mod encode;
 #[doc(hidden)]
 pub mod heatmap;
 mod jpeg;
+#[doc(hidden)]
+pub mod photo_memory;
+mod png;
 mod prepare;
 mod resample;
 #[doc(hidden)]
@@ -24,7 +27,7 @@ mod sniff;
 pub use bounding_box::{BoundingBox, Threshold};
 pub use decode::decode;
 #[doc(hidden)]
-pub use decode::{MAX_BYTES, MAX_PIXELS};
+pub use decode::{HeldImage, MAX_BYTES, MAX_PIXELS};
 pub use encode::{encode_jpeg, encode_png};
 pub use heatmap::{Heatmap, MapStatus, common_scale};
 #[doc(hidden)]

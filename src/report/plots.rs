@@ -180,7 +180,7 @@ pub fn confusion(evaluation: &Evaluation, exit: &ExitEvaluation, size: ChartSize
     if names.len() > MAX_CLASSES {
         return None;
     }
-    let values: Vec<f64> = exit.confusion.iter().flatten().map(|&n| n as f64).collect();
+    let values: Vec<f64> = exit.confusion.as_ref()?.iter().flatten().map(|&n| n as f64).collect();
     let most = values.iter().copied().fold(1.0, f64::max);
     let title = format!("What exit {} takes for what, images", exit.exit);
     let text = |v: f64| thousands(v as u64);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::evaluation::{ExitOutcome, ImageOutcome};
+use crate::evaluation::{ExitOutcome, ImageOutcome, MAX_CLASSES, check_exits};
 use crate::imaging::heatmap::MapStatus;
 
 /// One line of `results.jsonl`.
@@ -25,6 +25,35 @@ pub struct ImageResult {
 }
 
 impl ImageResult {
+    /// Reads and checks a line.
+    ///
+    /// # Errors
+    /// The field that is not what a run writes, or the number that is out of its range.
+    pub fn parse(line: &str) -> Result<ImageResult, String> {
+        let record: ImageResult = serde_json::from_str(line).map_err(|e| e.to_string())?;
+        record.check().map_err(|cause| format!("image {}: {cause}", record.image))?;
+        Ok(record)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_exits(self.exits.iter().map(|exit| exit.exit))?;
+        let of_exits = self.exits.iter().flat_map(|e| [Some(e.class), e.target, e.label_rank]);
+        if let Some(class) = of_exits.chain([self.label]).flatten().find(|&class| class >= MAX_CLASSES) {
+            return Err(format!("class {class}, the limit is {MAX_CLASSES}"));
+        }
+        for ExitResult { exit, class, probability, label_rank, .. } in &self.exits {
+            if let Some(p) = probability.filter(|p| !(0.0..=1.0).contains(p)) {
+                return Err(format!("exit {exit}: probability {p} is not from 0 to 1"));
+            }
+            let is_right = self.label.map(|label| label == *class);
+            if label_rank.is_some_and(|rank| is_right.is_some_and(|right| right != (rank == 0))) {
+                let rank = label_rank.unwrap_or_default();
+                return Err(format!("exit {exit}: class {class}, and the label has rank {rank}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the image has a film strip or arrays.
     pub fn has_pictures(&self) -> bool {
         self.files.strip.is_some() || self.files.arrays.is_some()
@@ -65,11 +94,7 @@ pub struct ResultFiles {
 pub fn outcomes(records: &[ImageResult], exits: &[usize]) -> Vec<ImageOutcome> {
     let outcome = |record: &ImageResult| {
         let predictions = record.exits.iter().map(|exit| {
-            Some(ExitOutcome {
-                class: exit.class as u32,
-                probability: exit.probability.unwrap_or(f32::NAN),
-                label_rank: exit.label_rank? as u32,
-            })
+            Some(ExitOutcome::new(exit.class, exit.probability.unwrap_or(f32::NAN), exit.label_rank?))
         });
         let exit_outcomes: Box<[ExitOutcome]> = predictions.collect::<Option<_>>()?;
         (exit_outcomes.len() == exits.len())

@@ -6,6 +6,7 @@
 //! - `file_id`: identity of a file, whatever its path
 //! - `input_file`: input files, opened without blocking and read up to a limit
 //! - [`npz`]: NumPy archives, written and read
+//! - `panic`: panics as values, and in one line
 //! - `parallel`: parallel map over a slice
 //! - `private`: files and folders that nobody else can have written
 //! - `rng`: seeded random numbers
@@ -18,6 +19,7 @@ pub mod csv;
 pub(crate) mod file_id;
 pub(crate) mod input_file;
 pub mod npz;
+pub(crate) mod panic;
 pub(crate) mod parallel;
 pub(crate) mod private;
 pub(crate) mod rng;

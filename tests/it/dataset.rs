@@ -76,7 +76,7 @@ fn detects_cifar_10_files_by_length() {
     assert_eq!(ids(&set), ["test_batch/00000", "test_batch/00001", "test_batch/00002"]);
     assert_eq!(labels(&set), [Some(3), Some(9), Some(0)]);
     assert_eq!(set.classes().unwrap(), cifar::CIFAR10);
-    let picture = set.item(2).read().unwrap();
+    let picture = set.item(2).read().unwrap().image;
     assert_eq!((picture.width, picture.height), (32, 32));
     assert_eq!((picture.pixel(0, 0), picture.pixel(31, 31)), ([2, 80, 160], [0, 80, 160]));
 }
@@ -279,7 +279,7 @@ fn folders_with_the_same_classes_form_one_data_set() {
 fn photos_that_change_during_the_read_are_complete_or_rejected() {
     let folder = Folder::new(&["a.png"]);
     let set = folder.auto();
-    let whole = set.item(0).read().unwrap();
+    let whole = set.item(0).read().unwrap().image;
     let path = folder.path().join("a.png");
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -291,7 +291,7 @@ fn photos_that_change_during_the_read_are_complete_or_rejected() {
         });
         for _ in 0..300 {
             match set.item(0).read() {
-                Ok(picture) => assert_eq!(picture, whole),
+                Ok(held) => assert_eq!(held.image, whole),
                 Err(error) => assert!(matches!(error, Error::Refused { .. }), "{error}"),
             }
         }

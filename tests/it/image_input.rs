@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use msdcam::Error;
 use msdcam::RgbImage;
-use msdcam::imaging::decode;
+use msdcam::imaging::photo_memory::PhotoMemory;
+use msdcam::imaging::{HeldImage, decode};
 use safetensors::SafeTensors;
 
 fn folder() -> PathBuf {
@@ -51,6 +52,69 @@ fn claiming(width: u32, height: u32) -> Vec<u8> {
     let body = [0x78, 0x9c, 0x03, 0x00, 0x00, 0x00, 0x00, 0x01]; // empty zlib stream
     [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &body), chunk(b"IEND", b"")]
         .concat()
+}
+
+/// A PNG of `samples`, (height, width) pixels of `bytes` bytes each, without compression; rows in the order of
+/// Adam7's passes if it is interlaced.
+fn png(
+    samples: &[u8],
+    (width, height): (usize, usize),
+    bytes: usize,
+    kind: [u8; 2],
+    interlaced: bool,
+) -> Vec<u8> {
+    let passes =
+        [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+    let passes = if interlaced { &passes[..] } else { &[(0, 0, 1, 1)] };
+    let mut rows = Vec::new();
+    for &(left, top, right, down) in passes.iter().filter(|pass| pass.0 < width) {
+        for y in (top..height).step_by(down) {
+            rows.push(0);
+            for x in (left..width).step_by(right) {
+                rows.extend(&samples[(y * width + x) * bytes..][..bytes]);
+            }
+        }
+    }
+    let adler = rows.iter().fold((1_u32, 0_u32), |(a, b), &byte| {
+        let a = (a + u32::from(byte)) % 65521;
+        (a, (b + a) % 65521)
+    });
+    let length = rows.len() as u16;
+    let stored = [&[0x78, 1, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), &rows].concat();
+    let data = [&stored[..], &(adler.1 << 16 | adler.0).to_be_bytes()].concat();
+    let size = [width as u32, height as u32].map(u32::to_be_bytes).concat();
+    let header = [&size[..], &kind, &[0, 0, u8::from(interlaced)]].concat();
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &data), chunk(b"IEND", b"")]
+        .concat()
+}
+
+#[test]
+fn an_interlaced_png_has_the_pixels_of_the_same_one_row_after_row() {
+    // Bytes for each pixel, and (bits, color type) of the header.
+    for (bytes, kind) in [(1, [8, 0]), (2, [8, 4]), (3, [8, 2]), (4, [8, 6]), (2, [16, 0]), (8, [16, 6])] {
+        for size in [(1, 1), (3, 9), (13, 7), (16, 16)] {
+            let samples: Vec<u8> = (0..size.0 * size.1 * bytes).map(|i| (i * i * 31 + i * 7) as u8).collect();
+            let [plain, interlaced] = [false, true].map(|interlaced| {
+                decode(&png(&samples, size, bytes, kind, interlaced), Path::new("photo")).unwrap()
+            });
+            assert_eq!((plain.width, plain.height), size);
+            assert_eq!(plain, interlaced, "{kind:?} {size:?}");
+        }
+    }
+}
+
+#[test]
+fn a_photo_waits_for_memory_or_is_refused_if_it_needs_more_than_there_is() {
+    let path = folder().join("chelsea_32.png");
+    let needs = std::fs::metadata(&path).unwrap().len() + 3 * 32 * 32;
+    let refused = HeldImage::open(&path, &PhotoMemory::new(needs - 1)).unwrap_err().to_string();
+    assert!(refused.contains("memory: reading it takes") && refused.ends_with(&format!("{}", needs - 1)));
+    let memory = PhotoMemory::new(needs + 3 * 32 * 10 + 100);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..20).for_each(|_| drop(HeldImage::open(&path, &memory).unwrap())));
+        }
+    });
 }
 
 #[test]

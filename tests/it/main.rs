@@ -20,6 +20,7 @@ mod evaluation;
 mod faithfulness;
 mod faithfulness_randomization;
 mod film_strip;
+mod fuzz_corpus;
 mod image_input;
 mod in_flight;
 mod infer;

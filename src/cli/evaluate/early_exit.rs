@@ -74,13 +74,16 @@ pub fn rule(early_exit: Option<&str>, budget: Option<f64>, work: &[u64]) -> Resu
         Err(cause) if text.parse::<f32>().is_ok() => {
             return Err(Error::usage(format!("--early-exit {text}: {cause}")));
         }
-        Err(_) => read(Path::new(text), work.len())?,
+        Err(_) => read_thresholds(Path::new(text), work.len())?,
     };
     Ok(Some(EarlyExitRule::Thresholds(thresholds)))
 }
 
 /// Reads a file of thresholds.
-fn read(file: &Path, exits: usize) -> Result<Thresholds> {
+///
+/// # Errors
+/// When it cannot be read, or is not a list of a share or null for each of `exits` exits.
+pub fn read_thresholds(file: &Path, exits: usize) -> Result<Thresholds> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
     let text = input_file::read_text(file, input_file::TEXT)?;
     let thresholds: Thresholds = serde_json::from_str(&text)

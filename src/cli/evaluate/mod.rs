@@ -1,7 +1,7 @@
 //! `msdcam evaluate`: accuracy of every exit on a data set, and the effect of early exit.
 
 mod args;
-mod early_exit;
+pub(super) mod early_exit;
 mod files;
 mod predictions;
 mod report;

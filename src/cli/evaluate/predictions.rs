@@ -7,6 +7,7 @@ use crate::{Error, Result};
 
 use crate::cli::exit_status::Tally;
 use crate::cli::images::{Finished, Group, InFlight};
+use crate::cli::isolation::isolated;
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
@@ -33,13 +34,16 @@ impl Predictions {
     /// Adds a group of images, in the order of the data set.
     fn add(&mut self, (items, results): Finished<ExitPrediction>) {
         for (item, result) in items.iter().zip(results) {
-            self.tally.count(&item.id, &result);
-            match result {
-                Ok((photo, exits)) => {
+            let outcome = isolated(item, || {
+                let (photo, exits) = result?;
+                let label = item.label.expect("an image without a label has failed");
+                Ok(ImageOutcome { label, exits: exit_outcomes(&exits, photo.label).into() })
+            });
+            self.tally.count(&item.id, &outcome);
+            match outcome {
+                Ok(outcome) => {
                     self.positions.push(self.tally.images() - 1);
-                    let label = item.label.expect("an image without a label has failed");
-                    let exits = exit_outcomes(&exits, photo.label).into();
-                    self.outcomes.push(ImageOutcome { label, exits });
+                    self.outcomes.push(outcome);
                 }
                 Err(error) => output::error(&error),
             }
@@ -88,7 +92,7 @@ pub fn for_each_group(
 ) -> Result<()> {
     let bar = images::progress(model, items.len());
     std::thread::scope(|scope| -> Result<()> {
-        for (items, photos) in images::groups(scope, model, items, batch, None, timings) {
+        for (items, photos) in images::groups(scope, model, items, batch, None, timings)? {
             let photos = items.iter().zip(photos).map(|(item, photo)| require_label(item, photo)).collect();
             let images = items.len() as u64;
             bar.suspend(|| work((items, photos)))?;

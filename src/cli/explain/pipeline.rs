@@ -12,11 +12,11 @@ use super::job::ExplainJob;
 use super::selected::{ModelResult, SelectedOnly};
 use super::sink::{OpenedSink, Sink};
 use super::writer::{Completed, Writer};
-use crate::cli::images;
 use crate::cli::images::{Finished, InFlight, Photo};
 use crate::cli::run::ResolvedSelection;
 use crate::cli::signals::Interrupt;
 use crate::cli::timings::{Stage, Timings};
+use crate::cli::{images, isolation};
 
 /// The end of a pipeline.
 pub enum PipelineEnd {
@@ -47,7 +47,7 @@ pub fn process_images(
             let items = indices.into_iter().map(|index| dataset.item(index));
             images::groups(scope, model, items, group, Some(job.spec.pictures.side), timings)
         };
-        let early = job.run.is_none().then(|| read((0..dataset.len()).collect()));
+        let early = job.run.is_none().then(|| read((0..dataset.len()).collect())).transpose()?;
         let mut explainer =
             timings.time(Stage::Plan, || Explainer::new(&model.model, request, &model.device, group))?;
         let selected = selection.map(|selection| SelectedOnly::new(model, selection, &request.exits, group));
@@ -61,9 +61,9 @@ pub fn process_images(
         let writer = Writer::new(job, timings, sink, indices.len());
         model.announce();
         model.announce_notes(explainer.session().notes());
-        let photos = early.unwrap_or_else(|| read(indices));
+        let photos = early.map_or_else(|| read(indices), Ok)?;
         let (sender, receiver) = sync_channel(0);
-        let written = scope.spawn(move || writer.write_all(receiver));
+        let written = isolation::spawn(scope, move || writer.write_all(receiver))?;
         let mut in_flight = InFlight::default();
         let mut is_open = true;
         for (items, photos) in photos {

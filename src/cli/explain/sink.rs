@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::dataset::Item;
-use crate::run::{Entry, FlatNames, Opened, OutputFolder, Run, Summary, WrittenFile};
+use crate::run::{Disk, Entry, FlatNames, Opened, OutputFolder, RealDisk, Run, Summary, WrittenFile};
 use crate::util::atomic_file::Replacement;
 use crate::{Error, Result, run};
 use serde_json::Value;
@@ -78,6 +78,14 @@ impl Sink {
             Sink::Photos { directory, .. } => directory.folder.write(name, bytes),
             Sink::Run(run) => run.write(&name, bytes),
         }
+    }
+
+    /// Removes a file that was written.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, file: &WrittenFile) -> Result<()> {
+        RealDisk.remove(&self.path().join(&file.name))
     }
 
     /// Records the result line of an image whose `files` are written.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use crate::dataset::Item;
-use crate::explain::{ExitPrediction, Smoothing};
+use crate::explain::Smoothing;
 use crate::run::WrittenFile;
 use crate::{Error, Result};
 use indicatif::ProgressBar;
@@ -17,6 +17,7 @@ use super::selected::ModelResult;
 use super::sink::Sink;
 use crate::cli::exit_status::Tally;
 use crate::cli::images::Photo;
+use crate::cli::isolation::isolated;
 use crate::cli::output::Output;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output, parallel, records};
@@ -40,10 +41,14 @@ pub struct Completed {
     pub statuses: StatusCounts,
 }
 
-/// The content of an image's result line.
-enum ImageResult<'a> {
-    Explained(ImageArtifacts<'a>),
-    NotSelected(&'a Photo, &'a [ExitPrediction]),
+/// An image that was described and can be drawn.
+struct DescribedImage<'a> {
+    /// Its result line.
+    row: String,
+    /// What is printed about it.
+    text: String,
+    /// What is drawn; `None` for an image that was not selected.
+    drawn: Option<(ImageArtifacts<'a>, Vec<Artifact>)>,
 }
 
 impl<'j> Writer<'j> {
@@ -60,108 +65,139 @@ impl<'j> Writer<'j> {
     /// When a file or standard output cannot be written.
     pub fn write_all(mut self, groups: Receiver<ResultGroup>) -> Result<Completed> {
         for (items, results) in groups {
-            let results = self.image_results(&items, &results);
-            let files = self.write_files(&results);
-            for ((item, result), files) in items.iter().zip(results).zip(files) {
-                self.emit(item, &result, files?)?;
+            let images = self.describe_all(&items, &results);
+            let files = self.write_files(&items, &images);
+            for ((item, image), files) in items.iter().zip(images).zip(files) {
+                self.emit(item, image, files)?;
             }
         }
         self.bar.finish_and_clear();
         Ok(self.done)
     }
 
-    /// The result of each image of a group, or the reason why there is none.
-    fn image_results<'a>(
+    /// Each image of a group, or the reason why there is nothing to describe.
+    fn describe_all<'a>(
         &mut self,
         items: &[Item],
         results: &'a [Result<(Photo, ModelResult)>],
-    ) -> Vec<Result<ImageResult<'a>>>
+    ) -> Vec<Result<DescribedImage<'a>>>
     where
         'j: 'a,
     {
-        let (spec, request) = (&self.job.spec, &self.job.request);
-        let result = |(item, result): (&Item, &'a Result<(Photo, ModelResult)>)| {
+        let describe = |(item, result): (&Item, &'a Result<(Photo, ModelResult)>)| {
             // Also for failed images, so that names depend on the data set alone.
             let stem = self.done.sink.stem(item);
             let (photo, result) = result.as_ref().map_err(Clone::clone)?;
-            let explanations = match result {
-                ModelResult::Explained(explanations) => explanations,
-                ModelResult::NotSelected(predictions) => {
-                    return Ok(ImageResult::NotSelected(photo, predictions));
-                }
-            };
-            let title = Path::new(&item.id).file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let explanations = Explanations {
-                all: explanations,
-                layers: &spec.layers,
-                smoothed: request.smoothing != Smoothing::None,
-            };
-            Ok(ImageResult::Explained(ImageArtifacts { spec, stem, title, photo, explanations }))
+            isolated(item, || Ok(self.describe(item, stem, photo, result)))
         };
-        items.iter().zip(results).map(result).collect()
+        items.iter().zip(results).map(describe).collect()
     }
 
-    /// Writes the files of a group's images in parallel; each image has its own error.
-    fn write_files(&self, results: &[Result<ImageResult>]) -> Vec<Result<Vec<WrittenFile>>> {
-        let images = || {
-            results.iter().map(|result| match result {
-                Ok(ImageResult::Explained(image)) => Some(image),
-                _ => None,
-            })
+    /// Describes an image whose files' names begin with `stem`.
+    fn describe<'a>(
+        &self,
+        item: &Item,
+        stem: String,
+        photo: &'a Photo,
+        result: &'a ModelResult,
+    ) -> DescribedImage<'a>
+    where
+        'j: 'a,
+    {
+        let ExplainJob { spec, request, model, json, run, .. } = self.job;
+        let line = |record| records::line(item, &model.labels, &Ok::<ExplainRecord, Error>(record));
+        let text = |record: ExplainRecord| match () {
+            () if *json => line(record),
+            () if !model.quiet && run.is_none() => record.to_text(&item.id),
+            () => String::new(),
         };
-        let artifacts =
-            images().flatten().flat_map(|image| image.list().into_iter().map(move |file| (image, file)));
-        let artifacts: Vec<(&ImageArtifacts, Artifact)> = artifacts.collect();
+        match result {
+            ModelResult::NotSelected(predictions) => {
+                let record = || ExplainRecord::not_selected(photo, predictions, &model.labels);
+                DescribedImage { row: line(record()), text: text(record()), drawn: None }
+            }
+            ModelResult::Explained(all) => {
+                let title =
+                    Path::new(&item.id).file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let smoothed = request.smoothing != Smoothing::None;
+                let explanations = Explanations { all, layers: &spec.layers, smoothed };
+                let image = ImageArtifacts { spec, stem, title, photo, explanations };
+                DescribedImage {
+                    row: line(ExplainRecord::explained(&image, None)),
+                    text: text(ExplainRecord::explained(&image, Some(self.done.sink.path()))),
+                    drawn: Some({
+                        let files = image.list();
+                        (image, files)
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Writes the files of a group's images in parallel; each file has its own error.
+    fn write_files(
+        &self,
+        items: &[Item],
+        images: &[Result<DescribedImage>],
+    ) -> Vec<Vec<Result<WrittenFile>>> {
+        let drawn = || images.iter().map(|image| image.as_ref().ok().and_then(|image| image.drawn.as_ref()));
+        let mut artifacts: Vec<(&Item, &ImageArtifacts, Artifact)> = Vec::new();
+        for (item, drawn) in items.iter().zip(drawn()) {
+            let Some((image, files)) = drawn else { continue };
+            artifacts.extend(files.iter().map(|&file| (item, image, file)));
+        }
         let (sink, timings) = (&self.done.sink, self.timings);
-        let write = |(image, artifact): &(&ImageArtifacts, Artifact)| {
-            let bytes = image.bytes(*artifact, timings);
-            timings.time(Stage::Write, || sink.write(image.name(*artifact), &bytes))
+        let write = |&(item, image, artifact): &(&Item, &ImageArtifacts, Artifact)| {
+            let drawn = isolated(item, || Ok((image.name(artifact), image.bytes(artifact, timings))));
+            let (name, bytes) = drawn?;
+            timings.time(Stage::Write, || sink.write(name, &bytes))
         };
         let mut written = parallel::map(self.job.model.threads, &artifacts, write).into_iter();
-        let count = |image: Option<&ImageArtifacts>| image.map_or(0, |image| image.list().len());
-        // Takes all files of an image before it looks for errors, which leaves the next image's.
-        let take = |count| written.by_ref().take(count).collect::<Vec<_>>().into_iter().collect();
-        images().map(count).map(take).collect()
+        let count = |drawn: Option<&(_, Vec<Artifact>)>| drawn.map_or(0, |(_, files)| files.len());
+        drawn().map(|drawn| written.by_ref().take(count(drawn)).collect()).collect()
     }
 
-    /// Records the result line of an image whose `files` are written, and reports it on the terminal.
-    fn emit(&mut self, item: &Item, result: &Result<ImageResult>, files: Vec<WrittenFile>) -> Result<()> {
-        let ExplainJob { model, json, run, .. } = self.job;
-        self.done.tally.count(&item.id, result);
-        if let Ok(ImageResult::Explained(image)) = result {
+    /// Records the result line of an image whose `files` are written, and reports it on the terminal. If one
+    /// could not be drawn, the image has failed and has no files.
+    fn emit(
+        &mut self,
+        item: &Item,
+        image: Result<DescribedImage>,
+        files: Vec<Result<WrittenFile>>,
+    ) -> Result<()> {
+        let (mut written, mut image) = (Vec::new(), image);
+        for file in files {
+            match file {
+                Ok(file) => written.push(file),
+                Err(error @ Error::Write { .. }) => return Err(error),
+                Err(fault) => image = Err(fault),
+            }
+        }
+        if image.is_err() {
+            written.drain(..).try_for_each(|file| self.done.sink.remove(&file))?;
+        }
+        self.done.tally.count(&item.id, &image);
+        let failed = image
+            .as_ref()
+            .map_err(|error| records::line(item, &self.job.model.labels, &Err::<ExplainRecord, _>(error)));
+        let row = failed.as_ref().map_or_else(String::as_str, |image| &image.row);
+        self.done.sink.record(item, image.is_err(), written, row)?;
+        if let Ok(DescribedImage { drawn: Some((image, _)), .. }) = &image {
             self.done.statuses.count(image);
         }
-        let line = |record: &Result<ExplainRecord, &Error>| records::line(item, &model.labels, record);
-        let row = line(&self.record(result, None));
-        self.done.sink.record(item, result.is_err(), files, &row)?;
-        let record = self.record(result, Some(self.done.sink.path()));
-        let text = match &record {
-            _ if *json => line(&record),
-            Ok(record) if !model.quiet && run.is_none() => record.to_text(&item.id),
-            _ => String::new(),
+        let text = match &failed {
+            Ok(image) => &image.text,
+            Err(line) if self.job.json => line,
+            Err(_) => "",
         };
         let output = &mut self.output;
         self.bar.suspend(|| {
-            if let Err(error) = record {
+            if let Err(error) = &image {
                 output::error(error);
             }
-            output.print(&text)
+            output.print(text)
         })?;
         self.bar.inc(1);
         Ok(())
-    }
-
-    /// The record of an image; file names include `directory` if it is given.
-    fn record<'e>(
-        &self,
-        result: &'e Result<ImageResult>,
-        directory: Option<&Path>,
-    ) -> Result<ExplainRecord, &'e Error> {
-        result.as_ref().map(|result| match result {
-            ImageResult::Explained(image) => ExplainRecord::explained(image, directory),
-            ImageResult::NotSelected(photo, predictions) => {
-                ExplainRecord::not_selected(photo, predictions, &self.job.model.labels)
-            }
-        })
     }
 }

@@ -4,7 +4,7 @@ mod args;
 mod charts;
 mod files;
 mod measured;
-mod object_boxes;
+pub(super) mod object_boxes;
 mod objects;
 mod randomize;
 mod report;

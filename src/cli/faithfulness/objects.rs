@@ -8,6 +8,7 @@ use crate::error::printable;
 use crate::faithfulness::{
     MapEvaluation, POINTING_TOLERANCE_AT_224, Pointing, object_share, pointing_energy, pointing_game_hit,
 };
+use crate::imaging::HeldImage;
 use crate::imaging::rgb_image::RgbImage;
 use crate::util::below::below;
 use crate::{Error, Result};
@@ -102,7 +103,7 @@ impl Objects {
         };
         let point = |evaluation: &MapEvaluation| {
             evaluation.metrics.as_ref()?;
-            let object = self.object(item, photo, mask.as_ref(), evaluation.target);
+            let object = self.object(item, photo, mask.as_ref().map(|held| &held.image), evaluation.target);
             let map = &evaluation.saliency.heatmap.values;
             let pointing = object.iter().any(|on| *on).then(|| Pointing {
                 hit: pointing_game_hit(map, &object, self.side, self.tolerance),
@@ -169,20 +170,21 @@ fn name_in(boxes: &Boxes, item: &Item) -> Option<String> {
 
 /// The mask of an image, by its id or, where that is not a path below the folder, its file name; `None` where
 /// the folder has none.
-fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<RgbImage>> {
+fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<HeldImage>> {
     let id = Path::new(&item.id).with_extension("png");
     let name = id.file_name().unwrap_or_default();
     let path = below(folder, &id.to_string_lossy()).or_else(|_| below(folder, &name.to_string_lossy()))?;
     if !path.exists() {
         return Ok(None);
     }
-    let mask = RgbImage::open(&path)?;
+    let held = item.read_beside(&path)?;
+    let mask = &held.image;
     if (mask.width, mask.height) != (photo.width, photo.height) {
         let (w, h) = (mask.width, mask.height);
         let cause = format!("{w} x {h} pixels, the image has {} x {}", photo.width, photo.height);
         return Err(Error::refused(&path, "mask", cause));
     }
-    Ok(Some(mask))
+    Ok(Some(held))
 }
 
 /// Parses `--tolerance`.

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use super::args::Args;
 use super::measured::Measured;
 use super::objects::Objects;
+use crate::cli::isolation::isolated;
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
 use crate::cli::{images, output};
@@ -34,7 +35,7 @@ pub fn all_images(
     let bar = images::progress(model, count);
     let mut measured = Measured::new(args.randomize.map_or(0, usize::from));
     std::thread::scope(|scope| {
-        for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings) {
+        for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings)? {
             let photos = images::with_labels(request.target, &items, photos);
             let first = measured.tally.images() as u64;
             let indices: Vec<u64> =
@@ -45,7 +46,8 @@ pub fn all_images(
                 evaluator.evaluate(inputs, &labels, &indices)
             })?;
             for (item, evaluated) in items.iter().zip(evaluated) {
-                let pointed = evaluated.and_then(|(photo, evaluations)| {
+                let pointed = isolated(item, || {
+                    let (photo, evaluations) = evaluated?;
                     let points = match &mut objects {
                         Some(objects) => objects.point(item, &photo, &evaluations)?,
                         None => vec![None; evaluations.len()],

@@ -5,13 +5,13 @@ pub(super) mod tiles;
 
 use std::path::PathBuf;
 
-use crate::Result;
 use crate::error::printable;
 use crate::imaging::encode_png;
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 use crate::report::{Report, plots};
 use crate::run::{Kind, OutputFolder};
+use crate::{Error, Result};
 use run::LoadedRun;
 
 use super::output;
@@ -49,34 +49,56 @@ const REPORT: Kind =
 /// Reads the run, writes the report and the plots, and prints their paths.
 pub fn run(args: Args) -> Result<()> {
     let run = LoadedRun::open(&args.run)?;
-    let records = run.records(args.images)?;
     let folder = args.output.as_deref().unwrap_or(&args.run);
-    let read = tiles::read(&args.run, &records);
-    read.problems.iter().for_each(output::error);
-    let evaluation = run.evaluation.as_ref();
+    let linked = folder == args.run;
+    let Page { html, problems } = page(&args.run, &run, args.images, args.colormap, linked)?;
+    problems.iter().for_each(output::error);
+    let page = folder.join(REPORT.marker);
+    let mut text = format!("{}\n", printable(&page.to_string_lossy()));
+    let out = OutputFolder::claim(folder, REPORT, [])?;
+    if let Some(evaluation) = run.evaluation.as_ref().filter(|_| !args.no_plots) {
+        let plots = stage_plots(&out, plots::all(evaluation))?;
+        text += &format!("{}: {plots} charts\n", printable(&folder.join("plots").to_string_lossy()));
+    }
+    out.finish_with(html.as_bytes())?;
+    Output::default().print(&text)
+}
+
+/// A report, and what could not be shown in it.
+pub(super) struct Page {
+    pub html: String,
+    problems: Vec<Error>,
+}
+
+/// The report of the run in `folder`, with up to `images` images. `linked` says that it will be written
+/// there.
+///
+/// # Errors
+/// When the results are damaged.
+pub(super) fn page(
+    folder: &std::path::Path,
+    run: &LoadedRun,
+    images: usize,
+    colormap: Option<Colormap>,
+    linked: bool,
+) -> Result<Page> {
+    let records = run.records(images)?;
+    let read = tiles::read(folder, &records);
     let report = Report {
         name: run.name(),
         classes: &run.classes,
         exits: &run.exits,
-        evaluation,
+        evaluation: run.evaluation.as_ref(),
         images: run.images,
         shown: run.shown,
         tiles: &read.tiles,
         failed: &run.failed,
-        colormap: args.colormap.or(run.colormap()).unwrap_or_default(),
-        linked: folder == args.run,
+        colormap: colormap.or(run.colormap()).unwrap_or_default(),
+        linked,
         notices: run.notices(),
         metadata: run.metadata(),
     };
-    let page = folder.join(REPORT.marker);
-    let mut text = format!("{}\n", printable(&page.to_string_lossy()));
-    let out = OutputFolder::claim(folder, REPORT, [])?;
-    if let Some(evaluation) = evaluation.filter(|_| !args.no_plots) {
-        let plots = stage_plots(&out, plots::all(evaluation))?;
-        text += &format!("{}: {plots} charts\n", printable(&folder.join("plots").to_string_lossy()));
-    }
-    out.finish_with(report.html().as_bytes())?;
-    Output::default().print(&text)
+    Ok(Page { html: report.html(), problems: read.problems })
 }
 
 /// Draws each plot as SVG and as PNG at twice its size for high-density screens; returns their number.

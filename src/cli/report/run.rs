@@ -170,8 +170,9 @@ impl RunTotals {
                 self.classes.entry(target).or_insert_with(|| label.clone());
             }
         }
-        if let (Some(label), Some(name)) = (record.label, &record.label_name) {
-            self.classes.entry(label).or_insert_with(|| name.clone());
+        if let Some(label) = record.label {
+            let name = || record.label_name.clone().unwrap_or_default();
+            self.classes.entry(label).or_insert_with(name);
         }
         self.outcomes.extend(outcomes(&[record], exits));
         Ok(())
@@ -197,16 +198,7 @@ fn has_exits(record: &ImageResult, exits: &[usize]) -> bool {
 }
 
 fn parse(folder: &Path, line: &str) -> Result<ImageResult> {
-    /// Bound on class indices: class 10^12 would need a list of as many names.
-    const MAX_CLASSES: usize = 1_000_000;
-    let refused = |cause: String| Error::refused(folder, "results", cause);
-    let record: ImageResult =
-        serde_json::from_str(line).map_err(|e| Error::refused_by(folder, "results", e))?;
-    let classes = record.exits.iter().flat_map(|e| [Some(e.class), e.target]).chain([record.label]);
-    match classes.flatten().find(|&class| class >= MAX_CLASSES) {
-        Some(class) => Err(refused(format!("class {class} of image {}", record.image))),
-        None => Ok(record),
-    }
+    ImageResult::parse(line).map_err(|cause| Error::refused(folder, "results", cause))
 }
 
 /// Appends a manifest value, recursively for objects; values that are too long to read are left out.
@@ -243,14 +235,8 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
     let metadata = Value::Object(metadata.collect());
     let evaluation: Evaluation =
         serde_json::from_value(value).map_err(|e| Error::refused_by(path, "JSON", e))?;
-    let classes = evaluation.classes.len();
-    let sound = |exit: &crate::evaluation::ExitEvaluation| {
-        exit.classes.len() == classes
-            && exit.confusion.len() == classes
-            && exit.confusion.iter().all(|row| row.len() == classes)
-    };
-    match evaluation.exits.iter().find(|exit| !sound(exit)) {
-        Some(exit) => Err(refused("JSON", format!("exit {} does not have {classes} classes", exit.exit))),
-        None => Ok(Some((evaluation, metadata))),
+    match evaluation.check() {
+        Err(cause) => Err(Error::refused(path, "JSON", cause)),
+        Ok(()) => Ok(Some((evaluation, metadata))),
     }
 }

@@ -12,7 +12,7 @@ use crate::error::printable;
 use crate::run::{Opened, RealDisk, Run, RunSpec, Shard, Summary};
 pub use selection::{ResolvedSelection, Selection};
 use serde_json::{Value, json};
-use shard::ShardArg;
+pub use shard::ShardArg;
 
 use super::model::LoadedModel;
 use super::output;

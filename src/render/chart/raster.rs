@@ -111,7 +111,12 @@ fn fill(page: &mut RgbImage, outlines: &[Vec<Point>], scale: f64, color: Rgb, op
     }
     let mut area = Rasterizer::new((right - left) as usize, (bottom - top) as usize);
     for outline in outlines {
-        let corner = |&(x, y): &Point| point((x * scale - left) as f32, (y * scale - top) as f32);
+        // A corner far outside would cost time for each pixel between it and the page.
+        let near = |at: f64, side: usize| at.clamp(-(side as f64), 2.0 * side as f64);
+        let corner = |&(x, y): &Point| {
+            let (x, y) = (near(x * scale, page.width), near(y * scale, page.height));
+            point((x - left) as f32, (y - top) as f32)
+        };
         // All outlines get the same orientation, so that overlaps count as inside.
         let turns = signed_area(outline) < 0.0;
         for (i, from) in outline.iter().enumerate() {

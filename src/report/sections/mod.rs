@@ -18,8 +18,7 @@ const NARROW: ChartSize = ChartSize { width: 380.0, height: 290.0, heading: fals
 /// All sections for which `evaluation` has values.
 pub fn all(evaluation: &Evaluation) -> Vec<Section> {
     let sections = [Some(accuracy(evaluation)), classes::classes(evaluation), cost(evaluation)];
-    let others =
-        [Some(hardness(evaluation)), Some(confidence(evaluation)), Some(confusion::confusion(evaluation))];
+    let others = [Some(hardness(evaluation)), Some(confidence(evaluation)), confusion::confusion(evaluation)];
     sections.into_iter().chain(others).flatten().collect()
 }
 

@@ -174,9 +174,43 @@ fn refuses_folders_that_are_not_runs() {
     place.msdcam("report damaged").refused(4, &["damaged", "results"]);
     place.write("odd/evaluation.json", b"{}");
     place.msdcam("report odd").refused(4, &["evaluation.json", "JSON"]);
-    let class = r#"{"image":"a","exits":[{"exit":1,"class":99999999999,"label":"a","probability":1}]}"#;
-    place.write("huge/results.jsonl", class.as_bytes());
-    place.msdcam("report huge").refused(4, &["class 99999999999"]);
+}
+
+#[test]
+fn refuses_results_with_numbers_out_of_range() {
+    let place = Place::new();
+    let exit = |fields: &str| format!(r#"{{"exit":1,"class":0,"label":"a","probability":0.5{fields}}}"#);
+    let line = |fields: &str, exits: &str| format!(r#"{{"image":"a.png"{fields},"exits":[{exits}]}}"#);
+    for (results, cause) in [
+        (line("", &exit("").replace("class\":0", "class\":99999999999")), "class 99999999999"),
+        (line(r#","label":999999,"label_name":"z""#, &exit(r#","label_rank":3"#)), "class 999999"),
+        (line("", &exit(r#","target":100000"#)), "class 100000"),
+        (line(r#","label":0"#, &exit(r#","label_rank":4294967296"#)), "class 4294967296"),
+        (line(r#","label":1"#, &exit(r#","label_rank":0"#)), "class 0, and the label has rank 0"),
+        (line("", &exit("").replace("0.5", "1e6")), "probability 1000000"),
+        (line("", &exit("").replace("0.5", "-0.1")), "probability -0.1"),
+        (line("", &[exit(""), exit("")].join(",")), "exit 1 after exit 1"),
+        (line("", &exit("").replace("exit\":1", "exit\":0")), "exit 0"),
+        (line("", &exit("").replace("exit\":1", "exit\":9999999")), "exit 9999999"),
+    ] {
+        place.write("run/results.jsonl", results.as_bytes());
+        place.msdcam("report run").refused(4, &["run: results: image a.png: ", cause]);
+    }
+    // A class that only the label has, and no name.
+    place.write("run/results.jsonl", line(r#","label":500"#, &exit(r#","label_rank":7"#)).as_bytes());
+    assert_eq!(place.msdcam("report run").code, 0);
+}
+
+#[test]
+fn refuses_an_evaluation_that_does_not_add_up() {
+    let place = labeled();
+    assert_eq!(place.msdcam("evaluate set --format folders --exits 1,2 -o run -q").code, 0);
+    let whole = String::from_utf8(place.read("run/evaluation.json")).unwrap();
+    assert_eq!(place.msdcam("report run").code, 0);
+    let mut value: Value = serde_json::from_str(&whole).unwrap();
+    value["hardness"]["never_right"] = 18_446_744_073_709_551_615_u64.into();
+    place.write("run/evaluation.json", value.to_string().as_bytes());
+    place.msdcam("report run").refused(4, &["evaluation.json: JSON: first right exits: sum of the images"]);
 }
 
 #[test]

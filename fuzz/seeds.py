@@ -1,0 +1,171 @@
+"""Writes corpus/: the seeds of the fuzz targets, from the repository's stored answers.
+
+Usage: python3 fuzz/seeds.py [PROGRAM]; PROGRAM is msdcam, by default the release build. Seeds that fuzzing found
+(corpus/*/found_*) are kept.
+"""
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+golden = here.parent / "tests" / "golden"
+program = Path(sys.argv[1] if len(sys.argv) > 1 else here.parent / "target" / "release" / "msdcam").resolve()
+
+
+def write(target, name, data):
+    folder = here / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def msdcam(folder, *arguments):
+    subprocess.run([program, *map(str, arguments)], cwd=folder, check=True, capture_output=True)
+
+
+for old in (here / "corpus").glob("*/*"):
+    if not old.name.startswith("found_"):
+        old.unlink()
+
+# Checkpoints of every container, and those that are refused late.
+for name in ["blocks_zip.pt", "blocks_legacy.pth", "old_tar.pth", "torchscript.pt", "whole_model.pth"]:
+    write("checkpoint", name, (golden / "checkpoints" / name).read_bytes())
+
+
+def pickled(*pairs):
+    """A zip checkpoint of small tensors, as torch.save writes it: a state dict by hand."""
+    ops = b"\x80\x02}("
+    for i, (name, dims) in enumerate(pairs):
+        count = 1
+        for d in dims:
+            count *= d
+        strides = [1] * len(dims)
+        for d in range(len(dims) - 2, -1, -1):
+            strides[d] = strides[d + 1] * dims[d + 1]
+        text = lambda s: b"X" + struct.pack("<I", len(s)) + s.encode()
+        number = lambda n: b"K" + bytes([n]) if n < 256 else b"J" + struct.pack("<i", n)
+        many = lambda ns: b"(" + b"".join(map(number, ns)) + b"t"
+        ops += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(("
+        ops += text("storage") + b"ctorch\nFloatStorage\n" + text(str(i)) + text("cpu") + number(count) + b"tQ"
+        ops += number(0) + many(dims) + many(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("a/data.pkl", ops + b"u.")
+        archive.writestr("a/byteorder", "little")
+        for i, (_, dims) in enumerate(pairs):
+            count = 1
+            for d in dims:
+                count *= d
+            archive.writestr(f"a/data/{i}", struct.pack(f"<{count}f", *range(count)))
+        archive.writestr("a/version", "3\n")
+    return data.getvalue()
+
+
+write("checkpoint", "small.pt", pickled(("conv.weight", [2, 3, 1, 1]), ("conv.bias", [2])))
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = Path(folder)
+    # Weights of the smallest network, in both precisions.
+    for precision in ["f16", "f32"]:
+        msdcam(folder, "convert", golden / "checkpoints" / "blocks_legacy.pth", "-o", "w", "--dtype", precision)
+        write("weights", f"{precision}.safetensors", (folder / "w").read_bytes())
+    whole = (folder / "w").read_bytes()
+    header = json.loads(whole[8 : 8 + struct.unpack("<Q", whole[:8])[0]])
+    text = json.dumps({"__metadata__": header["__metadata__"]})
+    write("weights", "without_tensors.safetensors", struct.pack("<Q", len(text)) + text.encode())
+
+    # A run over a small set: finished, in progress, in shards, and evaluated.
+    for i, (name, label) in enumerate([("chelsea_32", "cat"), ("one", "dog"), ("rgb16", "ship")]):
+        (folder / "set" / label).mkdir(parents=True)
+        shutil.copy(golden / "images" / f"{name}.png", folder / "set" / label / f"{i}.png")
+    for label in ["airplane", "automobile", "bird", "deer", "frog", "horse", "truck"]:
+        (folder / "set" / label).mkdir()
+    explain = ["explain", "set", "--format", "folders", "--exits", "1,10", "--size", "32", "-q"]
+    msdcam(folder, *explain, "-o", "run")
+    for i in [1, 2]:
+        msdcam(folder, *explain, "-o", "shards", "--shard", f"{i}/2")
+    msdcam(folder, "evaluate", "set", "--format", "folders", "--exits", "1,10", "-o", "run", "-q")
+    npz = next((folder / "run").glob("images/0000/*.npz"))
+    write("npz", "explained.npz", npz.read_bytes()[:4] and npz.read_bytes())
+
+    def part(path):
+        return f"@{path.name}\n" + path.read_text()
+
+    def without_files(text):
+        """The same entries without pictures, so that they can be read and merged alone."""
+        lines = [json.loads(line) for line in text.splitlines()]
+        for line in lines:
+            if "files" in line:
+                line["files"] = []
+        return "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+
+    run, shards = folder / "run", folder / "shards"
+    write("run", "finished", part(run / "results.jsonl") + part(run / "manifest.json"))
+    write("run", "evaluated", part(run / "evaluation.json"))
+    journals = {path.name: without_files(path.read_text()) for path in sorted(shards.glob("journal-*"))}
+    journal = lambda name: f"@{name}\n{journals[name]}"
+    first, second = sorted(journals)
+    write("run", "in_progress", journal(first))
+    manifests = "".join(part(path) for path in sorted(shards.glob("manifest-*")))
+    write("run", "shards", journal(first) + journal(second) + manifests)
+write("run", "small", '@results.jsonl\n{"image":"a","label":1,"label_name":"b","exits":'
+      '[{"exit":1,"class":1,"label":"b","probability":0.5,"label_rank":0}]}\n{"image":"c","error":"no"}\n')
+
+# Photos of every format, an interlaced PNG, and one with a color profile.
+for name in ["alpha.png", "alpha.webp", "animated.png", "animated.webp", "baseline.jpg", "bits.png", "grey.jpg",
+             "grey_alpha16.png", "half_colour.jpg", "lossless.webp", "lossy.webp", "orientation_6.jpg",
+             "orientation_6.png", "orientation_6.webp", "palette_transparent.png", "progressive.jpg", "restarts.jpg",
+             "rgb.jpg", "rgb16.png", "cmyk.jpg", "one.png"]:
+    write("image", name, (golden / "images" / name).read_bytes())
+
+
+def png(width, height, depth, kind, rows, interlaced=0, before=()):
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
+    chunks = [(b"IHDR", header), *before, (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
+    chunk = lambda t, d: struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
+
+
+passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+rows = b"".join(b"\0" + bytes((x * y) % 256 for x in range(left, 19, right) for _ in range(8))
+                for left, top, right, down in passes for y in range(top, 11, down))
+write("image", "interlaced16.png", png(19, 11, 16, 6, rows, interlaced=1))
+profile = (b"iCCP", b"p\0\0" + zlib.compress(bytes(200)))
+write("image", "profile.png", png(8, 2, 1, 0, b"\0\xaa\1\x55", before=[profile]))
+write("image", "wide.png", png(70000, 1, 8, 0, b"\0" + bytes(70000)))
+
+# Arrays.
+for names in [["logits"], ["none", "one"]]:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in names:
+            archive.writestr(f"{name}.npy", (golden / "npy" / f"{name}.npy").read_bytes())
+    write("npz", f"{names[0]}.npz", data.getvalue())
+
+# CIFAR files: the first byte says how they are opened.
+pixels = bytes(range(256)) * 12
+write("cifar", "ten", b"\0" + b"".join(bytes([label]) + pixels for label in [3, 9]))
+write("cifar", "hundred", b"\1" + b"".join(bytes([coarse, fine]) + pixels for coarse, fine in [(4, 30), (19, 99)]))
+write("cifar", "auto", b"\2" + bytes([7]) + pixels)
+write("cifar", "label_out_of_range", b"\0" + bytes([10]) + pixels)
+
+# Options and their files.
+write("boxes", "own.json", '{"a.png": [{"box": [1, 2, 3, 4], "class": "cat"}, {"box": [0, 0, 1.5, 1], "class": 1}]}')
+write("boxes", "coco.json", '{"images": [{"id": 7, "file_name": "a.png"}], "annotations": [{"image_id": 7, '
+      '"category_id": 18, "bbox": [1, 2, 3, 4]}], "categories": [{"id": 18, "name": "dog"}]}')
+write("boxes", "empty.json", '{"a.png": []}')
+write("thresholds", "three.json", "[0.5, null, 1]")
+write("thresholds", "none.json", "[null, null, null]")
+write("thresholds", "out_of_range.json", "[0.5, -1, 2e3]")
+write("arguments", "explain", "explain\na.png\n--exits\n1,3..5\n--method\nlayer-cam,score-cam\n--class\ntop3\n-o\nout\n")
+write("arguments", "run", "explain\nset\n--shard\nauto/4\n--select\nwrong@1 right@10 | hardness<=3 class=\"a b\"\n")
+write("arguments", "evaluate", "evaluate\nset\n--early-exit\n0.9\n--budget\n50M\n--batch-size\n64\n--class\ncat\n")
+write("arguments", "faithfulness", "faithfulness\na.png\n--boxes\nb.json\n--tolerance\n2.5\n--max-memory\n512M\n")
+write("arguments", "convert", "convert\na.pth\n--normalize\n0.5,0.5,0.5/0.2,0.2,0.2\n-o\nw\n")
+write("arguments", "values", "all\n2/4\nauto\nviridis\n15%\notsu\nown\nscale1,exit2\nlogit\n0.25\n2G\n1e-3\n")

@@ -1,0 +1,293 @@
+//! The bodies of the fuzz targets: plain functions of bytes, which the fuzzer and the smoke test both call.
+//!
+//! Each reads its input as one kind of file or text and asserts what holds of whatever is accepted. Errors are
+//! fine, as long as they are one line; panics, hangs and unbounded memory are findings.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use msdcam::cli::fuzzing;
+use msdcam::dataset::{self, Format};
+use msdcam::imaging::photo_memory::PhotoMemory;
+use msdcam::imaging::{HeldImage, ResizePolicy, Threshold, decode, encode_png, prepare};
+use msdcam::model::pytorch::Checkpoint;
+use msdcam::model::weights::Weights;
+use msdcam::model::{ConvertOptions, Normalization, Precision, convert};
+use msdcam::report::ImageResult;
+use msdcam::run::{RealDisk, Shard, merge, read_results};
+use msdcam::util::npz;
+use msdcam::{Colormap, Method, Score, Taps};
+
+/// A target: its name, which is also that of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 9] = [
+    ("arguments", arguments),
+    ("boxes", boxes),
+    ("checkpoint", checkpoint),
+    ("cifar", cifar),
+    ("image", image),
+    ("npz", npz),
+    ("run", run),
+    ("thresholds", thresholds),
+    ("weights", weights),
+];
+
+/// A folder of its own for one call, removed when it ends.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file.
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).expect("a file in a temporary folder");
+        path
+    }
+}
+
+/// The value, or `None` after a look at the message.
+fn accepted<T>(result: msdcam::Result<T>) -> Option<T> {
+    result.map_err(|error| assert_printable(&error.to_string())).ok()
+}
+
+/// Asserts that a message stays on its line and has no control characters.
+fn assert_printable(message: &str) {
+    assert!(!message.is_empty() && !message.chars().any(char::is_control), "{message:?}");
+}
+
+/// A PyTorch checkpoint of any container. What is accepted has finite tensors of their dimensions; what can be
+/// converted is read back as the same tensors.
+pub fn checkpoint(data: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.write("a.pth", data);
+    let Some(checkpoint) = accepted(Checkpoint::read(&path)) else { return };
+    for (name, tensor) in &checkpoint.tensors {
+        assert_eq!(tensor.dims.iter().product::<usize>(), tensor.data.len(), "{name}");
+        assert!(tensor.data.iter().all(|x| x.is_finite()), "{name}");
+        assert!(!name.starts_with("module."), "{name}");
+    }
+    let options = ConvertOptions {
+        normalization: None,
+        labels: None,
+        precision: Precision::F32,
+        input: None,
+        shared_global: false,
+    };
+    let output = folder.path("a.safetensors");
+    let Some(conversion) = accepted(convert(&path, &output, &options)) else { return };
+    let weights = Weights::read(&output).expect("weights that were just written");
+    assert_eq!((&weights.config, weights.tensors.len()), (&conversion.config, conversion.tensors));
+    assert_eq!(weights.source_sha256, checkpoint.sha256);
+    for (name, (dims, values)) in &weights.tensors {
+        if let Some(tensor) = checkpoint.tensors.get(name) {
+            assert_eq!((dims, &values[..]), (&tensor.dims, &tensor.data[..]), "{name}");
+        }
+    }
+}
+
+/// A weights file. What is accepted is finite, builds a model, and is the same after it was written and read.
+pub fn weights(data: &[u8]) {
+    let name = Path::new("a.safetensors");
+    let Some(weights) = accepted(Weights::from_bytes(name, data)) else { return };
+    for (name, (dims, values)) in &weights.tensors {
+        assert_eq!(dims.iter().product::<usize>(), values.len(), "{name}");
+        assert!(values.iter().all(|x| x.is_finite()), "{name}");
+    }
+    let folder = Folder::new();
+    let model = accepted(msdcam::Model::open(folder.write("a", data)));
+    let model = model.expect("weights that are sound build a model");
+    assert_eq!((&model.labels, model.exits.is_empty()), (&weights.labels, false));
+    let (bytes, _) = weights.to_bytes(name, Precision::F32).expect("sound weights can be written");
+    assert_eq!(Weights::from_bytes(name, &bytes).as_ref(), Ok(&weights));
+}
+
+/// A photo. What is accepted has as many pixels as it says, is the same after it was written as PNG and read,
+/// and can be prepared for a model. The memory limit is that of the estimate before decoding.
+pub fn image(data: &[u8]) {
+    let folder = Folder::new();
+    let memory = PhotoMemory::new(data.len() as u64 + (24 << 20));
+    let Some(held) = accepted(HeldImage::open(&folder.write("a", data), &memory)) else { return };
+    let image = held.image;
+    assert_eq!(image.rgb.len(), image.width * image.height * 3);
+    assert_eq!(decode(&encode_png(&image), Path::new("again")).as_ref(), Ok(&image));
+    for policy in [ResizePolicy::CenterCrop, ResizePolicy::Stretch] {
+        let prepared = prepare(&image, (24, 32), policy, [0.5; 3], [0.25; 3]);
+        assert!(prepared.tensor.len() == 3 * 24 * 32 && prepared.tensor.iter().all(|x| x.abs() <= 2.0));
+        let view = prepared.view(&image, 16);
+        assert_eq!((view.width, view.height), (16, 16));
+    }
+}
+
+/// A NumPy archive. An accepted array has as many elements as its shape says, and is the same after it was
+/// written and read.
+pub fn npz(data: &[u8]) {
+    let file = Path::new("a.npz");
+    let Some(mut archive) = accepted(npz::Archive::open(file, data)) else { return };
+    for name in archive.names().iter().take(8) {
+        let Some(floats) = accepted(archive.floats(name)) else { continue };
+        assert_eq!(floats.shape.iter().product::<usize>(), floats.values.len());
+        let values = npz::Values::F32(&floats.values);
+        let bytes = npz::encode(&[npz::Array { name: "a", shape: &floats.shape, values }]);
+        let again = npz::Archive::open(file, &bytes).and_then(|mut archive| archive.floats("a"));
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let again = again.expect("an array that was just written");
+        assert_eq!((&again.shape, bits(&again.values)), (&floats.shape, bits(&floats.values)));
+    }
+}
+
+/// A CIFAR file; the first byte says how it is opened. Each image is 32 x 32 and has a label that has a name.
+pub fn cifar(data: &[u8]) {
+    let Some((&first, data)) = data.split_first() else { return };
+    let format = [Format::Cifar10, Format::Cifar100, Format::Auto][usize::from(first) % 3];
+    let name = ["test_batch.bin", "a"][usize::from(first / 3) % 2];
+    let folder = Folder::new();
+    let Some(set) = accepted(dataset::open(&[folder.write(name, data)], format)) else { return };
+    for item in set.items().take(16) {
+        let Some(held) = accepted(item.read()) else { continue };
+        if let Some(label) = item.label {
+            assert!(set.classes().is_some_and(|classes| label < classes.len()), "label {label}");
+            assert_eq!((held.image.width, held.image.height), (32, 32));
+        }
+    }
+}
+
+/// Files that a run may have; a line `@NAME` begins one.
+const RUN_FILES: [&str; 8] = [
+    "journal.jsonl",
+    "journal-1-of-2.jsonl",
+    "journal-2-of-2.jsonl",
+    "manifest.json",
+    "manifest-1-of-2.json",
+    "manifest-2-of-2.json",
+    "results.jsonl",
+    "evaluation.json",
+];
+
+/// A folder of a run: its files one after another, each after a line `@NAME`. Reading it twice gives the same
+/// lines, its report has no scripts but its own, and what can be merged is then a finished run.
+pub fn run(data: &[u8]) {
+    let folder = Folder::new();
+    let run = folder.path("run");
+    std::fs::create_dir(&run).expect("a folder in a temporary folder");
+    for part in data.split(|&byte| byte == b'@') {
+        for name in RUN_FILES {
+            if let Some(content) =
+                part.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"))
+            {
+                std::fs::write(run.join(name), content).expect("a file in a temporary folder");
+            }
+        }
+    }
+    let lines = || {
+        let mut lines = Vec::new();
+        let read = read_results(&run, |line| {
+            lines.push(line.to_string());
+            Ok(())
+        });
+        (lines, read)
+    };
+    let (first, second) = (lines(), lines());
+    assert_eq!(first, second);
+    for line in &first.0 {
+        if let Err(message) = ImageResult::parse(line) {
+            assert!(!message.is_empty());
+        }
+    }
+    accepted(first.1);
+    if let Some(page) = accepted(fuzzing::report(&run)) {
+        assert_eq!(page.to_ascii_lowercase().matches("<script").count(), 2, "the data's and the program's");
+    }
+    let out = folder.path("merged");
+    if let Some(summary) = accepted(merge(&RealDisk, std::slice::from_ref(&run), &out)) {
+        let info = read_results(&out, |_| Ok(())).expect("a run that was just merged").expect("a run");
+        assert_eq!((info.finished, info.images), (true, Some(summary.images)));
+    }
+}
+
+/// A file of boxes. Reading it twice gives the same.
+pub fn boxes(data: &[u8]) {
+    let folder = Folder::new();
+    let (file, labels) = (folder.write("boxes.json", data), ["cat", "dog"].map(String::from));
+    let boxes = fuzzing::read_boxes(&file, &labels);
+    assert_eq!(boxes, fuzzing::read_boxes(&file, &labels));
+    accepted(boxes);
+}
+
+/// A file of thresholds. Those accepted are one for each exit, from 0 to 1, and the same after they were written
+/// and read.
+pub fn thresholds(data: &[u8]) {
+    let folder = Folder::new();
+    let Some(thresholds) = accepted(fuzzing::read_thresholds(&folder.write("a.json", data), 3)) else {
+        return;
+    };
+    assert!(thresholds.0.iter().flatten().all(|share| (0.0..=1.0).contains(share)));
+    let text = serde_json::to_string(&thresholds).expect("numbers have a JSON form");
+    let again = fuzzing::read_thresholds(&folder.write("b.json", text.as_bytes()), 3);
+    assert_eq!(again, Ok(thresholds));
+}
+
+/// Words of a command line, one a line: alone as the value of each option that has a grammar, and together as
+/// arguments. A value that has a text form is the same after it was written and parsed.
+pub fn arguments(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let words: Vec<&str> = text.lines().take(12).collect();
+    for &word in &words {
+        if let Ok(exits) = word.parse::<fuzzing::Exits>()
+            && let Some(exits) = accepted(exits.resolve(12))
+        {
+            assert!(exits.is_sorted() && exits.iter().all(|exit| (1..=12).contains(exit)), "{exits:?}");
+            let again = fuzzing::ranges(&exits).parse::<fuzzing::Exits>().map(|again| again.resolve(12));
+            assert_eq!(again, Ok(Ok(exits)), "{word}");
+        }
+        let _ = word.parse::<fuzzing::Selection>();
+        let _ = word.parse::<fuzzing::ShardArg>();
+        if let Some(shard) = round_trip::<Shard>(word, |shard| shard.to_string()) {
+            assert!((1..=shard.count()).contains(&shard.index()), "{word}");
+            let part = shard.range(1000);
+            assert!(part.start <= part.end && part.end <= 1000, "{word}: {part:?}");
+        }
+        round_trip::<Colormap>(word, Colormap::to_string);
+        round_trip::<Method>(word, |method| method.name().into());
+        round_trip::<Score>(word, |score| score.name().into());
+        round_trip::<Taps>(word, Taps::name);
+        if let Some(Threshold::Share(share)) = round_trip::<Threshold>(word, Threshold::to_string) {
+            assert!(share > 0.0 && share <= 1.0, "{word}");
+        }
+        if let Ok(Normalization { mean, std }) = word.parse() {
+            assert!(mean.iter().all(|x| x.is_finite()) && std.iter().all(|x| *x > 0.0), "{word}");
+        }
+        let shares = [fuzzing::probability(word), fuzzing::opacity(word), fuzzing::level(word)];
+        assert!(shares.iter().flatten().all(|share| (0.0..=1.0).contains(share)), "{word}");
+        let amounts = [fuzzing::seconds(word), fuzzing::multiply_adds(word)];
+        assert!(amounts.iter().flatten().all(|amount| *amount > 0.0 && amount.is_finite()), "{word}");
+        if let Ok(bytes) = fuzzing::bytes(word) {
+            assert_eq!(fuzzing::bytes(&bytes.to_string()), Ok(bytes), "{word}");
+        }
+    }
+    fuzzing::is_command_line(&words);
+    for ended_by_nul in [false, true] {
+        if let Some(paths) = accepted(dataset::parse_path_list(data, ended_by_nul)) {
+            assert!(paths.iter().all(|path| !path.as_os_str().is_empty()));
+        }
+    }
+}
+
+/// The value of `text`, if it has one; its own text form has the same value.
+fn round_trip<T: FromStr + PartialEq + std::fmt::Debug>(
+    text: &str,
+    form: impl Fn(&T) -> String,
+) -> Option<T> {
+    let value = text.parse::<T>().ok()?;
+    let again = form(&value).parse::<T>().ok();
+    assert_eq!(again.as_ref(), Some(&value), "{text}");
+    Some(value)
+}
