@@ -12,12 +12,13 @@ use std::path::Path;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::complete;
 use super::jpeg::Jpeg;
 use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
+use crate::util::allocation;
 use crate::{Error, Result};
 
 /// Maximum number of pixels of a photo: above the largest phone and studio cameras.
@@ -111,6 +112,8 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
             complete::check(format, bytes)?;
             let orientation = jpeg.exif.as_deref().and_then(Orientation::from_exif_chunk);
             let mut rgb = zeros(width * height * 3)?;
+            // A progressive JPEG keeps its coefficients, 16 bits a sample, for all of its scans.
+            check_scratch(2 * rgb.len())?;
             jpeg.decode_into(&mut rgb).map_err(|e| format!("damaged: {e}"))?;
             upright(width, height, rgb, orientation)
         }
@@ -126,9 +129,11 @@ fn decode_with(mut decoder: impl ImageDecoder, format: Format, bytes: &[u8]) -> 
     // An unreadable EXIF block does not affect the pixels.
     let orientation = decoder.orientation().ok();
     decoder.set_limits(limits()).map_err(|e| cause(format, bytes, &e))?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(format, bytes, &e))?;
-    let rgb = rgb8(decoded)?;
-    upright(width as usize, height as usize, rgb, orientation)
+    let (width, height, color) = (width as usize, height as usize, decoder.color_type());
+    let mut pixels = zeros(width * height * usize::from(color.bytes_per_pixel()))?;
+    check_scratch(scratch_len(format, width, height))?;
+    decoder.read_image(&mut pixels).map_err(|e| cause(format, bytes, &e))?;
+    upright(width, height, rgb8(pixels, color)?, orientation)
 }
 
 fn limits() -> Limits {
@@ -156,35 +161,62 @@ fn cause(format: Format, bytes: &[u8], error: &ImageError) -> String {
     })
 }
 
+/// What a photo's memory is called in errors.
+const PIXELS: &str = "pixels";
+
 /// `len` zero bytes; an allocation failure is an error.
 fn zeros(len: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).map_err(|_| format!("out of memory for {} MiB of pixels", len >> 20))?;
-    bytes.resize(len, 0);
-    Ok(bytes)
+    allocation::vec(PIXELS, len, 0).map_err(|_| out_of_memory(len))
 }
 
-/// Converts the decoder's pixels to three bytes per pixel.
-fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
-    let gray = |v: u8| [v; 3];
-    Ok(match decoded {
-        DynamicImage::ImageRgb8(x) => x.into_raw(),
-        DynamicImage::ImageLuma8(x) => x.pixels().flat_map(|p| gray(p[0])).collect(),
-        DynamicImage::ImageLumaA8(x) => x.pixels().flat_map(|p| gray(over_white(p[0], p[1]))).collect(),
-        DynamicImage::ImageRgba8(x) => {
-            x.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p[c], p[3]))).collect()
+/// Checks that a decoder will find `len` bytes for itself, which it does not ask for fallibly.
+fn check_scratch(len: usize) -> Result<(), String> {
+    allocation::check::<u8>(PIXELS, len).map_err(|_| out_of_memory(len))
+}
+
+fn out_of_memory(len: usize) -> String {
+    format!("out of memory for {} MiB of pixels", len >> 20)
+}
+
+/// Bytes that the decoder of a PNG or WebP file of this size allocates beside its result: some rows of a PNG; a
+/// canvas and a frame of a WebP.
+fn scratch_len(format: Format, width: usize, height: usize) -> usize {
+    const ROWS: usize = 4;
+    const BYTES_PER_PIXEL: usize = 8;
+    BYTES_PER_PIXEL * if format == Format::Png { ROWS * width } else { width * height }
+}
+
+/// Converts the decoder's `pixels`, samples in the machine's byte order, to three bytes per pixel: in place where
+/// they do not become more, so that a photo is in memory once.
+fn rgb8(mut pixels: Vec<u8>, color: ColorType) -> Result<Vec<u8>, String> {
+    let wide = |sample: &[u8]| eight_bits(u16::from_ne_bytes([sample[0], sample[1]]));
+    type Convert<'a> = &'a dyn Fn(&[u8]) -> [u8; 3];
+    let (size, convert): (usize, Convert) = match color {
+        ColorType::Rgb8 => return Ok(pixels),
+        ColorType::L8 => (1, &|p| [p[0]; 3]),
+        ColorType::La8 => (2, &|p| [over_white(p[0], p[1]); 3]),
+        ColorType::Rgba8 => (4, &|p| [0, 1, 2].map(|c| over_white(p[c], p[3]))),
+        ColorType::L16 => (2, &|p| [wide(p); 3]),
+        ColorType::La16 => (4, &|p| [over_white(wide(p), wide(&p[2..])); 3]),
+        ColorType::Rgb16 => (6, &|p| [0, 2, 4].map(|at| wide(&p[at..]))),
+        ColorType::Rgba16 => (8, &|p| [0, 2, 4].map(|at| over_white(wide(&p[at..]), wide(&p[6..])))),
+        other => return Err(format!("unsupported pixels {other:?}")),
+    };
+    let (count, rgb_len) = (pixels.len() / size, 3 * (pixels.len() / size));
+    if rgb_len <= pixels.len() {
+        for i in 0..count {
+            let rgb = convert(&pixels[i * size..][..size]);
+            pixels[3 * i..][..3].copy_from_slice(&rgb);
         }
-        DynamicImage::ImageLuma16(x) => x.pixels().flat_map(|p| gray(eight_bits(p[0]))).collect(),
-        DynamicImage::ImageRgb16(x) => x.pixels().flat_map(|p| p.0.map(eight_bits)).collect(),
-        DynamicImage::ImageLumaA16(x) => {
-            x.pixels().flat_map(|p| gray(over_white(eight_bits(p[0]), eight_bits(p[1])))).collect()
-        }
-        DynamicImage::ImageRgba16(x) => x
-            .pixels()
-            .flat_map(|p| [0, 1, 2].map(|c| over_white(eight_bits(p[c]), eight_bits(p[3]))))
-            .collect(),
-        other => return Err(format!("unsupported pixels {:?}", other.color())),
-    })
+        pixels.truncate(rgb_len);
+        pixels.shrink_to_fit();
+        return Ok(pixels);
+    }
+    let mut rgb = zeros(rgb_len)?;
+    for (rgb, pixel) in rgb.chunks_exact_mut(3).zip(pixels.chunks_exact(size)) {
+        rgb.copy_from_slice(&convert(pixel));
+    }
+    Ok(rgb)
 }
 
 /// A 16-bit sample as 8 bits: divided by 257, rounded.
@@ -203,6 +235,7 @@ fn upright(width: usize, height: usize, rgb: Vec<u8>, o: Option<Orientation>) ->
     let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
         return Ok(RgbImage::new(width, height, rgb));
     };
+    check_scratch(rgb.len())?;
     let stored = image::ImageBuffer::<image::Rgb<u8>, _>::from_raw(width as u32, height as u32, rgb)
         .ok_or("the pixels do not fill the image")?;
     let mut rotated = DynamicImage::ImageRgb8(stored);

@@ -86,10 +86,13 @@ impl Cpu {
     }
 
     /// Clock cycles that the cost model estimates for `plan` on one thread: for fitting the model.
+    ///
+    /// # Errors
+    /// As [`Cpu::session`].
     #[doc(hidden)]
-    pub fn estimated_cycles(&self, plan: &Plan) -> f64 {
-        let compiled = compiled_plan::CompiledPlan::new(plan, 1, self.isa, &self.weights);
-        compiled.total_cost() as f64 / 4.0
+    pub fn estimated_cycles(&self, plan: &Plan) -> Result<f64> {
+        let compiled = compiled_plan::CompiledPlan::new(plan, 1, self.isa, &self.weights)?;
+        Ok(compiled.total_cost() as f64 / 4.0)
     }
 
     /// Prepares `plan` for batches of up to `batch` images.
@@ -98,7 +101,7 @@ impl Cpu {
     /// on a device of one thread, where each runs on its caller's.
     ///
     /// # Errors
-    /// When the system has too little memory.
+    /// When the system has too little memory, or the plan exceeds a limit of the kernels.
     pub fn session(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Session>> {
         Ok(Box::new(session::CpuSession::new(self, plan, batch)?))
     }

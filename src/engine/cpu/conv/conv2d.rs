@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::pack;
 use super::pack::{BandLayout, CopyKernel, PackKernel};
-use crate::Shape;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
@@ -14,6 +13,7 @@ use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::Conv2d;
+use crate::{Result, Shape};
 
 /// Floats of the largest packed band, so that bands stay in the L2 cache.
 const MAX_BAND_LEN: usize = 128 * 1024;
@@ -90,17 +90,20 @@ pub(crate) struct Conv2dKernel {
 
 impl Conv2dKernel {
     /// The kernel of `op`, with its (O, I, KH, KW) weight and its bias.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn new(
         weights: &WeightCache,
         op: &Conv2d,
         tiling: Conv2dTiling,
         weight: &[f32],
         bias: Option<&[f32]>,
-    ) -> Self {
+    ) -> Result<Self> {
         let at = |o: usize, i: usize| weight[o * tiling.k + i];
         let source = WeightSource { channels: op.out, k: tiling.k, at, bias };
-        let weight = weights.pack(tiling.kernel.channels, &source);
-        Conv2dKernel { tiling, weight, relu: op.relu }
+        let weight = weights.pack(tiling.kernel.channels, &source)?;
+        Ok(Conv2dKernel { tiling, weight, relu: op.relu })
     }
 
     /// Computes `tile` of the convolution of `input` into `output`.

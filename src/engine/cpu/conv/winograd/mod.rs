@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use super::pack;
 use super::pack::{BandLayout, PackKernel};
-use crate::Shape;
 use crate::engine::cpu::aligned::CACHE_LINE_F32;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
@@ -25,6 +24,8 @@ use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::{Conv2d, Window};
+use crate::util::allocation;
+use crate::{Result, Shape};
 use transforms::{Transforms, kernel_transform, transforms};
 
 /// Elements of a transformed patch.
@@ -125,6 +126,9 @@ pub(crate) struct WinogradKernel {
 
 impl WinogradKernel {
     /// The kernel of `op`, with its (O, I, 3, 3) weight and its bias.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn new(
         weights: &WeightCache,
         isa: Isa,
@@ -132,9 +136,11 @@ impl WinogradKernel {
         tiling: WinogradTiling,
         weight: &[f32],
         bias: Option<&[f32]>,
-    ) -> Self {
+    ) -> Result<Self> {
         let padded = tiling.groups() * tiling.kernel.channels;
-        let kernels: Vec<[f32; POINTS]> = weight.chunks_exact(9).map(kernel_transform).collect();
+        let mut kernels: Vec<[f32; POINTS]> =
+            allocation::with_capacity("transformed weights", weight.len() / 9)?;
+        kernels.extend(weight.chunks_exact(9).map(kernel_transform));
         let at = |row: usize, i: usize| {
             let (point, channel) = (row / padded, row % padded);
             if channel < op.out { kernels[channel * op.channels + i][point] } else { 0.0 }
@@ -145,15 +151,15 @@ impl WinogradKernel {
         }
         let source = WeightSource { channels: POINTS * padded, k: op.channels, at, bias: Some(&biases) };
         let offsets = tiling.layout.offsets();
-        WinogradKernel {
-            weight: weights.pack(tiling.kernel.channels, &source),
+        Ok(WinogradKernel {
+            weight: weights.pack(tiling.kernel.channels, &source)?,
             transforms: transforms(isa),
             pack: pack::kernel(isa),
             taps: std::array::from_fn(|element| offsets[element]),
             offsets: (0..op.channels).map(|i| (i * tiling.channel_stride()) as u32).collect(),
             relu: op.relu,
             tiling,
-        }
+        })
     }
 
     /// Computes a tile for one image.
