@@ -152,8 +152,10 @@ impl CompiledPlan {
             let CompiledStep { step, kernel } = &self.steps[index];
             let channels_done = memory.channels_done(index);
             let operands = Operands { step, memory, image, scratch, channels_done };
-            // SAFETY: the operands are the step's. A job's steps follow each other, and tiles of a step
-            // do not overlap; the rest is the caller's promise.
+            // SAFETY: the operands are those of the step that the kernel was compiled from, in memory for its plan.
+            // A job's steps follow each other, and tiles of a step do not overlap. The scratch is at least as long as
+            // the kernel needs: `scratch_len` is the largest of all. The caller promises the rest: inputs that are
+            // written, outputs that no other thread touches, and items that make up whole levels.
             unsafe { kernel.run(tile, &operands) };
         }
     }

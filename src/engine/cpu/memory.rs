@@ -161,6 +161,11 @@ impl SessionMemory {
         self.float(self.images * self.image_len + thread * self.scratch_len)
     }
 
+    /// Floats of a scratch, without those that may only be read.
+    pub(crate) fn scratch_len(&self) -> usize {
+        self.scratch_len - OVERREAD.next_multiple_of(CACHE_LINE_F32) - GUARD
+    }
+
     /// The counter of step `step`.
     pub(crate) fn channels_done(&self, step: usize) -> &AtomicUsize {
         &self.channels_done[step]

@@ -109,6 +109,11 @@ impl PackedWeight {
         right: *const f32,
         out: *mut f32,
     ) -> TransposedProduct {
+        debug_assert!(
+            units.start <= units.end && units.end * terms <= self.k,
+            "{units:?} of {terms} of {}",
+            self.k
+        );
         TransposedProduct {
             weight: self.weight.as_ptr(),
             groups: self.groups(),

@@ -121,8 +121,14 @@ impl PooledGrad {
         };
         assert!(out.len() == channels.len() && channels.end <= self.channels());
         let call = self.weight.transposed(self.terms(), channels, right.as_ptr(), out.as_mut_ptr());
-        // SAFETY: the right side has (terms, padded channels) floats, the output one float a unit; the
-        // rest is the caller's promise.
+        assert!(
+            right.len() >= self.terms() * self.weight.padded_channels(),
+            "{} floats of sums",
+            right.len()
+        );
+        // SAFETY: the assertions have checked that the right side has (terms, padded channels) floats and the output
+        // one float a unit. The caller promises that the CPU has the instruction set and that the output is readable
+        // a vector beyond its end.
         unsafe { (self.kernels.one)(&call) };
         out.iter_mut().for_each(|weight| *weight *= self.scale);
     }

@@ -1,8 +1,10 @@
 //! The configuration of an MSD-Net: everything from which its graph and tensor names follow.
 
-use super::validate::MOST_LAYERS;
 use crate::model::Normalization;
 use serde::{Deserialize, Serialize};
+
+/// Maximum number of layers and of exits, which bounds the time of every loop over them.
+pub(super) const MOST_LAYERS: usize = 4096;
 
 /// The published PyTorch port whose conventions a model follows.
 ///

@@ -1,14 +1,12 @@
 //! Validation of configurations, before any value from a file is used.
 
 use super::Config;
-use super::config::Stem;
+use super::config::{MOST_LAYERS, Stem};
 
 /// Largest value of a configuration's field; products of a few do not overflow.
 const LARGEST: usize = 1 << 16;
 /// Maximum number of scales.
 pub const MOST_SCALES: usize = 16;
-/// Maximum number of layers and of exits, which bounds the time of every loop over them.
-pub(super) const MOST_LAYERS: usize = 4096;
 
 impl Config {
     /// Checks that a model can be built from this configuration.

@@ -11,6 +11,8 @@ mod explain_questions;
 mod explain_refusals;
 mod faithfulness;
 mod files;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pictures;
 mod program;
 mod report;

@@ -154,12 +154,29 @@ impl Conv2dKernel {
         &self.weight
     }
 
+    /// Whether the terms of `tile` are inside what the micro-kernel reads, and its results inside the output.
+    fn is_inside(&self, tile: &Tile) -> bool {
+        let Conv2dTiling { k, offsets, source, input, output, .. } = &self.tiling;
+        let readable = match source {
+            Source::Input => input.len() - tile.pixels.start,
+            Source::Gathered { row, .. } => k * row,
+            Source::Bands(layout, _) => layout.len(),
+        };
+        let furthest = offsets.iter().max().map_or(0, |&offset| offset as usize);
+        furthest + tile.pixels.len() <= readable
+            && offsets.len() == self.weight.k
+            && tile.pixels.end <= output.plane()
+            && tile.groups.end <= self.weight.groups()
+            && self.weight.channels == output.c
+    }
+
     /// Computes `tile`, whose first pixel in input channel 0, or in a copy of it, is at `x`.
     ///
     /// # Safety
     /// The offsets lead to valid pixels from `x` on, readable [`OVERREAD`] floats beyond the tile's last;
     /// `output` is the step's output, whose part in the tile no other thread touches.
     unsafe fn compute(&self, tile: &Tile, x: *const f32, output: *mut f32) {
+        debug_assert!(self.is_inside(tile), "{tile:?} of a convolution to {}", self.tiling.output);
         let Conv2dTiling { kernel, offsets, .. } = &self.tiling;
         let plane = self.tiling.output.plane();
         for first in tile.pixels.clone().step_by(kernel.pixels()) {
@@ -207,7 +224,8 @@ impl Kernel for Conv2dKernel {
     }
 
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
-        // SAFETY: the caller's promise.
+        // SAFETY: input and output are the step's, of the shapes for which the tiling was made; the input space and
+        // the work space are readable beyond both ends, and the scratch has `scratch_len` floats.
         unsafe { self.convolve(tile, operands.input(0), operands.output(), operands.scratch) }
     }
 }

@@ -100,6 +100,10 @@ impl Kernel for Conv2dGradKernel {
         let first = input_channels.start * area / size;
         let end = (input_channels.end * area).div_ceil(size);
         let plane = self.grad.plane();
+        debug_assert!(
+            (end - first) * size * plane + OVERREAD <= self.scratch_len() && end <= self.weight.groups()
+        );
+        debug_assert!(self.offsets.len() == self.weight.k && self.weight.k * plane == self.grad.len());
         for group in first..end {
             let (weight, bias, channels) = self.weight.group(group);
             for pixel in (0..plane).step_by(self.kernel.pixels()) {

@@ -240,8 +240,9 @@ unsafe fn pack<S: Simd>(
 /// As for [`PackKernel`]; `rows` are rows of the band.
 #[inline(always)]
 unsafe fn pack_short_rows<S: Simd>(layout: &BandLayout, shift: &Shift, rows: &Rows) {
-    // SAFETY: each store is of the shortest kind that holds a row, at most a vector; the rest is the caller's
-    // promise.
+    // SAFETY: each store is of the shortest kind that holds a row, at most a vector, for which there is room behind the
+    // last row. The caller promises that the rows are inside the image, beside which a vector may be read, and in
+    // the band.
     unsafe {
         let index = S::index(&shift.index, shift.mask);
         let pixels = |from| S::permute(S::load(from), index);

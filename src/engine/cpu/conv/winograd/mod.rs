@@ -171,6 +171,7 @@ impl WinogradKernel {
         let tiling = &self.tiling;
         let row_pixels = 2 * tiling.output.w;
         let (first, end) = (tile.pixels.start / row_pixels, tile.pixels.end.div_ceil(row_pixels));
+        debug_assert!(tile.groups.end <= tiling.groups() && end <= tiling.output.h.div_ceil(2), "{tile:?}");
         for row in (first..end).step_by(tiling.band) {
             let rows = tiling.band.min(end - row);
             // SAFETY: the scratch holds a band's patches, its products, and a block of channels before or
@@ -200,6 +201,8 @@ impl WinogradKernel {
     ) {
         let tiling = &self.tiling;
         let channel_len = tiling.layout.channel_len();
+        // The last element of the last patch is in its packed channel.
+        debug_assert!(self.taps[POINTS - 1] as usize + rows * tiling.width <= channel_len);
         for first in (0..tiling.input.c).step_by(CHANNELS_PER_BLOCK) {
             let channels = first..(first + CHANNELS_PER_BLOCK).min(tiling.input.c);
             // SAFETY: the planes of the block's channels, which fit in `packed`, and each channel's place
@@ -228,6 +231,7 @@ impl WinogradKernel {
     /// As for [`WinogradKernel::compute`], whose parts of the scratch `patches` and `products` are.
     unsafe fn products(&self, tile: &Tile, rows: usize, patches: *const f32, products: *mut f32) {
         let (tiling, count) = (&self.tiling, rows * self.tiling.width);
+        debug_assert!(count <= tiling.channel_stride() && self.weight.k == self.offsets.len());
         for point in 0..POINTS {
             for first in (0..count).step_by(tiling.kernel.pixels()) {
                 for group in tile.groups.clone() {
@@ -313,7 +317,8 @@ impl Kernel for WinogradKernel {
 
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
         let tile = tile.unwrap_or(&self.tiling.whole);
-        // SAFETY: the caller's promise.
+        // SAFETY: input and output are the step's, of the shapes for which the tiling was made, and the scratch has
+        // `scratch_len` floats.
         unsafe { self.compute(tile, operands.input(0), operands.output(), operands.scratch) };
     }
 }
