@@ -89,7 +89,8 @@ impl Classifier {
         self.runner.session_mut()
     }
 
-    /// Multiply-adds of an image that stops at each of the exits, if the order is by exit.
+    /// Multiply-adds of an image that stops at each of the exits, if the order is by exit; otherwise those of the
+    /// levels up to it.
     pub fn multiply_adds(&self) -> Vec<u64> {
         let plan = self.session().plan();
         self.exits.iter().map(|slots| plan.multiply_adds_until(slots.exit)).collect()

@@ -1,5 +1,6 @@
 //! Utilities without knowledge of models or images.
 //!
+//! - `allocation`: memory that the system may refuse
 //! - [`atomic_file`]: files that are written completely or not at all
 //! - `below`: paths out of files, kept inside of their folder
 //! - [`csv`]: cells of CSV files
@@ -13,6 +14,7 @@
 //! - [`sha256`]: SHA-256 digests as text
 //! - `temporary`: temporary files, which do not outlive their process
 
+pub(crate) mod allocation;
 pub mod atomic_file;
 pub(crate) mod below;
 pub mod csv;

@@ -119,9 +119,7 @@ impl Objects {
     /// Object mask of the model's input, (S, S): the pixels whose centers are on an object of class `class`.
     fn object(&self, item: &Item, photo: &Photo, mask: Option<&RgbImage>, class: usize) -> Vec<bool> {
         let crop = photo.crop;
-        let along = |i: usize, from: f32, to: f32| {
-            f64::from(from) + (i as f64 + 0.5) / self.side as f64 * f64::from(to - from)
-        };
+        let along = |i: usize, from: f64, to: f64| from + (i as f64 + 0.5) / self.side as f64 * (to - from);
         let on = |x: f64, y: f64| match (&self.source, mask) {
             (ObjectSource::Boxes { boxes, .. }, _) => {
                 let boxes = name_in(boxes, item).and_then(|name| boxes.get(&name));

@@ -13,6 +13,8 @@ mod faithfulness;
 mod files;
 #[cfg(target_os = "linux")]
 mod interrupted;
+#[cfg(target_os = "linux")]
+mod memory;
 mod output_folder;
 mod pictures;
 mod program;
