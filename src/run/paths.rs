@@ -1,6 +1,6 @@
 //! Names of a run's bookkeeping files: results, failures, journals, manifests, locks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Shard;
 use crate::util::input_file;
@@ -62,7 +62,7 @@ fn shard_of(name: &str) -> Option<Shard> {
 ///
 /// # Errors
 /// When it cannot be read or is not JSON.
-pub fn read_json(path: &PathBuf) -> Result<Option<serde_json::Value>> {
+pub fn read_json(path: &Path) -> Result<Option<serde_json::Value>> {
     let Some(bytes) = input_file::read_if_exists(path, input_file::JSON)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::refused_by(path, "JSON", e))
 }

@@ -181,16 +181,11 @@ fn the_end_record_of_a_zip_says_how_many_entries_there_are() {
     let whole = golden("blocks_zip.pt");
     let end = whole.len() - 22;
     for field in [8, 10] {
-        let with = |count: u16| {
+        for count in [0u16, 1, 65535] {
             let mut changed = whole.clone();
             changed[end + field..][..2].copy_from_slice(&count.to_le_bytes());
-            read(folder.path(), &changed).map(drop)
-        };
-        for count in [0, 1] {
-            let error = with(count).unwrap_err().to_string();
+            let error = read(folder.path(), &changed).map(drop).unwrap_err().to_string();
             assert!(error.contains("zip archive: "), "{field} {count}: {error}");
         }
-        // It refers to the zip64 record, which this archive has.
-        with(65535).unwrap();
     }
 }
