@@ -122,17 +122,18 @@ fn usage_error(message: &clap::Error) -> String {
         Err(again) if again.kind() == message.kind() => again.to_string(),
         _ => message.to_string(),
     };
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Usage: "));
     let mut line = String::new();
-    for part in lines {
-        let separator = match part {
-            _ if line.is_empty() => "",
-            _ if line.ends_with(':') => " ",
-            _ if part.starts_with('[') => " ",
-            _ => "; ",
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty() && !part.starts_with("Usage: ")) {
+        let help = part.strip_prefix("For more information, ").and_then(|help| help.strip_suffix('.'));
+        let continues = line.ends_with(':') || part.starts_with('[');
+        line += if line.is_empty() {
+            ""
+        } else if continues {
+            " "
+        } else {
+            "; "
         };
-        line += separator;
-        line += part;
+        line += help.unwrap_or(part);
     }
     printable(&line)
 }

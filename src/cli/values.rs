@@ -4,13 +4,8 @@ use crate::imaging::bounding_box;
 
 /// A probability above 0: a confidence at which an image may exit.
 pub fn probability(text: &str) -> Result<f32, String> {
-    let p = text.parse().ok().filter(|&p| is_probability(p));
+    let p = text.parse().ok().filter(|&p: &f32| p > 0.0 && p <= 1.0);
     p.ok_or_else(|| "expected a number above 0 and at most 1".into())
-}
-
-/// Whether a confidence can be `p` or more, but need not be.
-pub fn is_probability(p: f32) -> bool {
-    p > 0.0 && p <= 1.0
 }
 
 /// An opacity from 0 to 1, such as `0.5` or `50%`.

@@ -15,7 +15,7 @@ use super::predictions::Predictions;
 use crate::cli::images;
 use crate::cli::model::LoadedModel;
 use crate::cli::timings::Timings;
-use crate::cli::values::{is_probability, probability};
+use crate::cli::values::probability;
 
 /// Rule that decides where images stop.
 #[derive(Debug)]
@@ -94,10 +94,8 @@ pub fn read_thresholds(file: &Path, exits: usize) -> Result<Thresholds> {
             format!("expected one for each of {exits} exits, found {}", thresholds.0.len()),
         ));
     }
-    match thresholds.0.iter().flatten().find(|&&p| !is_probability(p)) {
-        Some(p) => {
-            Err(refused("thresholds", format!("{p}: expected numbers above 0 and at most 1, or null")))
-        }
+    match thresholds.0.iter().flatten().find(|p| !(0.0..=1.0).contains(*p)) {
+        Some(p) => Err(refused("thresholds", format!("{p}: expected numbers from 0 to 1, or null"))),
         None => Ok(thresholds),
     }
 }

@@ -244,8 +244,8 @@ fn usage_errors_are_one_printable_line() {
     let run = place.msdcam("explain cat.png --exit 1");
     run.refused(
         2,
-        &["unexpected argument '--exit' found; tip: a similar argument exists: '--exits'", "--help"],
+        &["unexpected argument '--exit' found; tip: a similar argument exists: '--exits'; try '--help'"],
     );
-    place.msdcam("explain").refused(2, &["required arguments were not provided: <IMAGE>...", "--help"]);
+    place.msdcam("explain").refused(2, &["required arguments were not provided: <IMAGE>...; try '--help'"]);
     assert_eq!(place.msdcam("explain").stderr.lines().count(), 1);
 }
