@@ -118,7 +118,7 @@ impl Classifier {
         predictions: &mut Vec<Vec<ExitPrediction>>,
     ) -> Result<()> {
         let capacity = self.capacity();
-        for (i, images) in images.chunks(capacity * self.image.shape.len()).enumerate() {
+        for (i, images) in images.chunks(capacity.saturating_mul(self.image.shape.len())).enumerate() {
             self.start(images, i * capacity)?;
             if self.is_full() {
                 predictions.append(&mut self.wait()?.to_vec());
@@ -182,7 +182,7 @@ impl Classifier {
         let Classifier { runner, image: Slot { shape, offset, .. }, exits, .. } = self;
         let mut predictions = Vec::with_capacity(count_images(images, *shape)?);
         let capacity = runner.capacity();
-        for (batch, images) in images.chunks(shape.len() * capacity).enumerate() {
+        for (batch, images) in images.chunks(capacity.saturating_mul(shape.len())).enumerate() {
             let n = images.len() / shape.len();
             let fill = |i: usize, space: &mut [f32]| {
                 let (from, to) = (&images[i * shape.len()..], &mut space[*offset..]);

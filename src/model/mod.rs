@@ -125,8 +125,8 @@ impl Model {
     /// the exits' own.
     ///
     /// # Errors
-    /// [`crate::Error::Request`] when there is no exit, `input` is not an RGB input of the graph, a node is
-    /// not one of the graph's, or the exits' logits are not vectors of one length.
+    /// [`crate::Error::Request`] when there is no exit, `input` is not an RGB input of the graph or not its only
+    /// input, a node is not one of the graph's, or the exits' logits are not vectors of one length.
     pub fn from_graph(graph: Graph, input: NodeId, exits: &[(NodeId, NodeId)]) -> Result<Model> {
         let count = graph.nodes().len();
         let mut ids = exits.iter().flat_map(|&(tap, logits)| [tap, logits]).chain([input]);
@@ -138,14 +138,16 @@ impl Model {
         let classes = check_logits(&graph, &logits)?;
         let taps = (1..).zip(exits).map(|(k, &(tap, _))| Tap::of_exit(k, tap)).collect();
         let exits = exits.iter().enumerate().map(|(tap, &(_, logits))| Exit { tap, logits }).collect();
-        Ok(Model {
+        let model = Model {
             input: InputSpec::new(&graph, input),
             graph,
             exits,
             taps,
             labels: weights::numbered(classes),
             source: Source::Graph,
-        })
+        };
+        model.check()?;
+        Ok(model)
     }
 
     /// Number of classes.

@@ -8,8 +8,8 @@ use crate::error::DeviceError;
 
 /// Bytes from which on an allocation is checked.
 const CHECKED: usize = 64 << 10;
-/// Bytes that have to be left after a checked allocation.
-const LEFT: usize = 1 << 20;
+/// Bytes that have to be left after a checked allocation: more than graphs, plans and tables take.
+const LEFT: usize = 8 << 20;
 
 /// Checks that the system has memory for `len` elements of type `T`, called `what` in the error.
 ///

@@ -190,3 +190,28 @@ impl SessionMemory {
         unsafe { self.floats.start().add(index) }
     }
 }
+
+#[cfg(all(test, debug_assertions, not(asan)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::engine::cpu::compiled_plan::tests::plan;
+
+    #[test]
+    fn a_write_beside_a_space_is_noticed_and_one_inside_is_not() {
+        let plan = plan();
+        let memory = SessionMemory::new(&plan, 2, 1, 10, 0, f32::NAN).unwrap();
+        let write = |i: usize, x: f32| {
+            // SAFETY: the tests write inside the buffer, which no kernel uses.
+            unsafe { memory.float(i).write(x) };
+            catch_unwind(AssertUnwindSafe(|| memory.assert_margins())).is_ok()
+        };
+        for margin in memory.margins() {
+            for i in [margin.start, margin.end - 1] {
+                assert!(!write(i, 0.0) && write(i, f32::from_bits(UNTOUCHED)), "float {i} of {margin:?}");
+            }
+            assert!(margin.start == 0 || write(margin.start - 1, 0.0), "the float before {margin:?}");
+        }
+    }
+}

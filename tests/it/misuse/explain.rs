@@ -37,7 +37,7 @@ fn an_explainer_refuses_models_requests_and_images_that_do_not_fit() {
             let model = outline(&Config::cifar10_anytime())?;
             shown(Explainer::new(&model, &ExplainRequest::grad_cam(&model), &cpu(), 1)?.capacity())
         }),
-        ("a model without exits", Refused("no exit requested"), || {
+        ("a model without exits", Refused("model: no exit"), || {
             explained(|model, request| {
                 model.exits.clear();
                 request.exits.clear();
@@ -143,6 +143,11 @@ fn an_explainer_refuses_models_requests_and_images_that_do_not_fit() {
         ("more thresholds than exits", Refused("2 thresholds for 1 exits"), || {
             let mut classifier = Classifier::new(&small_model(), &[1], Order::ByExit, &cpu(), 1)?;
             shown(classifier.classify_early_exit(&[1.0; 3 * 8 * 8], &[None, None])?.len())
+        }),
+        ("a classifier of any batch", Value("(18446744073709551615, 2)"), || {
+            let mut classifier = Classifier::new(&small_model(), &[1], Order::ByExit, &cpu(), usize::MAX)?;
+            let images = [1.0; 2 * 3 * 8 * 8];
+            shown((classifier.capacity(), classifier.classify(&images)?.len()))
         }),
         ("a threshold that is no number", Value("1"), || {
             let mut classifier = Classifier::new(&small_model(), &[1], Order::ByExit, &cpu(), 1)?;

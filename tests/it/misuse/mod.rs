@@ -9,7 +9,7 @@ mod metrics;
 use std::fmt::Debug;
 use std::panic::catch_unwind;
 
-use msdcam::engine::graph::ops::{Linear, Op};
+use msdcam::engine::graph::ops::{AvgPool, Linear, Op, Window};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::{Device, DeviceChoice, Model, Result, Shape};
 
@@ -79,7 +79,7 @@ fn foreign_node() -> NodeId {
 fn small_model() -> Model {
     let (mut graph, input) = graph_of(Shape::new(3, 8, 8));
     let relu = graph.push(Op::Relu, &[input]).unwrap();
-    let mean = graph.push(Op::SpatialMean, &[relu]).unwrap();
+    let mean = graph.push(AvgPool { window: Window::square(8, 8, 0) }, &[relu]).unwrap();
     let weight = graph.add_param("weight", &[2, 3], (0..6).map(|i| i as f32).collect::<Vec<_>>());
     let bias = graph.add_param("bias", &[2], vec![0.0; 2]);
     let logits = graph.push(Linear { weight, bias }, &[mean]).unwrap();
