@@ -7,8 +7,8 @@ use super::claim::{Gate, check_foreign, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
 use super::journal::{Entry, Journal, JournalHeader};
 use super::{Disk, Lock, RunSpec, Shard, Summary, WrittenFile, finalize, paths, resume};
-use crate::Result;
 use crate::util::below::without_links;
+use crate::{Error, Result};
 
 /// State of a run when it was opened.
 #[derive(Debug)]
@@ -76,6 +76,13 @@ impl Run {
         let journal = match Journal::open(&*disk, &path, range.clone())? {
             Some(journal) => {
                 finalize::compare(folder, &journal.header().settings, &spec.settings, &spec.metadata)?;
+                let (found, asked) = (journal.header().images, spec.images);
+                if found != asked {
+                    let folder = folder.to_string_lossy();
+                    return Err(Error::usage(format!(
+                        "{folder}: images: the run has {found}, asked for {asked}"
+                    )));
+                }
                 journal
             }
             None => {

@@ -73,12 +73,15 @@ fn an_input_is_never_an_output() {
     place.write("a_strip.png", &photo);
     place.write("a_exit01_cam.PNG", &photo);
     for (line, name) in
-        [("a.png a_strip.png", "a_strip.png"), ("a.png ./a_exit01_cam.PNG", "a_exit01_cam.png")]
+        [("a.png a_strip.png", "a_strip.png"), ("a.png a_strip.png ./a_exit01_cam.PNG", "a_strip.png")]
     {
         let run = place.msdcam(&format!("explain {line} -o . {SMALL}"));
         run.refused(2, &[name, ": is an input; choose another folder with -o"]);
     }
     assert!(place.read("a_strip.png") == photo && place.read("a_exit01_cam.PNG") == photo);
+    std::fs::remove_file(place.path().join("a_strip.png")).unwrap();
+    let run = place.msdcam(&format!("explain a.png a_exit01_cam.PNG -o . {SMALL}"));
+    run.refused(2, &["a_exit01_cam.png: is an input"]);
     let checkpoint = std::fs::read(repository("tests/golden/nets/blocks-even.pth")).unwrap();
     place.write("net.pth", &checkpoint);
     place.write("labels.txt", b"a\nb\nc\n");

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use msdcam::Result;
-use msdcam::run::{Opened, RunSpec, Shard};
+use msdcam::run::{Opened, RunSpec, Shard, read_results};
 use serde_json::{Value, json};
 
 use crate::run::work::{
@@ -151,6 +151,22 @@ fn damaged_runs_are_refused() {
     let without_settings = r#"{"journal":2,"shard":"1/1","images":7,"settings":5,"remarks":{}}"#;
     fs::write(folder.path().join("journal.jsonl"), sealed(without_settings)).unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
+}
+
+#[test]
+fn the_number_of_images_that_a_journal_claims_is_not_believed() {
+    for images in [1_000_000_000_000, u64::MAX] {
+        let folder = new_folder();
+        let header = r#"{"journal":2,"shard":"1/1","images":IMAGES,"settings":{},"remarks":{}}"#;
+        let header = header.replace("IMAGES", &images.to_string());
+        fs::write(folder.path().join("journal.jsonl"), sealed(&header)).unwrap();
+        let info = read_results(folder.path(), |_| panic!("a line")).unwrap().unwrap();
+        assert_eq!((info.finished, info.images), (false, Some(images as usize)));
+        let mut other = job(Shard::WHOLE);
+        other.spec.settings = json!({});
+        let difference = format!("images: the run has {images}, asked for {IMAGES}");
+        refused(other.open(folder.path()), 2, &[&difference]);
+    }
 }
 
 #[test]
