@@ -114,7 +114,7 @@ pub fn weights(data: &[u8]) {
 /// and can be prepared for a model. The memory limit is that of the estimate before decoding.
 pub fn image(data: &[u8]) {
     let folder = Folder::new();
-    let memory = PhotoMemory::new(data.len() as u64 + (24 << 20));
+    let memory = PhotoMemory::new(data.len() as u64 + (6 << 20));
     let Some(held) = accepted(HeldImage::open(&folder.write("a", data), &memory)) else { return };
     let image = held.image;
     assert_eq!(image.rgb.len(), image.width * image.height * 3);
@@ -204,7 +204,9 @@ pub fn run(data: &[u8]) {
     }
     accepted(first.1);
     if let Some(page) = accepted(fuzzing::report(&run)) {
-        assert_eq!(page.to_ascii_lowercase().matches("<script").count(), 2, "the data's and the program's");
+        // The data's and the program's, or neither without a gallery.
+        let scripts = page.to_ascii_lowercase().matches("<script").count();
+        assert!(scripts == 0 || scripts == 2, "{scripts} scripts");
     }
     let out = folder.path("merged");
     if let Some(summary) = accepted(merge(&RealDisk, std::slice::from_ref(&run), &out)) {
