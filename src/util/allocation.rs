@@ -1,7 +1,7 @@
 //! Allocations that the system may refuse: an error where the standard library would end the process.
 //!
-//! Only what grows with weights, pictures or batches is asked for here. Nothing else can fail so: each
-//! allocation leaves room for the small ones that follow.
+//! What grows with weights, pictures or batches is asked for here. The standard library ends the process where a
+//! small allocation fails, so a large one is refused unless it leaves room for those that follow.
 
 use crate::Result;
 use crate::error::DeviceError;
