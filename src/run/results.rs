@@ -91,7 +91,8 @@ mod tests {
         let disk: &dyn Disk = &RealDisk;
         for index in [2, 1] {
             let shard = Shard::new(index, 2).unwrap();
-            let header = JournalHeader::new(shard, 10, serde_json::json!({ "exits": [1] }), Value::Null);
+            let header =
+                JournalHeader::new(shard, 10, serde_json::json!({ "exits": [1] }), serde_json::json!({}));
             let path = folder.path().join(paths::journal(shard));
             let mut journal = Journal::create(disk, &path, &header, shard.range(10)).unwrap();
             let last = shard.range(10).last().unwrap();
