@@ -12,6 +12,11 @@ test-gpu-standin:
     MSDCAM_CUDA_TESTS=standin XDG_CACHE_HOME="$PWD/target/standin-kernels" \
         tests/standin/run cargo test --release --test it -- cuda:: ops:: network:: random_graphs::
 
+# The CPU's kernels under AddressSanitizer; needs a nightly toolchain
+asan *args:
+    RUSTFLAGS="-Zsanitizer=address --cfg asan" cargo +nightly test --target x86_64-unknown-linux-gnu \
+        --target-dir target/asan --test it -- ops:: network:: random_graphs:: shapes:: batches:: misuse:: {{args}}
+
 # The stored answers of PyTorch computed again and compared; needs the packages of tests/golden/README.md
 golden:
     cd tests/golden && python3 make_golden.py ops nets --check

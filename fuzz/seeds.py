@@ -101,11 +101,12 @@ with tempfile.TemporaryDirectory() as folder:
 
     def without_files(text):
         """The same entries without pictures, so that they can be read and merged alone."""
-        lines = [json.loads(line[line.index("{"):]) for line in text.splitlines()]
+        # Each line is JSON after its CRC-32.
+        lines = [json.loads(line[9:]) for line in text.splitlines()]
         for line in lines:
             if "files" in line:
                 line["files"] = []
-        texts = [json.dumps(line, separators=(",", ":"), ensure_ascii=False) for line in lines]
+        texts = [json.dumps(line, separators=(",", ":")) for line in lines]
         return "".join(f"{zlib.crc32(text.encode()):08x} {text}\n" for text in texts)
 
     run, shards = folder / "run", folder / "shards"

@@ -173,7 +173,7 @@ fn measure(kind: &mut Kind, params: &[Param], device: &Device, cpu: &Cpu) -> Res
     let copies = copies.max(1);
     let [one, many] = [1, 1 + copies].map(|copies| plan_of(&kind.step, params, copies));
     let (one, many) = (one?, many?);
-    kind.estimate = (cpu.estimated_cycles(&many) - cpu.estimated_cycles(&one)) / copies as f64;
+    kind.estimate = (cpu.estimated_cycles(&many)? - cpu.estimated_cycles(&one)?) / copies as f64;
     let (mut one, mut many) = (Subject::new(one, device)?, Subject::new(many, device)?);
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

@@ -3,6 +3,7 @@
 use crate::model::Normalization;
 use crate::model::convert::{ConvertOptions, convert};
 use crate::model::weights::Precision;
+use crate::run::check_not_an_input;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,8 @@ pub fn run(args: Args) -> crate::Result<()> {
         input: args.input_size,
         shared_global: args.shared_global,
     };
+    let inputs = options.labels.iter().chain([&args.checkpoint]).map(PathBuf::as_path);
+    check_not_an_input(&args.output, inputs)?;
     let report = convert(&args.checkpoint, &args.output, &options)?;
     let mut text = format!(
         "{}: {} tensors, {} exits, {} classes\n",

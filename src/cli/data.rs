@@ -8,6 +8,9 @@ use crate::{Error, Result, dataset};
 
 use super::values;
 
+/// Limit of the list of paths on standard input, in bytes.
+const LONGEST_LIST: u64 = 1 << 30;
+
 /// Options that select the images.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
@@ -87,8 +90,11 @@ impl DataArgs {
         };
         let name = Path::new("standard input");
         let mut text = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut text);
+        let read = std::io::stdin().lock().take(LONGEST_LIST + 1).read_to_end(&mut text);
         read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")).with_source(e))?;
+        if text.len() as u64 > LONGEST_LIST {
+            return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
+        }
         let listed = dataset::parse_path_list(&text, self.null)?;
         if listed.is_empty() {
             return Err(Error::refused(name, "list", "contains no path"));

@@ -12,6 +12,7 @@ use crate::render::overlay::{HEAT_ALPHA, overlay};
 use crate::render::placeholder::{placeholder, placeholder_text};
 use crate::render::sheet::{ExitCell, Legend, SheetOptions};
 use crate::report::{ImageResult, outcomes};
+use crate::run::check_not_an_input;
 use crate::util::atomic_file;
 use crate::util::npz::Floats;
 use crate::{Error, Result, imaging};
@@ -81,6 +82,8 @@ pub fn run(args: Args) -> Result<()> {
     let legend = Legend::heatmap(colormap.table());
     let options = SheetOptions { title: args.title.clone(), legend, ..SheetOptions::default() };
     let records = chosen(&run, &args)?;
+    let files: Vec<PathBuf> = run.files(&records).collect();
+    check_not_an_input(&args.output, files.iter().map(PathBuf::as_path))?;
     let images = records.into_iter().map(|record| read(&args, record, &exits, (options.cell, colormap)));
     let images = images.collect::<Result<Vec<Image>>>()?;
     let rows: Vec<FigureRow> = images.iter().map(|image| row(image, &exits, &run.classes)).collect();

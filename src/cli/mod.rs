@@ -22,6 +22,7 @@ mod output;
 mod records;
 mod report;
 mod run;
+mod signals;
 mod table;
 mod timings;
 mod values;
@@ -29,6 +30,7 @@ mod values;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::error::printable;
 use crate::util::{panic, parallel};
 use clap::Parser;
 use exit_status::{Outcome, exit_code};
@@ -62,6 +64,7 @@ enum Command {
 /// Runs the command that the arguments name and returns its exit code. `start` is the start of the
 /// program, from which `--timings` counts.
 pub fn main(start: Instant) -> ExitCode {
+    signals::watch();
     panic::report_in_one_line();
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
@@ -90,6 +93,17 @@ pub fn main(start: Instant) -> ExitCode {
 
 /// Prints clap's message: help, version or a usage error.
 fn print_message(message: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let is_help = matches!(
+        message.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if !is_help {
+        output::note(&usage_error(message));
+        return ExitCode::from(2);
+    }
     match message.print() {
         Err(e) if !message.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
             let error = crate::Error::cannot_write(std::path::Path::new("standard output"), e);
@@ -98,4 +112,28 @@ fn print_message(message: &clap::Error) -> ExitCode {
         }
         _ => ExitCode::from(if message.use_stderr() { 2 } else { 0 }),
     }
+}
+
+/// The text of a usage error on one line. It repeats arguments as they are, so they are parsed again in
+/// their printable form.
+fn usage_error(message: &clap::Error) -> String {
+    let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()));
+    let text = match Cli::try_parse_from(arguments) {
+        Err(again) if again.kind() == message.kind() => again.to_string(),
+        _ => message.to_string(),
+    };
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty() && !part.starts_with("Usage: ")) {
+        let help = part.strip_prefix("For more information, ").and_then(|help| help.strip_suffix('.'));
+        let continues = line.ends_with(':') || part.starts_with('[');
+        line += if line.is_empty() {
+            ""
+        } else if continues {
+            " "
+        } else {
+            "; "
+        };
+        line += help.unwrap_or(part);
+    }
+    printable(&line)
 }

@@ -6,7 +6,7 @@ use crate::engine::cpu::Isa;
 use crate::engine::cuda::Variant;
 use crate::engine::device::{Device, DeviceChoice, DeviceOptions};
 use crate::error::printable;
-use crate::model::{Model, pretrained, source_file};
+use crate::model::{Model, from_bytes, pretrained, source_file};
 use crate::util::sha256;
 
 use super::output;
@@ -34,7 +34,8 @@ pub struct LoadedModel {
     pub model: Model,
     /// Name of the weights file, printable, or `built-in`.
     pub weights: String,
-    file: Option<PathBuf>,
+    /// SHA-256 of the bytes that the model was made of; `None` for the built-in weights.
+    sha256: Option<String>,
     pub device: Device,
     /// Why `auto` selected the CPU although a GPU driver is installed.
     gpu_error: Option<crate::Error>,
@@ -62,9 +63,12 @@ impl ModelArgs {
         if variant != Variant::default() && !on_gpu {
             return Err(crate::Error::usage("a variant needs --device cuda"));
         }
-        let model = timings.time(Stage::Model, || match &self.weights {
-            Some(file) => Model::open(file),
-            None => Model::pretrained(),
+        let (model, sha256) = timings.time(Stage::Model, || match &self.weights {
+            Some(file) => {
+                let bytes = source_file::read(file)?;
+                Ok::<_, crate::Error>((from_bytes(file, &bytes)?, Some(sha256::sha256(&bytes))))
+            }
+            None => Ok((Model::pretrained()?, None)),
         })?;
         let (device, gpu_error) = Device::with_options(&DeviceOptions {
             choice: self.device,
@@ -76,7 +80,7 @@ impl ModelArgs {
         Ok(LoadedModel {
             model,
             weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
-            file: self.weights.clone(),
+            sha256,
             device,
             gpu_error,
             threads: self.threads.map_or_else(cores, usize::from),
@@ -103,14 +107,8 @@ impl LoadedModel {
     }
 
     /// SHA-256 of the weights file.
-    ///
-    /// # Errors
-    /// When it can no longer be read.
-    pub fn weights_sha256(&self) -> crate::Result<String> {
-        match &self.file {
-            Some(file) => Ok(sha256::sha256(&source_file::read(file)?.0)),
-            None => Ok(pretrained::built_in_sha256()),
-        }
+    pub fn weights_sha256(&self) -> String {
+        self.sha256.clone().unwrap_or_else(pretrained::built_in_sha256)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod names;
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use super::labels::Labeling;
 use super::{Format, folder};
 use crate::imaging::rgb_image::RgbImage;
+use crate::util::input_file;
 use crate::{Error, Result, imaging};
 
 pub use names::{CIFAR10, COARSE, FINE};
@@ -89,7 +90,7 @@ pub(super) fn is_batch(path: &Path, format: Format) -> Result<bool> {
     let unreadable = |e| Error::cannot_read(path, e);
     Ok(named
         || (fits(Variant::Ten) || fits(Variant::Hundred)) && {
-            File::open(path).and_then(|f| f.take(16).read_to_end(&mut start)).map_err(unreadable)?;
+            input_file::open(path).and_then(|f| f.take(16).read_to_end(&mut start)).map_err(unreadable)?;
             !imaging::is_image(&start)
         })
 }
@@ -148,7 +149,7 @@ impl Batch {
     pub fn read(&self, i: usize) -> Result<RgbImage> {
         let refused = |cause: String| Error::refused(&self.file, format!("image {i}"), cause);
         let unreadable = |e: std::io::Error| refused(format!("cannot read: {e}")).with_source(e);
-        let mut file = File::open(&self.file).map_err(unreadable)?;
+        let mut file = input_file::open(&self.file).map_err(unreadable)?;
         let labels = self.variant.classes().len();
         let mut planes = vec![0; PIXELS];
         file.seek(SeekFrom::Start((i * self.variant.record_len() + labels) as u64)).map_err(unreadable)?;
@@ -167,7 +168,7 @@ impl Batch {
         let unreadable = |e| Error::cannot_read(&self.file, e);
         let classes = self.variant.classes();
         let mut labels = vec![Vec::with_capacity(self.len); classes.len()];
-        let mut file = BufReader::with_capacity(1 << 18, File::open(&self.file).map_err(unreadable)?);
+        let mut file = BufReader::with_capacity(1 << 18, input_file::open(&self.file).map_err(unreadable)?);
         let mut bytes = vec![0; classes.len()];
         for i in 0..self.len {
             file.read_exact(&mut bytes)

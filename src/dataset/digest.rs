@@ -1,12 +1,12 @@
 //! Digest of a data set, which identifies it.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, SegmentImages};
+use crate::util::input_file;
 use crate::util::sha256::hex;
 use crate::{Error, Result};
 
@@ -38,7 +38,7 @@ impl Dataset {
 fn content(path: &Path) -> Result<[u8; 32]> {
     let unreadable = |e| Error::cannot_read(path, e);
     let mut hash = Sha256::new();
-    let mut file = File::open(path).map_err(unreadable)?;
+    let mut file = input_file::open(path).map_err(unreadable)?;
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer).map_err(unreadable)? {

@@ -1,10 +1,12 @@
 //! Folders of photos: the image files in them, in a reproducible order.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::labels::Labeling;
 use super::{Format, ItemSource};
+use crate::util::file_id::FileId;
 use crate::{Error, Result};
 
 /// Extensions of image files, in lower case: the supported formats, and unsupported ones that are
@@ -47,7 +49,13 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
     if matches!(format, Format::Cifar10 | Format::Cifar100) {
         return Err(Error::refused(folder, "folder", "expected a CIFAR binary file"));
     }
-    let mut walk = FolderWalk { root: folder, open: Vec::new(), found: Vec::new(), classes: Vec::new() };
+    let mut walk = FolderWalk {
+        root: folder,
+        open: Vec::new(),
+        seen: HashSet::new(),
+        found: Vec::new(),
+        classes: Vec::new(),
+    };
     walk.list(Path::new(""))?;
     let FolderWalk { found, classes, .. } = walk;
     if found.is_empty() {
@@ -90,11 +98,14 @@ fn no_images(folder: &Path) -> String {
     }
 }
 
-/// Recursive listing of a folder, sorted by name, files before subfolders.
+/// Recursive listing of a folder, sorted by name, files before subfolders. A folder to which several paths
+/// lead is listed under the first of them: links without a loop can be exponentially many paths.
 struct FolderWalk<'a> {
     root: &'a Path,
-    /// Canonical paths of the folders from the root to the current one, to detect cycles.
-    open: Vec<PathBuf>,
+    /// The folders from the root to the current one, to detect cycles.
+    open: Vec<FileId>,
+    /// All folders so far.
+    seen: HashSet<FileId>,
     found: Vec<ListedFile>,
     /// Names of the root's subfolders.
     classes: Vec<PathBuf>,
@@ -107,21 +118,24 @@ impl FolderWalk<'_> {
         let folder = self.root.join(below);
         let unreadable =
             |e: std::io::Error| Error::refused(&folder, "folder", format!("cannot list: {e}")).with_source(e);
-        let listed = fs::canonicalize(&folder).and_then(|real| Ok((real, names(&folder)?)));
-        let (real, names) = match listed {
+        let (id, names) = match FileId::of(&folder).and_then(|id| Ok((id, names(&folder)?))) {
             Ok(listed) => listed,
             Err(e) if below.as_os_str().is_empty() => return Err(unreadable(e)),
             Err(e) => return self.fail(below, unreadable(e)),
         };
-        if self.open.contains(&real) {
+        if self.open.contains(&id) {
             return self.fail(below, Error::refused(&folder, "folder", "symbolic link to a parent folder"));
         }
-        self.open.push(real);
+        if !self.seen.insert(id.clone()) {
+            return Ok(());
+        }
+        self.open.push(id);
+        let holds_run = below.as_os_str().is_empty() && has_results(&folder);
         let mut folders = Vec::new();
         for name in names {
             // Follows symbolic links; a broken one is listed as a file and fails when it is read.
             if fs::metadata(folder.join(&name)).is_ok_and(|metadata| metadata.is_dir()) {
-                if has_results(&folder.join(&name)) {
+                if has_results(&folder.join(&name)) || holds_run && is_of_run(&folder, &name) {
                     continue;
                 }
                 folders.push(below.join(&name));
@@ -140,6 +154,17 @@ impl FolderWalk<'_> {
     fn fail(&mut self, below: &Path, problem: Error) -> Result<()> {
         self.found.push(ListedFile { path: below.into(), problem: Some(problem.into()) });
         Ok(())
+    }
+}
+
+/// Whether the subfolder `name` of a data set that is also the output folder of a run holds the run's pictures
+/// or its report's charts.
+fn is_of_run(folder: &Path, name: &Path) -> bool {
+    let path = folder.join(name);
+    match name.to_str() {
+        Some("images") => path.join("0000").is_dir(),
+        Some("plots") => folder.join("report.html").is_file(),
+        _ => false,
     }
 }
 

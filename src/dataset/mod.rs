@@ -181,7 +181,11 @@ impl Dataset {
     }
 
     /// The label of the image at index `i`: see [`Item::label`].
+    ///
+    /// # Panics
+    /// When `i` is not below the number of images.
     pub fn label(&self, i: usize) -> Option<usize> {
+        assert!(i < self.len, "image {i} of {}", self.len);
         self.labelings.first().and_then(|labeling| labeling.labels[i])
     }
 

@@ -1,6 +1,8 @@
 //! Bilinear resizing of maps: half-pixel centers, repeated edges, no antialiasing. Equal to PyTorch's
 //! `interpolate(mode="bilinear", align_corners=False)` and, when enlarging, to OpenCV's `INTER_LINEAR`.
 
+use crate::util::allocation;
+
 /// The two neighbors that an output position interpolates, and the weight of the second one.
 struct Sample {
     low: usize,
@@ -27,9 +29,10 @@ fn mix(a: f32, b: f32, weight: f32) -> f32 {
 /// `map` of shape (h, w) resized to (H, W).
 ///
 /// # Panics
-/// When `map` is empty or does not have h * w elements, or the target is empty.
+/// When `map` is empty or does not have h * w elements, or the target is empty or does not fit in memory.
 pub fn bilinear(map: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
-    let (mut out, mut wide) = (vec![0.0; to.0 * to.1], vec![0.0; from.0 * to.1]);
+    let room = |rows: usize| allocation::vec_or_panic("a map", rows.saturating_mul(to.1), 0.0);
+    let (mut out, mut wide) = (room(to.0), room(from.0));
     bilinear_into(map, from, to, &mut out, &mut wide);
     out
 }
@@ -46,9 +49,13 @@ pub fn bilinear_into(
     out: &mut [f32],
     wide: &mut [f32],
 ) {
-    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} elements", map.len());
+    assert!(
+        h.checked_mul(w) == Some(map.len()) && !map.is_empty(),
+        "map of {h} x {w} with {} elements",
+        map.len()
+    );
     assert!(height > 0 && width > 0, "target of {height} x {width}");
-    assert!(out.len() == height * width && wide.len() == h * width);
+    assert!(out.len() == height * width && wide.len() == h * width, "room for {height} x {width}");
     // Each row is resized to the full width once, then pairs of rows are interpolated.
     for (i, column) in samples(w, width).enumerate() {
         for (wide, row) in wide.chunks_exact_mut(width).zip(map.chunks_exact(w)) {

@@ -115,7 +115,10 @@ pub trait Session: Send {
 pub(crate) fn batch_size(plan: &Plan, capacity: usize, inputs: &[f32], outputs: &[f32]) -> Result<usize> {
     let (input_len, output_len) = (plan.input_len, plan.output_len);
     let images = inputs.len() / input_len;
-    if inputs.len() != images * input_len || outputs.len() != images * output_len || images > capacity {
+    if inputs.len() != images * input_len
+        || outputs.len() != images.saturating_mul(output_len)
+        || images > capacity
+    {
         let (inputs, outputs) = (inputs.len(), outputs.len());
         return Err(GraphError::BatchSize { capacity, input_len, output_len, inputs, outputs }.into());
     }
@@ -130,7 +133,7 @@ pub(crate) fn check_batch(session: &dyn Session, images: usize) -> Result<()> {
     let (capacity, plan) = (session.capacity(), session.plan());
     if images > capacity {
         let (input_len, output_len) = (plan.input_len, plan.output_len);
-        let (inputs, outputs) = (images * input_len, images * output_len);
+        let (inputs, outputs) = (images.saturating_mul(input_len), images.saturating_mul(output_len));
         return Err(GraphError::BatchSize { capacity, input_len, output_len, inputs, outputs }.into());
     }
     match session.in_flight() {

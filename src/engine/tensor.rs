@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::Result;
+use crate::util::allocation;
+
 /// Channels, height and width of a tensor for one image, without the batch dimension N.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -24,9 +27,9 @@ impl Shape {
         Shape { c, h: 1, w: 1 }
     }
 
-    /// Number of elements: C * H * W.
+    /// Number of elements: C * H * W; `usize::MAX` where that is more.
     pub const fn len(&self) -> usize {
-        self.c * self.h * self.w
+        self.c.saturating_mul(self.h).saturating_mul(self.w)
     }
 
     /// Whether a dimension is zero.
@@ -34,9 +37,9 @@ impl Shape {
         self.len() == 0
     }
 
-    /// Elements of one channel: H * W.
+    /// Elements of one channel: H * W; `usize::MAX` where that is more.
     pub const fn plane(&self) -> usize {
-        self.h * self.w
+        self.h.saturating_mul(self.w)
     }
 }
 
@@ -48,10 +51,14 @@ impl std::fmt::Display for Shape {
 
 /// A shared slice of `len` elements that `fill` writes in place, starting from zeros. Converting a `Vec`
 /// into an `Arc` would copy it.
-pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Arc<[f32]> {
+///
+/// # Errors
+/// When the system has too little memory.
+pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Result<Arc<[f32]>> {
+    allocation::check::<f32>("weights", len)?;
     let mut elements: Arc<[f32]> = std::iter::repeat_n(0.0, len).collect();
     fill(Arc::get_mut(&mut elements).expect("a new Arc has one owner"));
-    elements
+    Ok(elements)
 }
 
 /// A batch: `n` images of `shape`, contiguous, in (N, C, H, W) order.
@@ -71,17 +78,24 @@ impl Tensor {
     /// # Panics
     /// When `data` does not have `n * shape.len()` elements.
     pub fn new(n: usize, shape: Shape, data: Vec<f32>) -> Self {
-        assert_eq!(data.len(), n * shape.len(), "tensor of {n} x {shape}");
+        assert_eq!(Some(data.len()), n.checked_mul(shape.len()), "elements of a tensor of {n} x {shape}");
         Tensor { n, shape, data }
     }
 
     /// A batch of zeros.
+    ///
+    /// # Panics
+    /// When memory cannot hold it.
     pub fn zeros(n: usize, shape: Shape) -> Self {
-        Tensor { n, shape, data: vec![0.0; n * shape.len()] }
+        Tensor { n, shape, data: allocation::vec_or_panic("a tensor", n.saturating_mul(shape.len()), 0.0) }
     }
 
     /// The elements of image `i`.
+    ///
+    /// # Panics
+    /// When the batch has no such image.
     pub fn image(&self, i: usize) -> &[f32] {
+        assert!(i < self.n, "image {i} of a batch of {}", self.n);
         &self.data[i * self.shape.len()..][..self.shape.len()]
     }
 }

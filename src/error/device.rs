@@ -38,6 +38,14 @@ pub enum DeviceError {
         /// The driver's description.
         reason: Option<String>,
     },
+    /// The system refused memory of the host that does not belong to a batch: weights, tables.
+    #[error("cpu: not enough memory for {what} ({} MiB)", .bytes >> 20)]
+    HostMemory {
+        /// What it is for.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+    },
     /// A plan exceeds a limit of the device's kernels.
     #[error("{device}: {reason}")]
     Unsupported {

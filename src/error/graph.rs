@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::printable;
 use crate::engine::tensor::Shape;
 
 /// A graph that cannot be built or planned, or a batch that its plan cannot run on.
@@ -78,7 +79,57 @@ pub enum GraphError {
         /// Shape of the gradient.
         given: Shape,
     },
-    /// A window that has no position along one axis of the image.
+    /// A node that the graph lacks.
+    #[error("{op}: node {node} of a graph of {nodes} nodes")]
+    UnknownNode {
+        /// The operation that reads it, or what asks for it.
+        op: &'static str,
+        /// Index of the node.
+        node: usize,
+        /// Count of the graph's nodes.
+        nodes: usize,
+    },
+    /// A parameter that the graph lacks.
+    #[error("{op}: parameter {param} of a graph of {params} parameters")]
+    UnknownParam {
+        /// The operation.
+        op: &'static str,
+        /// Index of the parameter.
+        param: usize,
+        /// Count of the graph's parameters.
+        params: usize,
+    },
+    /// A parameter whose dimensions are not those that its operation needs.
+    #[error("{op}: parameter '{}' has dimensions {given:?}, expected {expected}", printable(.param))]
+    ParamDims {
+        /// The operation.
+        op: &'static str,
+        /// Name of the parameter.
+        param: String,
+        /// Its dimensions.
+        given: Vec<usize>,
+        /// The dimensions that the operation needs, or their number.
+        expected: String,
+    },
+    /// A parameter without elements in a graph that is to be run.
+    #[error("plan: parameter '{}' of {dims:?} is only declared, without its elements", printable(.param))]
+    DeclaredParam {
+        /// Name of the parameter.
+        param: String,
+        /// Its dimensions.
+        dims: Vec<usize>,
+    },
+    /// A value with more elements than any device addresses.
+    #[error("{op}: a result of {shape} has more than {limit} elements")]
+    TooLarge {
+        /// The operation.
+        op: &'static str,
+        /// Shape of the result.
+        shape: Shape,
+        /// Most elements of a value.
+        limit: usize,
+    },
+    /// A window that has no position along one axis of the image, or a side of it out of range.
     #[error("{op}: kernel {kernel}, stride {stride} and padding {padding} on {size} pixels")]
     Window {
         /// The operation.

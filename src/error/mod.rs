@@ -118,20 +118,29 @@ impl Error {
     }
 }
 
-/// `text` with control characters, line separators and bidirectional formatting characters escaped, so
-/// that it is safe on a terminal and stays on one line.
+/// `text` with control characters, line separators and invisible characters escaped, so that it is safe on
+/// a terminal, stays on one line and reads as what it is. Invisible are those that turn the direction of
+/// reading, and all that Unicode has ignored where they are not supported (`Default_Ignorable_Code_Point`):
+/// joiners, selectors, tags, fillers.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let reorders =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}') {
+        if c.is_control() || is_invisible(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// As [`printable`], of the elements of a list separated by commas.
@@ -150,6 +159,16 @@ mod tests {
     fn messages_are_one_line_for_any_file_name() {
         let e = Error::refused(Path::new("a\nb\u{1b}[31m.pth"), "tensor 'x\u{202e}'", "bad");
         assert_eq!(e.to_string(), "a\\nb\\u{1b}[31m.pth: tensor 'x\\u{202e}': bad");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_escaped() {
+        for hidden in "\u{ad}\u{61c}\u{180e}\u{200b}\u{200d}\u{2028}\u{202e}\u{2060}\u{2069}\u{feff}\u{fe0f}\u{fff9}\u{e0001}\u{e007f}\u{e0100}\u{7f}\u{9b}\t\r\n\0".chars() {
+            let text = printable(&format!("a{hidden}b"));
+            assert!(text.starts_with("a\\") && text.ends_with('b') && text.is_ascii(), "{text}");
+        }
+        let seen = "na\u{ef}ve \u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{732b}.png \u{1f431} it's \\ ok";
+        assert_eq!(printable(seen), seen);
     }
 
     #[test]

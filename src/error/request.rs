@@ -23,6 +23,14 @@ pub enum RequestError {
         /// Count of the model's exits.
         exits: usize,
     },
+    /// Exits that are not in ascending order, or one that is there twice.
+    #[error("exit {second} after exit {first}: expected exits in ascending order")]
+    ExitsNotAscending {
+        /// The exit before.
+        first: usize,
+        /// The exit after it.
+        second: usize,
+    },
     /// A class that the model lacks.
     #[error("class {class}: the network has classes 0 to {}", .classes.saturating_sub(1))]
     UnknownClass {
@@ -196,21 +204,29 @@ pub enum RequestError {
         /// Convolutions between the tap and the logits.
         convolutions: usize,
     },
-    /// SmoothGrad without samples, or with noise that is negative or not finite.
-    #[error("smooth-grad: {samples} samples with noise of {noise}")]
+    /// SmoothGrad without samples or with too many, or with noise that is negative or not finite.
+    #[error(
+        "smooth-grad: {samples} samples with noise of {noise}, expected 1 to {limit} and noise of 0 or more"
+    )]
     SmoothGrad {
         /// Count of noisy samples.
         samples: usize,
         /// Standard deviation of the noise as a share of the image's range.
         noise: f32,
+        /// Most samples.
+        limit: usize,
     },
-    /// Integrated Gradients without steps, or from a baseline that is not finite.
-    #[error("integrated-gradients: {steps} steps from a baseline of {baseline:?}")]
+    /// Integrated Gradients without steps or with too many, or from a baseline that is not finite.
+    #[error(
+        "integrated-gradients: {steps} steps from a baseline of {baseline:?}, expected 1 to {limit} from a finite one"
+    )]
     IntegratedGradients {
         /// Count of steps.
         steps: usize,
         /// Color of the baseline.
         baseline: [f32; 3],
+        /// Most steps.
+        limit: usize,
     },
     /// Faithfulness of a request that makes several maps for an exit and method.
     #[error("faithfulness: expected one map for each exit and method")]
@@ -262,6 +278,30 @@ pub enum RequestError {
         /// (C, H, W) of the input.
         shape: Shape,
     },
+    /// A model of a graph with several inputs, or of a size other than its input specification.
+    #[error(
+        "model: {inputs} inputs, of which the image is {shape}; expected one, of {height} x {width} pixels"
+    )]
+    Inputs {
+        /// Count of the graph's inputs.
+        inputs: usize,
+        /// (C, H, W) of the image in the graph.
+        shape: Shape,
+        /// Height in the input specification.
+        height: usize,
+        /// Width in the input specification.
+        width: usize,
+    },
+    /// A model with an exit whose tap is not one of the model's.
+    #[error("model: exit {exit} reads tap {tap} of {taps}, counted from 0")]
+    ExitTap {
+        /// The exit.
+        exit: usize,
+        /// Index of the tap.
+        tap: usize,
+        /// Count of the model's taps.
+        taps: usize,
+    },
     /// A model without an exit.
     #[error("model: no exit")]
     ModelWithoutExits,
@@ -288,6 +328,16 @@ pub enum RequestError {
         tensor: String,
         /// Its dimensions.
         given: Vec<usize>,
+        /// Dimensions that the network expects.
+        expected: Vec<usize>,
+    },
+    /// A tensor whose elements are not as many as its dimensions say.
+    #[error("tensor '{}' has {given} elements, the network expects {expected:?}", printable(.tensor))]
+    TensorElements {
+        /// The tensor.
+        tensor: String,
+        /// Count of its elements.
+        given: usize,
         /// Dimensions that the network expects.
         expected: Vec<usize>,
     },

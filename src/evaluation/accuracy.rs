@@ -37,6 +37,7 @@ impl Accuracy {
     /// When there are no outcomes, or one lacks the exit.
     pub fn new(outcomes: &[ImageOutcome], exit: usize) -> Accuracy {
         assert!(!outcomes.is_empty(), "an accuracy needs an image");
+        assert!(outcomes.iter().all(|o| exit < o.exits.len()), "an outcome lacks exit {exit}, from 0");
         let within = |k| outcomes.iter().filter(|o| o.exits[exit].label_rank < k).count() as u64;
         let (top1, top5, all) = (within(1), within(5), outcomes.len() as u64);
         Accuracy {
@@ -81,10 +82,17 @@ pub(super) fn percent(part: u64, all: u64) -> f64 {
     100.0 * part as f64 / all as f64
 }
 
-/// 95 % score interval of the proportion part / all (Wilson 1927), in percent.
+/// 95 % score interval of the proportion part / all (Wilson 1927), in percent; 0 to 100 where nothing is counted.
+///
+/// # Panics
+/// When `part` is more than `all`.
 pub fn wilson(part: u64, all: u64) -> [f64; 2] {
     /// The 97.5 % quantile of the standard normal distribution.
     const Z: f64 = 1.959_963_984_540_054;
+    assert!(part <= all, "{part} of {all}");
+    if all == 0 {
+        return [0.0, 100.0];
+    }
     let (n, p) = (all as f64, part as f64 / all as f64);
     let center = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();

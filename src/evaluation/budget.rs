@@ -13,6 +13,9 @@ use super::{ImageOutcome, Milliseconds};
 /// The authors' budgets: p of [`exit_shares`].
 pub const BUDGETS: std::ops::RangeInclusive<u16> = 1..=39;
 
+/// Most exits: beyond any network's, so that a number of them is no large allocation.
+const MOST_EXITS: usize = 1 << 16;
+
 /// Confidence thresholds of the exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -54,7 +57,11 @@ pub struct Budgeted {
 }
 
 /// Share of the images that is to stop at each of `exits` exits: proportional to (p / 20)^k at exit k.
+///
+/// # Panics
+/// When `p` is not positive and finite, or there are more than 65,536 exits.
 pub fn exit_shares(p: f32, exits: usize) -> Vec<f32> {
+    assert!(p > 0.0 && p.is_finite() && exits <= MOST_EXITS, "shares by {p} of {exits} exits");
     // The authors' precision and order of operations, as rounding decides how many images stop.
     let log = (p / 20.0).ln();
     let shares: Vec<f32> = (1..=exits).map(|k| (log * k as f32).exp()).collect();
@@ -64,16 +71,23 @@ pub fn exit_shares(p: f32, exits: usize) -> Vec<f32> {
 
 impl Thresholds {
     /// The same threshold for each of `exits` exits.
+    ///
+    /// # Panics
+    /// When there are more than 65,536 exits.
     pub fn uniform(probability: f32, exits: usize) -> Thresholds {
+        assert!(exits <= MOST_EXITS, "thresholds of {exits} exits");
         Thresholds(vec![Some(probability); exits])
     }
 
     /// Position of the exit at which an image with these predictions stops.
+    ///
+    /// # Panics
+    /// When there is no prediction.
     pub fn exit_of(&self, outcome: &ImageOutcome) -> usize {
         let stops = |(exit, threshold): (&super::ExitOutcome, &Option<f32>)| {
             threshold.is_some_and(|threshold| exit.probability >= threshold)
         };
-        let last = outcome.exits.len() - 1;
+        let last = outcome.exits.len().checked_sub(1).expect("an outcome has an exit");
         outcome.exits.iter().zip(&self.0).take(last).position(stops).unwrap_or(last)
     }
 }
@@ -89,15 +103,18 @@ impl<'a> ThresholdSearch<'a> {
     /// Sorts `outcomes` by the confidence of each exit.
     ///
     /// # Panics
-    /// When there are no outcomes.
+    /// When there are no outcomes, or they do not have the same number of exits, at least one.
     pub fn new(outcomes: Vec<&'a ImageOutcome>) -> ThresholdSearch<'a> {
+        let exits = outcomes.first().map_or(0, |outcome| outcome.exits.len());
+        let same = outcomes.iter().all(|outcome| outcome.exits.len() == exits);
+        assert!(exits > 0 && same, "{} outcomes, each of {exits} exits", outcomes.len());
         let sort = |exit: usize| {
             let mut order: Vec<u32> = (0..outcomes.len() as u32).collect();
             let probability = |i: u32| outcomes[i as usize].exits[exit].probability;
             order.sort_by(|&a, &b| probability(b).total_cmp(&probability(a)));
             order
         };
-        let by_confidence = (0..outcomes[0].exits.len()).map(sort).collect();
+        let by_confidence = (0..exits).map(sort).collect();
         ThresholdSearch { outcomes, by_confidence }
     }
 
@@ -126,7 +143,11 @@ impl<'a> ThresholdSearch<'a> {
     /// Thresholds whose mean multiply-adds per image are as large as possible within `budget`;
     /// `multiply_adds` are those of an image that stops at each exit. `None` where the first exit already
     /// exceeds the budget.
+    ///
+    /// # Panics
+    /// When there are more or fewer `multiply_adds` than exits.
     pub fn within(&self, budget: f64, multiply_adds: &[u64]) -> Option<Thresholds> {
+        assert_eq!(multiply_adds.len(), self.by_confidence.len(), "multiply-adds of the exits");
         let (first, last) = (*multiply_adds.first()? as f64, *multiply_adds.last()? as f64);
         if budget < first {
             return None;
@@ -183,8 +204,11 @@ impl Budgeted {
     /// Determines the thresholds on the outcomes at even positions, and applies them to the others.
     ///
     /// # Panics
-    /// When there are fewer than two outcomes.
+    /// When there are fewer than two outcomes, or one has more or fewer exits than there are `multiply_adds`.
     pub fn new(outcomes: &[ImageOutcome], multiply_adds: &[u64]) -> Budgeted {
+        assert!(outcomes.len() > 1, "a budget needs two images, has {}", outcomes.len());
+        let fits = |outcome: &ImageOutcome| outcome.exits.len() == multiply_adds.len();
+        assert!(outcomes.iter().all(fits), "an outcome lacks one of {} exits", multiply_adds.len());
         let part = |first: usize| outcomes.iter().skip(first).step_by(2);
         let search = ThresholdSearch::new(part(0).collect());
         let budget = |p: u16| {

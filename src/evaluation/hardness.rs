@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::ImageOutcome;
+use crate::util::csv;
 
 /// Distribution of the hardness over the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,11 @@ impl Hardness {
 }
 
 /// `hardness.csv`: a header, then a line for each image with its id, its label, the number of correct
-/// exits of `exits`, the first correct exit (empty if none), and for each exit 1 (correct) or 0.
+/// exits of `exits`, the first correct exit (empty if none), and for each exit 1 (correct) or 0. A label beyond
+/// `classes` has no name.
+///
+/// # Panics
+/// When an outcome has more or fewer exits than `exits`.
 pub fn hardness_csv<'a>(
     rows: impl Iterator<Item = (&'a str, &'a ImageOutcome)>,
     exits: &[usize],
@@ -45,9 +50,10 @@ pub fn hardness_csv<'a>(
     }
     csv.push('\n');
     for (id, outcome) in rows {
+        assert_eq!(outcome.exits.len(), exits.len(), "exits of image '{id}'");
         let first = outcome.first_right().map_or(String::new(), |i| exits[i].to_string());
-        let (label, name) = (outcome.label, csv_field(&classes[outcome.label]));
-        let _ = write!(csv, "{},{label},{name},{},{first}", csv_field(id), outcome.right_exits());
+        let (label, name) = (outcome.label, csv::cell(class_name(classes, outcome.label)));
+        let _ = write!(csv, "{},{label},{name},{},{first}", csv::cell(id), outcome.right_exits());
         for exit in &outcome.exits {
             csv.push_str(if exit.is_right() { ",1" } else { ",0" });
         }
@@ -56,17 +62,14 @@ pub fn hardness_csv<'a>(
     csv
 }
 
-/// A line of `--list`, in the format of the article's program: `[1, 0, 1] 42 dog`.
+/// A line of `--list`, in the format of the article's program: `[1, 0, 1] 42 dog`. A label beyond `classes` has
+/// no name.
 pub fn list_line(id: &str, outcome: &ImageOutcome, classes: &[String]) -> String {
     let right: Vec<&str> = outcome.exits.iter().map(|e| if e.is_right() { "1" } else { "0" }).collect();
-    format!("[{}] {id} {}", right.join(", "), classes[outcome.label])
+    format!("[{}] {id} {}", right.join(", "), class_name(classes, outcome.label))
 }
 
-/// `text` as a CSV field (RFC 4180).
-pub fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.into()
-    }
+/// The name of the class `label`; empty where it has none.
+fn class_name(classes: &[String], label: usize) -> &str {
+    classes.get(label).map_or("", String::as_str)
 }

@@ -13,7 +13,7 @@ pub use accuracy::{Accuracy, ClassAccuracy, wilson};
 pub use budget::{BUDGETS, Budget, Budgeted, ThresholdSearch, Thresholds, dynamic_txt, exit_shares};
 pub use calibration::{BINS, Bin, Calibration};
 pub use check::{MAX_CLASSES, check_exits};
-pub use hardness::{Hardness, csv_field, hardness_csv, list_line};
+pub use hardness::{Hardness, hardness_csv, list_line};
 
 /// Predictions of all exits for one image.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +120,8 @@ impl Evaluation {
     /// an image that stops at each exit.
     ///
     /// # Panics
-    /// When there are no outcomes, or one lacks an exit or has a class beyond `classes`.
+    /// When there are no outcomes, one has other exits or has a class beyond `classes`, or there are more or fewer
+    /// `multiply_adds` than exits.
     pub fn new(
         outcomes: &[ImageOutcome],
         exits: &[usize],
@@ -129,6 +130,12 @@ impl Evaluation {
     ) -> Evaluation {
         assert!(!outcomes.is_empty(), "an evaluation needs an image");
         assert!(outcomes.iter().all(|o| o.exits.len() == exits.len()), "an outcome lacks exits");
+        let is_known = |class: usize| class < classes.len();
+        let known =
+            |o: &ImageOutcome| is_known(o.label) && o.exits.iter().all(|e| is_known(e.class as usize));
+        assert!(outcomes.iter().all(known), "a class beyond the {} that have a name", classes.len());
+        let counts = multiply_adds.map_or(exits.len(), <[u64]>::len);
+        assert_eq!(counts, exits.len(), "multiply-adds of the exits");
         let evaluate = |(i, &exit)| {
             let is_small = classes.len() <= MAX_CONFUSION;
             ExitEvaluation {

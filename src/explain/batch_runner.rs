@@ -32,7 +32,7 @@ pub(crate) fn batch_within(plan: &Plan, max_memory: usize, purpose: &str) -> Res
 pub(crate) fn bytes_per_image(plan: &Plan) -> usize {
     // Inputs and outputs are on both.
     let elements = 2 * plan.input_len() + 2 * plan.output_len() + plan.work_len();
-    (elements * size_of::<f32>()).max(1)
+    elements.saturating_mul(size_of::<f32>()).max(1)
 }
 
 /// The number of images of `shape` in `images`.

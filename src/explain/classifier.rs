@@ -89,7 +89,8 @@ impl Classifier {
         self.runner.session_mut()
     }
 
-    /// Multiply-adds of an image that stops at each of the exits, if the order is by exit.
+    /// Multiply-adds of an image that stops at each of the exits, if the order is by exit; otherwise those of the
+    /// levels up to it.
     pub fn multiply_adds(&self) -> Vec<u64> {
         let plan = self.session().plan();
         self.exits.iter().map(|slots| plan.multiply_adds_until(slots.exit)).collect()
@@ -117,7 +118,7 @@ impl Classifier {
         predictions: &mut Vec<Vec<ExitPrediction>>,
     ) -> Result<()> {
         let capacity = self.capacity();
-        for (i, images) in images.chunks(capacity * self.image.shape.len()).enumerate() {
+        for (i, images) in images.chunks(capacity.saturating_mul(self.image.shape.len())).enumerate() {
             self.start(images, i * capacity)?;
             if self.is_full() {
                 predictions.append(&mut self.wait()?.to_vec());
@@ -181,7 +182,7 @@ impl Classifier {
         let Classifier { runner, image: Slot { shape, offset, .. }, exits, .. } = self;
         let mut predictions = Vec::with_capacity(count_images(images, *shape)?);
         let capacity = runner.capacity();
-        for (batch, images) in images.chunks(shape.len() * capacity).enumerate() {
+        for (batch, images) in images.chunks(capacity.saturating_mul(shape.len())).enumerate() {
             let n = images.len() / shape.len();
             let fill = |i: usize, space: &mut [f32]| {
                 let (from, to) = (&images[i * shape.len()..], &mut space[*offset..]);

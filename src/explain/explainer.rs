@@ -186,7 +186,7 @@ impl Explainer {
         explanations: &mut Vec<Vec<Explanation>>,
     ) -> Result<()> {
         let capacity = self.capacity();
-        for (i, images) in images.chunks(capacity * self.image.len()).enumerate() {
+        for (i, images) in images.chunks(capacity.saturating_mul(self.image.len())).enumerate() {
             let labels = labels.get(i * capacity..).unwrap_or_default();
             self.start(images, labels, i * capacity)?;
             if self.is_full() {

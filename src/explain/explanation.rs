@@ -140,6 +140,11 @@ impl ActivationMap {
     /// # Panics
     /// When there is no signed map, or the size is empty.
     pub fn diverging(&self, height: usize, width: usize) -> Vec<f32> {
+        assert!(
+            !self.signed.is_empty(),
+            "a map of {} without its signs: see `ExplainRequest::signed`",
+            self.tap
+        );
         let mut values = bilinear(&self.signed, (self.shape.h, self.shape.w), (height, width));
         let largest = values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         if largest > 0.0 {

@@ -3,6 +3,7 @@
 use super::batch_runner::{BatchRunner, batch_within};
 use crate::engine::device::Device;
 use crate::engine::plan::{Order, Plan, Slot};
+use crate::error::RequestError;
 use crate::model::Model;
 use crate::{Result, Shape};
 
@@ -18,7 +19,7 @@ impl ForwardBatches {
     /// Plans the forward pass up to `exits`, for batches of at most `max_memory` bytes.
     ///
     /// # Errors
-    /// When one image takes more (the message names `purpose`), or the device fails.
+    /// When the model lacks an exit, one image takes more (the message names `purpose`), or the device fails.
     pub(crate) fn new(
         model: &Model,
         exits: &[usize],
@@ -26,6 +27,7 @@ impl ForwardBatches {
         max_memory: usize,
         purpose: &str,
     ) -> Result<ForwardBatches> {
+        model.check_exits(exits)?;
         let outputs: Vec<_> = exits.iter().map(|&exit| model.exits[exit - 1].logits).collect();
         let plan = Plan::new(&model.graph, &outputs, Order::ByExit)?;
         let logits = exits.iter().copied().zip(plan.outputs().iter().copied()).collect();
@@ -45,13 +47,18 @@ impl ForwardBatches {
 
     /// The logits of exit `exit` for each of `n` images, (3, H, W), which `fill` writes; later
     /// layers are not computed.
+    ///
+    /// # Errors
+    /// When these runs lack the exit, or the device fails.
     pub(crate) fn logits(
         &mut self,
         exit: usize,
         n: usize,
         mut fill: impl FnMut(usize, &mut [f32]),
     ) -> Result<Vec<Vec<f32>>> {
-        let slot = self.logits.iter().find(|(e, _)| *e == exit).expect("an exit of these runs").1;
+        let exits = self.logits.last().map_or(0, |(last, _)| *last);
+        let unknown = RequestError::UnknownExit { exit, exits };
+        let slot = self.logits.iter().find(|(e, _)| *e == exit).ok_or(unknown)?.1;
         let (offset, len) = (self.image.offset, self.image.shape.len());
         let capacity = self.capacity();
         let mut logits = Vec::with_capacity(n);

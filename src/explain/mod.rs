@@ -54,5 +54,6 @@ pub use request::{ExplainRequest, Integration, Noise, Smoothing};
 pub use score::Score;
 pub use taps::Taps;
 pub use target::Target;
+pub(crate) use target::check_class;
 #[doc(hidden)]
 pub use target::class_of;

@@ -33,8 +33,13 @@ impl From<ExitPrediction<&[f32]>> for ExitPrediction {
 
 impl<V: AsRef<[f32]>> ExitPrediction<V> {
     /// The probability of the predicted class.
+    ///
+    /// # Panics
+    /// When there is no such class.
     pub fn confidence(&self) -> f32 {
-        self.probabilities.as_ref()[self.class]
+        let probabilities = self.probabilities.as_ref();
+        assert!(self.class < probabilities.len(), "class {} of {}", self.class, probabilities.len());
+        probabilities[self.class]
     }
 
     /// The rank of class `label`: how many classes come before it by logit, 0 for the predicted

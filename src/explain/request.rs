@@ -1,5 +1,6 @@
 //! The request for an explanation: exits, taps, methods, target and score.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::fusion::Fusion;
@@ -11,6 +12,9 @@ use super::target::{Target, check_class};
 use crate::error::RequestError;
 use crate::model::{Model, Tap};
 use crate::{Error, Result};
+
+/// Runs that a pixel method may ask for, for each image: more would take hours.
+const RUNS: RangeInclusive<usize> = 1..=100_000;
 
 /// What is to be explained; all methods share one forward pass.
 ///
@@ -94,7 +98,7 @@ impl FromStr for Smoothing {
 /// The noisy copies of SmoothGrad.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// Number of copies.
+    /// Number of copies, at most 100,000.
     pub samples: usize,
     /// Standard deviation as a fraction of the input's range (maximum minus minimum).
     pub share: f32,
@@ -112,7 +116,7 @@ impl Default for Noise {
 /// The path from a baseline to the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Integration {
-    /// Number of intervals; the gradient is evaluated at the midpoint of each.
+    /// Number of intervals, at most 100,000; the gradient is evaluated at the midpoint of each.
     pub steps: usize,
     /// Start of the path: the normalized red, green and blue of every pixel.
     pub baseline: [f32; 3],
@@ -194,14 +198,14 @@ impl ExplainRequest {
     fn check_pixel_settings(&self) -> Result<()> {
         if self.wants(PixelMethod::SmoothGrad) {
             let Noise { samples, share, .. } = self.noise;
-            if samples == 0 || !share.is_finite() || share < 0.0 {
-                return Err(RequestError::SmoothGrad { samples, noise: share }.into());
+            if !RUNS.contains(&samples) || !share.is_finite() || share < 0.0 {
+                return Err(RequestError::SmoothGrad { samples, noise: share, limit: *RUNS.end() }.into());
             }
         }
         if self.wants(PixelMethod::IntegratedGradients) {
             let Integration { steps, baseline } = self.integration;
-            if steps == 0 || baseline.iter().any(|b| !b.is_finite()) {
-                return Err(RequestError::IntegratedGradients { steps, baseline }.into());
+            if !RUNS.contains(&steps) || baseline.iter().any(|b| !b.is_finite()) {
+                return Err(RequestError::IntegratedGradients { steps, baseline, limit: *RUNS.end() }.into());
             }
         }
         Ok(())
@@ -215,8 +219,10 @@ impl ExplainRequest {
     /// activation maps.
     ///
     /// # Errors
-    /// When there is no tap of a name, or the exit's score does not depend on it: names those that fit.
+    /// When there is no such exit, no tap of a name, or the exit's score does not depend on it: names those that
+    /// fit.
     pub fn taps_of(&self, model: &Model, exit: usize) -> Result<Vec<Tap>> {
+        model.check_exits(&[exit])?;
         if self.maps.is_empty() {
             return Ok(Vec::new());
         }

@@ -33,8 +33,10 @@ impl Score {
     /// The score of `class` among `logits`.
     ///
     /// # Panics
-    /// When there is no such class.
+    /// When there is no such class, or not the one of [`Score::Over`].
     pub fn of(self, logits: &[f32], class: usize) -> f64 {
+        let last = if let Score::Over(other) = self { class.max(other) } else { class };
+        assert!(last < logits.len(), "class {last} of {}", logits.len());
         let own = f64::from(logits[class]);
         match self {
             Score::Logit => own,

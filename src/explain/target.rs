@@ -109,7 +109,7 @@ pub(crate) fn check_class(class: usize, classes: usize) -> Result<()> {
 /// The `n` classes with the highest logits, in descending order; of equal logits the lower index first.
 pub(crate) fn best_classes(logits: &[f32], n: usize) -> Vec<usize> {
     let mut rest: Vec<usize> = (0..logits.len()).collect();
-    let mut best = Vec::with_capacity(n);
+    let mut best = Vec::with_capacity(n.min(logits.len()));
     while best.len() < n && !rest.is_empty() {
         let mut first = 0;
         for i in 1..rest.len() {
@@ -139,6 +139,7 @@ pub(crate) fn best_class(logits: &[f32], rank: usize) -> usize {
 
 /// The number of classes that rank before `class`; see [`super::ExitPrediction::rank`].
 pub(crate) fn class_rank(logits: &[f32], class: usize) -> usize {
+    assert!(class < logits.len(), "class {class} of {}", logits.len());
     let mine = logits[class];
     let before = |&(other, &score): &(usize, &f32)| {
         other != class && !(score < mine || score == mine && other > class)

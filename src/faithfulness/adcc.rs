@@ -3,9 +3,9 @@
 use super::similarity::{pearson, to_f64};
 
 /// Complexity of a map: the mean of |M|, which is its L1 norm divided by its pixel count (section 3.2
-/// of the paper). In [0, 1] for a map in [0, 1]; low is good.
+/// of the paper). In [0, 1] for a map in [0, 1]; low is good; 0 where there is no pixel.
 pub fn complexity(map: &[f32]) -> f64 {
-    map.iter().map(|&x| f64::from(x).abs()).sum::<f64>() / map.len() as f64
+    map.iter().map(|&x| f64::from(x).abs()).sum::<f64>() / map.len().max(1) as f64
 }
 
 /// Coherency of a map: (1 + r) / 2, where r is Pearson's correlation of the image's map and the map of

@@ -27,7 +27,15 @@ impl Baseline {
     }
 
     /// The baseline of `image`, of `shape` (3, H, W); `zero` is as [`super::Settings::zero`].
+    ///
+    /// # Panics
+    /// When the image is not of `shape`, or empty.
     pub fn of(self, image: &[f32], shape: Shape, zero: [f32; 3]) -> Vec<f32> {
+        let len = image.len();
+        assert!(
+            shape.c == 3 && len > 0 && len == shape.len(),
+            "an image of {len} elements, expected {shape}"
+        );
         let planes = image.chunks_exact(shape.plane());
         match self {
             Baseline::Zero => zero.into_iter().flat_map(|z| vec![z; shape.plane()]).collect(),
@@ -57,7 +65,12 @@ const BLUR_DEVIATION: f64 = 5.0;
 /// Gaussian blur of a plane, (h, w), with a kernel of 11 x 11 and a standard deviation of 5 (Petsiuk et
 /// al. 2018, RISE, arXiv 1806.07421). The border is reflected without repeating the edge, as OpenCV's
 /// `GaussianBlur(x, (11, 11), 5)` does.
+///
+/// # Panics
+/// When the plane is empty, or does not have h * w elements.
 pub fn blur(plane: &[f32], (h, w): (usize, usize)) -> Vec<f32> {
+    let len = plane.len();
+    assert!(len > 0 && h.checked_mul(w) == Some(len), "a plane of {len} elements, expected {h} x {w}");
     let offsets = -(BLUR_RADIUS as isize)..=BLUR_RADIUS as isize;
     let gaussian = |d: isize| (-((d * d) as f64) / (2.0 * BLUR_DEVIATION * BLUR_DEVIATION)).exp();
     let total: f64 = offsets.clone().map(gaussian).sum();

@@ -90,8 +90,8 @@ impl FaithfulnessEvaluator {
         labels: &[usize],
         indices: &[u64],
     ) -> Result<Vec<Vec<MapEvaluation>>> {
+        assert_eq!(images.len() / self.explainer.image().len(), indices.len(), "images and indices");
         let explanations = self.explainer.explain_labeled(images, labels)?;
-        assert_eq!(explanations.len(), indices.len(), "images and indices");
         let mut table: Vec<Vec<MapEvaluation>> = explanations.iter().map(|found| self.rows(found)).collect();
         let len = images.len() / indices.len();
         for row in 0..self.exits.len() * self.methods.len() {

@@ -8,6 +8,7 @@ use super::road::{Removal, remove_and_impute};
 use super::settings::{CurveSettings, RoadSettings, Settings};
 use crate::engine::device::Device;
 use crate::explain::Score;
+use crate::explain::check_class;
 use crate::explain::forward_batches::ForwardBatches;
 use crate::model::Model;
 use crate::util::parallel;
@@ -31,6 +32,7 @@ pub struct MapSample<'a> {
 pub struct MapEvaluator {
     settings: Settings,
     image: Shape,
+    classes: usize,
     threads: usize,
     runs: ForwardBatches,
 }
@@ -40,7 +42,8 @@ impl MapEvaluator {
     /// the model runs on `threads` threads.
     ///
     /// # Errors
-    /// When a setting is invalid, one image takes more than `max_memory`, or the device fails.
+    /// When a setting is invalid, the model lacks an exit, one image takes more than `max_memory`, or the device
+    /// fails.
     pub fn new(
         model: &Model,
         exits: &[usize],
@@ -50,11 +53,13 @@ impl MapEvaluator {
         threads: usize,
     ) -> Result<MapEvaluator> {
         settings.check()?;
+        let runs = ForwardBatches::new(model, exits, device, max_memory, "faithfulness")?;
         Ok(MapEvaluator {
             settings: settings.clone(),
             image: model.input_shape(),
+            classes: model.classes(),
             threads,
-            runs: ForwardBatches::new(model, exits, device, max_memory, "faithfulness")?,
+            runs,
         })
     }
 
@@ -62,7 +67,7 @@ impl MapEvaluator {
     /// `None` where a probability is not finite.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the exit is not one of the evaluator's, a class not one of the model's, or the device fails.
     ///
     /// # Panics
     /// When an image or a heatmap does not have the size of the model's input.
@@ -73,6 +78,7 @@ impl MapEvaluator {
         let shape = self.image;
         let fit = |s: &MapSample| s.image.len() == shape.len() && s.heatmap.len() == shape.plane();
         assert!(samples.iter().all(fit), "expected images and heatmaps of {shape}");
+        samples.iter().try_for_each(|sample| check_class(sample.class, self.classes))?;
         let original =
             self.runs.logits(exit, samples.len(), |i, out| out.copy_from_slice(samples[i].image))?;
         let masked = self.runs.logits(exit, samples.len(), |i, out| {

@@ -24,9 +24,14 @@ pub const POINTING_TOLERANCE_AT_224: f64 = 15.0;
 /// hits. Quantus' `PointingGame` has no tolerance and accepts any of several equal maxima.
 ///
 /// # Panics
-/// When `map` and `object` have different lengths or are empty.
+/// When `map` and `object` have different lengths, are empty, or do not have rows of `w` pixels.
 pub fn pointing_game_hit(map: &[f32], object: &[bool], w: usize, tolerance: f64) -> bool {
-    assert_eq!(map.len(), object.len());
+    assert_eq!(map.len(), object.len(), "elements of map and object");
+    assert!(
+        w > 0 && !map.is_empty() && map.len().is_multiple_of(w),
+        "rows of {w} pixels in a map of {}",
+        map.len()
+    );
     let peak = argmax(map);
     let (y, x) = (peak / w, peak % w);
     let near = |at: usize| {
@@ -38,7 +43,7 @@ pub fn pointing_game_hit(map: &[f32], object: &[bool], w: usize, tolerance: f64)
 
 /// Energy-based pointing game for one map: its sum on the `object` divided by its total sum (Wang et
 /// al. 2020, Score-CAM, arXiv 1910.01279, section 4.3). In [0, 1]; high is good. `None` where the sum is
-/// not positive. A constant map scores [`object_share`].
+/// not positive and finite. A constant map scores [`object_share`].
 ///
 /// For a non-negative map this equals Quantus' `RelevanceMassAccuracy` and, but for the 1e-9 in its
 /// divisor, `AttributionLocalisation`; for a zero map those are NaN and 0.
@@ -46,15 +51,16 @@ pub fn pointing_game_hit(map: &[f32], object: &[bool], w: usize, tolerance: f64)
 /// # Panics
 /// When `map` and `object` have different lengths.
 pub fn pointing_energy(map: &[f32], object: &[bool]) -> Option<f64> {
-    assert_eq!(map.len(), object.len());
+    assert_eq!(map.len(), object.len(), "elements of map and object");
     let total: f64 = map.iter().map(|&x| f64::from(x)).sum();
     let inside: f64 = map.iter().zip(object).filter(|(_, on)| **on).map(|(&x, _)| f64::from(x)).sum();
-    (total > 0.0).then(|| inside / total)
+    (total > 0.0 && total.is_finite()).then(|| inside / total)
 }
 
-/// Share of the pixels that the object covers: the [`pointing_energy`] of a constant map.
+/// Share of the pixels that the object covers: the [`pointing_energy`] of a constant map; 0 where there is no
+/// pixel.
 pub fn object_share(object: &[bool]) -> f64 {
-    object.iter().filter(|on| **on).count() as f64 / object.len() as f64
+    object.iter().filter(|on| **on).count() as f64 / object.len().max(1) as f64
 }
 
 #[cfg(test)]

@@ -56,7 +56,8 @@ pub struct CascadingRandomization<'a> {
 impl CascadingRandomization<'_> {
     /// Number of models that [`CascadingRandomization::run`] makes.
     pub fn models(&self) -> usize {
-        self.request.exits.iter().map(|&exit| LayerGroup::cascade(exit).len()).sum()
+        // A head, and a block for each exit up to it.
+        self.request.exits.iter().fold(0, |sum: usize, exit| sum.saturating_add(*exit).saturating_add(1))
     }
 
     /// The similarities for each exit, step and method on normalized images, (N, 3, H, W); `labels` is as
@@ -79,7 +80,7 @@ impl CascadingRandomization<'_> {
             let before: Vec<&Explanation> = trained.iter().map(|explanations| &explanations[at]).collect();
             let classes: Vec<usize> = before.iter().map(|explanation| explanation.target).collect();
             let request = ExplainRequest { exits: vec![exit], target: Target::Label, ..request.clone() };
-            let groups = LayerGroup::cascade(exit);
+            let groups: Vec<LayerGroup> = LayerGroup::cascade(exit).collect();
             for drawn in 1..=groups.len() {
                 let model = self.model.reinitialized(&groups[..drawn], self.seed);
                 let mut explainer = Explainer::new(&model, &request, self.device, self.batch)?;

@@ -22,6 +22,9 @@ fn kept_count(pixels: usize, percentile: f64) -> usize {
 
 /// `image`, of `shape`, with the pixels beyond the percentile removed: imputed from their neighbors,
 /// plus `noise`, of the same shape. `ranking` is that of [`super::most_important_first`].
+///
+/// # Panics
+/// When image or noise are not of `shape`, or the ranking is not one of its pixels.
 pub fn remove_and_impute(
     image: &[f32],
     shape: Shape,
@@ -30,6 +33,13 @@ pub fn remove_and_impute(
     percentile: f64,
     noise: &[f32],
 ) -> Vec<f32> {
+    let (pixels, ranked) = (shape.plane(), ranking.len());
+    let is_pixel = |&at: &u32| (at as usize) < pixels;
+    assert!(
+        pixels > 0 && ranked == pixels && ranking.iter().all(is_pixel),
+        "{ranked} ranks of {pixels} pixels"
+    );
+    assert!(image.len() == shape.len() && noise.len() == shape.len(), "image and noise of {shape}");
     let kept = kept_count(ranking.len(), percentile);
     let removed = match removal {
         Removal::MostRelevantFirst => &ranking[..ranking.len() - kept],

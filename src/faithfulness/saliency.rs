@@ -17,6 +17,9 @@ pub struct SaliencyMap {
 
 impl SaliencyMap {
     /// Converts an activation map.
+    ///
+    /// # Panics
+    /// When it has signs that are not of its shape.
     pub fn of_map(map: &ActivationMap) -> SaliencyMap {
         let (from, to) = ((map.shape.h, map.shape.w), (map.heatmap.height, map.heatmap.width));
         let signed = if map.signed.is_empty() { Vec::new() } else { bilinear(&map.signed, from, to) };
@@ -25,8 +28,12 @@ impl SaliencyMap {
 
     /// Converts a pixel attribution; its channels are summed as in Adebayo et al. (2018, arXiv
     /// 1810.03292).
+    ///
+    /// # Panics
+    /// When its shape is empty.
     pub fn of_pixels(pixels: &PixelAttribution) -> SaliencyMap {
         let (shape, size) = (pixels.shape, (pixels.shape.h, pixels.shape.w));
+        assert!(!shape.is_empty(), "a pixel attribution of {shape}");
         let sum = |of: fn(f32) -> f32| -> Vec<f32> {
             let mut sums = vec![0.0; shape.plane()];
             for plane in pixels.values.chunks_exact(shape.plane()) {
@@ -42,6 +49,9 @@ impl SaliencyMap {
     }
 
     /// All maps of an explanation: its activation maps, then its pixel attributions.
+    ///
+    /// # Panics
+    /// As [`SaliencyMap::of_map`] and [`SaliencyMap::of_pixels`].
     pub fn all(explanation: &Explanation) -> Vec<SaliencyMap> {
         let maps = explanation.maps.iter().map(SaliencyMap::of_map);
         maps.chain(explanation.pixels.iter().map(SaliencyMap::of_pixels)).collect()

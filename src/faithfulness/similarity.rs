@@ -7,7 +7,7 @@
 /// # Panics
 /// When `x` and `y` have different lengths.
 pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
-    assert_eq!(x.len(), y.len());
+    assert_eq!(x.len(), y.len(), "elements of two maps");
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let is_constant = |v: &[f64]| v.iter().all(|a| *a == v[0]);
     if is_constant(x) || is_constant(y) {
@@ -35,7 +35,7 @@ pub(super) fn to_f64(values: &[f32]) -> Vec<f64> {
 /// # Panics
 /// When the maps have different lengths.
 pub fn spearman(x: &[f32], y: &[f32]) -> Option<f64> {
-    assert_eq!(x.len(), y.len());
+    assert_eq!(x.len(), y.len(), "elements of two maps");
     pearson(&ranks(x), &ranks(y))
 }
 
@@ -58,12 +58,12 @@ fn ranks(values: &[f32]) -> Vec<f64> {
 pub const SALIENT_SHARE: f32 = 0.15;
 
 /// Intersection over union of the salient pixels of two maps: those that reach `share` of their own
-/// map's maximum. In [0, 1]; `None` where a map has no positive element.
+/// map's maximum. In [0, 1]; `None` where a map has no positive element, or no pixel is salient.
 ///
 /// # Panics
 /// When the maps have different lengths.
 pub fn salient_iou(x: &[f32], y: &[f32], share: f32) -> Option<f64> {
-    assert_eq!(x.len(), y.len());
+    assert_eq!(x.len(), y.len(), "elements of two maps");
     let max = |v: &[f32]| v.iter().copied().fold(0.0, f32::max);
     let (from_x, from_y) = (share * max(x), share * max(y));
     if max(x) <= 0.0 || max(y) <= 0.0 {
@@ -74,12 +74,16 @@ pub fn salient_iou(x: &[f32], y: &[f32], share: f32) -> Option<f64> {
         intersection += usize::from(*x >= from_x && *y >= from_y);
         union += usize::from(*x >= from_x || *y >= from_y);
     }
-    Some(intersection as f64 / union as f64)
+    (union > 0).then(|| intersection as f64 / union as f64)
 }
 
 /// Center of mass (row, column) of a non-negative map, (h, w); the center of a pixel has integer
 /// coordinates (`scipy.ndimage.center_of_mass`). `None` where the map is zero everywhere.
+///
+/// # Panics
+/// When the map does not have rows of `w` pixels.
 pub fn center_of_mass(map: &[f32], w: usize) -> Option<(f64, f64)> {
+    assert!(w > 0 && map.len().is_multiple_of(w), "rows of {w} pixels in a map of {}", map.len());
     let (mut mass, mut rows, mut columns) = (0.0, 0.0, 0.0);
     for (y, row) in map.chunks_exact(w).enumerate() {
         for (x, &value) in row.iter().enumerate() {
@@ -90,7 +94,10 @@ pub fn center_of_mass(map: &[f32], w: usize) -> Option<(f64, f64)> {
     (mass > 0.0).then(|| (rows / mass, columns / mass))
 }
 
-/// Euclidean distance of the centers of mass of two maps, (h, w), in pixels.
+/// Euclidean distance of the centers of mass of two maps, (h, w), in pixels; `None` where one is zero everywhere.
+///
+/// # Panics
+/// When one of them does not have rows of `w` pixels.
 pub fn center_shift(x: &[f32], y: &[f32], w: usize) -> Option<f64> {
     let (a, b) = (center_of_mass(x, w)?, center_of_mass(y, w)?);
     Some((a.0 - b.0).hypot(a.1 - b.1))

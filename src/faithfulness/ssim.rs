@@ -12,12 +12,13 @@ const K2: f64 = 0.03;
 /// doi 10.1109/TIP.2003.819861). The window is Gaussian, 11 x 11 with a standard deviation of 1.5, at
 /// every position where it fits into the map. In [-1, 1], 1 for equal maps. Equals scikit-image's
 /// `structural_similarity` with `gaussian_weights=True, use_sample_covariance=False`. `None` where the
-/// maps are smaller than the window or `range` is not positive and finite.
+/// maps are smaller than the window, `range` is not positive and finite, or an element is not finite.
 ///
 /// # Panics
 /// When `x` and `y` do not have h * w elements.
 pub fn structural_similarity(x: &[f32], y: &[f32], (h, w): (usize, usize), range: f64) -> Option<f64> {
-    assert!(x.len() == h * w && y.len() == h * w);
+    let (a, b) = (x.len(), y.len());
+    assert!(a == b && h.checked_mul(w) == Some(a), "maps of {a} and {b} elements, expected {h} x {w}");
     // Written so that a NaN range is rejected.
     if h.min(w) < 2 * RADIUS + 1 || !(range > 0.0 && range.is_finite()) {
         return None;
@@ -34,7 +35,8 @@ pub fn structural_similarity(x: &[f32], y: &[f32], (h, w): (usize, usize), range
         let (vx, vy, covariance) = (xx[i] - mx * mx, yy[i] - my * my, xy[i] - mx * my);
         (2.0 * mx * my + c1) * (2.0 * covariance + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
     };
-    Some((0..mx.len()).map(similarity).sum::<f64>() / mx.len() as f64)
+    let mean = (0..mx.len()).map(similarity).sum::<f64>() / mx.len() as f64;
+    mean.is_finite().then_some(mean)
 }
 
 /// Mean under the window at each position where it fits: (h - 10, w - 10).

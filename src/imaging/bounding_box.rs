@@ -47,9 +47,13 @@ impl Threshold {
 
 impl BoundingBox {
     /// Box around the largest component of `heatmap` (8-connected; the first of equal ones), in its pixels.
-    /// `None` unless its status is [`MapStatus::Ok`].
+    /// `None` unless its status is [`MapStatus::Ok`], and where no element reaches the threshold.
+    ///
+    /// # Panics
+    /// When the heatmap does not have `height * width` elements.
     pub fn find(heatmap: &Heatmap, threshold: Threshold) -> Option<BoundingBox> {
-        if heatmap.status != MapStatus::Ok {
+        heatmap.assert_size();
+        if heatmap.status != MapStatus::Ok || heatmap.values.is_empty() {
             return None;
         }
         let threshold = threshold.share(heatmap);
@@ -73,17 +77,21 @@ impl BoundingBox {
     /// Rows and columns of the heatmap in which to search for a box in the region `part` of a photo: the
     /// region's size in pixels, clamped to 64..=512.
     pub fn grid(part: Region) -> (usize, usize) {
-        let pixels = |from: f32, to: f32| ((to - from).round() as usize).clamp(64, 512);
+        let pixels = |from: f64, to: f64| ((to - from).round() as usize).clamp(64, 512);
         (pixels(part.top, part.bottom), pixels(part.left, part.right))
     }
 
     /// The box in pixels of a photo whose region `part` the heatmap covers with `rows` and `columns`.
+    ///
+    /// # Panics
+    /// When there are no rows or no columns.
     pub fn in_photo(self, part: Region, (rows, columns): (usize, usize)) -> BoundingBox {
+        assert!(rows > 0 && columns > 0, "a heatmap of {rows} rows and {columns} columns");
         // Rounded to whole pixels, and never empty.
-        let side = |from: f32, to: f32, at: usize, length: usize, count: usize| {
-            let edge = |i: usize| (from + (to - from) * (i as f32 / count as f32)).round() as usize;
+        let side = |from: f64, to: f64, at: usize, length: usize, count: usize| {
+            let edge = |i: usize| (from + (to - from) * (i as f64 / count as f64)).round() as usize;
             let start = edge(at).min((to.ceil() as usize).max(1) - 1);
-            (start, edge(at + length).max(start + 1) - start)
+            (start, edge(at.saturating_add(length)).max(start + 1) - start)
         };
         let (x, width) = side(part.left, part.right, self.x, self.width, columns);
         let (y, height) = side(part.top, part.bottom, self.y, self.height, rows);
@@ -94,9 +102,9 @@ impl BoundingBox {
 /// Otsu's threshold of values in [0, 1] over 256 levels: the smallest value above the split.
 fn otsu(values: &[f32]) -> f32 {
     let mut counts = [0_u32; 256];
-    values.iter().for_each(|&v| counts[(v * 255.0) as usize] += 1);
+    values.iter().for_each(|&v| counts[usize::from((v * 255.0) as u8)] += 1);
     let share = 1.0 / values.len() as f64;
-    let mean: f64 = (0..).zip(counts).map(|(level, count)| f64::from(level * count) * share).sum();
+    let mean: f64 = (0..).zip(counts).map(|(level, count)| f64::from(level) * f64::from(count) * share).sum();
     let (mut below, mut sum_below) = (0.0, 0.0);
     let (mut best, mut most) = (0, 0.0);
     for (level, count) in (0_u32..).zip(counts) {

@@ -5,7 +5,7 @@
 //! only the first frame is read.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::photo_memory::{PhotoMemory, Share};
 use super::png::{Png, rgb_over_white};
 use super::rgb_image::RgbImage;
 use super::sniff::{Format, sniff};
-use crate::util::panic;
+use crate::util::{allocation, input_file, panic};
 use crate::{Error, Result};
 
 /// Maximum number of pixels of a photo: above the largest phone and studio cameras.
@@ -56,41 +56,15 @@ impl HeldImage {
     /// As [`RgbImage::open`], and when the photo alone needs more than `memory`.
     pub fn open(path: &Path, memory: &Arc<PhotoMemory>) -> Result<HeldImage> {
         let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if metadata.is_dir() {
-            return Err(Error::refused(path, "file", "is a folder, not an image"));
-        }
-        if !metadata.is_file() {
-            return Err(Error::refused(path, "file", "is a pipe or a device, not an image file"));
-        }
-        let too_large = |n: u64| {
-            Error::refused(
-                path,
-                "file",
-                format!("{n} bytes are too many for a photo, the limit is {MAX_BYTES}"),
-            )
-        };
-        if metadata.len() > MAX_BYTES {
-            return Err(too_large(metadata.len()));
-        }
-        let mut file = File::open(path).map_err(unreadable)?;
-        let stamp = |file: &File| file.metadata().map(|metadata| (metadata.len(), metadata.modified().ok()));
-        let before = stamp(&file).map_err(unreadable)?;
-        let needed = before.0 + decoding_bytes(&file);
+        let mut file = input_file::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let needed = length.saturating_add(decoding_bytes(&file));
         let share = memory.take(needed).map_err(|limit| {
             let cause = format!("reading it takes {needed} bytes, the limit of all photos is {limit}");
             Error::refused(path, "memory", cause)
         })?;
-        let mut bytes = Vec::new();
         file.rewind().map_err(unreadable)?;
-        // The file may grow while it is read.
-        (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(too_large(bytes.len() as u64));
-        }
-        if stamp(&file).map_err(unreadable)? != before {
-            return Err(Error::refused(path, "file", "changed while it was read"));
-        }
+        let bytes = input_file::read_open(path, &file, MAX_BYTES)?;
         Ok(HeldImage { image: decode(&bytes, path)?, _share: share })
     }
 
@@ -123,10 +97,9 @@ fn decoding_bytes(file: &File) -> u64 {
                 let jpeg = Jpeg::header(&mut file).ok()?;
                 (jpeg.size, jpeg.extra_bytes(first_scan), jpeg.exif)
             }
-            // The decoder holds four bytes per pixel of its own, and returns up to four.
             Format::WebP => {
                 let (width, height) = WebPDecoder::new(&mut file).ok()?.dimensions();
-                ((width as usize, height as usize), 5 * u64::from(width) * u64::from(height), None)
+                ((width as usize, height as usize), webp_bytes(width, height), None)
             }
         };
         check_size(size.0 as u64, size.1 as u64).ok()?;
@@ -136,6 +109,12 @@ fn decoding_bytes(file: &File) -> u64 {
         Some(rgb + if is_upright { extra } else { extra.max(rgb) })
     });
     needed.ok().flatten().unwrap_or(0)
+}
+
+/// Bytes that decoding a WebP file of this size takes beside three per pixel: the decoder holds four of its own,
+/// and returns up to four.
+fn webp_bytes(width: u32, height: u32) -> u64 {
+    5 * u64::from(width) * u64::from(height)
 }
 
 /// The orientation in an EXIF block. An unreadable block does not affect the pixels.
@@ -181,6 +160,7 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
                 Png::header(Cursor::new(bytes), MAX_ALLOC).map_err(damaged).map_err(or_truncated)?;
             let (size, exif) = (png.size, png.exif.take());
             let mut rgb = checked(size)?;
+            check_scratch(png.extra_bytes())?;
             png.decode_into(&mut rgb).map_err(damaged)?;
             upright(size, rgb, orientation(exif.as_deref()))
         }
@@ -188,6 +168,7 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
             let mut jpeg = Jpeg::header(ZCursor::new(bytes)).map_err(or_truncated)?;
             let (size, exif) = (jpeg.size, jpeg.exif.take());
             let mut rgb = checked(size)?;
+            check_scratch(jpeg.extra_bytes(first_scan(&mut Cursor::new(bytes))))?;
             jpeg.decode_into(&mut rgb).map_err(damaged)?;
             upright(size, rgb, orientation(exif.as_deref()))
         }
@@ -199,6 +180,7 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
             // An unreadable EXIF block does not affect the pixels.
             let orientation = decoder.orientation().ok();
             decoder.set_limits(limits()).map_err(|e| cause(&e))?;
+            check_scratch(webp_bytes(width, height))?;
             let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(&e))?;
             upright((width as usize, height as usize), rgb8(decoded)?, orientation)
         }
@@ -234,12 +216,22 @@ fn damaged(cause: impl std::fmt::Display) -> String {
     format!("damaged: {cause}")
 }
 
+/// What a photo's memory is called in errors.
+const PIXELS: &str = "pixels";
+
 /// `len` zero bytes; an allocation failure is an error.
 fn zeros(len: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len).map_err(|_| format!("out of memory for {} MiB of pixels", len >> 20))?;
-    bytes.resize(len, 0);
-    Ok(bytes)
+    allocation::vec(PIXELS, len, 0).map_err(|_| out_of_memory(len))
+}
+
+/// Checks that a decoder will find `len` bytes for itself, which it does not ask for fallibly.
+fn check_scratch(len: u64) -> Result<(), String> {
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    allocation::check::<u8>(PIXELS, len).map_err(|_| out_of_memory(len))
+}
+
+fn out_of_memory(len: usize) -> String {
+    format!("out of memory for {} MiB of pixels", len >> 20)
 }
 
 /// The pixels of WebP's decoder as three bytes per pixel, in the same memory.
@@ -269,6 +261,7 @@ fn upright(
     let Some(orientation) = o.filter(|&o| o != Orientation::NoTransforms) else {
         return Ok(RgbImage::new(width, height, rgb));
     };
+    check_scratch(rgb.len() as u64)?;
     let stored = image::ImageBuffer::<image::Rgb<u8>, _>::from_raw(width as u32, height as u32, rgb)
         .ok_or("the pixels do not fill the image")?;
     let mut rotated = DynamicImage::ImageRgb8(stored);

@@ -9,8 +9,10 @@ use super::rgb_image::RgbImage;
 /// The bytes of a PNG file, encoded for speed rather than size.
 ///
 /// # Panics
-/// When the image is empty or exceeds the limit of PNG (2^31 pixels per side).
+/// When the image is empty, exceeds the limit of PNG (2^31 pixels per side), or has more or fewer bytes than its
+/// pixels.
 pub fn encode_png(picture: &RgbImage) -> Vec<u8> {
+    assert_encodable(picture, i32::MAX as usize);
     let mut bytes = Vec::with_capacity(picture.rgb.len() / 2);
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
     let (width, height) = (picture.width as u32, picture.height as u32);
@@ -24,14 +26,31 @@ pub fn encode_png(picture: &RgbImage) -> Vec<u8> {
 /// 95).
 ///
 /// # Panics
-/// When the image is empty or exceeds the limit of JPEG (65535 pixels per side).
+/// When the image is empty, exceeds the limit of JPEG (65535 pixels per side), or has more or fewer bytes than its
+/// pixels; when the quality is out of range.
 pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
+    assert_encodable(picture, usize::from(u16::MAX));
+    assert!((1..=100).contains(&quality), "a quality of {quality}, expected 1 to 100");
     let mut bytes = Vec::new();
     let (width, height) = (picture.width as u32, picture.height as u32);
     JpegEncoder::new_with_quality(&mut bytes, quality)
         .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
         .expect("encoding a non-empty image into memory succeeds");
     bytes
+}
+
+/// Assertion that `picture` has sides of 1 to `max` pixels, and their bytes.
+///
+/// # Panics
+/// When it has not.
+fn assert_encodable(picture: &RgbImage, max: usize) {
+    let RgbImage { width, height, ref rgb } = *picture;
+    let sides = 1..=max;
+    assert!(
+        sides.contains(&width) && sides.contains(&height),
+        "a picture of {width} x {height}, sides 1 to {max}"
+    );
+    assert_eq!(Some(rgb.len()), (3 * width).checked_mul(height), "bytes of a picture of {width} x {height}");
 }
 
 #[cfg(test)]

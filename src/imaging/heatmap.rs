@@ -59,7 +59,8 @@ impl Heatmap {
     }
 
     /// As [`Heatmap::new`], but scaled from `scale` (minimum, maximum), which several maps may share (see
-    /// [`common_scale`]). Values outside are clamped.
+    /// [`common_scale`]). Values outside are clamped; where the two are equal or not finite, so that they span
+    /// nothing, the values are 0 below the maximum and 1 from there on.
     ///
     /// # Panics
     /// As [`Heatmap::new`].
@@ -80,17 +81,30 @@ impl Heatmap {
         if status == MapStatus::Ok {
             let (low, high) = scale.unwrap_or(own);
             let spread = high - low;
-            values.iter_mut().for_each(|v| *v = ((*v - low) / spread).clamp(0.0, 1.0));
+            if spread > 0.0 && spread.is_finite() {
+                values.iter_mut().for_each(|v| *v = ((*v - low) / spread).clamp(0.0, 1.0));
+            } else {
+                values.iter_mut().for_each(|v| *v = f32::from(*v >= high));
+            }
         } else {
             values.fill(0.0);
         }
         Heatmap { width, height, values, status, min, max }
     }
 
+    /// Assertion that there is an element for each pixel.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    pub(crate) fn assert_size(&self) {
+        let (elements, height, width) = (self.values.len(), self.height, self.width);
+        assert_eq!(Some(elements), height.checked_mul(width), "elements of a heatmap of {height} x {width}");
+    }
+
     /// The heatmap resized bilinearly to another size.
     ///
     /// # Panics
-    /// When one of the sizes is empty.
+    /// When one of the sizes is empty, or `values` are not `height * width` elements.
     pub fn resized(&self, height: usize, width: usize) -> Heatmap {
         let values = bilinear(&self.values, (self.height, self.width), (height, width));
         Heatmap { width, height, values, ..*self }

@@ -1,7 +1,8 @@
 //! Strict JPEG decoding: invalid codes are an error instead of a gray area.
 //!
 //! JPEG has no checksum, so damage that leaves valid codes goes unnoticed, as does a scan that a premature
-//! end marker closes.
+//! end marker closes, unless fewer bytes are left than any picture of that size takes
+//! ([`super::complete`]).
 
 use std::io::{BufRead, Seek, SeekFrom};
 

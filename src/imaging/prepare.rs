@@ -16,6 +16,10 @@ pub struct Prepared {
 
 impl Prepared {
     /// The region of `photo` that the input covers, resized to `size` x `size` pixels for display.
+    ///
+    /// # Panics
+    /// When `size` is zero or its square above the pixels of the largest photo, or `photo` is not the one that was
+    /// prepared.
     pub fn view(&self, photo: &RgbImage, size: usize) -> RgbImage {
         resample(photo, self.crop, size, size, Filter::Bicubic)
     }
@@ -46,6 +50,9 @@ pub fn prepare(
     mean: [f32; 3],
     std: [f32; 3],
 ) -> Prepared {
+    let (pixels, len) = (photo.width.saturating_mul(photo.height), photo.rgb.len());
+    assert!(pixels > 0 && Some(len) == pixels.checked_mul(3), "{len} bytes of a photo of {pixels} pixels");
+    assert!(size.0 > 0 && size.1 > 0, "an input of {} x {} pixels", size.0, size.1);
     let (seen, crop) = resize_and_crop(photo, size, policy);
     let mut tensor = Vec::with_capacity(3 * size.0 * size.1);
     for c in 0..3 {
@@ -77,14 +84,14 @@ fn resize_and_crop(
     let window = (left..left + width, top..top + height);
     let seen = resample_window(photo, all, (scaled_width, scaled_height), window, Filter::Bilinear);
 
-    let sx = photo.width as f32 / scaled_width as f32;
-    let sy = photo.height as f32 / scaled_height as f32;
+    let sx = photo.width as f64 / scaled_width as f64;
+    let sy = photo.height as f64 / scaled_height as f64;
     let crop = Region {
-        left: left as f32 * sx,
-        top: top as f32 * sy,
+        left: left as f64 * sx,
+        top: top as f64 * sy,
         // Rounding must not push the far edge out of the photo.
-        right: ((left + width) as f32 * sx).min(photo.width as f32),
-        bottom: ((top + height) as f32 * sy).min(photo.height as f32),
+        right: ((left + width) as f64 * sx).min(photo.width as f64),
+        bottom: ((top + height) as f64 * sy).min(photo.height as f64),
     };
     (seen, crop)
 }
@@ -117,15 +124,24 @@ mod tests {
         // 48 x 32, of which columns 8..40.
         let crop = prepare(&photo, (32, 32), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]).crop;
         assert_eq!((crop.top, crop.bottom), (0.0, 300.0));
-        assert!((crop.left - 8.0 * 451.0 / 48.0).abs() < 1e-4, "{crop:?}");
-        assert!((crop.right - 40.0 * 451.0 / 48.0).abs() < 1e-4, "{crop:?}");
+        assert!((crop.left - 8.0 * 451.0 / 48.0).abs() < 1e-9, "{crop:?}");
+        assert!((crop.right - 40.0 * 451.0 / 48.0).abs() < 1e-9, "{crop:?}");
     }
 
     #[test]
     fn the_crop_stays_inside_the_photo() {
-        for (width, height) in
-            [(1, 1), (1, 5000), (5000, 1), (7, 5), (33, 47), (451, 300), (4031, 4033), (65535, 3)]
-        {
+        for (width, height) in [
+            (1, 1),
+            (1, 5000),
+            (5000, 1),
+            (7, 5),
+            (33, 47),
+            (451, 300),
+            (4031, 4033),
+            (65535, 3),
+            (20_000_000, 1),
+            (1, 20_000_001),
+        ] {
             for size in [32, 33, 224] {
                 let photo = RgbImage::filled(width, height, [0; 3]);
                 let prepared = prepare(&photo, (size, size), ResizePolicy::CenterCrop, [0.0; 3], [1.0; 3]);

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::decode::MAX_PIXELS;
 use super::rgb_image::RgbImage;
 
 /// Fractional bits of a weight: 32 less 8 for the pixel and 2 for overshoot and sign.
@@ -42,31 +43,34 @@ impl Filter {
     }
 }
 
-/// Rectangle of an image in pixels; edges may be fractional.
+/// Rectangle of an image in pixels; edges may be fractional. In double precision, in which neighboring pixels of
+/// the widest image are far apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Region {
     /// Left edge.
-    pub left: f32,
+    pub left: f64,
     /// Upper edge.
-    pub top: f32,
+    pub top: f64,
     /// Right edge.
-    pub right: f32,
+    pub right: f64,
     /// Lower edge.
-    pub bottom: f32,
+    pub bottom: f64,
 }
 
 impl Region {
     /// The whole of `picture`.
     pub fn all(picture: &RgbImage) -> Self {
-        Region { left: 0.0, top: 0.0, right: picture.width as f32, bottom: picture.height as f32 }
+        Region { left: 0.0, top: 0.0, right: picture.width as f64, bottom: picture.height as f64 }
     }
 }
 
 /// The region `part` of `from`, resized to `width` x `height` pixels.
 ///
 /// # Panics
-/// When `part` is empty or not inside `from`, or the size is zero.
+/// When `part` is empty or not inside `from`, or the size is zero or above [`MAX_PIXELS`].
 pub fn resample(from: &RgbImage, part: Region, width: usize, height: usize, filter: Filter) -> RgbImage {
+    let pixels = width.saturating_mul(height) as u64;
+    assert!(pixels <= MAX_PIXELS, "a picture of {width} x {height} pixels, at most {MAX_PIXELS}");
     resample_window(from, part, (width, height), (0..width, 0..height), filter)
 }
 
@@ -99,9 +103,13 @@ pub fn resample_map(
     (height, width): (usize, usize),
     filter: Filter,
 ) -> Vec<f32> {
-    assert!(map.len() == h * w && !map.is_empty(), "map of {h} x {w} with {} elements", map.len());
-    let columns = FilterTaps::new(w, 0.0, w as f32, width, 0..width, filter);
-    let rows = FilterTaps::new(h, 0.0, h as f32, height, 0..height, filter);
+    assert!(
+        h.checked_mul(w) == Some(map.len()) && !map.is_empty(),
+        "map of {h} x {w} with {} elements",
+        map.len()
+    );
+    let columns = FilterTaps::new(w, 0.0, w as f64, width, 0..width, filter);
+    let rows = FilterTaps::new(h, 0.0, h as f64, height, 0..height, filter);
     let narrow: Vec<f32> = map.chunks_exact(w).flat_map(|row| columns.along(|i| row[i])).collect();
     let wide = (0..width).map(|x| rows.along(|y| narrow[y * width + x]).collect::<Vec<f32>>());
     let wide: Vec<Vec<f32>> = wide.collect();
@@ -122,15 +130,15 @@ impl FilterTaps<f64> {
         })
     }
 
-    fn new(input: usize, from: f32, to: f32, output: usize, window: Range<usize>, filter: Filter) -> Self {
-        assert!(from >= 0.0 && to > from && to <= input as f32, "part {from}..{to} of {input} pixels");
+    fn new(input: usize, from: f64, to: f64, output: usize, window: Range<usize>, filter: Filter) -> Self {
+        assert!(from >= 0.0 && to > from && to <= input as f64, "part {from}..{to} of {input} pixels");
         assert!(output > 0 && window.end <= output, "window {window:?} of {output} pixels");
-        let scale = f64::from(to - from) / output as f64;
+        let scale = (to - from) / output as f64;
         let widening = scale.max(1.0);
         let support = filter.support() * widening;
         let (mut spans, mut weights) = (Vec::new(), Vec::new());
         for x in window {
-            let center = f64::from(from) + (x as f64 + 0.5) * scale;
+            let center = from + (x as f64 + 0.5) * scale;
             let start = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(input);
             let exact: Vec<f64> =

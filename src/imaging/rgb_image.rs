@@ -1,5 +1,7 @@
 //! 8-bit RGB raster image: a decoded photo or a drawn picture.
 
+use crate::util::allocation;
+
 /// 8-bit RGB image in (height, width, 3) order, rows from the top.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbImage {
@@ -17,17 +19,28 @@ impl RgbImage {
     /// # Panics
     /// When `rgb` does not hold `height * width * 3` bytes.
     pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Self {
-        assert_eq!(rgb.len(), width * height * 3, "picture of {width} x {height}");
+        let bytes = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(3));
+        assert_eq!(Some(rgb.len()), bytes, "bytes of a picture of {width} x {height}");
         RgbImage { width, height, rgb }
     }
 
     /// An image of a single color.
+    ///
+    /// # Panics
+    /// When memory cannot hold it.
     pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Self {
-        RgbImage::new(width, height, color.repeat(width * height))
+        let mut rgb = allocation::vec_or_panic("pixels", width.saturating_mul(height).saturating_mul(3), 0);
+        rgb.as_chunks_mut().0.fill(color);
+        RgbImage::new(width, height, rgb)
     }
 
     /// The pixel in column `x` of row `y`.
+    ///
+    /// # Panics
+    /// When there is none.
     pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let (width, height) = (self.width, self.height);
+        assert!(x < width && y < height, "pixel ({x}, {y}) of a picture of {width} x {height}");
         let i = (y * self.width + x) * 3;
         [self.rgb[i], self.rgb[i + 1], self.rgb[i + 2]]
     }

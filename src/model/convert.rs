@@ -10,6 +10,7 @@ use crate::model::msdnet::check_tensors::confirm;
 use crate::model::msdnet::config::{Config, Stem};
 use crate::model::msdnet::infer::{Assumed, Shapes, infer};
 use crate::model::msdnet::usual_normalization;
+use crate::util::input_file;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -129,7 +130,7 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
 /// Class names from a text file, one per line; a byte order mark and CR LF line ends are accepted.
 fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
     let refuse = |place: String, cause: String| Err(Error::refused(path, place, cause));
-    let (bytes, _) = source_file::read(path)?;
+    let bytes = input_file::read(path, input_file::TEXT)?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return refuse("labels".into(), "not UTF-8 text".into());
     };

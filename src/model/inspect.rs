@@ -1,7 +1,7 @@
 //! The contents of a model file, checkpoint or weights.
 
 use super::pytorch::{Checkpoint, SourceType, is_safetensors};
-use super::source_file;
+use super::source_file::SourceFile;
 use super::weights::Weights;
 use crate::Result;
 use crate::model::msdnet::check_tensors::differences;
@@ -75,14 +75,15 @@ pub struct Exit {
 /// When it is neither a valid checkpoint nor a valid weights file. Tensors that are not those of an
 /// MSD-Net are not an error, but reported in [`Inspection::problems`].
 pub fn inspect(path: &Path) -> Result<Inspection> {
-    let (bytes, _) = source_file::read(path)?;
-    let (size, sha256) = (bytes.len(), sha256::sha256(&bytes));
+    let source = SourceFile::open(path)?;
+    let bytes = source.bytes()?;
+    let size = bytes.len();
     if is_safetensors(&bytes) {
         let weights = Weights::from_bytes(path, &bytes)?;
         return Ok(Inspection {
             format: "msdcam weights (safetensors)".into(),
             bytes: size,
-            sha256,
+            sha256: sha256::sha256(&bytes),
             source_sha256: Some(weights.source_sha256),
             state_dict: None,
             tensors: weights.tensors.len(),
@@ -98,7 +99,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         });
     }
     drop(bytes);
-    let checkpoint = Checkpoint::read(path)?;
+    let checkpoint = Checkpoint::from_source(&source)?;
     let (architecture, assumed, problems) = architecture(&checkpoint.shapes());
     let normalization = architecture.as_ref().map(usual_normalization);
     let mut stored: Vec<String> = [SourceType::F16, SourceType::Bf16, SourceType::F32, SourceType::F64]
@@ -110,7 +111,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     Ok(Inspection {
         format: checkpoint.container.to_string(),
         bytes: size,
-        sha256,
+        sha256: checkpoint.sha256,
         source_sha256: None,
         state_dict: Some(checkpoint.path.join(".")),
         tensors: checkpoint.tensors.len(),

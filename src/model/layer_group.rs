@@ -27,8 +27,8 @@ impl LayerGroup {
 
     /// The groups on which the logits of exit `exit` depend, from its head down to the first block:
     /// the order of the cascading randomization (Adebayo et al. 2018, arXiv 1810.03292, section 3).
-    pub fn cascade(exit: usize) -> Vec<LayerGroup> {
-        std::iter::once(LayerGroup::Head(exit)).chain((1..=exit).rev().map(LayerGroup::Block)).collect()
+    pub fn cascade(exit: usize) -> impl Iterator<Item = LayerGroup> {
+        std::iter::once(LayerGroup::Head(exit)).chain((1..=exit).rev().map(LayerGroup::Block))
     }
 }
 
@@ -48,6 +48,9 @@ impl Model {
     /// magnitude of the activations; biases 0; batch norms as before training. A parameter's
     /// elements depend on `seed` and its name alone, so that larger sets of groups extend smaller
     /// ones. Parameters that share their elements still do.
+    ///
+    /// # Panics
+    /// When the model's graph lacks the node of a tap or of an exit, or an exit's tap is not one of the model's.
     pub fn reinitialized(&self, groups: &[LayerGroup], seed: u64) -> Model {
         let mut model = self.clone();
         for (group, layer) in self.layers() {
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn cascade_runs_from_the_head_to_the_first_block() {
-        let names: Vec<String> = LayerGroup::cascade(2).into_iter().map(LayerGroup::name).collect();
+        let names: Vec<String> = LayerGroup::cascade(2).map(LayerGroup::name).collect();
         assert_eq!(names, ["head 2", "block 2", "block 1"]);
     }
 

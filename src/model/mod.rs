@@ -26,6 +26,7 @@ pub use convert::{Conversion, ConvertOptions, convert};
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
 pub use msdnet::Config as MsdNetConfig;
+pub(crate) use open::from_bytes;
 pub use open::open;
 pub use tap::{Tap, TapInfo};
 pub use weights::Precision;
@@ -124,44 +125,43 @@ impl Model {
     /// the exits' own.
     ///
     /// # Errors
-    /// [`crate::Error::Request`] when there is no exit, `input` is not an RGB input of the graph, a node is
-    /// not one of the graph's, or the exits' logits are not vectors of one length.
+    /// [`crate::Error::Request`] when there is no exit, `input` is not an RGB input of the graph or not its only
+    /// input, a node is not one of the graph's, or the exits' logits are not vectors of one length.
     pub fn from_graph(graph: Graph, input: NodeId, exits: &[(NodeId, NodeId)]) -> Result<Model> {
         let count = graph.nodes().len();
         let mut ids = exits.iter().flat_map(|&(tap, logits)| [tap, logits]).chain([input]);
         if let Some(id) = ids.find(|id| id.index() >= count) {
             return Err(RequestError::UnknownNode { node: id.index(), nodes: count }.into());
         }
-        let shape = graph.shape(input);
-        if !matches!(graph.node(input).op, Op::Input(_)) || shape.c != 3 {
-            return Err(RequestError::InputShape { shape }.into());
-        }
-        let Some(&(_, first)) = exits.first() else { return Err(RequestError::ModelWithoutExits.into()) };
-        let classes = graph.shape(first);
-        for (k, &(_, logits)) in (1..).zip(exits) {
-            let found = graph.shape(logits);
-            if found != classes || (found.h, found.w) != (1, 1) {
-                return Err(RequestError::LogitShape { exit: k, given: found, first: classes }.into());
-            }
-        }
+        check_input(&graph, input)?;
+        let logits: Vec<NodeId> = exits.iter().map(|&(_, logits)| logits).collect();
+        let classes = check_logits(&graph, &logits)?;
         let taps = (1..).zip(exits).map(|(k, &(tap, _))| Tap::of_exit(k, tap)).collect();
         let exits = exits.iter().enumerate().map(|(tap, &(_, logits))| Exit { tap, logits }).collect();
-        Ok(Model {
+        let model = Model {
             input: InputSpec::new(&graph, input),
             graph,
             exits,
             taps,
-            labels: weights::numbered(classes.c),
+            labels: weights::numbered(classes),
             source: Source::Graph,
-        })
+        };
+        model.check()?;
+        Ok(model)
     }
 
     /// Number of classes.
+    ///
+    /// # Panics
+    /// When the model has no exit, or its graph lacks the exit's logits.
     pub fn classes(&self) -> usize {
-        self.graph.shape(self.exits[0].logits).c
+        self.graph.shape(self.exits.first().expect("a model has an exit").logits).c
     }
 
     /// (3, H, W) of the input.
+    ///
+    /// # Panics
+    /// When the graph lacks the input's node.
     pub fn input_shape(&self) -> Shape {
         self.graph.shape(self.input.node)
     }
@@ -174,17 +174,62 @@ impl Model {
         self.input.prepare(photo)
     }
 
-    /// Checks that `exits`, numbered from 1, are exits of the model.
+    /// Checks that the parts of the model fit together: its fields are public.
+    fn check(&self) -> Result<()> {
+        let (graph, input) = (&self.graph, &self.input);
+        let nodes: Vec<NodeId> = self.exits.iter().map(|exit| exit.logits).chain([input.node]).collect();
+        graph.check_nodes("model", &nodes)?;
+        graph.check_nodes("model", &self.taps.iter().map(|tap| tap.node).collect::<Vec<_>>())?;
+        let shape = check_input(graph, input.node)?;
+        let inputs = graph.nodes().iter().filter(|node| matches!(node.op, Op::Input(_))).count();
+        let InputSpec { height, width, .. } = *input;
+        if inputs != 1 || (shape.h, shape.w) != (height, width) {
+            return Err(RequestError::Inputs { inputs, shape, height, width }.into());
+        }
+        let taps = self.taps.len();
+        match (1..).zip(&self.exits).find(|(_, exit)| exit.tap >= taps) {
+            Some((exit, found)) => Err(RequestError::ExitTap { exit, tap: found.tap, taps }.into()),
+            None => check_logits(graph, &nodes[..self.exits.len()]).map(drop),
+        }
+    }
+
+    /// Checks that `exits`, numbered from 1 and ascending, are exits of the model, whose parts fit together.
     pub(crate) fn check_exits(&self, exits: &[usize]) -> Result<()> {
+        self.check()?;
         let last = self.exits.len();
         if exits.is_empty() {
             return Err(RequestError::NoExit { exits: last }.into());
         }
-        match exits.iter().find(|&&e| e == 0 || e > last) {
-            Some(e) => Err(RequestError::UnknownExit { exit: *e, exits: last }.into()),
+        if let Some(e) = exits.iter().find(|&&e| e == 0 || e > last) {
+            return Err(RequestError::UnknownExit { exit: *e, exits: last }.into());
+        }
+        match exits.windows(2).find(|two| two[0] >= two[1]) {
+            Some(two) => Err(RequestError::ExitsNotAscending { first: two[0], second: two[1] }.into()),
             None => Ok(()),
         }
     }
+}
+
+/// The shape of `input`, an RGB input of `graph`.
+fn check_input(graph: &Graph, input: NodeId) -> Result<Shape> {
+    let shape = graph.shape(input);
+    if matches!(graph.node(input).op, Op::Input(_)) && shape.c == 3 {
+        return Ok(shape);
+    }
+    Err(RequestError::InputShape { shape }.into())
+}
+
+/// The number of classes of exits with these `logits`, vectors of one length.
+fn check_logits(graph: &Graph, logits: &[NodeId]) -> Result<usize> {
+    let Some(&first) = logits.first() else { return Err(RequestError::ModelWithoutExits.into()) };
+    let first = graph.shape(first);
+    for (exit, &logits) in (1..).zip(logits) {
+        let given = graph.shape(logits);
+        if given != first || (given.h, given.w) != (1, 1) {
+            return Err(RequestError::LogitShape { exit, given, first }.into());
+        }
+    }
+    Ok(first.c)
 }
 
 #[cfg(test)]

@@ -13,9 +13,16 @@ use crate::Result;
 /// # Errors
 /// When the file cannot be read, it is not a weights file, or its content is damaged.
 pub fn open(path: &Path) -> Result<Model> {
-    let (bytes, _) = source_file::read(path)?;
+    from_bytes(path, &source_file::read(path)?)
+}
+
+/// As [`open`], of a file whose bytes are known; errors call it `name`.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Model> {
     // Weights files are the only format so far; their reader names what it finds instead.
-    from_weights(&Weights::from_bytes(path, &bytes)?)
+    from_weights(&Weights::from_bytes(name, bytes)?)
 }
 
 /// The model inside the library.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Model;
+use super::{Exit, Model};
 use crate::engine::graph::NodeId;
 
 /// A named feature map.
@@ -45,7 +45,17 @@ impl Model {
     /// # Panics
     /// When there is no such exit.
     pub fn exit_tap(&self, exit: usize) -> &Tap {
-        &self.taps[self.exits[exit - 1].tap]
+        let tap = self.exit(exit).tap;
+        self.taps.get(tap).unwrap_or_else(|| panic!("tap {tap} of a model of {} taps", self.taps.len()))
+    }
+
+    /// Exit `exit`, numbered from 1.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    fn exit(&self, exit: usize) -> &Exit {
+        let found = exit.checked_sub(1).and_then(|index| self.exits.get(index));
+        found.unwrap_or_else(|| panic!("exit {exit} of a model of exits 1 to {}", self.exits.len()))
     }
 
     /// The taps on which the logits of exit `exit`, numbered from 1, depend.
@@ -53,11 +63,14 @@ impl Model {
     /// # Panics
     /// When there is no such exit.
     pub fn taps_reaching(&self, exit: usize) -> Vec<&Tap> {
-        let needed = self.graph.ancestors(&[self.exits[exit - 1].logits]);
+        let needed = self.graph.ancestors(&[self.exit(exit).logits]);
         self.taps.iter().filter(|tap| needed[tap.node.index()]).collect()
     }
 
     /// Every tap with its size and the exits that depend on it.
+    ///
+    /// # Panics
+    /// When the graph lacks the node of a tap or of an exit.
     pub fn tap_infos(&self) -> Vec<TapInfo> {
         let needed: Vec<Vec<bool>> =
             self.exits.iter().map(|exit| self.graph.ancestors(&[exit.logits])).collect();

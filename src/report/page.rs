@@ -35,7 +35,7 @@ struct PageContext<'a> {
     data: String,
     script: String,
     failed: Vec<MetadataRow>,
-    metadata: &'a [MetadataRow],
+    metadata: Vec<MetadataRow>,
 }
 
 /// The complete page.
@@ -52,6 +52,8 @@ pub fn html(report: &Report) -> String {
         name: name(&record.image),
         value: name(record.error.as_deref().unwrap_or_default()),
     });
+    let metadata =
+        report.metadata.iter().map(|row| MetadataRow { name: name(&row.name), value: name(&row.value) });
     let page = PageContext {
         version: env!("CARGO_PKG_VERSION"),
         name: name(&report.name),
@@ -69,7 +71,7 @@ pub fn html(report: &Report) -> String {
         data: gallery::data(report),
         script: SCRIPTS.join("\n"),
         failed: failed.collect(),
-        metadata: &report.metadata,
+        metadata: metadata.collect(),
     };
     let template = templates.get_template("page.html").expect("added above");
     template.render(Serde(page)).expect("the template uses existing values")

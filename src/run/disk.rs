@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crate::util::atomic_file::Replacement;
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// Callback that writes a file's bytes; called once.
@@ -90,13 +91,13 @@ impl Disk for RealDisk {
             return Ok(());
         }
         // The name may exist from an earlier attempt, or the file system may not support links.
-        let mut source = File::open(from).map_err(|e| Error::refused_by(from, "file", e))?;
+        let mut source = input_file::open(from).map_err(|e| Error::refused_by(from, "file", e))?;
         self.replace(to, false, &mut |target| std::io::copy(&mut source, target).map(drop))
     }
 
     fn write_out(&self, folder: &Path) {
         #[cfg(target_os = "linux")]
-        if let Ok(folder) = File::open(folder) {
+        if let Ok(folder) = input_file::open_file_or_folder(folder) {
             // SAFETY: the descriptor is open. A failure here also shows in `sync`, which reports it.
             unsafe { libc::syncfs(folder.as_raw_fd()) };
         }
@@ -108,7 +109,9 @@ impl Disk for RealDisk {
         if cfg!(not(unix)) && path.is_dir() {
             return Ok(()); // Folders cannot be opened as files on this platform.
         }
-        File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::cannot_write(path, e))
+        input_file::open_file_or_folder(path)
+            .and_then(|file| file.sync_all())
+            .map_err(|e| Error::cannot_write(path, e))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

@@ -5,8 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::journal::{Entry, Journal, JournalHeader, write_lines};
+use super::marker::Marker;
 use super::spec::{differences, merged};
-use super::{Disk, Shard, Summary, file_names, paths};
+use super::{Disk, Shard, Summary, file_names, marker, paths};
+use crate::util::below::below;
 use crate::{Error, Result};
 
 /// Syncs the files of `journal`'s images, and the folders that name them, to disk.
@@ -20,7 +22,7 @@ pub fn sync(disk: &dyn Disk, folder: &Path, journal: &Journal) -> Result<()> {
     for entry in journal.entries() {
         let entry = entry?;
         for file in &entry.files {
-            disk.sync(&folder.join(&file.name))?;
+            disk.sync(&below(folder, &file.name)?)?;
         }
         let within = (!entry.files.is_empty()).then(|| file_names::folder(entry.image));
         if let Some(within) = within.filter(|within| last.as_ref() != Some(within)) {
@@ -43,7 +45,7 @@ pub fn write<I: Iterator<Item = Result<Entry>>>(
     entries: impl Fn() -> I,
 ) -> Result<()> {
     let row = |entry: Result<Entry>| Ok(String::from(Box::<str>::from(entry?.row)));
-    write_lines(disk, &folder.join(paths::RESULTS), entries().map(row))?;
+    let results = write_lines(disk, &folder.join(paths::RESULTS), entries().map(row))?;
     let failed = folder.join(paths::FAILED);
     if summary.failed > 0 {
         let failures = entries().filter(|entry| entry.as_ref().map_or(true, |entry| entry.failed));
@@ -51,42 +53,60 @@ pub fn write<I: Iterator<Item = Result<Entry>>>(
     } else {
         disk.remove(&failed)?;
     }
-    write_manifest(disk, folder, Shard::WHOLE, header, summary)
+    let mut manifest = manifest(header, summary);
+    manifest["results"] = paths::RESULTS.into();
+    manifest["results_sha256"] = results.into();
+    write_json(disk, &folder.join(paths::MANIFEST), &manifest)
 }
 
-/// Writes the manifest of `shard`, which marks it as finished.
+/// Writes the manifest of a shard, which marks it as finished.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_manifest(
+pub fn write_shard_manifest(
     disk: &dyn Disk,
     folder: &Path,
     shard: Shard,
     header: &JournalHeader,
     summary: Summary,
 ) -> Result<()> {
-    let mut manifest = merged(&header.settings, &header.metadata);
+    let mut manifest = manifest(header, summary);
+    manifest["shard"] = shard.to_string().into();
+    write_json(disk, &folder.join(paths::manifest(shard)), &manifest)
+}
+
+/// Marks `folder` as that of the run `header`, none of whose files is complete.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_in_progress(disk: &dyn Disk, folder: &Path, header: &JournalHeader) -> Result<()> {
+    let marker = marker::RUN.in_progress(&merged(&header.settings, &header.metadata));
+    write_json(disk, &folder.join(paths::MANIFEST), &marker)
+}
+
+/// The manifest of a whole set or a shard, apart from the fields that only one of them has.
+fn manifest(header: &JournalHeader, summary: Summary) -> Value {
+    let mut manifest = marker::RUN.complete(&merged(&header.settings, &header.metadata));
     manifest["images"] = summary.images.into();
     manifest["failed"] = summary.failed.into();
-    if shard == Shard::WHOLE {
-        manifest["results"] = paths::RESULTS.into();
-    } else {
-        manifest["shard"] = shard.to_string().into();
-    }
-    let text = serde_json::to_string_pretty(&manifest).expect("a JSON value has a text form");
-    write_lines(disk, &folder.join(paths::manifest(shard)), std::iter::once(Ok(text)))
+    manifest
+}
+
+fn write_json(disk: &dyn Disk, path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).expect("a JSON value has a text form");
+    write_lines(disk, path, std::iter::once(Ok(text))).map(drop)
 }
 
 /// The manifest of `shard` with its counts; `None` if the shard is not finished.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, or is not that of a run.
 pub fn read_manifest(folder: &Path, shard: Shard) -> Result<Option<(Value, Summary)>> {
-    let path = folder.join(paths::manifest(shard));
-    let Some(manifest) = paths::read_json(&path)? else { return Ok(None) };
+    let name = paths::manifest(shard);
+    let Marker::Complete(manifest) = marker::RUN.read_as(folder, &name)? else { return Ok(None) };
     let count = |key: &str| {
         let count = manifest[key].as_u64().and_then(|count| usize::try_from(count).ok());
-        count.ok_or_else(|| Error::refused(&path, key, "is missing"))
+        count.ok_or_else(|| Error::refused(&folder.join(&name), key, "is missing"))
     };
     let summary = Summary { images: count("images")?, failed: count("failed")? };
     Ok(Some((manifest, summary)))
@@ -99,8 +119,8 @@ pub fn read_manifest(folder: &Path, shard: Shard) -> Result<Option<(Value, Summa
 /// [`Error::Usage`] with each difference.
 pub fn compare(folder: &Path, found: &Value, settings: &Value, metadata: &Value) -> Result<()> {
     // Fields of a manifest that are not settings.
-    let mut ignored = metadata.clone();
-    for key in ["images", "failed", "results", "shard"] {
+    let mut ignored = merged(metadata, &marker::added());
+    for key in ["images", "failed", "results", "results_sha256", "shard"] {
         ignored[key] = true.into();
     }
     match differences("the run has", found, "asked for", settings, &ignored) {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::acquire::{check_other_shards, create_and_lock};
+use super::claim::{Gate, check_foreign, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
-use super::journal::{Entry, Journal, JournalHeader, WrittenFile};
-use super::{Disk, Lock, RunSpec, Shard, Summary, finalize, paths, resume};
-use crate::Result;
+use super::journal::{Entry, Journal, JournalHeader};
+use super::{Disk, Lock, RunSpec, Shard, Summary, WrittenFile, finalize, paths, resume};
+use crate::util::below::without_links;
+use crate::{Error, Result};
 
 /// State of a run when it was opened.
 #[derive(Debug)]
@@ -36,21 +37,34 @@ impl std::fmt::Debug for Run {
 
 impl Run {
     /// Starts the run in `folder`, or resumes it. Temporary files of a killed process are removed. Images
-    /// whose files are missing or truncated become pending again, with `retry_failed` also those that
-    /// failed.
+    /// whose files are missing or damaged become pending again, with `retry_failed` also those that failed
+    /// and, if the run is finished, those that have lost files since.
     ///
     /// # Errors
     /// [`crate::Error::Usage`] with the differences when `folder` holds a run with other settings or
-    /// shards, [`crate::Error::Write`] when another process holds it or it cannot be written,
-    /// [`crate::Error::Refused`] when a file in it cannot be read.
+    /// shards, or files of another program; [`crate::Error::Write`] when another process holds it or it cannot
+    /// be written; [`crate::Error::Refused`] when a file in it cannot be read, or a finished run has lost
+    /// files.
+    ///
+    /// # Panics
+    /// When the settings or the metadata are not JSON objects.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, spec: RunSpec, retry_failed: bool) -> Result<Opened> {
+        assert!(spec.settings.is_object(), "settings are not a JSON object: {}", spec.settings);
+        assert!(spec.metadata.is_object(), "metadata are not a JSON object: {}", spec.metadata);
         let shard = spec.shard;
-        let lock = create_and_lock(&*disk, folder, shard)?;
         let range = shard.range(spec.images);
+        let lock = create_and_lock(&*disk, folder, &paths::lock(shard))?;
+        let gate = Gate::enter(folder)?;
+        check_foreign(folder)?;
         check_other_shards(folder, shard)?;
         remove_temporaries(&*disk, folder, shard, range.clone())?;
         if let Some((done, found)) = finished(folder, &spec)? {
-            if !retry_failed || found.failed == 0 || done != shard {
+            // A shard of a run that has been merged has nothing to do.
+            let lost = if done == shard { resume::lost_since(folder, &spec)? } else { None };
+            if !(done == shard && retry_failed && (found.failed > 0 || lost.is_some())) {
+                if let Some(lost) = lost {
+                    return Err(lost);
+                }
                 if done == Shard::WHOLE {
                     disk.remove(&folder.join(paths::journal(done)))?;
                 }
@@ -62,17 +76,30 @@ impl Run {
         let journal = match Journal::open(&*disk, &path, range.clone())? {
             Some(journal) => {
                 finalize::compare(folder, &journal.header().settings, &spec.settings, &spec.metadata)?;
+                let (found, asked) = (journal.header().images, spec.images);
+                if found != asked {
+                    let folder = folder.to_string_lossy();
+                    return Err(Error::usage(format!(
+                        "{folder}: images: the run has {found}, asked for {asked}"
+                    )));
+                }
                 journal
             }
             None => {
                 let header =
                     JournalHeader::new(shard, spec.images, spec.settings.clone(), spec.metadata.clone());
                 let journal = Journal::create(&*disk, &path, &header, range)?;
-                // Checked again now that other processes see this journal: one may have started meanwhile.
-                check_other_shards(folder, shard)?;
+                // Where folders cannot be locked, another process may have started meanwhile. It sees this
+                // journal as this process sees that one's: whoever gives up leaves nothing.
+                if let Err(error) = check_other_shards(folder, shard) {
+                    drop(journal);
+                    disk.remove(&path)?;
+                    return Err(error);
+                }
                 journal
             }
         };
+        drop(gate);
         let (journal, lost) = resume::drop_lost(&*disk, folder, journal, retry_failed)?;
         Ok(Opened::InProgress(Box::new(Run { disk, folder: folder.into(), spec, journal, lock, lost })))
     }
@@ -92,7 +119,7 @@ impl Run {
         self.journal.summary()
     }
 
-    /// Number of images that became pending again because their files were missing or truncated.
+    /// Number of images that became pending again because their files were missing or damaged.
     pub fn lost(&self) -> usize {
         self.lost
     }
@@ -106,14 +133,15 @@ impl Run {
     /// is listed in the image's [`Entry`].
     ///
     /// # Errors
-    /// [`crate::Error::Write`].
+    /// [`crate::Error::Write`], also when a folder on the way is a symbolic link, and
+    /// [`crate::Error::Refused`] when the name leads out of the run's folder.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<WrittenFile> {
-        let path = self.folder.join(name);
+        let path = without_links(&self.folder, name)?;
         if let Some(folder) = path.parent() {
             self.disk.make_folder(folder)?;
         }
         self.disk.replace(&path, false, &mut |file| file.write_all(bytes))?;
-        Ok(WrittenFile { name: name.into(), bytes: bytes.len() as u64 })
+        Ok(WrittenFile::new(name.into(), bytes))
     }
 
     /// Records an image as done or failed. Its files must have been written.
@@ -147,7 +175,7 @@ impl Run {
             drop(journal);
             disk.remove(&folder.join(paths::journal(spec.shard)))?;
         } else {
-            finalize::write_manifest(&*disk, &folder, spec.shard, header, summary)?;
+            finalize::write_shard_manifest(&*disk, &folder, spec.shard, header, summary)?;
         }
         drop(lock);
         Ok(summary)

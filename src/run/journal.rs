@@ -1,6 +1,10 @@
 //! The journal: one line per finished image, in the order in which the images were finished.
+//!
+//! Each line starts with the CRC-32 of the rest, so that damage costs the images of the damaged lines and no
+//! others.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,11 +12,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
-use super::{Disk, Shard, Summary};
+use super::{Disk, Shard, Summary, WrittenFile};
+use crate::util::input_file;
+use crate::util::sha256::hex;
 use crate::{Error, Result};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Maximum length of a line in bytes: a row of results with every exit, tap and rank is far below it.
+const MAX_LINE: u64 = 1 << 26;
 
 /// First line of a journal: the run's specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,15 +54,6 @@ pub struct Entry {
     pub row: Box<RawValue>,
 }
 
-/// A file that a run has written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WrittenFile {
-    /// Path relative to the run's folder, with `/` between components.
-    pub name: String,
-    /// Length.
-    pub bytes: u64,
-}
-
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -63,10 +64,12 @@ pub struct Journal {
     end: u64,
     /// Indices of the images that it covers.
     range: Range<usize>,
-    /// Offset of each image's line; 0, the offset of the header, for images without a line.
-    begins: Vec<u64>,
-    done: usize,
+    /// Offset of the line of each image that has one. The number of images comes from a file, so nothing is
+    /// allocated for those without a line.
+    begins: BTreeMap<usize, u64>,
     failed: usize,
+    /// Complete lines that could not be read.
+    damaged: usize,
 }
 
 impl Journal {
@@ -81,17 +84,21 @@ impl Journal {
         Journal::open(disk, path, range)?.ok_or_else(|| Error::write(path, "removed by another process"))
     }
 
-    /// Opens the journal at `path` for appending; `None` if there is none. Anything after the last
-    /// complete line is cut off.
+    /// Opens the journal at `path` for appending; `None` if there is none. Damaged lines are removed, and so
+    /// is anything after the last complete line.
     ///
     /// # Errors
     /// As [`Journal::read`], or when it cannot be written.
     pub fn open(disk: &dyn Disk, path: &Path, range: Range<usize>) -> Result<Option<Journal>> {
-        let file = match File::options().read(true).append(true).open(path) {
+        let file = match input_file::open_with(path, OpenOptions::new().read(true).append(true)) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|e| Error::cannot_write(path, e))?,
         };
         let journal = Journal::read(path, file, |_| Ok(range))?;
+        if journal.damaged > 0 {
+            let damaged = journal.damaged;
+            return Ok(Some(Journal { damaged, ..journal.retain(disk, |_| true)? }));
+        }
         let length = journal.file.metadata().map_err(|e| Error::refused_by(path, "file", e))?.len();
         if length > journal.end {
             disk.cut(&journal.file, path, journal.end)?;
@@ -100,7 +107,7 @@ impl Journal {
     }
 
     /// Reads the journal in `file`, which is at `path`, up to its last complete line; `range` gives the
-    /// indices of its images.
+    /// indices of its images. Images whose lines are damaged count as not done.
     ///
     /// # Errors
     /// When it cannot be read, or is not a journal.
@@ -112,29 +119,39 @@ impl Journal {
         let mut lines = LineReader { reader: BufReader::with_capacity(1 << 16, &file), line: Vec::new() };
         let refused = |place: &str, cause: String| Error::refused(path, place, cause);
         let unreadable = |e: std::io::Error| Error::refused_by(path, "file", e);
-        let header = lines.next().map_err(unreadable)?;
+        let header = lines.next().map_err(unreadable)?.and_then(unsealed);
         let header: JournalHeader = header
             .and_then(|line| serde_json::from_slice(line).ok())
+            .filter(|header: &JournalHeader| header.settings.is_object() && header.metadata.is_object())
             .ok_or_else(|| refused("line 1", "not the journal of a run; remove it to start over".into()))?;
         if header.journal != VERSION {
             let cause = format!("journal version {}, this program supports {VERSION}", header.journal);
             return Err(refused("line 1", cause));
         }
         let range = range(&header)?;
-        let mut begins = vec![0; range.len()];
-        let (mut end, mut done, mut failed) = (lines.line.len() as u64, 0, 0);
+        let end = lines.line.len() as u64;
+        let mut journal = Journal {
+            path: path.into(),
+            header,
+            end,
+            range,
+            begins: BTreeMap::new(),
+            failed: 0,
+            damaged: 0,
+            file: file.try_clone().map_err(unreadable)?,
+        };
         while let Some(line) = lines.next().map_err(unreadable)? {
-            // Images after a damaged line are done again.
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else { break };
-            if !range.contains(&entry.image) || begins[entry.image - range.start] != 0 {
-                break;
+            let entry = unsealed(line).and_then(|line| serde_json::from_slice::<Entry>(line).ok());
+            match entry.filter(|entry| journal.range.contains(&entry.image) && !journal.has(entry.image)) {
+                Some(entry) => {
+                    journal.begins.insert(entry.image, journal.end);
+                    journal.failed += usize::from(entry.failed);
+                }
+                None => journal.damaged += 1,
             }
-            begins[entry.image - range.start] = end;
-            done += usize::from(!entry.failed);
-            failed += usize::from(entry.failed);
-            end += line.len() as u64;
+            journal.end += line.len() as u64;
         }
-        Ok(Journal { path: path.into(), file, header, end, range, begins, done, failed })
+        Ok(journal)
     }
 
     /// The error of a line that cannot be read.
@@ -148,12 +165,17 @@ impl Journal {
 
     /// Counts of the images that have a line.
     pub fn summary(&self) -> Summary {
-        Summary { images: self.done + self.failed, failed: self.failed }
+        Summary { images: self.begins.len(), failed: self.failed }
+    }
+
+    /// Number of lines that could not be read when the journal was opened.
+    pub fn damaged(&self) -> usize {
+        self.damaged
     }
 
     /// Whether `image` has a line.
     pub fn has(&self, image: usize) -> bool {
-        self.range.contains(&image) && self.begins[image - self.range.start] != 0
+        self.begins.contains_key(&image)
     }
 
     /// Appends a line.
@@ -165,18 +187,14 @@ impl Journal {
     /// When the image already has a line or is outside this journal's range.
     pub fn add(&mut self, disk: &dyn Disk, entry: &Entry) -> Result<()> {
         assert!(self.range.contains(&entry.image) && !self.has(entry.image), "image {}", entry.image);
-        let line = serde_json::to_string(entry).expect("plain fields have a JSON form") + "\n";
+        let line = sealed(entry) + "\n";
         disk.append(&mut self.file, &self.path, line.as_bytes()).inspect_err(|_| {
             // If this fails too, the partial line is cut off when the journal is next opened.
             let _ = disk.cut(&self.file, &self.path, self.end);
         })?;
-        self.begins[entry.image - self.range.start] = self.end;
+        self.begins.insert(entry.image, self.end);
         self.end += line.len() as u64;
-        if entry.failed {
-            self.failed += 1
-        } else {
-            self.done += 1
-        }
+        self.failed += usize::from(entry.failed);
         Ok(())
     }
 
@@ -198,14 +216,15 @@ impl Journal {
         // The reader's offset, if known.
         let mut at = None;
         let mut line = Vec::new();
-        self.begins.iter().filter(|&&begin| begin != 0).map(move |&begin| {
+        self.begins.values().map(move |&begin| {
             if at != Some(begin) {
                 reader.seek(SeekFrom::Start(begin)).map_err(|e| self.unreadable(e))?;
             }
             line.clear();
             let read = reader.by_ref().read_until(b'\n', &mut line).map_err(|e| self.unreadable(e))?;
             at = Some(begin + read as u64);
-            serde_json::from_slice(&line).map_err(|e| self.unreadable(e))
+            let damaged = || Error::refused(&self.path, "line", "changed while it was read");
+            serde_json::from_slice(unsealed(&line).ok_or_else(damaged)?).map_err(|e| self.unreadable(e))
         })
     }
 }
@@ -220,9 +239,24 @@ impl LineReader<'_> {
     /// The next line including its line feed; `None` after the last complete line.
     fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
         self.line.clear();
-        self.reader.read_until(b'\n', &mut self.line)?;
+        self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut self.line)?;
         Ok((self.line.last() == Some(&b'\n')).then_some(&self.line))
     }
+}
+
+/// `value` as JSON on one line, after the CRC-32 of the JSON in hexadecimal.
+fn sealed(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("plain fields have a JSON form");
+    format!("{:08x} {json}", crc32fast::hash(json.as_bytes()))
+}
+
+/// The JSON of a [`sealed`] line that ends with a line feed; `None` if it is damaged.
+fn unsealed(line: &[u8]) -> Option<&[u8]> {
+    let (digits, json) = line.strip_suffix(b"\n")?.split_at_checked(8)?;
+    let json = json.strip_prefix(b" ")?;
+    let crc = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    // A fuzzer does not guess checksums.
+    (cfg!(fuzzing) || crc == crc32fast::hash(json)).then_some(json)
 }
 
 /// Writes a complete journal.
@@ -235,13 +269,11 @@ pub fn write(
     header: &JournalHeader,
     entries: impl Iterator<Item = Result<Entry>>,
 ) -> Result<()> {
-    let header = serde_json::to_string(header).expect("JSON values have a text form");
-    let entries =
-        entries.map(|entry| Ok(serde_json::to_string(&entry?).expect("plain fields have a JSON form")));
-    write_lines(disk, path, std::iter::once(Ok(header)).chain(entries))
+    let entries = entries.map(|entry| Ok(sealed(&entry?)));
+    write_lines(disk, path, std::iter::once(Ok(sealed(header))).chain(entries)).map(drop)
 }
 
-/// Writes a file of lines durably, streaming them.
+/// Writes a file of lines durably, streaming them; returns the SHA-256 of its bytes.
 ///
 /// # Errors
 /// When it cannot be written, or the first error among `lines`.
@@ -249,18 +281,22 @@ pub fn write_lines(
     disk: &dyn Disk,
     path: &Path,
     mut lines: impl Iterator<Item = Result<String>>,
-) -> Result<()> {
+) -> Result<String> {
     let mut unreadable = None;
+    let mut digest = Sha256::new();
     let written = disk.replace(path, true, &mut |file| {
         for line in &mut lines {
             let line = line.map_err(|e| {
                 unreadable = Some(e);
                 std::io::Error::other("its source cannot be read")
             })?;
-            file.write_all(line.as_bytes())?;
-            file.write_all(b"\n")?;
+            for part in [line.as_bytes(), b"\n"] {
+                file.write_all(part)?;
+                digest.update(part);
+            }
         }
         Ok(())
     });
-    unreadable.map_or(written, Err)
+    unreadable.map_or(written, Err)?;
+    Ok(hex(&digest.finalize()))
 }

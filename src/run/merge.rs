@@ -1,16 +1,19 @@
 //! Merging all shards of a set into one run.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::acquire::check_other_shards;
+use super::claim::{check_foreign, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
-use super::journal::{Entry, Journal};
+use super::journal::Journal;
+use super::marker::Marker;
+use super::resume::has_results;
 use super::spec::differences;
-use super::{Disk, Lock, Shard, Summary, file_names, finalize, paths};
+use super::{Disk, Lock, Shard, Summary, finalize, marker, paths};
+use crate::util::below::{below, without_links};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// A finished shard.
@@ -22,45 +25,81 @@ struct FinishedShard {
 
 /// Merges the shards in `folders` into a run in `out`, byte for byte equal to a run of the whole set.
 /// Pictures become hard links to those of the shards where the file system supports links. `out` may be
-/// one of the folders: then its pictures stay in place and the shards' journals are removed. An
-/// interrupted merge can be repeated.
+/// one of the folders: then its pictures stay in place and the shards' journals are removed, once the whole
+/// run is there. An interrupted merge can be repeated.
 ///
 /// # Errors
 /// [`Error::Refused`] when shards are missing, not finished, duplicated, of different runs, or have lost
-/// files; [`Error::Usage`] when `out` holds another run; [`Error::Write`].
+/// files; [`Error::Usage`] when `out` holds another run or files of another program; [`Error::Write`].
 pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary> {
-    let in_place = |folder: &Path| same(folder, out);
-    if folders.iter().any(|folder| in_place(folder))
-        && let Some((_, summary)) = finalize::read_manifest(out, Shard::WHOLE)?
-    {
-        forget_shards(disk, out)?;
-        return Ok(summary);
+    if folders.iter().any(|folder| same(folder, out)) {
+        let _lock = Lock::take(out, &out.join(paths::lock(Shard::WHOLE)))?;
+        return match finalize::read_manifest(out, Shard::WHOLE)? {
+            Some((manifest, summary)) => {
+                forget_merged(disk, folders, out, &manifest)?;
+                Ok(summary)
+            }
+            None => {
+                let sources = sources(folders)?;
+                let summary = write(disk, &sources, out)?;
+                drop(sources);
+                forget_shards(disk, out)?;
+                Ok(summary)
+            }
+        };
     }
+    // The folder is created once it is known that there is something to merge.
     let sources = sources(folders)?;
-    let header = sources[0].journal.header().clone();
-    disk.make_folder(out)?;
-    let _lock = Lock::take(out, &out.join(paths::lock(Shard::WHOLE)))?;
-    if !folders.iter().any(|folder| in_place(folder)) {
-        check_other_shards(out, Shard::WHOLE)?;
+    let header = sources[0].journal.header();
+    let _lock = create_and_lock(disk, out, &paths::lock(Shard::WHOLE))?;
+    check_foreign(out)?;
+    check_other_shards(out, Shard::WHOLE)?;
+    match marker::RUN.read(out)? {
+        // What an interrupted merge has put here is its own.
+        Marker::Missing => finalize::write_in_progress(disk, out, header)?,
+        Marker::InProgress(found) | Marker::Complete(found) => {
+            finalize::compare(out, &found, &header.settings, &header.metadata)?;
+        }
     }
-    if let Some((manifest, _)) = finalize::read_manifest(out, Shard::WHOLE)? {
-        finalize::compare(out, &manifest, &header.settings, &header.metadata)?;
-    }
+    write(disk, &sources, out)
+}
+
+/// Writes the run of all `sources` in `out`.
+fn write(disk: &dyn Disk, sources: &[FinishedShard], out: &Path) -> Result<Summary> {
+    let header = sources[0].journal.header();
     remove_temporaries(disk, out, Shard::WHOLE, 0..header.images)?;
-    for source in &sources {
-        if !in_place(&source.folder) {
+    for source in sources {
+        source.check_files()?;
+        if !same(&source.folder, out) {
             source.link(disk, out)?;
         }
         finalize::sync(disk, out, &source.journal)?;
     }
     let summary: Summary = sources.iter().map(|source| source.journal.summary()).sum();
     let entries = || sources.iter().flat_map(|source| source.journal.entries());
-    finalize::write(disk, out, &header, summary, entries)?;
-    if folders.iter().any(|folder| in_place(folder)) {
-        drop(sources);
-        forget_shards(disk, out)?;
-    }
+    finalize::write(disk, out, header, summary, entries)?;
     Ok(summary)
+}
+
+/// Removes the shards in `out`, which an interrupted merge has left beside the whole run of this `manifest`.
+///
+/// # Errors
+/// When a shard in `folders` is one of another run, or the whole run is not what was written.
+fn forget_merged(disk: &dyn Disk, folders: &[PathBuf], out: &Path, manifest: &Value) -> Result<()> {
+    if !has_results(out, manifest)? {
+        let cause = format!("{} is missing or not the one that was written", paths::RESULTS);
+        return Err(Error::refused(out, "finished run", cause));
+    }
+    for folder in folders {
+        for shard in paths::shards(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
+            let path = folder.join(paths::journal(shard));
+            let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+            let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
+            let header = journal.header();
+            finalize::compare(out, manifest, &header.settings, &header.metadata)?;
+        }
+    }
+    forget_shards(disk, out)
 }
 
 /// Removes the shards' manifests and journals from a folder that now holds the whole run.
@@ -87,11 +126,16 @@ fn sources(folders: &[PathBuf]) -> Result<Vec<FinishedShard>> {
         }
     }
     let Some(first) = all.values().next() else { return Err(Error::usage("no shards are given")) };
-    let of = (1..=first.shard.count()).filter_map(|index| Shard::new(index, first.shard.count()));
-    let missing: Vec<String> = of.filter(|s| !all.contains_key(s)).map(|s| s.to_string()).collect();
-    if !missing.is_empty() {
-        let (shards, are) = if missing.len() == 1 { ("shard", "is") } else { ("shards", "are") };
-        let cause = format!("{shards} {} {are} missing", missing.join(", "));
+    // The number of shards comes from a file's name and may be anything.
+    const NAMED: usize = 10;
+    let missing = first.shard.count() - all.len();
+    if missing > 0 {
+        let of = (1..=first.shard.count()).filter_map(|index| Shard::new(index, first.shard.count()));
+        let named = of.filter(|s| !all.contains_key(s)).take(NAMED).map(|s| s.to_string());
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
+        let (shards, are) = if missing == 1 { ("shard", "is") } else { ("shards", "are") };
+        let cause = format!("{shards} {named}{more} {are} missing");
         return Err(Error::refused(&first.folder, format!("beside shard {}", first.shard), cause));
     }
     Ok(all.into_values().collect())
@@ -109,7 +153,7 @@ fn in_folder(folder: &Path) -> Result<Vec<FinishedShard>> {
 
 fn open(folder: &Path, shard: Shard) -> Result<FinishedShard> {
     let path = folder.join(paths::journal(shard));
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let journal = Journal::read(&path, file, |header| {
         if header.shard != shard.to_string() {
             return Err(Error::refused(&path, "line 1", format!("belongs to shard {}", header.shard)));
@@ -143,23 +187,27 @@ impl FinishedShard {
         differences.map_or(Ok(()), |text| Err(self.refused(text.replace("settings.", ""))))
     }
 
+    /// Refuses a shard whose files are not those that were written.
+    fn check_files(&self) -> Result<()> {
+        for entry in self.journal.entries() {
+            for file in entry?.files {
+                if let Some(damage) = file.damage(&self.folder)? {
+                    return Err(self.refused(format!("{} {damage}", file.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Links the pictures into `out`.
     fn link(&self, disk: &dyn Disk, out: &Path) -> Result<()> {
         for entry in self.journal.entries() {
-            let Entry { image, files, .. } = entry?;
-            if !files.is_empty() {
-                disk.make_folder(&out.join(file_names::folder(image)))?;
-            }
-            for file in files {
-                let from = self.folder.join(&file.name);
-                let bytes = std::fs::metadata(&from).map(|about| about.len());
-                if bytes.as_ref().ok() != Some(&file.bytes) {
-                    let is = bytes.map_or("is missing".into(), |bytes| format!("has {bytes} bytes"));
-                    return Err(
-                        self.refused(format!("{} {is}; it was written with {}", file.name, file.bytes))
-                    );
+            for file in entry?.files {
+                let to = without_links(out, &file.name)?;
+                if let Some(folder) = to.parent() {
+                    disk.make_folder(folder)?;
                 }
-                disk.link(&from, &out.join(&file.name))?;
+                disk.link(&below(&self.folder, &file.name)?, &to)?;
             }
         }
         Ok(())

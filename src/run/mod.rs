@@ -15,7 +15,7 @@
 //! journal-2-of-4.jsonl, manifest-2-of-4.json   a shard, until it is merged
 //! ```
 
-mod acquire;
+mod claim;
 mod cleanup;
 mod disk;
 mod file_names;
@@ -23,22 +23,27 @@ mod finalize;
 mod in_progress;
 mod journal;
 mod lock;
+mod marker;
 mod merge;
+mod output_folder;
 mod paths;
 mod results;
 mod resume;
 mod shard;
 mod spec;
 mod summary;
+mod written_file;
 
-pub use acquire::acquire;
 pub use disk::{Disk, Fill, RealDisk};
 pub use file_names::{FlatNames, file_stem, image_stem};
 pub use in_progress::{Opened, Run};
-pub use journal::{Entry, WrittenFile};
+pub use journal::Entry;
 pub use lock::Lock;
+pub(crate) use marker::{Kind, PHOTOS, is_in_progress};
 pub use merge::merge;
+pub(crate) use output_folder::{OutputFolder, check_not_an_input};
 pub use results::{RunInfo, read_results};
 pub use shard::Shard;
 pub use spec::RunSpec;
 pub use summary::Summary;
+pub use written_file::WrittenFile;

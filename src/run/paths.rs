@@ -1,12 +1,14 @@
 //! Names of a run's bookkeeping files: results, failures, journals, manifests, locks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Shard;
+use crate::util::input_file;
 use crate::{Error, Result};
 
 pub const RESULTS: &str = "results.jsonl";
 pub const FAILED: &str = "failed.jsonl";
+pub const MANIFEST: &str = "manifest.json";
 
 /// `journal.jsonl`, or a shard's `journal-2-of-4.jsonl`.
 pub fn journal(shard: Shard) -> String {
@@ -61,11 +63,8 @@ fn shard_of(name: &str) -> Option<Shard> {
 ///
 /// # Errors
 /// When it cannot be read or is not JSON.
-pub fn read_json(path: &PathBuf) -> Result<Option<serde_json::Value>> {
-    let bytes = match std::fs::read(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|e| Error::refused_by(path, "file", e))?,
-    };
+pub fn read_json(path: &Path) -> Result<Option<serde_json::Value>> {
+    let Some(bytes) = input_file::read_if_exists(path, input_file::JSON)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::refused_by(path, "JSON", e))
 }
 

@@ -1,6 +1,5 @@
 //! Reading the result lines of a run, finished or in progress.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
@@ -8,7 +7,8 @@ use serde_json::Value;
 
 use super::journal::Journal;
 use super::spec::merged;
-use super::{Shard, paths};
+use super::{marker, paths};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// State of a run and its manifest.
@@ -36,7 +36,7 @@ pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> 
     let mut found = None;
     for shard in paths::shards(folder)? {
         let path = folder.join(paths::journal(shard));
-        let file = match File::open(&path) {
+        let file = match input_file::open(&path) {
             // A finished shard that has been merged has a manifest only.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             file => file.map_err(|e| Error::refused_by(&path, "file", e))?,
@@ -55,21 +55,23 @@ pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> 
 /// Reads results.jsonl, if there is one.
 fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<Option<RunInfo>> {
     let path = folder.join(paths::RESULTS);
-    let file = match File::open(&path) {
+    let file = match input_file::open(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|e| Error::refused_by(&path, "file", e))?,
     };
     for (i, line) in BufReader::new(file).lines().enumerate() {
         each(&line.map_err(|e| Error::refused_by(&path, format!("line {}", i + 1), e))?)?;
     }
-    let manifest = paths::read_json(&folder.join(paths::manifest(Shard::WHOLE)))?;
+    let manifest = paths::read_json(&folder.join(paths::MANIFEST))?;
+    let finished = manifest.as_ref().is_some_and(|manifest| !marker::is_in_progress(manifest));
     let images = manifest.as_ref().and_then(|m| m["images"].as_u64()).map(|n| n as usize);
-    Ok(Some(RunInfo { finished: manifest.is_some(), manifest: manifest.unwrap_or_default(), images }))
+    Ok(Some(RunInfo { finished, manifest: manifest.unwrap_or_default(), images }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Shard;
     use crate::run::journal::JournalHeader;
     use crate::run::{Disk, Entry, RealDisk};
 

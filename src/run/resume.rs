@@ -1,54 +1,167 @@
-//! Images that become pending again: failed ones of a finished run, and those whose files are lost.
+//! Images that become pending again: those that failed, and those whose files are lost or damaged.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::journal::{Entry, Journal, JournalHeader};
-use super::{Disk, RunSpec, Shard, journal, paths};
+use super::written_file::each_block;
+use super::{Disk, RunSpec, Shard, finalize, journal, paths};
+use crate::util::below::below;
+use crate::util::input_file;
+use crate::util::sha256::hex;
 use crate::{Error, Result};
 
-/// Turns a finished run into one in progress whose failed images are pending.
+/// Why a finished run is no longer whole; `None` if it is: its results are those that were written, and the
+/// files that they name exist.
+///
+/// # Errors
+/// When the manifest or the journal of a shard cannot be read.
+pub fn lost_since(folder: &Path, spec: &RunSpec) -> Result<Option<Error>> {
+    let is_whole = spec.shard == Shard::WHOLE;
+    let cause = if is_whole { lost_from_results(folder)? } else { lost_from_journal(folder, spec)? };
+    let remedy = "--retry-failed makes them again";
+    Ok(cause.map(|cause| Error::refused(folder, "finished run", format!("{cause}; {remedy}"))))
+}
+
+/// What a finished run of the whole set has lost.
+fn lost_from_results(folder: &Path) -> Result<Option<String>> {
+    let Some((manifest, summary)) = finalize::read_manifest(folder, Shard::WHOLE)? else { return Ok(None) };
+    let Some(rows) = sound_results(folder, &manifest)? else {
+        return Ok(Some(format!("{} is missing or not the one that was written", paths::RESULTS)));
+    };
+    let (mut lost, mut first) = (0, None);
+    for row in rows {
+        if let Some(missing) = first_missing(folder, row?.row.get()) {
+            lost += 1;
+            first.get_or_insert(missing);
+        }
+    }
+    let images = summary.images;
+    Ok(first.map(|first| format!("files of {lost} of {images} images are missing, the first is {first}")))
+}
+
+/// What a finished shard has lost.
+fn lost_from_journal(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
+    let path = folder.join(paths::journal(spec.shard));
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let range = spec.shard.range(spec.images);
+    let journal = Journal::read(&path, file, |_| Ok(range.clone()))?;
+    let lost = range.len() - journal.summary().images + count_damaged(folder, &journal)?;
+    Ok((lost > 0).then(|| format!("files of {lost} of {} images are missing or damaged", range.len())))
+}
+
+/// The first file named in a row of results that does not exist or is empty.
+fn first_missing(folder: &Path, row: &str) -> Option<String> {
+    let row: Value = serde_json::from_str(row).ok()?;
+    let is_there = |name: &&str| {
+        let path = below(folder, name);
+        path.is_ok_and(|path| std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() > 0))
+    };
+    file_names(&row).into_iter().find(|name| !is_there(name)).map(String::from)
+}
+
+/// The names of files in a row of results: the strings in every field `files`.
+fn file_names(row: &Value) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut open = vec![(row, false)];
+    while let Some((value, is_files)) = open.pop() {
+        match value {
+            Value::String(name) if is_files => names.push(name.as_str()),
+            Value::Object(fields) => {
+                open.extend(fields.iter().rev().map(|(key, value)| (value, is_files || key == "files")));
+            }
+            Value::Array(values) => open.extend(values.iter().rev().map(|value| (value, is_files))),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Turns a finished run into one in progress, whose pending images are those that failed or lost files.
 ///
 /// # Errors
 /// When its files cannot be read or written.
 pub fn reopen(disk: &dyn Disk, folder: &Path, spec: &RunSpec) -> Result<()> {
     let shard = spec.shard;
-    if shard == Shard::WHOLE {
+    if let Some((manifest, _)) =
+        finalize::read_manifest(folder, Shard::WHOLE)?.filter(|_| shard == Shard::WHOLE)
+    {
         // The journal was deleted when the results were written. Until the manifest is removed, the run
         // counts as finished.
         let header = JournalHeader::new(shard, spec.images, spec.settings.clone(), spec.metadata.clone());
-        journal::write(disk, &folder.join(paths::journal(shard)), &header, read_results(folder)?)?;
+        let rows = sound_results(folder, &manifest)?.into_iter().flatten();
+        let is_done = |entry: &Entry| !entry.failed && first_missing(folder, entry.row.get()).is_none();
+        let done = rows.filter(|entry| entry.as_ref().map_or(true, is_done));
+        journal::write(disk, &folder.join(paths::journal(shard)), &header, done)?;
     }
     disk.remove(&folder.join(paths::manifest(shard)))
 }
 
-/// Journal entries of the images that are done according to results.jsonl.
-fn read_results(folder: &Path) -> Result<impl Iterator<Item = Result<Entry>>> {
+/// Journal entries of all images according to results.jsonl; `None` if that is not the file for which the
+/// `manifest` was written.
+fn sound_results(folder: &Path, manifest: &Value) -> Result<Option<impl Iterator<Item = Result<Entry>>>> {
     #[derive(Deserialize)]
     struct Row {
         error: Option<IgnoredAny>,
     }
+    if !has_results(folder, manifest)? {
+        return Ok(None);
+    }
     let path = folder.join(paths::RESULTS);
-    let file = File::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
-    Ok(BufReader::new(file).lines().enumerate().filter_map(move |(image, line)| {
-        let entry = || {
-            let line = line.map_err(|e| Error::refused_by(&path, "file", e))?;
-            let wrong = |e: serde_json::Error| Error::refused_by(&path, format!("line {}", image + 1), e);
-            let failed = serde_json::from_str::<Row>(&line).map_err(wrong)?.error.is_some();
-            let row = RawValue::from_string(line).map_err(wrong)?;
-            Ok((!failed).then_some(Entry { image, failed, files: Vec::new(), row }))
-        };
-        entry().transpose()
-    }))
+    let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    Ok(Some(BufReader::new(file).lines().enumerate().map(move |(image, line)| {
+        let line = line.map_err(|e| Error::refused_by(&path, "file", e))?;
+        let wrong = |e: serde_json::Error| Error::refused_by(&path, format!("line {}", image + 1), e);
+        let failed = serde_json::from_str::<Row>(&line).map_err(wrong)?.error.is_some();
+        let row = RawValue::from_string(line).map_err(wrong)?;
+        Ok(Entry { image, failed, files: Vec::new(), row })
+    })))
 }
 
-/// The journal without the images that have to be done again: those whose files are missing or have
-/// another length and, with `retry_failed`, those that failed. Also returns the number of the former.
+/// Whether results.jsonl is the file for which the `manifest` was written.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn has_results(folder: &Path, manifest: &Value) -> Result<bool> {
+    let path = folder.join(paths::RESULTS);
+    Ok(path.is_file() && manifest["results_sha256"].as_str() == Some(&sha256_of(&path)?))
+}
+
+/// SHA-256 of a file's bytes.
+fn sha256_of(path: &Path) -> Result<String> {
+    let mut digest = Sha256::new();
+    each_block(path, |block| digest.update(block)).map_err(|e| Error::refused_by(path, "file", e))?;
+    Ok(hex(&digest.finalize()))
+}
+
+/// Number of images in the journal whose files are missing or damaged.
+fn count_damaged(folder: &Path, journal: &Journal) -> Result<usize> {
+    let mut damaged = 0;
+    for entry in journal.entries() {
+        damaged += usize::from(!is_whole(folder, &entry?)?);
+    }
+    Ok(damaged)
+}
+
+/// Whether the files of an image have the bytes that were written.
+fn is_whole(folder: &Path, entry: &Entry) -> Result<bool> {
+    for file in &entry.files {
+        if file.damage(folder)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The journal without the images that have to be done again: those whose files are missing or damaged and,
+/// with `retry_failed`, those that failed. Also returns the number of the former, with those whose lines in
+/// the journal were damaged.
 ///
 /// # Errors
 /// When it cannot be read or written.
@@ -58,17 +171,11 @@ pub fn drop_lost(
     journal: Journal,
     retry_failed: bool,
 ) -> Result<(Journal, usize)> {
-    let has_files = |entry: &Entry| {
-        let is_whole = |path: &Path, bytes| std::fs::metadata(path).is_ok_and(|about| about.len() == bytes);
-        entry.files.iter().all(|file| is_whole(&folder.join(&file.name), file.bytes))
-    };
-    let mut lost = 0;
-    for entry in journal.entries() {
-        lost += usize::from(!has_files(&entry?));
-    }
+    let lost = count_damaged(folder, &journal)? + journal.damaged();
     if lost == 0 && !(retry_failed && journal.summary().failed > 0) {
         return Ok((journal, 0));
     }
-    let keep = |entry: &Entry| has_files(entry) && !(retry_failed && entry.failed);
+    // Damaged lines are gone since the journal was opened.
+    let keep = |entry: &Entry| is_whole(folder, entry).unwrap_or(false) && !(retry_failed && entry.failed);
     Ok((journal.retain(disk, keep)?, lost))
 }

@@ -1,20 +1,22 @@
 //! Atomic file replacement: a file is written completely or not at all.
 
-use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::temporary::Temporary;
+use super::{input_file, private};
 use crate::{Error, Result};
+
+pub use super::temporary::temporary_for;
 
 /// Writes `bytes` to `path` so that a reader sees either the old or the new file, never a partial one.
 ///
-/// The bytes go to a temporary file beside `path`, which is then renamed. The temporary name contains the
-/// final one, so that leftovers of a killed process can be identified; the file is removed when writing
-/// fails. It gets the default permissions. It is not synced to disk: after a power failure it may be
-/// missing or empty. [`write_durably`] also syncs.
+/// The bytes go to a temporary file beside `path`, which is then renamed, or removed when writing fails;
+/// what a killed process left is removed when the same file is written again. The file gets the default
+/// permissions. It is not synced to disk: after a power failure it may be missing or empty.
+/// [`write_durably`] also syncs.
 ///
 /// # Errors
 /// [`Error::Write`], also when `path` names a folder, a device or a pipe, which a rename would replace.
@@ -41,6 +43,21 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// Checks that files can be created in `folder` or, if it does not exist, in the folder above it that does:
+/// a temporary file is created and removed. Called before the work whose results are written there.
+///
+/// # Errors
+/// [`Error::Write`] when it is a file, or no file can be created.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    let in_current = |path| if path == Path::new("") { Path::new(".") } else { path };
+    let existing = folder.ancestors().map(in_current).find(|path| fs::symlink_metadata(path).is_ok());
+    let existing = existing.unwrap_or(folder);
+    if fs::metadata(existing).is_ok_and(|about| !about.is_dir()) {
+        return Err(Error::write(existing, "is a file, expected a folder"));
+    }
+    Temporary::create(&existing.join("msdcam")).map(drop).map_err(|e| Error::cannot_write(folder, e))
+}
+
 /// Removes the file `path` if it exists.
 ///
 /// # Errors
@@ -63,10 +80,9 @@ fn replace(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
 #[derive(Debug)]
 pub struct Replacement {
     path: PathBuf,
-    temporary: PathBuf,
-    /// `None` once closed.
-    file: Option<BufWriter<File>>,
-    committed: bool,
+    /// Closed before it is removed, which some platforms refuse for open files.
+    file: BufWriter<File>,
+    temporary: Temporary,
 }
 
 impl Replacement {
@@ -78,50 +94,48 @@ impl Replacement {
         if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
             return Err(Error::write(path, "is not a regular file"));
         }
-        let (temporary, file) = create_beside(path)?;
-        Ok(Replacement { path: path.into(), temporary, file: Some(BufWriter::new(file)), committed: false })
+        let (temporary, file) = Temporary::create(path).map_err(|e| Error::cannot_write(path, e))?;
+        Ok(Replacement { path: path.into(), file: BufWriter::new(file), temporary })
+    }
+
+    /// Takes the right to read and to write the file from everybody but this user.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn restrict(&self) -> std::io::Result<()> {
+        private::restrict(self.file.get_ref())
     }
 
     /// Renames the file into place; with `durable`, it is synced to disk.
     ///
     /// # Errors
     /// As [`write_atomically`].
-    pub fn commit(mut self, durable: bool) -> Result<()> {
-        let renamed = self.writer().flush().and_then(|()| {
+    pub fn commit(self, durable: bool) -> Result<()> {
+        let Replacement { path, temporary, mut file } = self;
+        let mut rename = || {
+            file.flush()?;
             if durable {
-                self.writer().get_ref().sync_all()?;
+                file.get_ref().sync_all()?;
             }
-            // Closed before the rename, which some platforms refuse for open files.
-            self.file = None;
-            fs::rename(&self.temporary, &self.path)?;
-            self.committed = true;
-            if durable { sync_folder(&self.path) } else { Ok(()) }
+            Ok(())
+        };
+        let renamed = rename().and_then(|()| {
+            // On Unix it stays open, and so locked, until it has its final name.
+            let _open = cfg!(unix).then_some(file);
+            temporary.rename(&path)?;
+            if durable { sync_folder(&path) } else { Ok(()) }
         });
-        renamed.map_err(|e| Error::cannot_write(&self.path, e))
-    }
-
-    fn writer(&mut self) -> &mut BufWriter<File> {
-        self.file.as_mut().expect("open until committed")
+        renamed.map_err(|e| Error::cannot_write(&path, e))
     }
 }
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.writer().write(bytes)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.writer().flush()
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        if !self.committed {
-            self.file = None;
-            // A failure here is ignored: the first error is the one to report.
-            let _ = fs::remove_file(&self.temporary);
-        }
+        self.file.flush()
     }
 }
 
@@ -129,7 +143,7 @@ impl Drop for Replacement {
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    input_file::open_file_or_folder(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Folders cannot be opened as files on this platform.
@@ -138,48 +152,10 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Creates the file `.<name>.<process>-<count>.tmp` in the folder of `path`.
-fn create_beside(path: &Path) -> Result<(PathBuf, File)> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = path.file_name().ok_or_else(|| Error::write(path, "names no file"))?;
-    loop {
-        let unique = format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut temporary_name = OsString::from(".");
-        temporary_name.push(shortened(name, NAME_MAX - 1 - unique.len()));
-        temporary_name.push(unique);
-        let temporary = path.with_file_name(temporary_name);
-        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            Ok(file) => return Ok((temporary, file)),
-            // Left behind by an earlier process with the same id.
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            Err(e) => return Err(Error::cannot_write(path, e)),
-        }
-    }
-}
-
-/// The final name of the temporary file `name`, shortened if it is very long; `None` if `name` is not a
-/// temporary file of this module.
-pub fn temporary_for(name: &OsStr) -> Option<&OsStr> {
-    let (of, unique) = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let (process, count) = unique.split_once('-')?;
-    (is_number(process) && is_number(count)).then_some(OsStr::new(of))
-}
-
-/// Maximum length of a file name on common file systems, in bytes.
-const NAME_MAX: usize = 255;
-
-/// `name` truncated to at most `limit` bytes.
-fn shortened(name: &OsStr, limit: usize) -> OsString {
-    if name.len() <= limit {
-        return name.to_owned();
-    }
-    // A replacement character takes three bytes where the name may have had one byte.
-    name.to_string_lossy().chars().take(limit / 4).collect::<String>().into()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<OsString> {
@@ -225,17 +201,6 @@ mod tests {
             }
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), expected);
             assert_eq!(names(folder.path()).len(), usize::from(end));
-        }
-    }
-
-    #[test]
-    fn a_temporary_name_contains_the_final_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let _unfinished = Replacement::create(&folder.path().join("a.b.png")).unwrap();
-        let [name] = &names(folder.path())[..] else { panic!() };
-        assert_eq!(temporary_for(name), Some(OsStr::new("a.b.png")));
-        for name in ["a.b.png", ".a.tmp", ".a.1.tmp", ".a.1-x.tmp", ".a.-1.tmp", "a.1-2.tmp", ".a.1-2.png"] {
-            assert_eq!(temporary_for(OsStr::new(name)), None, "{name}");
         }
     }
 

@@ -1,15 +1,29 @@
 //! Utilities without knowledge of models or images.
 //!
+//! - `allocation`: memory that the system may refuse
 //! - [`atomic_file`]: files that are written completely or not at all
+//! - `below`: paths out of files, kept inside of their folder
+//! - [`csv`]: cells of CSV files
+//! - `file_id`: identity of a file, whatever its path
+//! - `input_file`: input files, opened without blocking and read up to a limit
 //! - [`npz`]: NumPy archives, written and read
 //! - `panic`: panics as values, and in one line
 //! - `parallel`: parallel map over a slice
+//! - `private`: files and folders that nobody else can have written
 //! - `rng`: seeded random numbers
 //! - [`sha256`]: SHA-256 digests as text
+//! - `temporary`: temporary files, which do not outlive their process
 
+pub(crate) mod allocation;
 pub mod atomic_file;
+pub(crate) mod below;
+pub mod csv;
+pub(crate) mod file_id;
+pub(crate) mod input_file;
 pub mod npz;
 pub(crate) mod panic;
 pub(crate) mod parallel;
+pub(crate) mod private;
 pub(crate) mod rng;
 pub mod sha256;
+pub(crate) mod temporary;

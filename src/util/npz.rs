@@ -34,7 +34,8 @@ pub struct Array<'a> {
 /// The bytes of an .npz archive; equal arrays give equal bytes.
 ///
 /// # Panics
-/// When the shape of an array does not match its values, or two arrays share a name.
+/// When the shape of an array does not match its values or has hundreds of dimensions, two arrays share a name, or
+/// a name is too long for a zip file, 65,535 bytes with its extension.
 pub fn encode(arrays: &[Array]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for array in arrays {
@@ -44,7 +45,9 @@ pub fn encode(arrays: &[Array]) -> Vec<u8> {
             .last_modified_time(DateTime::default()) // 1980, so that the bytes do not depend on the clock
             .unix_permissions(0o644)
             .large_file(bytes.len() >= u32::MAX as usize);
-        zip.start_file(format!("{}.npy", array.name), options).expect("names are unique");
+        let name = format!("{}.npy", array.name);
+        assert!(name.len() <= usize::from(u16::MAX), "the name of an array has {} bytes", name.len());
+        zip.start_file(name, options).expect("names are unique");
         zip.write_all(&bytes).expect("writing into memory succeeds");
     }
     zip.finish().expect("writing into memory succeeds").into_inner()
@@ -62,13 +65,8 @@ fn npy(array: &Array) -> Vec<u8> {
         Values::I64(v) => ("<i8".into(), v.len()),
         Values::Text(v) => (format!("<U{letters}"), v.len()),
     };
-    assert_eq!(
-        array.shape.iter().product::<usize>(),
-        len,
-        "array '{}' of shape {:?}",
-        array.name,
-        array.shape
-    );
+    let product = array.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+    assert_eq!(product, Some(len), "elements of array '{}' of shape {:?}", array.name, array.shape);
     let shape = match array.shape {
         [one] => format!("{one},"),
         more => more.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),

@@ -2,8 +2,10 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{Builder, Scope};
 
-/// Applies `work` to every item on up to `threads` threads; results are in the order of the items.
+/// Applies `work` to every item on up to `threads` threads; results are in the order of the items. Where the
+/// system refuses a thread, those that there are do the work: the caller's is one of them.
 pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if threads <= 1 || items.len() <= 1 {
         return items.iter().map(work).collect();
@@ -20,9 +22,8 @@ pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads.min(items.len()) {
-            scope.spawn(worker);
-        }
+        let helpers = threads.min(items.len()) - 1;
+        let _ = (0..helpers).take_while(|_| spawn(scope, worker)).count();
         worker();
     });
     let mut done = done.into_inner().expect("the scope propagates panics");
@@ -30,18 +31,36 @@ pub fn map<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Runs `work` on a thread of `scope`; returns whether the system had one.
+fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> bool {
+    #[cfg(test)]
+    if tests::REFUSED.get() {
+        return false;
+    }
+    Builder::new().spawn_scoped(scope, work).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// Whether this thread's maps find no other thread.
+        pub(super) static REFUSED: Cell<bool> = const { Cell::new(false) };
+    }
 
     #[test]
     fn results_are_in_the_order_of_the_items() {
         let items: Vec<u64> = (0..100).collect();
-        for threads in [1, 2, 7, 200] {
+        for (threads, refused) in [(1, false), (2, false), (7, false), (200, false), (7, true)] {
+            REFUSED.set(refused);
             let squares = map(threads, &items, |x| x * x);
             assert!(squares.iter().zip(&items).all(|(s, x)| *s == x * x), "{threads}: {squares:?}");
             assert_eq!(squares.len(), 100);
         }
+        REFUSED.set(false);
         assert!(map(4, &[] as &[u64], |x| *x).is_empty());
     }
 }

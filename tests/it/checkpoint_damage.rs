@@ -161,3 +161,31 @@ fn a_legacy_key_list_must_name_every_storage_once() {
     let error = read(folder.path(), &legacy(&["7", "8"], &tail)).map(drop).unwrap_err().to_string();
     assert!(error.ends_with("storage '7': the file says 2 elements, the pickle 1"), "{error}");
 }
+
+#[test]
+fn a_zip_entry_that_is_encrypted_or_a_patch_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = golden("blocks_zip.pt");
+    let central = whole.windows(4).rposition(|magic| magic == b"PK\x01\x02").unwrap();
+    for (at, flag) in [(6, 0x20), (6, 0x40), (central + 8, 0x20), (central + 8, 0x40), (central + 9, 0x20)] {
+        let mut flagged = whole.clone();
+        flagged[at] |= flag;
+        let error = read(folder.path(), &flagged).map(drop).unwrap_err().to_string();
+        assert!(error.contains("zip"), "{at}: {error}");
+    }
+}
+
+#[test]
+fn the_end_record_of_a_zip_says_how_many_entries_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = golden("blocks_zip.pt");
+    let end = whole.len() - 22;
+    for field in [8, 10] {
+        for count in [0u16, 1, 65535] {
+            let mut changed = whole.clone();
+            changed[end + field..][..2].copy_from_slice(&count.to_le_bytes());
+            let error = read(folder.path(), &changed).map(drop).unwrap_err().to_string();
+            assert!(error.contains("zip archive: "), "{field} {count}: {error}");
+        }
+    }
+}

@@ -278,7 +278,7 @@ fn a_fault_in_the_middle_ends_this_run_and_all_later_ones() {
 }
 
 #[test]
-fn a_damaged_cache_entry_is_made_anew() {
+fn a_damaged_cache_entry_is_made_anew_and_a_cache_that_others_can_write_is_not_used() {
     let name = test_name!();
     let folder = tempfile::tempdir().unwrap();
     let settings = [("XDG_CACHE_HOME", folder.path().to_str().unwrap())];
@@ -299,6 +299,13 @@ fn a_damaged_cache_entry_is_made_anew() {
             gpu::open().unwrap();
             assert!(std::fs::read(only_entry()).unwrap() == whole, "the entry is as before");
         }
+        let own = Path::new(&cache).join("msdcam");
+        let open = |mode| {
+            std::fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            gpu::open().unwrap().kernels().to_string()
+        };
+        assert_eq!(open(0o700), "NVRTC, from the cache");
+        assert_eq!(open(0o777), format!("NVRTC, not cached: {}: other users can write to it", own.display()));
     });
 }
 

@@ -26,6 +26,7 @@ mod in_flight;
 mod infer;
 mod kernels;
 mod methods;
+mod misuse;
 mod names;
 mod network;
 mod ops;

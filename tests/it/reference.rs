@@ -152,6 +152,8 @@ fn what_cannot_be_differentiated_is_refused_in_one_line() {
     let lost = gradients(&mut graph, y, x, &[x, other], ReluRule::Plain).unwrap_err().to_string();
     assert!(lost.contains("the score does not depend on tap 2 of 2"), "{lost}");
     let slice = graph.push(Op::Slice(Slice { offset: 1, shape: Shape::vector(2) }), &[x]).unwrap();
-    let refused = gradients(&mut graph, slice, other, &[x], ReluRule::Plain).unwrap_err().to_string();
+    let refused = gradients(&mut graph, slice, slice, &[x], ReluRule::Plain).unwrap_err().to_string();
     assert!(refused.contains("slice: has no derivative"), "{refused}");
+    let refused = gradients(&mut graph, slice, other, &[x], ReluRule::Plain).unwrap_err().to_string();
+    assert!(refused.contains("gradient: expects a gradient of 2x1x1, has 4x1x1"), "{refused}");
 }

@@ -85,6 +85,7 @@ fn crops_for_display_equal_pillow_bicubic() {
     let photo = picture(&golden, "display.in");
     for case in 0..6 {
         let (_, edges) = floats(&golden, &format!("display.{case}.box"));
+        let edges: Vec<f64> = edges.into_iter().map(f64::from).collect();
         let part = Region { left: edges[0], top: edges[1], right: edges[2], bottom: edges[3] };
         let expected = picture(&golden, &format!("display.{case}.out"));
         let ours = resample(&photo, part, expected.width, expected.height, Filter::Bicubic);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::dataset::Dataset;
 use crate::evaluation::{Accuracy, ImageOutcome, ThresholdSearch, Thresholds};
 use crate::explain::Classifier;
+use crate::util::input_file;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -84,7 +85,7 @@ pub fn rule(early_exit: Option<&str>, budget: Option<f64>, work: &[u64]) -> Resu
 /// When it cannot be read, or is not a list of a share or null for each of `exits` exits.
 pub fn read_thresholds(file: &Path, exits: usize) -> Result<Thresholds> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let text = std::fs::read_to_string(file).map_err(|e| Error::cannot_read(file, e))?;
+    let text = input_file::read_text(file, input_file::TEXT)?;
     let thresholds: Thresholds = serde_json::from_str(&text)
         .map_err(|e| refused("thresholds", format!("expected a JSON list of numbers or null: {e}")))?;
     if thresholds.0.len() != exits {
@@ -93,8 +94,8 @@ pub fn read_thresholds(file: &Path, exits: usize) -> Result<Thresholds> {
             format!("expected one for each of {exits} exits, found {}", thresholds.0.len()),
         ));
     }
-    match thresholds.0.iter().flatten().find(|threshold| !(0.0..=1.0).contains(*threshold)) {
-        Some(outside) => Err(refused("thresholds", format!("{outside} is not from 0 to 1"))),
+    match thresholds.0.iter().flatten().find(|p| !(0.0..=1.0).contains(*p)) {
+        Some(p) => Err(refused("thresholds", format!("{p}: expected numbers from 0 to 1, or null"))),
         None => Ok(thresholds),
     }
 }

@@ -13,7 +13,8 @@ use crate::engine::plan::Order;
 use crate::error::printable;
 use crate::evaluation::list_line;
 use crate::explain::{Classifier, class_of};
-use crate::util::atomic_file::make_folder;
+use crate::run::OutputFolder;
+use crate::util::atomic_file::check_writable;
 use crate::{Error, Result};
 use predictions::Predictions;
 use report::EvaluationReport;
@@ -26,6 +27,7 @@ pub use args::Args;
 
 /// Evaluates a data set, writes the files and prints tables or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
+    args.output.as_deref().map_or(Ok(()), check_writable)?;
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
@@ -38,9 +40,9 @@ pub fn run(args: Args) -> Result<Outcome> {
     let batch = usize::from(args.batch_size).min(dataset.len());
     let mut classifier = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
     let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &classifier.multiply_adds())?;
-    if let Some(folder) = &args.output {
-        make_folder(folder)?;
-    }
+    let images = || dataset.items().map(|item| item.file().to_path_buf());
+    let folder = args.output.as_ref().map(|path| OutputFolder::claim(path, files::EVALUATION, images()));
+    let folder = folder.transpose()?;
     model.announce();
     model.announce_notes(classifier.session().notes());
 
@@ -54,7 +56,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         .map(|rule| early_exit::run(&model, &dataset, &mut classifier, &predictions, &rule))
         .transpose()?;
     predictions.note_failures();
-    if let Some(folder) = &args.output {
+    if let Some(folder) = folder {
         files::write(folder, &report, &dataset, &predictions)?;
     }
     if args.list || class.is_some() {

@@ -62,15 +62,43 @@ pub enum Artifact {
     Arrays,
 }
 
-impl ImageArtifacts<'_> {
-    /// Every file, in order of decreasing cost.
-    pub fn list(&self) -> Vec<Artifact> {
-        let (layers, exits) = (self.spec.layers.all.len(), self.explanations.exits());
+impl ArtifactSpec {
+    /// The files that every image has with this number of exits, in order of decreasing cost.
+    fn of_every_image(&self, exits: usize) -> Vec<Artifact> {
+        let layers = self.layers.all.len();
         let strips = (0..layers).map(|layer| Artifact::Strip { layer });
         let pictures =
             (0..layers).flat_map(|layer| (0..exits).map(move |exit| Artifact::Picture { layer, exit }));
-        let grids = (0..self.spec.layers.grids.len()).map(|grid| Artifact::Grid { grid });
-        let mut list: Vec<Artifact> = grids.chain(strips).chain([Artifact::Arrays]).chain(pictures).collect();
+        let grids = (0..self.layers.grids.len()).map(|grid| Artifact::Grid { grid });
+        grids.chain(strips).chain([Artifact::Arrays]).chain(pictures).collect()
+    }
+
+    /// The name of a file of an image whose names begin with `stem`; `exits` are the numbers of its exits.
+    /// `None` for the article's pictures, whose names depend on the explained class.
+    fn name(&self, stem: &str, artifact: Artifact, exits: impl Fn(usize) -> usize) -> Option<String> {
+        Some(match artifact {
+            Artifact::Picture { layer, exit } if self.article.is_none() => {
+                format!("{stem}_exit{:02}_{}", exits(exit), self.layers.all[layer].picture)
+            }
+            Artifact::Strip { layer } => format!("{stem}_{}", self.layers.all[layer].strip),
+            Artifact::Grid { grid } => format!("{stem}_{}", self.layers.grids[grid].name),
+            Artifact::Arrays => format!("{stem}.npz"),
+            Artifact::Picture { .. } | Artifact::CamGb { .. } | Artifact::Input { .. } => return None,
+        })
+    }
+
+    /// The names of an image's files that are known before it is explained at these `exits`.
+    pub fn known_names(&self, stem: &str, exits: &[usize]) -> Vec<String> {
+        let name = |artifact| self.name(stem, artifact, |exit| exits[exit]);
+        self.of_every_image(exits.len()).into_iter().filter_map(name).collect()
+    }
+}
+
+impl ImageArtifacts<'_> {
+    /// Every file, in order of decreasing cost.
+    pub fn list(&self) -> Vec<Artifact> {
+        let exits = self.explanations.exits();
+        let mut list = self.spec.of_every_image(exits);
         if self.spec.article.is_some() {
             let each =
                 || (0..exits).flat_map(|exit| (0..self.spec.layers.ranks).map(move |rank| (exit, rank)));
@@ -95,27 +123,25 @@ impl ImageArtifacts<'_> {
 
     /// The file's name.
     pub fn name(&self, artifact: Artifact) -> String {
-        let stem = &self.stem;
-        let layers = &self.spec.layers.all;
         let number = |exit: usize| self.explanations.at(exit, 0).prediction.exit;
+        if let Some(name) = self.spec.name(&self.stem, artifact, number) {
+            return name;
+        }
         match artifact {
-            Artifact::Picture { layer, exit } if self.spec.article.is_some() => {
-                let layer = &layers[layer];
+            Artifact::Picture { layer, exit } => {
+                let layer = &self.spec.layers.all[layer];
                 let suffix = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
                 self.article_name(exit, layer.rank, &format!("_{}_{suffix}", number(exit)))
             }
-            Artifact::Picture { layer, exit } => {
-                format!("{stem}_exit{:02}_{}", number(exit), layers[layer].picture)
-            }
-            Artifact::Strip { layer } => format!("{stem}_{}", layers[layer].strip),
-            Artifact::Grid { grid } => format!("{stem}_{}", self.spec.layers.grids[grid].name),
             Artifact::CamGb { exit, rank, .. } => {
                 let top =
                     if self.spec.layers.ranks > 1 { format!("_top{}", rank + 1) } else { String::new() };
                 self.article_name(exit, rank, &format!("_{}_cam_gb{top}", number(exit)))
             }
             Artifact::Input { exit, rank } => self.article_name(exit, rank, "_input"),
-            Artifact::Arrays => format!("{stem}.npz"),
+            Artifact::Strip { .. } | Artifact::Grid { .. } | Artifact::Arrays => {
+                unreachable!("its name does not depend on the explained class")
+            }
         }
     }
 

@@ -64,7 +64,8 @@ use super::timings::Timings;
 /// interrupted, the same command resumes it, and a finished run is left unchanged. Pictures of a
 /// run are in images/, in a folder for each hundred images, numbered in the order of the data set;
 /// failed.jsonl lists the images that failed. A folder that holds the run of another request is
-/// refused. For photos given by name, existing files of the same name are replaced.
+/// refused. For photos given by name, the files of an earlier call are replaced; inputs and files of
+/// other programs are not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
@@ -151,7 +152,6 @@ impl Args {
             input: model.input.width,
         };
         let mut manifest = self.methods.manifest(&request, &model.labels);
-        manifest["program"] = "msdcam".into();
         manifest["version"] = env!("CARGO_PKG_VERSION").into();
         if let Some(minus) = minus {
             manifest["minus"] = minus.name(&model.labels).into();

@@ -13,7 +13,8 @@ use super::selected::{ModelResult, SelectedOnly};
 use super::sink::{OpenedSink, Sink};
 use super::writer::{Completed, Writer};
 use crate::cli::images::{Finished, InFlight, Photo};
-use crate::cli::run::{Interrupt, ResolvedSelection};
+use crate::cli::run::ResolvedSelection;
+use crate::cli::signals::Interrupt;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, isolation};
 
@@ -55,7 +56,8 @@ pub fn process_images(
             OpenedSink::Finished(summary) => return Ok(PipelineEnd::AlreadyFinished(summary)),
             OpenedSink::Pending(indices, sink) => (indices, sink),
         };
-        let interrupt = if job.run.is_some() { Interrupt::watch()? } else { Interrupt::default() };
+        let interrupt = job.run.is_some().then(Interrupt::expect);
+        let stopped = || interrupt.and_then(Interrupt::code);
         let writer = Writer::new(job, timings, sink, indices.len());
         model.announce();
         model.announce_notes(explainer.session().notes());
@@ -65,7 +67,7 @@ pub fn process_images(
         let mut in_flight = InFlight::default();
         let mut is_open = true;
         for (items, photos) in photos {
-            if interrupt.code().is_some() {
+            if stopped().is_some() {
                 break;
             }
             let photos = images::with_labels(request.target, &items, photos);
@@ -87,7 +89,7 @@ pub fn process_images(
         }
         drop(sender);
         let completed = written.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-        Ok(PipelineEnd::Completed(Box::new(completed), interrupt.code()))
+        Ok(PipelineEnd::Completed(Box::new(completed), stopped()))
     })
 }
 

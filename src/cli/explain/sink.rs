@@ -1,11 +1,11 @@
 //! Where results go: the directory of a few photos, or a run over a data set.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::dataset::Item;
-use crate::run::{Disk, Entry, FlatNames, Lock, Opened, RealDisk, Run, Summary, WrittenFile};
-use crate::util::atomic_file::{Replacement, write_atomically};
+use crate::run::{Disk, Entry, FlatNames, Opened, OutputFolder, RealDisk, Run, Summary, WrittenFile};
+use crate::util::atomic_file::Replacement;
 use crate::{Error, Result, run};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -43,7 +43,7 @@ impl Sink {
     /// When it cannot be written or holds the results of another request.
     pub fn open(job: &ExplainJob) -> Result<OpenedSink> {
         let Some(run) = &job.run else {
-            let directory = Box::new(PhotoDirectory::open(&job.output)?);
+            let directory = Box::new(PhotoDirectory::open(job)?);
             let sink = Sink::Photos { directory, names: FlatNames::default() };
             return Ok(OpenedSink::Pending((0..job.dataset.len()).collect(), sink));
         };
@@ -57,17 +57,14 @@ impl Sink {
     pub fn stem(&mut self, item: &Item) -> String {
         match self {
             Sink::Run(_) => run::image_stem(item.index, &item.id),
-            Sink::Photos { names, .. } => {
-                let stem = Path::new(&item.id).file_stem().unwrap_or_default();
-                names.stem(&stem.to_string_lossy())
-            }
+            Sink::Photos { names, .. } => photo_stem(names, item),
         }
     }
 
     /// The output directory.
     pub fn path(&self) -> &Path {
         match self {
-            Sink::Photos { directory, .. } => &directory.path,
+            Sink::Photos { directory, .. } => directory.folder.path(),
             Sink::Run(run) => run.folder(),
         }
     }
@@ -78,7 +75,7 @@ impl Sink {
     /// When it cannot be written.
     pub fn write(&self, name: String, bytes: &[u8]) -> Result<WrittenFile> {
         match self {
-            Sink::Photos { directory, .. } => directory.write(name, bytes),
+            Sink::Photos { directory, .. } => directory.folder.write(name, bytes),
             Sink::Run(run) => run.write(&name, bytes),
         }
     }
@@ -121,42 +118,43 @@ impl Sink {
     }
 }
 
+/// The prefix of the names of a photo's files, the next of `names`.
+fn photo_stem(names: &mut FlatNames, item: &Item) -> String {
+    let stem = Path::new(&item.id).file_stem().unwrap_or_default();
+    names.stem(&stem.to_string_lossy())
+}
+
 /// One image a line.
 const RESULTS: &str = "results.jsonl";
-const MANIFEST: &str = "manifest.json";
 
-/// The output directory for photos that are given by name. It is complete once it has a manifest;
+/// The output directory for photos that are given by name. It is complete once its manifest says so;
 /// every command replaces the results of the one before.
 #[derive(Debug)]
 pub struct PhotoDirectory {
-    path: PathBuf,
+    folder: OutputFolder,
     results: Replacement,
-    _lock: Lock,
 }
 
 impl PhotoDirectory {
-    /// Creates the directory if it is missing and removes the results and the manifest of earlier
-    /// photos, which no longer describe its files.
+    /// Claims the job's output directory, which is created if it is missing.
     ///
     /// # Errors
-    /// When the path is a file, in use, or cannot be created or changed, or holds a run.
-    fn open(path: &Path) -> Result<PhotoDirectory> {
-        let lock = run::acquire(&RealDisk, path, |manifest| manifest.get("dataset").is_some())?;
-        for name in [MANIFEST, RESULTS] {
-            RealDisk.remove(&path.join(name))?;
+    /// When the path is a file, in use, or cannot be created or changed, or holds a run or files of another
+    /// program.
+    fn open(job: &ExplainJob) -> Result<PhotoDirectory> {
+        let photos = job.dataset.items().map(|item| item.file().to_path_buf());
+        let folder = OutputFolder::claim(&job.output, run::PHOTOS, photos)?;
+        let mut names = FlatNames::default();
+        for item in job.dataset.items() {
+            folder.check(&job.spec.known_names(&photo_stem(&mut names, &item), &job.request.exits))?;
         }
-        let results = Replacement::create(&path.join(RESULTS))?;
-        Ok(PhotoDirectory { path: path.into(), results, _lock: lock })
-    }
-
-    fn write(&self, name: String, bytes: &[u8]) -> Result<WrittenFile> {
-        write_atomically(&self.path.join(&name), bytes)?;
-        Ok(WrittenFile { name, bytes: bytes.len() as u64 })
+        let results = folder.open(RESULTS)?;
+        Ok(PhotoDirectory { folder, results })
     }
 
     fn record(&mut self, line: &str) -> Result<()> {
         let written = self.results.write_all(line.as_bytes());
-        written.map_err(|e| Error::cannot_write(&self.path.join(RESULTS), e))
+        written.map_err(|e| Error::cannot_write(&self.folder.path().join(RESULTS), e))
     }
 
     /// Puts the results in place, then the manifest with the counts of images.
@@ -165,7 +163,6 @@ impl PhotoDirectory {
         manifest["images"] = tally.images().into();
         manifest["failed"] = tally.failed().into();
         manifest["results"] = RESULTS.into();
-        let manifest = serde_json::to_string_pretty(&manifest).expect("a JSON value has a text form") + "\n";
-        write_atomically(&self.path.join(MANIFEST), manifest.as_bytes())
+        self.folder.finish(&manifest)
     }
 }

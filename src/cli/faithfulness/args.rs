@@ -23,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     pub data: DataArgs,
     /// Output folder for faithfulness.csv, curves.csv, road.csv, randomisation.csv, charts and
-    /// manifest.json, which is written last
+    /// faithfulness.json, which is written last
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     #[command(flatten)]

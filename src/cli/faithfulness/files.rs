@@ -1,39 +1,35 @@
-//! Output files of a run: tables, charts and the manifest.
+//! Output files: tables, charts and the settings.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use crate::faithfulness::{CascadeSimilarity, MetricSummary};
 use crate::imaging::encode_png;
 use crate::render::chart::{Drawing, Theme};
-use crate::util::atomic_file::{make_folder, remove_old, write_atomically};
+use crate::run::{Kind, OutputFolder};
 use crate::{Error, Result};
 
 use super::charts;
 use super::report::FaithfulnessReport;
 
-const MANIFEST: &str = "manifest.json";
+/// What `msdcam faithfulness -o` writes. The folder may be that of the run whose maps are measured.
+pub const FAITHFULNESS: Kind = Kind {
+    name: "faithfulness",
+    title: "an analysis of faithfulness",
+    marker: "faithfulness.json",
+    lock: "faithfulness.lock",
+    files: &["faithfulness.csv", "curves.csv", "road.csv", "randomisation.csv"],
+};
 /// Pixels per unit of a chart.
 const SCALE: f64 = 2.0;
 
-/// Creates the folder if it is missing, and removes the manifest of an earlier run, which would no
-/// longer match the files.
-///
-/// # Errors
-/// When the path is a file, or the folder cannot be created or changed.
-pub fn open(folder: &Path) -> Result<()> {
-    make_folder(folder)?;
-    remove_old(&folder.join(MANIFEST))
-}
-
-/// Writes all files, the manifest last.
+/// Writes all files, or none of them.
 ///
 /// # Errors
 /// When one cannot be written.
-pub fn write(folder: &Path, report: &FaithfulnessReport) -> Result<()> {
+pub fn write(folder: OutputFolder, report: &FaithfulnessReport) -> Result<()> {
     let mut names = Vec::new();
     let mut write = |name: String, bytes: &[u8]| {
-        write_atomically(&folder.join(&name), bytes)?;
+        folder.stage(&name, bytes)?;
         names.push(name);
         Ok::<_, Error>(())
     };
@@ -53,8 +49,7 @@ pub fn write(folder: &Path, report: &FaithfulnessReport) -> Result<()> {
     }
     let mut manifest = serde_json::to_value(&report.about).expect("plain fields serialize to JSON");
     manifest["files"] = names.into();
-    let text = serde_json::to_string_pretty(&manifest).expect("a JSON value serializes to text") + "\n";
-    write_atomically(&folder.join(MANIFEST), text.as_bytes())
+    folder.finish(&manifest)
 }
 
 /// A chart as SVG and PNG.

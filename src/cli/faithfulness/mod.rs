@@ -13,6 +13,8 @@ mod settings;
 mod table;
 
 use crate::Result;
+use crate::run::OutputFolder;
+use crate::util::atomic_file::check_writable;
 use report::FaithfulnessReport;
 
 use super::exit_status::Outcome;
@@ -24,11 +26,15 @@ pub use args::Args;
 
 /// Evaluates the maps of a data set, writes the files and prints a table or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
+    args.output.as_deref().map_or(Ok(()), check_writable)?;
     let model = args.model.load(&Timings::default())?;
     let request = args.request(&model)?;
     let settings = args.settings.settings(&model)?;
     let dataset = args.data.open(&model.labels)?;
     let mut objects = args.objects.open(&model)?;
+    let inputs = dataset.items().map(|item| item.file().to_path_buf()).chain(args.objects.file());
+    let folder = args.output.as_ref().map(|path| OutputFolder::claim(path, files::FAITHFULNESS, inputs));
+    let folder = folder.transpose()?;
     let measured = run::all_images(&args, &model, &dataset, &request, &settings, objects.as_mut())?;
     if let Some(note) = objects.as_ref().and_then(|objects| objects.unused_boxes()) {
         output::note(&note);
@@ -43,7 +49,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let randomization = randomize::check(&args, &model, &request, &settings, &measured.sample)?;
     let report =
         FaithfulnessReport::new(&args, &model, &request, &settings, objects, measured, randomization);
-    if let Some(folder) = &args.output {
+    if let Some(folder) = folder {
         files::write(folder, &report)?;
     }
     let text = if args.json { report.json() + "\n" } else { table::report(&report) };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use crate::util::input_file;
 use crate::{Error, Result};
 use serde::Deserialize;
 
@@ -98,7 +99,7 @@ enum NameOrIndex {
 /// When the file cannot be read or is not JSON in one of the formats, or a box has no area.
 pub fn read(file: &Path, labels: &[String]) -> Result<Boxes> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let bytes = std::fs::read(file).map_err(|e| Error::cannot_read(file, e))?;
+    let bytes = input_file::read(file, input_file::JSON)?;
     let json: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(file, "JSON", e))?;
     let parsed = BoxesFile::deserialize(json).map_err(|_| {

@@ -10,6 +10,7 @@ use crate::faithfulness::{
 };
 use crate::imaging::HeldImage;
 use crate::imaging::rgb_image::RgbImage;
+use crate::util::below::below;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -54,6 +55,11 @@ enum ObjectSource {
 }
 
 impl ObjectArgs {
+    /// The file of the boxes.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.boxes.clone()
+    }
+
     /// The objects, if an option gives them.
     ///
     /// # Errors
@@ -113,9 +119,7 @@ impl Objects {
     /// Object mask of the model's input, (S, S): the pixels whose centers are on an object of class `class`.
     fn object(&self, item: &Item, photo: &Photo, mask: Option<&RgbImage>, class: usize) -> Vec<bool> {
         let crop = photo.crop;
-        let along = |i: usize, from: f32, to: f32| {
-            f64::from(from) + (i as f64 + 0.5) / self.side as f64 * f64::from(to - from)
-        };
+        let along = |i: usize, from: f64, to: f64| from + (i as f64 + 0.5) / self.side as f64 * (to - from);
         let on = |x: f64, y: f64| match (&self.source, mask) {
             (ObjectSource::Boxes { boxes, .. }, _) => {
                 let boxes = name_in(boxes, item).and_then(|name| boxes.get(&name));
@@ -162,9 +166,12 @@ fn name_in(boxes: &Boxes, item: &Item) -> Option<String> {
     [item.id.clone(), file].into_iter().find(|name| boxes.contains_key(name))
 }
 
-/// The mask of an image; `None` where the folder has none.
+/// The mask of an image, by its id or, where that is not a path below the folder, its file name; `None` where
+/// the folder has none.
 fn mask(folder: &Path, item: &Item, photo: &Photo) -> Result<Option<HeldImage>> {
-    let path = folder.join(Path::new(&item.id).with_extension("png"));
+    let id = Path::new(&item.id).with_extension("png");
+    let name = id.file_name().unwrap_or_default();
+    let path = below(folder, &id.to_string_lossy()).or_else(|_| below(folder, &name.to_string_lossy()))?;
     if !path.exists() {
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use super::objects::Objects;
 use crate::cli::model::LoadedModel;
 
 /// Metrics and settings of a run. Field names are JSON keys: `--json` prints the report, and
-/// `manifest.json` holds `about`.
+/// `faithfulness.json` holds `about`.
 #[derive(Debug, Serialize)]
 pub struct FaithfulnessReport {
     pub about: RunMetadata,
@@ -24,7 +24,6 @@ pub struct FaithfulnessReport {
 /// Model, images and settings of a run.
 #[derive(Debug, Serialize)]
 pub struct RunMetadata {
-    program: &'static str,
     version: &'static str,
     /// Measured images.
     pub images: usize,
@@ -59,7 +58,6 @@ impl FaithfulnessReport {
         }
         FaithfulnessReport {
             about: RunMetadata {
-                program: "msdcam",
                 version: env!("CARGO_PKG_VERSION"),
                 images: tally.images() - tally.failed(),
                 failed: tally.failed(),

@@ -6,7 +6,6 @@ use crate::faithfulness::{FaithfulnessEvaluator, Settings};
 use crate::{Error, Result};
 
 use super::args::Args;
-use super::files;
 use super::measured::Measured;
 use super::objects::Objects;
 use crate::cli::isolation::isolated;
@@ -30,9 +29,6 @@ pub fn all_images(
     let group = images::group_size(model, count);
     let mut evaluator =
         FaithfulnessEvaluator::new(&model.model, request, settings, &model.device, group, model.threads)?;
-    if let Some(folder) = &args.output {
-        files::open(folder)?;
-    }
     model.announce();
     model.announce_notes(evaluator.session().notes());
     let timings = Timings::default();

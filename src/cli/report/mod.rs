@@ -3,14 +3,14 @@
 pub(super) mod run;
 pub(super) mod tiles;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::printable;
 use crate::imaging::encode_png;
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 use crate::report::{Report, plots};
-use crate::util::atomic_file;
+use crate::run::{Kind, OutputFolder};
 use crate::{Error, Result};
 use run::LoadedRun;
 
@@ -42,6 +42,10 @@ pub struct Args {
     no_plots: bool,
 }
 
+/// What a report consists of, beside the plots.
+const REPORT: Kind =
+    Kind { name: "report", title: "a report", marker: "report.html", lock: "report.lock", files: &[] };
+
 /// Reads the run, writes the report and the plots, and prints their paths.
 pub fn run(args: Args) -> Result<()> {
     let run = LoadedRun::open(&args.run)?;
@@ -49,14 +53,14 @@ pub fn run(args: Args) -> Result<()> {
     let linked = folder == args.run;
     let Page { html, problems } = page(&args.run, &run, args.images, args.colormap, linked)?;
     problems.iter().for_each(output::error);
-    make_folder(folder)?;
-    let page = folder.join("report.html");
-    atomic_file::write_atomically(&page, html.as_bytes())?;
+    let page = folder.join(REPORT.marker);
     let mut text = format!("{}\n", printable(&page.to_string_lossy()));
+    let out = OutputFolder::claim(folder, REPORT, [])?;
     if let Some(evaluation) = run.evaluation.as_ref().filter(|_| !args.no_plots) {
-        let plots = write_plots(&folder.join("plots"), plots::all(evaluation))?;
+        let plots = stage_plots(&out, plots::all(evaluation))?;
         text += &format!("{}: {plots} charts\n", printable(&folder.join("plots").to_string_lossy()));
     }
+    out.finish_with(html.as_bytes())?;
     Output::default().print(&text)
 }
 
@@ -72,7 +76,7 @@ pub(super) struct Page {
 /// # Errors
 /// When the results are damaged.
 pub(super) fn page(
-    folder: &Path,
+    folder: &std::path::Path,
     run: &LoadedRun,
     images: usize,
     colormap: Option<Colormap>,
@@ -97,18 +101,13 @@ pub(super) fn page(
     Ok(Page { html: report.html(), problems: read.problems })
 }
 
-/// Writes each plot as SVG and as PNG at twice its size for high-density screens; returns their number.
-fn write_plots(folder: &Path, plots: Vec<plots::Plot>) -> Result<usize> {
-    make_folder(folder)?;
+/// Draws each plot as SVG and as PNG at twice its size for high-density screens; returns their number.
+fn stage_plots(out: &OutputFolder, plots: Vec<plots::Plot>) -> Result<usize> {
     for plot in &plots {
-        let file = |ending: &str| folder.join(format!("{}.{ending}", plot.name));
-        atomic_file::write_atomically(&file("svg"), plot.drawing.svg().as_bytes())?;
+        let name = |ending: &str| format!("plots/{}.{ending}", plot.name);
+        out.stage(&name("svg"), plot.drawing.svg().as_bytes())?;
         let picture = plot.drawing.picture(Theme::Light, 2.0);
-        atomic_file::write_atomically(&file("png"), &encode_png(&picture))?;
+        out.stage(&name("png"), &encode_png(&picture))?;
     }
     Ok(plots.len())
-}
-
-fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::cannot_write(folder, e))
 }

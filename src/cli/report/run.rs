@@ -1,14 +1,15 @@
 //! A run's folder read back: results, manifest, evaluation.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::evaluation::{Evaluation, ImageOutcome};
 use crate::render::Colormap;
 use crate::report::{ImageResult, MetadataRow, outcomes};
 use crate::run::{RunInfo, read_results};
-use crate::{Error, Result};
+use crate::util::below::below;
+use crate::util::input_file;
+use crate::{Error, Result, run};
 use serde_json::Value;
 
 /// A run without its per-image results, which are streamed.
@@ -114,6 +115,14 @@ impl LoadedRun {
         Ok(records)
     }
 
+    /// The files that the run is read from, with those of these `records`.
+    pub fn files(&self, records: &[ImageResult]) -> impl Iterator<Item = PathBuf> {
+        let named = records.iter().flat_map(|record| [&record.files.strip, &record.files.arrays]);
+        let named = named.flatten().map(String::as_str);
+        let own = ["results.jsonl", "failed.jsonl", "manifest.json", "journal.jsonl", "evaluation.json"];
+        own.into_iter().chain(named).filter_map(|name| below(&self.folder, name).ok())
+    }
+
     /// Name of the run's folder.
     pub fn name(&self) -> String {
         let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
@@ -214,11 +223,13 @@ fn add_rows(rows: &mut Vec<MetadataRow>, name: &str, value: &Value) {
 
 /// The evaluation in evaluation.json, and the metadata beside it.
 fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
-    let bytes = match std::fs::read(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|e| Error::refused_by(path, "file", e))?,
-    };
+    let refused = |place: &str, cause: String| Error::refused(path, place, cause);
+    let Some(bytes) = input_file::read_if_exists(path, input_file::JSON)? else { return Ok(None) };
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(path, "JSON", e))?;
+    if run::is_in_progress(&value) {
+        let cause = "not complete; `msdcam evaluate -o` with the same words makes it again";
+        return Err(refused("evaluation", cause.into()));
+    }
     let metadata = ["weights", "source_sha256", "device", "failed"];
     let metadata = metadata.iter().filter_map(|&key| Some((key.to_string(), value.get(key)?.clone())));
     let metadata = Value::Object(metadata.collect());

@@ -1,13 +1,17 @@
 //! Photos and activation maps of a run's images, read back from its files.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::strip;
 use crate::report::{EmbeddedPhoto, ImageResult, QuantizedMaps, Tile};
+use crate::util::below::below;
 use crate::util::npz::{Archive, Floats};
-use crate::util::parallel;
+use crate::util::{input_file, parallel};
 use crate::{Error, Result, imaging};
+
+/// Limit of the arrays of an image, in bytes.
+const LARGEST_ARRAYS: u64 = 1 << 30;
 
 /// Gallery tiles, and the reasons why some have no photo or no maps.
 #[derive(Debug)]
@@ -41,15 +45,6 @@ fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
     })
 }
 
-/// Path of a file that a run names, which must be inside the run's folder.
-fn below(folder: &Path, name: &str) -> Result<PathBuf> {
-    let path = Path::new(name);
-    if path.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Ok(folder.join(path));
-    }
-    Err(Error::refused(folder, "results", format!("the file {name} is outside the run's folder")))
-}
-
 /// The photo, cut out of the film strip.
 pub fn photo(folder: &Path, record: &ImageResult) -> Result<Option<RgbImage>> {
     let Some(strip) = &record.files.strip else { return Ok(None) };
@@ -67,7 +62,7 @@ fn encoded(photo: &RgbImage) -> EmbeddedPhoto {
 pub fn cam(folder: &Path, record: &ImageResult) -> Result<Option<Floats>> {
     let Some(arrays) = &record.files.arrays else { return Ok(None) };
     let path = below(folder, arrays)?;
-    let bytes = std::fs::read(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
+    let bytes = input_file::read(&path, LARGEST_ARRAYS)?;
     let mut archive = Archive::open(&path, &bytes)?;
     let names = archive.names();
     let first = names.iter().find(|name| *name == "cam" || name.starts_with("cam."));

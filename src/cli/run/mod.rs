@@ -1,6 +1,5 @@
 //! Command-line options of runs over data sets, and the specification that [`crate::run`] gets.
 
-mod interrupt;
 mod selection;
 mod shard;
 
@@ -11,7 +10,6 @@ use crate::Result;
 use crate::dataset::Dataset;
 use crate::error::printable;
 use crate::run::{Opened, RealDisk, Run, RunSpec, Shard, Summary};
-pub use interrupt::Interrupt;
 pub use selection::{ResolvedSelection, Selection};
 use serde_json::{Value, json};
 pub use shard::ShardArg;
@@ -29,7 +27,7 @@ pub struct RunArgs {
     /// the results still list all images
     #[arg(long, value_name = "TERMS")]
     pub select: Option<Selection>,
-    /// Retry images that failed in an earlier attempt
+    /// Retry images that failed in an earlier attempt or have lost their files since
     #[arg(long)]
     pub retry_failed: bool,
     /// Process only shard i of n, from 1, for `msdcam merge`; all shards may share one folder. auto
@@ -101,7 +99,7 @@ impl RunOptions {
     /// determines the results.
     ///
     /// # Errors
-    /// As [`Run::open`], or when the hash of the weights cannot be determined.
+    /// As [`Run::open`].
     pub fn open(
         &self,
         folder: &Path,
@@ -114,7 +112,7 @@ impl RunOptions {
             settings["select"] = selection.text().into();
         }
         settings["device"] = model.device.kind().into();
-        settings["weights"] = json!({ "sha256": model.weights_sha256()? });
+        settings["weights"] = json!({ "sha256": model.weights_sha256() });
         settings["dataset"] = json!({ "images": dataset.len(), "sha256": dataset.digest()? });
         // Determined by the weights; a difference would be reported twice.
         settings.as_object_mut().map(|settings| settings.remove("labels"));

@@ -3,13 +3,24 @@
 //! otherwise.
 
 use std::alloc::Layout;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
+
+use crate::Result;
+use crate::error::DeviceError;
+use crate::util::allocation;
 
 /// Floats in a cache line. Two threads that write neighboring areas must not share one, and a vector
 /// that crosses two lines takes twice as long to load.
 pub(crate) const CACHE_LINE_F32: usize = 16;
+
+/// Floats of a guard beside an area of a buffer, which no kernel may touch; none without debug assertions.
+///
+/// Areas of a session and packed weights share few large buffers, inside which neither the system nor a sanitizer
+/// would notice an access beyond an area. With `--cfg asan` and AddressSanitizer (CONTRIBUTING.md), guards are
+/// poisoned, so that a read is reported as well as a write.
+pub(crate) const GUARD: usize = if cfg!(debug_assertions) { 4 * CACHE_LINE_F32 } else { 0 };
 
 /// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
@@ -51,8 +62,27 @@ impl AlignedBuffer {
     }
 
     /// Floats that there is room for.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.layout.size() / size_of::<f32>()
+    }
+}
+
+impl AlignedBuffer {
+    /// Lets AddressSanitizer, where it runs, report every access to `floats`.
+    pub(crate) fn poison(&self, floats: Range<usize>) {
+        debug_assert!(floats.start <= floats.end && floats.end <= self.len(), "{floats:?} of {}", self.len());
+        #[cfg(asan)]
+        {
+            unsafe extern "C" {
+                /// Of the sanitizer's run-time library.
+                fn __asan_poison_memory_region(start: *const std::ffi::c_void, bytes: usize);
+            }
+            // SAFETY: the range is inside the allocation; AddressSanitizer forgets it when that is freed.
+            unsafe {
+                let start = self.start().add(floats.start);
+                __asan_poison_memory_region(start.cast(), floats.len() * size_of::<f32>());
+            }
+        }
     }
 }
 
@@ -62,6 +92,9 @@ impl Drop for AlignedBuffer {
         unsafe { std::alloc::dealloc(self.start.as_ptr().cast(), self.layout) }
     }
 }
+
+/// What an arena's buffers hold, in errors.
+const PACKED: &str = "packed weights";
 
 /// Floats of a buffer in which an arena places many slices, at most: slices keep their whole buffer
 /// alive.
@@ -89,13 +122,23 @@ impl Arena {
     }
 
     /// `len` floats, zero where `write` does not write them.
-    pub(crate) fn slice(&mut self, len: usize, write: impl FnOnce(&mut [f32])) -> PackedSlice {
-        let current = self.current.upgrade().filter(|buffer| self.used + len <= buffer.len());
-        let buffer = current.unwrap_or_else(|| {
-            let buffer = Arc::new(Arena::buffer(self.expected.max(self.reserve).min(MAX_CHUNK).max(len)));
-            (self.current, self.used) = (Arc::downgrade(&buffer), 0);
-            buffer
-        });
+    ///
+    /// # Errors
+    /// When the system has too little memory.
+    pub(crate) fn slice(&mut self, len: usize, write: impl FnOnce(&mut [f32])) -> Result<PackedSlice> {
+        let current = self.current.upgrade().filter(|buffer| self.used.saturating_add(len) <= buffer.len());
+        let buffer = match current {
+            Some(buffer) => buffer,
+            None => {
+                let len = self.expected.max(self.reserve).min(MAX_CHUNK).max(len);
+                allocation::check::<f32>(PACKED, len)?;
+                let refused =
+                    DeviceError::HostMemory { what: PACKED, bytes: len.saturating_mul(size_of::<f32>()) };
+                let buffer = Arc::new(AlignedBuffer::new(len).ok_or(refused)?);
+                (self.current, self.used) = (Arc::downgrade(&buffer), 0);
+                buffer
+            }
+        };
         self.skip(len);
         // SAFETY: these floats are inside the buffer, after all slices given out before.
         let floats = unsafe {
@@ -103,16 +146,13 @@ impl Arena {
             start.write_bytes(0, len);
             std::slice::from_raw_parts_mut(start, len)
         };
+        let end = self.used + len;
+        let next = (end + GUARD).next_multiple_of(CACHE_LINE_F32);
+        buffer.poison(end..next.min(buffer.len()));
         let slice = PackedSlice { buffer, first: self.used, len };
-        self.used = (self.used + len).next_multiple_of(CACHE_LINE_F32);
+        self.used = next;
         write(floats);
-        slice
-    }
-
-    fn buffer(len: usize) -> AlignedBuffer {
-        let out_of_memory =
-            || std::alloc::handle_alloc_error(Layout::array::<f32>(len).unwrap_or(Layout::new::<f32>()));
-        AlignedBuffer::new(len).unwrap_or_else(out_of_memory)
+        Ok(slice)
     }
 }
 
@@ -146,10 +186,11 @@ mod tests {
             let slices: Vec<PackedSlice> = (0..200)
                 .map(|i| {
                     let len = if i == 150 { 1 << 20 } else { 7 * i };
-                    arena.slice(len, |floats| {
+                    let slice = arena.slice(len, |floats| {
                         assert!(floats.iter().all(|&x| x == 0.0), "zero before they are written");
                         floats.iter_mut().skip(1).for_each(|x| *x = i as f32);
-                    })
+                    });
+                    slice.unwrap()
                 })
                 .collect();
             drop(arena);
@@ -167,18 +208,20 @@ mod tests {
     fn a_buffer_is_freed_with_its_last_slice() {
         let mut arena = Arena::default();
         arena.expect(100);
-        let [first, second] = [10, 20].map(|len| arena.slice(len, |_| {}));
+        let [first, second] = [10, 20].map(|len| arena.slice(len, |_| {}).unwrap());
         let buffer = Arc::downgrade(&first.buffer);
         drop(first);
         assert!(buffer.upgrade().is_some());
         drop(second);
         assert!(buffer.upgrade().is_none());
-        assert_eq!(arena.slice(30, |floats| floats.fill(1.0))[..], [1.0; 30]);
+        assert_eq!(arena.slice(30, |floats| floats.fill(1.0)).unwrap()[..], [1.0; 30]);
     }
 
     #[test]
     fn too_large_a_buffer_is_refused() {
         assert!(AlignedBuffer::new(usize::MAX / 2).is_none());
         assert!(AlignedBuffer::new(usize::MAX / 8).is_none());
+        let error = Arena::default().slice(usize::MAX / 8, |_| {}).err().unwrap().to_string();
+        assert!(error.starts_with("cpu: not enough memory for packed weights ("), "{error}");
     }
 }

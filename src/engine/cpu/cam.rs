@@ -95,7 +95,8 @@ pub(crate) fn range() -> Box<dyn Kernel> {
 /// The CPU has the kernel's instruction set, and `x` is readable a vector beyond its end.
 unsafe fn sum_channels(kernel: RowSumKernel, relu: bool, weights: &[f32], x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), weights.len() * out.len());
-    // SAFETY: the assertion has checked the sizes; the rest is the caller's promise.
+    // SAFETY: the slices have the sizes of the call, which the assertion has checked. The caller promises that the CPU
+    // has the instruction set and that `x` is readable a vector beyond its end.
     unsafe {
         kernel(&RowSum {
             matrix: x.as_ptr(),

@@ -16,10 +16,10 @@ use super::pooled_grad::PooledGrad;
 use super::simd::Isa;
 use super::weight_cache::WeightCache;
 use super::{cam, elementwise, heatmap, linear, pool, softmax};
-use crate::Shape;
 use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, PooledConv2dGrad};
 use crate::engine::graph::{Op, ParamId};
 use crate::engine::plan::{Plan, Step};
+use crate::{Result, Shape};
 
 /// Makes the kernels of a plan's steps. The choice depends on the plan and the instruction set alone, so
 /// that results do not depend on what the cache holds.
@@ -40,30 +40,33 @@ impl<'a> Compiler<'a> {
     }
 
     /// The kernel of `step`.
-    pub(crate) fn compile(&mut self, step: &Step) -> Box<dyn Kernel> {
+    ///
+    /// # Errors
+    /// When the system has too little memory for its packed weights.
+    pub(crate) fn compile(&mut self, step: &Step) -> Result<Box<dyn Kernel>> {
         let isa = self.isa;
         let params = &self.plan.params;
-        match &step.op {
-            Op::Conv2d(op) => self.conv2d(step, op),
+        Ok(match &step.op {
+            Op::Conv2d(op) => self.conv2d(step, op)?,
             Op::Linear(op) => {
-                Box::new(self.linear(op, [&step.inputs[0], &step.output].map(|slot| slot.shape.len())))
+                Box::new(self.linear(op, [&step.inputs[0], &step.output].map(|slot| slot.shape.len()))?)
             }
-            Op::Conv2dGrad(op) => self.conv2d_grad(step, op),
+            Op::Conv2dGrad(op) => self.conv2d_grad(step, op)?,
             Op::LinearGrad(op) => linear::linear_grad(step, Arc::clone(self.data(op.weight))),
             Op::BatchNorm(op) => elementwise::affine(narrow(&op.affine(params))),
             Op::BatchNormGrad(op) => {
                 let scales = op.forward.affine(params).into_iter().map(|(scale, _)| (scale, 0.0));
                 elementwise::affine(narrow(&scales.collect::<Vec<_>>()))
             }
-            Op::PooledConv2dGrad(op) => Box::new(self.pooled_grad(step, op)),
+            Op::PooledConv2dGrad(op) => Box::new(self.pooled_grad(step, op)?),
             Op::Cam(op) => {
-                let pooled = self.pooled_grad(step, &op.pooled);
+                let pooled = self.pooled_grad(step, &op.pooled)?;
                 Box::new(Cam::new(isa, pooled, op.sum.relu, step.inputs[1].shape))
             }
             Op::Classifier(op) => {
                 let x = step.inputs[0].shape;
                 let pooled = op.pooled(x).expect("the graph has checked the window");
-                let linear = self.linear(&op.linear, [pooled.len(), op.classes]);
+                let linear = self.linear(&op.linear, [pooled.len(), op.classes])?;
                 let weight = Arc::clone(self.data(op.linear.weight));
                 Box::new(Classifier::new(*op, linear, weight, [x, pooled]))
             }
@@ -85,7 +88,7 @@ impl<'a> Compiler<'a> {
             Op::Input(_) | Op::Slice(_) | Op::Concat => {
                 unreachable!("a plan has no step for {}, which is an address", step.op.name())
             }
-        }
+        })
     }
 
     fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
@@ -93,7 +96,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// The kernel of a fully connected layer between vectors of these lengths.
-    fn linear(&self, op: &Linear, lengths: [usize; 2]) -> Conv2dKernel {
+    fn linear(&self, op: &Linear, lengths: [usize; 2]) -> Result<Conv2dKernel> {
         let shapes = lengths.map(Shape::vector);
         let conv = linear::as_conv2d(op, shapes);
         let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
@@ -101,53 +104,53 @@ impl<'a> Compiler<'a> {
         Conv2dKernel::new(self.weights, &conv, tiling, weight, bias)
     }
 
-    fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Box<dyn Kernel> {
+    fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Result<Box<dyn Kernel>> {
         let isa = self.isa;
         let shapes = [step.inputs[0].shape, step.output.shape];
         let (weight, bias) = (self.data(op.weight), op.bias.map(|id| &self.data(id)[..]));
         let direct = Conv2dTiling::new(isa, op, shapes);
         let is_cheaper = |winograd: &WinogradTiling| winograd.cost(None) < direct.cost(None);
         if let Some(winograd) = WinogradTiling::new(isa, op, shapes).filter(is_cheaper) {
-            return Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias));
+            return Ok(Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias)?));
         }
-        let kernel = Conv2dKernel::new(self.weights, op, direct, weight, bias);
+        let kernel = Conv2dKernel::new(self.weights, op, direct, weight, bias)?;
         self.packed.insert(op.weight, Arc::clone(kernel.weight()));
-        Box::new(kernel)
+        Ok(Box::new(kernel))
     }
 
-    fn conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Box<dyn Kernel> {
+    fn conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Result<Box<dyn Kernel>> {
         let (grad, work) = (step.inputs[0].shape, step.multiply_adds());
         if SmallConv2dGradKernel::is_small(self.isa, grad) {
-            let weight = self.transposable(op.weight);
-            Box::new(SmallConv2dGradKernel::new(self.isa, op, grad, weight, work))
+            let weight = self.transposable(op.weight)?;
+            Ok(Box::new(SmallConv2dGradKernel::new(self.isa, op, grad, weight, work)))
         } else {
             let weight = self.data(op.weight);
-            Box::new(Conv2dGradKernel::new(self.weights, self.isa, op, grad, weight, work))
+            Ok(Box::new(Conv2dGradKernel::new(self.weights, self.isa, op, grad, weight, work)?))
         }
     }
 
-    fn pooled_grad(&mut self, step: &Step, op: &PooledConv2dGrad) -> PooledGrad {
+    fn pooled_grad(&mut self, step: &Step, op: &PooledConv2dGrad) -> Result<PooledGrad> {
         let (isa, params, work) = (self.isa, &self.plan.params, step.multiply_adds());
         if PooledGrad::is_by_class(op, params) {
             PooledGrad::by_class(self.weights, isa, op, params, work)
         } else {
-            PooledGrad::by_tap(isa, op, params, self.transposable(op.weight), work)
+            Ok(PooledGrad::by_tap(isa, op, params, self.transposable(op.weight)?, work))
         }
     }
 
     /// A convolution's weight as the forward pass has packed it, or packed for the transposed product alone
     /// where that cannot read it.
-    fn transposable(&mut self, id: ParamId) -> Arc<PackedWeight> {
+    fn transposable(&mut self, id: ParamId) -> Result<Arc<PackedWeight>> {
         if let Some(packed) = self.packed.get(&id).filter(|packed| packed.is_transposable(self.isa)) {
-            return Arc::clone(packed);
+            return Ok(Arc::clone(packed));
         }
         let param = &self.plan.params[id.index()];
         let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
         let at = |o: usize, i: usize| param.data[o * k + i];
         let source = WeightSource { channels, k, at, bias: None };
-        let packed = self.weights.pack(transposable_channels(self.isa), &source);
+        let packed = self.weights.pack(transposable_channels(self.isa), &source)?;
         self.packed.insert(id, Arc::clone(&packed));
-        packed
+        Ok(packed)
     }
 }
 

@@ -7,7 +7,12 @@ use super::kernel::{Kernel, Operands, Tile, step_cost};
 use super::memory::SessionMemory;
 use super::simd::Isa;
 use super::weight_cache::WeightCache;
+use crate::Result;
 use crate::engine::plan::{Plan, Step};
+use crate::error::DeviceError;
+
+/// Most floats of a thread's scratch: kernels hold offsets in it in 32 bits.
+const MAX_SCRATCH: usize = u32::MAX as usize;
 
 /// A level's work, once for one thread and once for all threads together.
 pub(crate) struct CompiledLevel {
@@ -41,7 +46,11 @@ pub(crate) struct CompiledPlan {
 
 impl CompiledPlan {
     /// Compiles `plan` for `threads` threads; its weights are shared through `weights`.
-    pub(crate) fn new(plan: &Plan, threads: usize, isa: Isa, weights: &WeightCache) -> CompiledPlan {
+    ///
+    /// # Errors
+    /// When the system has too little memory for the packed weights, or a step's scratch exceeds
+    /// [`MAX_SCRATCH`].
+    pub(crate) fn new(plan: &Plan, threads: usize, isa: Isa, weights: &WeightCache) -> Result<CompiledPlan> {
         let mut compiled = CompiledPlan { steps: Vec::new(), levels: Vec::new(), scratch_len: 0 };
         let mut compiler = Compiler::new(plan, isa, weights);
         for level in &plan.levels {
@@ -50,8 +59,14 @@ impl CompiledPlan {
             for job in &level.jobs {
                 let first = compiled.steps.len();
                 for step in &job.steps {
-                    let kernel = compiler.compile(step);
+                    let kernel = compiler.compile(step)?;
                     compiled.scratch_len = compiled.scratch_len.max(kernel.scratch_len());
+                    if compiled.scratch_len > MAX_SCRATCH {
+                        let (op, len) = (step.op.name(), compiled.scratch_len);
+                        let reason =
+                            format!("{op} needs {len} floats of scratch, kernels address {MAX_SCRATCH}");
+                        return Err(DeviceError::Unsupported { device: "cpu", reason }.into());
+                    }
                     multiply_adds += step.multiply_adds();
                     compiled.steps.push(CompiledStep { step: step.clone(), kernel });
                 }
@@ -60,7 +75,7 @@ impl CompiledPlan {
             let assigned = compiled.assign(&uncut, threads);
             compiled.levels.push(CompiledLevel { uncut, assigned, multiply_adds });
         }
-        compiled
+        Ok(compiled)
     }
 
     /// Estimated time of all steps, one after another on one thread.
@@ -137,8 +152,10 @@ impl CompiledPlan {
             let CompiledStep { step, kernel } = &self.steps[index];
             let channels_done = memory.channels_done(index);
             let operands = Operands { step, memory, image, scratch, channels_done };
-            // SAFETY: the operands are the step's. A job's steps follow each other, and tiles of a step
-            // do not overlap; the rest is the caller's promise.
+            // SAFETY: the operands are those of the step that the kernel was compiled from, in memory for its plan.
+            // A job's steps follow each other, and tiles of a step do not overlap. The scratch is at least as long as
+            // the kernel needs: `scratch_len` is the largest of all. The caller promises the rest: inputs that are
+            // written, outputs that no other thread touches, and items that make up whole levels.
             unsafe { kernel.run(tile, &operands) };
         }
     }
@@ -173,7 +190,7 @@ pub(crate) mod tests {
         let plan = plan();
         for isa in Isa::available() {
             for threads in [1, 2, 3, 8] {
-                let compiled = CompiledPlan::new(&plan, threads, isa, &WeightCache::default());
+                let compiled = CompiledPlan::new(&plan, threads, isa, &WeightCache::default()).unwrap();
                 for level in &compiled.levels {
                     assert_eq!(level.assigned.len(), threads);
                     for job in &level.uncut {
@@ -207,7 +224,7 @@ pub(crate) mod tests {
     fn nothing_is_cut_for_one_thread_and_something_for_two() {
         let plan = plan();
         let tiles = |threads| {
-            let compiled = CompiledPlan::new(&plan, threads, Isa::detect(), &WeightCache::default());
+            let compiled = CompiledPlan::new(&plan, threads, Isa::detect(), &WeightCache::default()).unwrap();
             let assigned = compiled.levels.iter().flat_map(|level| level.assigned.iter().flatten());
             assigned.filter(|item| matches!(item, WorkItem::Tile(..))).count()
         };

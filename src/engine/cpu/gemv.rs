@@ -28,7 +28,8 @@ pub(crate) fn kernel(isa: Isa) -> RowSumKernel {
             /// As for [`RowSumKernel`].
             $(#[target_feature(enable = $feature)])?
             unsafe fn compiled(call: &RowSum) {
-                // SAFETY: the caller's promise is what the generic function requires.
+                // SAFETY: this function is enabled for the instruction set of `$simd`, which the CPU has; the caller
+                // promises that the pointers are valid for the call's sizes.
                 unsafe { row_sum::<$simd, $wide>(call) }
             }
             compiled

@@ -79,7 +79,7 @@ pub(crate) trait Kernel: Send + Sync {
     /// `operands` belong to the step that the kernel was made for, on a CPU with its instruction set. The
     /// inputs have been written, and the input space and the work space are readable
     /// [`OVERREAD`](super::gemm::OVERREAD) floats beyond both ends. The scratch has
-    /// [`Kernel::scratch_len`] floats and is this thread's. Meanwhile no other thread writes an input, or
+    /// [`Kernel::scratch_len`] floats, is readable as far beyond its end, and is this thread's. Meanwhile no other thread writes an input, or
     /// touches the tile's part of the output. The tiles of one run make up the whole step.
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands);
 }
@@ -121,7 +121,8 @@ impl<'a> Operands<'a> {
     /// # Safety
     /// The input has been written, and no thread writes it while the slice lives.
     pub(crate) unsafe fn input_slice(&self, index: usize) -> &'a [f32] {
-        // SAFETY: a slot holds the elements of its shape; the rest is the caller's promise.
+        // SAFETY: a slot holds the elements of its shape. They have been written, and no thread writes them while the
+        // slice lives, as the caller promises.
         unsafe { std::slice::from_raw_parts(self.input(index), self.step.inputs[index].shape.len()) }
     }
 
@@ -130,7 +131,9 @@ impl<'a> Operands<'a> {
     /// # Safety
     /// The scratch has `len` floats, and nothing else uses it while the slice lives.
     pub(crate) unsafe fn scratch_slice(&self, len: usize) -> &'a mut [f32] {
-        // SAFETY: the session's memory is initialized when it is allocated; the rest is the caller's promise.
+        debug_assert!(len <= self.memory.scratch_len(), "{len} of {} floats", self.memory.scratch_len());
+        // SAFETY: the scratch has `len` floats, which were initialized when the session's memory was allocated, and
+        // nothing else uses them while the slice lives, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.scratch, len) }
     }
 }

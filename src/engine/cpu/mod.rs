@@ -35,6 +35,9 @@ use crate::error::{DeviceError, ErrorSource};
 use thread_pool::ThreadPool;
 use weight_cache::WeightCache;
 
+/// Most threads: beyond any machine's, where a system would give them one after another for minutes.
+const MAX_THREADS: usize = 4096;
+
 /// The CPU as a device. Its sessions share its threads and their packed weights, and so do its clones.
 #[derive(Debug, Clone)]
 pub struct Cpu {
@@ -47,7 +50,7 @@ impl Cpu {
     /// The CPU with `threads` threads, 0 for one a core, and the best instruction set that it has.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// As [`Cpu::with_isa`].
     pub fn new(threads: usize) -> Result<Cpu> {
         Cpu::with_isa(threads, Isa::detect())
     }
@@ -55,7 +58,7 @@ impl Cpu {
     /// The same with kernels for the instruction set `isa`.
     ///
     /// # Errors
-    /// When this machine lacks it, or the system refuses a thread.
+    /// When this machine lacks it, there are more than 4,096 threads, or the system refuses one.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Cpu> {
         if !Isa::available().contains(&isa) {
             let reason = format!("this machine has no {}", isa.name());
@@ -63,6 +66,10 @@ impl Cpu {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores } else { threads };
+        if threads > MAX_THREADS {
+            let reason = format!("{threads} threads, at most {MAX_THREADS}");
+            return Err(DeviceError::Unavailable { what: "cpu".into(), reason }.into());
+        }
         let pool = ThreadPool::new(threads)
             .map_err(|e| DeviceError::Threads { threads, source: ErrorSource::new(e) })?;
         Ok(Cpu { isa, pool: Arc::new(pool), weights: Arc::default() })
@@ -86,10 +93,13 @@ impl Cpu {
     }
 
     /// Clock cycles that the cost model estimates for `plan` on one thread: for fitting the model.
+    ///
+    /// # Errors
+    /// As [`Cpu::session`].
     #[doc(hidden)]
-    pub fn estimated_cycles(&self, plan: &Plan) -> f64 {
-        let compiled = compiled_plan::CompiledPlan::new(plan, 1, self.isa, &self.weights);
-        compiled.total_cost() as f64 / 4.0
+    pub fn estimated_cycles(&self, plan: &Plan) -> Result<f64> {
+        let compiled = compiled_plan::CompiledPlan::new(plan, 1, self.isa, &self.weights)?;
+        Ok(compiled.total_cost() as f64 / 4.0)
     }
 
     /// Prepares `plan` for batches of up to `batch` images.
@@ -98,7 +108,7 @@ impl Cpu {
     /// on a device of one thread, where each runs on its caller's.
     ///
     /// # Errors
-    /// When the system has too little memory.
+    /// When the system has too little memory, or the plan exceeds a limit of the kernels.
     pub fn session(&self, plan: Arc<Plan>, batch: usize) -> Result<Box<dyn Session>> {
         Ok(Box::new(session::CpuSession::new(self, plan, batch)?))
     }

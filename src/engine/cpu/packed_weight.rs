@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::aligned::{Arena, PackedSlice};
 use super::gemm::TransposedProduct;
 use super::simd::Isa;
+use crate::Result;
 
 /// A matrix of weights and a bias, in groups of the micro-kernel's M output channels: for each group
 /// (k, M) weights, with zeros where the last group has fewer channels.
@@ -35,11 +36,14 @@ pub(crate) struct WeightSource<'a, F> {
 
 impl PackedWeight {
     /// Packs `source` in groups of `group_channels`.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn new<F: Fn(usize, usize) -> f32>(
         arena: &mut Arena,
         group_channels: usize,
         source: &WeightSource<F>,
-    ) -> Self {
+    ) -> Result<Self> {
         let &WeightSource { channels, k, ref at, bias } = source;
         let padded = channels.next_multiple_of(group_channels);
         let weight = arena.slice(padded * k, |packed| {
@@ -49,10 +53,10 @@ impl PackedWeight {
                     packed[start + i * group_channels] = at(channel, i);
                 }
             }
-        });
+        })?;
         let given = bias.unwrap_or(&[]);
-        let bias = arena.slice(padded, |padded| padded[..given.len()].copy_from_slice(given));
-        PackedWeight { weight, bias, k, channels, group_channels }
+        let bias = arena.slice(padded, |padded| padded[..given.len()].copy_from_slice(given))?;
+        Ok(PackedWeight { weight, bias, k, channels, group_channels })
     }
 
     /// Whether packing `source` in groups of `group_channels` would make the same bits.
@@ -105,6 +109,11 @@ impl PackedWeight {
         right: *const f32,
         out: *mut f32,
     ) -> TransposedProduct {
+        debug_assert!(
+            units.start <= units.end && units.end * terms <= self.k,
+            "{units:?} of {terms} of {}",
+            self.k
+        );
         TransposedProduct {
             weight: self.weight.as_ptr(),
             groups: self.groups(),

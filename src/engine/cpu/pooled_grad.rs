@@ -15,9 +15,9 @@ use super::kernel::{Kernel, Operands, Tile, channel_share};
 use super::packed_weight::{PackedWeight, WeightSource};
 use super::simd::Isa;
 use super::weight_cache::WeightCache;
-use crate::Shape;
 use crate::engine::graph::Param;
 use crate::engine::graph::ops::{BorderClasses, PooledConv2dGrad};
+use crate::{Result, Shape};
 
 /// The kernel of a pooled gradient; a tile's groups are channels of the tap.
 pub(crate) struct PooledGrad {
@@ -44,19 +44,22 @@ impl PooledGrad {
     }
 
     /// The kernel of `op` with classes as terms.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn by_class(
         weights: &WeightCache,
         isa: Isa,
         op: &PooledConv2dGrad,
         params: &[Param],
         multiply_adds: u64,
-    ) -> Self {
+    ) -> Result<Self> {
         let [channels, inputs, ..] = dims(op, params);
-        let (sums, count) = (op.kernel_sums(params), op.classes.count());
+        let (sums, count) = (op.kernel_sums(params)?, op.classes.count());
         let at = |o: usize, i: usize| sums[(i % count * channels + o) * inputs + i / count];
         let source = WeightSource { channels, k: inputs * count, at, bias: None };
-        let weight = weights.pack(transposable_channels(isa), &source);
-        PooledGrad::new(isa, op, weight, None, 1.0, multiply_adds)
+        let weight = weights.pack(transposable_channels(isa), &source)?;
+        Ok(PooledGrad::new(isa, op, weight, None, 1.0, multiply_adds))
     }
 
     /// The kernel of `op` with taps as terms; `weight` is its weight, packed.
@@ -118,8 +121,14 @@ impl PooledGrad {
         };
         assert!(out.len() == channels.len() && channels.end <= self.channels());
         let call = self.weight.transposed(self.terms(), channels, right.as_ptr(), out.as_mut_ptr());
-        // SAFETY: the right side has (terms, padded channels) floats, the output one float a unit; the
-        // rest is the caller's promise.
+        assert!(
+            right.len() >= self.terms() * self.weight.padded_channels(),
+            "{} floats of sums",
+            right.len()
+        );
+        // SAFETY: the assertions have checked that the right side has (terms, padded channels) floats and the output
+        // one float a unit. The caller promises that the CPU has the instruction set and that the output is readable
+        // a vector beyond its end.
         unsafe { (self.kernels.one)(&call) };
         out.iter_mut().for_each(|weight| *weight *= self.scale);
     }

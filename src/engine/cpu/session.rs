@@ -11,7 +11,7 @@ use super::thread_pool::ThreadPool;
 use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::session::{Continues, Fill, Session, check_batch, none_in_flight};
-use crate::error::GraphError;
+use crate::error::{DeviceError, GraphError};
 
 /// Images that a thread takes through each level one after another, so that weights are read from memory
 /// once for all of them.
@@ -41,11 +41,11 @@ impl CpuSession {
     /// Prepares `plan` for batches of up to `batch` images.
     ///
     /// # Errors
-    /// When the system has too little memory.
+    /// When the system has too little memory, or the plan exceeds a limit of the kernels.
     pub(crate) fn new(cpu: &Cpu, plan: Arc<Plan>, batch: usize) -> Result<Self> {
         let (pool, threads) = (Arc::clone(&cpu.pool), cpu.pool.count());
-        let compiled = CompiledPlan::new(&plan, threads, cpu.isa, &cpu.weights);
-        let images = if batch < threads { 1 } else { batch.min(threads * IMAGES_PER_BLOCK) };
+        let compiled = CompiledPlan::new(&plan, threads, cpu.isa, &cpu.weights)?;
+        let images = if batch < threads { 1 } else { batch.min(threads.saturating_mul(IMAGES_PER_BLOCK)) };
         // NaN makes it visible when a step reads an element that no step has written.
         let (scratch_len, steps) = (compiled.scratch_len, compiled.steps());
         let memory = SessionMemory::new(&plan, images, threads, scratch_len, steps, f32::NAN)?;
@@ -96,6 +96,10 @@ impl CpuSession {
                 }
             }
         });
+        // What AddressSanitizer guards cannot be read, and is checked by it.
+        if cfg!(all(debug_assertions, not(asan))) {
+            memory.assert_margins();
+        }
     }
 
     /// The image ranges of a batch of `n` that fit in memory.
@@ -123,13 +127,27 @@ impl CpuSession {
         unsafe { std::slice::from_raw_parts(self.memory.output(image), self.plan.output_len) }
     }
 
+    /// Makes room for the output spaces of a batch of `n`, unless they can be read in memory.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
+    fn make_room(&mut self, n: usize) -> Result<()> {
+        let (len, needed) = (self.outputs.len(), n.saturating_mul(self.plan.output_len));
+        if n > 1 && needed > len {
+            let bytes = needed.saturating_mul(size_of::<f32>());
+            let refused = |_| DeviceError::OutOfMemory { device: "cpu", images: n, bytes, reason: None };
+            self.outputs.try_reserve_exact(needed - len).map_err(refused)?;
+            self.outputs.resize(needed, 0.0);
+        }
+        Ok(())
+    }
+
     /// Copies the output spaces of a round of a batch of `n` out of memory, unless they can be read there.
     fn end(&mut self, n: usize, round: &Range<usize>) {
         if n == 1 {
             return;
         }
         let len = self.plan.output_len;
-        self.outputs.resize(self.outputs.len().max(n * len), 0.0);
         let mut outputs = std::mem::take(&mut self.outputs);
         let spaces = outputs.chunks_exact_mut(len).skip(round.start);
         for (image, output) in spaces.take(round.len()).enumerate() {
@@ -159,6 +177,7 @@ impl Session for CpuSession {
     fn submit(&mut self, images: usize, fill: &mut Fill) -> Result<()> {
         check_batch(self, images)?;
         self.ready = 0;
+        self.make_room(images)?;
         for round in self.rounds(images) {
             self.begin(fill, &round)?;
             self.run_levels(0..self.compiled.levels.len());
@@ -184,6 +203,7 @@ impl Session for CpuSession {
         check_batch(self, images)?;
         none_in_flight(self.in_flight())?;
         self.ready = 0;
+        self.make_room(images)?;
         self.reached.clear();
         self.reached.resize(images, 0);
         for round in self.rounds(images) {

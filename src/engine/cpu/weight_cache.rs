@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::aligned::Arena;
 use super::packed_weight::{PackedWeight, WeightSource};
+use crate::Result;
 
 /// Elements of a weight that go into its key. The key only finds candidates: all elements are compared
 /// then.
@@ -37,21 +38,24 @@ impl WeightCache {
     }
 
     /// `source` packed in groups of `group_channels`: shared, where a session has packed the same.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn pack<F: Fn(usize, usize) -> f32>(
         &self,
         group_channels: usize,
         source: &WeightSource<F>,
-    ) -> Arc<PackedWeight> {
+    ) -> Result<Arc<PackedWeight>> {
         let entries = &mut *self.lock();
         let candidates = entries.weights.entry(key(group_channels, source)).or_default();
         let found = candidates.iter().filter_map(Weak::upgrade);
         if let Some(found) = found.into_iter().find(|found| found.is_packed(group_channels, source)) {
             entries.arena.skip(found.k * found.padded_channels());
-            return found;
+            return Ok(found);
         }
-        let packed = Arc::new(PackedWeight::new(&mut entries.arena, group_channels, source));
+        let packed = Arc::new(PackedWeight::new(&mut entries.arena, group_channels, source)?);
         candidates.push(Arc::downgrade(&packed));
-        packed
+        Ok(packed)
     }
 
     /// Floats of all weights in use.
@@ -93,7 +97,7 @@ mod tests {
 
     fn pack(cache: &WeightCache, weights: &[f32], bias: Option<&[f32]>, group: usize) -> Arc<PackedWeight> {
         let k = weights.len() / 3;
-        cache.pack(group, &WeightSource { channels: 3, k, at: |o, i| weights[o * k + i], bias })
+        cache.pack(group, &WeightSource { channels: 3, k, at: |o, i| weights[o * k + i], bias }).unwrap()
     }
 
     #[test]

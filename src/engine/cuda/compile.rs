@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::cache;
+use super::cache::Cache;
 use super::nvrtc::Nvrtc;
 use super::source::source;
 use crate::Result;
@@ -26,9 +26,31 @@ pub fn options(capability: u32, supported: &[u32]) -> Vec<String> {
         .collect()
 }
 
-/// NVRTC's image of the kernels for compute capability `capability`, with `more` options, and whether it
-/// is from the cache. `nvrtc` is as for [`Nvrtc::find`]; without `use_cache` the kernels are compiled even
-/// if the cache has an image.
+/// What the origin of kernels begins with that are compiled at every start, before the reason.
+pub(super) const NOT_CACHED: &str = "NVRTC, not cached: ";
+
+/// An image of the kernels that NVRTC compiled.
+pub(super) struct Image {
+    pub(super) bytes: Vec<u8>,
+    /// Whether it was compiled earlier.
+    pub(super) from_cache: bool,
+    /// Why the cache is not used.
+    cache_problem: Option<String>,
+}
+
+impl Image {
+    /// Where it comes from, in words.
+    pub(super) fn origin(&self) -> String {
+        match &self.cache_problem {
+            _ if self.from_cache => "NVRTC, from the cache".into(),
+            Some(problem) => format!("{NOT_CACHED}{problem}"),
+            None => "NVRTC".into(),
+        }
+    }
+}
+
+/// NVRTC's image of the kernels for compute capability `capability`, with `more` options. `nvrtc` is as for
+/// [`Nvrtc::find`]; without `use_cache` the kernels are compiled even if the cache has an image.
 ///
 /// # Errors
 /// [`crate::Error::Device`] when there is no NVRTC, or a kernel does not compile.
@@ -37,18 +59,19 @@ pub(super) fn image(
     capability: u32,
     more: &[String],
     use_cache: bool,
-) -> Result<(Vec<u8>, bool)> {
+) -> Result<Image> {
     let nvrtc = Nvrtc::find(nvrtc)?;
     let mut options = options(capability, &nvrtc.architectures());
     options.extend_from_slice(more);
     let source = source();
     let key = key(&source, &options, capability, nvrtc.version);
-    if use_cache && let Some(image) = cache::load(&key) {
-        return Ok((image, true));
+    let cache = Cache::open();
+    if use_cache && let Some(bytes) = cache.load(&key) {
+        return Ok(Image { bytes, from_cache: true, cache_problem: None });
     }
-    let image = nvrtc.compile(&source, &options)?.image;
-    cache::store(&key, &image);
-    Ok((image, false))
+    let bytes = nvrtc.compile(&source, &options)?.image;
+    cache.store(&key, &bytes);
+    Ok(Image { bytes, from_cache: false, cache_problem: cache.problem().map(String::from) })
 }
 
 /// SHA-256 of everything that the image depends on.

@@ -1,5 +1,6 @@
 //! Loading of the kernels: the choice of machine code, and the kernels' functions on a GPU.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,11 @@ use super::error::{driver, unavailable};
 use super::variant::{Kernels, Variant};
 use super::{built_in, compile};
 use crate::error::{DeviceError, ErrorSource};
+use crate::util::input_file;
 use crate::{Error, Result};
+
+/// Limit of a file of machine code, in bytes: a hundred times the built-in one.
+const LARGEST_IMAGE: u64 = 256 << 20;
 
 /// The kernels' functions on a GPU.
 #[derive(Clone)]
@@ -69,14 +74,15 @@ fn compiled(
     options: &[String],
 ) -> Result<(Functions, String)> {
     let capability = capability(context)?;
-    let (image, from_cache) = compile::image(nvrtc, capability, options, true)?;
-    match functions(context, image) {
-        Ok(functions) if from_cache => Ok((functions, "NVRTC, from the cache".into())),
-        Err(_) if from_cache => {
-            let (image, _) = compile::image(nvrtc, capability, options, false)?;
-            Ok((functions(context, image)?, "NVRTC".into()))
+    let image = compile::image(nvrtc, capability, options, true)?;
+    match (image.origin(), functions(context, image.bytes)) {
+        (origin, Ok(functions)) => Ok((functions, origin)),
+        (_, Err(_)) if image.from_cache => {
+            let image = compile::image(nvrtc, capability, options, false)?;
+            let origin = image.origin();
+            Ok((functions(context, image.bytes)?, origin))
         }
-        result => Ok((result?, "NVRTC".into())),
+        (_, Err(e)) => Err(e),
     }
 }
 
@@ -85,7 +91,10 @@ fn of_file(context: &Arc<CudaContext>, file: &Path) -> Result<(Functions, String
     let failed = |cause: String, source: Option<ErrorSource>| {
         Error::from(DeviceError::KernelFile { file: file.display().to_string(), cause, source })
     };
-    let image = std::fs::read(file).map_err(|e| failed(e.to_string(), Some(ErrorSource::new(e))))?;
+    let mut image = Vec::new();
+    // A longer file is not whole either.
+    let read = input_file::open(file).and_then(|file| file.take(LARGEST_IMAGE).read_to_end(&mut image));
+    read.map_err(|e| failed(e.to_string(), Some(ErrorSource::new(e))))?;
     if !is_whole_elf(&image) {
         return Err(failed(format!("{} bytes, not a whole ELF file of machine code", image.len()), None));
     }

@@ -183,7 +183,7 @@ impl Tables {
         // Channel by channel of the gradient, class by class, a row of the tap's channels.
         let (tap, channels) = (row.out_c as usize, row.in_c as usize);
         let row_len = tap.next_multiple_of(CAM_CHANNELS);
-        let sums = op.kernel_sums(params);
+        let sums = op.kernel_sums(params)?;
         let rows = (0..channels).flat_map(|o| (0..classes).map(move |class| (class * channels + o) * tap));
         let padded = rows
             .flat_map(|at| sums[at..at + tap].iter().copied().chain(std::iter::repeat_n(0.0, row_len - tap)));

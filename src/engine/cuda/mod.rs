@@ -108,9 +108,16 @@ impl Cuda {
         Cuda { variant: Variant { tiling, ..self.variant }, ..self }
     }
 
-    /// Origin of its machine code: `built in`, `NVRTC`, `NVRTC, from the cache`, or a file.
+    /// Origin of its machine code: `built in`, `NVRTC`, `NVRTC, from the cache`, `NVRTC, not cached` with the
+    /// reason, or a file.
     pub fn kernels(&self) -> &str {
         &self.kernels
+    }
+
+    /// What a user should know about the kernels: that they are compiled at every start, and why.
+    fn note(&self) -> Option<String> {
+        let problem = self.kernels.strip_prefix(compile::NOT_CACHED)?;
+        Some(format!("cuda: the kernels are compiled at every start: {problem}"))
     }
 
     /// Description, as `cuda:0 (NVIDIA H200, 132 multiprocessors)`.

@@ -95,14 +95,19 @@ impl CudaSession {
     /// suffice.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] when memory does not suffice for one image.
+    /// [`crate::Error::Device`] when memory does not suffice for one image, or the plan exceeds a limit of the
+    /// kernels.
     pub(super) fn new(cuda: &Cuda, plan: Arc<Plan>, batch: usize) -> Result<CudaSession> {
         let stream = &cuda.context.new_stream().map_err(driver("stream"))?;
+        let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
+        if longest > MAX_ELEMENTS {
+            let reason = format!("an image takes {longest} elements, kernels index {MAX_ELEMENTS}");
+            return Err(DeviceError::Unsupported { device: "cuda", reason }.into());
+        }
         let program = Program::new(&plan, cuda.limits, &cuda.variant)?;
         let constants = Constants::new(stream, &program).map_err(driver("uploading the weights"))?;
-        let longest = plan.input_len.max(plan.work_len).max(plan.output_len).max(1);
         let wanted = batch.max(1);
-        let mut images = wanted.min((MAX_ELEMENTS / longest).max(1));
+        let mut images = wanted.min(MAX_ELEMENTS / longest);
         let memory = loop {
             match Memory::new(stream, &plan, &program, images) {
                 Ok(memory) => break memory,
@@ -120,10 +125,8 @@ impl CudaSession {
             Launches::Branches => Some(Branches::new(cuda, &program).map_err(driver("stream"))?),
             Launches::Graph | Launches::Stream => None,
         };
-        let notes = match images < wanted {
-            true => vec![format!("cuda: memory suffices for batches of {images}, not of {wanted}")],
-            false => Vec::new(),
-        };
+        let fewer = || format!("cuda: memory suffices for batches of {images}, not of {wanted}");
+        let notes = (images < wanted).then(fewer).into_iter().chain(cuda.note()).collect();
         Ok(CudaSession {
             replays: HashMap::new(),
             memory,

@@ -8,11 +8,15 @@ impl Graph {
     /// A model is built block by block, but the last layers of a block also compute finer scales that
     /// only the next block reads: a run that stops at this block's exit does not need them. Nodes that
     /// no output needs keep their exit, or take the last one among their inputs where that is later.
+    ///
+    /// # Panics
+    /// When the graph lacks one of `outputs`.
     pub fn staged_by_need(&self, outputs: &[NodeId]) -> Graph {
         let mut staged = self.clone();
         let mut first: Vec<Option<usize>> = vec![None; self.nodes.len()];
         for &output in outputs {
-            first[output.index()] = Some(self.node(output).exit);
+            let exit = self.node(output).exit;
+            first[output.index()] = Some(exit);
         }
         for id in self.ids().rev() {
             let Some(exit) = first[id.index()] else { continue };

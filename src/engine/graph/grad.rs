@@ -12,7 +12,8 @@ use crate::error::GraphError;
 /// every ReLU.
 ///
 /// # Errors
-/// When `score` does not depend on one of `wanted`, or a node on a path has no derivative.
+/// When the graph lacks a node, `score` does not depend on one of `wanted`, or a node on a path has no
+/// derivative.
 pub fn gradients(
     graph: &mut Graph,
     score: NodeId,
@@ -20,6 +21,12 @@ pub fn gradients(
     wanted: &[NodeId],
     rule: ReluRule,
 ) -> Result<Vec<NodeId>> {
+    graph.check_nodes("gradient", wanted)?;
+    graph.check_nodes("gradient", &[score, seed])?;
+    let [expected, given] = [score, seed].map(|node| graph.shape(node));
+    if given != expected {
+        return Err(GraphError::GradientShape { op: "gradient", expected, given }.into());
+    }
     let on_path = paths(graph, score, wanted);
     if let Some(lost) = wanted.iter().position(|w| !on_path[w.index()]) {
         return Err(GraphError::UnrelatedTap { tap: lost + 1, taps: wanted.len() }.into());

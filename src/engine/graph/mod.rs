@@ -13,6 +13,7 @@ mod subgraph;
 
 use std::sync::Arc;
 
+use crate::error::GraphError;
 use crate::{Result, Shape};
 pub use ops::Op;
 
@@ -92,18 +93,87 @@ impl Graph {
     }
 
     /// One node.
+    ///
+    /// # Panics
+    /// When the graph has no such node.
     pub fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.index()]
+        let nodes = self.nodes.len();
+        self.nodes
+            .get(id.index())
+            .unwrap_or_else(|| panic!("node {} of a graph of {nodes} nodes", id.index()))
     }
 
     /// Shape (C, H, W) of a node's value.
+    ///
+    /// # Panics
+    /// When the graph has no such node.
     pub fn shape(&self, id: NodeId) -> Shape {
         self.node(id).shape
     }
 
     /// One parameter.
+    ///
+    /// # Panics
+    /// When the graph has no such parameter.
     pub fn param(&self, id: ParamId) -> &Param {
-        &self.params[id.index()]
+        let params = self.params.len();
+        let param = self.params.get(id.index());
+        param.unwrap_or_else(|| panic!("parameter {} of a graph of {params} parameters", id.index()))
+    }
+
+    /// Checks that the graph has `nodes`, of which `op` asks.
+    ///
+    /// # Errors
+    /// When it lacks one.
+    pub(crate) fn check_nodes(&self, op: &'static str, nodes: &[NodeId]) -> Result<()> {
+        let count = self.nodes.len();
+        match nodes.iter().find(|id| id.index() >= count) {
+            Some(id) => Err(GraphError::UnknownNode { op, node: id.index(), nodes: count }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The N dimensions of the parameter `id` of `op`.
+    ///
+    /// # Errors
+    /// When there is no such parameter, or it has another number of dimensions.
+    fn dims<const N: usize>(&self, op: &'static str, id: ParamId) -> Result<[usize; N]> {
+        let params = self.params.len();
+        let unknown = || GraphError::UnknownParam { op, param: id.index(), params };
+        let Param { name, dims, .. } = self.params.get(id.index()).ok_or_else(unknown)?;
+        <[usize; N]>::try_from(&dims[..]).map_err(|_| {
+            let (param, given, expected) = (name.clone(), dims.clone(), format!("{N} of them"));
+            GraphError::ParamDims { op, param, given, expected }.into()
+        })
+    }
+
+    /// Checks that the parameter `id` of `op` has the dimensions `expected`.
+    ///
+    /// # Errors
+    /// When it has others, or there is no such parameter.
+    fn check_dims<const N: usize>(&self, op: &'static str, id: ParamId, expected: [usize; N]) -> Result<()> {
+        let given = self.dims(op, id)?;
+        if given == expected {
+            return Ok(());
+        }
+        let (param, expected) = (self.param(id).name.clone(), format!("{expected:?}"));
+        Err(GraphError::ParamDims { op, param, given: given.to_vec(), expected }.into())
+    }
+
+    /// Checks that every parameter that `outputs` depend on has its elements.
+    ///
+    /// # Errors
+    /// When one is only declared.
+    pub(crate) fn check_params(&self, outputs: &[NodeId]) -> Result<()> {
+        let needed = self.ancestors(outputs);
+        let nodes = self.nodes.iter().zip(needed).filter(|&(_, needed)| needed);
+        for id in nodes.flat_map(|(node, _)| node.op.params()) {
+            let Param { name, dims, data } = self.param(id);
+            if element_count(dims) != Some(data.len()) {
+                return Err(GraphError::DeclaredParam { param: name.clone(), dims: dims.clone() }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Adds a parameter.
@@ -117,7 +187,7 @@ impl Graph {
         data: impl Into<Arc<[f32]>>,
     ) -> ParamId {
         let (name, data) = (name.into(), data.into());
-        assert_eq!(data.len(), dims.iter().product::<usize>(), "parameter '{name}' of {dims:?}");
+        assert_eq!(Some(data.len()), element_count(dims), "elements of parameter '{name}' of {dims:?}");
         self.params.push(Param { name, dims: dims.to_vec(), data });
         ParamId(self.params.len() as u32 - 1)
     }
@@ -131,9 +201,12 @@ impl Graph {
     /// Replaces the elements of a parameter.
     ///
     /// # Panics
-    /// When `data` does not have as many elements as the parameter.
+    /// When the graph has no such parameter, or `data` does not have as many elements as it.
     pub fn set_param(&mut self, id: ParamId, data: Arc<[f32]>) {
-        let param = &mut self.params[id.index()];
+        let params = self.params.len();
+        let param = self.params.get_mut(id.index());
+        let param =
+            param.unwrap_or_else(|| panic!("parameter {} of a graph of {params} parameters", id.index()));
         assert_eq!(data.len(), param.data.len(), "elements of parameter '{}'", param.name);
         param.data = data;
     }
@@ -141,7 +214,8 @@ impl Graph {
     /// Appends a node that reads `inputs` and belongs to the last exit among theirs.
     ///
     /// # Errors
-    /// When the op does not accept inputs of these shapes: names the op and the sizes that disagree.
+    /// When the op does not accept inputs of these shapes, its parameters have other dimensions than it needs,
+    /// or the graph lacks an input or a parameter: names the op and the sizes that disagree.
     pub fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         self.push_at(0, op, inputs)
     }
@@ -153,6 +227,7 @@ impl Graph {
     /// As [`Graph::push`].
     pub fn push_at(&mut self, exit: usize, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {
         let op = op.into();
+        self.check_nodes(op.name(), inputs)?;
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.shape(i)).collect();
         let shape = op.shape(self, &shapes)?;
         let exit = inputs.iter().map(|&i| self.node(i).exit).fold(exit, usize::max);
@@ -170,9 +245,13 @@ impl Graph {
     }
 
     /// The nodes that `roots` depend on, `roots` included, as a mask over [`Graph::nodes`].
+    ///
+    /// # Panics
+    /// When the graph lacks one of `roots`.
     pub fn ancestors(&self, roots: &[NodeId]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];
         for &root in roots {
+            let _ = self.node(root);
             needed[root.index()] = true;
         }
         for id in self.ids().rev() {
@@ -184,6 +263,11 @@ impl Graph {
         }
         needed
     }
+}
+
+/// The number of elements of a tensor of dimensions `dims`; `None` where that overflows.
+fn element_count(dims: &[usize]) -> Option<usize> {
+    dims.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))
 }
 
 #[cfg(test)]

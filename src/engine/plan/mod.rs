@@ -145,7 +145,7 @@ impl Plan {
     /// Rewrites `graph` by all passes and lays out the computation of `outputs`.
     ///
     /// # Errors
-    /// When `outputs` is empty; otherwise as [`Graph::push`], which a valid graph does not cause.
+    /// When `outputs` is empty, the graph lacks one of them, or a parameter that they need is only declared.
     pub fn new(graph: &Graph, outputs: &[NodeId], order: Order) -> Result<Plan> {
         Plan::with_options(graph, outputs, &PlanOptions::new(order))
     }
@@ -159,6 +159,7 @@ impl Plan {
         if outputs.is_empty() {
             return Err(GraphError::NoOutputs.into());
         }
+        graph.check_nodes("plan", outputs)?;
         let (graph, outputs) = match options.order {
             Order::Depth => passes::apply(graph, outputs, &options.passes)?,
             Order::ByExit => passes::apply(&graph.staged_by_need(outputs), outputs, &options.passes)?,
@@ -239,6 +240,7 @@ impl Plan {
     /// # Panics
     /// When the plan has no such exit.
     pub fn multiply_adds_until(&self, exit: usize) -> u64 {
+        assert!((1..=self.exits.len()).contains(&exit), "exit {exit} of a plan of {}", self.exits.len());
         steps_of(&self.levels[..self.exits[exit - 1]]).map(Step::multiply_adds).sum()
     }
 }

@@ -9,7 +9,8 @@ use super::eigen_cam::principal_projection;
 use crate::Shape;
 use crate::explain::method::MapMethod;
 
-/// A tap's activations A and gradients G; empty where a method does not read them.
+/// A tap's activations A and gradients G; empty where a method does not read them. A formula of a tap without
+/// places gives an empty map.
 #[derive(Debug, Clone, Copy)]
 pub struct TapValues<'a> {
     /// (C, h, w).
@@ -23,7 +24,7 @@ pub struct TapValues<'a> {
 impl<'a> TapValues<'a> {
     /// Each channel's activations and gradients.
     fn channels(&self) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
-        let plane = self.shape.plane();
+        let plane = self.shape.plane().max(1);
         self.activations.chunks_exact(plane).zip(self.gradients.chunks_exact(plane))
     }
 
@@ -67,7 +68,7 @@ pub(crate) fn in_one_pass(method: MapMethod, tap: TapValues) -> Option<(Vec<f32>
 /// Sum over the channels of weight x activation: the last step of every method with channel weights.
 pub fn weighted_sum(shape: Shape, weights: &[f32], activations: &[f32]) -> Vec<f32> {
     let mut sums = vec![0.0; shape.plane()];
-    for (&weight, a) in weights.iter().zip(activations.chunks_exact(shape.plane())) {
+    for (&weight, a) in weights.iter().zip(activations.chunks_exact(shape.plane().max(1))) {
         for (sum, &a) in sums.iter_mut().zip(a) {
             *sum += f64::from(weight) * f64::from(a);
         }
@@ -112,12 +113,18 @@ pub fn grad_cam_elementwise(tap: TapValues) -> Vec<f32> {
 
 /// Eigen-CAM (Bany Muhammad and Yeasin 2020, arXiv 2008.00299): the positions, each a vector of C
 /// activations minus the channels' means, projected on their first principal axis.
+///
+/// # Panics
+/// When the activations are not those of `shape`.
 pub fn eigen_cam(shape: Shape, activations: &[f32]) -> Vec<f32> {
     let rows: Vec<f64> = activations.iter().map(|&a| f64::from(a)).collect();
     narrow(&principal_projection(&rows, shape.c, shape.plane()))
 }
 
 /// Eigen-Grad-CAM (pytorch-grad-cam): Eigen-CAM of G x A.
+///
+/// # Panics
+/// When activations or gradients are not those of the shape.
 pub fn eigen_grad_cam(tap: TapValues) -> Vec<f32> {
     let product = |(&a, &g): (&f32, &f32)| f64::from(a) * f64::from(g);
     let rows: Vec<f64> = tap.activations.iter().zip(tap.gradients).map(product).collect();

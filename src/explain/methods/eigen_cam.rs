@@ -17,6 +17,8 @@ const POLISH: usize = 4;
 /// The sign of a principal axis is arbitrary. Here the projection of largest magnitude is positive
 /// (Chung and Ying 2025, doi 10.3390/app15137562, equation 13); of several, the first.
 pub(crate) fn principal_projection(rows: &[f64], channels: usize, positions: usize) -> Vec<f64> {
+    let elements = channels.checked_mul(positions);
+    assert_eq!(Some(rows.len()), elements, "elements of {channels} channels of {positions} places");
     let mut x = rows.to_vec();
     // Scaled so that squares neither overflow nor underflow.
     let scale = x.iter().fold(0.0_f64, |m, v| m.max(v.abs()));

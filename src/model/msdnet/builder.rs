@@ -278,7 +278,17 @@ impl<'a> Builder<'a> {
     /// The parameter `name` with the elements of the tensor `stored`.
     fn stored_param(&mut self, stored: (&str, &[usize]), name: String, dims: &[usize]) -> Result<ParamId> {
         Ok(match self.tensor {
-            Some(tensor) => self.graph.add_param(name, dims, tensor(stored.0, stored.1)?),
+            Some(tensor) => {
+                let data = tensor(stored.0, stored.1)?;
+                let needed = dims.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+                if needed != Some(data.len()) {
+                    let (tensor, given) = (stored.0.to_string(), data.len());
+                    return Err(
+                        RequestError::TensorElements { tensor, given, expected: dims.to_vec() }.into()
+                    );
+                }
+                self.graph.add_param(name, dims, data)
+            }
             None => self.graph.declare_param(name, dims),
         })
     }

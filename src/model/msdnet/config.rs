@@ -3,6 +3,9 @@
 use crate::model::Normalization;
 use serde::{Deserialize, Serialize};
 
+/// Maximum number of layers and of exits, which bounds the time of every loop over them.
+pub(super) const MOST_LAYERS: usize = 4096;
+
 /// The published PyTorch port whose conventions a model follows.
 ///
 /// The ports differ in tensor names, in the bias of convolutions and in the growth of the step between
@@ -138,25 +141,33 @@ impl Config {
     }
 
     /// Number of layers of each block.
+    ///
+    /// # Panics
+    /// When the configuration is not [valid](Config::validate): more exits than fit in memory.
     pub fn layers_per_exit(&self) -> Vec<usize> {
+        assert!(self.exits <= MOST_LAYERS, "{} exits, at most {MOST_LAYERS}", self.exits);
         let later = (1..self.exits).map(|i| match (self.step_mode, self.layout) {
             (StepMode::Even, _) => self.step,
-            (StepMode::LinGrow, Layout::Subnets) => self.step * (i - 1) + 1,
-            (StepMode::LinGrow, Layout::Blocks) => self.step * i + 1,
+            (StepMode::LinGrow, Layout::Subnets) => self.step.saturating_mul(i - 1).saturating_add(1),
+            (StepMode::LinGrow, Layout::Blocks) => self.step.saturating_mul(i).saturating_add(1),
         });
         std::iter::once(self.base).chain(later).collect()
     }
 
     /// Index of the finest scale that remains in layer `layer` (from 1): a scale is dropped after every
     /// ceil(layers / scales) layers. Layer 0 is the first layer, with every scale.
+    ///
+    /// # Panics
+    /// When the configuration is not [valid](Config::validate): no scale or no layer.
     pub fn finest_scale(&self, layer: usize) -> usize {
-        let total: usize = self.layers_per_exit().iter().sum();
+        let total = self.layers_per_exit().into_iter().fold(0, usize::saturating_add);
+        assert!(total > 0 && self.scales() > 0, "{total} layers of {} scales", self.scales());
         layer.saturating_sub(1) / total.div_ceil(self.scales())
     }
 
     /// Channels after a transition of `width` channels, both in units of the scale factor.
     pub fn reduced(&self, width: usize) -> usize {
-        width * self.reduction_permille / 1000
+        width.saturating_mul(self.reduction_permille) / 1000
     }
 
     /// Channels inside a head that reads a tap of `tap` channels.

@@ -1,14 +1,12 @@
 //! Validation of configurations, before any value from a file is used.
 
 use super::Config;
-use super::config::Stem;
+use super::config::{MOST_LAYERS, Stem};
 
 /// Largest value of a configuration's field; products of a few do not overflow.
 const LARGEST: usize = 1 << 16;
 /// Maximum number of scales.
 pub const MOST_SCALES: usize = 16;
-/// Maximum number of layers and of exits, which bounds the time of every loop over them.
-const MOST_LAYERS: usize = 4096;
 
 impl Config {
     /// Checks that a model can be built from this configuration.
@@ -82,7 +80,11 @@ impl Config {
     }
 
     /// Height and width of the coarsest scale, which every head reads.
+    ///
+    /// # Panics
+    /// When the configuration is not [valid](Config::validate): no scale, or too many.
     pub fn tap_size(&self) -> usize {
+        assert!((1..=MOST_SCALES).contains(&self.scales()), "{} scales, 1 to {MOST_SCALES}", self.scales());
         let stem = if self.stem == Stem::Imagenet { 4 } else { 1 };
         self.input.div_ceil(stem << (self.scales() - 1))
     }

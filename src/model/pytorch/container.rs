@@ -68,12 +68,12 @@ pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
             "this is an archive of a preview release of PyTorch 1.0; save it again with a release".into()
         );
     }
-    let text = bytes.trim_ascii_start();
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     let opens = |word: &[u8]| text.len() >= word.len() && text[..word.len()].eq_ignore_ascii_case(word);
     if opens(b"<!doctype") || opens(b"<html") || opens(b"<head") || opens(b"<?xml") {
         return refuse("this is a web page");
     }
-    if (opens(b"{") || opens(b"[")) && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+    if (opens(b"{") || opens(b"[")) && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok() {
         return refuse("this is a JSON text");
     }
     if bytes.len() < SHORTEST {

@@ -15,7 +15,7 @@ mod zip_archive;
 pub use container::{Container, is_safetensors, sniff};
 pub use values::check as check_numbers;
 
-use super::source_file;
+use super::source_file::SourceFile;
 use crate::util::sha256;
 use crate::{Error, Result};
 use pytorch_reader::{PytorchError, PytorchReader};
@@ -71,7 +71,16 @@ impl Checkpoint {
     /// mentions a forbidden Python global or has no or several state dicts; or when a tensor has
     /// elements that are not finite floats, or negative running variances.
     pub fn read(path: &Path) -> Result<Self> {
-        let (bytes, stamp) = source_file::read(path)?;
+        Checkpoint::from_source(&SourceFile::open(path)?)
+    }
+
+    /// As [`Checkpoint::read`], of an open file.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn from_source(source: &SourceFile) -> Result<Self> {
+        let path = source.path();
+        let bytes = source.bytes()?;
         let at = |defect: Defect| Error::refused(path, defect.place, defect.cause);
         let container = sniff(&bytes).map_err(|cause| Error::refused(path, "content", cause))?;
         match container {
@@ -81,13 +90,14 @@ impl Checkpoint {
         }
         .map_err(at)?;
         let (sha256, size) = (sha256::sha256(&bytes), bytes.len() as u64);
-        drop(bytes); // the reader opens the file itself; keeping both would double the memory
+        drop(bytes); // the reader reads the file itself; keeping both would double the memory
+        let open = source.open_path();
 
         let unreadable = |e: PytorchError| Error::refused_by(path, "checkpoint", e);
-        let root = PytorchReader::read_pickle_data(path, None).map_err(unreadable)?;
+        let root = PytorchReader::read_pickle_data(&open, None).map_err(unreadable)?;
         let state = state::find(&root).map_err(at)?;
         drop(root);
-        let mut all = PytorchReader::new(path).map_err(unreadable)?.into_tensors();
+        let mut all = PytorchReader::new(&open).map_err(unreadable)?.into_tensors();
         let mut budget = size.saturating_mul(MOST_EXPANSION).saturating_add(16 << 20);
         let mut tensors = BTreeMap::new();
         for (name, full) in state.tensors {
@@ -104,7 +114,7 @@ impl Checkpoint {
             let tensor = values::read(&name, &tensor).map_err(|cause| Error::refused(path, &place, cause))?;
             tensors.insert(name, tensor);
         }
-        stamp.confirm(path)?;
+        source.confirm()?;
         Ok(Checkpoint { container, sha256, path: state.path, tensors })
     }
 

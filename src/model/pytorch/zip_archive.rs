@@ -14,6 +14,9 @@ const SLACK: u64 = 1 << 20;
 /// Maximum length in bytes of a data descriptor between two entries (zip64, with signature).
 const LONGEST_GAP: u64 = 24;
 
+/// Flags of an entry that is encrypted (bits 0, 6 and 13) or a patch of another file (bit 5).
+const UNSUPPORTED_FLAGS: u16 = 1 | 1 << 5 | 1 << 6 | 1 << 13;
+
 /// Length in bytes of the end record of an archive without a comment.
 const END_RECORD: usize = 22;
 /// Length in bytes of the two zip64 records that may precede it.
@@ -47,6 +50,14 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
         if local != name.as_bytes() {
             return Err(defect(format!("its local header calls it '{}'", String::from_utf8_lossy(local))));
         }
+        let flags =
+            [(start, 6), (entry.central_header_start(), 8)].map(|(at, field)| u16_at(bytes, at, field));
+        if flags.iter().any(|flags| flags.is_none_or(|flags| flags & UNSUPPORTED_FLAGS != 0)) {
+            return Err(defect(format!(
+                "has the flags {:#06x}: encrypted or patched",
+                flags[1].unwrap_or(0)
+            )));
+        }
         let data = entry.data_start().ok_or_else(|| defect("no data offset".into()))?;
         spans.push((start, data.saturating_add(entry.compressed_size())));
         let is_pickle = name == "data.pkl" || name.ends_with("/data.pkl");
@@ -69,7 +80,7 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
     }
     let directory = archive.central_directory_start();
     check_spans(spans, directory)?;
-    check_end(bytes, directory)?;
+    check_end(bytes, directory, archive.len())?;
     let Some((name, content)) = pickle else {
         let what = if sizes.contains_key("MAR-INF/MANIFEST.json") {
             "a TorchServe archive, not a PyTorch checkpoint"
@@ -123,17 +134,32 @@ fn check_spans(mut spans: Vec<(u64, u64)>, directory: u64) -> Result<(), Defect>
 
 /// Checks that the file ends with the central directory and its end record: another reader might prefer
 /// a second archive after the first.
-fn check_end(bytes: &[u8], directory: u64) -> Result<(), Defect> {
+fn check_end(bytes: &[u8], directory: u64, entries: usize) -> Result<(), Defect> {
     let at = bytes.len().saturating_sub(END_RECORD);
     let record = &bytes[at..];
     let field =
         |at: usize| record.get(at..at + 4).and_then(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b));
     let size = field(12).filter(|_| record.starts_with(b"PK\x05\x06")).map(u64::from);
     let behind = size.and_then(|size| (at as u64).checked_sub(directory.checked_add(size)?));
-    match behind {
-        Some(0 | ZIP64_RECORDS) => Ok(()),
-        _ => Err(Defect::new("zip archive", "the file does not end with the archive's directory")),
+    if !matches!(behind, Some(0 | ZIP64_RECORDS)) {
+        return Err(Defect::new("zip archive", "the file does not end with the archive's directory"));
     }
+    for field in [8, 10] {
+        // More do not fit; they are in the zip64 record.
+        let said = u16_at(record, 0, field).map(usize::from);
+        if said != Some(entries.min(0xffff)) {
+            let said = said.map_or("no".into(), |said| said.to_string());
+            let cause = format!("its end record says {said} entries, the directory has {entries}");
+            return Err(Defect::new("zip archive", cause));
+        }
+    }
+    Ok(())
+}
+
+/// The 16-bit `field` of the record at `start`.
+fn u16_at(bytes: &[u8], start: u64, field: usize) -> Option<u16> {
+    let record = bytes.get(usize::try_from(start).ok()?..)?;
+    record.get(field..)?.first_chunk().map(|field| u16::from_le_bytes(*field))
 }
 
 /// The name in the local header at `start`.

@@ -132,6 +132,32 @@ fn only_the_model_part_names_a_model_family() {
     assert_eq!(found, STILL_NAME_IT, "left: files that name MSDNet; right: those that are known to");
 }
 
+/// Calls that open a file for reading, and so block on a pipe or read a device without end.
+const OPENINGS: [&str; 4] = ["fs::read(", "fs::read_to_string(", "File::open(", "File::options("];
+
+/// The only file that has such calls.
+const INPUT_FILE: &str = "src/util/input_file.rs";
+
+#[test]
+fn files_are_opened_for_reading_in_one_place() {
+    let mut found = Vec::new();
+    visit(&repository("src"), &mut |path| {
+        let name = path.strip_prefix(repository("")).unwrap().to_string_lossy().replace('\\', "/");
+        let text = std::fs::read_to_string(path).unwrap();
+        // Test modules are at the end of a file, or files of their own.
+        let code =
+            text.split("\nmod tests {").next().filter(|_| !name.ends_with("/tests.rs")).unwrap_or_default();
+        let calls = |opening: &&str| {
+            let mut places = code.match_indices(*opening);
+            places.any(|(at, _)| !code[..at].ends_with(char::is_alphanumeric))
+        };
+        if OPENINGS.iter().any(calls) {
+            found.push(name);
+        }
+    });
+    assert_eq!(found, [INPUT_FILE], "elsewhere: use its functions");
+}
+
 fn visit(folder: &Path, to: &mut impl FnMut(&Path)) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

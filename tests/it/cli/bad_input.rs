@@ -154,3 +154,98 @@ fn an_unwritable_folder_is_exit_code_6() {
     #[cfg(target_os = "linux")]
     place.msdcam("explain cat.png -o /proc/msdcam").refused(6, &["/proc/msdcam: cannot write"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_device_instead_of_a_file_is_refused_at_once() {
+    use std::time::{Duration, Instant};
+
+    let place = with_cat();
+    place.small("noise.png");
+    place.write("set.bin", &crate::cli::run::cifar(2));
+    let checkpoint = repository("tests/golden/checkpoints/blocks_zip.pt");
+    place.write("net.pt", &std::fs::read(checkpoint).unwrap());
+    let mkfifo = |name: &str| {
+        let path = place.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    mkfifo("pipe");
+    for (folder, files) in [
+        ("started", &["journal.jsonl"] as &[&str]),
+        ("finished", &["manifest.json"]),
+        ("results", &["results.jsonl"]),
+        ("evaluated", &["evaluation.json"]),
+        ("shards", &["journal-1-of-2.jsonl"]),
+        ("locked", &["lock"]),
+    ] {
+        std::fs::create_dir(place.path().join(folder)).unwrap();
+        files.iter().for_each(|file| mkfifo(&format!("{folder}/{file}")));
+    }
+    for line in [
+        "faithfulness noise.png --exits 1 --boxes pipe",
+        "faithfulness noise.png --exits 1 --boxes /dev/zero",
+        "evaluate set.bin --early-exit pipe",
+        "evaluate set.bin --early-exit /dev/zero",
+        "classify pipe",
+        "classify noise.png --weights pipe",
+        "inspect pipe",
+        "convert pipe -o w",
+        "convert net.pt --labels pipe -o w",
+        "convert net.pt --labels /dev/zero -o w",
+        "explain set.bin --exits 1 -o started",
+        "explain set.bin --exits 1 -o finished",
+        "explain noise.png --exits 1 -o locked",
+        "report started",
+        "report results",
+        "report evaluated",
+        "figure results --rows a",
+        "merge shards",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = place.command(&words);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let started = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if started.elapsed() > Duration::from_secs(20) {
+                child.kill().unwrap();
+                panic!("{line} blocks");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let run: crate::cli::program::Run = child.wait_with_output().unwrap().into();
+        assert!(run.code == 4 || run.code == 6, "{line}: {run:?}");
+        run.refused(run.code, &["is a pipe or a device, not a file"]);
+    }
+}
+
+#[test]
+fn usage_errors_are_one_printable_line() {
+    let place = with_cat();
+    let bad = "\u{1b}]0;owned\u{7}\n\u{202e}x";
+    let shown = "\\u{1b}]0;owned\\u{7}\\n\\u{202e}x";
+    for args in [
+        &[bad] as &[&str],
+        &["explain", bad, bad, &format!("--{bad}")],
+        &["classify", "cat.png", "--exits", bad],
+        &["classify", "cat.png", "--early-exit", bad],
+        &["classify", "cat.png", "--device", bad],
+        &["explain", "cat.png", "--select", bad],
+        &["explain", "cat.png", "--shard", bad],
+        &["explain", "cat.png", "--colormap", bad],
+        &["explain", "cat.png", "--class", bad],
+        &["convert", "cat.png", "-o", "w", "--normalize", bad],
+    ] {
+        let run = place.run(args);
+        run.refused(2, &[shown]);
+        assert_eq!((run.stderr.lines().count(), run.stdout.as_str()), (1, ""), "{run:?}");
+        assert!(!run.stderr.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'), "{run:?}");
+    }
+    let run = place.msdcam("explain cat.png --exit 1");
+    run.refused(
+        2,
+        &["unexpected argument '--exit' found; tip: a similar argument exists: '--exits'; try '--help'"],
+    );
+    place.msdcam("explain").refused(2, &["required arguments were not provided: <IMAGE>...; try '--help'"]);
+    assert_eq!(place.msdcam("explain").stderr.lines().count(), 1);
+}

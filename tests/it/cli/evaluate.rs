@@ -74,7 +74,9 @@ fn all_files_agree() {
     let files = ["confusion.csv", "dynamic.txt", "evaluation.json", "hardness.csv", "hardness.json"];
     assert_eq!(place.names("out"), files);
     let read = |name: &str| String::from_utf8(place.read(&format!("out/{name}"))).unwrap();
-    let written: Value = serde_json::from_str(&read("evaluation.json")).unwrap();
+    let mut written: Value = serde_json::from_str(&read("evaluation.json")).unwrap();
+    let marker = ["program", "kind"].map(|field| written.as_object_mut().unwrap().remove(field).unwrap());
+    assert_eq!(marker, ["msdcam", "evaluation"]);
     assert_eq!(printed, written);
     let csv = read("hardness.csv");
     let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
@@ -185,10 +187,15 @@ fn rejects_unusable_input_in_one_line() {
         place.msdcam(line).refused(code, parts);
     }
     batch(&place, [0; 4]);
+    for (name, first) in [("below.json", "-1"), ("above.json", "2")] {
+        place.write(name, format!("[{first}{}]", ", null".repeat(9)).as_bytes());
+    }
     for (options, code, parts) in [
         ("--early-exit 1.5", 2, &["1.5", "at most 1"][..]),
         ("--early-exit t.json", 4, &["t.json: thresholds: expected one for each of 10 exits, found 1"]),
         ("--early-exit no.json", 4, &["no.json: thresholds: expected a JSON list"]),
+        ("--early-exit below.json", 4, &["below.json: thresholds: -1: expected numbers from 0 to 1"]),
+        ("--early-exit above.json", 4, &["above.json: thresholds: 2: expected numbers from 0 to 1"]),
         ("--early-exit missing.json", 4, &["missing.json: file: cannot read"]),
         ("--budget 20M", 2, &["the first exit alone takes 24303872 multiply-adds"]),
         ("--budget much", 2, &["50M"]),
@@ -218,4 +225,20 @@ fn unusable_images_are_left_out_and_named() {
     std::fs::remove_dir_all(place.path().join("out")).unwrap();
     let run = place.msdcam("evaluate cat/.. dog/../cat/.. --list --exits 1 --quiet");
     assert_eq!((run.code, run.stdout.lines().count()), (3, 8), "{run:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_in_csv_files_are_neither_formulas_nor_control_characters() {
+    let place = Place::new();
+    let png = std::fs::read(repository("tests/golden/images/ramp.png")).unwrap();
+    for class in ["=1+1", "@x", "a\u{1b}[31m", "d", "e", "f", "g", "h", "i", "j"] {
+        place.write(&format!("set/{class}/a.png"), &png);
+    }
+    assert_eq!(place.msdcam("evaluate set -o out --exits 1 -q").code, 0);
+    let text = String::from_utf8(place.read("out/hardness.csv")).unwrap();
+    for line in ["\n'=1+1/a.png,0,", "\n'@x/a.png,1,", "\na\\u{1b}[31m/a.png,2,"] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with(['=', '@'])), "{text}");
 }

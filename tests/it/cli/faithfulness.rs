@@ -63,10 +63,10 @@ fn writes_tables_charts_and_a_manifest_that_lists_them() {
     let place = photos();
     let run = place.msdcam(&format!("faithfulness photos -o out --exits 1,2 {QUICK}"));
     assert_eq!(run.code, 0, "{run:?}");
-    let manifest: Value = serde_json::from_slice(&place.read("out/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&place.read("out/faithfulness.json")).unwrap();
     let mut listed: Vec<String> =
         manifest["files"].as_array().unwrap().iter().map(|f| f.as_str().unwrap().into()).collect();
-    listed.push("manifest.json".into());
+    listed.push("faithfulness.json".into());
     listed.sort();
     assert_eq!(listed, place.names("out"));
     for (name, lines) in [("faithfulness.csv", 3), ("curves.csv", 11), ("road.csv", 3)] {

@@ -86,18 +86,17 @@ fn the_manifest_records_model_request_and_device() {
 }
 
 #[test]
-fn a_failed_run_leaves_no_manifest() {
+fn a_failed_command_leaves_a_manifest_that_says_so() {
     let place = Place::new();
     place.cat("cat.png");
     assert_eq!(place.msdcam("explain cat.png -o out --exits 1").code, 0);
     std::fs::remove_file(place.path().join("out/cat_strip.png")).unwrap();
     std::fs::create_dir(place.path().join("out/cat_strip.png")).unwrap();
     place.msdcam("explain cat.png -o out --exits 1").refused(6, &["cat_strip.png: cannot write: "]);
+    let manifest: Value = serde_json::from_slice(&place.read("out/manifest.json")).unwrap();
+    let expected = serde_json::json!({ "program": "msdcam", "kind": "photos", "in_progress": true });
+    assert_eq!(manifest, expected);
     let names = place.names("out");
-    assert!(
-        !names.contains(&"manifest.json".into()) && !names.contains(&"results.jsonl".into()),
-        "{names:?}"
-    );
     assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
 }
 
@@ -146,8 +145,10 @@ fn stops_at_the_first_file_that_cannot_be_written() {
     std::fs::create_dir_all(place.path().join("out/photo6_strip.png")).unwrap();
     let run = place.msdcam(&format!("explain {images} -o out --size 64 --exits 1"));
     run.refused(6, &["photo6_strip.png: cannot write: "]);
+    let manifest: Value = serde_json::from_slice(&place.read("out/manifest.json")).unwrap();
+    assert_eq!(manifest["in_progress"], true);
     let names = place.names("out");
-    assert!(!names.contains(&"manifest.json".into()), "{names:?}");
+    assert!(!names.contains(&"results.jsonl".into()), "{names:?}");
     assert!(names.iter().all(|name| !name.ends_with(".tmp")), "{names:?}");
 }
 

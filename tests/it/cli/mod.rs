@@ -11,6 +11,11 @@ mod explain_questions;
 mod explain_refusals;
 mod faithfulness;
 mod files;
+#[cfg(target_os = "linux")]
+mod interrupted;
+#[cfg(target_os = "linux")]
+mod memory;
+mod output_folder;
 mod pictures;
 mod program;
 mod report;
@@ -19,5 +24,6 @@ mod run_refused;
 mod run_select;
 mod run_shards;
 mod run_stopped;
+mod signals;
 mod snapshot;
 mod streams;

@@ -142,7 +142,7 @@ fn escapes_names_on_the_page() {
     let outside = results.replacen("\"strip\":\"", "\"strip\":\"../../", 1);
     place.write("run/results.jsonl", outside.as_bytes());
     let run = place.msdcam("report run");
-    assert!(run.code == 0 && run.stderr.contains("is outside the run's folder"), "{run:?}");
+    assert!(run.code == 0 && run.stderr.contains("is outside of the folder"), "{run:?}");
 }
 
 #[test]
@@ -271,4 +271,17 @@ fn refuses_a_figure_of_missing_images_or_exits() {
     place.small("noise.png");
     assert_eq!(place.msdcam("explain noise.png -o bare --size 64 --quiet").code, 0);
     place.msdcam("figure bare --rows noise.png").refused(4, &["noise.png", "no label"]);
+}
+
+#[test]
+fn facts_of_a_run_are_printable() {
+    let place = labeled();
+    let mut manifest: Value = serde_json::from_slice(&place.read("run/manifest.json")).unwrap();
+    manifest["fact\u{202e}"] = "a\u{1b}b\u{202e}c\u{feff}".into();
+    manifest["labels"][0] = "air\u{1b}plane".into();
+    place.write("run/manifest.json", manifest.to_string().as_bytes());
+    let run = place.msdcam("report run");
+    let page = page(&place, &run, "run/report.html");
+    assert!(page.contains("a\\u{1b}b\\u{202e}c\\u{feff}"), "the fact is shown");
+    assert!(!page.contains(['\u{1b}', '\u{202e}', '\u{feff}']));
 }

@@ -57,7 +57,7 @@ fn a_run_and_photos_as_arguments_do_not_share_a_folder() {
     assert_eq!(place.msdcam("explain noise.png -o photos --exits 1 --size 16").code, 0);
     place
         .msdcam("explain set.bin -o photos --exits 1 --size 16")
-        .refused(2, &["dataset.images: the run has none, asked for 2"]);
+        .refused(2, &["photos: holds explanations of photos; choose another folder with -o"]);
     for option in ["--retry-failed", "--shard 1/2", "--select right@1"] {
         let run = place.msdcam(&format!("explain noise.png -o photos {option}"));
         run.refused(2, &[option.split(' ').next().unwrap(), "applies to data sets only"]);

@@ -128,7 +128,7 @@ fn a_merge_interrupted_at_any_call_can_be_repeated() {
 }
 
 #[test]
-fn a_damaged_journal_loses_only_the_images_after_the_damage() {
+fn a_damaged_journal_loses_only_the_images_of_the_damage() {
     let expected = new_folder();
     whole(expected.path());
     let folder = new_folder();
@@ -161,6 +161,11 @@ fn a_damaged_journal_loses_only_the_images_after_the_damage() {
         let mut zeros = journal.clone();
         zeros[end..].fill(0);
         assert_eq!(work(&zeros), IMAGES - lines, "zeros from {end}");
+    }
+    for at in (header..journal.len()).step_by(13).filter(|&at| journal[at] != b'\n') {
+        let mut flipped = journal.clone();
+        flipped[at] ^= 1;
+        assert_eq!(work(&flipped), if flipped[at] == b'\n' { 2 } else { 1 }, "flipped at {at}");
     }
 }
 

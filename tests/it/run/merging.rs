@@ -8,7 +8,9 @@ use msdcam::run::{Shard, merge};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, whole};
+use crate::run::work::{
+    BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, sealed, whole,
+};
 
 fn job(index: usize, count: usize) -> Job {
     Job::new(Arc::new(Quick), Shard::new(index, count).unwrap())
@@ -112,11 +114,78 @@ fn a_shard_with_a_missing_picture_is_refused() {
     let out = folder.path().join("out");
     fs::write(&picture, "x").unwrap();
     let error = merge(&Quick, &paths, &out).unwrap_err().to_string();
-    assert!(error.ends_with("000003_cat_1.png has 1 bytes; it was written with 36"), "{error}");
+    assert!(error.ends_with("000003_cat_1.png has 1 bytes; it was written with 45"), "{error}");
+    fs::write(&picture, [0; 45]).unwrap();
+    let error = merge(&Quick, &paths, &out).unwrap_err().to_string();
+    assert!(error.ends_with("000003_cat_1.png has another content than was written"), "{error}");
     fs::remove_file(&picture).unwrap();
     let error = merge(&Quick, &paths, &out).unwrap_err().to_string();
-    assert!(error.ends_with("000003_cat_1.png is missing; it was written with 36"), "{error}");
-    assert!(!out.join("manifest.json").exists());
+    assert!(error.ends_with("000003_cat_1.png is missing"), "{error}");
+    assert!(!out.join("results.jsonl").exists());
+}
+
+#[test]
+fn shards_are_kept_unless_the_whole_run_beside_them_is_theirs() {
+    let (_folder, paths) = shards(2);
+    let folder = &paths[0];
+    let other = r#"{"program": "msdcam", "kind": "faithfulness", "images": 1, "failed": 0}"#;
+    let mine = r#"{"images": 1, "failed": 0}"#;
+    let run = r#"{"program": "msdcam", "kind": "run", "images": 7, "failed": 2, "results_sha256": "0a"}"#;
+    for (manifest, code) in [(other, 2), (mine, 2), (run, 4)] {
+        fs::write(folder.join("manifest.json"), manifest).unwrap();
+        let before = contents(folder);
+        let error = merge(&Quick, &paths[..1], folder).unwrap_err();
+        assert_eq!((exit_code(&error), contents(folder)), (code, before), "{error}");
+    }
+    // A whole run of other settings.
+    let whole_run = new_folder();
+    let mut viridis = Job::new(Arc::new(Quick), Shard::WHOLE);
+    viridis.spec.settings["colormap"] = json!("viridis");
+    viridis.run(whole_run.path()).unwrap();
+    for name in ["manifest.json", "results.jsonl"] {
+        fs::copy(whole_run.path().join(name), folder.join(name)).unwrap();
+    }
+    let before = contents(folder);
+    let error = merge(&Quick, &paths[..1], folder).unwrap_err();
+    assert!(error.to_string().contains("colormap: the run has viridis, asked for jet"), "{error}");
+    assert_eq!((exit_code(&error), contents(folder)), (2, before));
+}
+
+#[test]
+fn names_in_a_journal_that_lead_elsewhere_are_refused() {
+    for name in ["../evil", "/tmp/evil", "images/../../evil", ""] {
+        let (folder, paths) = shards(2);
+        let journal = paths[0].join("journal-1-of-2.jsonl");
+        let text = fs::read_to_string(&journal).unwrap();
+        let lines = text.lines().map(|line| sealed(&line[9..].replace("images/0000/000000_cat_0.png", name)));
+        fs::write(&journal, lines.collect::<String>()).unwrap();
+        fs::write(folder.path().join("evil"), [b'x'; 9]).unwrap();
+        let out = folder.path().join("home/run");
+        fs::create_dir_all(&out).unwrap();
+        fs::write(folder.path().join("home/evil"), "old").unwrap();
+        let error = merge(&Quick, &paths, &out).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("'{name}' is outside of the folder")), "{error}");
+        assert_eq!(fs::read_to_string(folder.path().join("home/evil")).unwrap(), "old");
+    }
+}
+
+#[test]
+fn the_number_of_shards_that_a_name_claims_is_not_believed() {
+    let (_folder, paths) = shards(2);
+    let folder = &paths[1];
+    for (old, new) in [("journal-2-of-2.jsonl", "journal-2-of-18446744073709551615.jsonl")] {
+        fs::rename(folder.join(old), folder.join(new)).unwrap();
+    }
+    fs::rename(folder.join("manifest-2-of-2.json"), folder.join("manifest-2-of-18446744073709551615.json"))
+        .unwrap();
+    let error = merge(&Quick, &paths[1..], &paths[1]).unwrap_err().to_string();
+    assert!(error.contains("line 1: belongs to shard 2/2"), "{error}");
+    let mut vast = job(1, 3_000_000_000);
+    let far = new_folder();
+    vast.run(far.path()).unwrap();
+    let error = merge(&Quick, &[far.path().into()], far.path()).unwrap_err().to_string();
+    let shown = "shards 2/3000000000, 3/3000000000, ";
+    assert!(error.contains(shown) && error.ends_with(" and 2999999989 more are missing"), "{error}");
 }
 
 #[test]

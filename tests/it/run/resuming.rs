@@ -4,10 +4,12 @@ use std::fs;
 use std::sync::Arc;
 
 use msdcam::Result;
-use msdcam::run::{Opened, RunSpec, Shard};
+use msdcam::run::{Opened, RunSpec, Shard, read_results};
 use serde_json::{Value, json};
 
-use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, whole};
+use crate::run::work::{
+    BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, sealed, whole,
+};
 
 fn job(shard: Shard) -> Job {
     Job::new(Arc::new(Quick), shard)
@@ -132,14 +134,142 @@ fn damaged_runs_are_refused() {
     let path = folder.path().join("file");
     fs::write(&path, "x").unwrap();
     refused(job(Shard::WHOLE).open(&path), 6, &["is a file, expected a folder"]);
-    fs::write(folder.path().join("manifest.json"), "x").unwrap();
-    refused(job(Shard::WHOLE).open(folder.path()), 4, &["manifest.json: JSON: "]);
-    fs::write(folder.path().join("manifest.json"), "{}").unwrap();
+    let foreign = "manifest.json is there, and not as part of the run of a data set; choose another folder";
+    for text in ["x", "{}", r#"{"name": "a web page"}"#, r#"{"program": "msdcam"}"#] {
+        fs::write(folder.path().join("manifest.json"), text).unwrap();
+        refused(job(Shard::WHOLE).open(folder.path()), 2, &[foreign]);
+        assert_eq!(fs::read_to_string(folder.path().join("manifest.json")).unwrap(), text);
+    }
+    fs::write(folder.path().join("manifest.json"), r#"{"program": "msdcam", "kind": "run"}"#).unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["manifest.json: images: is missing"]);
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     fs::write(folder.path().join("journal.jsonl"), "x\n").unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
-    let newer = r#"{"journal":2,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
-    fs::write(folder.path().join("journal.jsonl"), newer.to_string() + "\n").unwrap();
-    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal version 2, this program supports 1"]);
+    let newer = r#"{"journal":3,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
+    fs::write(folder.path().join("journal.jsonl"), sealed(newer)).unwrap();
+    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal version 3, this program supports 2"]);
+    let without_settings = r#"{"journal":2,"shard":"1/1","images":7,"settings":5,"remarks":{}}"#;
+    fs::write(folder.path().join("journal.jsonl"), sealed(without_settings)).unwrap();
+    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
+}
+
+#[test]
+fn the_number_of_images_that_a_journal_claims_is_not_believed() {
+    for images in [1_000_000_000_000, u64::MAX] {
+        let folder = new_folder();
+        let header = r#"{"journal":2,"shard":"1/1","images":IMAGES,"settings":{},"remarks":{}}"#;
+        let header = header.replace("IMAGES", &images.to_string());
+        fs::write(folder.path().join("journal.jsonl"), sealed(&header)).unwrap();
+        let info = read_results(folder.path(), |_| panic!("a line")).unwrap().unwrap();
+        assert_eq!((info.finished, info.images), (false, Some(images as usize)));
+        let mut other = job(Shard::WHOLE);
+        other.spec.settings = json!({});
+        let difference = format!("images: the run has {images}, asked for {IMAGES}");
+        refused(other.open(folder.path()), 2, &[&difference]);
+    }
+}
+
+#[test]
+fn files_of_another_program_are_not_replaced() {
+    for name in ["results.jsonl", "failed.jsonl", "images/cat.png"] {
+        let folder = new_folder();
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "mine").unwrap();
+        let top = name.split('/').next().unwrap();
+        refused(job(Shard::WHOLE).run(folder.path()), 2, &[&format!("{top} is there, and not as part of")]);
+        let kept: Vec<String> = contents(folder.path()).into_values().collect();
+        assert_eq!(kept, ["mine"], "{name}");
+    }
+}
+
+#[test]
+fn a_finished_run_that_has_lost_files_is_refused_and_made_whole_on_request() {
+    let expected = new_folder();
+    whole(expected.path());
+    let damaged = [
+        ("results.jsonl", None, "results.jsonl is missing or not the one that was written"),
+        ("results.jsonl", Some("{}\n"), "results.jsonl is missing or not the one that was written"),
+        (
+            "images/0000/000001_CAT_0.png",
+            None,
+            "files of 1 of 7 images are missing, the first is images/0000/000001",
+        ),
+        ("images/0000/000003_cat_1.png", Some(""), "files of 1 of 7 images are missing"),
+    ];
+    for (name, content, cause) in damaged {
+        let folder = new_folder();
+        whole(folder.path());
+        let path = folder.path().join(name);
+        match content {
+            None => fs::remove_file(&path).unwrap(),
+            Some(text) => fs::write(&path, text).unwrap(),
+        }
+        let before = contents(folder.path());
+        refused(job(Shard::WHOLE).run(folder.path()), 4, &[cause, "--retry-failed makes them again"]);
+        assert_eq!(contents(folder.path()), before, "{name}");
+        let mut again = Job { retry_failed: true, ..job(Shard::WHOLE) };
+        again.run(folder.path()).unwrap();
+        assert_eq!(contents(folder.path()), contents(expected.path()), "{name}");
+        let lost = if name == "results.jsonl" { IMAGES } else { BAD.len() + 1 };
+        assert_eq!(again.worked_on.len(), lost, "{name}");
+    }
+}
+
+#[test]
+fn a_finished_shard_that_has_lost_files_is_refused_and_made_whole_on_request() {
+    let folder = new_folder();
+    let shard = Shard::new(1, 2).unwrap();
+    job(shard).run(folder.path()).unwrap();
+    let before = contents(folder.path());
+    // The right length without the content, as after a power failure.
+    fs::write(folder.path().join("images/0000/000001_CAT_0.png"), [0; 9]).unwrap();
+    refused(
+        job(shard).run(folder.path()),
+        4,
+        &["files of 1 of 3 images are missing or damaged; --retry-failed"],
+    );
+    let mut again = Job { retry_failed: true, ..job(shard) };
+    again.run(folder.path()).unwrap();
+    again.worked_on.sort_unstable();
+    assert_eq!(again.worked_on, [1, 2]);
+    assert_eq!(contents(folder.path()).keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_folder_of_pictures_is_not_followed() {
+    let [folder, elsewhere] = [new_folder(), new_folder()];
+    let mut first = Job::new(Faulty::new(Fault::KilledBefore, 8), Shard::WHOLE);
+    first.run(folder.path()).unwrap_err();
+    let images = folder.path().join("images");
+    let _ = fs::remove_dir_all(&images);
+    std::os::unix::fs::symlink(elsewhere.path(), &images).unwrap();
+    refused(job(Shard::WHOLE).run(folder.path()), 6, &["images: cannot write: is a symbolic link"]);
+    assert!(contents(elsewhere.path()).is_empty());
+}
+
+#[test]
+fn of_two_starters_one_wins_and_the_other_leaves_nothing() {
+    for _ in 0..20 {
+        let folder = new_folder();
+        let starts = std::sync::Barrier::new(3);
+        let start = |shard: Shard| {
+            starts.wait();
+            job(shard).open(folder.path())
+        };
+        let shard = |index, count| Shard::new(index, count).unwrap();
+        let opened = std::thread::scope(|scope| {
+            let start = &start;
+            let threads =
+                [shard(1, 1), shard(1, 2), shard(2, 3)].map(|shard| scope.spawn(move || start(shard)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1, "{opened:?}");
+        let journals = contents(folder.path())
+            .keys()
+            .filter(|name| name.to_string_lossy().starts_with("journal"))
+            .count();
+        assert_eq!(journals, 1);
+    }
 }

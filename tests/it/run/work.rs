@@ -83,20 +83,27 @@ impl Job {
     fn image(&self, run: &Run, image: usize) -> Result<Entry> {
         let failed = BAD.contains(&image) && !self.mended;
         let id = ["cat.png", "CAT.png", "../cat.png"][image % 3];
+        let stem = run::image_stem(image, id);
         let row = if failed {
             format!(r#"{{"image":"{id}","error":"bad \"{image}\""}}"#)
         } else {
-            format!(r#"{{"image":"{id}","p":0.{image}}}"#)
+            let files = format!(r#"{{"cam":"{stem}_0.png","more":["{stem}_1.png"]}}"#);
+            format!(r#"{{"image":"{id}","p":0.{image},"exits":[{{"files":{files}}}]}}"#)
         };
-        let stem = run::image_stem(image, id);
         let files = if failed {
             Vec::new()
         } else {
-            let picture = |part| run.write(&format!("{stem}_{part}.png"), &[b'x'; 9].repeat(image + part));
+            let picture =
+                |part| run.write(&format!("{stem}_{part}.png"), &[b'x'; 9].repeat(image + part + 1));
             (0..2).map(picture).collect::<Result<_>>()?
         };
         Ok(Entry { image, failed, files, row: RawValue::from_string(row).unwrap() })
     }
+}
+
+/// A line of a journal with its checksum.
+pub fn sealed(json: &str) -> String {
+    format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
 }
 
 /// An uninterrupted job on the real disk.

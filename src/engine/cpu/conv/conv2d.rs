@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::pack;
 use super::pack::{BandLayout, CopyKernel, PackKernel};
-use crate::Shape;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
@@ -14,6 +13,7 @@ use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::Conv2d;
+use crate::{Result, Shape};
 
 /// Floats of the largest packed band, so that bands stay in the L2 cache.
 const MAX_BAND_LEN: usize = 128 * 1024;
@@ -90,17 +90,20 @@ pub(crate) struct Conv2dKernel {
 
 impl Conv2dKernel {
     /// The kernel of `op`, with its (O, I, KH, KW) weight and its bias.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn new(
         weights: &WeightCache,
         op: &Conv2d,
         tiling: Conv2dTiling,
         weight: &[f32],
         bias: Option<&[f32]>,
-    ) -> Self {
+    ) -> Result<Self> {
         let at = |o: usize, i: usize| weight[o * tiling.k + i];
         let source = WeightSource { channels: op.out, k: tiling.k, at, bias };
-        let weight = weights.pack(tiling.kernel.channels, &source);
-        Conv2dKernel { tiling, weight, relu: op.relu }
+        let weight = weights.pack(tiling.kernel.channels, &source)?;
+        Ok(Conv2dKernel { tiling, weight, relu: op.relu })
     }
 
     /// Computes `tile` of the convolution of `input` into `output`.
@@ -151,12 +154,29 @@ impl Conv2dKernel {
         &self.weight
     }
 
+    /// Whether the terms of `tile` are inside what the micro-kernel reads, and its results inside the output.
+    fn is_inside(&self, tile: &Tile) -> bool {
+        let Conv2dTiling { k, offsets, source, input, output, .. } = &self.tiling;
+        let readable = match source {
+            Source::Input => input.len() - tile.pixels.start,
+            Source::Gathered { row, .. } => k * row,
+            Source::Bands(layout, _) => layout.len(),
+        };
+        let furthest = offsets.iter().max().map_or(0, |&offset| offset as usize);
+        furthest + tile.pixels.len() <= readable
+            && offsets.len() == self.weight.k
+            && tile.pixels.end <= output.plane()
+            && tile.groups.end <= self.weight.groups()
+            && self.weight.channels == output.c
+    }
+
     /// Computes `tile`, whose first pixel in input channel 0, or in a copy of it, is at `x`.
     ///
     /// # Safety
     /// The offsets lead to valid pixels from `x` on, readable [`OVERREAD`] floats beyond the tile's last;
     /// `output` is the step's output, whose part in the tile no other thread touches.
     unsafe fn compute(&self, tile: &Tile, x: *const f32, output: *mut f32) {
+        debug_assert!(self.is_inside(tile), "{tile:?} of a convolution to {}", self.tiling.output);
         let Conv2dTiling { kernel, offsets, .. } = &self.tiling;
         let plane = self.tiling.output.plane();
         for first in tile.pixels.clone().step_by(kernel.pixels()) {
@@ -204,7 +224,8 @@ impl Kernel for Conv2dKernel {
     }
 
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
-        // SAFETY: the caller's promise.
+        // SAFETY: input and output are the step's, of the shapes for which the tiling was made; the input space and
+        // the work space are readable beyond both ends, and the scratch has `scratch_len` floats.
         unsafe { self.convolve(tile, operands.input(0), operands.output(), operands.scratch) }
     }
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use crate::Shape;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::cpu::elementwise::apply_relu_rule;
@@ -14,6 +13,7 @@ use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::{Conv2dGrad, ReluRule, Window};
+use crate::{Result, Shape};
 
 /// The kernel of a convolution's gradient; a tile's groups are input channels.
 pub(crate) struct Conv2dGradKernel {
@@ -29,6 +29,9 @@ pub(crate) struct Conv2dGradKernel {
 
 impl Conv2dGradKernel {
     /// The kernel of `op`, which reads a gradient of shape `grad`, with its (O, I, KH, KW) weight.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn new(
         weights: &WeightCache,
         isa: Isa,
@@ -36,13 +39,13 @@ impl Conv2dGradKernel {
         grad: Shape,
         weight: &[f32],
         multiply_adds: u64,
-    ) -> Self {
+    ) -> Result<Self> {
         let taps = op.input.c * op.window.area();
         let kernel = choose_kernel(isa, op.out, taps, grad.plane());
         let at = |tap: usize, o: usize| weight[o * taps + tap];
         let source = WeightSource { channels: taps, k: op.out, at, bias: None };
-        Conv2dGradKernel {
-            weight: weights.pack(kernel.channels, &source),
+        Ok(Conv2dGradKernel {
+            weight: weights.pack(kernel.channels, &source)?,
             kernel,
             offsets: (0..op.out).map(|o| (o * grad.plane()) as u32).collect(),
             window: op.window,
@@ -50,7 +53,7 @@ impl Conv2dGradKernel {
             grad,
             relu: op.relu,
             cost: cost::multiply_adds(multiply_adds as usize),
-        }
+        })
     }
 
     /// Sums, for each pixel of one input channel, the products of its taps that reach it.
@@ -97,6 +100,10 @@ impl Kernel for Conv2dGradKernel {
         let first = input_channels.start * area / size;
         let end = (input_channels.end * area).div_ceil(size);
         let plane = self.grad.plane();
+        debug_assert!(
+            (end - first) * size * plane + OVERREAD <= self.scratch_len() && end <= self.weight.groups()
+        );
+        debug_assert!(self.offsets.len() == self.weight.k && self.weight.k * plane == self.grad.len());
         for group in first..end {
             let (weight, bias, channels) = self.weight.group(group);
             for pixel in (0..plane).step_by(self.kernel.pixels()) {

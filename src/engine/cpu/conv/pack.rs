@@ -8,6 +8,7 @@
 use crate::Shape;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
+use crate::engine::cpu::gemm::OVERREAD;
 use crate::engine::cpu::simd::{Isa, MAX_LANES, Simd, compiled};
 use crate::engine::graph::ops::Window;
 
@@ -118,7 +119,7 @@ impl BandLayout {
 ///
 /// # Safety
 /// The CPU has the kernel's instruction set. `input` has `channels` of the layout's planes, readable
-/// [`OVERREAD`](crate::engine::cpu::gemm::OVERREAD) floats beyond both ends; `packed` has room for as many
+/// [`OVERREAD`] floats beyond both ends; `packed` has room for as many
 /// channels of the layout and two vectors more.
 pub(crate) type PackKernel =
     unsafe fn(layout: &BandLayout, channels: usize, input: *const f32, first: usize, packed: *mut f32);
@@ -190,7 +191,9 @@ unsafe fn pack<S: Simd>(
     first: usize,
     packed: *mut f32,
 ) {
-    let Window { kernel: [_, kw], stride: [sy, sx], padding: [py, _] } = layout.window;
+    let Window { kernel: [_, kw], stride: [sy, sx], padding: [py, px] } = layout.window;
+    // Whole vectors reach beyond a row by the padding and less than two vectors.
+    let is_near = px + 2 * MAX_LANES <= OVERREAD;
     for channel in (0..channels).step_by(CHANNELS_PER_BLOCK) {
         let block = CHANNELS_PER_BLOCK.min(channels - channel);
         for remainder in 0..sy {
@@ -210,7 +213,8 @@ unsafe fn pack<S: Simd>(
                     let y = (start + top * sy).saturating_sub(py);
                     let rows = Rows {
                         column,
-                        from: input.add(channel * layout.input.plane() + y * layout.input.w),
+                        // Outside of the input where the band has no row of it.
+                        from: input.wrapping_add(channel * layout.input.plane() + y * layout.input.w),
                         from_step: sy * layout.input.w,
                         out: out.add(top * layout.width),
                         count: bottom - top,
@@ -220,8 +224,8 @@ unsafe fn pack<S: Simd>(
                         (_, [shift]) if layout.input.w <= S::LANES => {
                             pack_short_rows::<S>(layout, shift, &rows);
                         }
-                        (1, _) => pack_rows::<S>(layout, &rows, |from| S::load(from)),
-                        (2, _) => pack_rows::<S>(layout, &rows, |from| S::load_even(from)),
+                        (1, _) if is_near => pack_rows::<S>(layout, &rows, |from| S::load(from)),
+                        (2, _) if is_near => pack_rows::<S>(layout, &rows, |from| S::load_even(from)),
                         _ => pack_any_stride(layout, &rows),
                     }
                 }
@@ -236,8 +240,9 @@ unsafe fn pack<S: Simd>(
 /// As for [`PackKernel`]; `rows` are rows of the band.
 #[inline(always)]
 unsafe fn pack_short_rows<S: Simd>(layout: &BandLayout, shift: &Shift, rows: &Rows) {
-    // SAFETY: each store is of the shortest kind that holds a row, at most a vector; the rest is the caller's
-    // promise.
+    // SAFETY: each store is of the shortest kind that holds a row, at most a vector, for which there is room behind the
+    // last row. The caller promises that the rows are inside the image, beside which a vector may be read, and in
+    // the band.
     unsafe {
         let index = S::index(&shift.index, shift.mask);
         let pixels = |from| S::permute(S::load(from), index);

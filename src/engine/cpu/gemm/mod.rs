@@ -76,7 +76,11 @@ impl MicroKernel {
     /// # Safety
     /// As for the functions in `run`.
     pub(crate) unsafe fn run(&self, tile: &MicroTile) {
-        // SAFETY: the caller promises what the function for this width requires.
+        debug_assert!(
+            (1..=self.pixels()).contains(&tile.pixels) && (1..=self.channels).contains(&tile.channels)
+        );
+        // SAFETY: the tile is at most as wide as the function at this index computes, and its pointers are valid for
+        // M channels and that width, which the caller promises.
         unsafe { self.run[(tile.pixels - 1) / self.step](tile) }
     }
 
@@ -150,7 +154,8 @@ macro_rules! kernel {
         /// As for the functions in [`MicroKernel`].
         #[$feature]
         unsafe fn compiled(t: &MicroTile) {
-            // SAFETY: the caller's promise is what the generic function requires.
+            // SAFETY: this function is enabled for the instruction set of `$simd`, which the CPU has, and M, V and P
+            // are those of the tile, for which the caller promises that the pointers are valid.
             unsafe { $vectors::tile::<$simd, $a, $b>(t) }
         }
         compiled

@@ -58,7 +58,8 @@ pub(crate) fn kernels(isa: Isa) -> TransposedKernels {
 /// As for [`TransposedKernels::one`].
 #[inline(always)]
 unsafe fn product<S: Simd, const P: usize>(call: &TransposedProduct) {
-    // SAFETY: the caller's promise is what `groups` requires; N is the number of vectors matched.
+    // SAFETY: N is the number of vectors that was matched, or 0; the pointers are valid for the call's sizes, which the
+    // caller promises.
     unsafe {
         match (P, call.terms * call.group_channels / S::LANES) {
             (COLUMNS, 1) => groups::<S, P, 1>(call),

@@ -73,7 +73,8 @@ macro_rules! compiled {
         #[target_feature(enable = "avx512f,avx512vl")]
         unsafe fn avx512($($arg: $type),*) {
             type $simd = $crate::engine::cpu::simd::Avx512;
-            // SAFETY: the caller promises what the body requires.
+            // SAFETY: the body is compiled for the instruction set of this function, which the CPU has; what it
+            // requires of its arguments is what the function's documentation asks of the caller.
             unsafe { $body }
         }
         /// # Safety
@@ -82,14 +83,16 @@ macro_rules! compiled {
         #[target_feature(enable = "avx2,fma")]
         unsafe fn avx2($($arg: $type),*) {
             type $simd = $crate::engine::cpu::simd::Avx2;
-            // SAFETY: the caller promises what the body requires.
+            // SAFETY: the body is compiled for the instruction set of this function, which the CPU has; what it
+            // requires of its arguments is what the function's documentation asks of the caller.
             unsafe { $body }
         }
         /// # Safety
         /// As for the macro.
         unsafe fn portable($($arg: $type),*) {
             type $simd = $crate::engine::cpu::simd::Portable;
-            // SAFETY: the caller promises what the body requires.
+            // SAFETY: the body is compiled for the instruction set of this function, which the CPU has; what it
+            // requires of its arguments is what the function's documentation asks of the caller.
             unsafe { $body }
         }
         match $isa {

@@ -41,7 +41,10 @@ impl BatchNorm {
     }
 
     pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
-        let channels = graph.param(self.weight).dims[0];
+        let [channels] = graph.dims("batch_norm", self.weight)?;
+        for param in [self.bias, self.mean, self.variance] {
+            graph.check_dims("batch_norm", param, [channels])?;
+        }
         if channels != input.c {
             return Err(GraphError::WeightSize {
                 op: "batch_norm",

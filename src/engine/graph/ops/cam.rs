@@ -62,7 +62,23 @@ impl BorderClasses {
         self.valid_rows.len() * self.valid_columns.len()
     }
 
+    /// Checks that every position has a class, and that the classes are inside a window of `sides`.
+    fn check(&self, sides: [usize; 2]) -> Result<()> {
+        let axes = [(&self.rows, &self.valid_rows), (&self.columns, &self.valid_columns)];
+        for ((unit, expected), (positions, valid)) in ["rows", "columns"].into_iter().zip(sides).zip(axes) {
+            let is_range = |&(first, end): &(usize, usize)| first <= end && end <= expected;
+            if !valid.iter().all(is_range) || positions.iter().any(|&class| class >= valid.len()) {
+                let given = valid.iter().map(|&(first, end)| first.max(end)).max().unwrap_or(0);
+                return Err(GraphError::WeightSize { op: "border classes", unit, expected, given }.into());
+            }
+        }
+        Ok(())
+    }
+
     /// The class of position (row, column).
+    ///
+    /// # Panics
+    /// When there is no such position.
     pub fn class(&self, row: usize, column: usize) -> usize {
         self.rows[row] * self.valid_columns.len() + self.columns[column]
     }
@@ -81,16 +97,20 @@ pub struct PooledConv2dGrad {
 
 impl PooledConv2dGrad {
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
-        let dims = &graph.param(self.weight).dims;
-        let expected = Shape::new(dims[0], self.classes.rows.len(), self.classes.columns.len());
+        let [channels, inputs, rows, columns] = graph.dims("pooled_conv2d_grad", self.weight)?;
+        self.classes.check([rows, columns])?;
+        let expected = Shape::new(channels, self.classes.rows.len(), self.classes.columns.len());
         if grad != expected {
             return Err(GraphError::GradientShape { op: "pooled_conv2d_grad", expected, given: grad }.into());
         }
-        Ok(Shape::vector(dims[1]))
+        Ok(Shape::vector(inputs))
     }
 
     /// K / (H W): for each class (O, I) sums of the kernel over the class's valid taps.
-    pub fn kernel_sums(&self, params: &[Param]) -> std::sync::Arc<[f32]> {
+    ///
+    /// # Errors
+    /// When the system has too little memory.
+    pub fn kernel_sums(&self, params: &[Param]) -> Result<std::sync::Arc<[f32]>> {
         let Param { dims, data, .. } = &params[self.weight.index()];
         let (kernels, width, area) = (dims[0] * dims[1], dims[3], dims[2] * dims[3]);
         let columns = &self.classes.valid_columns;

@@ -23,7 +23,7 @@ impl From<Slice> for Op {
 
 impl Slice {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
-        let end = self.offset + self.shape.len();
+        let end = self.offset.saturating_add(self.shape.len());
         if end > input.len() {
             return Err(GraphError::Slice { end, len: input.len() }.into());
         }
@@ -36,7 +36,7 @@ pub(super) fn shape(inputs: &[Shape]) -> Result<Shape> {
     if let Some(other) = inputs.iter().find(|s| (s.h, s.w) != (first.h, first.w)) {
         return Err(GraphError::InputShapes { op: "concat", first, second: *other }.into());
     }
-    Ok(Shape { c: inputs.iter().map(|s| s.c).sum(), ..first })
+    Ok(Shape { c: inputs.iter().fold(0, |sum: usize, s| sum.saturating_add(s.c)), ..first })
 }
 
 pub(super) fn vjp(graph: &mut Graph, node: NodeId, grad: NodeId, index: usize) -> Result<NodeId> {

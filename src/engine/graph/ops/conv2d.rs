@@ -7,6 +7,9 @@ use crate::engine::graph::{Graph, NodeId, ParamId};
 use crate::error::GraphError;
 use crate::{Result, Shape};
 
+/// Largest side, stride and padding of a window: their products with an image's sides do not overflow.
+const MAX_SIDE: usize = u16::MAX as usize;
+
 /// The sliding window of a convolution or a pooling; rows first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
@@ -32,15 +35,17 @@ impl Window {
     /// Numbers of window positions (rows, columns) over an image of `h` x `w`.
     ///
     /// # Errors
-    /// When the window is larger than the padded image, or a stride or the kernel is zero.
+    /// When the window is larger than the padded image, a stride or the kernel is zero, or one of the
+    /// window's sizes is beyond 65,535.
     pub fn positions(&self, op: &'static str, h: usize, w: usize) -> Result<[usize; 2]> {
         let mut out = [0; 2];
         for (axis, size) in [h, w].into_iter().enumerate() {
             let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
-            if k == 0 || s == 0 || size + 2 * p < k {
+            let padded = size.saturating_add(2 * p.min(MAX_SIDE));
+            if k == 0 || s == 0 || k.max(s).max(p) > MAX_SIDE || padded < k {
                 return Err(GraphError::Window { op, kernel: k, stride: s, padding: p, size }.into());
             }
-            out[axis] = (size + 2 * p - k) / s + 1;
+            out[axis] = (padded - k) / s + 1;
         }
         Ok(out)
     }
@@ -78,7 +83,7 @@ impl Conv2d {
     /// A convolution with the sizes of its weight (O, I, KH, KW).
     ///
     /// # Panics
-    /// When the weight does not have four dimensions.
+    /// When the graph has no such weight, or it does not have four dimensions.
     pub fn new(
         graph: &Graph,
         weight: ParamId,
@@ -103,10 +108,15 @@ impl Conv2d {
         }
     }
 
-    pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
+    pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
         if input.c != self.channels {
             let (expected, given) = (self.channels, input.c);
             return Err(GraphError::WeightSize { op: "conv2d", unit: "channels", expected, given }.into());
+        }
+        let [kh, kw] = self.window.kernel;
+        graph.check_dims("conv2d", self.weight, [self.out, self.channels, kh, kw])?;
+        if let Some(bias) = self.bias {
+            graph.check_dims("conv2d", bias, [self.out])?;
         }
         let [h, w] = self.window.positions("conv2d", input.h, input.w)?;
         Ok(Shape::new(self.out, h, w))
@@ -157,7 +167,9 @@ impl Conv2dGrad {
         inputs..=inputs
     }
 
-    pub(super) fn shape(&self, inputs: &[Shape]) -> Result<Shape> {
+    pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
+        let [kh, kw] = self.window.kernel;
+        graph.check_dims("conv2d_grad", self.weight, [self.out, self.input.c, kh, kw])?;
         let [h, w] = self.window.positions("conv2d_grad", self.input.h, self.input.w)?;
         let expected = Shape::new(self.out, h, w);
         if inputs[0] != expected {

@@ -22,17 +22,13 @@ impl From<Linear> for Op {
 
 impl Linear {
     pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
-        let dims = &graph.param(self.weight).dims;
-        if dims[1] != input.len() {
-            return Err(GraphError::WeightSize {
-                op: "linear",
-                unit: "elements",
-                expected: dims[1],
-                given: input.len(),
-            }
-            .into());
+        let [outputs, expected] = graph.dims("linear", self.weight)?;
+        graph.check_dims("linear", self.bias, [outputs])?;
+        if expected != input.len() {
+            let given = input.len();
+            return Err(GraphError::WeightSize { op: "linear", unit: "elements", expected, given }.into());
         }
-        Ok(Shape::vector(dims[0]))
+        Ok(Shape::vector(outputs))
     }
 
     pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
@@ -52,15 +48,12 @@ pub struct LinearGrad {
 
 impl LinearGrad {
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
-        let dims = &graph.param(self.weight).dims;
-        if dims[0] != grad.len() {
-            return Err(GraphError::GradientShape {
-                op: "linear_grad",
-                expected: Shape::vector(dims[0]),
-                given: grad,
-            }
-            .into());
+        let [outputs, _] = graph.dims("linear_grad", self.weight)?;
+        if outputs != grad.len() {
+            let expected = Shape::vector(outputs);
+            return Err(GraphError::GradientShape { op: "linear_grad", expected, given: grad }.into());
         }
+        graph.check_dims("linear_grad", self.weight, [outputs, self.input.len()])?;
         Ok(self.input)
     }
 }

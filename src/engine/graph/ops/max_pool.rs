@@ -22,7 +22,7 @@ impl From<MaxPool> for Op {
 impl MaxPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
         let Window { kernel, padding, .. } = self.window;
-        if padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1] {
+        if padding[0] > kernel[0] / 2 || padding[1] > kernel[1] / 2 {
             return Err(GraphError::PaddingSize { op: "max_pool", padding, kernel }.into());
         }
         let [h, w] = self.window.positions("max_pool", input.h, input.w)?;

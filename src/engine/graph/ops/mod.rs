@@ -27,9 +27,12 @@ pub use one_hot::TargetInput;
 pub use relu::{ReluGrad, ReluRule};
 pub use resize_min_max::ResizeMinMax;
 
-use super::{Graph, NodeId};
+use super::{Graph, NodeId, ParamId};
 use crate::error::GraphError;
 use crate::{Result, Shape};
+
+/// Most elements of a node's value for one image: kernels hold offsets inside a value in 32 bits.
+pub(crate) const MAX_ELEMENTS: usize = i32::MAX as usize;
 
 /// The operation of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,7 +128,25 @@ impl Op {
         }
     }
 
+    /// The parameters that it reads.
+    pub(crate) fn params(&self) -> Vec<ParamId> {
+        let of_norm = |norm: &BatchNorm| vec![norm.weight, norm.bias, norm.mean, norm.variance];
+        match self {
+            Op::Conv2d(op) => op.bias.into_iter().chain([op.weight]).collect(),
+            Op::Conv2dGrad(op) => vec![op.weight],
+            Op::BatchNorm(op) => of_norm(op),
+            Op::BatchNormGrad(op) => of_norm(&op.forward),
+            Op::Linear(op) | Op::Classifier(Classifier { linear: op, .. }) => vec![op.weight, op.bias],
+            Op::LinearGrad(op) => vec![op.weight],
+            Op::PooledConv2dGrad(op) | Op::Cam(Cam { pooled: op, .. }) => vec![op.weight],
+            _ => Vec::new(),
+        }
+    }
+
     /// Shape of the result for inputs of these shapes.
+    ///
+    /// Devices rely on what this checks: a node of a graph has parameters of the right dimensions, and no
+    /// more than [`MAX_ELEMENTS`].
     ///
     /// # Errors
     /// When the op does not accept such inputs.
@@ -153,9 +174,10 @@ impl Op {
         }
         let shape = match self {
             Op::Input(shape) => Ok(*shape),
-            Op::Copy | Op::Relu | Op::Softmax | Op::BatchNormGrad(_) => Ok(inputs[0]),
-            Op::Conv2d(op) => op.shape(inputs[0]),
-            Op::Conv2dGrad(op) => op.shape(inputs),
+            Op::Copy | Op::Relu | Op::Softmax => Ok(inputs[0]),
+            Op::BatchNormGrad(op) => op.forward.shape(graph, inputs[0]),
+            Op::Conv2d(op) => op.shape(graph, inputs[0]),
+            Op::Conv2dGrad(op) => op.shape(graph, inputs),
             Op::BatchNorm(op) => op.shape(graph, inputs[0]),
             Op::ReluGrad(_) | Op::Add | Op::SoftmaxGrad => add::shape(self.name(), inputs),
             Op::MaxPool(op) => op.shape(inputs[0]),
@@ -177,6 +199,9 @@ impl Op {
         }?;
         if shape.is_empty() {
             return Err(GraphError::EmptyResult { op: self.name(), shape }.into());
+        }
+        if shape.len() > MAX_ELEMENTS {
+            return Err(GraphError::TooLarge { op: self.name(), shape, limit: MAX_ELEMENTS }.into());
         }
         Ok(shape)
     }

@@ -18,13 +18,13 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         let before = graph.node(source);
         match (&node.op, &before.op) {
             (Op::BatchNorm(norm), Op::Conv2d(conv)) if !conv.relu && readers[source.index()] == 1 => {
-                let weight = folded.weight(&mut new.graph, conv.weight, norm);
+                let weight = folded.weight(&mut new.graph, conv.weight, norm)?;
                 let bias = folded_bias(&mut new.graph, conv, norm);
                 let input = new.all(&before.inputs);
                 new.push(Conv2d { weight, bias: Some(bias), ..conv.clone() }, &input).map(Some)
             }
             (Op::Conv2dGrad(conv), Op::BatchNormGrad(norm)) => {
-                let weight = folded.weight(&mut new.graph, conv.weight, &norm.forward);
+                let weight = folded.weight(&mut new.graph, conv.weight, &norm.forward)?;
                 let mut inputs = new.all(&node.inputs);
                 inputs[0] = new.at(before.inputs[0]);
                 new.push(Conv2dGrad { weight, ..conv.clone() }, &inputs).map(Some)
@@ -45,20 +45,26 @@ type NormKey = (ParamId, ParamId, u32);
 
 impl Folded {
     /// The folded weight s w: each output channel's kernel times the channel's scale.
-    fn weight(&mut self, graph: &mut Graph, weight: ParamId, norm: &BatchNorm) -> ParamId {
+    ///
+    /// # Errors
+    /// When the system has too little memory.
+    fn weight(&mut self, graph: &mut Graph, weight: ParamId, norm: &BatchNorm) -> Result<ParamId> {
         let key = (weight, (norm.weight, norm.variance, norm.eps.to_bits()));
-        *self.weights.entry(key).or_insert_with(|| {
-            let affine = norm.affine(graph.params());
-            let old = graph.param(weight).clone();
-            let kernel = old.data.len() / affine.len();
-            let data = filled(old.data.len(), |data| {
-                let kernels = data.chunks_exact_mut(kernel).zip(old.data.chunks_exact(kernel));
-                for ((folded, kernel), &(s, _)) in kernels.zip(&affine) {
-                    folded.iter_mut().zip(kernel).for_each(|(f, &w)| *f = (s * f64::from(w)) as f32);
-                }
-            });
-            graph.add_param(format!("{} (folded)", old.name), &old.dims, data)
-        })
+        if let Some(&folded) = self.weights.get(&key) {
+            return Ok(folded);
+        }
+        let affine = norm.affine(graph.params());
+        let old = graph.param(weight).clone();
+        let kernel = old.data.len() / affine.len();
+        let data = filled(old.data.len(), |data| {
+            let kernels = data.chunks_exact_mut(kernel).zip(old.data.chunks_exact(kernel));
+            for ((folded, kernel), &(s, _)) in kernels.zip(&affine) {
+                folded.iter_mut().zip(kernel).for_each(|(f, &w)| *f = (s * f64::from(w)) as f32);
+            }
+        })?;
+        let folded = graph.add_param(format!("{} (folded)", old.name), &old.dims, data);
+        self.weights.insert(key, folded);
+        Ok(folded)
     }
 }
 

@@ -58,7 +58,7 @@ impl Passes {
 /// The rewritten graph, and the nodes of `outputs` in it.
 ///
 /// # Errors
-/// As [`Graph::push`]; a rewrite of a valid graph does not fail.
+/// When the graph lacks one of `outputs`, or a parameter that they need has no elements.
 pub fn apply(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Result<(Graph, Vec<NodeId>)> {
     type Pass = fn(&Graph, &mut [NodeId]) -> Result<Graph>;
     let steps: [(bool, Pass); 6] = [
@@ -69,6 +69,8 @@ pub fn apply(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Result<(Grap
         (passes.fuse_cam, fuse_cam::run),
         (passes.fuse_classifier, fuse_classifier::run),
     ];
+    graph.check_nodes("plan", outputs)?;
+    graph.check_params(outputs)?;
     let (mut graph, mut outputs) = (graph.clone(), outputs.to_vec());
     let clean = |graph: Graph, outputs: &mut [NodeId]| {
         if passes.dead_nodes { dead_nodes::run(&graph, outputs) } else { Ok(graph) }

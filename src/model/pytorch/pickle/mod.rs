@@ -4,6 +4,7 @@
 mod cursor;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use super::globals::{Verdict, judge};
 use cursor::Cursor;
@@ -19,8 +20,10 @@ pub enum Atom {
     Int(i128),
     /// A mention of `module.name`.
     Global(Rc<(String, String)>),
-    /// A tuple or list; containers in it are [`Atom::Other`], so that it never nests.
+    /// A tuple or list; containers in it are [`Atom::Integers`] or [`Atom::Other`], so that it never nests.
     Flat(Vec<Atom>),
+    /// A tuple or list of integers inside a [`Atom::Flat`], such as the dimensions of a tensor.
+    Integers(Vec<i128>),
     /// Anything else.
     Other,
 }
@@ -218,13 +221,17 @@ impl Walker<'_> {
                     self.push(Atom::Other);
                 }
                 b'R' | 0x81 => {
-                    self.pop()?;
-                    self.pop()?;
+                    let arguments = self.pop()?;
+                    let called = self.pop()?;
+                    check_view(&called, &arguments)?;
                     self.push(Atom::Other);
                 }
                 b'b' => {
                     self.pop()?;
-                    *self.top()? = Atom::Other;
+                    match self.top()? {
+                        object @ Atom::Other => *object = Atom::Other,
+                        _ => return Err("BUILD of something other than an object".into()),
+                    }
                 }
                 other => return Err(unsupported(other)),
             }
@@ -362,7 +369,21 @@ impl Walker<'_> {
 }
 
 fn leaf(atom: Atom) -> Atom {
-    if matches!(atom, Atom::Flat(_)) { Atom::Other } else { atom }
+    let Atom::Flat(items) = atom else { return atom };
+    let integers = items.iter().map(|item| if let Atom::Int(n) = item { Some(*n) } else { None });
+    integers.collect::<Option<_>>().map_or(Atom::Other, Atom::Integers)
+}
+
+/// Refuses to build a tensor whose elements overlap in its storage: no training makes one.
+fn check_view(called: &Atom, arguments: &Atom) -> Step {
+    let (Atom::Global(global), Atom::Flat(fields)) = (called, arguments) else { return Ok(()) };
+    let [_, _, Atom::Integers(size), Atom::Integers(stride), ..] = &fields[..] else { return Ok(()) };
+    if global.0 == "torch._utils" && view::overlaps(size, stride) {
+        return Err(format!(
+            "a tensor of dimensions {size:?} and strides {stride:?}, whose elements overlap"
+        ));
+    }
+    Ok(())
 }
 
 fn flat(items: Vec<Atom>) -> Atom {

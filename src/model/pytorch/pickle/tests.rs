@@ -66,3 +66,23 @@ fn long_integers_keep_their_sign_and_width() {
     assert_eq!(value(b"\x8a\x09\0\0\0\0\0\0\0\0\x01."), Atom::Int(1 << 64));
     assert_eq!(value(b"L-12L\n."), Atom::Int(-12));
 }
+
+#[test]
+fn a_state_is_set_on_objects_alone() {
+    assert!(walk(b"\x80\x02c__builtin__\nobject\n)R}b.", 0).is_ok());
+    for value in ["K\x01", "X\x01\0\0\0a", ")", "c__builtin__\nobject\n"] {
+        let error = walk(format!("{value}}}b.").as_bytes(), 0).unwrap_err();
+        assert_eq!(error.cause, "BUILD of something other than an object", "{value:?}");
+    }
+}
+
+#[test]
+fn a_tensor_whose_elements_overlap_is_refused() {
+    let tensor = |stride: &[u8]| {
+        let size = b"ctorch._utils\n_rebuild_tensor_v2\n(NK\0K\x02K\x02\x86";
+        walk(&[&size[..], stride, b"tR."].concat(), 0)
+    };
+    assert!(tensor(b"K\x02K\x01\x86").is_ok());
+    let error = tensor(b"K\x01K\x01\x86").unwrap_err();
+    assert_eq!(error.cause, "a tensor of dimensions [2, 2] and strides [1, 1], whose elements overlap");
+}

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use super::pack;
 use super::pack::{BandLayout, PackKernel};
-use crate::Shape;
 use crate::engine::cpu::aligned::CACHE_LINE_F32;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
@@ -25,6 +24,8 @@ use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::cpu::weight_cache::WeightCache;
 use crate::engine::graph::ops::{Conv2d, Window};
+use crate::util::allocation;
+use crate::{Result, Shape};
 use transforms::{Transforms, kernel_transform, transforms};
 
 /// Elements of a transformed patch.
@@ -125,6 +126,9 @@ pub(crate) struct WinogradKernel {
 
 impl WinogradKernel {
     /// The kernel of `op`, with its (O, I, 3, 3) weight and its bias.
+    ///
+    /// # Errors
+    /// When the system has too little memory.
     pub(crate) fn new(
         weights: &WeightCache,
         isa: Isa,
@@ -132,9 +136,11 @@ impl WinogradKernel {
         tiling: WinogradTiling,
         weight: &[f32],
         bias: Option<&[f32]>,
-    ) -> Self {
+    ) -> Result<Self> {
         let padded = tiling.groups() * tiling.kernel.channels;
-        let kernels: Vec<[f32; POINTS]> = weight.chunks_exact(9).map(kernel_transform).collect();
+        let mut kernels: Vec<[f32; POINTS]> =
+            allocation::with_capacity("transformed weights", weight.len() / 9)?;
+        kernels.extend(weight.chunks_exact(9).map(kernel_transform));
         let at = |row: usize, i: usize| {
             let (point, channel) = (row / padded, row % padded);
             if channel < op.out { kernels[channel * op.channels + i][point] } else { 0.0 }
@@ -145,15 +151,15 @@ impl WinogradKernel {
         }
         let source = WeightSource { channels: POINTS * padded, k: op.channels, at, bias: Some(&biases) };
         let offsets = tiling.layout.offsets();
-        WinogradKernel {
-            weight: weights.pack(tiling.kernel.channels, &source),
+        Ok(WinogradKernel {
+            weight: weights.pack(tiling.kernel.channels, &source)?,
             transforms: transforms(isa),
             pack: pack::kernel(isa),
             taps: std::array::from_fn(|element| offsets[element]),
             offsets: (0..op.channels).map(|i| (i * tiling.channel_stride()) as u32).collect(),
             relu: op.relu,
             tiling,
-        }
+        })
     }
 
     /// Computes a tile for one image.
@@ -165,6 +171,7 @@ impl WinogradKernel {
         let tiling = &self.tiling;
         let row_pixels = 2 * tiling.output.w;
         let (first, end) = (tile.pixels.start / row_pixels, tile.pixels.end.div_ceil(row_pixels));
+        debug_assert!(tile.groups.end <= tiling.groups() && end <= tiling.output.h.div_ceil(2), "{tile:?}");
         for row in (first..end).step_by(tiling.band) {
             let rows = tiling.band.min(end - row);
             // SAFETY: the scratch holds a band's patches, its products, and a block of channels before or
@@ -194,6 +201,8 @@ impl WinogradKernel {
     ) {
         let tiling = &self.tiling;
         let channel_len = tiling.layout.channel_len();
+        // The last element of the last patch is in its packed channel.
+        debug_assert!(self.taps[POINTS - 1] as usize + rows * tiling.width <= channel_len);
         for first in (0..tiling.input.c).step_by(CHANNELS_PER_BLOCK) {
             let channels = first..(first + CHANNELS_PER_BLOCK).min(tiling.input.c);
             // SAFETY: the planes of the block's channels, which fit in `packed`, and each channel's place
@@ -222,6 +231,7 @@ impl WinogradKernel {
     /// As for [`WinogradKernel::compute`], whose parts of the scratch `patches` and `products` are.
     unsafe fn products(&self, tile: &Tile, rows: usize, patches: *const f32, products: *mut f32) {
         let (tiling, count) = (&self.tiling, rows * self.tiling.width);
+        debug_assert!(count <= tiling.channel_stride() && self.weight.k == self.offsets.len());
         for point in 0..POINTS {
             for first in (0..count).step_by(tiling.kernel.pixels()) {
                 for group in tile.groups.clone() {
@@ -307,7 +317,8 @@ impl Kernel for WinogradKernel {
 
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
         let tile = tile.unwrap_or(&self.tiling.whole);
-        // SAFETY: the caller's promise.
+        // SAFETY: input and output are the step's, of the shapes for which the tiling was made, and the scratch has
+        // `scratch_len` floats.
         unsafe { self.compute(tile, operands.input(0), operands.output(), operands.scratch) };
     }
 }

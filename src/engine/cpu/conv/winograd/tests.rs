@@ -63,7 +63,8 @@ impl Case {
     fn run(&self, isa: Isa, max_tiles: usize) -> Vec<f32> {
         let tiling = WinogradTiling::new(isa, &self.op, self.shapes).expect("a 3x3 window of stride 1");
         let cache = WeightCache::default();
-        let conv = WinogradKernel::new(&cache, isa, &self.op, tiling, &self.weight, Some(&self.bias));
+        let conv =
+            WinogradKernel::new(&cache, isa, &self.op, tiling, &self.weight, Some(&self.bias)).unwrap();
         let mut output = vec![f32::NAN; self.shapes[1].len()];
         let mut scratch = vec![f32::NAN; conv.scratch_len() + OVERREAD];
         for tile in conv.tiles(max_tiles) {

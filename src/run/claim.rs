@@ -1,0 +1,92 @@
+//! A run's claim on its folder: checks and locks before anything is written.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Disk, Lock, Shard, marker, paths};
+use crate::error::printable;
+use crate::util::input_file;
+use crate::{Error, Result};
+
+/// Creates `folder` if it is missing and takes the lock called `lock` in it.
+///
+/// # Errors
+/// [`Error::Write`] when `folder` is a file, in use or cannot be created.
+pub fn create_and_lock(disk: &dyn Disk, folder: &Path, lock: &str) -> Result<Lock> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Error::write(folder, "is a file, expected a folder"));
+    }
+    disk.make_folder(folder)?;
+    Lock::take(folder, &folder.join(lock))
+}
+
+/// Refuses a folder whose manifest, results or pictures are not those of a run. A journal is proof of a run;
+/// it is checked when it is read.
+///
+/// # Errors
+/// [`Error::Usage`] with the name of the file.
+pub fn check_foreign(folder: &Path) -> Result<()> {
+    let marker = marker::RUN.read(folder)?;
+    if marker == marker::Marker::Missing && paths::shards(folder)?.is_empty() {
+        marker::RUN.check_unused(folder)?;
+    }
+    Ok(())
+}
+
+/// Refuses a folder that holds shards of another division of the set than `shard`.
+///
+/// # Errors
+/// [`Error::Usage`] that names the other shard.
+pub fn check_other_shards(folder: &Path, shard: Shard) -> Result<()> {
+    for other in paths::shards(folder)? {
+        let whole = other == Shard::WHOLE;
+        let cause = match shard {
+            _ if other == shard || other.count() == shard.count() => continue,
+            // The manifest tells whether it is the same set and finished.
+            _ if whole && folder.join(paths::manifest(other)).exists() => continue,
+            _ if whole => "a run of the whole set is in progress here".into(),
+            Shard::WHOLE => format!("shard {other} is here; `msdcam merge` merges all shards into one run"),
+            _ => format!("shard {other} is here, asked for shard {shard}"),
+        };
+        return Err(Error::usage(format!("{}: {cause}", printable(&folder.to_string_lossy()))));
+    }
+    Ok(())
+}
+
+/// The right to decide whether a run may start in a folder, held for a moment: without it, a run of the
+/// whole set and a shard that start together could each see the other and both give up.
+///
+/// It is a lock of the operating system on the folder itself, which leaves no file behind.
+#[derive(Debug)]
+pub struct Gate {
+    /// `None` where folders cannot be locked.
+    _folder: Option<File>,
+}
+
+impl Gate {
+    /// Waits until no other process decides about `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Write`] when that takes longer than ten seconds.
+    pub fn enter(folder: &Path) -> Result<Gate> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let Ok(open) = input_file::open_file_or_folder(folder) else { return Ok(Gate { _folder: None }) };
+        let started = Instant::now();
+        loop {
+            match open.try_lock() {
+                Ok(()) => return Ok(Gate { _folder: Some(open) }),
+                Err(TryLockError::WouldBlock) if started.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::write(
+                        folder,
+                        "another process has been starting here for ten seconds",
+                    ));
+                }
+                Err(TryLockError::Error(_)) => return Ok(Gate { _folder: None }),
+            }
+        }
+    }
+}

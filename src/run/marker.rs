@@ -1,0 +1,172 @@
+//! Markers: the file of an output folder that says what the folder holds.
+//!
+//! A file's name proves nothing about who wrote it: `manifest.json` and `results.jsonl` are names that other
+//! programs use. A folder is written into only if its marker says that msdcam wrote the same kind of output
+//! there before, or if it holds none of the files that are to be written.
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{file_names, paths};
+use crate::error::printable;
+use crate::util::input_file;
+use crate::{Error, Result};
+
+/// The program's name in markers.
+const PROGRAM: &str = "msdcam";
+/// Field of a marker whose output is not complete.
+const IN_PROGRESS: &str = "in_progress";
+
+/// A kind of output: what a command writes into a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// Value of the marker's field `kind`.
+    pub name: &'static str,
+    /// What the folder holds, for messages.
+    pub title: &'static str,
+    /// Name of the marker.
+    pub marker: &'static str,
+    /// Name of the lock.
+    pub lock: &'static str,
+    /// Names of files that are always written, apart from the marker.
+    pub files: &'static [&'static str],
+}
+
+/// The run of a data set.
+pub const RUN: Kind = Kind {
+    name: "run",
+    title: "the run of a data set",
+    marker: paths::MANIFEST,
+    lock: "lock",
+    files: &[paths::RESULTS, paths::FAILED, file_names::IMAGES],
+};
+
+/// Explanations of photos that are given by name.
+pub const PHOTOS: Kind = Kind {
+    name: "photos",
+    title: "explanations of photos",
+    marker: paths::MANIFEST,
+    lock: "lock",
+    files: &[paths::RESULTS],
+};
+
+/// All kinds whose marker is JSON and may be in one folder with another kind's.
+const KINDS: [Kind; 2] = [RUN, PHOTOS];
+
+/// State of a folder's marker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Marker {
+    /// There is none.
+    Missing,
+    /// Some files may be missing, or be those of an earlier output.
+    InProgress(Value),
+    /// All files are there.
+    Complete(Value),
+}
+
+impl Kind {
+    /// Reads the marker in `folder`.
+    ///
+    /// # Errors
+    /// As [`Kind::read_as`].
+    pub fn read(&self, folder: &Path) -> Result<Marker> {
+        self.read_as(folder, self.marker)
+    }
+
+    /// As [`Kind::read`], of a marker with another `name`: that of a shard.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when another program or another kind of output wrote the file; [`Error::Refused`] when
+    /// it cannot be read.
+    pub fn read_as(&self, folder: &Path, name: &str) -> Result<Marker> {
+        let path = folder.join(name);
+        match std::fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Marker::Missing),
+            Err(e) => return Err(Error::refused_by(&path, "file", e)),
+            Ok(about) if !about.is_file() => return Err(self.foreign(folder, name)),
+            Ok(_) => {}
+        }
+        if self.is_page() {
+            return self.read_page(folder);
+        }
+        let Ok(Some(marker)) = paths::read_json(&path) else { return Err(self.foreign(folder, name)) };
+        let kind = marker["kind"].as_str().filter(|_| marker["program"] == PROGRAM);
+        match kind {
+            Some(kind) if kind == self.name => {}
+            Some(other) => {
+                let title = KINDS.iter().find(|kind| kind.name == other).map_or(other, |kind| kind.title);
+                return Err(refused(folder, &format!("holds {title}")));
+            }
+            None => return Err(self.foreign(folder, name)),
+        }
+        Ok(match marker.get(IN_PROGRESS) {
+            Some(_) => Marker::InProgress(marker),
+            None => Marker::Complete(marker),
+        })
+    }
+
+    /// Whether the marker is a page instead of JSON. It has no state in between: the page comes first, then
+    /// the files beside it.
+    pub fn is_page(&self) -> bool {
+        self.marker.ends_with(".html")
+    }
+
+    /// Reads a marker that is a page: its head names the generator.
+    fn read_page(&self, folder: &Path) -> Result<Marker> {
+        const HEAD: u64 = 4096;
+        let path = folder.join(self.marker);
+        let mut page = Vec::new();
+        let read = input_file::open(&path).and_then(|file| file.take(HEAD).read_to_end(&mut page));
+        read.map_err(|e| Error::refused_by(&path, "file", e))?;
+        let generator = format!("<meta name=\"generator\" content=\"{PROGRAM} ");
+        match page.windows(generator.len()).any(|window| window == generator.as_bytes()) {
+            true => Ok(Marker::Complete(Value::Null)),
+            false => Err(self.foreign(folder, self.marker)),
+        }
+    }
+
+    /// Refuses a folder without a marker that holds a file of the name of one that is always written.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the file's name.
+    pub fn check_unused(&self, folder: &Path) -> Result<()> {
+        let exists = |name: &&&str| folder.join(name).symlink_metadata().is_ok();
+        self.files.iter().find(exists).map_or(Ok(()), |name| Err(self.foreign(folder, name)))
+    }
+
+    /// The marker of complete output: `fields` and who wrote it.
+    pub fn complete(&self, fields: &Value) -> Value {
+        let mut marker = fields.clone();
+        marker["program"] = PROGRAM.into();
+        marker["kind"] = self.name.into();
+        marker
+    }
+
+    /// The marker of output that is being written.
+    pub fn in_progress(&self, fields: &Value) -> Value {
+        let mut marker = self.complete(fields);
+        marker[IN_PROGRESS] = true.into();
+        marker
+    }
+
+    fn foreign(&self, folder: &Path, name: &str) -> Error {
+        refused(folder, &format!("{name} is there, and not as part of {}", self.title))
+    }
+}
+
+/// The fields that [`Kind::complete`] and [`Kind::in_progress`] add, which are not settings.
+pub fn added() -> Value {
+    json!({ "program": true, "kind": true, IN_PROGRESS: true })
+}
+
+fn refused(folder: &Path, cause: &str) -> Error {
+    let folder = printable(&folder.to_string_lossy());
+    Error::usage(format!("{folder}: {cause}; choose another folder with -o"))
+}
+
+/// Whether the JSON of a marker says that the output is not complete.
+pub fn is_in_progress(marker: &Value) -> bool {
+    marker.get(IN_PROGRESS).is_some()
+}
