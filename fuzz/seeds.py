@@ -5,6 +5,7 @@ Usage: python3 fuzz/seeds.py [PROGRAM]; PROGRAM is msdcam, by default the releas
 """
 import io
 import json
+import math
 import shutil
 import struct
 import subprocess
@@ -38,13 +39,20 @@ for name in ["blocks_zip.pt", "blocks_legacy.pth", "old_tar.pth", "torchscript.p
     write("checkpoint", name, (golden / "checkpoints" / name).read_bytes())
 
 
+def zipped(files):
+    """A zip archive without compression, whose bytes depend on its files alone."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return data.getvalue()
+
+
 def pickled(*pairs):
     """A zip checkpoint of small tensors, as torch.save writes it: a state dict by hand."""
     ops = b"\x80\x02}("
     for i, (name, dims) in enumerate(pairs):
-        count = 1
-        for d in dims:
-            count *= d
+        count = math.prod(dims)
         strides = [1] * len(dims)
         for d in range(len(dims) - 2, -1, -1):
             strides[d] = strides[d + 1] * dims[d + 1]
@@ -54,17 +62,11 @@ def pickled(*pairs):
         ops += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(("
         ops += text("storage") + b"ctorch\nFloatStorage\n" + text(str(i)) + text("cpu") + number(count) + b"tQ"
         ops += number(0) + many(dims) + many(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr("a/data.pkl", ops + b"u.")
-        archive.writestr("a/byteorder", "little")
-        for i, (_, dims) in enumerate(pairs):
-            count = 1
-            for d in dims:
-                count *= d
-            archive.writestr(f"a/data/{i}", struct.pack(f"<{count}f", *range(count)))
-        archive.writestr("a/version", "3\n")
-    return data.getvalue()
+    files = {"a/data.pkl": ops + b"u.", "a/byteorder": "little"}
+    for i, (_, dims) in enumerate(pairs):
+        count = math.prod(dims)
+        files[f"a/data/{i}"] = struct.pack(f"<{count}f", *range(count))
+    return zipped(files | {"a/version": "3\n"})
 
 
 write("checkpoint", "small.pt", pickled(("conv.weight", [2, 3, 1, 1]), ("conv.bias", [2])))
@@ -92,7 +94,7 @@ with tempfile.TemporaryDirectory() as folder:
         msdcam(folder, *explain, "-o", "shards", "--shard", f"{i}/2")
     msdcam(folder, "evaluate", "set", "--format", "folders", "--exits", "1,10", "-o", "run", "-q")
     npz = next((folder / "run").glob("images/0000/*.npz"))
-    write("npz", "explained.npz", npz.read_bytes()[:4] and npz.read_bytes())
+    write("npz", "explained.npz", npz.read_bytes())
 
     def part(path):
         return f"@{path.name}\n" + path.read_text()
@@ -110,12 +112,24 @@ with tempfile.TemporaryDirectory() as folder:
     run, shards = folder / "run", folder / "shards"
     write("run", "finished", part(run / "results.jsonl") + part(run / "manifest.json"))
     write("run", "evaluated", part(run / "evaluation.json"))
+    evaluation = json.loads((run / "evaluation.json").read_text())
     journals = {path.name: without_files(path.read_text()) for path in sorted(shards.glob("journal-*"))}
     journal = lambda name: f"@{name}\n{journals[name]}"
     first, second = sorted(journals)
     write("run", "in_progress", journal(first))
     manifests = "".join(part(path) for path in sorted(shards.glob("manifest-*")))
     write("run", "shards", journal(first) + journal(second) + manifests)
+def result(label, exits):
+    """A file of results with one image."""
+    exits = [dict(exit=i + 1, **{"class": 0, "label": "a", "probability": p, "label_rank": r}) for i, (p, r) in exits]
+    return "@results.jsonl\n" + json.dumps({"image": "a", **label, "exits": exits}) + "\n"
+
+
+write("run", "label_without_name", result({"label": 500}, [(0, (0.5, 3))]))
+write("run", "huge_class", result({"label": 999999, "label_name": "z"}, [(0, (0.5, 3))]))
+write("run", "probability_above_one", result({"label": 0}, [(0, (1e6, 0)), (1, (1e6, 0))]))
+write("run", "never_right", "@evaluation.json\n" + json.dumps({**evaluation, "hardness": {
+    **evaluation["hardness"], "never_right": 2**64 - 1}}))
 write("run", "small", '@results.jsonl\n{"image":"a","label":1,"label_name":"b","exits":'
       '[{"exit":1,"class":1,"label":"b","probability":0.5,"label_rank":0}]}\n{"image":"c","error":"no"}\n')
 
@@ -144,11 +158,7 @@ write("image", "wide.png", png(70000, 1, 8, 0, b"\0" + bytes(70000)))
 
 # Arrays.
 for names in [["logits"], ["none", "one"]]:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        for name in names:
-            archive.writestr(f"{name}.npy", (golden / "npy" / f"{name}.npy").read_bytes())
-    write("npz", f"{names[0]}.npz", data.getvalue())
+    write("npz", f"{names[0]}.npz", zipped({f"{n}.npy": (golden / "npy" / f"{n}.npy").read_bytes() for n in names}))
 
 # CIFAR files: the first byte says how they are opened.
 pixels = bytes(range(256)) * 12

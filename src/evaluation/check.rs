@@ -16,6 +16,9 @@ impl Evaluation {
     pub fn check(&self) -> Result<(), String> {
         let (images, exits) = (self.images as u64, self.exits.len());
         check_exits(self.exits.iter().map(|exit| exit.exit))?;
+        if self.exits.is_empty() {
+            return Err("no exits".into());
+        }
         if self.classes.len() > MAX_CLASSES {
             return Err(format!("{} classes, the limit is {MAX_CLASSES}", self.classes.len()));
         }
@@ -148,6 +151,15 @@ mod tests {
             "/budgeted/budgets/5/left/0",
             "/budgeted/budgets/5/top1",
         ];
+        let exits = |n: usize| serde_json::json!(vec![0; n]);
+        let without_exits = damaged(|value| {
+            value["exits"] = exits(0);
+            value["hardness"] = serde_json::json!({
+                "right_exits": [12], "first_right": exits(0), "never_right": 12
+            });
+            value["budgeted"] = serde_json::Value::Null;
+        });
+        assert_eq!(without_exits, Err("no exits".into()));
         for number in numbers {
             let result = damaged(|value| *value.pointer_mut(number).expect(number) = 5000.into());
             assert!(result.is_err(), "{number}");

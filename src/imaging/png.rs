@@ -2,9 +2,7 @@
 
 use std::io::{BufRead, Seek};
 
-use png::{
-    BitDepth, ColorType, DecodingError, InterlaceInfo, Limits, Reader, Transformations, expand_interlaced_row,
-};
+use png::{BitDepth, ColorType, InterlaceInfo, Limits, Reader, Transformations, expand_interlaced_row};
 
 /// A PNG decoder that has read everything before the pixels.
 pub(super) struct Png<R: BufRead + Seek> {
@@ -22,7 +20,7 @@ impl<R: BufRead + Seek> Png<R> {
         let mut decoder = png::Decoder::new_with_limits(file, Limits { bytes: limit as usize });
         // Palettes become colors, fewer than 8 bits become 8.
         decoder.set_transformations(Transformations::EXPAND);
-        let reader = decoder.read_info().map_err(message)?;
+        let reader = decoder.read_info().map_err(|e| e.to_string())?;
         let info = reader.info();
         let size = (info.width as usize, info.height as usize);
         let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
@@ -42,7 +40,7 @@ impl<R: BufRead + Seek> Png<R> {
         let stride = 3 * self.size.0;
         let mut rows = rgb.chunks_exact_mut(stride);
         if !self.reader.info().interlaced {
-            while let Some(row) = self.reader.next_row().map_err(message)? {
+            while let Some(row) = self.reader.next_row().map_err(|e| e.to_string())? {
                 let pixels = rows.next().ok_or("more rows than the header says")?;
                 convert(row.data(), pixels);
             }
@@ -50,7 +48,7 @@ impl<R: BufRead + Seek> Png<R> {
         }
         let bytes_per_pixel = color.samples() * depth as usize / 8;
         let mut pixels = vec![0; stride];
-        while let Some(row) = self.reader.next_interlaced_row().map_err(message)? {
+        while let Some(row) = self.reader.next_interlaced_row().map_err(|e| e.to_string())? {
             let InterlaceInfo::Adam7(pass) = row.interlace() else { return Err("a row of no pass".into()) };
             let pixels = &mut pixels[..3 * (row.data().len() / bytes_per_pixel)];
             convert(row.data(), pixels);
@@ -60,13 +58,11 @@ impl<R: BufRead + Seek> Png<R> {
     }
 }
 
-/// Text of a decoder error.
-fn message(error: DecodingError) -> String {
-    error.to_string()
-}
+/// Converts a row of the decoder to three bytes per pixel.
+type ConvertRow = fn(&[u8], &mut [u8]);
 
-/// The function that converts a row of the decoder to three bytes per pixel. Samples of 16 bits are big-endian.
-fn converter(color: ColorType, depth: BitDepth) -> Result<fn(&[u8], &mut [u8]), String> {
+/// The function for rows of such pixels. Samples of 16 bits are big-endian.
+fn converter(color: ColorType, depth: BitDepth) -> Result<ConvertRow, String> {
     Ok(match (color, depth) {
         (ColorType::Grayscale, BitDepth::Eight) => |row, out| each::<1>(row, out, |[v]| [v; 3]),
         (ColorType::GrayscaleAlpha, BitDepth::Eight) => {

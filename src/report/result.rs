@@ -37,6 +37,9 @@ impl ImageResult {
 
     fn check(&self) -> Result<(), String> {
         check_exits(self.exits.iter().map(|exit| exit.exit))?;
+        if self.error.is_none() && self.exits.is_empty() {
+            return Err("neither exits nor an error".into());
+        }
         let of_exits = self.exits.iter().flat_map(|e| [Some(e.class), e.target, e.label_rank]);
         if let Some(class) = of_exits.chain([self.label]).flatten().find(|&class| class >= MAX_CLASSES) {
             return Err(format!("class {class}, the limit is {MAX_CLASSES}"));

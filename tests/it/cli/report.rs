@@ -182,6 +182,7 @@ fn refuses_results_with_numbers_out_of_range() {
     let exit = |fields: &str| format!(r#"{{"exit":1,"class":0,"label":"a","probability":0.5{fields}}}"#);
     let line = |fields: &str, exits: &str| format!(r#"{{"image":"a.png"{fields},"exits":[{exits}]}}"#);
     for (results, cause) in [
+        (line(r#","label":0"#, ""), "neither exits nor an error"),
         (line("", &exit("").replace("class\":0", "class\":99999999999")), "class 99999999999"),
         (line(r#","label":999999,"label_name":"z""#, &exit(r#","label_rank":3"#)), "class 999999"),
         (line("", &exit(r#","target":100000"#)), "class 100000"),
