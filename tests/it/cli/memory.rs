@@ -18,7 +18,7 @@ fn memory_that_is_refused_is_one_line() {
     let place = Place::new();
     place.cat("cat.png");
     let (line, mut refused) = ("classify cat.png -q --threads 1", 0);
-    for kib in (60_000..=120_000).step_by(10_000) {
+    for kib in (60_000..=90_000).step_by(10_000) {
         let output = within(&place, kib, line);
         // What starts the program may need more than that: the exit codes of the shell and the loader.
         if matches!(output.status.code(), Some(126 | 127)) {
