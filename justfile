@@ -14,7 +14,7 @@ test-gpu-standin:
 
 # The CPU's kernels under AddressSanitizer; needs a nightly toolchain
 asan *args:
-    RUSTFLAGS="-Zsanitizer=address --cfg asan" cargo +nightly test --target x86_64-unknown-linux-gnu \
+    ASAN_OPTIONS=allocator_may_return_null=1 RUSTFLAGS="-Zsanitizer=address --cfg asan" cargo +nightly test --target x86_64-unknown-linux-gnu \
         --target-dir target/asan --test it -- ops:: network:: random_graphs:: shapes:: batches:: misuse:: {{args}}
 
 # The stored answers of PyTorch computed again and compared; needs the packages of tests/golden/README.md

@@ -140,7 +140,8 @@ fn a_graph_refuses_what_devices_could_not_trust() {
         ("set_param, more elements", Panic("elements of parameter 'w'"), || {
             let mut graph = Graph::new();
             let id = graph.add_param("w", &[1], vec![0.0]);
-            shown(graph.set_param(id, vec![0.0; 2].into()))
+            graph.set_param(id, vec![0.0; 2].into());
+            shown(graph.params().len())
         }),
         ("Shape::len, beyond a usize", Value("18446744073709551615"), || {
             shown(Shape::new(usize::MAX, 2, 2).len())
@@ -190,16 +191,18 @@ fn a_device_refuses_what_it_cannot_hold_and_computes_what_is_only_odd() {
         }),
         ("a batch that no memory holds", Refused("cpu: not enough memory for"), || {
             let mut session = session_of(Window::square(3, 1, 1), usize::MAX)?;
-            shown(session.submit(VAST, &mut |_, _| Ok(()))?)
+            session.submit(VAST, &mut |_, _| Ok(())).map(|()| String::new())
         }),
         ("a batch beyond the capacity", Refused("N at most 2"), || {
-            shown(session_of(Window::square(3, 1, 1), 2)?.submit(usize::MAX, &mut |_, _| Ok(()))?)
+            session_of(Window::square(3, 1, 1), 2)?
+                .submit(usize::MAX, &mut |_, _| Ok(()))
+                .map(|()| String::new())
         }),
         ("buffers of no whole image", Refused("a batch of N images"), || {
-            shown(session_of(Window::square(3, 1, 1), 1)?.run(&[0.0; 7], &mut [0.0; 7])?)
+            session_of(Window::square(3, 1, 1), 1)?.run(&[0.0; 7], &mut [0.0; 7]).map(|()| String::new())
         }),
         ("waiting for nothing", Refused("no batch is in flight"), || {
-            shown(session_of(Window::square(3, 1, 1), 1)?.wait()?)
+            session_of(Window::square(3, 1, 1), 1)?.wait().map(|()| String::new())
         }),
         // Vectors reach beyond a row by the padding: farther than memory may be read.
         ("padding beyond what may be read", Value("512.0"), || {
