@@ -56,7 +56,7 @@ pub fn write<I: Iterator<Item = Result<Entry>>>(
     let mut manifest = manifest(header, summary);
     manifest["results"] = paths::RESULTS.into();
     manifest["results_sha256"] = results.into();
-    write_json(disk, &folder.join(paths::MANIFEST), &manifest)
+    write_marker(disk, &folder.join(paths::MANIFEST), marker::RUN.complete(&manifest))
 }
 
 /// Writes the manifest of a shard, which marks it as finished.
@@ -72,7 +72,7 @@ pub fn write_shard_manifest(
 ) -> Result<()> {
     let mut manifest = manifest(header, summary);
     manifest["shard"] = shard.to_string().into();
-    write_json(disk, &folder.join(paths::manifest(shard)), &manifest)
+    write_marker(disk, &folder.join(paths::manifest(shard)), marker::RUN.complete(&manifest))
 }
 
 /// Marks `folder` as that of the run `header`, none of whose files is complete.
@@ -81,20 +81,19 @@ pub fn write_shard_manifest(
 /// When it cannot be written.
 pub fn write_in_progress(disk: &dyn Disk, folder: &Path, header: &JournalHeader) -> Result<()> {
     let marker = marker::RUN.in_progress(&merged(&header.settings, &header.metadata));
-    write_json(disk, &folder.join(paths::MANIFEST), &marker)
+    write_marker(disk, &folder.join(paths::MANIFEST), marker)
 }
 
 /// The manifest of a whole set or a shard, apart from the fields that only one of them has.
 fn manifest(header: &JournalHeader, summary: Summary) -> Value {
-    let mut manifest = marker::RUN.complete(&merged(&header.settings, &header.metadata));
+    let mut manifest = merged(&header.settings, &header.metadata);
     manifest["images"] = summary.images.into();
     manifest["failed"] = summary.failed.into();
     manifest
 }
 
-fn write_json(disk: &dyn Disk, path: &Path, value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).expect("a JSON value has a text form");
-    write_lines(disk, path, std::iter::once(Ok(text))).map(drop)
+fn write_marker(disk: &dyn Disk, path: &Path, text: String) -> Result<()> {
+    disk.replace(path, true, &mut |file| file.write_all(text.as_bytes()))
 }
 
 /// The manifest of `shard` with its counts; `None` if the shard is not finished.

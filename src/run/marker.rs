@@ -7,6 +7,7 @@
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{file_names, paths};
@@ -136,19 +137,29 @@ impl Kind {
         self.files.iter().find(exists).map_or(Ok(()), |name| Err(self.foreign(folder, name)))
     }
 
-    /// The marker of complete output: `fields` and who wrote it.
-    pub fn complete(&self, fields: &Value) -> Value {
-        let mut marker = fields.clone();
-        marker["program"] = PROGRAM.into();
-        marker["kind"] = self.name.into();
-        marker
+    /// The text of the marker of complete output, which has these `fields`.
+    pub fn complete(&self, fields: &impl Serialize) -> String {
+        self.text(fields, None)
     }
 
-    /// The marker of output that is being written.
-    pub fn in_progress(&self, fields: &Value) -> Value {
-        let mut marker = self.complete(fields);
-        marker[IN_PROGRESS] = true.into();
-        marker
+    /// The text of the marker of output that is being written.
+    pub fn in_progress(&self, fields: &impl Serialize) -> String {
+        self.text(fields, Some(true))
+    }
+
+    fn text(&self, fields: &impl Serialize, in_progress: Option<bool>) -> String {
+        // Not through a `Value`, which would write the digits of an f64 for an f32.
+        #[derive(Serialize)]
+        struct Marked<'a, F> {
+            program: &'a str,
+            kind: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            in_progress: Option<bool>,
+            #[serde(flatten)]
+            fields: &'a F,
+        }
+        let marked = Marked { program: PROGRAM, kind: self.name, in_progress, fields };
+        serde_json::to_string_pretty(&marked).expect("fields have a JSON form") + "\n"
     }
 
     fn foreign(&self, folder: &Path, name: &str) -> Error {

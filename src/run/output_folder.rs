@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::json;
 
 use super::claim::create_and_lock;
 use super::marker::{Kind, Marker};
@@ -114,8 +115,8 @@ impl OutputFolder {
     ///
     /// # Errors
     /// [`Error::Write`].
-    pub fn finish(self, fields: &Value) -> Result<()> {
-        let marker = json_text(&self.kind.complete(fields));
+    pub fn finish(self, fields: &impl Serialize) -> Result<()> {
+        let marker = self.kind.complete(fields);
         self.finish_with(marker.as_bytes())
     }
 
@@ -140,7 +141,7 @@ impl OutputFolder {
     fn begin(&self) -> Result<()> {
         let mut begun = self.begun.lock().expect("no panic while it is locked");
         if !*begun {
-            let marker = json_text(&self.kind.in_progress(&Value::Object(Default::default())));
+            let marker = self.kind.in_progress(&json!({}));
             write_atomically(&self.path.join(self.kind.marker), marker.as_bytes())?;
             *begun = true;
         }
@@ -159,11 +160,6 @@ impl OutputFolder {
         }
         Ok(path)
     }
-}
-
-/// A JSON value as the text of a file.
-fn json_text(value: &Value) -> String {
-    serde_json::to_string_pretty(value).expect("a JSON value has a text form") + "\n"
 }
 
 /// Whether `folder` holds the journal of a run, or a shard.

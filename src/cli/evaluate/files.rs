@@ -44,7 +44,7 @@ pub fn write(
     if let Some(budgeted) = &evaluation.budgeted {
         write("dynamic.txt", &dynamic_txt(&budgeted.budgets))?;
     }
-    folder.finish(&serde_json::to_value(report).expect("plain fields serialize to JSON"))
+    folder.finish(report)
 }
 
 /// Correct exits of an image, as in `hardness.json`.
