@@ -34,7 +34,7 @@ struct Area {
 
 /// Floats that keep two spaces apart. Only where there are guards: otherwise a space's neighbor serves as what may
 /// be read beside it.
-const BETWEEN: usize = if GUARD > 0 { 2 * OVERREAD + GUARD } else { 0 };
+const BETWEEN: usize = if GUARD != 0 { 2 * OVERREAD + GUARD } else { 0 };
 
 /// A NaN that no kernel computes, in floats beside the areas that may be read and not written.
 const UNTOUCHED: u32 = 0x7fc0_beef;
@@ -79,7 +79,7 @@ impl SessionMemory {
             scratch_len,
             channels_done,
         };
-        if GUARD > 0 {
+        if GUARD != 0 {
             memory.set_guards();
         }
         Ok(memory)

@@ -173,11 +173,10 @@ fn names_in_a_journal_that_lead_elsewhere_are_refused() {
 fn the_number_of_shards_that_a_name_claims_is_not_believed() {
     let (_folder, paths) = shards(2);
     let folder = &paths[1];
-    for (old, new) in [("journal-2-of-2.jsonl", "journal-2-of-18446744073709551615.jsonl")] {
-        fs::rename(folder.join(old), folder.join(new)).unwrap();
+    for name in ["journal-2-of-2.jsonl", "manifest-2-of-2.json"] {
+        let claimed = name.replace("of-2", "of-18446744073709551615");
+        fs::rename(folder.join(name), folder.join(claimed)).unwrap();
     }
-    fs::rename(folder.join("manifest-2-of-2.json"), folder.join("manifest-2-of-18446744073709551615.json"))
-        .unwrap();
     let error = merge(&Quick, &paths[1..], &paths[1]).unwrap_err().to_string();
     assert!(error.contains("line 1: belongs to shard 2/2"), "{error}");
     let mut vast = job(1, 3_000_000_000);
