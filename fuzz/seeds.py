@@ -128,6 +128,9 @@ def result(label, exits):
 write("run", "label_without_name", result({"label": 500}, [(0, (0.5, 3))]))
 write("run", "huge_class", result({"label": 999999, "label_name": "z"}, [(0, (0.5, 3))]))
 write("run", "probability_above_one", result({"label": 0}, [(0, (1e6, 0)), (1, (1e6, 0))]))
+for name, images in [("many_images", 10**12), ("most_images", 2**64 - 1)]:
+    text = json.dumps({"journal": 2, "shard": "1/1", "images": images, "settings": {}, "remarks": {}})
+    write("run", name, f"@journal.jsonl\n{zlib.crc32(text.encode()):08x} {text}\n")
 write("run", "never_right", "@evaluation.json\n" + json.dumps({**evaluation, "hardness": {
     **evaluation["hardness"], "never_right": 2**64 - 1}}))
 write("run", "small", '@results.jsonl\n{"image":"a","label":1,"label_name":"b","exits":'

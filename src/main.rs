@@ -1,7 +1,14 @@
 //! The `msdcam` program: a thin shell around the library's command line.
 
+mod reserve;
+
 use std::time::Instant;
 
+#[global_allocator]
+static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
+
 fn main() -> std::process::ExitCode {
-    msdcam::cli::main(Instant::now())
+    let start = Instant::now();
+    ALLOCATOR.fill();
+    msdcam::cli::main(start)
 }
