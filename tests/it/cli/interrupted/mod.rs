@@ -172,7 +172,7 @@ fn assert_complete(found: &Files, expected: &Files, what: &str) {
 
 /// Numbers of calls from 1 to `calls`: all, or a few that start at another one for another `phase`.
 fn sample(calls: usize, phase: usize) -> Vec<usize> {
-    const SAMPLE: usize = 4;
+    const SAMPLE: usize = 3;
     match std::env::var("MSDCAM_CAMPAIGN") {
         Ok(all) if all == "all" => (1..=calls).collect(),
         _ => (0..SAMPLE).map(|i| 1 + (i * calls / SAMPLE + phase) % calls).collect(),
