@@ -23,7 +23,7 @@ impl FromStr for Taps {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Taps> {
-        match text {
+        match text.trim() {
             "own" => Ok(Taps::Exit),
             "all-scales" => Ok(Taps::AllScales),
             _ if text.split(',').any(|name| name.trim().is_empty()) => {
@@ -104,6 +104,7 @@ mod tests {
     #[test]
     fn taps_are_two_words_or_a_list_of_names() {
         assert_eq!("own".parse(), Ok(Taps::Exit));
+        assert_eq!(" own\u{b}".parse(), Ok(Taps::Exit));
         assert_eq!("all-scales".parse(), Ok(Taps::AllScales));
         let two = Taps::Named(vec!["exit3".into(), "layer12.scale2".into()]);
         assert_eq!("exit3, layer12.scale2".parse(), Ok(two));
