@@ -98,7 +98,7 @@ impl Kind {
             Some(kind) if kind == self.name => {}
             Some(other) => {
                 let title = KINDS.iter().find(|kind| kind.name == other).map_or(other, |kind| kind.title);
-                return Err(refused(folder, &format!("holds {title}")));
+                return Err(holds(folder, title));
             }
             None => return Err(self.foreign(folder, name)),
         }
@@ -170,6 +170,11 @@ impl Kind {
 /// The fields that [`Kind::complete`] and [`Kind::in_progress`] add, which are not settings.
 pub fn added() -> Value {
     json!({ "program": true, "kind": true, IN_PROGRESS: true })
+}
+
+/// The error for a folder that holds other output, called `title`.
+pub fn holds(folder: &Path, title: &str) -> Error {
+    refused(folder, &format!("holds {title}"))
 }
 
 fn refused(folder: &Path, cause: &str) -> Error {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::claim::create_and_lock;
 use super::marker::{Kind, Marker};
-use super::{Lock, RealDisk, Shard, WrittenFile, paths};
+use super::{Lock, RealDisk, Shard, WrittenFile, marker, paths};
 use crate::error::printable;
 use crate::util::atomic_file::{Replacement, make_folder, write_atomically};
 use crate::util::below::without_links;
@@ -43,20 +43,18 @@ impl OutputFolder {
     /// output or files of another program.
     pub fn claim(path: &Path, kind: Kind, inputs: impl IntoIterator<Item = PathBuf>) -> Result<OutputFolder> {
         let lock = create_and_lock(&RealDisk, path, kind.lock)?;
-        let marker = kind.read(path)?;
+        let found = kind.read(path)?;
         if kind.marker == paths::MANIFEST && has_journal(path)? {
-            let folder = printable(&path.to_string_lossy());
-            let cause = "holds the run of a data set; choose another folder with -o";
-            return Err(Error::usage(format!("{folder}: {cause}")));
+            return Err(marker::holds(path, marker::RUN.title));
         }
-        if marker == Marker::Missing {
+        if found == Marker::Missing {
             kind.check_unused(path)?;
         }
         Ok(OutputFolder {
             path: path.into(),
             kind,
             inputs: names_within(path, inputs),
-            ours: marker != Marker::Missing,
+            ours: found != Marker::Missing,
             begun: Mutex::new(false),
             staged: Mutex::default(),
             _lock: lock,

@@ -1,5 +1,6 @@
 //! Images that become pending again: those that failed, and those whose files are lost or damaged.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -52,7 +53,7 @@ fn lost_from_journal(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
     let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let range = spec.shard.range(spec.images);
     let journal = Journal::read(&path, file, |_| Ok(range.clone()))?;
-    let lost = range.len() - journal.summary().images + count_damaged(folder, &journal)?;
+    let lost = range.len() - journal.summary().images + damaged(folder, &journal)?.len();
     Ok((lost > 0).then(|| format!("files of {lost} of {} images are missing or damaged", range.len())))
 }
 
@@ -140,11 +141,14 @@ fn sha256_of(path: &Path) -> Result<String> {
     Ok(hex(&digest.finalize()))
 }
 
-/// Number of images in the journal whose files are missing or damaged.
-fn count_damaged(folder: &Path, journal: &Journal) -> Result<usize> {
-    let mut damaged = 0;
+/// Images in the journal whose files are missing or damaged. This reads every file once.
+fn damaged(folder: &Path, journal: &Journal) -> Result<BTreeSet<usize>> {
+    let mut damaged = BTreeSet::new();
     for entry in journal.entries() {
-        damaged += usize::from(!is_whole(folder, &entry?)?);
+        let entry = entry?;
+        if !is_whole(folder, &entry)? {
+            damaged.insert(entry.image);
+        }
     }
     Ok(damaged)
 }
@@ -171,11 +175,12 @@ pub fn drop_lost(
     journal: Journal,
     retry_failed: bool,
 ) -> Result<(Journal, usize)> {
-    let lost = count_damaged(folder, &journal)? + journal.damaged();
+    let damaged = damaged(folder, &journal)?;
+    let lost = damaged.len() + journal.damaged();
     if lost == 0 && !(retry_failed && journal.summary().failed > 0) {
         return Ok((journal, 0));
     }
     // Damaged lines are gone since the journal was opened.
-    let keep = |entry: &Entry| is_whole(folder, entry).unwrap_or(false) && !(retry_failed && entry.failed);
-    Ok((journal.retain(disk, keep)?, lost))
+    let again = |entry: &Entry| damaged.contains(&entry.image) || retry_failed && entry.failed;
+    Ok((journal.retain(disk, |entry| !again(entry))?, lost))
 }
