@@ -10,6 +10,7 @@ use msdcam::cli::fuzzing;
 use msdcam::dataset::{self, Format};
 use msdcam::imaging::photo_memory::PhotoMemory;
 use msdcam::imaging::{HeldImage, ResizePolicy, Threshold, decode, encode_png, prepare};
+use msdcam::model::msdnet::recognize::recognize;
 use msdcam::model::pytorch::Checkpoint;
 use msdcam::model::weights::Weights;
 use msdcam::model::{ConvertOptions, Normalization, Precision, convert};
@@ -69,26 +70,32 @@ fn assert_printable(message: &str) {
 pub fn checkpoint(data: &[u8]) {
     let folder = Folder::new();
     let path = folder.write("a.pth", data);
-    let Some(checkpoint) = accepted(Checkpoint::read(&path)) else { return };
-    for (name, tensor) in &checkpoint.tensors {
-        assert_eq!(tensor.dims.iter().product::<usize>(), tensor.data.len(), "{name}");
+    let Some(checkpoint) = accepted(Checkpoint::read(&path, None)) else { return };
+    checkpoint.notes().iter().for_each(|note| assert!(!note.is_empty()));
+    let shapes = checkpoint.shapes();
+    for name in shapes.keys() {
+        let Some(tensor) = accepted(checkpoint.tensors([name.as_str()])).and_then(|mut t| t.remove(name))
+        else {
+            continue;
+        };
+        assert_eq!(
+            (&tensor.dims, tensor.data.len()),
+            (&shapes[name], tensor.dims.iter().product::<usize>()),
+            "{name}"
+        );
         assert!(tensor.data.iter().all(|x| x.is_finite()), "{name}");
-        assert!(!name.starts_with("module."), "{name}");
     }
-    let options = ConvertOptions {
-        normalization: None,
-        labels: None,
-        precision: Precision::F32,
-        input: None,
-        shared_global: false,
-    };
+    let options = ConvertOptions::default();
     let output = folder.path("a.safetensors");
     let Some(conversion) = accepted(convert(&path, &output, &options)) else { return };
     let weights = Weights::read(&output).expect("weights that were just written");
     assert_eq!((&weights.config, weights.tensors.len()), (&conversion.config, conversion.tensors));
     assert_eq!(weights.source_sha256, checkpoint.sha256);
+    let network = recognize(&shapes).expect("a network that was just converted");
     for (name, (dims, values)) in &weights.tensors {
-        if let Some(tensor) = checkpoint.tensors.get(name) {
+        if let Some(source) = network.names.get(name) {
+            let tensor =
+                &checkpoint.tensors([source.as_str()]).expect("a tensor that was just converted")[source];
             assert_eq!((dims, &values[..]), (&tensor.dims, &tensor.data[..]), "{name}");
         }
     }

@@ -1,8 +1,8 @@
 //! `msdcam convert`: PyTorch checkpoint to weights file.
 
-use crate::model::Normalization;
 use crate::model::convert::{ConvertOptions, convert};
 use crate::model::weights::Precision;
+use crate::model::{HeadPool, Normalization};
 use crate::run::check_not_an_input;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,16 @@ use std::path::{Path, PathBuf};
 /// Convert a PyTorch checkpoint to a weights file, without running its code
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// PyTorch checkpoint (.pth, .pt, .pth.tar) of an MSD-Net
+    /// PyTorch checkpoint (.pth, .pt, .pth.tar, .ckpt) or safetensors file with the state dict of an MSD-Net,
+    /// also inside a .zip or .tar
     checkpoint: PathBuf,
     /// Weights file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// State dict to take if the file has several: its key, with dots if it is nested; a prefix of tensor
+    /// names may follow [default: the usual key]
+    #[arg(long, value_name = "KEY")]
+    state_dict: Option<String>,
     /// Input normalization of the training: none, cifar10, cifar100, imagenet, or mean and standard
     /// deviation as R,G,B/R,G,B [default: none for the `subnets` layout, that of the data set for
     /// `blocks`]
@@ -29,6 +34,18 @@ pub struct Args {
     /// Height and width of the input in pixels, if not the default of the architecture
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
+    /// Stride of the first convolution of a network for small images, which the checkpoint does not record
+    /// [default: 1]
+    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    stem_stride: Option<u8>,
+    /// Pooling before the linear layer of each exit, which the checkpoint does not record: windows of 2 x 2, or
+    /// the whole map [default: average]
+    #[arg(long, value_enum)]
+    head_pool: Option<Pool>,
+    /// Weight with which the logits of the exit before are added to those of an exit, as in Boosted Dynamic
+    /// Networks (0.5 there); the checkpoint does not record it [default: 0]
+    #[arg(long, value_name = "W", value_parser = finite)]
+    boosted: Option<f32>,
     /// Global convolutions share their weights, which the checkpoint does not record
     #[arg(long)]
     shared_global: bool,
@@ -40,9 +57,20 @@ enum Dtype {
     F16,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Pool {
+    Average,
+    Adaptive,
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|w: &f32| w.is_finite()).ok_or_else(|| "expected a number".into())
+}
+
 /// Converts the checkpoint and reports its content and assumptions on standard error.
 pub fn run(args: Args) -> crate::Result<()> {
     let options = ConvertOptions {
+        state_dict: args.state_dict,
         normalization: args.normalize,
         labels: args.labels,
         precision: match args.dtype {
@@ -50,6 +78,12 @@ pub fn run(args: Args) -> crate::Result<()> {
             Dtype::F16 => Precision::F16,
         },
         input: args.input_size,
+        stem_stride: args.stem_stride.map(usize::from),
+        head_pool: args.head_pool.map(|pool| match pool {
+            Pool::Average => HeadPool::Average,
+            Pool::Adaptive => HeadPool::Adaptive,
+        }),
+        boosted: args.boosted,
         shared_global: args.shared_global,
     };
     let inputs = options.labels.iter().chain([&args.checkpoint]).map(PathBuf::as_path);
@@ -59,9 +93,12 @@ pub fn run(args: Args) -> crate::Result<()> {
         "{}: {} tensors, {} exits, {} classes\n",
         crate::error::printable(&args.output.to_string_lossy()),
         report.tensors,
-        report.config.exits,
+        report.config.exits(),
         report.config.classes
     );
+    for note in report.notes {
+        text.push_str(&format!("note: {}\n", crate::error::printable(&note)));
+    }
     for assumed in report.assumed {
         text.push_str(&format!("assumed: {assumed}\n"));
     }

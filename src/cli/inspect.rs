@@ -3,7 +3,7 @@
 use crate::error::printable;
 use crate::model::TapInfo;
 use crate::model::inspect::{Inspection, inspect};
-use crate::model::msdnet::config::{Config, Layout, Stem, StepMode};
+use crate::model::msdnet::config::{Config, HeadChannels, HeadPool, Layout, Stem};
 use crate::model::msdnet::outline;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -17,6 +17,10 @@ use super::output::Output;
 pub struct Args {
     /// PyTorch checkpoint or msdcam weights file
     file: PathBuf,
+    /// State dict to read if the file has several: its key, with dots if it is nested; a prefix of tensor
+    /// names may follow [default: the usual key]
+    #[arg(long, value_name = "KEY")]
+    state_dict: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -32,7 +36,7 @@ struct Inspected {
 
 /// Inspects the file and prints a table or JSON.
 pub fn run(args: Args) -> crate::Result<()> {
-    let file = inspect(&args.file)?;
+    let file = inspect(&args.file, args.state_dict.as_deref())?;
     let network = file.architecture.as_ref().map(outline).transpose()?;
     let taps = network.as_ref().map(|model| model.tap_infos()).unwrap_or_default();
     let text = if args.json {
@@ -67,6 +71,7 @@ fn table(i: &Inspection) -> String {
         let more = if labels.len() > 10 { ", ..." } else { "" };
         rows.push(("classes", format!("{}: {}{more}", labels.len(), shown.join(", "))));
     }
+    rows.extend(i.notes.iter().map(|note| ("note", printable(note))));
     rows.extend(i.assumed.iter().map(|a| ("assumed", a.clone())));
     rows.extend(i.problems.iter().map(|p| ("problem", printable(p))));
 
@@ -117,32 +122,28 @@ fn architecture(c: &Config) -> Vec<(&'static str, String)> {
         Stem::Cifar => "CIFAR",
         Stem::Imagenet => "ImageNet",
     };
-    let step = match c.step_mode {
-        StepMode::Even => format!("then every {}", c.step),
-        StepMode::LinGrow => format!("then growing by {}", c.step),
+    let ordinals = |layers: Vec<usize>| layers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let transitions = match c.transitions.as_slice() {
+        [] => "none".to_string(),
+        some => {
+            format!("behind layer {}", ordinals(some.iter().map(|transition| transition.after).collect()))
+        }
     };
-    let transitions = match c.reduction_permille {
-        0 => "none".to_string(),
-        kept => format!("keep {} % of the channels", kept as f64 / 10.0),
+    let dropped = match c.drops.as_slice() {
+        [] => String::new(),
+        some => format!(", the finest dropped in layer {}", ordinals(some.to_vec())),
     };
     let bottleneck = if c.bottleneck { format!("factors {:?}", c.bottleneck_factor) } else { "none".into() };
     let mut rows = vec![
         ("layout", layout.to_string()),
         ("network", format!("{stem} stem, {} x {} input, {} classes", c.input, c.input, c.classes)),
-        (
-            "exits",
-            format!(
-                "{}: the first after {} layers, {step}; layers {:?}",
-                c.exits,
-                c.base,
-                c.layers_per_exit()
-            ),
-        ),
-        ("scales", format!("{}, factors {:?}", c.scales(), c.scale_factor)),
-        ("channels", format!("{} at the finest scale, growing by {} a layer", c.channels, c.growth)),
+        ("exits", format!("{}, behind {:?} layers each", c.exits(), c.layers)),
+        ("scales", format!("{}, factors {:?}{dropped}", c.scales(), c.scale_factor)),
+        ("channels", format!("{} times the factor, growing by {} a layer", c.channels, c.growth)),
         ("bottlenecks", bottleneck),
         ("transitions", transitions),
         ("kernels", format!("{0} x {0}", c.kernel)),
+        ("heads", heads(c)),
     ];
     if let Some(g) = c.global_conv {
         let place = match (g.first, g.all) {
@@ -157,4 +158,23 @@ fn architecture(c: &Config) -> Vec<(&'static str, String)> {
         ));
     }
     rows
+}
+
+fn heads(c: &Config) -> String {
+    let channels = match c.head.channels {
+        HeadChannels::Fixed(channels) => format!("{channels} channels"),
+        HeadChannels::Tap => "as many channels as their tap".into(),
+    };
+    let pool = match c.head.pool {
+        HeadPool::Average => "averages of 2 x 2".to_string(),
+        HeadPool::Adaptive => "the average of the whole map".into(),
+    };
+    let mut text = format!("{channels}, {pool}");
+    if c.head.boost != 0.0 {
+        text.push_str(&format!(", {} times the exit before added", c.head.boost));
+    }
+    if c.head.collaboration {
+        text.push_str(", linear layers that read the exit before");
+    }
+    text
 }

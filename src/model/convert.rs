@@ -7,26 +7,54 @@ use crate::dataset::cifar;
 use crate::error::RequestError;
 use crate::model::Normalization;
 use crate::model::msdnet::check_tensors::confirm;
-use crate::model::msdnet::config::{Config, Stem};
+use crate::model::msdnet::config::{Config, HeadPool, Stem};
 use crate::model::msdnet::infer::{Assumed, Shapes, infer};
+use crate::model::msdnet::recognize::recognize;
 use crate::model::msdnet::usual_normalization;
 use crate::util::input_file;
 use crate::{Error, Result};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Options of a conversion.
+/// Options of a conversion. What is `None` is assumed, and reported as such where no tensor tells it.
 #[derive(Debug, Clone)]
 pub struct ConvertOptions {
+    /// The state dict, if the file has several: the path of keys to it with dots, or the last of them; a
+    /// prefix of tensor names may follow.
+    pub state_dict: Option<String>,
     /// Normalization; by default [`usual_normalization`].
     pub normalization: Option<Normalization>,
     /// File of class names, one per line.
     pub labels: Option<PathBuf>,
     /// Element type of the weights.
     pub precision: Precision,
-    /// Height and width of the input, if not the usual ones.
+    /// Height and width of the input; by default the usual ones.
     pub input: Option<usize>,
-    /// Whether global convolutions share their weights, which is not in the checkpoint.
+    /// Stride of a CIFAR stem's first convolution; by default 1.
+    pub stem_stride: Option<usize>,
+    /// The pooling of the heads; by default 2x2.
+    pub head_pool: Option<HeadPool>,
+    /// How often the logits of the exit before count in those of an exit; by default not at all.
+    pub boosted: Option<f32>,
+    /// Whether global convolutions share their weights.
     pub shared_global: bool,
+}
+
+impl Default for ConvertOptions {
+    /// Everything by default, in single precision.
+    fn default() -> Self {
+        ConvertOptions {
+            state_dict: None,
+            normalization: None,
+            labels: None,
+            precision: Precision::F32,
+            input: None,
+            stem_stride: None,
+            head_pool: None,
+            boosted: None,
+            shared_global: false,
+        }
+    }
 }
 
 /// The result of a conversion.
@@ -36,6 +64,8 @@ pub struct Conversion {
     pub config: Config,
     /// One phrase for each property that is not in the checkpoint and was assumed.
     pub assumed: Vec<String>,
+    /// One phrase for each part of the checkpoint that was passed over, and for what is unusual about it.
+    pub notes: Vec<String>,
     /// Number of tensors written.
     pub tensors: usize,
     /// Number of elements that half precision cannot represent exactly.
@@ -53,13 +83,7 @@ pub struct Conversion {
 /// use msdcam::model::{ConvertOptions, Precision, convert};
 ///
 /// # fn main() -> msdcam::Result<()> {
-/// let options = ConvertOptions {
-///     normalization: None,
-///     labels: None,
-///     precision: Precision::F16,
-///     input: None,
-///     shared_global: false,
-/// };
+/// let options = ConvertOptions { precision: Precision::F16, ..ConvertOptions::default() };
 /// let conversion = convert(Path::new("net.pth.tar"), Path::new("net.safetensors"), &options)?;
 /// println!("{} tensors; assumed: {:?}", conversion.tensors, conversion.assumed);
 /// let model = Model::open("net.safetensors")?;
@@ -75,10 +99,11 @@ pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<
     if source_file::same(input, output) {
         return Err(RequestError::OutputIsInput { file: output.display().to_string() }.into());
     }
-    let (weights, assumed) = load(input, options)?;
+    let Loaded { weights, assumed, notes } = load(input, options)?;
     let rounded = weights.write(output, options.precision)?;
     Ok(Conversion {
         assumed,
+        notes,
         tensors: weights.tensors.len(),
         rounded,
         source_sha256: weights.source_sha256,
@@ -86,32 +111,65 @@ pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<
     })
 }
 
-/// The weights of a checkpoint, and what was assumed about them.
-pub fn load(input: &Path, options: &ConvertOptions) -> Result<(Weights, Vec<String>)> {
-    let checkpoint = Checkpoint::read(input)?;
-    let (config, mut assumed) = architecture(input, &checkpoint.shapes(), options)?;
+/// A checkpoint as weights.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The weights.
+    pub weights: Weights,
+    /// As [`Conversion::assumed`].
+    pub assumed: Vec<String>,
+    /// As [`Conversion::notes`].
+    pub notes: Vec<String>,
+}
+
+/// The weights of a checkpoint, what was assumed about them, and what was passed over.
+///
+/// # Errors
+/// As [`convert`], as far as nothing is written.
+pub fn load(input: &Path, options: &ConvertOptions) -> Result<Loaded> {
+    let checkpoint = Checkpoint::read(input, options.state_dict.as_deref())?;
+    let network = recognize(&checkpoint.shapes()).map_err(|cause| Error::refused(input, "tensors", cause))?;
+    let (config, mut assumed) = architecture(input, &network.shapes, options)?;
     let labels = match &options.labels {
         Some(path) => read_labels(path, config.classes)?,
-        None if config.classes == 10 && config.stem == Stem::Cifar => cifar::CIFAR10.map(String::from).into(),
+        None if config.classes == 10 && config.stem == Stem::Cifar => {
+            assumed.push("the class names of CIFAR-10 (--labels)".into());
+            cifar::CIFAR10.map(String::from).into()
+        }
         None => numbered(config.classes),
     };
     let usual = usual_normalization(&config);
     let Normalization { mean, std } = options.normalization.unwrap_or(usual);
     if options.normalization.is_none() {
         assumed.push(format!(
-            "mean {mean:?} and standard deviation {std:?}: the usual for this network, the file does not tell"
+            "mean {mean:?} and standard deviation {std:?}, the usual for this network (--normalize)"
         ));
     }
-    let tensors = checkpoint.tensors.into_iter().map(|(name, t)| (name, (t.dims, t.data.into()))).collect();
+    let mut found = checkpoint.tensors(network.names.values().map(String::as_str))?;
+    let mut tensors = BTreeMap::new();
+    for (port, name) in &network.names {
+        let tensor =
+            found.remove(name).ok_or_else(|| Error::refused(input, format!("tensor '{name}'"), "absent"))?;
+        tensors.insert(port.clone(), (tensor.dims, tensor.data.into()));
+    }
+    for name in &network.zeros {
+        let dims = network.shapes[name].clone();
+        let elements = vec![0.0; dims.iter().product()].into();
+        tensors.insert(name.clone(), (dims, elements));
+    }
+    let notes = checkpoint.notes().into_iter().chain(network.notes).collect();
     let weights = Weights { config, labels, mean, std, source_sha256: checkpoint.sha256, tensors };
-    Ok((weights, assumed))
+    Ok(Loaded { weights, assumed, notes })
 }
 
 fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Result<(Config, Vec<String>)> {
-    let inferred = infer(shapes)
-        .map_err(|unclear| Error::refused(input, format!("tensor '{}'", unclear.tensor), unclear.cause))?;
+    let inferred = infer(shapes).map_err(|unclear| unclear.refused(input))?;
     let mut config = inferred.config;
+    let read = config.pooled_size();
     config.input = options.input.unwrap_or(config.input);
+    config.stem_stride = options.stem_stride.unwrap_or(config.stem_stride);
+    config.head.pool = options.head_pool.unwrap_or(config.head.pool);
+    config.head.boost = options.boosted.unwrap_or(config.head.boost);
     if options.shared_global {
         match &mut config.global_conv {
             Some(global) => global.shared = true,
@@ -119,9 +177,22 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
         }
     }
     config.validate().map_err(|cause| Error::refused(input, "architecture", cause))?;
+    if config.pooled_size() != read {
+        let cause = format!(
+            "an input of {0} x {0} pixels gives heads that pool to {1} x {1}, but their linear layers read {read} x \
+             {read}; see --input-size, --stem-stride and --head-pool",
+            config.input,
+            config.pooled_size()
+        );
+        return Err(Error::refused(input, "architecture", cause));
+    }
     confirm(input, &config, shapes)?;
     let told = |a: &Assumed| match a {
         Assumed::Input(_) => options.input.is_some(),
+        Assumed::StemStride => options.stem_stride.is_some(),
+        Assumed::HeadPool => options.head_pool.is_some(),
+        Assumed::Relu => false,
+        Assumed::OwnLogits => options.boosted.is_some(),
         Assumed::UnsharedGlobal => options.shared_global,
     };
     Ok((config, inferred.assumed.iter().filter(|a| !told(a)).map(Assumed::to_string).collect()))

@@ -1,15 +1,17 @@
 //! The contents of a model file, checkpoint or weights.
 
-use super::pytorch::{Checkpoint, SourceType, is_safetensors};
+use super::pytorch::{Checkpoint, SourceType, folder_kind};
+use super::safetensors_header::is_safetensors;
 use super::source_file::SourceFile;
 use super::weights::Weights;
-use crate::Result;
 use crate::model::msdnet::check_tensors::differences;
 use crate::model::msdnet::config::Config;
-use crate::model::msdnet::infer::{Shapes, infer};
+use crate::model::msdnet::infer::infer;
 use crate::model::msdnet::layers::parts;
+use crate::model::msdnet::recognize::recognize;
 use crate::model::msdnet::usual_normalization;
 use crate::util::sha256;
+use crate::{Error, Result};
 use serde::Serialize;
 use std::path::Path;
 
@@ -36,6 +38,8 @@ pub struct Inspection {
     pub architecture: Option<Config>,
     /// Properties of the architecture that are not in the file and were assumed.
     pub assumed: Vec<String>,
+    /// Parts of the file that were passed over, and what is unusual about it.
+    pub notes: Vec<String>,
     /// Why the tensors are not those of an MSD-Net, or which do not match the architecture.
     pub problems: Vec<String>,
     /// Cost of each exit.
@@ -69,16 +73,19 @@ pub struct Exit {
     pub total: u64,
 }
 
-/// Reads and describes the file at `path`.
+/// Reads and describes the file at `path`; `state_dict` chooses one of several in a checkpoint.
 ///
 /// # Errors
 /// When it is neither a valid checkpoint nor a valid weights file. Tensors that are not those of an
 /// MSD-Net are not an error, but reported in [`Inspection::problems`].
-pub fn inspect(path: &Path) -> Result<Inspection> {
+pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
+    if let Some(cause) = folder_kind(path) {
+        return Err(Error::refused(path, "file", cause));
+    }
     let source = SourceFile::open(path)?;
     let bytes = source.bytes()?;
     let size = bytes.len();
-    if is_safetensors(&bytes) {
+    if is_safetensors(&bytes) && Weights::is_written_here(&bytes) {
         let weights = Weights::from_bytes(path, &bytes)?;
         return Ok(Inspection {
             format: "msdcam weights (safetensors)".into(),
@@ -92,6 +99,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
             exits: exits(&weights.config)?,
             architecture: Some(weights.config),
             assumed: Vec::new(),
+            notes: Vec::new(),
             problems: Vec::new(),
             mean: Some(weights.mean),
             std: Some(weights.std),
@@ -99,42 +107,54 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         });
     }
     drop(bytes);
-    let checkpoint = Checkpoint::from_source(&source)?;
-    let (architecture, assumed, problems) = architecture(&checkpoint.shapes());
+    let checkpoint = Checkpoint::from_source(&source, state_dict)?;
+    let all = checkpoint.shapes();
+    let mut notes = checkpoint.notes();
+    let (mut architecture, mut assumed, mut problems) = (None, Vec::new(), Vec::new());
+    let mut names: Vec<&str> = Vec::new();
+    match recognize(&all) {
+        Ok(network) => {
+            notes.extend(network.notes);
+            names.extend(
+                all.keys().filter(|name| network.names.values().any(|n| n == *name)).map(String::as_str),
+            );
+            match infer(&network.shapes) {
+                Ok(inferred) => {
+                    problems = differences(&inferred.config, &network.shapes);
+                    assumed = inferred.assumed.iter().map(|a| a.to_string()).collect();
+                    architecture = Some(inferred.config);
+                }
+                Err(unclear) => problems.push(format!("{}: {}", unclear.place(), unclear.cause)),
+            }
+        }
+        Err(cause) => problems.push(cause),
+    }
+    let tensors = checkpoint.tensors(names)?;
     let normalization = architecture.as_ref().map(usual_normalization);
     let mut stored: Vec<String> = [SourceType::F16, SourceType::Bf16, SourceType::F32, SourceType::F64]
         .into_iter()
-        .filter(|t| checkpoint.tensors.values().any(|tensor| tensor.stored == *t))
+        .filter(|t| tensors.values().any(|tensor| tensor.stored == *t))
         .map(|t| format!("{t:?}").to_lowercase())
         .collect();
     stored.sort();
     Ok(Inspection {
         format: checkpoint.container.to_string(),
         bytes: size,
-        sha256: checkpoint.sha256,
+        sha256: checkpoint.sha256.clone(),
         source_sha256: None,
         state_dict: Some(checkpoint.path.join(".")),
-        tensors: checkpoint.tensors.len(),
-        numbers: checkpoint.tensors.values().map(|tensor| tensor.data.len()).sum(),
+        tensors: if tensors.is_empty() { all.len() } else { tensors.len() },
+        numbers: tensors.values().map(|tensor| tensor.data.len()).sum(),
         stored,
         exits: architecture.as_ref().map(exits).transpose()?.unwrap_or_default(),
         architecture,
         assumed,
+        notes,
         problems,
         mean: normalization.map(|n| n.mean),
         std: normalization.map(|n| n.std),
         labels: None,
     })
-}
-
-fn architecture(shapes: &Shapes) -> (Option<Config>, Vec<String>, Vec<String>) {
-    match infer(shapes) {
-        Ok(inferred) => {
-            let problems = differences(&inferred.config, shapes);
-            (Some(inferred.config), inferred.assumed.iter().map(|a| a.to_string()).collect(), problems)
-        }
-        Err(unclear) => (None, Vec::new(), vec![format!("tensor '{}': {}", unclear.tensor, unclear.cause)]),
-    }
 }
 
 /// The cost of each exit.
@@ -144,8 +164,8 @@ fn architecture(shapes: &Shapes) -> (Option<Config>, Vec<String>, Vec<String>) {
 pub fn exits(config: &Config) -> Result<Vec<Exit>> {
     let parts = parts(config)?;
     let (mut layers, mut total) = (0, 0);
-    let steps = config.layers_per_exit();
-    let exits = (0..config.exits)
+    let steps = &config.layers;
+    let exits = (0..config.exits())
         .map(|exit| {
             let here = || parts.iter().filter(move |p| p.exit == exit);
             let cost = |head| here().filter(|p| p.head == head).map(|p| p.multiply_adds()).sum::<u64>();

@@ -16,6 +16,7 @@ mod open;
 pub mod pretrained;
 #[doc(hidden)]
 pub mod pytorch;
+mod safetensors_header;
 #[doc(hidden)]
 pub mod source_file;
 mod tap;
@@ -26,6 +27,7 @@ pub use convert::{Conversion, ConvertOptions, convert};
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
 pub use msdnet::Config as MsdNetConfig;
+pub use msdnet::config::HeadPool;
 pub(crate) use open::from_bytes;
 pub use open::open;
 pub use tap::{Tap, TapInfo};

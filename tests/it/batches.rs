@@ -18,7 +18,7 @@ use msdcam::model::msdnet::Config;
 
 /// The article's model at full size, with three exits.
 fn network() -> Model {
-    random_network(&Config { exits: 3, ..Config::cifar10_anytime() })
+    random_network(&Config::cifar10_anytime().with_layers(&[4, 2, 2], 0.5))
 }
 
 fn images(n: usize) -> Tensor {

@@ -326,7 +326,7 @@ fn the_program_explains_on_a_gpu_as_on_the_cpu_whatever_is_asked() {
 #[test]
 fn the_device_says_how_long_a_run_takes() {
     on_gpu(test_name!(), || {
-        let two_exits = Config { exits: 2, ..Config::cifar10_anytime() };
+        let two_exits = Config::cifar10_anytime().with_layers(&[4, 2], 0.5);
         let (plan, inputs) = case(&two_exits, 1, PlanOptions::new(Order::Depth));
         let spaces = input_spaces(&plan, &inputs.iter().collect::<Vec<_>>());
         let mut session = cuda(Tiling::Auto).session(Arc::clone(&plan), 1).unwrap();

@@ -16,6 +16,7 @@ mod cli;
 mod cuda;
 mod cuda_failures;
 mod dataset;
+mod derived;
 mod evaluation;
 mod faithfulness;
 mod faithfulness_randomization;

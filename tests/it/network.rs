@@ -4,6 +4,7 @@
 use crate::common::close::{NETWORK, Tolerance, assert_close};
 use crate::common::golden::{Golden, repository};
 use crate::common::nets::{ExitNodes, VARIANTS, asked, cam_graph, golden_network, inputs};
+use crate::common::port_options::PortOptions;
 use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::device::Device;
@@ -273,7 +274,8 @@ fn taps_and_large_heatmaps_agree_with_the_code_of_the_article() {
 
 #[test]
 fn refuses_an_invalid_configuration_in_one_line() {
-    let config: Config = Golden::load("nets/subnets-even").json("config");
+    let options: PortOptions = Golden::load("nets/subnets-even").json("config");
+    let config = options.config();
     let refusal = |change: fn(&mut Config)| {
         let mut config = config.clone();
         change(&mut config);
@@ -282,7 +284,12 @@ fn refuses_an_invalid_configuration_in_one_line() {
     };
     let lopsided = refusal(|c| c.bottleneck_factor.truncate(1));
     assert!(lopsided.starts_with("architecture: "), "{lopsided}");
-    for refused in [lopsided, refusal(|c| c.input = 5), refusal(|c| c.reduction_permille = 1)] {
+    for refused in [
+        lopsided,
+        refusal(|c| c.input = 5),
+        refusal(|c| c.transitions[0].width = 0),
+        refusal(|c| c.drops = vec![3, 3]),
+    ] {
         assert_eq!(refused.lines().count(), 1, "{refused}");
     }
 }

@@ -1,9 +1,10 @@
 //! Weights files: round trips, contradictory headers, and conversion from a checkpoint.
 
+use crate::common::nets::network_tensors;
 use msdcam::model::Normalization;
 use msdcam::model::convert::{ConvertOptions, convert};
 use msdcam::model::inspect::inspect;
-use msdcam::model::msdnet::config::{Layout, Stem};
+use msdcam::model::msdnet::config::{Head, HeadChannels, Layout, Stem};
 use msdcam::model::msdnet::{Config, layers};
 use msdcam::model::pytorch::Checkpoint;
 use msdcam::model::weights::{Precision, Weights};
@@ -15,13 +16,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn options() -> ConvertOptions {
-    ConvertOptions {
-        normalization: None,
-        labels: None,
-        precision: Precision::F32,
-        input: None,
-        shared_global: false,
-    }
+    ConvertOptions::default()
 }
 
 /// Weights of a small model, all exact in half precision.
@@ -31,14 +26,14 @@ fn small() -> Weights {
         layout: Layout::Blocks,
         input: 28,
         classes: 2,
-        exits: 1,
-        base: 1,
         channels: 2,
         growth: 2,
         scale_factor: vec![1],
         bottleneck_factor: vec![1],
+        head: Head { channels: HeadChannels::Tap, ..Config::cifar10_anytime().head },
         ..Config::cifar10_anytime()
-    };
+    }
+    .with_layers(&[1], 0.5);
     let tensors = layers::tensors(&config)
         .unwrap()
         .into_iter()
@@ -144,8 +139,7 @@ fn names_the_tensor_of_an_inconsistent_header() {
         (tensor("F32", "[2]", "[0,12]"), 12, "tensor 'a.b': F32 of dimensions [2] in 12 bytes"),
         (tensor("F32", "[2]", "[4,12]"), 12, "tensor 'a.b': lies at 4..12, expected to begin at 0"),
         (tensor("F32", "[2]", "[0,-8]"), 8, "header: tensor 'a.b': invalid value"),
-        (tensor("I64", "[1]", "[0,8]"), 8, "tensor 'a.b': holds I64, expected F32 or F16"),
-        (tensor("F9", "[1]", "[0,8]"), 8, "tensor 'a.b': holds F9, expected F32 or F16"),
+        (tensor("F9", "[1]", "[0,8]"), 8, "tensor 'a.b': holds F9, an unknown element type"),
         (tensor("F32", "[9223372036854775807,9]", "[0,8]"), 8, "tensor 'a.b': F32 of dimensions"),
         (tensor("F32", "[99999999999999999999]", "[0,8]"), 8, "header: tensor 'a.b': invalid"),
         (r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#.into(), 6, "tensor 'b': lies at 2..6, expected to begin at 4"),
@@ -161,6 +155,11 @@ fn names_the_tensor_of_an_inconsistent_header() {
         let text = refusal(&file(&header, n));
         assert!(text.starts_with(said), "{header}\nsaid     {text}\nexpected {said}");
     }
+    let good = bytes(&small());
+    let length = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let at = good[..length].windows(3).position(|w| w == b"F32").unwrap();
+    let integers = [&good[..at], b"I32", &good[at + 3..]].concat();
+    assert!(refusal(&integers).ends_with("holds I32, expected F32 or F16"));
     let mut long = file("{}", 0);
     long[..8].copy_from_slice(&90_000_000u64.to_le_bytes());
     assert_eq!(refusal(&long), "header: says it has 90000000 bytes, 2 follow");
@@ -185,10 +184,17 @@ fn refuses_inconsistent_weights() {
     );
     assert!(change(&|a| a["std"][1] = 0.into()).starts_with("normalisation: "));
     assert!(change(&|a| a["mean"][0] = 1e300.into()).starts_with("normalisation: "));
-    assert!(change(&|a| a["architecture"]["exits"] = 2.into()).starts_with("tensors: "));
-    assert!(change(&|a| a["architecture"]["exits"] = 1_000_000_000u64.into()).starts_with("architecture: "));
+    let layers = |layers: &'static [u64]| change(&|a| a["architecture"]["layers"] = layers.into());
+    assert!(layers(&[1, 1]).starts_with("tensors: "));
+    assert!(layers(&[1_000_000_000, 1]).starts_with("architecture: "));
+    assert!(layers(&[]).starts_with("architecture: exits is 0"));
+    assert!(change(&|a| a["architecture"]["drops"] = [7].into()).starts_with("architecture: "));
+    assert!(change(&|a| a["architecture"]["head"]["boost"] = 1e300.into()).starts_with("architecture: "));
     assert!(change(&|a| a["architecture"]["growth"] = 1_000_000_000u64.into()).starts_with("architecture: "));
-    assert!(change(&|a| a["architecture"]["input"] = 100.into()).starts_with("architecture: "));
+    assert!(change(&|a| a["architecture"]["input"] = 10.into()).starts_with("architecture: "));
+    assert!(
+        change(&|a| a["architecture"]["exits"] = 2.into()).starts_with("metadata: unknown field `exits`")
+    );
     assert!(change(&|a| a["surprise"] = 1.into()).starts_with("metadata: unknown field `surprise`"));
 }
 
@@ -250,12 +256,14 @@ fn conversion_keeps_every_element_and_the_usual_normalization() {
         [("subnets_zip.pth.tar", Normalization::NONE), ("blocks_zip.pt", Normalization::IMAGENET)]
     {
         let report = convert(&golden(name), &out, &options()).unwrap();
-        let (weights, source) = (Weights::read(&out).unwrap(), Checkpoint::read(&golden(name)).unwrap());
-        assert_eq!(report.tensors, source.tensors.len());
+        let (weights, source) =
+            (Weights::read(&out).unwrap(), Checkpoint::read(&golden(name), None).unwrap());
+        let tensors = network_tensors(&source).unwrap();
+        assert_eq!(report.tensors, tensors.len());
         assert_eq!(weights.source_sha256, source.sha256);
         assert_eq!(weights.labels, ["0", "1", "2"]);
         assert_eq!((weights.mean, weights.std), (normalization.mean, normalization.std));
-        for (name, tensor) in &source.tensors {
+        for (name, tensor) in &tensors {
             assert_eq!(weights.get(name, &tensor.dims).unwrap()[..], tensor.data, "{name}");
         }
     }
@@ -295,7 +303,7 @@ fn the_output_may_not_be_the_checkpoint() {
     assert!(matches!(error, msdcam::Error::Write { .. }), "{error}");
     let error = convert(&path, folder.path(), &options()).unwrap_err();
     assert!(matches!(error, msdcam::Error::Write { .. }), "{error}");
-    Checkpoint::read(&path).unwrap();
+    Checkpoint::read(&path, None).unwrap();
 }
 
 #[test]
@@ -319,7 +327,8 @@ fn inspects_checkpoints_and_weights_files() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("w");
     convert(&golden("subnets_legacy.pth.tar"), &out, &options()).unwrap();
-    let (before, after) = (inspect(&golden("subnets_legacy.pth.tar")).unwrap(), inspect(&out).unwrap());
+    let (before, after) =
+        (inspect(&golden("subnets_legacy.pth.tar"), None).unwrap(), inspect(&out, None).unwrap());
     assert_eq!(before.format, "PyTorch checkpoint (legacy stream)");
     assert_eq!(before.state_dict.as_deref(), Some("state_dict"));
     assert_eq!(before.stored, ["f32"]);

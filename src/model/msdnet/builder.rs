@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::config::{Config, GlobalConv, Layout, Stem};
+use super::config::{Config, GlobalConv, HeadPool, Layout, Stem};
 use super::tensor_names;
 use super::tensor_names::{Branch, ConvBn, Names};
 use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
@@ -33,6 +33,9 @@ pub fn outline(config: &Config) -> Result<Model> {
     Builder::new(config, None)?.build()
 }
 
+/// Prefix of the parameters that are constants of the architecture and in no file.
+pub(super) const BOOST: &str = "boost.";
+
 type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Arc<[f32]>>;
 
 struct Builder<'a> {
@@ -59,8 +62,9 @@ impl<'a> Builder<'a> {
         let input = self.push(Op::Input(Shape::new(3, config.input, config.input)), &[])?;
         let (mut exits, mut taps) = (Vec::new(), Vec::new());
         let mut scales = Scales::new();
-        let (mut width, mut layer) = (config.channels, 0);
-        for (block, &depth) in config.layers_per_exit().iter().enumerate() {
+        let mut layer = 0;
+        let mut before: Option<NodeId> = None;
+        for (block, &depth) in config.layers.iter().enumerate() {
             self.exit = block + 1;
             let mut module = 0;
             if block == 0 {
@@ -71,19 +75,17 @@ impl<'a> Builder<'a> {
             for _ in 0..depth {
                 layer += 1;
                 scales = self.layer(block, module, layer, &scales)?;
-                width += config.growth;
                 module += 1;
-                let drops = config.finest_scale(layer) > config.finest_scale(layer - 1);
-                if drops && config.reduction_permille > 0 {
-                    let reduced = config.reduced(width);
-                    scales = self.transition(block, module, reduced, &scales)?;
-                    width = reduced;
+                if let Some(transition) = config.transition(layer) {
+                    scales = self.transition(block, module, transition.width, &scales)?;
                     module += 1;
                 }
                 add_taps(&mut taps, layer, &scales);
             }
             let tap = scales.last().copied().flatten().expect("the coarsest scale is never dropped");
-            exits.push((tap, self.head(block, tap)?));
+            let logits = self.head(block, tap, before)?;
+            exits.push((tap, logits));
+            before = Some(logits);
         }
         let mut model = Model::from_graph(self.graph, input, &exits)?;
         model.taps.append(&mut taps);
@@ -102,7 +104,8 @@ impl<'a> Builder<'a> {
                 x = self.push(MaxPool { window: Window::square(3, 2, 1) }, &[x])?;
             } else {
                 let global = self.config.global_conv.filter(|g| g.first);
-                x = self.spatial(&names, x, out, if scale == 0 { 1 } else { 2 }, global)?;
+                let stride = if scale == 0 { self.config.stem_stride } else { 2 };
+                x = self.spatial(&names, x, out, stride, global)?;
             }
             scales.push(Some(x));
         }
@@ -161,20 +164,52 @@ impl<'a> Builder<'a> {
         Ok(next)
     }
 
-    /// Two convolutions of stride 2, a 2x2 average pool and a linear layer.
-    fn head(&mut self, exit: usize, tap: NodeId) -> Result<NodeId> {
-        let names = self.names.head(exit);
-        let inner = self.config.head_channels(self.graph.shape(tap).c);
-        let biased = self.config.layout == Layout::Subnets;
+    /// Two convolutions of stride 2, an average pool and a linear layer; `before` are the logits of the exit
+    /// before.
+    fn head(&mut self, exit: usize, tap: NodeId, before: Option<NodeId>) -> Result<NodeId> {
+        let (config, names) = (self.config, self.names.head(exit));
+        let inner = config.head_channels(self.graph.shape(tap).c);
+        let biased = config.layout == Layout::Subnets;
         let mut x = tap;
         for conv in [&names.first, &names.second] {
             x = self.conv_bn_relu(conv, x, inner, Window::square(3, 2, 1), biased)?;
         }
-        x = self.push(AvgPool { window: Window::square(2, 2, 0) }, &[x])?;
-        let classes = self.config.classes;
-        let weight = self.param(&names.linear, "weight", &[classes, inner])?;
-        let bias = self.param(&names.linear, "bias", &[classes])?;
+        let window = match config.head.pool {
+            HeadPool::Average => Window::square(2, 2, 0),
+            HeadPool::Adaptive => Window::square(config.unpooled_size(), config.unpooled_size(), 0),
+        };
+        x = self.push(AvgPool { window }, &[x])?;
+        if let Some(before) = before.filter(|_| config.head.collaboration) {
+            let refined = self.linear(&format!("isc_modules.{}.0", exit - 1), before, inner)?;
+            let refined = self.bn_relu(&format!("isc_modules.{}.1", exit - 1), refined, inner)?;
+            x = self.push(Op::Concat, &[x, refined])?;
+        }
+        let logits = self.linear(&names.linear, x, config.classes)?;
+        match before.filter(|_| config.head.boost != 0.0) {
+            Some(before) => {
+                let weighted = self.scaled(&format!("{BOOST}{exit}"), before, config.head.boost)?;
+                self.push(Op::Add, &[logits, weighted])
+            }
+            None => Ok(logits),
+        }
+    }
+
+    fn linear(&mut self, prefix: &str, x: NodeId, out: usize) -> Result<NodeId> {
+        let Shape { c, h, w } = self.graph.shape(x);
+        let weight = self.param(prefix, "weight", &[out, c * h * w])?;
+        let bias = self.param(prefix, "bias", &[out])?;
         self.push(Linear { weight, bias }, &[x])
+    }
+
+    /// `x` times `factor`, as a batch norm of mean 0 and variance 1 whose parameters are constants.
+    fn scaled(&mut self, name: &str, x: NodeId, factor: f32) -> Result<NodeId> {
+        let dims = [self.graph.shape(x).c];
+        let mut constant = |part: &str, value: f32| {
+            self.graph.add_param(format!("{name}.{part}"), &dims, vec![value; dims[0]])
+        };
+        let (weight, bias) = (constant("weight", factor), constant("bias", 0.0));
+        let (mean, variance) = (constant("mean", 0.0), constant("variance", 1.0));
+        self.push(BatchNorm { weight, bias, mean, variance, eps: 0.0 }, &[x])
     }
 
     /// A k x k or a global convolution, then BN and ReLU.

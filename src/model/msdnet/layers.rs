@@ -3,7 +3,7 @@
 //! The list follows from the graph; tensor names, parameter counts and multiply-adds follow from the
 //! list.
 
-use super::builder::outline;
+use super::builder::{BOOST, outline};
 use super::config::Config;
 use crate::Result;
 use crate::engine::graph::{Graph, Op, ParamId};
@@ -141,6 +141,7 @@ fn learned(graph: &Graph, op: &Op) -> Option<(ParamId, Kind)> {
             let (kernel, bias) = (conv.window.kernel, conv.bias.is_some());
             Some((conv.weight, Kind::Conv { cin: conv.channels, cout: conv.out, kernel, bias }))
         }
+        Op::BatchNorm(norm) if graph.param(norm.weight).name.starts_with(BOOST) => None,
         Op::BatchNorm(norm) => Some((norm.weight, Kind::BatchNorm(graph.param(norm.weight).dims[0]))),
         Op::Linear(linear) => {
             let dims = &graph.param(linear.weight).dims;

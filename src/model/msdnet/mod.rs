@@ -5,6 +5,8 @@ pub mod check_tensors;
 pub mod config;
 pub mod infer;
 pub mod layers;
+mod pytorchcv_names;
+pub mod recognize;
 pub mod tensor_names;
 pub mod validate;
 

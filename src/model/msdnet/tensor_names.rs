@@ -61,7 +61,12 @@ pub struct Names {
 impl Names {
     /// The naming scheme of `config`.
     pub fn new(config: &Config) -> Self {
-        Names { layout: config.layout, stem: config.stem, bottleneck: config.bottleneck, exits: config.exits }
+        Names {
+            layout: config.layout,
+            stem: config.stem,
+            bottleneck: config.bottleneck,
+            exits: config.exits(),
+        }
     }
 
     /// The first layer at scale `scale`, 0 the finest.

@@ -1,12 +1,10 @@
 //! Validation of configurations, before any value from a file is used.
 
 use super::Config;
-use super::config::{MOST_LAYERS, Stem};
+use super::config::{HeadChannels, MOST_LAYERS, MOST_SCALES, Stem};
 
 /// Largest value of a configuration's field; products of a few do not overflow.
 const LARGEST: usize = 1 << 16;
-/// Maximum number of scales.
-pub const MOST_SCALES: usize = 16;
 
 impl Config {
     /// Checks that a model can be built from this configuration.
@@ -15,15 +13,17 @@ impl Config {
     /// The reason why not, as a phrase.
     pub fn validate(&self) -> Result<(), String> {
         let c = self;
+        let (exits, total) = (c.exits(), c.layers.iter().fold(0, |sum: usize, &n| sum.saturating_add(n)));
+        let head = if let HeadChannels::Fixed(channels) = c.head.channels { channels } else { 1 };
         let positive = [
             ("classes", c.classes),
-            ("exits", c.exits),
-            ("base", c.base),
+            ("exits", exits),
             ("channels", c.channels),
             ("growth", c.growth),
             ("kernel", c.kernel),
             ("input", c.input),
             ("scales", c.scales()),
+            ("channels of a head", head),
         ];
         let factors =
             c.scale_factor.iter().chain(&c.bottleneck_factor).map(|&f| ("scale or bottleneck factor", f));
@@ -32,9 +32,6 @@ impl Config {
                 return Err(format!("{name} is {value}, expected 1 to {LARGEST}"));
             }
         }
-        if c.step == 0 && c.exits > 1 || c.step > LARGEST {
-            return Err(format!("step is {}, expected 1 to {LARGEST}", c.step));
-        }
         if c.scales() > MOST_SCALES || c.bottleneck_factor.len() != c.scales() {
             return Err(format!(
                 "{} scale factors and {} bottleneck factors, expected as many of each and at most {MOST_SCALES}",
@@ -42,34 +39,52 @@ impl Config {
                 c.bottleneck_factor.len()
             ));
         }
-        if c.exits > MOST_LAYERS
-            || c.layers_per_exit().into_iter().fold(0, usize::saturating_add) > MOST_LAYERS
-        {
-            return Err(format!("more than {MOST_LAYERS} layers"));
+        if exits > MOST_LAYERS || total > MOST_LAYERS || c.layers.contains(&0) {
+            return Err(format!(
+                "{exits} blocks of {total} layers in all, expected at least 1 in each and at most {MOST_LAYERS}"
+            ));
+        }
+        let ascending = |layers: &[usize]| {
+            layers.windows(2).all(|two| two[0] < two[1]) && layers.iter().all(|&l| (1..=total).contains(&l))
+        };
+        if c.drops.len() >= c.scales() || !ascending(&c.drops) {
+            return Err(format!(
+                "scales dropped in the layers {:?}, expected fewer than {} ascending numbers up to {total}",
+                c.drops,
+                c.scales()
+            ));
+        }
+        let behind: Vec<usize> = c.transitions.iter().map(|transition| transition.after).collect();
+        if !ascending(&behind) {
+            return Err(format!(
+                "transitions behind the layers {behind:?}, expected ascending numbers up to {total}"
+            ));
+        }
+        if let Some(none) = c.transitions.iter().find(|t| t.width == 0 || t.width > LARGEST) {
+            return Err(format!("the transition after layer {} keeps {} channels", none.after, none.width));
         }
         if c.kernel.is_multiple_of(2)
             || c.global_conv.is_some_and(|g| g.kernel.is_multiple_of(2) || g.kernel > LARGEST)
         {
             return Err("a kernel of even or too large a side".into());
         }
-        if c.reduction_permille > 1000 {
-            return Err(format!("a transition cannot keep {} thousandths", c.reduction_permille));
+        if !(1..=2).contains(&c.stem_stride) || c.stem == Stem::Imagenet && c.stem_stride != 1 {
+            return Err(format!("a {:?} stem of stride {}", c.stem, c.stem_stride));
         }
-        let mut width = c.channels;
-        for layer in 1..=c.layers_per_exit().into_iter().sum() {
-            width += c.growth;
-            if c.reduction_permille > 0 && c.finest_scale(layer) > c.finest_scale(layer - 1) {
-                width = c.reduced(width);
-                if width == 0 {
-                    return Err(format!("the transition after layer {layer} keeps no channel"));
-                }
-            }
+        if !c.head.boost.is_finite() {
+            return Err(format!("the exit before counts {} times", c.head.boost));
         }
-        let tap = c.tap_size();
-        if !(5..=12).contains(&tap) {
+        if c.head.collaboration && c.pooled_size() != 1 {
             return Err(format!(
-                "an input of {0} x {0} pixels gives a coarsest scale of {tap} x {tap}; a head needs 5 to 12",
-                c.input
+                "heads that read the exit before, and pooled maps of {0} x {0}, expected 1 x 1",
+                c.pooled_size()
+            ));
+        }
+        if c.pooled_size() == 0 {
+            return Err(format!(
+                "an input of {0} x {0} pixels gives a coarsest scale of {1} x {1}; a head needs 5 x 5 or more",
+                c.input,
+                c.tap_size()
             ));
         }
         // A branch with a down branch beside it has exactly half of the scale's growth.
@@ -77,15 +92,5 @@ impl Config {
             Some(f) => Err(format!("growth {} x scale factor {f} is odd and cannot be halved", c.growth)),
             None => Ok(()),
         }
-    }
-
-    /// Height and width of the coarsest scale, which every head reads.
-    ///
-    /// # Panics
-    /// When the configuration is not [valid](Config::validate): no scale, or too many.
-    pub fn tap_size(&self) -> usize {
-        assert!((1..=MOST_SCALES).contains(&self.scales()), "{} scales, 1 to {MOST_SCALES}", self.scales());
-        let stem = if self.stem == Stem::Imagenet { 4 } else { 1 };
-        self.input.div_ceil(stem << (self.scales() - 1))
     }
 }

@@ -1,5 +1,17 @@
 //! Detection of a checkpoint's container, by content and never by file name.
 
+use super::pickle::Pickle;
+use super::storages::Storages;
+use crate::model::safetensors_header::is_safetensors;
+
+/// The content of a container.
+pub enum Content {
+    /// A checkpoint: its object and its storages.
+    Checkpoint(Pickle, Storages),
+    /// An archive around a single checkpoint: the checkpoint's name and bytes.
+    Packed(String, Vec<u8>),
+}
+
 /// A container format of `torch.save`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
@@ -9,6 +21,8 @@ pub enum Container {
     Legacy,
     /// Before 0.1.10: a tar archive.
     Tar,
+    /// Tensors in the safetensors format, under PyTorch's names.
+    Safetensors,
 }
 
 impl std::fmt::Display for Container {
@@ -17,6 +31,7 @@ impl std::fmt::Display for Container {
             Container::Zip => "PyTorch checkpoint (zip)",
             Container::Legacy => "PyTorch checkpoint (legacy stream)",
             Container::Tar => "PyTorch checkpoint (old tar)",
+            Container::Safetensors => "state dict (safetensors)",
         })
     }
 }
@@ -38,10 +53,7 @@ pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
         return Err("the file is empty".into());
     }
     if is_safetensors(bytes) {
-        return Err(
-            "this is a safetensors file, not a PyTorch checkpoint; it needs no conversion if msdcam wrote it"
-                .into(),
-        );
+        return Ok(Container::Safetensors);
     }
     for (magic, tool) in [
         (&b"\x1f\x8b"[..], "gzip"),
@@ -98,11 +110,8 @@ pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
     if has(b"\x80") {
         return Err("a plain pickle without PyTorch's magic number, not a PyTorch checkpoint".into());
     }
+    if has(b"\x04\0\0\0") && (mentions(b"torch.") || mentions(b"V 1")) {
+        return refuse("this is a file of Lua Torch (.t7)");
+    }
     Err("not a PyTorch checkpoint: no zip, legacy or tar container begins here".into())
-}
-
-/// Whether the bytes begin like a safetensors file: a header length, then JSON.
-pub fn is_safetensors(bytes: &[u8]) -> bool {
-    let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
-    length.is_some_and(|n| n <= 100_000_000) && bytes.get(8) == Some(&b'{')
 }

@@ -1,7 +1,12 @@
-//! The storages that a pickle refers to, and the check that the container has them.
+//! The storages of a checkpoint: their bytes in the container, and the elements of tensors in them.
 
-use super::pickle::{Atom, Stop, StorageId, walk};
 use std::collections::HashMap;
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use super::pickle::{Stop, StorageId, TensorView};
+use super::{SourceType, Tensor};
 
 /// A defect of a file: place and cause.
 #[derive(Debug)]
@@ -24,6 +29,24 @@ impl Defect {
     }
 }
 
+/// Where the bytes of a storage are.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// In the file, at these offsets.
+    File(Range<usize>),
+    /// Unpacked from the file.
+    Unpacked(Vec<u8>),
+}
+
+/// Every storage of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Storages {
+    /// Where the bytes of each storage are, by key.
+    pub locations: HashMap<String, Location>,
+    /// Whether elements are in big-endian order.
+    pub big_endian: bool,
+}
+
 /// Bytes per element of a storage class.
 pub fn element_size(class: &str) -> Option<u64> {
     Some(match class {
@@ -35,12 +58,14 @@ pub fn element_size(class: &str) -> Option<u64> {
     })
 }
 
-/// Size in bytes of each storage by key, according to the pickle; all references to a key must agree.
-pub fn declared(storages: &[StorageId]) -> Result<HashMap<&str, &StorageId>, Defect> {
+/// Description of each storage by key; all references to a key must agree.
+pub fn declared<'a>(
+    storages: impl Iterator<Item = &'a StorageId>,
+) -> Result<HashMap<&'a str, &'a StorageId>, Defect> {
     let mut by_key: HashMap<&str, &StorageId> = HashMap::new();
     for storage in storages {
         let first = by_key.entry(&storage.key).or_insert(storage);
-        if *first != storage {
+        if (first.elements, &first.class) != (storage.elements, &storage.class) {
             return Err(Defect::new(
                 format!("storage '{}'", storage.key),
                 format!(
@@ -61,62 +86,121 @@ pub fn byte_length(storage: &StorageId) -> Result<u64, Defect> {
     })
 }
 
-/// Checks a legacy stream: five pickles, then every listed storage with its element count, then end of
-/// file.
-pub fn check_legacy(bytes: &[u8]) -> Result<(), Defect> {
-    let mut at = 0;
-    let mut next = |name: &str| {
-        let pickle = walk(bytes, at).map_err(|stop| Defect::pickle(name, stop))?;
-        at = pickle.end;
-        Ok::<_, Defect>(pickle)
-    };
-    if next("magic number")?.value != Atom::Int(0x1950_a86a_20f9_469c_fc6c) {
-        return Err(Defect::new("magic number", "not PyTorch's magic number"));
-    }
-    if next("protocol version")?.value != Atom::Int(1001) {
-        return Err(Defect::new("protocol version", "not 1001, the only one that PyTorch has written"));
-    }
-    next("system information")?;
-    let object = next("pickle")?;
-    let keys = next("storage keys")?;
-    let declared = declared(&object.storages)?;
-    let Atom::Flat(list) = keys.value else {
-        return Err(Defect::new("storage keys", "not a list"));
-    };
-    let mut seen = std::collections::HashSet::new();
-    for key in &list {
-        let Atom::Str(key) = key else {
-            return Err(Defect::new("storage keys", "a key that is not text"));
+impl Storages {
+    /// The tensor `view` of `file` in single precision; `data` is empty memory for its elements.
+    ///
+    /// # Errors
+    /// When they are no floating-point numbers, or the storage is absent or too short.
+    pub fn tensor(&self, file: &[u8], view: &TensorView, mut data: Vec<f32>) -> Result<Tensor, String> {
+        let class = view.dtype.as_deref().unwrap_or(&view.storage.class);
+        let stored = match class {
+            "HalfStorage" | "float16" => SourceType::F16,
+            "BFloat16Storage" | "bfloat16" => SourceType::Bf16,
+            "FloatStorage" | "float32" => SourceType::F32,
+            "DoubleStorage" | "float64" => SourceType::F64,
+            other => {
+                let kind = other.trim_end_matches("Storage").to_lowercase();
+                return Err(format!("holds elements of type {kind}, expected floating-point numbers"));
+            }
         };
-        let place = || format!("storage '{key}'");
-        if !seen.insert(key.clone()) {
-            return Err(Defect::new(place(), "listed twice"));
-        }
-        let Some(storage) = declared.get(&**key) else {
-            return Err(Defect::new(place(), "listed, but no tensor refers to it"));
+        let key = &view.storage.key;
+        let bytes = match self.locations.get(key) {
+            Some(Location::File(range)) => file.get(range.clone()),
+            Some(Location::Unpacked(bytes)) => Some(&bytes[..]),
+            None => None,
         };
-        let Some(count) = bytes[at..].first_chunk().map(|b| u64::from_le_bytes(*b)) else {
-            return Err(Defect::new(place(), format!("the file ends at {} before its count", bytes.len())));
+        let bytes = bytes.ok_or_else(|| format!("its storage '{key}' is absent"))?;
+        match stored {
+            SourceType::F16 => self.elements(view, bytes, &mut data, |b| f16::from_le_bytes(b).to_f32()),
+            SourceType::Bf16 => self.elements(view, bytes, &mut data, |b| bf16::from_le_bytes(b).to_f32()),
+            SourceType::F32 => self.elements(view, bytes, &mut data, f32::from_le_bytes),
+            SourceType::F64 => self.elements(view, bytes, &mut data, |b| f64::from_le_bytes(b) as f32),
+        }?;
+        Ok(Tensor { dims: view.dims.clone(), data, stored })
+    }
+
+    /// Appends the elements of `view` in `bytes`, row-major, each of `N` bytes.
+    fn elements<const N: usize>(
+        &self,
+        view: &TensorView,
+        bytes: &[u8],
+        data: &mut Vec<f32>,
+        number: impl Fn([u8; N]) -> f32,
+    ) -> Result<(), String> {
+        let stored = bytes.as_chunks::<N>().0;
+        let reach = view.reach();
+        let Some(reach) = reach.filter(|&reach| reach <= stored.len() as u64) else {
+            let needed = reach.map_or("too many".into(), |reach| reach.to_string());
+            return Err(format!(
+                "needs {needed} elements of storage '{}', which has {}",
+                view.storage.key,
+                stored.len()
+            ));
         };
-        if count != storage.elements {
-            let cause = format!("the file says {count} elements, the pickle {}", storage.elements);
-            return Err(Defect::new(place(), cause));
+        if reach == 0 {
+            return Ok(());
         }
-        at += 8;
-        let (needed, left) = (byte_length(storage)?, (bytes.len() - at) as u64);
-        if needed > left {
-            return Err(Defect::new(place(), format!("needs {needed} bytes, the file has {left} left")));
+        let number = |mut bytes: [u8; N]| {
+            if self.big_endian {
+                bytes.reverse();
+            }
+            number(bytes)
+        };
+        let stored = &stored[view.offset as usize..reach as usize]; // both within the storage
+        // The innermost dimension is a loop of its own; the outer ones count like an odometer.
+        let (inner, outer) = match view.dims.split_last() {
+            Some((&inner, outer)) => (inner, outer),
+            None => (1, &[][..]),
+        };
+        let step = view.strides.last().copied().unwrap_or(1);
+        let mut index = vec![0; outer.len()];
+        loop {
+            let start: usize = index.iter().zip(&view.strides).map(|(i, stride)| i * stride).sum();
+            data.extend((0..inner).map(|i| number(stored[start + i * step])));
+            let Some(turned) = (0..outer.len()).rev().find(|&d| index[d] + 1 < outer[d]) else { break };
+            index[turned] += 1;
+            index[turned + 1..].fill(0);
         }
-        at += needed as usize;
+        Ok(())
     }
-    if let Some(missing) = declared.keys().find(|key| !seen.contains(**key)) {
-        return Err(Defect::new(
-            format!("storage '{missing}'"),
-            "a tensor refers to it, but it is not listed",
-        ));
+}
+
+/// Checks that every element is finite and no running variance negative.
+pub fn check_numbers(name: &str, data: &[f32]) -> Result<(), String> {
+    let bad = data.iter().filter(|x| !x.is_finite()).count();
+    if bad > 0 {
+        return Err(format!("{bad} of {} numbers are NaN or infinite", data.len()));
     }
-    match bytes.len() - at {
-        0 => Ok(()),
-        n => Err(Defect::new(format!("offset {at}"), format!("{n} trailing bytes after the last storage"))),
+    let negative = data.iter().filter(|x| **x < 0.0).count();
+    if negative > 0 && name.ends_with(".running_var") {
+        return Err(format!("{negative} of {} variances are negative", data.len()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strided_views_are_gathered_row_by_row() {
+        let numbers: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let big: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_be_bytes()).collect();
+        let storage = StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 12, start: 0 };
+        let read = |offset, dims: &[i128], strides: &[i128]| {
+            let view = TensorView::new(&storage, offset, dims, strides, None).unwrap();
+            let of = |bytes: &[u8], big_endian| {
+                let locations = [("0".to_string(), Location::File(0..bytes.len()))].into();
+                Storages { locations, big_endian }.tensor(bytes, &view, Vec::new()).map(|tensor| tensor.data)
+            };
+            assert_eq!(of(&numbers, false), of(&big, true));
+            of(&numbers, false)
+        };
+        assert_eq!(read(0, &[2, 3], &[1, 4]).unwrap(), [0., 4., 8., 1., 5., 9.]);
+        assert_eq!(read(1, &[2, 1, 2], &[6, 0, 2]).unwrap(), [1., 3., 7., 9.]);
+        assert_eq!(read(5, &[], &[]).unwrap(), [5.]);
+        assert_eq!(read(5, &[3, 0], &[1, 1]).unwrap(), [0.0; 0]);
+        assert_eq!(read(11, &[2], &[0]).unwrap(), [11., 11.]);
+        assert_eq!(read(11, &[2], &[1]).unwrap_err(), "needs 13 elements of storage '0', which has 12");
     }
 }

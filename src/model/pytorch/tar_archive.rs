@@ -1,19 +1,78 @@
-//! Validation of tar checkpoints (before PyTorch 0.1.10).
+//! Tar archives: checkpoints from before PyTorch 0.1.10, and archives around a single checkpoint.
 
-use super::pickle::{Atom, Pickle, walk};
-use super::storages::{Defect, element_size};
 use std::collections::HashMap;
-use std::io::Read;
+use std::ops::Range;
+
+use super::container::{Content, sniff};
+use super::pickle::{Object, Pickle, StorageId, TensorView, Value, walk};
+use super::storages::{Defect, Location, Storages, element_size};
 
 const MEMBERS: [&str; 4] = ["sys_info", "storages", "tensors", "pickle"];
 
-/// Checks the members and every pickle in them. Nothing is extracted.
-pub fn check(bytes: &[u8]) -> Result<(), Defect> {
+/// Reads an archive. Nothing is extracted.
+///
+/// # Errors
+/// When a member is damaged; when it holds neither a checkpoint nor exactly one file that is one.
+pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
+    let members = members(bytes)?;
+    let content = |name: &str| members.get(name).map(|range| &bytes[range.clone()]);
+    let missing = MEMBERS.into_iter().find(|name| content(name).is_none());
+    if let Some(missing) = missing {
+        let mut packed: Vec<&String> = members
+            .iter()
+            .filter(|(_, range)| sniff(&bytes[(*range).clone()]).is_ok())
+            .map(|(name, _)| name)
+            .collect();
+        packed.sort();
+        return match packed[..] {
+            [name] => Ok(Content::Packed(name.clone(), bytes[members[name].clone()].to_vec())),
+            [] => {
+                let cause = format!("no member '{missing}', not a PyTorch checkpoint");
+                Err(Defect::new("tar archive", cause))
+            }
+            [first, second, ..] => {
+                let count = packed.len();
+                let cause = format!(
+                    "{count} checkpoints, such as '{first}' and '{second}'; unpack the one that is meant"
+                );
+                Err(Defect::new("tar archive", cause))
+            }
+        };
+    }
+    if let Some(other) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
+        return Err(Defect::new(format!("tar member '{other}'"), "not part of a PyTorch checkpoint"));
+    }
+    let reader = |name: &'static str| {
+        let range = members[name].clone();
+        Reader { name, bytes: &bytes[range.clone()], start: range.start, at: 0 }
+    };
+    let whole = |name| {
+        let mut reader = reader(name);
+        let pickle = reader.pickle()?;
+        reader.finish()?;
+        Ok::<_, Defect>(pickle)
+    };
+    whole("sys_info")?;
+    let mut pickle = whole("pickle")?;
+    let (storages, ids) = storages(reader("storages"))?;
+    let tensors = tensors(reader("tensors"), &ids)?;
+    for object in &mut pickle.objects {
+        if let Object::Persistent(id) = object
+            && let Some(view) = tensors.get(id)
+        {
+            *object = Object::Tensor(view.clone());
+        }
+    }
+    Ok(Content::Checkpoint(pickle, storages))
+}
+
+/// Offsets of each regular file's bytes, by name without a leading `./`.
+fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Defect> {
     let bad = |e: std::io::Error| Defect::new("tar archive", e.to_string());
     let mut archive = tar::Archive::new(bytes);
-    let mut members: HashMap<String, Vec<u8>> = HashMap::new();
+    let mut members: HashMap<String, Range<usize>> = HashMap::new();
     for entry in archive.entries().map_err(bad)? {
-        let mut entry = entry.map_err(bad)?;
+        let entry = entry.map_err(bad)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string();
         let kind = entry.header().entry_type();
         if kind.is_dir() {
@@ -23,73 +82,102 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
         if !kind.is_file() {
             return Err(defect("not a regular file"));
         }
-        if !MEMBERS.contains(&name.as_str()) {
-            return Err(defect("not part of a PyTorch checkpoint"));
+        let (start, size) = (entry.raw_file_position(), entry.size());
+        let present = (bytes.len() as u64).saturating_sub(start);
+        if size > present {
+            return Err(defect(&format!("{size} bytes declared, {present} present")));
         }
-        let size = entry.size();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(bad)?;
-        if content.len() as u64 != size {
-            return Err(defect(&format!("{size} bytes declared, {} present", content.len())));
-        }
-        if members.contains_key(&name) {
+        if members.insert(name.clone(), start as usize..(start + size) as usize).is_some() {
             return Err(defect("present twice"));
         }
-        members.insert(name, content);
     }
-    for name in MEMBERS {
-        if !members.contains_key(name) {
-            return Err(Defect::new("tar archive", format!("no member '{name}', not a PyTorch checkpoint")));
-        }
-    }
-    for name in ["sys_info", "pickle"] {
-        let mut reader = Reader { name, bytes: &members[name], at: 0 };
-        reader.pickle()?;
-        reader.finish()?;
-    }
-    check_storages(&members["storages"])?;
-    check_tensors(&members["tensors"])
+    Ok(members)
 }
 
-/// Checks `storages`: a count; for each storage a pickle `(key, location, class)`, the element count and
-/// the elements; then a pickle of views.
-fn check_storages(bytes: &[u8]) -> Result<(), Defect> {
-    let mut reader = Reader { name: "storages", bytes, at: 0 };
+/// Reads `storages`: a count; for each storage a pickle `(key, location, class)`, the element count and
+/// the elements; then a pickle of views `(key, key of the viewed, offset, count)`.
+fn storages(mut reader: Reader) -> Result<(Storages, HashMap<String, StorageId>), Defect> {
+    let (mut storages, mut ids) = (Storages::default(), HashMap::new());
     for _ in 0..reader.count()? {
-        let Atom::Flat(fields) = reader.pickle()?.value else {
-            return Err(reader.defect("a storage that is not described by a tuple"));
-        };
-        let size = match fields.as_slice() {
-            [_, _, Atom::Global(class)] => element_size(&class.1),
+        let pickle = reader.pickle()?;
+        let described = match pickle.items(&pickle.value) {
+            Some([key, _, Value::Global(class)]) => id(key).zip(Some(class.name.clone())),
             _ => None,
         };
-        let size = size.ok_or_else(|| reader.defect("a storage of an unknown class"))?;
+        let (key, class) = described
+            .ok_or_else(|| reader.defect("a storage that is not described by key, location and class"))?;
+        let size = element_size(&class).ok_or_else(|| reader.defect("a storage of an unknown class"))?;
         let elements = reader.number()?;
         let length = elements.checked_mul(size).ok_or_else(|| reader.defect("a storage too large"))?;
-        reader.skip(length)?;
+        let range = reader.skip(length)?;
+        storages.locations.insert(key.clone(), Location::File(range));
+        ids.insert(key.clone(), StorageId { key, class, elements, start: 0 });
     }
-    reader.pickle()?;
-    reader.finish()
+    let views = reader.pickle()?;
+    for view in views.items(&views.value).unwrap_or_default() {
+        let described = match views.items(view) {
+            Some([key, root, Value::Int(offset), Value::Int(_)]) => {
+                id(key).zip(id(root)).zip(u64::try_from(*offset).ok())
+            }
+            _ => None,
+        };
+        let known = described.and_then(|((key, root), start)| {
+            let storage: &StorageId = ids.get(&root)?;
+            let start = storage.start.checked_add(start)?;
+            Some((key, StorageId { start, ..storage.clone() }))
+        });
+        let (key, storage) = known.ok_or_else(|| reader.defect("a view of an unknown storage"))?;
+        ids.insert(key, storage);
+    }
+    reader.finish()?;
+    Ok((storages, ids))
 }
 
-/// Checks `tensors`: a count; for each tensor a pickle, its rank, four unused bytes, sizes, strides and
-/// offset.
-fn check_tensors(bytes: &[u8]) -> Result<(), Defect> {
-    let mut reader = Reader { name: "tensors", bytes, at: 0 };
+/// Reads `tensors`: a count; for each tensor a pickle `(key, storage's key, class)`, its rank, four unused
+/// bytes, sizes, strides and offset.
+fn tensors(
+    mut reader: Reader,
+    ids: &HashMap<String, StorageId>,
+) -> Result<HashMap<String, TensorView>, Defect> {
+    let mut tensors = HashMap::new();
     for _ in 0..reader.count()? {
-        reader.pickle()?;
+        let pickle = reader.pickle()?;
+        let described = match pickle.items(&pickle.value) {
+            Some([key, storage, ..]) => id(key).zip(id(storage)),
+            _ => None,
+        };
+        let (key, storage) =
+            described.ok_or_else(|| reader.defect("a tensor that is not described by keys"))?;
+        let storage = ids.get(&storage).ok_or_else(|| reader.defect("a tensor of an unknown storage"))?;
         let rank = reader.number()? & 0xffff_ffff;
         if rank > 64 {
             return Err(reader.defect(&format!("a tensor of rank {rank}")));
         }
-        reader.skip(16 * rank + 8)?;
+        let mut numbers =
+            || (0..rank).map(|_| Ok(i128::from(reader.number()?))).collect::<Result<Vec<_>, Defect>>();
+        let (dims, strides) = (numbers()?, numbers()?);
+        let offset = i128::from(reader.number()?);
+        let view = TensorView::new(storage, offset, &dims, &strides, None);
+        tensors.insert(key, view.ok_or_else(|| reader.defect("a tensor of impossible dimensions"))?);
     }
-    reader.finish()
+    reader.finish()?;
+    Ok(tensors)
+}
+
+/// A key, which is a number or a text.
+fn id(value: &Value) -> Option<String> {
+    match value {
+        Value::Int(n) => Some(n.to_string()),
+        Value::Str(text) => Some(text.to_string()),
+        _ => None,
+    }
 }
 
 struct Reader<'a> {
     name: &'static str,
     bytes: &'a [u8],
+    /// Offset of `bytes` in the file.
+    start: usize,
     at: usize,
 }
 
@@ -107,7 +195,7 @@ impl Reader<'_> {
 
     fn count(&mut self) -> Result<u64, Defect> {
         match self.pickle()?.value {
-            Atom::Int(n) if (0..1 << 32).contains(&n) => Ok(n as u64),
+            Value::Int(n) if (0..1 << 32).contains(&n) => Ok(n as u64),
             _ => Err(self.defect("no plausible count")),
         }
     }
@@ -119,13 +207,15 @@ impl Reader<'_> {
         Ok(n)
     }
 
-    fn skip(&mut self, n: u64) -> Result<(), Defect> {
+    /// Skips `n` bytes; returns their offsets in the file.
+    fn skip(&mut self, n: u64) -> Result<Range<usize>, Defect> {
         let left = self.bytes.len() - self.at;
         if n > left as u64 {
             return Err(self.defect(&format!("{n} bytes wanted, {left} left")));
         }
+        let from = self.start + self.at;
         self.at += n as usize;
-        Ok(())
+        Ok(from..self.start + self.at)
     }
 
     fn finish(&self) -> Result<(), Defect> {

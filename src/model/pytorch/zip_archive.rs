@@ -1,16 +1,22 @@
-//! Validation of zip checkpoints.
+//! Zip checkpoints: every entry is checked (name, position, checksum) before anything is used.
 
-use super::pickle::walk;
-use super::storages::{Defect, byte_length, declared};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+
+use zip::CompressionMethod;
 use zip::read::{ZipArchive, ZipReadOptions};
+
+use super::container::{Content, sniff};
+use super::pickle::walk;
+use super::storages::{Defect, Location, Storages, byte_length, declared};
 
 /// Maximum number of entries: one per tensor and a few more.
 const MOST_ENTRIES: usize = 200_000;
 /// Maximum unpacked size as a multiple of the archive's, plus [`SLACK`].
 const MOST_EXPANSION: u64 = 64;
 const SLACK: u64 = 1 << 20;
+/// Number of bytes by which a file in an archive is recognized.
+const HEAD: usize = 512;
 /// Maximum length in bytes of a data descriptor between two entries (zip64, with signature).
 const LONGEST_GAP: u64 = 24;
 
@@ -22,15 +28,31 @@ const END_RECORD: usize = 22;
 /// Length in bytes of the two zip64 records that may precede it.
 const ZIP64_RECORDS: u64 = 56 + 20;
 
-/// Checks every entry (name, position, checksum), the pickle's globals and every storage's length.
-pub fn check(bytes: &[u8]) -> Result<(), Defect> {
+/// An entry whose name, position and checksum are right.
+struct Entry {
+    index: usize,
+    size: u64,
+    /// Where its bytes are in the archive, unless they are compressed.
+    stored: Option<std::ops::Range<usize>>,
+}
+
+/// Reads an archive.
+///
+/// # Errors
+/// When an entry is damaged, misplaced or leaves the archive; when it holds neither a checkpoint nor exactly
+/// one file that is one (the message says what it is instead); when a storage is absent or has another length.
+pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
     let bad = |e: zip::result::ZipError| Defect::new("zip archive", e.to_string());
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(bad)?;
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| {
+        let cut_off = "has no directory at its end: the file is cut off; download it again";
+        if ends_with_a_record(bytes) { bad(e) } else { Defect::new("zip archive", cut_off) }
+    })?;
     if archive.len() > MOST_ENTRIES {
         return Err(Defect::new("zip archive", format!("{} entries, at most {MOST_ENTRIES}", archive.len())));
     }
     let mut budget = (bytes.len() as u64).saturating_mul(MOST_EXPANSION).saturating_add(SLACK);
-    let (mut pickle, mut sizes, mut spans) = (None, HashMap::new(), Vec::new());
+    let (mut pickles, mut entries, mut spans) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut checkpoints = Vec::new();
     for index in 0..archive.len() {
         let raw_crc = archive.by_index_raw(index).map_err(bad)?.crc32();
         // PyTorch writes zeros if its checksums are turned off.
@@ -41,10 +63,11 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
         if name.starts_with('/') || name.split('/').any(|part| part == "..") || entry.is_symlink() {
             return Err(defect("a link or a name that leaves the archive".into()));
         }
-        if entry.size() > budget {
-            return Err(defect(format!("unpacks to {} bytes, more than the {budget} allowed", entry.size())));
+        let size = entry.size();
+        if size > budget {
+            return Err(defect(format!("unpacks to {size} bytes, more than the {budget} allowed")));
         }
-        budget -= entry.size();
+        budget -= size;
         let start = entry.header_start();
         let local = local_name(bytes, start).ok_or_else(|| defect("no local header".into()))?;
         if local != name.as_bytes() {
@@ -60,60 +83,125 @@ pub fn check(bytes: &[u8]) -> Result<(), Defect> {
         }
         let data = entry.data_start().ok_or_else(|| defect("no data offset".into()))?;
         spans.push((start, data.saturating_add(entry.compressed_size())));
-        let is_pickle = name == "data.pkl" || name.ends_with("/data.pkl");
-        let mut content = Vec::new();
-        let size = entry.size();
-        let read = if is_pickle {
-            (&mut entry).take(size + 1).read_to_end(&mut content).map(|n| n as u64)
-        } else {
-            std::io::copy(&mut (&mut entry).take(size + 1), &mut std::io::sink())
-        };
-        match read {
-            Ok(n) if n == size => {}
-            Ok(n) => return Err(defect(format!("declares {size} bytes, unpacks to {n} or more"))),
-            Err(e) => return Err(defect(e.to_string())),
+        let stored = (entry.compression() == CompressionMethod::Stored && entry.compressed_size() == size)
+            .then_some(data as usize..(data + size) as usize);
+        // The whole entry is read once, which checks its length and its checksum.
+        let mut head = [0; HEAD];
+        let mut rest = (&mut entry).take(size + 1);
+        let begun = fill(&mut rest, &mut head).map_err(|e| defect(e.to_string()))?;
+        let more = std::io::copy(&mut rest, &mut std::io::sink()).map_err(|e| defect(e.to_string()))?;
+        if begun as u64 + more != size {
+            return Err(defect(format!("declares {size} bytes, unpacks to {} or more", begun as u64 + more)));
         }
-        if is_pickle && pickle.replace((name.clone(), content)).is_some() {
-            return Err(defect("a second data.pkl: ambiguous archive".into()));
+        if name == "data.pkl" || name.ends_with("/data.pkl") {
+            pickles.push(name.clone());
+        } else if sniff(&head[..begun]).is_ok() {
+            checkpoints.push(name.clone());
         }
-        sizes.insert(name, size);
+        entries.insert(name, Entry { index, size, stored });
     }
     let directory = archive.central_directory_start();
-    check_spans(spans, directory)?;
-    check_end(bytes, directory, archive.len())?;
-    let Some((name, content)) = pickle else {
-        let what = if sizes.contains_key("MAR-INF/MANIFEST.json") {
-            "a TorchServe archive, not a PyTorch checkpoint"
-        } else {
-            "a zip archive without data.pkl, not a PyTorch checkpoint"
-        };
-        return Err(Defect::new("zip archive", what));
+    let mut unpack = |entry: &Entry| -> Result<Vec<u8>, Defect> {
+        let options = ZipReadOptions::new().ignore_crc32(true); // checked above
+        let mut content = Vec::new();
+        let mut reader = archive.by_index_with_options(entry.index, options).map_err(bad)?;
+        reader.read_to_end(&mut content).map_err(|e| Defect::new("zip archive", e.to_string()))?;
+        Ok(content)
     };
+    let (name, packed) = match (&pickles[..], &checkpoints[..]) {
+        ([pickle], _) => (pickle, false),
+        ([], [checkpoint]) => (checkpoint, true),
+        ([], _) => return Err(Defect::new("zip archive", kind(&entries, &checkpoints))),
+        ([_, second, ..], _) => {
+            let cause = "a second data.pkl: ambiguous archive";
+            return Err(Defect::new(format!("zip entry '{second}'"), cause));
+        }
+    };
+    let content = unpack(&entries[name])?;
+    if packed {
+        return Ok(Content::Packed(name.clone(), content));
+    }
+    check_spans(spans, directory)?;
+    check_end(bytes, directory, entries.len())?;
     let root = name.strip_suffix("data.pkl").unwrap_or_default();
-    if sizes.contains_key(&format!("{root}constants.pkl")) {
+    if entries.contains_key(&format!("{root}constants.pkl")) {
         return Err(Defect::new(
             "zip archive",
             "a TorchScript program, not a checkpoint; save its state_dict()",
         ));
     }
-    let walked = walk(&content, 0).map_err(|stop| Defect::pickle(&name, stop))?;
-    if walked.end != content.len() {
-        let cause = format!("{} bytes behind the pickle's end", content.len() - walked.end);
+    let pickle = walk(&content, 0).map_err(|stop| Defect::pickle(name, stop))?;
+    if pickle.end != content.len() {
+        let cause = format!("{} bytes behind the pickle's end", content.len() - pickle.end);
         return Err(Defect::new(name, cause));
     }
-    for (key, storage) in declared(&walked.storages)? {
+    let mut storages = Storages::default();
+    if let Some(order) = entries.get(&format!("{root}byteorder")) {
+        storages.big_endian = unpack(order)?.trim_ascii() == b"big";
+    }
+    for (key, storage) in declared(pickle.storages())? {
         let place = || format!("storage '{key}'");
         let needed = byte_length(storage)?;
-        match sizes.get(&format!("{root}data/{key}")) {
-            Some(&size) if size == needed => {}
-            Some(&size) => {
-                let cause = format!("the archive holds {size} bytes, the pickle says {needed}");
+        match entries.get(&format!("{root}data/{key}")) {
+            Some(entry) if entry.size == needed => {
+                let location = match &entry.stored {
+                    Some(range) => Location::File(range.clone()),
+                    None => Location::Unpacked(unpack(entry)?),
+                };
+                storages.locations.insert(key.to_string(), location);
+            }
+            Some(entry) => {
+                let cause = format!("the archive holds {} bytes, the pickle says {needed}", entry.size);
                 return Err(Defect::new(place(), cause));
             }
             None => return Err(Defect::new(place(), "not in the archive")),
         }
     }
-    Ok(())
+    Ok(Content::Checkpoint(pickle, storages))
+}
+
+/// Reads up to `head.len()` bytes.
+fn fill(reader: &mut impl Read, head: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < head.len() {
+        match reader.read(&mut head[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}
+
+/// What an archive without data.pkl is, and what to do about it.
+fn kind(entries: &BTreeMap<String, Entry>, checkpoints: &[String]) -> String {
+    let any = |test: fn(&str) -> bool| entries.keys().any(|name| test(name));
+    let files = || entries.keys().filter(|name| !name.ends_with('/'));
+    if let [first, second, ..] = checkpoints {
+        let count = checkpoints.len();
+        return format!(
+            "{count} checkpoints, such as '{first}' and '{second}'; unpack the one that is meant"
+        );
+    }
+    let what = if any(|name| name == "MAR-INF/MANIFEST.json") {
+        "a TorchServe archive, not a PyTorch checkpoint; unpack the .pth in it"
+    } else if any(|name| name.ends_with("archive_format") || name.ends_with("models/model.json")) {
+        "a program of torch.export (.pt2), not a checkpoint; save the model's state_dict()"
+    } else if any(|name| name.ends_with(".distcp") || name == ".metadata") {
+        "a distributed checkpoint; make one file of it with torch.distributed.checkpoint.format_utils.dcp_to_torch_save"
+    } else if any(|name| name == "model.weights.h5") {
+        "a Keras model, not a PyTorch checkpoint"
+    } else if files().next().is_some() && files().all(|name| name.ends_with(".npy")) {
+        "an .npz of NumPy arrays, not a PyTorch checkpoint; save the state_dict() with torch.save"
+    } else {
+        "a zip archive without data.pkl, not a PyTorch checkpoint"
+    };
+    what.into()
+}
+
+/// Whether an end record is among the last bytes, where a comment may follow it.
+fn ends_with_a_record(bytes: &[u8]) -> bool {
+    let tail = &bytes[bytes.len().saturating_sub(END_RECORD + usize::from(u16::MAX))..];
+    tail.windows(4).any(|window| window == b"PK\x05\x06")
 }
 
 /// Checks that the entries are contiguous from the first byte to the central directory: a gap could hide

@@ -3,7 +3,6 @@
 //! `__metadata__` holds `format: pt` and, under `msdcam`, a JSON text (`About`) with everything that is
 //! needed to run the model: architecture, input size, class names, normalization, origin.
 
-mod header;
 mod read;
 mod write;
 
@@ -20,8 +19,8 @@ use std::sync::Arc;
 
 /// Key of the JSON text in `__metadata__`.
 const KEY: &str = "msdcam";
-/// Version of that text; a reader refuses a newer one.
-const VERSION: u32 = 1;
+/// Version of that text; a reader refuses any other.
+const VERSION: u32 = 2;
 
 /// The weights of a model, and everything that is needed to run it.
 #[derive(Debug, Clone, PartialEq)]

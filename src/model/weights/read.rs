@@ -1,7 +1,8 @@
 //! Reading of weights files.
 
-use super::{About, KEY, VERSION, Weights, header};
+use super::{About, KEY, VERSION, Weights};
 use crate::engine::tensor::filled;
+use crate::model::safetensors_header::{self, is_safetensors};
 use crate::model::{pytorch, source_file};
 use crate::util::allocation;
 use crate::{Error, Result};
@@ -20,6 +21,11 @@ impl Weights {
         Weights::from_bytes(path, &source_file::read(path)?)
     }
 
+    /// Whether a safetensors file is one of weights, rather than a state dict.
+    pub fn is_written_here(bytes: &[u8]) -> bool {
+        safetensors_header::read(bytes).is_ok_and(|header| header.metadata.contains_key(KEY))
+    }
+
     /// Reads weights from memory; errors call them `name`.
     ///
     /// # Errors
@@ -27,16 +33,17 @@ impl Weights {
     /// the tensors are not those of the file's architecture.
     pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
         let refused = |place: &str, cause: String| Error::refused(name, place, cause);
-        if !pytorch::is_safetensors(bytes) {
+        if !is_safetensors(bytes) {
             let cause = match pytorch::sniff(bytes) {
                 Ok(container) => format!("this is a {container}; `msdcam convert` makes weights of it"),
                 Err(cause) => format!("not a weights file: {cause}"),
             };
             return Err(refused("content", cause));
         }
-        let header = header::read(bytes).map_err(|(place, cause)| refused(&place, cause))?;
+        let header = safetensors_header::read(bytes).map_err(|(place, cause)| refused(&place, cause))?;
         let text = header.metadata.get(KEY).ok_or_else(|| {
-            refused("header", format!("no '{KEY}' in its metadata: not written by `msdcam convert`"))
+            let cause = format!("no '{KEY}' in its metadata: not written by `msdcam convert`, which makes weights of a state dict");
+            refused("header", cause)
         })?;
         let about = about(text).map_err(|cause| refused("metadata", cause))?;
         // The safetensors crate validates the whole file.
@@ -49,13 +56,14 @@ impl Weights {
             source_sha256: about.source_sha256,
             tensors: Default::default(),
         };
-        for tensor in header.tensors.iter().map(|entry| entry.name.as_str()) {
+        for entry in &header.tensors {
+            let tensor = entry.name.as_str();
             let place = format!("tensor '{tensor}'");
             let view = file.tensor(tensor).map_err(|e| Error::refused_by(name, &place, e))?;
             let data = match view.dtype() {
                 Dtype::F32 => from_single(view.data())?,
                 Dtype::F16 => from_half(view.data())?,
-                other => return Err(refused(&place, format!("holds {other:?}"))),
+                _ => return Err(refused(&place, format!("holds {}, expected F32 or F16", entry.dtype))),
             };
             pytorch::check_numbers(tensor, &data).map_err(|cause| refused(&place, cause))?;
             weights.tensors.insert(tensor.to_string(), (view.shape().to_vec(), data));

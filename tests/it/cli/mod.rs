@@ -24,6 +24,7 @@ mod run_refused;
 mod run_select;
 mod run_shards;
 mod run_stopped;
+mod saved_checkpoints;
 mod signals;
 mod snapshot;
 mod streams;

@@ -9,6 +9,7 @@ pub mod close;
 pub mod golden;
 pub mod gpu;
 pub mod nets;
+pub mod port_options;
 pub mod random;
 pub mod reference;
 pub mod run;

@@ -1,17 +1,20 @@
 //! The golden networks, random ones, and graphs with Grad-CAM at every exit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule, ResizeMinMax, TargetInput, WeightedSum};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::tensor::Tensor;
+use msdcam::model::msdnet::recognize::recognize;
 use msdcam::model::msdnet::{Config, build};
-use msdcam::model::pytorch::Checkpoint;
+use msdcam::model::pytorch::{Checkpoint, Tensor as TensorOfFile};
 use msdcam::model::{Exit, Model};
 use msdcam::{Error, Shape};
 
 use super::golden::{Golden, repository};
+use super::port_options::PortOptions;
 use super::random::Random;
 
 /// Every network of `tests/golden/nets`.
@@ -34,15 +37,22 @@ pub const VARIANTS: [&str; 13] = [
 /// A golden network's answers, and the network built from its checkpoint.
 pub fn golden_network(variant: &str) -> (Golden, Model) {
     let golden = Golden::load(&format!("nets/{variant}"));
-    let config: Config = golden.json("config");
+    let options: PortOptions = golden.json("config");
     let path = repository(&format!("tests/golden/nets/{variant}.pth"));
-    let checkpoint = Checkpoint::read(&path).unwrap();
-    let network = build(&config, |name, dims| match checkpoint.tensors.get(name) {
+    let tensors = network_tensors(&Checkpoint::read(&path, None).unwrap()).unwrap();
+    let network = build(&options.config(), |name, dims| match tensors.get(name) {
         Some(tensor) if tensor.dims == dims => Ok(Arc::from(tensor.data.as_slice())),
         Some(tensor) => Err(Error::usage(format!("{name} is {:?}, not {dims:?}", tensor.dims))),
         None => Err(Error::usage(format!("there is no {name}"))),
     });
     (golden, network.unwrap_or_else(|e| panic!("{variant}: {e}")))
+}
+
+/// The tensors of a checkpoint's network by their names in its port.
+pub fn network_tensors(checkpoint: &Checkpoint) -> msdcam::Result<BTreeMap<String, TensorOfFile>> {
+    let network = recognize(&checkpoint.shapes()).map_err(Error::usage)?;
+    let mut found = checkpoint.tensors(network.names.values().map(String::as_str))?;
+    Ok(network.names.iter().map(|(port, name)| (port.clone(), found.remove(name).unwrap())).collect())
 }
 
 /// A network of any size with random weights, the same each time; its values stay near one.

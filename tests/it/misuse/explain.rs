@@ -183,14 +183,22 @@ fn a_model_is_built_from_a_valid_configuration_and_whole_tensors() {
         ("tensors of other lengths", Refused("has 3 elements, the network expects"), || {
             shown(build(&Config::cifar10_anytime(), |_, _| Ok(vec![0.0; 3].into()))?.classes())
         }),
-        ("more exits than anyone has", Refused("architecture: exits is 18446744073709551615"), || {
-            shown(outline(&Config { exits: usize::MAX, ..Config::cifar10_anytime() })?.classes())
+        (
+            "more layers than anyone has",
+            Refused("architecture: 2 blocks of 18446744073709551615 layers in all"),
+            || shown(outline(&Config::cifar10_anytime().with_layers(&[usize::MAX, 4], 0.5))?.classes()),
+        ),
+        ("no exit", Refused("architecture: exits is 0"), || {
+            shown(outline(&Config::cifar10_anytime().with_layers(&[], 0.5))?.classes())
         }),
-        ("layers of more exits than anyone has", Panic("18446744073709551615 exits, at most 4096"), || {
-            shown(Config { exits: usize::MAX, ..Config::cifar10_anytime() }.layers_per_exit().len())
-        }),
-        ("the finest of no scales", Panic("22 layers of 0 scales"), || {
-            shown(Config { scale_factor: Vec::new(), ..Config::cifar10_anytime() }.finest_scale(3))
+        (
+            "scales dropped in layers that are not there",
+            Refused("architecture: scales dropped in the layers [0, 7]"),
+            || shown(outline(&Config { drops: vec![0, 7], ..Config::cifar10_anytime() })?.classes()),
+        ),
+        ("layers of no scales", Value("0"), || {
+            let none = Config { scale_factor: Vec::new(), ..Config::cifar10_anytime() };
+            shown(none.with_layers(&[4], 0.5).finest_scale(3))
         }),
         ("the tap of no scales", Panic("0 scales, 1 to 16"), || {
             shown(Config { scale_factor: Vec::new(), ..Config::cifar10_anytime() }.tap_size())

@@ -29,6 +29,12 @@ impl Guess<'_> {
         self.shapes.contains_key(name)
     }
 
+    /// Whether a tensor's name begins with `prefix`.
+    pub fn is_under(&self, prefix: &str) -> bool {
+        let next = self.shapes.range(prefix.to_string()..).next();
+        next.is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
     /// The distinct parts of names between `prefix` and the next dot.
     pub fn children(&self, prefix: &str) -> BTreeSet<&str> {
         let after = |name: &&String| name.starts_with(prefix);

@@ -1,12 +1,12 @@
 //! Inference of a configuration from the names and shapes of its tensors alone.
 
+mod bottlenecks;
 mod guess;
-mod ratios;
+mod trunk;
 
-use super::config::{Config, GlobalConv, Layout, Stem, StepMode};
+use super::config::{Config, GlobalConv, HeadChannels, HeadPool, Layout, MOST_SCALES, Stem};
 use super::tensor_names;
 use super::tensor_names::{Branch, Names};
-use super::validate::MOST_SCALES;
 use guess::Guess;
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// An inferred configuration, and the parts of it that are not in the tensors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inferred {
     /// The configuration.
     pub config: Config,
@@ -22,11 +22,19 @@ pub struct Inferred {
     pub assumed: Vec<Assumed>,
 }
 
-/// An assumption; displayed as a phrase with its reason.
+/// An assumption; displayed as a phrase with the option that changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assumed {
     /// The input has this many rows and columns.
     Input(usize),
+    /// A CIFAR stem has stride 1.
+    StemStride,
+    /// Heads end in a 2x2 average pool.
+    HeadPool,
+    /// Every activation is a ReLU.
+    Relu,
+    /// An exit's logits are its own head's.
+    OwnLogits,
     /// The branches of global convolutions do not share weights.
     UnsharedGlobal,
 }
@@ -35,10 +43,16 @@ impl std::fmt::Display for Assumed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Assumed::Input(size) => {
-                write!(f, "input of {size} x {size} pixels: the usual for this stem, the file does not tell")
+                write!(f, "input of {size} x {size} pixels, the usual for this stem (--input-size)")
+            }
+            Assumed::StemStride => f.write_str("first convolution of stride 1 (--stem-stride)"),
+            Assumed::HeadPool => f.write_str("heads that end in a 2 x 2 average pool (--head-pool)"),
+            Assumed::Relu => f.write_str("ReLU behind every batch norm (no other activation is supported)"),
+            Assumed::OwnLogits => {
+                f.write_str("logits of each head alone, not added to those of the exit before (--boosted)")
             }
             Assumed::UnsharedGlobal => f.write_str(
-                "global convolutions with weights of their own in both branches: the file is the same when they share them",
+                "global convolutions with weights of their own in both branches (--shared-global)",
             ),
         }
     }
@@ -47,51 +61,65 @@ impl std::fmt::Display for Assumed {
 /// The reason why no configuration follows: the deciding tensor, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclear {
-    /// The tensor.
+    /// The tensor; empty if it is no single one.
     pub tensor: String,
     /// What is wrong.
     pub cause: String,
+}
+
+impl Unclear {
+    /// The error for the file of these tensors.
+    pub fn refused(self, file: &std::path::Path) -> crate::Error {
+        crate::Error::refused(file, self.place(), self.cause)
+    }
+
+    /// The tensor as the place of an error.
+    pub fn place(&self) -> String {
+        if self.tensor.is_empty() { "tensors".into() } else { format!("tensor '{}'", self.tensor) }
+    }
 }
 
 type Found<T> = Result<T, Unclear>;
 
 /// The configuration of a model with these tensors.
 ///
-/// Widths follow from shapes, everything else from the presence of names. Two properties are not in the
-/// tensors and are assumed: the input size, because convolutions accept any (the head's 2x2 average
-/// pool and linear layer only require a tap of 5 to 12 pixels: 8 for CIFAR, 7 for ImageNet); and
-/// whether the branches of global convolutions share weights, because the port stores both branches in
-/// either case.
+/// Widths follow from shapes, everything else from the presence of names. What no tensor tells is assumed:
+/// see [`Assumed`]. The input size is one for which the heads' linear layers fit, the usual if that is one:
+/// convolutions accept any.
 ///
 /// The result still has to be compared with every tensor: see [`super::check_tensors`].
+///
+/// # Errors
+/// The tensor from which nothing follows, and why.
 pub fn infer(shapes: &Shapes) -> Found<Inferred> {
     let layout = layout(shapes)?;
     let guess = Guess { shapes, layout };
     let mut config = Config { layout, ..Config::cifar10_anytime() };
-    let mut assumed = Vec::new();
 
-    config.exits = guess.exits()?;
+    let heads = guess.heads()?;
+    config.layers = vec![1; heads]; // names depend on the number of exits
     guess.stem_and_widths(&mut config)?;
-    guess.steps(&mut config)?;
-    let first = guess.first_branch(&mut config)?;
+    guess.trunk(&mut config)?;
+    let first = guess.growth(&mut config)?;
     guess.kernels(&mut config, &first)?;
     guess.head(&mut config)?;
-    config.input = match config.stem {
-        Stem::Cifar => 8 << (config.scales() - 1),
-        Stem::Imagenet => 28 << (config.scales() - 1),
-    };
-    assumed.push(Assumed::Input(config.input));
-    if config.global_conv.is_some() {
-        assumed.push(Assumed::UnsharedGlobal);
-    }
     config.bottleneck_factor = vec![1; config.scales()];
-    let unclear = |cause| Unclear { tensor: first.clone(), cause };
-    config.validate().map_err(unclear)?;
-    config.reduction_permille = guess.reduction(&config)?;
     if config.bottleneck {
         config.bottleneck_factor = guess.bottlenecks(&config)?;
     }
     config.validate().map_err(|cause| Unclear { tensor: first.clone(), cause })?;
+    let mut assumed = vec![Assumed::Input(config.input)];
+    if config.stem == Stem::Cifar {
+        assumed.push(Assumed::StemStride);
+    }
+    assumed.push(Assumed::HeadPool);
+    assumed.push(Assumed::Relu);
+    if config.layout == Layout::Blocks && !config.head.collaboration {
+        assumed.push(Assumed::OwnLogits);
+    }
+    if config.global_conv.is_some() {
+        assumed.push(Assumed::UnsharedGlobal);
+    }
     Ok(Inferred { config, assumed })
 }
 
@@ -102,19 +130,13 @@ fn layout(shapes: &Shapes) -> Found<Layout> {
     } else if has("blocks.0.") {
         Ok(Layout::Blocks)
     } else {
-        let cause = match shapes.keys().next() {
-            Some(first) => format!(
-                "absent, and so is 'blocks.0.0.layers.0': no MSD-Net ({} tensors, the first is '{first}')",
-                shapes.len()
-            ),
-            None => "absent: there are no tensors".into(),
-        };
-        Err(Unclear { tensor: "subnets.0.MSD_first.subnets.0.0.weight".into(), cause })
+        Err(Unclear { tensor: String::new(), cause: "no MSD-Net of a known layout".into() })
     }
 }
 
 impl Guess<'_> {
-    fn exits(&self) -> Found<usize> {
+    /// Number of exits with a head.
+    fn heads(&self) -> Found<usize> {
         let (prefix, linear) = match self.layout {
             Layout::Subnets => ("subnets.", "classifier.weight"),
             Layout::Blocks => ("classifier.", "linear.weight"),
@@ -141,19 +163,16 @@ impl Guess<'_> {
         loop {
             let tensor = format!("{}.weight", names.first(widths.len()).bn);
             let Ok([width]) = self.dims(&tensor) else { break };
-            let base = *widths.first().unwrap_or(&width);
-            if !width.is_multiple_of(base) {
-                let cause = format!("{width} channels are no multiple of the finest scale's {base}");
-                return Err(Unclear { tensor, cause });
-            }
             widths.push(width);
             if widths.len() > MOST_SCALES {
                 return Err(Unclear { tensor, cause: format!("more than {MOST_SCALES} scales") });
             }
         }
-        let [channels, ..] = widths[..] else {
+        if widths.is_empty() {
             return Err(Unclear { tensor: format!("{}.weight", names.first(0).bn), cause: "absent".into() });
-        };
+        }
+        // The factors need no common unit but the largest.
+        let channels = widths.iter().fold(0, |divisor, &width| gcd(divisor, width));
         config.channels = channels;
         config.scale_factor = widths.iter().map(|w| w / channels).collect();
         config.bottleneck_factor = vec![1; widths.len()];
@@ -166,74 +185,11 @@ impl Guess<'_> {
         Ok(())
     }
 
-    /// Number of layers of each block, and the rule behind it.
-    fn steps(&self, config: &mut Config) -> Found<()> {
-        let layers: Vec<usize> = (0..config.exits).map(|block| self.layers(block)).collect();
-        let block = |b: usize| match self.layout {
-            Layout::Subnets => format!("subnets.{b}.MSD_layer_*"),
-            Layout::Blocks => format!("blocks.{b}.*.layers"),
-        };
-        if let Some(empty) = layers.iter().position(|&n| n == 0) {
-            let cause = format!("absent, although there are {} heads", config.exits);
-            return Err(Unclear { tensor: block(empty), cause });
-        }
-        config.base = layers[0];
-        let even = (StepMode::Even, layers.get(1).copied().unwrap_or(1));
-        let grown = match self.layout {
-            Layout::Subnets => layers.get(2),
-            Layout::Blocks => layers.get(1),
-        };
-        let grown = (StepMode::LinGrow, grown.map_or(1, |n| n - 1));
-        for (mode, step) in [even, grown] {
-            (config.step_mode, config.step) = (mode, step);
-            if config.layers_per_exit() == layers {
-                return Ok(());
-            }
-        }
-        let cause = format!("blocks of {layers:?} layers, neither evenly nor linearly spaced");
-        Err(Unclear { tensor: block(config.exits - 1), cause })
-    }
-
-    fn layers(&self, block: usize) -> usize {
-        match self.layout {
-            Layout::Subnets => {
-                let children = self.children(&format!("subnets.{block}."));
-                children.iter().filter(|c| c.starts_with("MSD_layer_")).count()
-            }
-            Layout::Blocks => {
-                let prefix = format!("blocks.{block}.");
-                let dense = |m: &&str| self.children(&format!("{prefix}{m}.")).contains("layers");
-                self.children(&prefix)
-                    .iter()
-                    .filter(|m| dense(m))
-                    .count()
-                    .saturating_sub(usize::from(block == 0))
-            }
-        }
-    }
-
-    /// Growth and whether there are bottlenecks, from the first dense layer's finest branch.
-    /// Returns that branch's batch norm weight.
-    fn first_branch(&self, config: &mut Config) -> Found<String> {
-        let normal = Branch::Normal { beside_down: false };
-        let at = |bottleneck| Names::new(&Config { bottleneck, ..config.clone() }).branch(0, 1, 1, 0, normal);
-        let [with, without] = [at(true), at(false)];
-        let bottleneck = match self.layout {
-            Layout::Subnets => with.bottleneck.is_some_and(|b| self.has(&format!("{}.weight", b.conv))),
-            Layout::Blocks => self.has(&format!("{}.weight", with.spatial.bn)),
-        };
-        config.bottleneck = bottleneck;
-        let spatial = if bottleneck { with.spatial } else { without.spatial };
-        let deciding = format!("{}.weight", spatial.bn);
-        let [grown] = self.dims(&deciding)?;
-        config.growth = grown;
-        Ok(deciding)
-    }
-
     /// Kernel size, and which convolutions are global.
     fn kernels(&self, config: &mut Config, first_branch: &str) -> Found<()> {
         let names = Names::new(config);
-        let spatial = names.branch(0, 1, 1, 0, Branch::Normal { beside_down: false }).spatial.conv;
+        let beside_down = config.finest_scale(1) > 0;
+        let spatial = names.branch(0, 1, 1, 0, Branch::Normal { beside_down }).spatial.conv;
         let mut firsts: Vec<String> = (0..config.scales()).map(|s| names.first(s).conv).collect();
         if config.stem == Stem::Imagenet {
             firsts.remove(0);
@@ -257,9 +213,41 @@ impl Guess<'_> {
         Ok(())
     }
 
+    /// Number of classes, the insides of the heads, and an input size for which they fit.
     fn head(&self, config: &mut Config) -> Found<()> {
-        let [classes, _] = self.dims(&format!("{}.weight", Names::new(config).head(0).linear))?;
+        let names = Names::new(config);
+        let linear = format!("{}.weight", names.head(0).linear);
+        let [classes, columns] = self.dims(&linear)?;
         config.classes = classes;
+        let mut as_wide = true;
+        let mut inner = 0;
+        for exit in 0..config.exits() {
+            let [out, tap, _, _] = self.dims(&format!("{}.weight", names.head(exit).first.conv))?;
+            as_wide &= out == tap;
+            inner = if exit == 0 { out } else { inner };
+        }
+        config.head.channels = if as_wide { HeadChannels::Tap } else { HeadChannels::Fixed(inner) };
+        config.head.pool = HeadPool::Average;
+        config.head.collaboration = self.has("isc_modules.0.0.weight");
+        let usual = match config.stem {
+            Stem::Cifar => 8 << (config.scales() - 1),
+            Stem::Imagenet => 28 << (config.scales() - 1),
+        };
+        let fits = |input: &usize| {
+            let side = Config { input: *input, ..config.clone() }.pooled_size();
+            columns == inner.saturating_mul(side * side)
+        };
+        let sizes = [usual, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512];
+        config.input = sizes.into_iter().find(fits).ok_or_else(|| {
+            let cause = format!(
+                "reads {columns} elements of heads of {inner} channels: no usual input size gives that many"
+            );
+            Unclear { tensor: linear, cause }
+        })?;
         Ok(())
     }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

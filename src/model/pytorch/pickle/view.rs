@@ -1,4 +1,61 @@
-//! Views of storages: whether their elements overlap.
+//! Tensors as views of storages: which elements they are, and whether they overlap.
+
+use super::StorageId;
+
+/// A tensor: `dims` elements of a storage, from `offset` on and `strides` apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorView {
+    /// The storage.
+    pub storage: StorageId,
+    /// Index of the first element in the storage.
+    pub offset: u64,
+    /// Dimensions, outermost first.
+    pub dims: Vec<usize>,
+    /// Distance in elements between neighbors in each dimension.
+    pub strides: Vec<usize>,
+    /// Name of the element type, if the storage has none.
+    pub dtype: Option<String>,
+}
+
+impl TensorView {
+    /// The view of `storage` with these properties; `None` if they are no dimensions and strides.
+    pub fn new(
+        storage: &StorageId,
+        offset: i128,
+        dims: &[i128],
+        strides: &[i128],
+        dtype: Option<String>,
+    ) -> Option<Self> {
+        let sizes =
+            |numbers: &[i128]| numbers.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<_>>();
+        if dims.len() != strides.len() {
+            return None;
+        }
+        let offset = u64::try_from(offset).ok()?.checked_add(storage.start)?;
+        Some(TensorView {
+            storage: storage.clone(),
+            offset,
+            dims: sizes(dims)?,
+            strides: sizes(strides)?,
+            dtype,
+        })
+    }
+
+    /// Number of elements; `None` if it overflows.
+    pub fn elements(&self) -> Option<usize> {
+        self.dims.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))
+    }
+
+    /// Number of elements that the storage must have; `None` if it overflows.
+    pub fn reach(&self) -> Option<u64> {
+        if self.dims.contains(&0) {
+            return Some(0);
+        }
+        self.dims.iter().zip(&self.strides).try_fold(self.offset.checked_add(1)?, |end, (&n, &stride)| {
+            end.checked_add((n as u64 - 1).checked_mul(stride as u64)?)
+        })
+    }
+}
 
 /// Whether a view of dimensions `size` may use an element of its storage twice, given its `stride` in each
 /// dimension. Dimensions of stride 0, which repeat all others, do not count: that is how PyTorch stores an
@@ -41,5 +98,17 @@ mod tests {
             assert!(overlaps(size, stride), "{size:?} {stride:?}");
         }
         assert!(!overlaps(&[i128::MAX, 2], &[1, i128::MAX]));
+    }
+
+    #[test]
+    fn a_view_reaches_to_its_last_element() {
+        let storage = StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 9, start: 2 };
+        let view =
+            |offset, dims: &[i128], strides: &[i128]| TensorView::new(&storage, offset, dims, strides, None);
+        assert_eq!(view(1, &[2, 3], &[3, 1]).unwrap().reach(), Some(9));
+        assert_eq!(view(1, &[], &[]).unwrap().reach(), Some(4));
+        assert_eq!(view(1, &[2, 0], &[0, 1]).unwrap().reach(), Some(0));
+        assert_eq!(view(0, &[1 << 62, 4], &[4, 1]).unwrap().reach(), None);
+        assert_eq!((view(-1, &[1], &[1]), view(0, &[1], &[])), (None, None));
     }
 }

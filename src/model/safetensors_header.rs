@@ -9,6 +9,8 @@ pub struct Header {
     pub metadata: HashMap<String, String>,
     /// The tensors in the order of their data.
     pub tensors: Vec<Entry>,
+    /// Offset of the data in the file.
+    pub data: usize,
 }
 
 /// One tensor of a header.
@@ -21,6 +23,12 @@ pub struct Entry {
     pub shape: Vec<usize>,
     /// Start and end (exclusive) in bytes from the start of the data.
     pub range: [usize; 2],
+}
+
+/// Whether the bytes begin like a safetensors file: a header length, then JSON.
+pub fn is_safetensors(bytes: &[u8]) -> bool {
+    let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b));
+    length.is_some_and(|n| n <= LONGEST) && bytes.get(8) == Some(&b'{')
 }
 
 /// Maximum length of a header in bytes.
@@ -47,9 +55,11 @@ pub fn read(bytes: &[u8]) -> Result<Header, (String, String)> {
             return Err(fail(format!("lies at {from}..{to}, expected to begin at {end}")));
         }
         let size = match entry.dtype.as_str() {
-            "F32" => 4,
-            "F16" => 2,
-            other => return Err(fail(format!("holds {other}, expected F32 or F16"))),
+            "F64" | "I64" | "U64" | "C64" => 8,
+            "F32" | "I32" | "U32" => 4,
+            "F16" | "BF16" | "I16" | "U16" => 2,
+            "I8" | "U8" | "BOOL" | "F8_E4M3" | "F8_E5M2" => 1,
+            other => return Err(fail(format!("holds {other}, an unknown element type"))),
         };
         let needed = entry.shape.iter().try_fold(size, |n: usize, d| n.checked_mul(*d));
         if needed != Some(to - from) {
@@ -61,7 +71,7 @@ pub fn read(bytes: &[u8]) -> Result<Header, (String, String)> {
     if end != bytes.len() - data {
         return Err(fail(format!("its tensors take {end} bytes, the file has {}", bytes.len() - data)));
     }
-    Ok(Header { metadata, tensors })
+    Ok(Header { metadata, tensors, data })
 }
 
 struct Raw {

@@ -1,0 +1,229 @@
+//! The tensors of an MSD-Net in a state dict: under which prefix they are, and which are no part of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::infer::Shapes;
+use super::pytorchcv_names;
+
+/// The ends of the name of a network's first convolution, one for each layout and stem.
+const FIRST: [&str; 6] = [
+    "blocks.0.0.layers.0.0.",
+    "blocks.0.0.layers.0.net.0.",
+    "subnets.0.MSD_first.subnets.0.0.",
+    "subnets.0.MSD_first.subnets.0.0.conv_l1.",
+    "init_layer.scale_blocks.scale_block1.conv.conv.",
+    "init_layer.scale_blocks.scale_block1.conv.",
+];
+/// The first parts of the names of a network's tensors.
+const ROOTS: [&str; 6] =
+    ["blocks.", "classifier.", "subnets.", "init_layer.", "feature_blocks.", "classifiers."];
+/// Ends of names of counters that no network reads: batches seen, and the results of a profiler (thop).
+const COUNTERS: [&str; 3] = ["num_batches_tracked", "total_ops", "total_params"];
+/// Number of names that an error or a note shows.
+const NAMED: usize = 3;
+
+/// The tensors of a network in a state dict.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recognized {
+    /// Name in the state dict of each tensor, by its name in the port.
+    pub names: BTreeMap<String, String>,
+    /// Dimensions of each tensor by its name in the port.
+    pub shapes: Shapes,
+    /// Tensors that this kind of file lacks because all their elements are zero.
+    pub zeros: Vec<String>,
+    /// One phrase for each group of tensors that was left out, and for an unusual prefix.
+    pub notes: Vec<String>,
+}
+
+/// Finds the MSD-Net in a state dict of these tensors.
+///
+/// # Errors
+/// A phrase that says why there is none, or not exactly one.
+pub fn recognize(all: &Shapes) -> Result<Recognized, String> {
+    let prefix = prefix(all)?;
+    let mut found =
+        Recognized { names: BTreeMap::new(), shapes: Shapes::new(), zeros: Vec::new(), notes: Vec::new() };
+    let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
+    let collaboration = collaboration(all, prefix);
+    for name in all.keys() {
+        if COUNTERS.contains(&name.rsplit('.').next().unwrap_or_default()) {
+            continue;
+        }
+        let inside = name.strip_prefix(prefix).filter(|rest| ROOTS.iter().any(|root| rest.starts_with(root)));
+        let port = match collaboration {
+            Some(outer) => collaboration_name(name.strip_prefix(outer).unwrap_or(name), inside),
+            None => inside.map(String::from),
+        };
+        match port {
+            Some(port) => {
+                found.names.insert(port, name.clone());
+            }
+            // The classifiers of the network inside, which those around it replace.
+            None if collaboration.is_some() && inside.is_some() => {}
+            None => {
+                let rest = name.strip_prefix(prefix).unwrap_or(name);
+                *left_out.entry(rest.split('.').next().unwrap_or(rest)).or_default() += 1;
+            }
+        }
+    }
+    if found.names.keys().any(|name| name.starts_with("init_layer.")) {
+        found.names = pytorchcv_names::renamed(found.names)?;
+        found.notes.push("the tensor names of pytorchcv".into());
+    }
+    found.shapes = found.names.iter().map(|(port, name)| (port.clone(), all[name].clone())).collect();
+    if !found.names.keys().any(|name| name.ends_with(".running_mean")) {
+        return Err(
+            "no running statistics at all: its batch norms use those of the batch, or only parameters were \
+                    saved; save the state_dict() of a model that tracks them"
+                .into(),
+        );
+    }
+    let bias = "blocks.0.0.layers.0.0.bias";
+    if let Some([channels]) = found.shapes.get("blocks.0.0.layers.0.1.weight").map(Vec::as_slice)
+        && !found.shapes.contains_key(bias)
+    {
+        found.shapes.insert(bias.into(), vec![*channels]);
+        found.zeros.push(bias.into());
+        found.notes.push("a stem without bias".into());
+    }
+    if !prefix.is_empty() && !prefix.split_terminator('.').all(|part| part == "module") {
+        found.notes.push(format!("the network under '{prefix}'"));
+    }
+    found.notes.extend(left_out.iter().map(|(group, count)| {
+        let tensors = if *count == 1 { "tensor" } else { "tensors" };
+        format!("left out: {count} {tensors} under '{group}', which no exit reads")
+    }));
+    Ok(found)
+}
+
+/// What stands before the names of the only network.
+fn prefix(all: &Shapes) -> Result<&str, String> {
+    let before = |name: &'_ String, end: &str| -> Option<usize> {
+        let at = FIRST.iter().find_map(|first| name.strip_suffix(end)?.strip_suffix(first).map(str::len))?;
+        (at == 0 || name[..at].ends_with('.')).then_some(at)
+    };
+    let with = |end: &str| -> BTreeSet<&str> {
+        all.keys().filter_map(|name| before(name, end).map(|at| &name[..at])).collect()
+    };
+    let prefixes: Vec<&str> = with("weight").into_iter().collect();
+    match prefixes[..] {
+        [prefix] => return Ok(prefix),
+        [] => {}
+        _ => {
+            let names: Vec<String> =
+                prefixes.iter().map(|prefix| format!("'{}'", prefix.trim_end_matches('.'))).collect();
+            return Err(format!("several networks, choose one with --state-dict: {}", names.join(", ")));
+        }
+    }
+    if !with("weight_orig").is_empty() {
+        return Err(
+            "pruned weights ('weight_orig' and 'weight_mask'); call torch.nn.utils.prune.remove(module, \
+                    'weight') on each module before saving"
+                .into(),
+        );
+    }
+    if !with("weight_g").is_empty() || !with("parametrizations.weight.original0").is_empty() {
+        return Err("weights under weight_norm; call torch.nn.utils.remove_weight_norm (or parametrize.\
+                    remove_parametrizations) on each module before saving"
+            .into());
+    }
+    let named: Vec<String> = all.keys().take(NAMED).map(|name| format!("'{name}'")).collect();
+    let more = if all.len() > NAMED { ", ..." } else { "" };
+    Err(match all.len() {
+        0 => "no MSD-Net: there are no tensors".into(),
+        count => format!("no MSD-Net of a known layout: {count} tensors, {}{more}", named.join(", ")),
+    })
+}
+
+/// What stands before the names of a network around the one under `prefix`, whose exits read the exits before
+/// them (IMTA); `None` if there is none.
+fn collaboration<'a>(all: &Shapes, prefix: &'a str) -> Option<&'a str> {
+    let outer = ["net.", "net.module."].iter().find_map(|inner| prefix.strip_suffix(inner))?;
+    all.contains_key(&format!("{outer}isc_modules.0.0.weight")).then_some(outer)
+}
+
+/// The port's name of a tensor of such a network; its own classifiers replace those of the one inside.
+fn collaboration_name(outside: &str, inside: Option<&str>) -> Option<String> {
+    if outside.starts_with("isc_modules.") {
+        return Some(outside.into());
+    }
+    if let Some((exit, part)) = outside.strip_prefix("classifier.").and_then(|rest| rest.split_once('.'))
+        && matches!(part, "weight" | "bias")
+    {
+        return Some(format!("classifier.{exit}.linear.{part}"));
+    }
+    inside.filter(|name| !(name.starts_with("classifier.") && name.contains(".linear."))).map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETWORK: [&str; 5] = [
+        "blocks.0.0.layers.0.net.0.weight",
+        "blocks.0.0.layers.0.net.1.weight",
+        "blocks.0.0.layers.0.net.1.running_mean",
+        "blocks.0.0.layers.0.net.1.num_batches_tracked",
+        "classifier.0.linear.weight",
+    ];
+
+    fn shapes<'a>(names: impl IntoIterator<Item = &'a str>) -> Shapes {
+        names.into_iter().map(|name| (name.to_string(), vec![1])).collect()
+    }
+
+    fn under(prefix: &str) -> Vec<String> {
+        NETWORK.iter().map(|name| format!("{prefix}{name}")).collect()
+    }
+
+    #[test]
+    fn any_prefix_is_found_and_removed() {
+        for prefix in [
+            "",
+            "module.",
+            "module.module.",
+            "_orig_mod.",
+            "module._orig_mod.",
+            "model.",
+            "net.",
+            "1.",
+            "_fsdp_wrapped_module.",
+        ] {
+            let names = under(prefix);
+            let found = recognize(&shapes(names.iter().map(String::as_str))).unwrap();
+            assert_eq!(found.names.len(), 4, "{prefix}");
+            assert_eq!(
+                found.names["classifier.0.linear.weight"],
+                format!("{prefix}classifier.0.linear.weight")
+            );
+            let noted = !prefix.is_empty() && !prefix.starts_with("module.module") && prefix != "module.";
+            assert_eq!(found.notes.len(), usize::from(noted), "{prefix}: {:?}", found.notes);
+        }
+    }
+
+    #[test]
+    fn what_no_exit_reads_is_left_out_with_a_note() {
+        let extra = ["switcher.linear.weight", "switcher.linear.bias", "n_averaged", "blocks.0.0.total_ops"];
+        let found = recognize(&shapes(NETWORK.into_iter().chain(extra))).unwrap();
+        assert_eq!(found.names.len(), 4);
+        assert_eq!(
+            found.notes,
+            [
+                "left out: 1 tensor under 'n_averaged', which no exit reads",
+                "left out: 2 tensors under 'switcher', which no exit reads"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_single_network_is_refused_in_words() {
+        let refusal = |names: &[&str]| recognize(&shapes(names.iter().copied())).unwrap_err();
+        assert_eq!(refusal(&[]), "no MSD-Net: there are no tensors");
+        assert_eq!(refusal(&["a", "b"]), "no MSD-Net of a known layout: 2 tensors, 'a', 'b'");
+        let two: Vec<String> = under("model.").into_iter().chain(under("ema.")).collect();
+        let two: Vec<&str> = two.iter().map(String::as_str).collect();
+        assert_eq!(refusal(&two), "several networks, choose one with --state-dict: 'ema', 'model'");
+        assert!(refusal(&["blocks.0.0.layers.0.net.0.weight_orig"]).starts_with("pruned weights"));
+        assert!(refusal(&["x.blocks.0.0.layers.0.0.weight_g"]).starts_with("weights under weight_norm"));
+        assert!(refusal(&NETWORK[..2]).starts_with("no running statistics at all"));
+    }
+}

@@ -1,0 +1,455 @@
+//! The machine of a pickle: a stack, a memo, and one rule for each opcode.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::cursor::Cursor;
+use super::{Global, Object, ObjectId, Pickle, Stop, StorageId, Value};
+use crate::model::pytorch::globals::{Verdict, judge};
+
+/// Maximum number of values in containers, and of containers: far above that of any checkpoint, and it
+/// bounds the memory that a pickle can ask for.
+const MOST_VALUES: usize = 1 << 25;
+
+/// The state of a walk.
+pub struct Machine<'a> {
+    input: Cursor<'a>,
+    /// Offset of the opcode being read.
+    op: usize,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: HashMap<u64, Value>,
+    pub(super) objects: Vec<Object>,
+    /// Number of values that were put into containers.
+    values: usize,
+    refused: Option<(usize, String)>,
+    foreign: BTreeSet<Rc<Global>>,
+}
+
+pub type Step<T = ()> = Result<T, String>;
+
+impl<'a> Machine<'a> {
+    /// The machine before the first opcode of the pickle at `start`.
+    pub fn new(bytes: &'a [u8], start: usize) -> Self {
+        Machine {
+            input: Cursor::new(bytes, start),
+            op: start,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            objects: Vec::new(),
+            values: 0,
+            refused: None,
+            foreign: BTreeSet::new(),
+        }
+    }
+
+    /// Runs the machine to the end of the pickle.
+    pub fn run(mut self) -> Result<Pickle, Stop> {
+        let outcome = self.steps();
+        if let Some((offset, cause)) = self.refused {
+            return Err(Stop { offset, cause });
+        }
+        let value = outcome.map_err(|cause| Stop { offset: self.op, cause })?;
+        Ok(Pickle { end: self.input.at, value, objects: self.objects, foreign: self.foreign })
+    }
+
+    fn steps(&mut self) -> Step<Value> {
+        loop {
+            self.op = self.input.at;
+            let op = self.input.take(1)?[0];
+            match op {
+                b'.' => return self.pop(),
+                0x80 => match self.input.take(1)?[0] {
+                    0..=5 => {}
+                    version => return Err(format!("pickle protocol {version}, expected 0 to 5")),
+                },
+                0x95 => drop(self.input.take(8)?), // FRAME: its length only helps streams
+                b'N' => self.push(Value::Other),
+                0x88 | 0x89 => self.push(Value::Bool(op == 0x88)),
+                b'}' => self.make(Object::Dict(Vec::new()))?,
+                b']' | 0x8f => self.make(Object::List(Vec::new()))?,
+                b')' => self.make(Object::Tuple(Vec::new()))?,
+                b'I' | b'L' | b'F' => self.number_line()?,
+                b'V' => {
+                    let text = self.input.line()?;
+                    self.push(Value::Str(text.into()));
+                }
+                b'S' => self.quoted_line()?,
+                b'J' => {
+                    let b = self.input.take(4)?;
+                    self.push(Value::Int(i32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()));
+                }
+                b'K' | b'M' => {
+                    let n = self.input.unsigned(if op == b'K' { 1 } else { 2 })?;
+                    self.push(Value::Int(n.into()));
+                }
+                b'G' => {
+                    self.input.take(8)?;
+                    self.push(Value::Other);
+                }
+                0x8a | 0x8b => {
+                    let n = self.input.unsigned(if op == 0x8a { 1 } else { 4 })?;
+                    let long = self.take_long(n)?;
+                    self.push(long);
+                }
+                b'U' | 0x8c => self.counted_text(1)?,
+                b'T' | b'X' => self.counted_text(4)?,
+                0x8d => self.counted_text(8)?,
+                b'C' | b'B' | 0x8e | 0x96 => {
+                    let width = match op {
+                        b'C' => 1,
+                        b'B' => 4,
+                        _ => 8,
+                    };
+                    let n = self.input.unsigned(width)?;
+                    self.input.take_counted(n)?;
+                    self.push(Value::Other);
+                }
+                b'(' => self.marks.push(self.stack.len()),
+                b'0' => match self.marks.last() {
+                    Some(&mark) if mark == self.stack.len() => drop(self.marks.pop()),
+                    _ => drop(self.pop()?),
+                },
+                b'1' => drop(self.pop_to_mark()?),
+                b'2' => {
+                    let top = self.top()?.clone();
+                    self.push(top);
+                }
+                b't' | b'l' | 0x91 => {
+                    let items = self.pop_to_mark()?;
+                    self.make(if op == b't' { Object::Tuple(items) } else { Object::List(items) })?;
+                }
+                0x85..=0x87 => {
+                    let mut items = (0x85..=op).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
+                    items.reverse();
+                    self.make(Object::Tuple(items))?;
+                }
+                b'd' => {
+                    let entries = pairs(self.pop_to_mark()?)?;
+                    self.make(Object::Dict(entries))?;
+                }
+                b'a' => {
+                    let item = self.pop()?;
+                    self.append(vec![item])?;
+                }
+                b'e' | 0x90 => {
+                    let items = self.pop_to_mark()?;
+                    self.append(items)?;
+                }
+                b's' => {
+                    let value = self.pop()?;
+                    let key = self.pop()?;
+                    self.set_items(vec![(key, value)])?;
+                }
+                b'u' => {
+                    let entries = pairs(self.pop_to_mark()?)?;
+                    self.set_items(entries)?;
+                }
+                b'g' | b'p' => {
+                    let line = self.input.line()?;
+                    let index = line.parse().map_err(|_| format!("'{line}' is not a memo index"))?;
+                    if op == b'g' { self.get(index)? } else { self.put(index)? }
+                }
+                b'h' | b'j' => {
+                    let index = self.input.unsigned(if op == b'h' { 1 } else { 4 })?;
+                    self.get(index)?;
+                }
+                b'q' | b'r' => {
+                    let index = self.input.unsigned(if op == b'q' { 1 } else { 4 })?;
+                    self.put(index)?;
+                }
+                0x94 => self.put(self.memo.len() as u64)?,
+                b'c' => {
+                    let (module, name) = (self.input.line()?, self.input.line()?);
+                    let global = self.global(module, name);
+                    self.push(global);
+                }
+                0x93 => {
+                    let (name, module) = (self.pop()?, self.pop()?);
+                    let (Value::Str(module), Value::Str(name)) = (module, name) else {
+                        return Err("STACK_GLOBAL of something other than two texts".into());
+                    };
+                    let global = self.global(module.to_string(), name.to_string());
+                    self.push(global);
+                }
+                b'Q' => {
+                    let id = self.pop()?;
+                    let object = self.persistent(&id)?;
+                    self.push(object);
+                }
+                b'P' => {
+                    let id = self.input.line()?;
+                    self.make(Object::Persistent(id))?;
+                }
+                b'R' | 0x81 => {
+                    let arguments = self.pop()?;
+                    let called = self.pop()?;
+                    self.call(&called, &arguments)?;
+                }
+                0x92 => {
+                    let (_keywords, arguments, called) = (self.pop()?, self.pop()?, self.pop()?);
+                    self.call(&called, &arguments)?;
+                }
+                b'i' => {
+                    let (module, name) = (self.input.line()?, self.input.line()?);
+                    let class = self.global(module, name);
+                    let arguments = self.pop_to_mark()?;
+                    self.call_with(&class, arguments)?;
+                }
+                b'o' => {
+                    let mut arguments = self.pop_to_mark()?;
+                    if arguments.is_empty() {
+                        return Err("OBJ without a class".into());
+                    }
+                    let class = arguments.remove(0);
+                    self.call_with(&class, arguments)?;
+                }
+                b'b' => {
+                    let state = self.pop()?;
+                    let object = self.top()?.clone();
+                    self.build(&object, state)?;
+                }
+                other => return Err(unsupported(other)),
+            }
+        }
+    }
+
+    fn push(&mut self, value: Value) {
+        self.stack.push(value);
+    }
+
+    /// Pushes a new object.
+    fn make(&mut self, object: Object) -> Step {
+        let id = self.allocate(object)?;
+        self.push(Value::Object(id));
+        Ok(())
+    }
+
+    /// Adds an object to the list.
+    pub(super) fn allocate(&mut self, object: Object) -> Step<ObjectId> {
+        let held = match &object {
+            Object::Tuple(items) | Object::List(items) => items.len(),
+            Object::Dict(entries) | Object::Instance { entries, .. } => 2 * entries.len(),
+            _ => 0,
+        };
+        self.count(held + 1)?;
+        self.objects.push(object);
+        Ok(self.objects.len() - 1)
+    }
+
+    /// Counts `more` values against [`MOST_VALUES`].
+    fn count(&mut self, more: usize) -> Step {
+        self.values += more;
+        if self.values > MOST_VALUES {
+            return Err(format!("a pickle of over {MOST_VALUES} values"));
+        }
+        Ok(())
+    }
+
+    fn top(&mut self) -> Step<&mut Value> {
+        match self.marks.last() {
+            Some(&mark) if mark == self.stack.len() => Err("expected a value, found a mark".into()),
+            _ => self.stack.last_mut().ok_or_else(|| "stack underflow".into()),
+        }
+    }
+
+    fn pop(&mut self) -> Step<Value> {
+        self.top()?;
+        self.stack.pop().ok_or_else(|| "stack underflow".into())
+    }
+
+    fn pop_to_mark(&mut self) -> Step<Vec<Value>> {
+        let mark = self.marks.pop().ok_or("no mark on the stack")?;
+        if mark > self.stack.len() {
+            return Err("a mark above the stack".into());
+        }
+        Ok(self.stack.split_off(mark))
+    }
+
+    /// Appends to a list; items of other kinds of collections are not kept.
+    fn append(&mut self, items: Vec<Value>) -> Step {
+        self.count(items.len())?;
+        match self.top()?.clone() {
+            Value::Object(id) => {
+                if let Object::List(list) = &mut self.objects[id] {
+                    list.extend(items);
+                }
+                Ok(())
+            }
+            _ => Err("an item for something other than a list".into()),
+        }
+    }
+
+    fn set_items(&mut self, new: Vec<(Value, Value)>) -> Step {
+        self.count(2 * new.len())?;
+        let Value::Object(id) = self.top()?.clone() else {
+            return Err("an entry for something other than a dictionary".into());
+        };
+        match &mut self.objects[id] {
+            Object::Dict(entries) | Object::Instance { entries, .. } => entries.extend(new),
+            _ => return Err("an entry for something other than a dictionary".into()),
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, index: u64) -> Step {
+        let value = self.memo.get(&index).ok_or_else(|| format!("memo {index} was never stored"))?.clone();
+        self.push(value);
+        Ok(())
+    }
+
+    fn put(&mut self, index: u64) -> Step {
+        let value = self.top()?.clone();
+        self.memo.insert(index, value);
+        Ok(())
+    }
+
+    fn global(&mut self, module: String, name: String) -> Value {
+        let global = Rc::new(Global { module, name });
+        match judge(&global.module, &global.name) {
+            Verdict::Data => {}
+            Verdict::Foreign => drop(self.foreign.insert(global.clone())),
+            verdict => {
+                let cause = || match verdict {
+                    Verdict::UnsupportedTensor => {
+                        format!("'{global}': this kind of tensor is not supported")
+                    }
+                    _ => format!(
+                        "global '{global}' is not allowed (possibly malicious; nothing was executed); if you trust \
+                         the file, load it with PyTorch and save the state_dict() alone"
+                    ),
+                };
+                self.refused.get_or_insert_with(|| (self.op, cause()));
+            }
+        }
+        Value::Global(global)
+    }
+
+    /// The object of a persistent id: a storage, the class of a module, or another object of the container.
+    fn persistent(&mut self, id: &Value) -> Step<Value> {
+        let fields = match id {
+            Value::Str(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string()))?)),
+            Value::Int(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string()))?)),
+            Value::Object(id) => match &self.objects[*id] {
+                Object::Tuple(fields) => fields.clone(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        let [Value::Str(tag), class, rest @ ..] = &fields[..] else {
+            return Err("a persistent id that does not describe a storage".into());
+        };
+        if &**tag == "module" {
+            return Ok(class.clone()); // a class with its source code, which is not read
+        }
+        if &**tag != "storage" {
+            return Err(format!("a persistent id tagged '{tag}', expected 'storage'"));
+        }
+        let [Value::Str(key), Value::Str(location), Value::Int(n), view @ ..] = rest else {
+            return Err("a persistent id that does not describe a storage".into());
+        };
+        if &**location == "meta" {
+            return Err(format!("storage '{key}' lies on the meta device and has no data"));
+        }
+        let class = match class {
+            Value::Global(global) => global.name.clone(),
+            Value::Str(class) => class.to_string(),
+            _ => return Err(format!("storage '{key}' has no class")),
+        };
+        let elements = u64::try_from(*n).map_err(|_| format!("storage '{key}' of {n} elements"))?;
+        let start = match view.first() {
+            Some(Value::Object(view)) => match &self.objects[*view] {
+                Object::Tuple(view) => match &view[..] {
+                    [_, Value::Int(offset), ..] => u64::try_from(*offset)
+                        .map_err(|_| format!("a view of storage '{key}' from element {offset}"))?,
+                    _ => return Err(format!("a view of storage '{key}' without an offset")),
+                },
+                _ => 0,
+            },
+            _ => 0,
+        };
+        let storage = StorageId { key: key.to_string(), class, elements, start };
+        Ok(Value::Object(self.allocate(Object::Storage(storage))?))
+    }
+
+    /// Calls `called` with the tuple `arguments`, and pushes the result.
+    fn call(&mut self, called: &Value, arguments: &Value) -> Step {
+        let arguments = match arguments {
+            Value::Object(id) => match &self.objects[*id] {
+                Object::Tuple(items) => items.clone(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        self.call_with(called, arguments)
+    }
+
+    fn call_with(&mut self, called: &Value, arguments: Vec<Value>) -> Step {
+        let Value::Global(called) = called else {
+            return Err("a call of something other than a class or a function".into());
+        };
+        self.count(arguments.len())?;
+        let result = self.result(called, &arguments)?;
+        self.push(result);
+        Ok(())
+    }
+
+    fn take_long(&mut self, n: u64) -> Step<Value> {
+        let bytes = self.input.take_counted(n)?;
+        if bytes.len() > 16 {
+            return Ok(Value::Other);
+        }
+        let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+        let mut le = [fill; 16];
+        le[..bytes.len()].copy_from_slice(bytes);
+        Ok(Value::Int(i128::from_le_bytes(le)))
+    }
+
+    fn number_line(&mut self) -> Step {
+        let line = self.input.line()?;
+        self.push(match line.as_str() {
+            "00" => Value::Bool(false),
+            "01" => Value::Bool(true),
+            _ => line.strip_suffix('L').unwrap_or(&line).parse().map_or(Value::Other, Value::Int),
+        });
+        Ok(())
+    }
+
+    /// A text of protocol 0 in quotes; one with escapes is not kept.
+    fn quoted_line(&mut self) -> Step {
+        let line = self.input.line()?;
+        let text = ['\'', '"'].iter().find_map(|&q| line.strip_prefix(q)?.strip_suffix(q));
+        let text = text.ok_or("a text without quotes")?;
+        self.push(if text.contains('\\') { Value::Other } else { Value::Str(text.into()) });
+        Ok(())
+    }
+
+    fn counted_text(&mut self, width: usize) -> Step {
+        let n = self.input.unsigned(width)?;
+        // A Python 2 `str` may hold raw bytes.
+        let text = std::str::from_utf8(self.input.take_counted(n)?);
+        self.push(text.map_or(Value::Other, |text| Value::Str(text.into())));
+        Ok(())
+    }
+}
+
+/// Keys and values in turn as entries.
+fn pairs(values: Vec<Value>) -> Step<Vec<(Value, Value)>> {
+    if !values.len().is_multiple_of(2) {
+        return Err("a dictionary key without a value".into());
+    }
+    let mut values = values.into_iter();
+    Ok(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
+}
+
+/// The error for an opcode that checkpoints do not need.
+fn unsupported(op: u8) -> String {
+    let name = match op {
+        0x82..=0x84 => "EXT",
+        0x97 => "NEXT_BUFFER",
+        0x98 => "READONLY_BUFFER",
+        _ => return format!("byte 0x{op:02x} is not a pickle opcode"),
+    };
+    format!("pickle opcode {name} is not supported")
+}
