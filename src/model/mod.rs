@@ -86,7 +86,7 @@ pub enum Source {
     /// An MSD-Net, from a weights file.
     MsdNet {
         /// Its architecture.
-        config: msdnet::Config,
+        config: Box<msdnet::Config>,
         /// SHA-256 of the checkpoint that the weights come from, lower-case hexadecimal; empty
         /// if there is none.
         checkpoint_sha256: String,

@@ -39,6 +39,6 @@ fn from_weights(weights: &Weights) -> Result<Model> {
     model.labels = weights.labels.clone();
     model.input.normalization = Normalization { mean: weights.mean, std: weights.std };
     let checkpoint_sha256 = weights.source_sha256.clone();
-    model.source = Source::MsdNet { config: weights.config.clone(), checkpoint_sha256 };
+    model.source = Source::MsdNet { config: Box::new(weights.config.clone()), checkpoint_sha256 };
     Ok(model)
 }

@@ -98,6 +98,11 @@ fn a_stem_of_stride_2() {
 }
 
 #[test]
+fn the_names_of_pytorchcv() {
+    check("pytorchcv.pth", "pytorchcv", 56, plain());
+}
+
+#[test]
 fn exits_that_add_up() {
     check("boostnet.pth", "boostnet", 56, ConvertOptions { boosted: Some(0.5), ..plain() });
 }

@@ -89,7 +89,7 @@ impl<'a> Builder<'a> {
         }
         let mut model = Model::from_graph(self.graph, input, &exits)?;
         model.taps.append(&mut taps);
-        model.source = Source::MsdNet { config: config.clone(), checkpoint_sha256: String::new() };
+        model.source = Source::MsdNet { config: Box::new(config.clone()), checkpoint_sha256: String::new() };
         Ok(model)
     }
 

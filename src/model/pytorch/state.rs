@@ -9,9 +9,11 @@ use super::storages::Defect;
 const USUAL: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "network"];
 /// Maximum number of keys on the way to a state dict.
 const DEEPEST: usize = 6;
-/// Maximum depth of a whole model's modules, and number of its tensors.
+/// Maximum depth of a whole model's modules.
 const DEEPEST_MODULE: usize = 64;
-const MOST_TENSORS: usize = 1 << 20;
+/// Maximum number of modules in a file, and of attributes of one.
+const MOST_MODULES: usize = 1 << 16;
+const MOST_ATTRIBUTES: usize = 1 << 10;
 
 /// A state dict found in a checkpoint.
 #[derive(Debug, PartialEq)]
@@ -71,7 +73,10 @@ pub fn find(pickle: &Pickle, key: Option<&str>) -> Result<State, Defect> {
                     only
                 }
                 _ => {
-                    return refuse(format!("no single state dict under '{key}'; there are {}", names(&found)));
+                    return refuse(format!(
+                        "no single state dict under '{key}'; there are {}",
+                        names(&found)
+                    ));
                 }
             }
         }
@@ -93,7 +98,7 @@ pub fn find(pickle: &Pickle, key: Option<&str>) -> Result<State, Defect> {
     };
     let Candidate { path, value, whole_model } = found.remove(at);
     let mut tensors = match whole_model {
-        Some(_) => module_tensors(pickle, &value)?,
+        Some(_) => module_tensors(pickle, &value, &mut 0)?,
         None => named_tensors(pickle, &value)?,
     };
     tensors.retain(|name, _| name.starts_with(&prefix));
@@ -114,6 +119,7 @@ fn prefix_in(pickle: &Pickle, candidate: &Candidate, key: &str) -> Option<String
 fn candidates(pickle: &Pickle) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut seen: HashSet<ObjectId> = HashSet::new();
+    let mut modules = 0;
     let mut level = vec![(Vec::new(), pickle.value.clone())];
     for _ in 0..=DEEPEST {
         let mut next = Vec::new();
@@ -130,7 +136,7 @@ fn candidates(pickle: &Pickle) -> Vec<Candidate> {
                     next.extend(entries.into_iter().map(|(key, value)| (inner(key), value.clone())));
                 }
             } else if let Some(class) = module(pickle, &value) {
-                if module_tensors(pickle, &value)
+                if module_tensors(pickle, &value, &mut modules)
                     .is_ok_and(|tensors| tensors.keys().any(|name| name.contains('.')))
                 {
                     found.push(Candidate { path, value, whole_model: Some(class) });
@@ -149,6 +155,9 @@ fn candidates(pickle: &Pickle) -> Vec<Candidate> {
 /// The class of `value`, if it is a pickled `torch.nn.Module`.
 fn module(pickle: &Pickle, value: &Value) -> Option<String> {
     let Object::Instance { class, state: Some(state), .. } = pickle.object(value)? else { return None };
+    if !matches!(pickle.object(state)?, Object::Dict(entries) if entries.len() <= MOST_ATTRIBUTES) {
+        return None;
+    }
     let attributes = pickle.entries(state)?;
     let has = |name| attributes.iter().any(|(key, _)| key == name);
     (has("_modules") && has("_parameters")).then(|| class.to_string())
@@ -174,11 +183,20 @@ fn named_tensors(pickle: &Pickle, dict: &Value) -> Result<BTreeMap<String, Tenso
     Ok(tensors)
 }
 
-/// The tensors of a whole model under the names that its `state_dict()` would give them.
-fn module_tensors(pickle: &Pickle, root: &Value) -> Result<BTreeMap<String, TensorView>, Defect> {
+/// The tensors of a whole model under the names that its `state_dict()` would give them; `modules` counts those
+/// that were visited.
+fn module_tensors(
+    pickle: &Pickle,
+    root: &Value,
+    modules: &mut usize,
+) -> Result<BTreeMap<String, TensorView>, Defect> {
     let mut tensors = BTreeMap::new();
     let mut open: Vec<(String, usize, Value)> = vec![(String::new(), 0, root.clone())];
     while let Some((prefix, depth, value)) = open.pop() {
+        *modules += 1;
+        if *modules > MOST_MODULES {
+            return Err(Defect::new("checkpoint", format!("whole models of over {MOST_MODULES} modules")));
+        }
         let Some(Object::Instance { state: Some(state), .. }) = pickle.object(&value) else { continue };
         for (attribute, content) in pickle.entries(state).unwrap_or_default() {
             let is_module = match attribute.as_str() {
@@ -192,7 +210,7 @@ fn module_tensors(pickle: &Pickle, root: &Value) -> Result<BTreeMap<String, Tens
                     return Err(Defect::new(format!("tensor '{name}'"), "not a usable name"));
                 }
                 if is_module {
-                    if depth == DEEPEST_MODULE || open.len() + tensors.len() > MOST_TENSORS {
+                    if depth == DEEPEST_MODULE {
                         return Err(Defect::new(
                             format!("module '{name}'"),
                             "too many modules inside each other",
@@ -337,6 +355,24 @@ mod tests {
         let state = b.find(&root, None).unwrap();
         assert_eq!(state.whole_model.as_deref(), Some("net.Net"));
         assert_eq!(state.tensors.keys().collect::<Vec<_>>(), ["module.0.mean", "module.0.weight"]);
+    }
+
+    /// Each module holds the next one twice: 2^63 ways to the last.
+    #[test]
+    fn a_maze_of_modules_ends() {
+        let mut b = Builder::default();
+        let mut value = Value::Other;
+        for _ in 0..64 {
+            let (modules, none) = (b.dict(&[("a", value.clone()), ("b", value)]), b.dict(&[]));
+            let state = b.dict(&[("_modules", modules), ("_parameters", none)]);
+            let class = Rc::new(Global { module: "net".into(), name: "Net".into() });
+            value = b.object(Object::Instance { class, state: Some(state), entries: Vec::new() });
+        }
+        let error = b.find(&value, None).unwrap_err();
+        assert!(
+            error.ends_with("a whole model of class 'net.Net' without the tensors of a network"),
+            "{error}"
+        );
     }
 
     #[test]

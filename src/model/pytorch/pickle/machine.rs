@@ -7,9 +7,11 @@ use super::cursor::Cursor;
 use super::{Global, Object, ObjectId, Pickle, Stop, StorageId, Value};
 use crate::model::pytorch::globals::{Verdict, judge};
 
-/// Maximum number of values in containers, and of containers: far above that of any checkpoint, and it
-/// bounds the memory that a pickle can ask for.
-const MOST_VALUES: usize = 1 << 25;
+/// Maximum number of values in containers, on the stack and in the memo: far above that of any checkpoint, and
+/// it bounds the memory and the time that a pickle can ask for.
+const MOST_VALUES: usize = 1 << 24;
+/// Fields of a persistent id that are read.
+const ID_FIELDS: usize = 6;
 
 /// The state of a walk.
 pub struct Machine<'a> {
@@ -57,6 +59,9 @@ impl<'a> Machine<'a> {
     fn steps(&mut self) -> Step<Value> {
         loop {
             self.op = self.input.at;
+            if self.stack.len().max(self.memo.len()) > MOST_VALUES {
+                return Err(format!("a pickle of over {MOST_VALUES} values"));
+            }
             let op = self.input.take(1)?[0];
             match op {
                 b'.' => return self.pop(),
@@ -239,7 +244,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Counts `more` values against [`MOST_VALUES`].
-    fn count(&mut self, more: usize) -> Step {
+    pub(super) fn count(&mut self, more: usize) -> Step {
         self.values += more;
         if self.values > MOST_VALUES {
             return Err(format!("a pickle of over {MOST_VALUES} values"));
@@ -332,7 +337,7 @@ impl<'a> Machine<'a> {
             Value::Str(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string()))?)),
             Value::Int(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string()))?)),
             Value::Object(id) => match &self.objects[*id] {
-                Object::Tuple(fields) => fields.clone(),
+                Object::Tuple(fields) => fields.iter().take(ID_FIELDS).cloned().collect(),
                 _ => Vec::new(),
             },
             _ => Vec::new(),

@@ -6,6 +6,13 @@ use super::machine::{Machine, Step};
 use super::view::{TensorView, overlaps};
 use super::{Global, Object, Value};
 
+/// Maximum number of dimensions of a tensor, PyTorch's own.
+const MOST_DIMENSIONS: usize = 64;
+/// Arguments of the functions that rebuild tensors.
+const REBUILD_ARGUMENTS: usize = 8;
+/// Maximum number of marks of a tensor.
+const MOST_MARKS: usize = 64;
+
 impl Machine<'_> {
     /// What a call of `called` would return.
     pub(super) fn result(&mut self, called: &Rc<Global>, arguments: &[Value]) -> Step<Value> {
@@ -23,9 +30,10 @@ impl Machine<'_> {
                 [Value::Global(function), _, Value::Object(inner), ..]
                     if function.module == "torch._utils" =>
                 {
-                    let Object::Tuple(inner) = self.objects[*inner].clone() else {
+                    let Object::Tuple(inner) = &self.objects[*inner] else {
                         return Err("a tensor without arguments".into());
                     };
+                    let inner: Vec<Value> = inner.iter().take(REBUILD_ARGUMENTS).cloned().collect();
                     return self.result(&function.clone(), &inner);
                 }
                 _ => instance(called),
@@ -92,6 +100,7 @@ impl Machine<'_> {
         let integers = |value: &Value| -> Option<Vec<i128>> {
             let Value::Object(id) = value else { return None };
             let (Object::Tuple(items) | Object::List(items)) = &self.objects[*id] else { return None };
+            let items = Some(items).filter(|items| items.len() <= MOST_DIMENSIONS)?;
             items.iter().map(|item| if let Value::Int(n) = item { Some(*n) } else { None }).collect()
         };
         let [Value::Object(storage), Value::Int(offset), size, stride, ..] = arguments else {
@@ -127,6 +136,9 @@ impl Machine<'_> {
     fn mark(&self, metadata: &Value) -> Option<&'static str> {
         let Value::Object(id) = metadata else { return None };
         let Object::Dict(entries) = &self.objects[*id] else { return None };
+        if entries.len() > MOST_MARKS {
+            return Some("with more than PyTorch does");
+        }
         let has =
             |mark: &&str| entries.iter().any(|(key, _)| matches!(key, Value::Str(key) if &**key == *mark));
         ["conj", "neg"].into_iter().find(has)
