@@ -1,25 +1,23 @@
 //! Decoding of an image file into an upright 8-bit RGB image.
 //!
 //! Grayscale and palette pixels become RGB, 16-bit samples become 8-bit by `x / 257` rounded, transparency
-//! is composited over white, the EXIF orientation is applied, color profiles are not, and of an animation
-//! only the first frame is read.
+//! is composited over white, the EXIF orientation is applied, color profiles are not, and of several frames or pages
+//! only the first is read.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
-use image::codecs::webp::WebPDecoder;
+use image::DynamicImage;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, Limits};
-use zune_core::bytestream::ZCursor;
 
-use super::complete;
-use super::jpeg::{Jpeg, first_scan};
 use super::photo_memory::{PhotoMemory, Share};
-use super::png::{Png, rgb_over_white};
+use super::png::{Png, has_late_exif};
+use super::raster::Raster;
 use super::rgb_image::RgbImage;
-use super::sniff::{Format, sniff};
+use super::sniff::{FORMATS, Format, sniff};
+use super::{complete, exif, jpeg};
 use crate::util::{allocation, input_file, panic};
 use crate::{Error, Result};
 
@@ -58,7 +56,7 @@ impl HeldImage {
         let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
         let mut file = input_file::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let needed = length.saturating_add(decoding_bytes(&file));
+        let needed = length.saturating_add(decoding_bytes(&file, length));
         let share = memory.take(needed).map_err(|limit| {
             let cause = format!("reading it takes {needed} bytes, the limit of all photos is {limit}");
             Error::refused(path, "memory", cause)
@@ -82,57 +80,52 @@ impl From<HeldImage> for RgbImage {
 }
 
 /// Bytes that decoding `file` takes, by its header: 0 for a file that will be refused.
-fn decoding_bytes(file: &File) -> u64 {
+fn decoding_bytes(file: &File, length: u64) -> u64 {
     let mut file = BufReader::new(file);
     let needed = panic::catch(|| {
         let format = sniff(file.fill_buf().ok()?).ok()?;
-        let (size, extra, exif) = match format {
+        let (size, extra, is_upright) = match format {
             Format::Png => {
                 let png = Png::header(&mut file, MAX_ALLOC).ok()?;
-                (png.size, png.extra_bytes(), png.exif)
+                let (size, extra, exif) = (png.size, png.extra_bytes(), png.exif);
+                let is_upright = match exif {
+                    Some(exif) => is_upright(exif::orientation(&exif)),
+                    None => !has_late_exif(&mut file),
+                };
+                (size, extra, is_upright)
             }
             Format::Jpeg => {
-                let first_scan = first_scan(&mut file);
-                file.rewind().ok()?;
-                let jpeg = Jpeg::header(&mut file).ok()?;
-                (jpeg.size, jpeg.extra_bytes(first_scan), jpeg.exif)
+                let jpeg = jpeg::Header::read(&mut file).ok()?;
+                (jpeg.size, jpeg.extra_bytes(length), is_upright(jpeg.orientation()))
             }
-            Format::WebP => {
-                let (width, height) = WebPDecoder::new(&mut file).ok()?.dimensions();
-                ((width as usize, height as usize), webp_bytes(width, height), None)
+            _ => {
+                let raster = Raster::header(format, &mut file, MAX_ALLOC).ok()?;
+                (raster.size, raster.extra_bytes(), is_upright(raster.orientation))
             }
         };
         check_size(size.0 as u64, size.1 as u64).ok()?;
         let rgb = 3 * (size.0 * size.1) as u64;
-        let is_upright = orientation(exif.as_deref()).is_none_or(|o| o == Orientation::NoTransforms);
         // Turning it takes a second image, after what decoding took is free again.
         Some(rgb + if is_upright { extra } else { extra.max(rgb) })
     });
     needed.ok().flatten().unwrap_or(0)
 }
 
-/// Bytes that decoding a WebP file of this size takes beside three per pixel: the decoder holds four of its own,
-/// and returns up to four.
-fn webp_bytes(width: u32, height: u32) -> u64 {
-    5 * u64::from(width) * u64::from(height)
+/// Whether an image of that orientation is not turned.
+fn is_upright(orientation: Option<Orientation>) -> bool {
+    orientation.is_none_or(|o| o == Orientation::NoTransforms)
 }
 
-/// The orientation in an EXIF block. An unreadable block does not affect the pixels.
-fn orientation(exif: Option<&[u8]>) -> Option<Orientation> {
-    exif.and_then(Orientation::from_exif_chunk)
-}
-
-/// Decodes the `bytes` of a PNG, JPEG or WebP file; `name` is used in messages only.
+/// Decodes the `bytes` of a PNG, JPEG, WebP, GIF, BMP, PNM or TIFF file; `name` is used in messages only.
 ///
 /// # Errors
-/// [`Error::Refused`] for other formats, damaged or truncated data, more than [`MAX_PIXELS`] pixels, and
-/// CMYK.
+/// [`Error::Refused`] for other formats, damaged or truncated data, and more than [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
     if bytes.is_empty() {
         return Err(Error::refused(name, "file", "empty, not an image"));
     }
     let format = sniff(bytes).map_err(|what| {
-        Error::refused(name, "file", format!("not a PNG, JPEG or WebP image; it looks like {what}"))
+        Error::refused(name, "file", format!("not a {FORMATS} image; it looks like {what}"))
     })?;
     // The codecs should not panic on bad data, but an untrusted file may trigger a bug in them.
     panic::catch(|| decode_format(format, bytes))
@@ -143,12 +136,6 @@ pub fn decode(bytes: &[u8], name: &Path) -> Result<RgbImage> {
 fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
     // A truncated file is reported as truncated, whatever the decoder reports.
     let or_truncated = |e: String| complete::check(format, bytes).err().unwrap_or(e);
-    // The size is checked first, then completeness, so that a header alone cannot cause a large allocation.
-    let checked = |(width, height): (usize, usize)| {
-        check_size(width as u64, height as u64)?;
-        complete::check(format, bytes)?;
-        zeros(width * height * 3)
-    };
     match format {
         Format::Png => {
             // The header chunk comes first. The decoder's error about a size beyond its own limits is vague.
@@ -156,41 +143,34 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
                 let side = |bytes: &[u8]| bytes.iter().fold(0, |n, &b| n << 8 | u64::from(b));
                 check_size(side(width), side(height))?;
             }
-            let mut png =
-                Png::header(Cursor::new(bytes), MAX_ALLOC).map_err(damaged).map_err(or_truncated)?;
-            let (size, exif) = (png.size, png.exif.take());
-            let mut rgb = checked(size)?;
+            let png = Png::header(Cursor::new(bytes), MAX_ALLOC).map_err(damaged).map_err(or_truncated)?;
+            let size = png.size;
+            complete::check(format, bytes)?;
+            let mut rgb = zeros(size.0 * size.1 * 3)?;
             check_scratch(png.extra_bytes())?;
-            png.decode_into(&mut rgb).map_err(damaged)?;
-            upright(size, rgb, orientation(exif.as_deref()))
+            let exif = png.decode_into(&mut rgb).map_err(damaged)?;
+            upright(size, rgb, exif.as_deref().and_then(exif::orientation))
         }
         Format::Jpeg => {
-            let mut jpeg = Jpeg::header(ZCursor::new(bytes)).map_err(or_truncated)?;
-            let (size, exif) = (jpeg.size, jpeg.exif.take());
-            let mut rgb = checked(size)?;
-            check_scratch(jpeg.extra_bytes(first_scan(&mut Cursor::new(bytes))))?;
-            jpeg.decode_into(&mut rgb).map_err(damaged)?;
-            upright(size, rgb, orientation(exif.as_deref()))
+            let jpeg = jpeg::Header::read(&mut Cursor::new(bytes))?;
+            check_size(jpeg.size.0 as u64, jpeg.size.1 as u64)?;
+            jpeg::check(bytes, &jpeg)?;
+            let mut rgb = zeros(jpeg.size.0 * jpeg.size.1 * 3)?;
+            check_scratch(jpeg.extra_bytes(bytes.len() as u64))?;
+            jpeg.decode_into(bytes, &mut rgb)?;
+            upright(jpeg.size, rgb, jpeg.orientation())
         }
-        Format::WebP => {
-            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| or_truncated(cause(&e)))?;
-            let (width, height) = decoder.dimensions();
-            check_size(width.into(), height.into())?;
+        _ => {
+            let raster = Raster::header(format, Cursor::new(bytes), MAX_ALLOC).map_err(or_truncated)?;
+            let (size, orientation) = (raster.size, raster.orientation);
+            check_size(size.0 as u64, size.1 as u64)?;
             complete::check(format, bytes)?;
-            // An unreadable EXIF block does not affect the pixels.
-            let orientation = decoder.orientation().ok();
-            decoder.set_limits(limits()).map_err(|e| cause(&e))?;
-            check_scratch(webp_bytes(width, height))?;
-            let decoded = DynamicImage::from_decoder(decoder).map_err(|e| cause(&e))?;
-            upright((width as usize, height as usize), rgb8(decoded)?, orientation)
+            let mut pixels = zeros(raster.len())?;
+            check_scratch(raster.extra_bytes())?;
+            raster.decode_into(&mut pixels, MAX_ALLOC)?;
+            upright(size, pixels, orientation)
         }
     }
-}
-
-fn limits() -> Limits {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_ALLOC);
-    limits
 }
 
 fn check_size(width: u64, height: u64) -> Result<(), String> {
@@ -202,14 +182,6 @@ fn check_size(width: u64, height: u64) -> Result<(), String> {
         return Err(format!("{width}x{height} is {claimed} megapixels, the limit is {limit}"));
     }
     Ok(())
-}
-
-/// Cause of an error of WebP's decoder.
-fn cause(error: &ImageError) -> String {
-    match error {
-        ImageError::Limits(_) => format!("needs more than {} MiB to decode", MAX_ALLOC >> 20),
-        other => damaged(other),
-    }
 }
 
 fn damaged(cause: impl std::fmt::Display) -> String {
@@ -232,24 +204,6 @@ fn check_scratch(len: u64) -> Result<(), String> {
 
 fn out_of_memory(len: usize) -> String {
     format!("out of memory for {} MiB of pixels", len >> 20)
-}
-
-/// The pixels of WebP's decoder as three bytes per pixel, in the same memory.
-fn rgb8(decoded: DynamicImage) -> Result<Vec<u8>, String> {
-    match decoded {
-        DynamicImage::ImageRgb8(image) => Ok(image.into_raw()),
-        DynamicImage::ImageRgba8(image) => {
-            let mut pixels = image.into_raw();
-            let count = pixels.len() / 4;
-            for i in 0..count {
-                let rgba = [0, 1, 2, 3].map(|c| pixels[4 * i + c]);
-                pixels[3 * i..3 * i + 3].copy_from_slice(&rgb_over_white(rgba));
-            }
-            pixels.truncate(3 * count);
-            Ok(pixels)
-        }
-        other => Err(format!("unsupported pixels {:?}", other.color())),
-    }
 }
 
 /// Applies the EXIF orientation.

@@ -2,7 +2,7 @@
 //! uses image codecs.
 //!
 //! ```text
-//! file ─ sniff ─ complete ─ decode (jpeg, png) ─ RgbImage ─ prepare (resample) ─ (3, height, width) tensor
+//! file ─ sniff ─ complete ─ decode (jpeg, png, raster) ─ RgbImage ─ prepare (resample) ─ (3, height, width) tensor
 //! activation map ─ heatmap ─ bounding_box
 //! RgbImage ─ encode ─ file
 //! ```
@@ -12,6 +12,7 @@ pub mod bounding_box;
 mod complete;
 mod decode;
 mod encode;
+mod exif;
 #[doc(hidden)]
 pub mod heatmap;
 mod jpeg;
@@ -19,9 +20,11 @@ mod jpeg;
 pub mod photo_memory;
 mod png;
 mod prepare;
+mod raster;
 mod resample;
 #[doc(hidden)]
 pub mod rgb_image;
+mod samples;
 mod sniff;
 
 pub use bounding_box::{BoundingBox, Threshold};

@@ -1,8 +1,10 @@
 //! PNG decoding row by row, so that only the 8-bit RGB pixels are held, whatever the file's pixels are.
 
-use std::io::{BufRead, Seek};
+use std::io::{self, BufRead, Seek, SeekFrom};
 
 use png::{BitDepth, ColorType, InterlaceInfo, Limits, Reader, Transformations, expand_interlaced_row};
+
+use super::samples::{eight_bits, over_white, rgb_over_white};
 
 /// A PNG decoder that has read everything before the pixels.
 pub(super) struct Png<R: BufRead + Seek> {
@@ -12,6 +14,11 @@ pub(super) struct Png<R: BufRead + Seek> {
     /// EXIF block, if one precedes the pixels.
     pub exif: Option<Vec<u8>>,
 }
+
+/// The text chunk in which ImageMagick and others store an EXIF block.
+const RAW_PROFILE: &str = "Raw profile type exif";
+/// Longest text of such a chunk: an EXIF block of a JPEG file as hexadecimal digits, with room to spare.
+const MAX_PROFILE: usize = 1 << 18;
 
 impl<R: BufRead + Seek> Png<R> {
     /// Reads the file up to its pixels. The decoder allocates up to `limit` bytes beside them: for a few rows, and
@@ -23,7 +30,7 @@ impl<R: BufRead + Seek> Png<R> {
         let reader = decoder.read_info().map_err(|e| e.to_string())?;
         let info = reader.info();
         let size = (info.width as usize, info.height as usize);
-        let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
+        let exif = exif(&reader);
         Ok(Png { reader, size, exif })
     }
 
@@ -33,8 +40,16 @@ impl<R: BufRead + Seek> Png<R> {
         row.saturating_mul(self.size.1.min(8) as u64 + 2)
     }
 
-    /// Decodes into `rgb`, of three bytes per pixel.
-    pub fn decode_into(mut self, rgb: &mut [u8]) -> Result<(), String> {
+    /// Decodes into `rgb`, of three bytes per pixel. Returns the EXIF block, also one that follows the pixels.
+    pub fn decode_into(mut self, rgb: &mut [u8]) -> Result<Option<Vec<u8>>, String> {
+        self.decode_rows(rgb)?;
+        if self.exif.is_none() && self.reader.finish().is_ok() {
+            self.exif = exif(&self.reader);
+        }
+        Ok(self.exif)
+    }
+
+    fn decode_rows(&mut self, rgb: &mut [u8]) -> Result<(), String> {
         let (color, depth) = self.reader.output_color_type();
         let convert = converter(color, depth)?;
         let stride = 3 * self.size.0;
@@ -58,6 +73,48 @@ impl<R: BufRead + Seek> Png<R> {
     }
 }
 
+/// The EXIF block among what `reader` has read so far.
+fn exif<R: BufRead + Seek>(reader: &Reader<R>) -> Option<Vec<u8>> {
+    let info = reader.info();
+    if let Some(exif) = &info.exif_metadata {
+        return Some(exif.to_vec());
+    }
+    let plain = info.uncompressed_latin1_text.iter().filter(|chunk| chunk.keyword == RAW_PROFILE);
+    let packed = info.compressed_latin1_text.iter().filter(|chunk| chunk.keyword == RAW_PROFILE);
+    let packed = packed.filter_map(|chunk| {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(MAX_PROFILE).ok()?;
+        chunk.get_text().ok()
+    });
+    plain.map(|chunk| chunk.text.clone()).chain(packed).find_map(|text| raw_profile(&text))
+}
+
+/// The bytes of a raw profile: an empty line, its name, its length, then hexadecimal digits in lines.
+fn raw_profile(text: &str) -> Option<Vec<u8>> {
+    let digits: String = text.splitn(4, '\n').nth(3)?.split_whitespace().collect();
+    let digits: Option<Vec<u8>> = digits.chars().map(|c| Some(c.to_digit(16)? as u8)).collect();
+    Some(digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+/// Whether a chunk that may hold an EXIF block follows the pixels of the PNG `file`.
+pub(super) fn has_late_exif(file: &mut (impl BufRead + Seek)) -> bool {
+    let mut walk = || -> io::Result<bool> {
+        file.seek(SeekFrom::Start(8))?;
+        let mut is_late = false;
+        loop {
+            let mut head = [0; 8];
+            file.read_exact(&mut head)?;
+            let (length, kind) = (u32::from_be_bytes([head[0], head[1], head[2], head[3]]), &head[4..]);
+            if is_late && matches!(kind, b"eXIf" | b"tEXt" | b"zTXt") {
+                return Ok(true);
+            }
+            is_late |= kind == b"IDAT";
+            file.seek_relative(i64::from(length) + 4)?;
+        }
+    };
+    walk().unwrap_or(false)
+}
+
 /// Converts a row of the decoder to three bytes per pixel.
 type ConvertRow = fn(&[u8], &mut [u8]);
 
@@ -70,20 +127,25 @@ fn converter(color: ColorType, depth: BitDepth) -> Result<ConvertRow, String> {
         }
         (ColorType::Rgb, BitDepth::Eight) => |row, out| each::<3>(row, out, |rgb| rgb),
         (ColorType::Rgba, BitDepth::Eight) => |row, out| each::<4>(row, out, rgb_over_white),
-        (ColorType::Grayscale, BitDepth::Sixteen) => |row, out| each::<2>(row, out, |v| [eight_bits(v); 3]),
-        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => |row, out| {
-            each::<4>(row, out, |[v, w, a, b]| [over_white(eight_bits([v, w]), eight_bits([a, b])); 3])
-        },
+        (ColorType::Grayscale, BitDepth::Sixteen) => |row, out| each::<2>(row, out, |v| [wide(v); 3]),
+        (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
+            |row, out| each::<4>(row, out, |[v, w, a, b]| [over_white(wide([v, w]), wide([a, b])); 3])
+        }
         (ColorType::Rgb, BitDepth::Sixteen) => {
-            |row, out| each::<6>(row, out, |[r, s, g, h, b, c]| [[r, s], [g, h], [b, c]].map(eight_bits))
+            |row, out| each::<6>(row, out, |[r, s, g, h, b, c]| [[r, s], [g, h], [b, c]].map(wide))
         }
         (ColorType::Rgba, BitDepth::Sixteen) => |row, out| {
             each::<8>(row, out, |[r, s, g, h, b, c, a, d]| {
-                rgb_over_white([[r, s], [g, h], [b, c], [a, d]].map(eight_bits))
+                rgb_over_white([[r, s], [g, h], [b, c], [a, d]].map(wide))
             })
         },
         (color, depth) => return Err(format!("unsupported pixels {color:?} of {} bits", depth as u8)),
     })
+}
+
+/// A big-endian sample of 16 bits as 8 bits.
+fn wide(v: [u8; 2]) -> u8 {
+    eight_bits(u16::from_be_bytes(v))
 }
 
 /// Converts each pixel of `N` bytes.
@@ -93,39 +155,15 @@ fn each<const N: usize>(row: &[u8], out: &mut [u8], convert: impl Fn([u8; N]) ->
     }
 }
 
-/// A big-endian 16-bit sample as 8 bits: divided by 257, rounded.
-fn eight_bits(v: [u8; 2]) -> u8 {
-    ((u32::from(u16::from_be_bytes(v)) + 128) / 257) as u8
-}
-
-/// A pixel composited over white.
-pub(super) fn rgb_over_white([r, g, b, alpha]: [u8; 4]) -> [u8; 3] {
-    [r, g, b].map(|v| over_white(v, alpha))
-}
-
-/// `v` with opacity `alpha` composited over white, rounded.
-fn over_white(v: u8, alpha: u8) -> u8 {
-    let (v, alpha) = (u32::from(v), u32::from(alpha));
-    ((v * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sixteen_bits_are_scaled_not_clipped() {
-        assert_eq!(
-            [0, 128, 129, 257, 32768, 65406, 65407, 65535].map(|v: u16| eight_bits(v.to_be_bytes())),
-            [0, 0, 1, 1, 128, 254, 255, 255]
-        );
-    }
-
-    #[test]
-    fn transparency_is_composited_over_white() {
-        assert_eq!(
-            [over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)],
-            [255, 0, 7, 127]
-        );
+    fn a_raw_profile_is_hexadecimal_after_three_lines() {
+        assert_eq!(raw_profile("\nexif\n      3\n45\n78\n69"), Some(b"Exi".to_vec()));
+        for wrong in ["", "\nexif", "\nexif\n3\n4x"] {
+            assert_eq!(raw_profile(wrong), None, "{wrong:?}");
+        }
     }
 }

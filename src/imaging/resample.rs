@@ -1,8 +1,8 @@
-//! Antialiased resize of images and maps, bit for bit equal to Pillow's `Image.resize`.
+//! Antialiased resize of images and maps, bit for bit equal to `Image.resize` of Pillow 13.
 //!
 //! An output pixel is a weighted mean of the input under a filter that widens with the scale when
-//! downsampling. Two passes, horizontal first. For 8-bit images, weights are 22-bit fixed point and each
-//! pass rounds to 8 bits. [`crate::engine::bilinear`] is another filter on purpose: heatmaps follow
+//! downsampling. Two passes, in the order of [`is_vertical_first`]; before version 13, Pillow's horizontal pass was
+//! always the first. For 8-bit images, weights are 22-bit fixed point and each pass rounds to 8 bits. [`crate::engine::bilinear`] is another filter on purpose: heatmaps follow
 //! PyTorch's `interpolate`, which does not antialias.
 
 use std::ops::Range;
@@ -86,11 +86,23 @@ pub(super) fn resample_window(
         FilterTaps::fixed(FilterTaps::new(from.width, part.left, part.right, width, window.0, filter));
     let rows =
         FilterTaps::fixed(FilterTaps::new(from.height, part.top, part.bottom, height, window.1, filter));
-    // The first pass computes only the input rows that the second pass reads.
-    let first = rows.spans.iter().map(|s| s.start).min().unwrap_or(0);
-    let last = rows.spans.iter().map(|s| s.end).max().unwrap_or(0);
-    let narrow = columns.horizontal(from, first..last);
-    rows.vertical(&narrow, first)
+    // The first pass computes only what the second pass reads.
+    let (used_columns, used_rows) = (columns.inputs(), rows.inputs());
+    if is_vertical_first((from.width, from.height), (width, height)) {
+        let low = rows.vertical(from, used_columns.clone(), 0);
+        columns.horizontal(&low, 0..low.height, used_columns.start)
+    } else {
+        let narrow = columns.horizontal(from, used_rows.clone(), 0);
+        rows.vertical(&narrow, 0..narrow.width, used_rows.start)
+    }
+}
+
+/// Whether Pillow 13 resizes the columns of an image before its rows, by the (width, height) before and after: where
+/// it loses more than twice as many rows as columns.
+fn is_vertical_first(from: (usize, usize), to: (usize, usize)) -> bool {
+    let lost = |from: usize, to: usize| from as i64 - to as i64;
+    let (columns, rows) = (lost(from.0, to.0), lost(from.1, to.1));
+    rows > 0 && rows > 2 * columns
 }
 
 /// A `map` of shape (h, w) resized to (height, width), as Pillow resizes images of mode F.
@@ -110,10 +122,23 @@ pub fn resample_map(
     );
     let columns = FilterTaps::new(w, 0.0, w as f64, width, 0..width, filter);
     let rows = FilterTaps::new(h, 0.0, h as f64, height, 0..height, filter);
-    let narrow: Vec<f32> = map.chunks_exact(w).flat_map(|row| columns.along(|i| row[i])).collect();
-    let wide = (0..width).map(|x| rows.along(|y| narrow[y * width + x]).collect::<Vec<f32>>());
-    let wide: Vec<Vec<f32>> = wide.collect();
-    (0..height).flat_map(|y| wide.iter().map(move |column| column[y])).collect()
+    if is_vertical_first((w, h), (width, height)) {
+        let low = transposed(map, w).flat_map(|column| rows.along(move |i| column[i]).collect::<Vec<f32>>());
+        let low: Vec<f32> = low.collect();
+        transposed(&low, height)
+            .flat_map(|row| columns.along(move |i| row[i]).collect::<Vec<f32>>())
+            .collect()
+    } else {
+        let narrow: Vec<f32> = map.chunks_exact(w).flat_map(|row| columns.along(|i| row[i])).collect();
+        let wide = transposed(&narrow, width).map(|column| rows.along(|i| column[i]).collect::<Vec<f32>>());
+        let wide: Vec<Vec<f32>> = wide.collect();
+        (0..height).flat_map(|y| wide.iter().map(move |column| column[y])).collect()
+    }
+}
+
+/// The columns of a `map` of `width` columns.
+fn transposed(map: &[f32], width: usize) -> impl Iterator<Item = Vec<f32>> {
+    (0..width).map(move |x| map[x..].iter().step_by(width).copied().collect())
 }
 
 /// For each output position, the input indices under the filter and their weights.
@@ -159,15 +184,23 @@ impl FilterTaps<i32> {
         FilterTaps { spans: exact.spans, weights: weights.collect() }
     }
 
-    /// Resizes the rows in `rows` of `from`.
-    fn horizontal(&self, from: &RgbImage, rows: Range<usize>) -> RgbImage {
+    /// Input indices from the first to the last that any output position reads.
+    fn inputs(&self) -> Range<usize> {
+        let first = self.spans.iter().map(|s| s.start).min().unwrap_or(0);
+        first..self.spans.iter().map(|s| s.end).max().unwrap_or(0)
+    }
+
+    /// Resizes the rows in `rows` of `from`, whose left column is column `first` of the input.
+    fn horizontal(&self, from: &RgbImage, rows: Range<usize>, first: usize) -> RgbImage {
         let mut rgb = Vec::with_capacity(rows.len() * self.spans.len() * 3);
         for row in
             from.rgb[rows.start * from.width * 3..rows.end * from.width * 3].chunks_exact(from.width * 3)
         {
             for (span, weights) in self.spans.iter().zip(&self.weights) {
                 let mut sum = [HALF; 3];
-                for (pixel, w) in row[span.start * 3..span.end * 3].chunks_exact(3).zip(weights) {
+                for (pixel, w) in
+                    row[(span.start - first) * 3..(span.end - first) * 3].chunks_exact(3).zip(weights)
+                {
                     for c in 0..3 {
                         sum[c] += i32::from(pixel[c]) * w;
                     }
@@ -178,21 +211,21 @@ impl FilterTaps<i32> {
         RgbImage::new(self.spans.len(), rows.len(), rgb)
     }
 
-    /// Resizes the columns of `from`, whose top row is row `first` of the input.
-    fn vertical(&self, from: &RgbImage, first: usize) -> RgbImage {
+    /// Resizes the columns in `columns` of `from`, whose top row is row `first` of the input.
+    fn vertical(&self, from: &RgbImage, columns: Range<usize>, first: usize) -> RgbImage {
         let stride = from.width * 3;
-        let mut rgb = Vec::with_capacity(self.spans.len() * stride);
-        let mut sums = vec![HALF; stride];
+        let mut rgb = Vec::with_capacity(self.spans.len() * columns.len() * 3);
+        let mut sums = vec![HALF; columns.len() * 3];
         for (span, weights) in self.spans.iter().zip(&self.weights) {
             sums.fill(HALF);
             for (row, w) in from.rgb[(span.start - first) * stride..].chunks_exact(stride).zip(weights) {
-                for (sum, v) in sums.iter_mut().zip(row) {
+                for (sum, v) in sums.iter_mut().zip(&row[columns.start * 3..columns.end * 3]) {
                     *sum += i32::from(*v) * w;
                 }
             }
             rgb.extend(sums.iter().map(|&s| clip(s)));
         }
-        RgbImage::new(from.width, self.spans.len(), rgb)
+        RgbImage::new(columns.len(), self.spans.len(), rgb)
     }
 }
 

@@ -61,6 +61,9 @@ for n, (box, size) in enumerate([
     ((0.0, 0.0, 31.0, 23.0), (11, 9)),
     ((1.3, 2.7, 4.1, 5.5), (16, 16)),
     ((4.0, 1.0, 24.0, 21.0), (20, 20)),
+    ((2.0, 0.0, 28.0, 23.0), (29, 10)),
+    ((0.0, 5.0, 31.0, 9.0), (30, 11)),
+    ((2.5, 1.5, 29.0, 22.0), (40, 9)),
 ]):
     y = Image.fromarray(x).resize(size, Image.Resampling.BICUBIC, box=box)
     out[f"display.{n}.box"] = np.array(box, np.float32)
@@ -84,5 +87,11 @@ for n, m in enumerate([np.maximum(rng.normal(0, 1, (8, 8)), 0), rng.uniform(2, 3
     y = y - np.min(y)
     y = y / np.max(y)
     out[f"heat.{n}.in"], out[f"heat.{n}.out"] = m, y[::8, ::8].copy()
+
+# Tall photos, whose columns Pillow 13 resizes first, and those next to them.
+for h, w, s in [(100, 40, 32), (97, 64, 32), (96, 64, 32), (95, 64, 32), (60, 33, 32), (40, 20, 32)]:
+    x = photo(h, w)
+    out[f"view.{h}x{w}.{s}.in"] = x
+    out[f"view.{h}x{w}.{s}.out"] = network_view(x, s).copy()
 
 save_file(out, Path(__file__).with_name("resize.safetensors"))

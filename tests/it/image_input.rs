@@ -267,16 +267,16 @@ fn claimed_sizes_above_the_limit_are_refused() {
 
 #[test]
 fn other_formats_are_refused_by_name() {
+    const NOT: &str = "photo: file: not a PNG, JPEG, WebP, GIF, BMP, PNM or TIFF image; it looks like";
+    assert_eq!(refusal(b""), "photo: file: empty, not an image");
     for (bytes, what) in [
-        (&b""[..], "photo: file: empty, not an image"),
-        (b"<!doctype html><p>404", "photo: file: not a PNG, JPEG or WebP image; it looks like HTML"),
-        (b"\0\0\0\x20ftypheic\0\0\0\0", "photo: file: not a PNG, JPEG or WebP image; it looks like HEIC"),
-        (b"GIF89a\x01\0\x01\0", "photo: file: not a PNG, JPEG or WebP image; it looks like GIF"),
-        (b"\xff\xd8", "photo: file: not a PNG, JPEG or WebP image; it looks like unknown data"),
+        (&b"<!doctype html><p>404"[..], "HTML"),
+        (b"\0\0\0\x20ftypheic\0\0\0\0", "HEIC; convert it, e.g.: heif-convert in.heic out.png"),
+        (b"%PDF-1.7", "PDF; convert it, e.g.: pdftoppm -png in.pdf out"),
+        (b"\xff\xd8", "unknown data"),
     ] {
-        assert_eq!(refusal(bytes), what);
+        assert_eq!(refusal(bytes), format!("{NOT} {what}"));
     }
-    assert!(refusal(&bytes("cmyk.jpg")).contains("CMYK"));
 }
 
 #[test]
@@ -295,8 +295,8 @@ fn a_jpeg_with_fewer_bytes_than_its_size_takes_is_refused() {
         jpeg[frame + 5..frame + 9]
             .copy_from_slice(&[14_000u16.to_be_bytes(), 14_000u16.to_be_bytes()].concat());
         let line = decode(&jpeg, Path::new("photo")).unwrap_err().to_string();
-        assert!(line.starts_with("photo: JPEG: truncated: "), "{line}");
-        assert!(line.contains("bytes of coded pixels, 14000x14000 pixels take at least "), "{line}");
+        assert!(line.starts_with("photo: JPEG: truncated: the scan at "), "{line}");
+        assert!(line.contains(" of 765625 units"), "{line}");
     }
 }
 

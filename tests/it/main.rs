@@ -30,6 +30,7 @@ mod methods;
 mod misuse;
 mod names;
 mod network;
+mod odd_images;
 mod ops;
 mod passes;
 mod plan;
