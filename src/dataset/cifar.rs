@@ -8,8 +8,9 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Format;
 use super::labels::Labeling;
-use super::{Format, folder};
+use crate::error::reversible_text;
 use crate::imaging::rgb_image::RgbImage;
 use crate::util::input_file;
 use crate::{Error, Result, imaging};
@@ -79,7 +80,7 @@ impl Stamp {
 pub(super) fn is_batch(path: &Path, format: Format) -> Result<bool> {
     match format {
         Format::Cifar10 | Format::Cifar100 => return Ok(true),
-        Format::Folders | Format::Flat => return Ok(false),
+        Format::Folders => return Ok(false),
         Format::Auto => {}
     }
     let Ok(metadata) = path.metadata() else { return Ok(false) };
@@ -142,7 +143,7 @@ impl Batch {
 
     /// Id of image `i`, such as `test_batch/00042`.
     pub fn id(&self, i: usize) -> String {
-        format!("{}/{i:05}", folder::id(Path::new(self.file.file_stem().unwrap_or_default())))
+        format!("{}/{i:05}", reversible_text(Path::new(self.file.file_stem().unwrap_or_default())))
     }
 
     /// The pixels of image `i`.
@@ -187,6 +188,7 @@ impl Batch {
         let named = |(labels, names): (_, &&[&str])| Labeling {
             classes: names.iter().map(|&name| name.into()).collect(),
             labels,
+            numbered: true,
         };
         Ok(labels.into_iter().zip(classes).map(named).rev().collect())
     }

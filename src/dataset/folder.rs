@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::labels::Labeling;
 use super::{Format, ItemSource};
+use crate::error::reversible_text;
 use crate::util::file_id::FileId;
 use crate::{Error, Result};
 
@@ -15,6 +16,12 @@ const EXTENSIONS: [&str; 16] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "heic",
     "heif", "jp2",
 ];
+
+/// Folders that systems put among those of their users: what a Mac adds to an archive, the thumbnails and the
+/// wastebasket of a Synology disk station, and what Windows and Linux keep on each disk. They hold no images of
+/// a data set, whatever is in them.
+const SYSTEM_FOLDERS: [&str; 6] =
+    ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"];
 
 /// A photo, or an entry that could not be listed.
 #[derive(Debug)]
@@ -37,11 +44,6 @@ impl ListedFile {
             None => ItemSource::File(path),
         }
     }
-}
-
-/// A path as an id of an image.
-pub fn id(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 /// Lists the images of `folder` and, if its subfolders are classes, their labels.
@@ -68,17 +70,20 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
         classes.binary_search_by(|class| class.as_os_str().cmp(name)).ok()
     };
     let labels: Vec<Option<usize>> = found.iter().map(class).collect();
-    let beside = labels.iter().zip(&found).find(|(label, _)| label.is_none()).map(|(_, file)| file);
-    let is_labeled = match (format, beside) {
-        (Format::Flat, _) => false,
-        (Format::Folders, Some(file)) => {
-            let cause = format!("image beside the class folders: {}", id(&file.path));
-            return Err(Error::refused(folder, "folder", cause));
-        }
-        (_, beside) => beside.is_none(),
+    // A subfolder that cannot be listed, or a link to the folder itself, is no image.
+    let is_beside = |(label, file): &(&Option<usize>, &ListedFile)| label.is_none() && file.problem.is_none();
+    let beside = labels.iter().zip(&found).find(is_beside).map(|(_, file)| file);
+    if let (Format::Folders, Some(file)) = (format, beside) {
+        let cause = format!("image beside the class folders: {}", reversible_text(&file.path));
+        return Err(Error::refused(folder, "folder", cause));
+    }
+    let labeling = || Labeling {
+        classes: classes.iter().map(|class| reversible_text(class)).collect(),
+        labels,
+        numbered: false,
     };
-    let names = || classes.iter().map(|class| id(class)).collect();
-    Ok((found, is_labeled.then(|| Labeling { classes: names(), labels })))
+    let is_labeled = beside.is_none();
+    Ok((found, is_labeled.then(labeling)))
 }
 
 /// Message about a folder without images; names the CIFAR files in it.
@@ -89,7 +94,7 @@ fn no_images(folder: &Path) -> String {
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
-        .map(|path| id(Path::new(path.file_name().unwrap_or_default())))
+        .map(|path| reversible_text(Path::new(path.file_name().unwrap_or_default())))
         .collect();
     batches.sort();
     match batches.is_empty() {
@@ -180,12 +185,13 @@ fn has_results(folder: &Path) -> bool {
     has_file("results.jsonl") && has_file("manifest.json") || has_file("journal.jsonl") || has_shard()
 }
 
-/// Names of the entries of `folder`, sorted, without hidden ones.
+/// Names of the entries of `folder`, sorted, without hidden ones and [`SYSTEM_FOLDERS`].
 fn names(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") {
+        let is_system = SYSTEM_FOLDERS.iter().any(|&system| name == system);
+        if !name.as_encoded_bytes().starts_with(b".") && !is_system {
             names.push(PathBuf::from(name));
         }
     }
