@@ -48,9 +48,6 @@ impl ListedFile {
 
 /// Lists the images of `folder` and, if its subfolders are classes, their labels.
 pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<Labeling>)> {
-    if matches!(format, Format::Cifar10 | Format::Cifar100) {
-        return Err(Error::refused(folder, "folder", "expected a CIFAR binary file"));
-    }
     let mut walk = FolderWalk {
         root: folder,
         open: Vec::new(),
@@ -60,9 +57,6 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
     };
     walk.list(Path::new(""))?;
     let FolderWalk { found, classes, .. } = walk;
-    if found.is_empty() {
-        return Err(Error::refused(folder, "folder", no_images(folder)));
-    }
     let class = |file: &ListedFile| {
         let mut steps = file.path.components();
         let (first, inside) = (steps.next(), steps.next().is_some());
@@ -84,23 +78,6 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
     };
     let is_labeled = beside.is_none();
     Ok((found, is_labeled.then(labeling)))
-}
-
-/// Message about a folder without images; names the CIFAR files in it.
-fn no_images(folder: &Path) -> String {
-    let message = "no images: expected PNG, JPEG or WebP files".to_string();
-    let Ok(entries) = fs::read_dir(folder) else { return message };
-    let mut batches: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
-        .map(|path| reversible_text(Path::new(path.file_name().unwrap_or_default())))
-        .collect();
-    batches.sort();
-    match batches.is_empty() {
-        true => message,
-        false => format!("{message}; pass CIFAR files by name: {}", batches.join(", ")),
-    }
 }
 
 /// Recursive listing of a folder, sorted by name, files before subfolders. A folder to which several paths
@@ -199,7 +176,8 @@ fn names(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-fn is_image_name(name: &Path) -> bool {
+/// Whether the extension of `name` is that of an image file.
+pub fn is_image_name(name: &Path) -> bool {
     let extension =
         name.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
     EXTENSIONS.contains(&extension.as_str())

@@ -1,4 +1,4 @@
-//! Data sets of images: CIFAR binary files, folders with a subfolder for each class, folders of photos and
+//! Data sets of images: CIFAR files, folders with a subfolder for each class, folders of photos and
 //! single photos. The images are listed when a data set is opened; pixels are read one image at a time.
 
 pub mod cifar;
@@ -21,6 +21,7 @@ use crate::error::{path_text, reversible_text};
 use crate::imaging::HeldImage;
 use crate::imaging::photo_memory::PhotoMemory;
 use crate::{Error, Result};
+use cifar::in_folder;
 use folder::ListedFile;
 use labels::Labeling;
 
@@ -30,9 +31,9 @@ pub enum Format {
     /// Detected: files by length and first bytes, folders by where the images are.
     #[default]
     Auto,
-    /// A CIFAR-10 binary file.
+    /// A CIFAR-10 file in the binary or the Python version, or a folder with its test batch.
     Cifar10,
-    /// A CIFAR-100 binary file.
+    /// The same of CIFAR-100.
     Cifar100,
     /// A folder with a subfolder for each class, as torchvision's `ImageFolder`.
     Folders,
@@ -99,7 +100,7 @@ enum ItemSource {
     Unusable(PathBuf, Error),
 }
 
-/// Lists the images of `paths`, one after another: photos, folders, CIFAR binary files.
+/// Lists the images of `paths`, one after another: photos, folders, CIFAR files.
 ///
 /// A missing or damaged photo is an error only when it is read.
 ///
@@ -266,16 +267,13 @@ impl Dataset {
             Err(e) if format != Format::Auto => return Err(Error::cannot_read(path, e)),
             metadata => metadata,
         };
-        let (images, labelings) = if metadata.as_ref().is_ok_and(|metadata| metadata.is_dir()) {
-            let (files, labeling) = folder::list(path, format)?;
-            let id_prefix = if only { String::new() } else { reversible_text(path) + "/" };
-            (SegmentImages::Files { folder: path.into(), id_prefix, files }, labeling.into_iter().collect())
-        } else if metadata.is_ok_and(|metadata| metadata.is_file()) && cifar::is_batch(path, format)? {
-            let (batch, labelings) = cifar::Batch::open(path, format)?;
-            (SegmentImages::Cifar(Arc::new(batch)), labelings)
-        } else {
-            let files = vec![ListedFile::photo(path)];
-            (SegmentImages::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
+        let (images, labelings) = match metadata {
+            Ok(metadata) if metadata.is_dir() => self.list_folder(path, format, only)?,
+            Ok(metadata) if metadata.is_file() && cifar::is_batch(path, format)? => open_batch(path, format)?,
+            _ => {
+                let files = vec![ListedFile::photo(path)];
+                (SegmentImages::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
+            }
         };
         let count = images.len();
         self.segments.push(Segment { first: self.len, images });
@@ -283,6 +281,29 @@ impl Dataset {
         self.conflict = self.conflict.take().or(conflict);
         self.len += count;
         Ok(())
+    }
+
+    /// The images of a folder, or of the CIFAR test batch in it.
+    fn list_folder(
+        &mut self,
+        path: &Path,
+        format: Format,
+        only: bool,
+    ) -> Result<(SegmentImages, Vec<Labeling>)> {
+        let (files, labeling) = match format {
+            Format::Cifar10 | Format::Cifar100 => (Vec::new(), None),
+            Format::Auto | Format::Folders => folder::list(path, format)?,
+        };
+        if files.is_empty() {
+            let Some(batch) = in_folder::test_batch(path, format) else {
+                return Err(Error::refused(path, "folder", in_folder::nothing_found(path, format)));
+            };
+            let name = reversible_text(Path::new(batch.file_name().unwrap_or_default()));
+            self.notes.push(format!("{}: its test batch, {name}; others by name", path_text(path)));
+            return open_batch(&batch, format);
+        }
+        let id_prefix = if only { String::new() } else { reversible_text(path) + "/" };
+        Ok((SegmentImages::Files { folder: path.into(), id_prefix, files }, labeling.into_iter().collect()))
     }
 
     fn repeated_ids(&self) -> HashMap<usize, usize> {
@@ -297,6 +318,12 @@ impl Dataset {
         }
         repeated
     }
+}
+
+/// The images of a CIFAR file.
+fn open_batch(path: &Path, format: Format) -> Result<(SegmentImages, Vec<Labeling>)> {
+    let (batch, labelings) = cifar::Batch::open(path, format)?;
+    Ok((SegmentImages::Cifar(Arc::new(batch)), labelings))
 }
 
 impl SegmentImages {

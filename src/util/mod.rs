@@ -9,6 +9,7 @@
 //! - [`npz`]: NumPy archives, written and read
 //! - `panic`: panics as values, and in one line
 //! - `parallel`: parallel map over a slice
+//! - `pickle`: the opcodes of Python pickles
 //! - `private`: files and folders that nobody else can have written
 //! - `rng`: seeded random numbers
 //! - [`sha256`]: SHA-256 digests as text
@@ -23,6 +24,7 @@ pub(crate) mod input_file;
 pub mod npz;
 pub(crate) mod panic;
 pub(crate) mod parallel;
+pub(crate) mod pickle;
 pub(crate) mod private;
 pub(crate) mod rng;
 pub mod sha256;

@@ -1,13 +1,12 @@
 //! A walk over the opcodes of one pickle: the globals that it mentions, the storages that it refers to, and
 //! its end. It builds no objects; of each value it keeps only what these results depend on.
 
-mod cursor;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use super::globals::{Verdict, judge};
-use cursor::Cursor;
+use crate::util::pickle::{Op, Opcodes};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -64,8 +63,7 @@ pub struct Stop {
 /// A forbidden global takes precedence over any defect after it.
 pub fn walk(bytes: &[u8], start: usize) -> Result<Pickle, Stop> {
     let mut walker = Walker {
-        input: Cursor::new(bytes, start),
-        op: start,
+        input: Opcodes::new(bytes, start),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
@@ -84,14 +82,12 @@ pub fn walk(bytes: &[u8], start: usize) -> Result<Pickle, Stop> {
         };
         return Err(Stop { offset, cause });
     }
-    let value = outcome.map_err(|cause| Stop { offset: walker.op, cause })?;
-    Ok(Pickle { end: walker.input.at, storages: walker.storages, value })
+    let value = outcome.map_err(|cause| Stop { offset: walker.input.op(), cause })?;
+    Ok(Pickle { end: walker.input.at(), storages: walker.storages, value })
 }
 
 struct Walker<'a> {
-    input: Cursor<'a>,
-    /// Offset of the opcode being read.
-    op: usize,
+    input: Opcodes<'a>,
     stack: Vec<Atom>,
     marks: Vec<usize>,
     memo: HashMap<u64, Atom>,
@@ -106,134 +102,86 @@ type Step<T = ()> = Result<T, String>;
 impl Walker<'_> {
     fn run(&mut self) -> Step<Atom> {
         loop {
-            self.op = self.input.at;
-            let op = self.input.take(1)?[0];
-            match op {
-                b'.' => return self.pop(),
-                0x80 => match self.input.take(1)?[0] {
-                    0..=5 => {}
-                    version => return Err(format!("pickle protocol {version}, expected 0 to 5")),
+            match self.input.next()? {
+                Op::Stop => return self.pop(),
+                Op::Nothing => {}
+                Op::Plain | Op::Bool(_) | Op::Int(None) | Op::Bytes(_) | Op::EmptyDict | Op::EmptySet => {
+                    self.push(Atom::Other);
+                }
+                Op::EmptyList | Op::EmptyTuple => self.push(Atom::Flat(Vec::new())),
+                Op::Int(Some(n)) => self.push(Atom::Int(n)),
+                Op::Text(text) => self.text(&text),
+                Op::Str(bytes) => match std::str::from_utf8(&bytes) {
+                    Ok(text) => self.text(text),
+                    Err(_) => self.push(Atom::Other),
                 },
-                0x95 => drop(self.input.take(8)?), // FRAME: its length only helps streams
-                b'N' | 0x88 | 0x89 | b'}' | 0x8f => self.push(Atom::Other),
-                b']' | b')' => self.push(Atom::Flat(Vec::new())),
-                b'I' | b'L' | b'F' => self.number_line()?,
-                b'V' => {
-                    let text = self.input.line()?;
-                    self.text(text)?;
-                }
-                b'J' => {
-                    let b = self.input.take(4)?;
-                    self.push(Atom::Int(i32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()));
-                }
-                b'K' | b'M' => {
-                    let n = self.input.unsigned(if op == b'K' { 1 } else { 2 })?;
-                    self.push(Atom::Int(n.into()));
-                }
-                b'G' => {
-                    self.input.take(8)?;
-                    self.push(Atom::Other);
-                }
-                0x8a | 0x8b => {
-                    let n = self.input.unsigned(if op == 0x8a { 1 } else { 4 })?;
-                    let long = self.take_long(n)?;
-                    self.push(long);
-                }
-                b'U' | 0x8c => self.counted_text(1)?,
-                b'T' | b'X' => self.counted_text(4)?,
-                0x8d => self.counted_text(8)?,
-                b'C' | b'B' | 0x8e | 0x96 => {
-                    let width = if op == b'C' {
-                        1
-                    } else if op == b'B' {
-                        4
-                    } else {
-                        8
-                    };
-                    let n = self.input.unsigned(width)?;
-                    self.input.take_counted(n)?;
-                    self.push(Atom::Other);
-                }
-                b'(' => self.marks.push(self.stack.len()),
-                b't' | b'l' => {
+                Op::Mark => self.marks.push(self.stack.len()),
+                Op::TupleToMark | Op::ListToMark => {
                     let items = self.pop_to_mark()?;
                     self.push(flat(items));
                 }
-                0x85..=0x87 => {
-                    let mut items = (0x85..=op).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
+                Op::Tuple(n) => {
+                    let mut items = (0..n).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
                     items.reverse();
                     self.push(flat(items));
                 }
-                b'd' | 0x91 => {
+                Op::DictToMark => {
                     let items = self.pop_to_mark()?;
-                    if op == b'd' {
-                        self.check_pairs(&items)?;
-                    }
+                    self.check_pairs(&items)?;
                     self.push(Atom::Other);
                 }
-                b'a' => {
+                Op::FrozenSetToMark => {
+                    self.pop_to_mark()?;
+                    self.push(Atom::Other);
+                }
+                Op::Append => {
                     let item = self.pop()?;
                     self.extend(vec![item])?;
                 }
-                b'e' | 0x90 => {
+                Op::Appends | Op::AddItems => {
                     let items = self.pop_to_mark()?;
                     self.extend(items)?;
                 }
-                b's' => {
+                Op::SetItem => {
                     let value = self.pop()?;
                     let key = self.pop()?;
                     self.check_pairs(&[key, value])?;
                     self.top()?;
                 }
-                b'u' => {
+                Op::SetItems => {
                     let items = self.pop_to_mark()?;
                     self.check_pairs(&items)?;
                     self.top()?;
                 }
-                b'g' | b'p' => {
-                    let line = self.input.line()?;
-                    let index = line.parse().map_err(|_| format!("'{line}' is not a memo index"))?;
-                    if op == b'g' { self.get(index)? } else { self.put(index)? }
-                }
-                b'h' | b'j' => {
-                    let index = self.input.unsigned(if op == b'h' { 1 } else { 4 })?;
-                    self.get(index)?;
-                }
-                b'q' | b'r' => {
-                    let index = self.input.unsigned(if op == b'q' { 1 } else { 4 })?;
-                    self.put(index)?;
-                }
-                0x94 => self.put(self.memo.len() as u64)?,
-                b'c' => {
-                    let (module, name) = (self.input.line()?, self.input.line()?);
-                    self.global(module, name);
-                }
-                0x93 => {
+                Op::Get(index) => self.get(index)?,
+                Op::Put(index) => self.put(index)?,
+                Op::Memoize => self.put(self.memo.len() as u64)?,
+                Op::Global(module, name) => self.global(module, name),
+                Op::StackGlobal => {
                     let (name, module) = (self.pop()?, self.pop()?);
                     let (Atom::Str(module), Atom::Str(name)) = (module, name) else {
                         return Err("STACK_GLOBAL of something other than two texts".into());
                     };
                     self.global(module.to_string(), name.to_string());
                 }
-                b'Q' => {
+                Op::PersistentId => {
                     let id = self.pop()?;
                     self.persistent_id(id)?;
                     self.push(Atom::Other);
                 }
-                b'R' | 0x81 => {
+                Op::Call => {
                     let arguments = self.pop()?;
                     let called = self.pop()?;
                     check_view(&called, &arguments)?;
                     self.push(Atom::Other);
                 }
-                b'b' => {
+                Op::Build => {
                     self.pop()?;
                     match self.top()? {
                         object @ Atom::Other => *object = Atom::Other,
                         _ => return Err("BUILD of something other than an object".into()),
                     }
                 }
-                other => return Err(unsupported(other)),
             }
         }
     }
@@ -300,7 +248,7 @@ impl Walker<'_> {
     fn global(&mut self, module: String, name: String) {
         let verdict = judge(&module, &name);
         if verdict != Verdict::Allowed && self.refused.is_none() {
-            self.refused = Some((self.op, format!("{module}.{name}"), verdict));
+            self.refused = Some((self.input.op(), format!("{module}.{name}"), verdict));
         }
         self.push(Atom::Global(Rc::new((module, name))));
     }
@@ -328,43 +276,9 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn take_long(&mut self, n: u64) -> Step<Atom> {
-        let bytes = self.input.take_counted(n)?;
-        if bytes.len() > 16 {
-            return Ok(Atom::Other);
-        }
-        let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
-        let mut le = [fill; 16];
-        le[..bytes.len()].copy_from_slice(bytes);
-        Ok(Atom::Int(i128::from_le_bytes(le)))
-    }
-
-    fn number_line(&mut self) -> Step {
-        let line = self.input.line()?;
-        let number = line.strip_suffix('L').unwrap_or(&line).parse().map_or(Atom::Other, Atom::Int);
-        self.push(number);
-        Ok(())
-    }
-
-    fn counted_text(&mut self, width: usize) -> Step {
-        let n = self.input.unsigned(width)?;
-        match std::str::from_utf8(self.input.take_counted(n)?) {
-            Ok(text) => {
-                let text = text.to_owned();
-                self.text(text)
-            }
-            // A Python 2 `str` may hold raw bytes.
-            Err(_) => {
-                self.push(Atom::Other);
-                Ok(())
-            }
-        }
-    }
-
-    fn text(&mut self, text: String) -> Step {
+    fn text(&mut self, text: &str) {
         self.module_tables |= text == "_modules" || text == "_parameters";
         self.push(Atom::Str(text.into()));
-        Ok(())
     }
 }
 
@@ -388,23 +302,4 @@ fn check_view(called: &Atom, arguments: &Atom) -> Step {
 
 fn flat(items: Vec<Atom>) -> Atom {
     Atom::Flat(items.into_iter().map(leaf).collect())
-}
-
-/// The error for an opcode that checkpoints do not need.
-fn unsupported(op: u8) -> String {
-    let name = match op {
-        b'0' => "POP",
-        b'1' => "POP_MARK",
-        b'2' => "DUP",
-        b'i' => "INST",
-        b'o' => "OBJ",
-        b'P' => "PERSID",
-        b'S' => "STRING",
-        0x82..=0x84 => "EXT",
-        0x92 => "NEWOBJ_EX",
-        0x97 => "NEXT_BUFFER",
-        0x98 => "READONLY_BUFFER",
-        _ => return format!("byte 0x{op:02x} is not a pickle opcode"),
-    };
-    format!("pickle opcode {name} is not supported")
 }
