@@ -142,7 +142,7 @@ impl DataArgs {
         if text.len() as u64 > LONGEST_LIST {
             return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
         }
-        let listed = dataset::parse_path_list(&text, self.null)?;
+        let listed = dataset::parse_path_list(text, self.null)?;
         if listed.is_empty() {
             return Err(Error::refused(name, "list", "contains no path"));
         }

@@ -1,5 +1,6 @@
 //! Conversion of a PyTorch checkpoint to a weights file.
 
+use super::class_names::{self, ClassNames};
 use super::pytorch::Checkpoint;
 use super::source_file;
 use super::weights::{Precision, Weights, numbered};
@@ -10,7 +11,6 @@ use crate::model::msdnet::check_tensors::confirm;
 use crate::model::msdnet::config::{Config, Stem};
 use crate::model::msdnet::infer::{Assumed, Shapes, infer};
 use crate::model::msdnet::usual_normalization;
-use crate::util::input_file;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub struct ConvertOptions {
     /// Normalization; by default [`usual_normalization`].
     pub normalization: Option<Normalization>,
-    /// File of class names, one per line.
+    /// File of class names, one per line, with or without numbers before them.
     pub labels: Option<PathBuf>,
     /// Element type of the weights.
     pub precision: Precision,
@@ -91,7 +91,13 @@ pub fn load(input: &Path, options: &ConvertOptions) -> Result<(Weights, Vec<Stri
     let checkpoint = Checkpoint::read(input)?;
     let (config, mut assumed) = architecture(input, &checkpoint.shapes(), options)?;
     let labels = match &options.labels {
-        Some(path) => read_labels(path, config.classes)?,
+        Some(path) => {
+            let ClassNames { names, doubles } = class_names::read(path, config.classes)?;
+            if !doubles.is_empty() {
+                assumed.push(format!("classes of the same name are {}", doubles.join(", ")));
+            }
+            names
+        }
         None if config.classes == 10 && config.stem == Stem::Cifar => cifar::CIFAR10.map(String::from).into(),
         None => numbered(config.classes),
     };
@@ -125,29 +131,4 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
         Assumed::UnsharedGlobal => options.shared_global,
     };
     Ok((config, inferred.assumed.iter().filter(|a| !told(a)).map(Assumed::to_string).collect()))
-}
-
-/// Class names from a text file, one per line; a byte order mark and CR LF line ends are accepted.
-fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
-    let refuse = |place: String, cause: String| Err(Error::refused(path, place, cause));
-    let bytes = input_file::read(path, input_file::TEXT)?;
-    let Ok(text) = std::str::from_utf8(&bytes) else {
-        return refuse("labels".into(), "not UTF-8 text".into());
-    };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\n', '\r']);
-    let labels: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-    let mut first = std::collections::HashMap::new();
-    for (i, label) in labels.iter().enumerate() {
-        let place = format!("line {}", i + 1);
-        if label.is_empty() {
-            return refuse(place, "empty".into());
-        }
-        if let Some(before) = first.insert(label, i + 1) {
-            return refuse(place, format!("'{label}' is on line {before} already"));
-        }
-    }
-    if labels.len() != classes {
-        return refuse("labels".into(), format!("{} names for a network of {classes} classes", labels.len()));
-    }
-    Ok(labels)
 }

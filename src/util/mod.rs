@@ -13,6 +13,7 @@
 //! - `private`: files and folders that nobody else can have written
 //! - `rng`: seeded random numbers
 //! - [`sha256`]: SHA-256 digests as text
+//! - `text`: text in UTF-8 or UTF-16, with or without a byte order mark
 //! - `temporary`: temporary files, which do not outlive their process
 
 pub(crate) mod allocation;
@@ -29,3 +30,4 @@ pub(crate) mod private;
 pub(crate) mod rng;
 pub mod sha256;
 pub(crate) mod temporary;
+pub(crate) mod text;

@@ -68,10 +68,22 @@ fn what_is_no_batch_is_refused_by_what_is_wrong() {
     for (name, format, cause) in [
         ("floats", Format::Auto, "cifar/floats: pickle byte "),
         ("floats", Format::Auto, ": an array of other elements than uint8"),
-        ("cifar-10-batches-py/batches.meta", Format::Auto, "batches.meta: data: expected a NumPy array of the im"),
+        (
+            "cifar-10-batches-py/batches.meta",
+            Format::Auto,
+            "batches.meta: data: expected a NumPy array of the im",
+        ),
         ("cifar-100-python/test", Format::Cifar10, "test: labels: those of CIFAR-100, expected CIFAR-10"),
-        ("cifar-100-python", Format::Cifar10, "folder: no test batch of CIFAR-10: expected test_batch or test"),
-        ("", Format::Auto, "no images: expected PNG, JPEG or WebP files; pass those of CIFAR by name: cifar-10-ba"),
+        (
+            "cifar-100-python",
+            Format::Cifar10,
+            "folder: no test batch of CIFAR-10: expected test_batch or test",
+        ),
+        (
+            "",
+            Format::Auto,
+            "no images: expected PNG, JPEG or WebP files; pass those of CIFAR by name: cifar-10-ba",
+        ),
     ] {
         let error = refused(name, format);
         assert!(error.contains(cause), "{cause}: {error}");

@@ -202,10 +202,16 @@ fn rejects_folders_without_images_and_names_their_cifar_files() {
     fs::create_dir(folder.path().join("sub")).unwrap();
     refused(folder.open(Format::Auto), &["folder: no images"]);
     folder.write("data_batch_1.bin", &records(&[&[1]]));
-    refused(folder.open(Format::Auto), &["folder: no images", "pass those of CIFAR by name: data_batch_1.bin"]);
+    refused(
+        folder.open(Format::Auto),
+        &["folder: no images", "pass those of CIFAR by name: data_batch_1.bin"],
+    );
     folder.write("test_batch.bin", &records(&[&[2]]));
     assert_eq!(labels(&folder.auto()), [Some(2)], "its test batch");
-    refused(folder.open(Format::Cifar100), &["folder: no test batch of CIFAR-100: expected test or test.bin"]);
+    refused(
+        folder.open(Format::Cifar100),
+        &["folder: no test batch of CIFAR-100: expected test or test.bin"],
+    );
     refused(dataset::open(&[], Format::Auto), &["expected at least one image"]);
 }
 

@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         print_list(&args, &dataset, &predictions, class)?;
     } else if args.json {
         Output::default().print(&(report.json() + "\n"))?;
-    } else {
+    } else if args.output.is_none() || !model.quiet {
         Output::default().print(&table::report(&report, args.evalmode))?;
     }
     Ok(predictions.tally.outcome())

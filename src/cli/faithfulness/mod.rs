@@ -52,7 +52,10 @@ pub fn run(args: Args) -> Result<Outcome> {
     if let Some(folder) = folder {
         files::write(folder, &report)?;
     }
-    let text = if args.json { report.json() + "\n" } else { table::report(&report) };
-    Output::default().print(&text)?;
+    if args.json {
+        Output::default().print(&(report.json() + "\n"))?;
+    } else if args.output.is_none() || !model.quiet {
+        Output::default().print(&table::report(&report))?;
+    }
     Ok(outcome)
 }

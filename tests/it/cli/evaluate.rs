@@ -115,6 +115,12 @@ fn prints_the_requested_tables() {
     for part in ["4 images, 10 classes", "top-1 % at exit", "correct exits", "Budgets: ", "airplane"] {
         assert!(all.stdout.contains(part), "{part}: {all:?}");
     }
+    let wide = |text: &str| text.lines().find(|line| line.chars().count() > 80).map(String::from);
+    assert_eq!(wide(&all.stdout), None, "{}", all.stdout);
+    assert_eq!(wide(&place.msdcam("evaluate . --early-exit 0.6 -b 1024").stdout), None);
+    let quiet = place.msdcam("evaluate . -o out --quiet");
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (0, "", ""));
+    assert!(place.path().join("out/evaluation.json").is_file());
     let anytime = place.msdcam("evaluate . --evalmode anytime --quiet").stdout;
     assert_eq!(anytime.lines().count(), 3 + 10, "{anytime}");
     let dynamic = place.msdcam("evaluate . --evalmode dynamic").stdout;
