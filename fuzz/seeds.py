@@ -168,6 +168,9 @@ pixels = bytes(range(256)) * 12
 write("cifar", "ten", b"\0" + b"".join(bytes([label]) + pixels for label in [3, 9]))
 write("cifar", "hundred", b"\1" + b"".join(bytes([coarse, fine]) + pixels for coarse, fine in [(4, 30), (19, 99)]))
 write("cifar", "auto", b"\2" + bytes([7]) + pixels)
+for kind in ["protocol0", "protocol2", "protocol5", "floats"]:
+    write("cifar", "python_" + kind, b"\2" + (golden / "cifar" / kind).read_bytes())
+write("cifar", "python2_hundred", b"\1" + (golden / "cifar" / "cifar-100-python" / "test").read_bytes())
 write("cifar", "label_out_of_range", b"\0" + bytes([10]) + pixels)
 
 # Options and their files.

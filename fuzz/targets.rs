@@ -284,7 +284,7 @@ pub fn arguments(data: &[u8]) {
     }
     fuzzing::is_command_line(&words);
     for ended_by_nul in [false, true] {
-        if let Some(paths) = accepted(dataset::parse_path_list(data, ended_by_nul)) {
+        if let Some(paths) = accepted(dataset::parse_path_list(data.to_vec(), ended_by_nul)) {
             assert!(paths.iter().all(|path| !path.as_os_str().is_empty()));
         }
     }

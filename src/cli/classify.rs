@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let timings = Timings::default();
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
-    let dataset = args.data.open(&model.labels)?;
+    let dataset = args.data.open(&model)?;
     let group = images::group_size(&model, dataset.len());
     let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
     let mut classifier = Classifier::new(&model.model, &exits, order, &model.device, group)?;

@@ -25,7 +25,8 @@ pub struct Args {
     /// `blocks`]
     #[arg(long, value_name = "NAME|MEAN/STD", allow_hyphen_values = true)]
     normalize: Option<Normalization>,
-    /// Text file of class names, one per line [default: CIFAR-10's for 10 classes, otherwise indices]
+    /// Text file of class names, one per line, also as in `0, tench` or `n01440764 tench`; classes of
+    /// the same name get their number, as in `crane (134)` [default: CIFAR-10's for 10 classes, otherwise indices]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Data type of convolution and linear weights; all other tensors are f32

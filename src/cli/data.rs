@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Dataset;
 use crate::{Error, Result, dataset};
 
-use super::values;
+use super::model::LoadedModel;
+use super::{output, values};
 
 /// Limit of the list of paths on standard input, in bytes.
 const LONGEST_LIST: u64 = 1 << 30;
@@ -18,10 +19,14 @@ pub struct DataArgs {
     /// input, one per line
     #[arg(required = true, value_name = "IMAGE")]
     paths: Vec<PathBuf>,
-    /// Format of the folders and files: folders has one folder per class (`ImageFolder`), flat has
-    /// photos without labels
+    /// Format of the folders and files: folders has one folder per class (`ImageFolder`)
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Format::Auto)]
     format: Format,
+    /// Which class of the network a folder is: of that name, number (from 0, or from 1) or, for
+    /// order, at its place in the sorted folders. auto: by name, otherwise by number. none ignores
+    /// the labels, also those of a CIFAR file
+    #[arg(long, value_enum, value_name = "RULE", default_value_t = LabelsBy::Auto)]
+    labels_by: LabelsBy,
     /// Paths on standard input end in NUL, as from `find -print0`
     #[arg(short = '0', long)]
     null: bool,
@@ -41,40 +46,82 @@ enum Format {
     Cifar10,
     Cifar100,
     Folders,
-    Flat,
+}
+
+/// The rules of [`dataset::LabelsBy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LabelsBy {
+    Auto,
+    Name,
+    Number,
+    Order,
+    None,
 }
 
 impl DataArgs {
-    /// Lists the images. Their labels are indices of the model's classes, whose names are `labels`.
+    /// Lists the images. Their labels, if they have any, are indices of the model's classes. Notes about them go
+    /// to standard error.
     ///
     /// # Errors
     /// When there are no images, or their labels do not match the model.
-    pub fn open(&self, labels: &[String]) -> Result<Dataset> {
+    pub fn open(&self, model: &LoadedModel) -> Result<Dataset> {
+        let dataset = self.open_with(model, "; --labels-by none ignores the labels")?;
+        announce(model, &dataset);
+        Ok(dataset)
+    }
+
+    /// As [`DataArgs::open`], of images with labels.
+    ///
+    /// # Errors
+    /// As [`DataArgs::open`], and when there are no labels.
+    pub fn open_labeled(&self, model: &LoadedModel) -> Result<Dataset> {
+        if self.labels_by == LabelsBy::None {
+            return Err(Error::usage("--labels-by none: evaluate needs the labels"));
+        }
+        let dataset = self.open_with(model, "")?;
+        if dataset.classes().is_none() {
+            // A path that cannot be read has no labels for that reason.
+            if dataset.is_of_photos() {
+                dataset.item(0).read()?;
+            }
+            let none = "the images have none; expected a folder for each class, or a CIFAR file";
+            let cause = dataset.why_unlabeled().unwrap_or(none);
+            return Err(Error::refused(dataset.name(), "labels", cause));
+        }
+        announce(model, &dataset);
+        Ok(dataset)
+    }
+
+    /// `remedy` is what else than an order of the folders helps where the labels do not match.
+    fn open_with(&self, model: &LoadedModel, remedy: &str) -> Result<Dataset> {
         let format = match self.format {
             Format::Auto => dataset::Format::Auto,
             Format::Cifar10 => dataset::Format::Cifar10,
             Format::Cifar100 => dataset::Format::Cifar100,
             Format::Folders => dataset::Format::Folders,
-            Format::Flat => dataset::Format::Flat,
+        };
+        let labels_by = match self.labels_by {
+            LabelsBy::Auto => dataset::LabelsBy::Auto,
+            LabelsBy::Name => dataset::LabelsBy::Name,
+            LabelsBy::Number => dataset::LabelsBy::Number,
+            LabelsBy::Order => dataset::LabelsBy::Order,
+            LabelsBy::None => dataset::LabelsBy::None,
         };
         let mut dataset = dataset::open(&self.all_paths()?, format)?;
         dataset.limit_memory(self.photo_memory as u64);
-        dataset.fit_labels(labels).map_err(|error| self.with_hint(error))?;
+        if let Err(mut error) = dataset.fit_labels(&model.labels, labels_by) {
+            if let Error::Refused { cause, .. } = &mut error {
+                if dataset.has_order_of(&model.labels) {
+                    cause.push_str("; --labels-by order takes them in sorted order");
+                }
+                cause.push_str(remedy);
+            }
+            return Err(error);
+        }
         if let Some(limit) = self.limit {
             dataset.truncate(limit as usize);
         }
         Ok(dataset)
-    }
-
-    /// Adds a remedy to errors about labels that come from folder names.
-    fn with_hint(&self, error: Error) -> Error {
-        match error {
-            Error::Refused { file, place, cause, source } if self.paths.iter().any(|path| path.is_dir()) => {
-                let cause = format!("{cause}; use --format flat to ignore the labels");
-                Error::Refused { file, place, cause, source }
-            }
-            other => other,
-        }
     }
 
     /// Whether the images are a data set rather than photos given by name.
@@ -95,11 +142,16 @@ impl DataArgs {
         if text.len() as u64 > LONGEST_LIST {
             return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
         }
-        let listed = dataset::parse_path_list(&text, self.null)?;
+        let listed = dataset::parse_path_list(text, self.null)?;
         if listed.is_empty() {
             return Err(Error::refused(name, "list", "contains no path"));
         }
         let others = self.paths[at + 1..].iter().filter(|path| *path != stdin);
         Ok(self.paths[..at].iter().chain(&listed).chain(others).cloned().collect())
     }
+}
+
+/// Prints the notes about a data set.
+fn announce(model: &LoadedModel, dataset: &Dataset) {
+    dataset.notes().iter().filter(|_| !model.quiet).for_each(|note| output::note(note));
 }

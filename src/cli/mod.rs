@@ -2,6 +2,7 @@
 
 mod bench;
 mod classify;
+mod columns;
 mod convert;
 mod data;
 mod evaluate;

@@ -57,7 +57,7 @@ pub struct ExitRecord {
     /// Index of the predicted class, from 0.
     pub class: usize,
     /// Name of the class.
-    pub label: String,
+    pub class_name: String,
     /// Probability of the predicted class.
     pub probability: f32,
     /// [`ExitPrediction::rank`] of the image's label: 0 if the exit is right.
@@ -76,7 +76,7 @@ pub struct ExitRecord {
 pub struct MapRecord {
     /// Index of the explained class: the predicted one by default.
     pub target: usize,
-    pub target_label: String,
+    pub target_name: String,
     /// Score of the target.
     pub score: f32,
     /// Whether the heatmap is usable.
@@ -135,7 +135,7 @@ pub struct LayerRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
     pub target: usize,
-    pub target_label: String,
+    pub target_name: String,
     pub score: f32,
     /// What is subtracted, if it is a difference.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +156,7 @@ impl ExitRecord {
     pub fn new(prediction: &ExitPrediction, labels: &[String], label: Option<usize>) -> Self {
         let ExitPrediction { exit, class, ref probabilities, .. } = *prediction;
         let label_rank = label.map(|label| prediction.rank(label));
-        let (label, probability) = (labels[class].clone(), probabilities[class]);
-        ExitRecord { exit, class, label, probability, label_rank, map: None, maps: Vec::new() }
+        let (class_name, probability) = (labels[class].clone(), probabilities[class]);
+        ExitRecord { exit, class, class_name, probability, label_rank, map: None, maps: Vec::new() }
     }
 }

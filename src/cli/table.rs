@@ -11,7 +11,7 @@ const MAX_WIDTH: usize = 32;
 /// A line for each exit: predicted class, its probability and, with a map, the map's maximum, its
 /// target if that is not the predicted class, and its status if that is not `ok`.
 pub fn exits(records: &[ExitRecord]) -> String {
-    let labels: Vec<String> = records.iter().map(|record| shortened(&record.label)).collect();
+    let labels: Vec<String> = records.iter().map(|record| shortened(&record.class_name)).collect();
     let width = labels.iter().map(|label| label.chars().count()).fold("class".len(), usize::max);
     let maps = records.iter().any(|record| record.map.is_some());
     let mut text = format!("  exit  {:width$}  {:>8}", "class", "sure");
@@ -21,7 +21,7 @@ pub fn exits(records: &[ExitRecord]) -> String {
         if let Some(map) = &record.map {
             text += &format!("  {:>8}", number(map.map_max));
             if map.target != record.class {
-                text += &format!("  for {}", shortened(&map.target_label));
+                text += &format!("  for {}", shortened(&map.target_name));
             }
             if map.status != crate::imaging::heatmap::MapStatus::Ok {
                 text += &format!("  {}", map.status.name());
@@ -32,7 +32,8 @@ pub fn exits(records: &[ExitRecord]) -> String {
     text
 }
 
-fn shortened(label: &str) -> String {
+/// A name of a class, printable and at most [`MAX_WIDTH`] characters.
+pub fn shortened(label: &str) -> String {
     let label = printable(label);
     match label.char_indices().nth(MAX_WIDTH - 1) {
         Some((at, _)) if label.chars().count() > MAX_WIDTH => format!("{}\u{2026}", &label[..at]),
@@ -68,7 +69,7 @@ mod tests {
         let record = |exit, label: &str, probability| ExitRecord {
             exit,
             class: 0,
-            label: label.into(),
+            class_name: label.into(),
             probability,
             label_rank: None,
             map: None,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::labels::Labeling;
 use super::{Format, ItemSource};
+use crate::error::reversible_text;
 use crate::util::file_id::FileId;
 use crate::{Error, Result};
 
@@ -15,6 +16,12 @@ const EXTENSIONS: [&str; 16] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "heic",
     "heif", "jp2",
 ];
+
+/// Folders that systems put among those of their users: what a Mac adds to an archive, the thumbnails and the
+/// wastebasket of a Synology disk station, and what Windows and Linux keep on each disk. They hold no images of
+/// a data set, whatever is in them.
+const SYSTEM_FOLDERS: [&str; 6] =
+    ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"];
 
 /// A photo, or an entry that could not be listed.
 #[derive(Debug)]
@@ -39,16 +46,8 @@ impl ListedFile {
     }
 }
 
-/// A path as an id of an image.
-pub fn id(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
 /// Lists the images of `folder` and, if its subfolders are classes, their labels.
 pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<Labeling>)> {
-    if matches!(format, Format::Cifar10 | Format::Cifar100) {
-        return Err(Error::refused(folder, "folder", "expected a CIFAR binary file"));
-    }
     let mut walk = FolderWalk {
         root: folder,
         open: Vec::new(),
@@ -58,9 +57,6 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
     };
     walk.list(Path::new(""))?;
     let FolderWalk { found, classes, .. } = walk;
-    if found.is_empty() {
-        return Err(Error::refused(folder, "folder", no_images(folder)));
-    }
     let class = |file: &ListedFile| {
         let mut steps = file.path.components();
         let (first, inside) = (steps.next(), steps.next().is_some());
@@ -68,34 +64,20 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
         classes.binary_search_by(|class| class.as_os_str().cmp(name)).ok()
     };
     let labels: Vec<Option<usize>> = found.iter().map(class).collect();
-    let beside = labels.iter().zip(&found).find(|(label, _)| label.is_none()).map(|(_, file)| file);
-    let is_labeled = match (format, beside) {
-        (Format::Flat, _) => false,
-        (Format::Folders, Some(file)) => {
-            let cause = format!("image beside the class folders: {}", id(&file.path));
-            return Err(Error::refused(folder, "folder", cause));
-        }
-        (_, beside) => beside.is_none(),
-    };
-    let names = || classes.iter().map(|class| id(class)).collect();
-    Ok((found, is_labeled.then(|| Labeling { classes: names(), labels })))
-}
-
-/// Message about a folder without images; names the CIFAR files in it.
-fn no_images(folder: &Path) -> String {
-    let message = "no images: expected PNG, JPEG or WebP files".to_string();
-    let Ok(entries) = fs::read_dir(folder) else { return message };
-    let mut batches: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
-        .map(|path| id(Path::new(path.file_name().unwrap_or_default())))
-        .collect();
-    batches.sort();
-    match batches.is_empty() {
-        true => message,
-        false => format!("{message}; pass CIFAR files by name: {}", batches.join(", ")),
+    // A subfolder that cannot be listed, or a link to the folder itself, is no image.
+    let is_beside = |(label, file): &(&Option<usize>, &ListedFile)| label.is_none() && file.problem.is_none();
+    let beside = labels.iter().zip(&found).find(is_beside).map(|(_, file)| file);
+    if let (Format::Folders, Some(file)) = (format, beside) {
+        let cause = format!("image beside the class folders: {}", reversible_text(&file.path));
+        return Err(Error::refused(folder, "folder", cause));
     }
+    let labeling = || Labeling {
+        classes: classes.iter().map(|class| reversible_text(class)).collect(),
+        labels,
+        numbered: false,
+    };
+    let is_labeled = beside.is_none();
+    Ok((found, is_labeled.then(labeling)))
 }
 
 /// Recursive listing of a folder, sorted by name, files before subfolders. A folder to which several paths
@@ -180,12 +162,13 @@ fn has_results(folder: &Path) -> bool {
     has_file("results.jsonl") && has_file("manifest.json") || has_file("journal.jsonl") || has_shard()
 }
 
-/// Names of the entries of `folder`, sorted, without hidden ones.
+/// Names of the entries of `folder`, sorted, without hidden ones and [`SYSTEM_FOLDERS`].
 fn names(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if !name.as_encoded_bytes().starts_with(b".") {
+        let is_system = SYSTEM_FOLDERS.iter().any(|&system| name == system);
+        if !name.as_encoded_bytes().starts_with(b".") && !is_system {
             names.push(PathBuf::from(name));
         }
     }
@@ -193,7 +176,8 @@ fn names(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-fn is_image_name(name: &Path) -> bool {
+/// Whether the extension of `name` is that of an image file.
+pub fn is_image_name(name: &Path) -> bool {
     let extension =
         name.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
     EXTENSIONS.contains(&extension.as_str())

@@ -1,10 +1,11 @@
-//! Data sets of images: CIFAR binary files, folders with a subfolder for each class, folders of photos and
+//! Data sets of images: CIFAR files, folders with a subfolder for each class, folders of photos and
 //! single photos. The images are listed when a data set is opened; pixels are read one image at a time.
 
 pub mod cifar;
 mod digest;
 mod folder;
 mod labels;
+mod labels_by;
 mod path_list;
 mod stream;
 
@@ -12,12 +13,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use labels_by::{LabelMapping, LabelsBy, MappedClass};
 pub use path_list::parse_path_list;
 pub use stream::{InOrder, in_order};
 
+use crate::error::{path_text, reversible_text};
 use crate::imaging::HeldImage;
 use crate::imaging::photo_memory::PhotoMemory;
 use crate::{Error, Result};
+use cifar::in_folder;
 use folder::ListedFile;
 use labels::Labeling;
 
@@ -27,14 +31,12 @@ pub enum Format {
     /// Detected: files by length and first bytes, folders by where the images are.
     #[default]
     Auto,
-    /// A CIFAR-10 binary file.
+    /// A CIFAR-10 file in the binary or the Python version, or a folder with its test batch.
     Cifar10,
-    /// A CIFAR-100 binary file.
+    /// The same of CIFAR-100.
     Cifar100,
     /// A folder with a subfolder for each class, as torchvision's `ImageFolder`.
     Folders,
-    /// A folder of photos without labels, at any depth.
-    Flat,
 }
 
 /// A list of images, some of them with labels.
@@ -46,6 +48,14 @@ pub struct Dataset {
     len: usize,
     /// Alternative labelings: none, one, or CIFAR-100's two.
     labelings: Vec<Labeling>,
+    /// Why the labels of its paths do not go together.
+    conflict: Option<Error>,
+    /// Which class of the model each of its classes is, after [`Dataset::fit_labels`].
+    mapping: Option<LabelMapping>,
+    /// Why the labels of a CIFAR file do not fit the model.
+    unlabeled: Option<String>,
+    /// What a user is to know about how it was read.
+    notes: Vec<String>,
     /// For each repeated id after the first: the index of the item and its number of occurrences so far.
     repeated: HashMap<usize, usize>,
     /// Memory that its photos share while they are read; without a limit unless [`Dataset::limit_memory`] was
@@ -90,14 +100,13 @@ enum ItemSource {
     Unusable(PathBuf, Error),
 }
 
-/// Lists the images of `paths`, one after another: photos, folders, CIFAR binary files.
+/// Lists the images of `paths`, one after another: photos, folders, CIFAR files.
 ///
 /// A missing or damaged photo is an error only when it is read.
 ///
 /// # Errors
 /// [`Error::Refused`] for a folder without images, and for a file that is not a CIFAR batch although its
-/// name or `format` says so; [`Error::Usage`] when `paths` is empty, or two paths have different
-/// classes.
+/// name or `format` says so; [`Error::Usage`] when `paths` is empty.
 pub fn open(paths: &[PathBuf], format: Format) -> Result<Dataset> {
     let [first, others @ ..] = paths else { return Err(Error::usage("expected at least one image")) };
     let mut dataset = Dataset {
@@ -105,6 +114,10 @@ pub fn open(paths: &[PathBuf], format: Format) -> Result<Dataset> {
         segments: Vec::new(),
         len: 0,
         labelings: Vec::new(),
+        conflict: None,
+        mapping: None,
+        unlabeled: None,
+        notes: Vec::new(),
         repeated: HashMap::new(),
         memory: PhotoMemory::unlimited(),
     };
@@ -146,19 +159,60 @@ impl Dataset {
         self.labelings.first().map(|labeling| labeling.classes.as_slice())
     }
 
-    /// Converts the labels to indices of a model's `classes`: by name, or by order if no name matches and
-    /// the numbers of classes agree. A data set without labels is unchanged.
+    /// Converts the labels to indices of a model's `classes` by a rule. A data set without labels is unchanged.
+    /// By [`LabelsBy::Auto`], a CIFAR file whose classes are not the model's is left without labels, with a note:
+    /// the classes of CIFAR-100 are of no use for a CIFAR-10 network, its images are.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the classes do not match; the message names both.
-    pub fn fit_labels(&mut self, classes: &[String]) -> Result<()> {
-        let Some(first) = self.labelings.first() else { return Ok(()) };
-        let refused = first.fit(classes).err();
-        match self.labelings.iter().find_map(|labeling| labeling.fit(classes).ok()) {
-            Some(fitted) => self.labelings = vec![fitted],
-            None => return Err(Error::refused(&self.name, "labels", refused.unwrap_or_default())),
+    /// [`Error::Refused`] when the classes do not match; the message names both. [`Error::Usage`] when two paths
+    /// have different classes.
+    pub fn fit_labels(&mut self, classes: &[String], by: LabelsBy) -> Result<()> {
+        if by == LabelsBy::None {
+            self.labelings.clear();
         }
+        let Some(first) = self.labelings.first() else { return Ok(()) };
+        if let Some(conflict) = &self.conflict {
+            return Err(conflict.clone());
+        }
+        let mut refused = None;
+        let mut fitted = self.labelings.iter().filter_map(|labeling| {
+            let mapping = labels_by::mapping(labeling, classes, by);
+            let mapping = mapping.map_err(|cause| refused = refused.take().or(Some(cause))).ok()?;
+            Some((labels_by::mapped(labeling, &mapping, classes), mapping))
+        });
+        if let Some((labeling, mapping)) = fitted.next() {
+            self.notes.extend(mapping.note());
+            (self.labelings, self.mapping) = (vec![labeling], Some(mapping));
+            return Ok(());
+        }
+        let refused = refused.unwrap_or_default();
+        if by != LabelsBy::Auto || !first.numbered {
+            return Err(Error::refused(&self.name, "labels", refused));
+        }
+        self.notes.push(format!("{}: no labels: {refused}", path_text(&self.name)));
+        self.unlabeled = Some(refused);
+        self.labelings.clear();
         Ok(())
+    }
+
+    /// Whether [`LabelsBy::Order`] suits folders of as many classes as `classes`.
+    pub fn has_order_of(&self, classes: &[String]) -> bool {
+        self.labelings.first().is_some_and(|labeling| labels_by::has_order(labeling, classes))
+    }
+
+    /// Why [`Dataset::fit_labels`] left it without labels, if it did.
+    pub fn why_unlabeled(&self) -> Option<&str> {
+        self.unlabeled.as_deref()
+    }
+
+    /// Which class of the model each of its classes is; `None` without labels or before [`Dataset::fit_labels`].
+    pub fn label_mapping(&self) -> Option<&LabelMapping> {
+        self.mapping.as_ref()
+    }
+
+    /// What a user is to know about how it was read, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The image at index `i`.
@@ -209,23 +263,47 @@ impl Dataset {
 
     /// Adds the images of `path`. `only` tells that it is the only path, whose name the ids do not need.
     fn add(&mut self, path: &Path, format: Format, only: bool) -> Result<()> {
-        let metadata = std::fs::metadata(path);
-        let (images, labelings) = if metadata.as_ref().is_ok_and(|metadata| metadata.is_dir()) {
-            let (files, labeling) = folder::list(path, format)?;
-            let id_prefix = if only { String::new() } else { folder::id(path) + "/" };
-            (SegmentImages::Files { folder: path.into(), id_prefix, files }, labeling.into_iter().collect())
-        } else if metadata.is_ok_and(|metadata| metadata.is_file()) && cifar::is_batch(path, format)? {
-            let (batch, labelings) = cifar::Batch::open(path, format)?;
-            (SegmentImages::Cifar(Arc::new(batch)), labelings)
-        } else {
-            let files = vec![ListedFile::photo(path)];
-            (SegmentImages::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
+        let metadata = match std::fs::metadata(path) {
+            Err(e) if format != Format::Auto => return Err(Error::cannot_read(path, e)),
+            metadata => metadata,
+        };
+        let (images, labelings) = match metadata {
+            Ok(metadata) if metadata.is_dir() => self.list_folder(path, format, only)?,
+            Ok(metadata) if metadata.is_file() && cifar::is_batch(path, format)? => open_batch(path, format)?,
+            _ => {
+                let files = vec![ListedFile::photo(path)];
+                (SegmentImages::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
+            }
         };
         let count = images.len();
         self.segments.push(Segment { first: self.len, images });
-        labels::append(&mut self.labelings, self.len, labelings, count, path)?;
+        let conflict = labels::append(&mut self.labelings, self.len, labelings, count, path).err();
+        self.conflict = self.conflict.take().or(conflict);
         self.len += count;
         Ok(())
+    }
+
+    /// The images of a folder, or of the CIFAR test batch in it.
+    fn list_folder(
+        &mut self,
+        path: &Path,
+        format: Format,
+        only: bool,
+    ) -> Result<(SegmentImages, Vec<Labeling>)> {
+        let (files, labeling) = match format {
+            Format::Cifar10 | Format::Cifar100 => (Vec::new(), None),
+            Format::Auto | Format::Folders => folder::list(path, format)?,
+        };
+        if files.is_empty() {
+            let Some(batch) = in_folder::test_batch(path, format) else {
+                return Err(Error::refused(path, "folder", in_folder::nothing_found(path, format)));
+            };
+            let name = reversible_text(Path::new(batch.file_name().unwrap_or_default()));
+            self.notes.push(format!("{}: its test batch, {name}; others by name", path_text(path)));
+            return open_batch(&batch, format);
+        }
+        let id_prefix = if only { String::new() } else { reversible_text(path) + "/" };
+        Ok((SegmentImages::Files { folder: path.into(), id_prefix, files }, labeling.into_iter().collect()))
     }
 
     fn repeated_ids(&self) -> HashMap<usize, usize> {
@@ -242,6 +320,12 @@ impl Dataset {
     }
 }
 
+/// The images of a CIFAR file.
+fn open_batch(path: &Path, format: Format) -> Result<(SegmentImages, Vec<Labeling>)> {
+    let (batch, labelings) = cifar::Batch::open(path, format)?;
+    Ok((SegmentImages::Cifar(Arc::new(batch)), labelings))
+}
+
 impl SegmentImages {
     fn len(&self) -> usize {
         match self {
@@ -253,7 +337,9 @@ impl SegmentImages {
     fn id(&self, i: usize) -> String {
         match self {
             SegmentImages::Cifar(batch) => batch.id(i),
-            SegmentImages::Files { id_prefix, files, .. } => id_prefix.clone() + &folder::id(&files[i].path),
+            SegmentImages::Files { id_prefix, files, .. } => {
+                id_prefix.clone() + &reversible_text(&files[i].path)
+            }
         }
     }
 }

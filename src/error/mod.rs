@@ -63,7 +63,7 @@ impl Error {
     /// An [`Error::Refused`] for `file`; `place` and `cause` may contain text from the file.
     pub fn refused(file: &Path, place: impl AsRef<str>, cause: impl AsRef<str>) -> Self {
         Error::Refused {
-            file: printable(&file.to_string_lossy()),
+            file: path_text(file),
             place: printable(place.as_ref()),
             cause: printable(cause.as_ref()),
             source: None,
@@ -86,11 +86,7 @@ impl Error {
 
     /// An [`Error::Write`] for `file`.
     pub fn write(file: &Path, cause: impl std::fmt::Display) -> Self {
-        Error::Write {
-            file: printable(&file.to_string_lossy()),
-            cause: printable(&cause.to_string()),
-            source: None,
-        }
+        Error::Write { file: path_text(file), cause: printable(&cause.to_string()), source: None }
     }
 
     /// An [`Error::Write`] for `file`, whose cause is `error`.
@@ -134,6 +130,30 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// A path as [`printable`] text, with [`reversible_text`].
+pub fn path_text(path: &Path) -> String {
+    printable(&reversible_text(path))
+}
+
+/// A path as text from which it can be made again, also where it is not UTF-8: such a byte is written as `\xNN`
+/// with two hexadecimal digits, and so is the backslash of a name that has such an escape itself.
+pub fn reversible_text(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        let mut rest = chunk.valid();
+        while let Some(at) = rest.find("\\x") {
+            let is_escape =
+                rest.as_bytes()[at + 2..].iter().take(2).filter(|b| b.is_ascii_hexdigit()).count() == 2;
+            text += &rest[..at];
+            text += if is_escape { "\\x5cx" } else { "\\x" };
+            rest = &rest[at + 2..];
+        }
+        text += rest;
+        chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02x}"));
+    }
+    text
+}
+
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -169,6 +189,36 @@ mod tests {
         }
         let seen = "na\u{ef}ve \u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{732b}.png \u{1f431} it's \\ ok";
         assert_eq!(printable(seen), seen);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_utf_8_stay_different_and_can_be_made_again() {
+        use std::os::unix::ffi::OsStrExt;
+        for (name, text) in [
+            (&b"caf\xe9.png"[..], r"caf\xe9.png"),
+            (b"caf\xe8.png", r"caf\xe8.png"),
+            (br"caf\xe9.png", r"caf\x5cxe9.png"),
+            (br"a\xb\n\x", r"a\xb\n\x"),
+            ("caf\u{e9}/\u{732b}".as_bytes(), "caf\u{e9}/\u{732b}"),
+            (b"\xff\\xff", r"\xff\x5cxff"),
+        ] {
+            let path = Path::new(std::ffi::OsStr::from_bytes(name));
+            assert_eq!(reversible_text(path), text);
+            let mut bytes = Vec::new();
+            let mut rest = text;
+            while let Some(c) = rest.chars().next() {
+                let code =
+                    rest.strip_prefix("\\x").and_then(|code| u8::from_str_radix(code.get(..2)?, 16).ok());
+                let len = if code.is_some() { 4 } else { c.len_utf8() };
+                match code {
+                    Some(byte) => bytes.push(byte),
+                    None => bytes.extend(rest[..len].bytes()),
+                }
+                rest = &rest[len..];
+            }
+            assert_eq!(bytes, name, "{text}");
+        }
     }
 
     #[test]

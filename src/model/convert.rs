@@ -1,5 +1,6 @@
 //! Conversion of a PyTorch checkpoint to a weights file.
 
+use super::class_names::{self, ClassNames};
 use super::pytorch::Checkpoint;
 use super::source_file;
 use super::weights::{Precision, Weights, numbered};
@@ -11,7 +12,6 @@ use crate::model::msdnet::config::{Config, HeadPool, Stem};
 use crate::model::msdnet::infer::{Assumed, Shapes, infer};
 use crate::model::msdnet::recognize::recognize;
 use crate::model::msdnet::usual_normalization;
-use crate::util::input_file;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct ConvertOptions {
     pub state_dict: Option<String>,
     /// Normalization; by default [`usual_normalization`].
     pub normalization: Option<Normalization>,
-    /// File of class names, one per line.
+    /// File of class names, one per line, with or without numbers before them.
     pub labels: Option<PathBuf>,
     /// Element type of the weights.
     pub precision: Precision,
@@ -130,8 +130,16 @@ pub fn load(input: &Path, options: &ConvertOptions) -> Result<Loaded> {
     let checkpoint = Checkpoint::read(input, options.state_dict.as_deref())?;
     let network = recognize(&checkpoint.shapes()).map_err(|cause| Error::refused(input, "tensors", cause))?;
     let (config, mut assumed) = architecture(input, &network.shapes, options)?;
+    let mut notes = checkpoint.notes();
+    notes.extend(network.notes);
     let labels = match &options.labels {
-        Some(path) => read_labels(path, config.classes)?,
+        Some(path) => {
+            let ClassNames { names, doubles } = class_names::read(path, config.classes)?;
+            if !doubles.is_empty() {
+                notes.push(format!("classes of the same name are {}", doubles.join(", ")));
+            }
+            names
+        }
         None if config.classes == 10 && config.stem == Stem::Cifar => {
             assumed.push("the class names of CIFAR-10 (--labels)".into());
             cifar::CIFAR10.map(String::from).into()
@@ -157,7 +165,6 @@ pub fn load(input: &Path, options: &ConvertOptions) -> Result<Loaded> {
         let elements = vec![0.0; dims.iter().product()].into();
         tensors.insert(name.clone(), (dims, elements));
     }
-    let notes = checkpoint.notes().into_iter().chain(network.notes).collect();
     let weights = Weights { config, labels, mean, std, source_sha256: checkpoint.sha256, tensors };
     Ok(Loaded { weights, assumed, notes })
 }
@@ -196,29 +203,4 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
         Assumed::UnsharedGlobal => options.shared_global,
     };
     Ok((config, inferred.assumed.iter().filter(|a| !told(a)).map(Assumed::to_string).collect()))
-}
-
-/// Class names from a text file, one per line; a byte order mark and CR LF line ends are accepted.
-fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
-    let refuse = |place: String, cause: String| Err(Error::refused(path, place, cause));
-    let bytes = input_file::read(path, input_file::TEXT)?;
-    let Ok(text) = std::str::from_utf8(&bytes) else {
-        return refuse("labels".into(), "not UTF-8 text".into());
-    };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\n', '\r']);
-    let labels: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-    let mut first = std::collections::HashMap::new();
-    for (i, label) in labels.iter().enumerate() {
-        let place = format!("line {}", i + 1);
-        if label.is_empty() {
-            return refuse(place, "empty".into());
-        }
-        if let Some(before) = first.insert(label, i + 1) {
-            return refuse(place, format!("'{label}' is on line {before} already"));
-        }
-    }
-    if labels.len() != classes {
-        return refuse("labels".into(), format!("{} names for a network of {classes} classes", labels.len()));
-    }
-    Ok(labels)
 }

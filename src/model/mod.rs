@@ -3,6 +3,7 @@
 //! [`open`] looks at a file's content and builds a [`Model`] from it. Everything above this floor
 //! (explanations, metrics, pictures, the command line) works on a `Model` alone.
 
+mod class_names;
 #[doc(hidden)]
 pub mod convert;
 mod input;

@@ -100,7 +100,7 @@ fn one(tile: &Tile, report: &Report) -> TileMarkup {
     let record = tile.record;
     let exits = record.exits.iter().map(|exit| ExitMarkup {
         exit: exit.exit,
-        label: name(&exit.label),
+        label: name(&exit.class_name),
         probability: percent(exit.probability.unwrap_or(f32::NAN)),
         verdict: match record.label {
             None => "open",

@@ -71,7 +71,7 @@ pub struct ExitResult {
     /// Index of the predicted class.
     pub class: usize,
     /// Name of the predicted class.
-    pub label: String,
+    pub class_name: String,
     /// Probability of the predicted class; `None` if it is not finite.
     pub probability: Option<f32>,
     /// Rank of the true class: 0 if the exit is right.
@@ -79,7 +79,7 @@ pub struct ExitResult {
     /// Index of the explained class.
     pub target: Option<usize>,
     /// Name of the explained class.
-    pub target_label: Option<String>,
+    pub target_name: Option<String>,
     /// Status of the map.
     pub status: Option<MapStatus>,
 }
@@ -111,9 +111,9 @@ mod tests {
     use super::*;
 
     const LINE: &str = r#"{"image":"a.png","label":3,"label_name":"cat","width":32,"exits":[
-        {"exit":1,"class":5,"label":"dog","probability":0.5,"label_rank":1,"target":5,"target_label":"dog",
+        {"exit":1,"class":5,"class_name":"dog","probability":0.5,"label_rank":1,"target":5,"target_name":"dog",
          "status":"ok","map_min":0.0,"map_max":1.5,"files":{"cam":"a_exit01_cam.png"}},
-        {"exit":2,"class":3,"label":"cat","probability":null,"label_rank":0}],
+        {"exit":2,"class":3,"class_name":"cat","probability":null,"label_rank":0}],
         "files":{"strip":"a_strip.png","arrays":"a.npz"}}"#;
 
     #[test]

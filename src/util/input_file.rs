@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use super::text;
 use crate::{Error, Result};
 
 /// Limit of a text that a person writes, such as class names or thresholds, in bytes.
@@ -86,12 +87,12 @@ pub fn read_if_exists(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// As [`read`], of a file in UTF-8.
+/// As [`read`], of a file that [`text::decode`] reads.
 ///
 /// # Errors
 /// As [`read`], and for other text.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
-    String::from_utf8(read(path, limit)?).map_err(|e| Error::refused_by(path, "UTF-8", e.utf8_error()))
+    text::decode(read(path, limit)?).map_err(|e| Error::refused_by(path, e.encoding, e))
 }
 
 /// The bytes of the open `file` from its start; `path` is named in errors.

@@ -9,9 +9,11 @@
 //! - [`npz`]: NumPy archives, written and read
 //! - `panic`: panics as values, and in one line
 //! - `parallel`: parallel map over a slice
+//! - `pickle`: the opcodes of Python pickles
 //! - `private`: files and folders that nobody else can have written
 //! - `rng`: seeded random numbers
 //! - [`sha256`]: SHA-256 digests as text
+//! - `text`: text in UTF-8 or UTF-16, with or without a byte order mark
 //! - `temporary`: temporary files, which do not outlive their process
 
 pub(crate) mod allocation;
@@ -23,7 +25,9 @@ pub(crate) mod input_file;
 pub mod npz;
 pub(crate) mod panic;
 pub(crate) mod parallel;
+pub(crate) mod pickle;
 pub(crate) mod private;
 pub(crate) mod rng;
 pub mod sha256;
 pub(crate) mod temporary;
+pub(crate) mod text;

@@ -11,6 +11,7 @@ mod batches;
 mod browser;
 mod checkpoint;
 mod checkpoint_damage;
+mod cifar_python;
 mod classifier;
 mod cli;
 mod cuda;

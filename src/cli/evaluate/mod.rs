@@ -8,6 +8,7 @@ mod report;
 mod table;
 mod timing;
 
+use crate::Result;
 use crate::dataset::Dataset;
 use crate::engine::plan::Order;
 use crate::error::printable;
@@ -15,7 +16,6 @@ use crate::evaluation::list_line;
 use crate::explain::{Classifier, class_of};
 use crate::run::OutputFolder;
 use crate::util::atomic_file::check_writable;
-use crate::{Error, Result};
 use predictions::Predictions;
 use report::EvaluationReport;
 
@@ -32,11 +32,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
     let class = args.class.as_deref().map(|class| class_of(class, &model.labels, &[])).transpose()?;
-    let dataset = args.data.open(&model.labels)?;
-    if dataset.classes().is_none() {
-        let cause = "the images have none; expected a folder for each class, or a CIFAR file";
-        return Err(Error::refused(dataset.name(), "labels", cause));
-    }
+    let dataset = args.data.open_labeled(&model)?;
     let batch = usize::from(args.batch_size).min(dataset.len());
     let mut classifier = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
     let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &classifier.multiply_adds())?;
@@ -51,7 +47,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         predictions.note_failures();
         return Ok(predictions.tally.outcome());
     }
-    let mut report = EvaluationReport::new(&model, &mut classifier, &exits, &predictions)?;
+    let mut report = EvaluationReport::new(&model, &mut classifier, &exits, &dataset, &predictions)?;
     report.early_exit = rule
         .map(|rule| early_exit::run(&model, &dataset, &mut classifier, &predictions, &rule))
         .transpose()?;
@@ -63,7 +59,7 @@ pub fn run(args: Args) -> Result<Outcome> {
         print_list(&args, &dataset, &predictions, class)?;
     } else if args.json {
         Output::default().print(&(report.json() + "\n"))?;
-    } else {
+    } else if args.output.is_none() || !model.quiet {
         Output::default().print(&table::report(&report, args.evalmode))?;
     }
     Ok(predictions.tally.outcome())

@@ -107,8 +107,8 @@ pub fn for_each_group(
 /// Rejects a photo without a label.
 fn require_label<T>(item: &Item, photo: Result<T>) -> Result<T> {
     match item.label {
-        Some(_) => photo,
-        None => Err(Error::refused(item.file(), "label", "the image has none")),
+        None if photo.is_ok() => Err(Error::refused(item.file(), "label", "the image has none")),
+        _ => photo,
     }
 }
 

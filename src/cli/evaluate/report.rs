@@ -1,6 +1,7 @@
 //! Report of `msdcam evaluate`.
 
 use crate::Result;
+use crate::dataset::{Dataset, LabelMapping};
 use crate::evaluation::Evaluation;
 use crate::explain::Classifier;
 use serde::Serialize;
@@ -21,6 +22,9 @@ pub struct EvaluationReport {
     /// Result of `--early-exit` or `--budget`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_exit: Option<EarlyExitResult>,
+    /// Which class each folder or class of a CIFAR file was taken for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_mapping: Option<LabelMapping>,
     /// Weights file.
     weights: String,
     /// SHA-256 of the checkpoint that the weights come from.
@@ -38,6 +42,7 @@ impl EvaluationReport {
         model: &LoadedModel,
         classifier: &mut Classifier,
         exits: &[usize],
+        dataset: &Dataset,
         predictions: &Predictions,
     ) -> Result<EvaluationReport> {
         let work = classifier.multiply_adds();
@@ -53,6 +58,7 @@ impl EvaluationReport {
             evaluation,
             failed: predictions.tally.failed(),
             early_exit: None,
+            label_mapping: dataset.label_mapping().cloned(),
             weights: model.weights.clone(),
             source_sha256: model.source.checkpoint_sha256().to_string(),
             device: model.device.description(),

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::error::printable;
+use crate::cli::columns::fitted;
+use crate::cli::table::shortened;
 use crate::evaluation::{Budget, Budgeted, ExitEvaluation, Hardness};
 
 use super::args::EvalMode;
@@ -40,61 +41,50 @@ fn exits(text: &mut String, exits: &[ExitEvaluation]) {
     let batch = exits.iter().find_map(|exit| exit.milliseconds).map_or(1, |ms| ms.batch);
     let _ = writeln!(
         text,
-        "\nexit   top-1 %  95 % interval   top-5 %    ECE  M multiply-adds  ms alone  ms in {batch}"
+        "\nexit  top-1 %  95 % interval   top-5 %    ECE  M mult-adds  ms alone  ms in {batch}"
     );
     for exit in exits {
         let accuracy = &exit.accuracy;
         let [low, high] = accuracy.top1_interval;
         let _ = write!(
             text,
-            "{:>4}  {:>8.2}  {low:>5.2} .. {high:>5.2}  {:>8.2}  {:>5.3}",
+            "{:>4}  {:>7.2}  {low:>5.2} .. {high:>6.2}  {:>7.2}  {:>5.3}",
             exit.exit, accuracy.top1, accuracy.top5, exit.calibration.ece
         );
         if let (Some(work), Some(ms)) = (exit.multiply_adds, exit.milliseconds) {
-            let _ = write!(text, "  {:>15.1}  {:>8.3}  {:>8.3}", work as f64 / 1e6, ms.alone, ms.in_batch);
+            let _ = write!(text, "  {:>11.1}  {:>8.3}  {:>8.3}", work as f64 / 1e6, ms.alone, ms.in_batch);
         }
         text.push('\n');
     }
+}
+
+/// A row of numbers.
+fn row<T: ToString>(name: &str, cells: impl IntoIterator<Item = T>) -> (String, Vec<String>) {
+    (name.into(), cells.into_iter().map(|cell| cell.to_string()).collect())
+}
+
+fn numbers(exits: &[ExitEvaluation]) -> impl Iterator<Item = usize> {
+    exits.iter().map(|exit| exit.exit)
 }
 
 /// Accuracy by class and exit: Table 1 of the article.
 fn classes(text: &mut String, exits: &[ExitEvaluation]) {
     let Some(first) = exits.first() else { return };
-    let names: Vec<String> = first.classes.iter().map(|class| printable(&class.class)).collect();
-    let width = names.iter().map(|name| name.chars().count()).fold("top-1 % at exit".len(), usize::max);
-    let _ = write!(text, "\n{:width$}", "top-1 % at exit");
-    for exit in exits {
-        let _ = write!(text, "  {:>5}", exit.exit);
+    let mut rows = vec![row("top-1 % at exit", numbers(exits))];
+    for (i, class) in first.classes.iter().enumerate() {
+        let top1 =
+            exits.iter().map(|exit| exit.classes[i].top1.map_or("-".into(), |top1| format!("{top1:.1}")));
+        rows.push(row(&shortened(&class.class), top1));
     }
-    text.push('\n');
-    for (i, name) in names.iter().enumerate() {
-        let _ = write!(text, "{name:width$}");
-        for exit in exits {
-            let top1 = exit.classes[i].top1.map_or("-".into(), |top1| format!("{top1:.1}"));
-            let _ = write!(text, "  {top1:>5}");
-        }
-        text.push('\n');
-    }
+    *text += &format!("\n{}", fitted(&rows));
 }
 
 fn hardness(text: &mut String, hardness: &Hardness, exits: &[ExitEvaluation]) {
-    let _ = write!(text, "\n{:<22}", "correct exits");
-    for count in 0..hardness.right_exits.len() {
-        let _ = write!(text, "  {count:>5}");
-    }
-    let _ = write!(text, "\n{:<22}", "images");
-    for images in &hardness.right_exits {
-        let _ = write!(text, "  {images:>5}");
-    }
-    let _ = write!(text, "\n{:<22}  never", "first correct exit");
-    for exit in exits {
-        let _ = write!(text, "  {:>5}", exit.exit);
-    }
-    let _ = write!(text, "\n{:<22}  {:>5}", "images", hardness.never_right);
-    for images in &hardness.first_right {
-        let _ = write!(text, "  {images:>5}");
-    }
-    text.push('\n');
+    let counts = [row("correct exits", 0..hardness.right_exits.len()), row("images", &hardness.right_exits)];
+    let exits = ["none".to_string()].into_iter().chain(numbers(exits).map(|exit| exit.to_string()));
+    let first = [hardness.never_right].into_iter().chain(hardness.first_right.iter().copied());
+    let first = [row("first correct exit", exits), row("images", first)];
+    *text += &format!("\n{}\n{}", fitted(&counts), fitted(&first));
 }
 
 fn budgets(text: &mut String, budgeted: &Budgeted, all: bool) {
@@ -112,30 +102,24 @@ fn budgets(text: &mut String, budgeted: &Budgeted, all: bool) {
 }
 
 fn early_exit(text: &mut String, early: &EarlyExitResult, exits: &[ExitEvaluation]) {
-    let _ = write!(text, "\nEarly exit of {} images\n{:<22}", early.images, "exit");
-    for exit in exits {
-        let _ = write!(text, "  {:>5}", exit.exit);
-    }
-    let _ = write!(text, "\n{:<22}", "threshold");
-    for (i, threshold) in early.thresholds.0.iter().enumerate() {
-        let shown = match threshold {
-            _ if i + 1 == exits.len() => "0".into(),
-            Some(threshold) => format!("{threshold:.3}"),
-            None => "-".into(),
-        };
-        let _ = write!(text, "  {shown:>5}");
-    }
-    let _ = write!(text, "\n{:<22}", "images that stop");
-    for left in &early.left {
-        let _ = write!(text, "  {left:>5}");
-    }
+    let threshold = |(i, threshold): (usize, &Option<f32>)| match threshold {
+        _ if i + 1 == exits.len() => "0".into(),
+        Some(threshold) => format!("{threshold:.3}"),
+        None => "-".into(),
+    };
+    let rows = [
+        row("exit", numbers(exits)),
+        row("threshold", early.thresholds.0.iter().enumerate().map(threshold)),
+        row("images that stop", &early.left),
+    ];
+    let _ = write!(text, "\nEarly exit of {} images\n{}", early.images, fitted(&rows));
     let share = |part: f64, all: f64| format!("{:.1} %", 100.0 * part / all);
     let all = early.multiply_adds_all as f64;
     let [low, high] = early.accuracy.top1_interval;
     let predictions = if early.same_predictions { "the same" } else { "NOT THE SAME" };
     let _ = write!(
         text,
-        "\ntop-1 %                 {:.2} ({low:.2} .. {high:.2})\n\
+        "top-1 %                 {:.2} ({low:.2} .. {high:.2})\n\
          M multiply-adds         {:.1} of {:.1}, {}\n\
          ms in batches           {:.3} of {:.3}, {}\n\
          predictions             {predictions} as without early exit\n",

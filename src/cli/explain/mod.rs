@@ -132,7 +132,7 @@ impl Args {
         if is_article && !request.pixels.contains(&PixelMethod::InputGradient) {
             request.pixels.push(PixelMethod::InputGradient);
         }
-        let dataset = self.data.open(&model.labels)?;
+        let dataset = self.data.open(&model)?;
         let is_set = self.data.is_set(&dataset);
         if let Some(option) = self.run.any().filter(|_| !is_set) {
             let expected = "a folder of images, a CIFAR file or a list on standard input";

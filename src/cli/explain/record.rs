@@ -132,7 +132,7 @@ impl Records<'_> {
         let is_article = image.spec.article.is_some();
         MapRecord {
             target: explanation.target,
-            target_label: image.spec.labels[explanation.target].clone(),
+            target_name: image.spec.labels[explanation.target].clone(),
             score: explanation.score,
             status: heatmap.status,
             map_min: heatmap.min,
@@ -179,7 +179,7 @@ impl Records<'_> {
             taps,
             rank: (spec.layers.ranks > 1).then_some(layer.rank + 1),
             target: explanation.target,
-            target_label: spec.labels[explanation.target].clone(),
+            target_name: spec.labels[explanation.target].clone(),
             score: explanation.score,
             minus: match layer.kind {
                 LayerKind::Difference(difference) => Some(difference.subtrahend().name(&spec.labels)),

@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let model = args.model.load(&Timings::default())?;
     let request = args.request(&model)?;
     let settings = args.settings.settings(&model)?;
-    let dataset = args.data.open(&model.labels)?;
+    let dataset = args.data.open(&model)?;
     let mut objects = args.objects.open(&model)?;
     let inputs = dataset.items().map(|item| item.file().to_path_buf()).chain(args.objects.file());
     let folder = args.output.as_ref().map(|path| OutputFolder::claim(path, files::FAITHFULNESS, inputs));
@@ -52,7 +52,10 @@ pub fn run(args: Args) -> Result<Outcome> {
     if let Some(folder) = folder {
         files::write(folder, &report)?;
     }
-    let text = if args.json { report.json() + "\n" } else { table::report(&report) };
-    Output::default().print(&text)?;
+    if args.json {
+        Output::default().print(&(report.json() + "\n"))?;
+    } else if args.output.is_none() || !model.quiet {
+        Output::default().print(&table::report(&report))?;
+    }
     Ok(outcome)
 }

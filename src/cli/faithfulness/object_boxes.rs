@@ -99,9 +99,9 @@ enum NameOrIndex {
 /// When the file cannot be read or is not JSON in one of the formats, or a box has no area.
 pub fn read(file: &Path, labels: &[String]) -> Result<Boxes> {
     let refused = |place: &str, cause: String| Error::refused(file, place, cause);
-    let bytes = input_file::read(file, input_file::JSON)?;
+    let text = input_file::read_text(file, input_file::JSON)?;
     let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| Error::refused_by(file, "JSON", e))?;
+        serde_json::from_str(&text).map_err(|e| Error::refused_by(file, "JSON", e))?;
     let parsed = BoxesFile::deserialize(json).map_err(|_| {
         let own = r#"{"a.png": [{"box": [x, y, width, height], "class": "cat"}]}"#;
         refused("boxes", format!("expected COCO's images and annotations, or {own}"))

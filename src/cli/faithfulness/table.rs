@@ -3,6 +3,7 @@
 use crate::faithfulness::{CascadeSimilarity, MetricSummary};
 
 use super::report::FaithfulnessReport;
+use crate::cli::columns::fitted;
 
 /// Column: its header, its value and its number of decimals.
 type Column = (&'static str, fn(&MetricSummary) -> Option<f64>, usize);
@@ -28,12 +29,15 @@ const COLUMNS: [Column; 17] = [
 ];
 
 const LEGEND: &str = "\
-drop, delet, MoRF, compl: low is good; incr, gain, insert, LeRF, ROAD, coher, ADCC: high is good
-rank, IoU, shift: agreement with the last exit's map (Spearman, from 15 % of the maximum, pixels)
+drop, delet, MoRF, compl: low is good
+incr, gain, insert, LeRF, ROAD, coher, ADCC: high is good
+rank, IoU, shift: agreement with the last exit's map
+(Spearman, from 15 % of the maximum, pixels)
 ";
 
 const POINTING_LEGEND: &str = "\
-point, energy: pointing games, high is good; area: share of the objects, the energy of a constant map
+point, energy: pointing games, high is good
+area: share of the objects, the energy of a constant map
 ";
 
 /// All tables of a report.
@@ -41,25 +45,24 @@ pub fn report(report: &FaithfulnessReport) -> String {
     let about = &report.about;
     let plural = if about.images == 1 { "" } else { "s" };
     let mut text = format!("{} image{plural}, class: {}\n\n", about.images, about.class);
-    let width = report.rows.iter().map(|row| row.method.len()).fold("method".len(), usize::max);
-    text += &format!("exit  {:width$}  images", "method");
     let columns: Vec<&Column> =
         COLUMNS.iter().filter(|(_, of, _)| report.rows.iter().any(|row| of(row).is_some())).collect();
-    columns.iter().for_each(|(header, ..)| text += &format!("{header:>8}"));
-    text.push('\n');
+    let width = method_width(report);
+    let mut rows = vec![heading(width, columns.iter().map(|(header, ..)| header.to_string()).collect())];
     for row in &report.rows {
-        text += &format!("{:>4}  {:width$}  {:>6}", row.exit, row.method, row.images);
-        for (_, of, digits) in &columns {
-            text += &match of(row) {
-                Some(value) => format!("{value:>8.digits$}"),
-                None => format!("{:>8}", "-"),
-            };
+        let cell =
+            |(_, of, digits): &&Column| of(row).map_or("-".into(), |value| format!("{value:.digits$}"));
+        rows.push((name(row.exit, row.method, width, row.images), columns.iter().map(cell).collect()));
+    }
+    text += &fitted(&rows);
+    for row in &report.rows {
+        let (exit, method) = (row.exit, row.method);
+        let without = row.pointing.as_ref().map_or(0, |pointing| pointing.without_object);
+        for note in
+            left_out(row).into_iter().chain((without > 0).then(|| format!("without an object: {without}")))
+        {
+            text += &format!("exit {exit}, {method}: {note}\n");
         }
-        text += &left_out(row);
-        if let Some(pointing) = row.pointing.as_ref().filter(|pointing| pointing.without_object > 0) {
-            text += &format!("  without an object: {}", pointing.without_object);
-        }
-        text.push('\n');
     }
     text.push('\n');
     text += LEGEND;
@@ -75,7 +78,8 @@ pub fn report(report: &FaithfulnessReport) -> String {
 }
 
 const RANDOMIZATION_LEGEND: &str = "
-near 1: the map does not change with the weights, so it does not depend on what the model learned
+near 1: the map does not change with the weights, so it does not depend on what
+the model learned
 near 0: the map is unrelated to that of the trained model
 ";
 
@@ -85,31 +89,40 @@ fn randomization(
     what: &str,
     of: fn(&CascadeSimilarity) -> Option<f64>,
 ) -> String {
-    let rows = &report.randomisation;
-    let width = rows.iter().map(|row| row.method.len()).fold("method".len(), usize::max);
-    let steps = rows.iter().map(|row| row.drawn).max().unwrap_or(0);
-    let mut text = format!("\nSpearman with the maps of the trained model, {what}, after reinitialization\n");
-    text += &format!("exit  {:width$}  images{:>8}", "method", "head");
-    (1..steps).for_each(|blocks| text += &format!("{:>8}", format!("+{blocks}")));
-    text += if steps > 1 { "  blocks\n" } else { "\n" };
+    let cascade = &report.randomisation;
+    let width = method_width(report);
+    let steps = cascade.iter().map(|row| row.drawn).max().unwrap_or(0);
+    let header = |blocks| if blocks == 0 { "head".to_string() } else { format!("+{blocks}") };
+    let mut rows = vec![heading(width, (0..steps).map(header).collect())];
     for (exit, method) in report.rows.iter().map(|row| (row.exit, row.method)) {
-        let cells = || rows.iter().filter(move |row| row.exit == exit && row.method == method);
+        let cells = || cascade.iter().filter(move |row| row.exit == exit && row.method == method);
         let images = cells().map(|row| row.images).min().unwrap_or(0);
-        text += &format!("{exit:>4}  {method:width$}  {images:>6}");
-        for row in cells() {
-            text += &of(row).map_or(format!("{:>8}", "-"), |value| format!("{value:>8.3}"));
-        }
-        text.push('\n');
+        let cell = |row: &CascadeSimilarity| of(row).map_or("-".into(), |value| format!("{value:.3}"));
+        rows.push((name(exit, method, width, images), cells().map(cell).collect()));
     }
-    text
+    let what = format!("Spearman with the maps of the trained model, {what}");
+    format!("\n{what},\nafter reinitialization of the head and of blocks\n{}", fitted(&rows))
 }
 
-/// Counts of unmeasured maps, by reason.
-fn left_out(row: &MetricSummary) -> String {
+fn method_width(report: &FaithfulnessReport) -> usize {
+    report.rows.iter().map(|row| row.method.len()).fold("method".len(), usize::max)
+}
+
+fn heading(width: usize, columns: Vec<String>) -> (String, Vec<String>) {
+    (format!("exit  {:width$}  images", "method"), columns)
+}
+
+/// The name of a row: its exit, method and number of images.
+fn name(exit: usize, method: &str, width: usize, images: usize) -> String {
+    format!("{exit:>4}  {method:width$}  {images:>6}")
+}
+
+/// Counts of unmeasured maps, by reason; `None` if there are none.
+fn left_out(row: &MetricSummary) -> Option<String> {
     let counts = [(row.empty, "empty"), (row.constant, "constant"), (row.nonfinite, "nonfinite")];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    if words.is_empty() { String::new() } else { format!("  left out: {}", words.join(", ")) }
+    (!words.is_empty()).then(|| format!("left out: {}", words.join(", ")))
 }
 
 fn percent(share: Option<f64>) -> Option<f64> {

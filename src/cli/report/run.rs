@@ -165,8 +165,8 @@ impl RunTotals {
             self.pictured += usize::from(record.has_pictures());
         }
         for exit in &record.exits {
-            self.classes.entry(exit.class).or_insert_with(|| exit.label.clone());
-            if let (Some(target), Some(label)) = (exit.target, &exit.target_label) {
+            self.classes.entry(exit.class).or_insert_with(|| exit.class_name.clone());
+            if let (Some(target), Some(label)) = (exit.target, &exit.target_name) {
                 self.classes.entry(target).or_insert_with(|| label.clone());
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::dataset::Dataset;
-use crate::error::printable;
+use crate::error::{path_text, reversible_text};
 use crate::run::{Opened, RealDisk, Run, RunSpec, Shard, Summary};
 pub use selection::{ResolvedSelection, Selection};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub struct RunOptions {
 
 /// One line about a finished run or shard: its folder and counts.
 pub fn summary_line(summary: &Summary, folder: &Path) -> String {
-    let folder = printable(&folder.to_string_lossy());
+    let folder = path_text(folder);
     let Summary { images, failed } = *summary;
     let images = if images == 1 { "1 image".into() } else { format!("{images} images") };
     match failed {
@@ -118,7 +118,10 @@ impl RunOptions {
         settings.as_object_mut().map(|settings| settings.remove("labels"));
         let metadata = json!({
             "weights": { "file": model.weights, "source_sha256": model.source.checkpoint_sha256() },
-            "dataset": { "name": dataset.name().to_string_lossy() },
+            "dataset": {
+                "name": reversible_text(dataset.name()),
+                "label_mapping": dataset.label_mapping(),
+            },
             "labels": model.labels,
         });
         let spec = RunSpec { settings, metadata, images: dataset.len(), shard: self.shard };

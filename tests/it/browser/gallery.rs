@@ -58,7 +58,7 @@ fn the_slider_of_the_gallery_moves_every_image_to_another_exit() {
             let said = &rows[image - 1]["exits"][exit - 1];
             let verdict = if said["label_rank"] == 0 { "right" } else { "wrong" };
             let shown = text(&mut chrome, &format!("#image-{image} .prediction"));
-            assert!(shown.contains(said["label"].as_str().unwrap()), "exit {exit}: {shown}, {said}");
+            assert!(shown.contains(said["class_name"].as_str().unwrap()), "exit {exit}: {shown}, {said}");
             assert!(shown.ends_with(&format!("exit {exit}, {verdict}")), "exit {exit}: {shown}, {said}");
         }
         assert_ne!(colors(&mut chrome, FIRST), last);
@@ -190,7 +190,7 @@ fn an_image_opens_by_a_click_and_its_film_chooses_an_exit() {
     let Some(mut chrome) = gallery() else { return };
     chrome.click("#image-3 a");
     chrome.until("document.getElementById('viewer').open");
-    let label = LABELLED.results()[2]["exits"][3]["label"].as_str().unwrap().to_string();
+    let label = LABELLED.results()[2]["exits"][3]["class_name"].as_str().unwrap().to_string();
     chrome.click("#film li:nth-child(4) button");
     assert_eq!(text(&mut chrome, "#view-a .control b"), "4");
     assert!(text(&mut chrome, "#view-a .prediction").contains(&label));

@@ -81,7 +81,7 @@ fn without_a_script_all_can_be_read() {
     let text = chrome.eval("document.querySelector('main').textContent").as_str().unwrap().to_string();
     for row in LABELLED.results() {
         assert!(text.contains(row["image"].as_str().unwrap()), "{row}");
-        let label = row["exits"][0]["label"].as_str().unwrap();
+        let label = row["exits"][0]["class_name"].as_str().unwrap();
         assert!(text.contains(&format!("1 {label}")), "{row}");
     }
     let photos = chrome.eval("document.querySelectorAll('.tile img').length");

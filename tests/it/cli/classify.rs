@@ -31,7 +31,10 @@ fn classify_agrees_with_explain() {
         assert_eq!(a["image"], b["image"]);
         assert_eq!(exits(a).len(), 10);
         for (a, b) in exits(a).iter().zip(exits(&b)) {
-            assert_eq!((&a["exit"], &a["class"], &a["label"]), (&b["exit"], &b["class"], &b["label"]));
+            assert_eq!(
+                (&a["exit"], &a["class"], &a["class_name"]),
+                (&b["exit"], &b["class"], &b["class_name"])
+            );
             let (p, q) = (prediction(a).2, prediction(b).2);
             assert!((p - q).abs() < 1e-5, "{p} {q}");
         }

@@ -53,6 +53,79 @@ fn explain_and_classify_read_the_labels_of_folders() {
     }
 }
 
+/// Each folder of `names` holds a photo of the class at its place.
+fn class_folders(place: &Place, set: &str, names: &[&str]) {
+    let image = std::fs::read(repository("tests/golden/images/chelsea_32.png")).unwrap();
+    names.iter().for_each(|name| place.write(&format!("{set}/{name}/a.png"), &image));
+}
+
+#[test]
+fn folders_that_are_called_by_numbers_are_taken_by_their_value_and_told() {
+    let place = Place::new();
+    let names = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"];
+    class_folders(&place, "F1", &names);
+    let run = place.msdcam("evaluate F1 --exits 10 -o out --list --json");
+    assert_eq!(run.code, 0, "{run:?}");
+    let note = "labels by number: 1 = airplane, 10 = truck, 2 = automobile, 3 = bird, 4 = cat, 5 = deer, 6 = dog, \
+                7 = frog, 8 = horse, 9 = ship\n";
+    assert!(run.stderr.contains(note), "{run:?}");
+    let truth: Vec<_> = run.json().iter().map(|row| row["label_name"].clone()).collect();
+    assert_eq!((&truth[0], &truth[1], &truth[9]), (&"airplane".into(), &"truck".into(), &"ship".into()));
+    let report: serde_json::Value = serde_json::from_slice(&place.read("out/evaluation.json")).unwrap();
+    let mapping = &report["label_mapping"];
+    assert_eq!((&mapping["by"], mapping["classes"].as_array().unwrap().len()), (&"number".into(), 10));
+    let truck = serde_json::json!({ "name": "10", "class": 9, "class_name": "truck" });
+    assert_eq!(mapping["classes"][1], truck);
+    // Neither a name nor a number says which is which.
+    let run = place.msdcam("explain F1 --exits 1 --size 16 -o run --quiet");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    let manifest: serde_json::Value = serde_json::from_slice(&place.read("run/manifest.json")).unwrap();
+    assert_eq!(manifest["dataset"]["label_mapping"], *mapping);
+}
+
+#[test]
+fn folders_that_are_no_classes_need_the_order_to_be_asked_for() {
+    let place = Place::new();
+    let german = ["Auto", "Flugzeug", "Frosch", "Hirsch", "Hund", "Katze", "LKW", "Pferd", "Schiff", "Vogel"];
+    class_folders(&place, "F2", &german);
+    let cause = ["F2: labels: no folder has the name or number of a class: the folders are Auto, Flugzeug, "];
+    place.msdcam("evaluate F2").refused(4, &cause);
+    place.msdcam("evaluate F2").refused(4, &["; --labels-by order takes them in sorted order"]);
+    place.msdcam("classify F2").refused(4, &["sorted order; --labels-by none ignores the labels"]);
+    let run = place.msdcam("evaluate F2 --labels-by order --exits 1 --json");
+    assert!(
+        run.code == 0 && run.stderr.contains("labels by order: Auto = airplane, Flugzeug = auto"),
+        "{run:?}"
+    );
+    assert_eq!(run.json()[0]["label_mapping"]["by"], "order");
+    let run = place.msdcam("classify F2 --labels-by none --exits 1 --json");
+    assert!(run.code == 0 && run.json().iter().all(|row| row["label"].is_null()), "{run:?}");
+    class_folders(&place, "few", &["1", "2"]);
+    place.msdcam("evaluate few").refused(4, &["few: labels: the folders 1, 2 may count from 0 or from 1"]);
+    let run = place.msdcam("evaluate few --labels-by number --exits 1");
+    assert!(run.code == 0 && run.stderr.contains("labels by number: 1 = automobile, 2 = bird\n"), "{run:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_that_are_no_classes_cost_themselves_alone() {
+    let place = Place::new();
+    for set in ["clean", "F3", "F4"] {
+        class_folders(&place, set, &["cat", "dog"]);
+    }
+    place.write("F3/__MACOSX/._cat", b"\0\x05\x16\x07");
+    place.write("F3/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", b"");
+    std::fs::create_dir(place.path().join("F3/new folder")).unwrap();
+    std::os::unix::fs::symlink(".", place.path().join("F4/loop")).unwrap();
+    let listed = |set: &str| place.msdcam(&format!("evaluate {set} --list --exits 1,10"));
+    let clean = listed("clean");
+    assert_eq!((clean.code, listed("F3").stdout), (0, clean.stdout.clone()));
+    let run = listed("F4");
+    assert_eq!(run.stdout, clean.stdout);
+    run.refused(3, &["F4/loop: folder: symbolic link to a parent folder"]);
+    assert!(run.stderr.ends_with("1 of 3 images failed: loop\n"), "{run:?}");
+}
+
 #[test]
 fn results_inside_the_data_set_are_not_part_of_it() {
     let place = Place::new();

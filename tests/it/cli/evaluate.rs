@@ -115,6 +115,12 @@ fn prints_the_requested_tables() {
     for part in ["4 images, 10 classes", "top-1 % at exit", "correct exits", "Budgets: ", "airplane"] {
         assert!(all.stdout.contains(part), "{part}: {all:?}");
     }
+    let wide = |text: &str| text.lines().find(|line| line.chars().count() > 80).map(String::from);
+    assert_eq!(wide(&all.stdout), None, "{}", all.stdout);
+    assert_eq!(wide(&place.msdcam("evaluate . --early-exit 0.6 -b 1024").stdout), None);
+    let quiet = place.msdcam("evaluate . -o out --quiet");
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (0, "", ""));
+    assert!(place.path().join("out/evaluation.json").is_file());
     let anytime = place.msdcam("evaluate . --evalmode anytime --quiet").stdout;
     assert_eq!(anytime.lines().count(), 3 + 10, "{anytime}");
     let dynamic = place.msdcam("evaluate . --evalmode dynamic").stdout;
@@ -174,10 +180,18 @@ fn rejects_unusable_input_in_one_line() {
         ("evaluate ramp.png", 4, &["ramp.png: labels: the images have none"][..]),
         ("evaluate cat", 4, &["cat: labels: the images have none"]),
         ("evaluate empty", 4, &["empty: folder: no images"]),
-        ("evaluate missing", 4, &["missing: labels"]),
+        ("evaluate missing", 4, &["missing: file: cannot read: No such file or directory"]),
+        ("evaluate missing --format cifar10", 4, &["missing: file: cannot read: No such file or directory"]),
+        ("evaluate missing --format folders", 4, &["missing: file: cannot read: No such file or directory"]),
         ("evaluate cut.bin", 4, &["cut.bin: length: 3072 bytes"]),
-        ("evaluate people", 4, &["people: labels: 1 classes (ann)", "10 (airplane, ", "--format flat"]),
-        ("evaluate mixed", 4, &["mixed: labels: the model has no class cow"]),
+        (
+            "evaluate people",
+            4,
+            &["people: labels: no folder has the name", "are ann, ", "10 classes are airplane, "],
+        ),
+        ("classify people", 4, &["people: labels: no folder", "; --labels-by none ignores the labels"]),
+        ("evaluate people --labels-by none", 2, &["--labels-by none: evaluate needs the labels"]),
+        ("evaluate mixed", 4, &["mixed: labels: the network has no class cow"]),
         ("evaluate mixed --class cow", 2, &["class 'cow'"]),
         ("evaluate mixed --class predicted", 2, &["class 'predicted': the network has airplane, "]),
         ("evaluate .", 4, &[".: labels: the images have none"]),
@@ -235,7 +249,7 @@ fn names_in_csv_files_are_neither_formulas_nor_control_characters() {
     for class in ["=1+1", "@x", "a\u{1b}[31m", "d", "e", "f", "g", "h", "i", "j"] {
         place.write(&format!("set/{class}/a.png"), &png);
     }
-    assert_eq!(place.msdcam("evaluate set -o out --exits 1 -q").code, 0);
+    assert_eq!(place.msdcam("evaluate set -o out --exits 1 -q --labels-by order").code, 0);
     let text = String::from_utf8(place.read("out/hardness.csv")).unwrap();
     for line in ["\n'=1+1/a.png,0,", "\n'@x/a.png,1,", "\na\\u{1b}[31m/a.png,2,"] {
         assert!(text.contains(line), "{text}");

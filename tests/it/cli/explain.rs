@@ -97,7 +97,7 @@ fn only_exit_2_predicts_a_dog_for_the_cat() {
     assert_eq!(run.code, 0, "{run:?}");
     let [image] = &run.json()[..] else { panic!("{run:?}") };
     let labels: Vec<_> =
-        image["exits"].as_array().unwrap().iter().map(|e| e["label"].as_str().unwrap()).collect();
+        image["exits"].as_array().unwrap().iter().map(|e| e["class_name"].as_str().unwrap()).collect();
     assert_eq!(labels, ["cat", "dog", "cat", "cat", "cat", "cat", "cat", "cat", "cat", "cat"]);
 }
 
@@ -148,7 +148,10 @@ fn the_target_can_be_a_name_in_any_case_or_an_index() {
     // Exit 1 predicts the cat, exit 2 the dog.
     assert_ne!(named[..64], predicted[..64]);
     assert_eq!(named[64..], predicted[64..]);
-    assert_eq!((&exits[0]["label"], &exits[0]["target_label"]), (&Value::from("cat"), &Value::from("dog")));
+    assert_eq!(
+        (&exits[0]["class_name"], &exits[0]["target_name"]),
+        (&Value::from("cat"), &Value::from("dog"))
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn the_target_can_be_the_label_of_a_labeled_image() {
         assert_eq!(run.code, 0, "{run:?}");
         for (image, label) in run.json().iter().zip(["dog", "ship"]) {
             let exits = image["exits"].as_array().unwrap();
-            assert!(exits.iter().all(|exit| exit["target_label"] == label), "{image}");
+            assert!(exits.iter().all(|exit| exit["target_name"] == label), "{image}");
         }
         place
             .msdcam(&format!("explain alone.png --class label --method {method} -o none"))

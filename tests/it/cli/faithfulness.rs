@@ -124,6 +124,12 @@ fn one_image_is_enough_and_unmeasured_maps_are_counted() {
     }
     let run = place.msdcam(&format!("faithfulness photos {QUICK} {options}"));
     assert!(run.stdout.contains("left out: ") && run.stdout.contains(" empty"), "{run:?}");
+    assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{}", run.stdout);
+    let quiet = place.msdcam(&format!("faithfulness photos {QUICK} {options} -o out --quiet"));
+    assert!(
+        quiet.code == 0 && quiet.stdout.is_empty() && place.path().join("out/faithfulness.json").is_file(),
+        "{quiet:?}"
+    );
     let run = place.msdcam(&format!("faithfulness photos/noise.png {QUICK} --exits 1"));
     assert!(run.code == 0 && run.stdout.starts_with("1 image, class: predicted"), "{run:?}");
 }

@@ -172,6 +172,6 @@ fn a_data_set_that_is_its_own_output_folder_stays_the_same_set() {
     // A class of the set that has the name of the run's pictures.
     place.write("odd/images/1.png", &photo);
     place.write("odd/dog/1.png", &photo);
-    let run = place.msdcam(&format!("explain odd -o odd {SMALL} --format flat"));
+    let run = place.msdcam(&format!("explain odd -o odd {SMALL} --labels-by none"));
     run.refused(2, &["odd: images is there, and not as part of the run of a data set"]);
 }

@@ -80,7 +80,7 @@ fn the_article_style_names_data_set_images_by_index() {
     let place = Place::new();
     small_cat(&place, "set/cat.png");
     small_cat(&place, "set/dog.png");
-    explain(&place, "set -o out --style article --exits 5 --format flat --quiet");
+    explain(&place, "set -o out --style article --exits 5 --labels-by none --quiet");
     let names = place.names("out/images/0000");
     for name in ["cat_0_5_cam.jpg", "cat_0_5_gb.jpg", "cat_1_5_cam_gb.jpg", "cat_1_input.jpg"] {
         assert!(names.contains(&name.into()), "{name}: {names:?}");

@@ -130,7 +130,7 @@ fn escapes_names_on_the_page() {
         let mut row: Value = serde_json::from_str(line).unwrap();
         row["image"] = hostile.into();
         row["label_name"] = hostile.into();
-        row["exits"][0]["label"] = hostile.into();
+        row["exits"][0]["class_name"] = hostile.into();
         row.to_string() + "\n"
     });
     place.write("run/results.jsonl", rows.collect::<String>().as_bytes());
@@ -179,7 +179,7 @@ fn refuses_folders_that_are_not_runs() {
 #[test]
 fn refuses_results_with_numbers_out_of_range() {
     let place = Place::new();
-    let exit = |fields: &str| format!(r#"{{"exit":1,"class":0,"label":"a","probability":0.5{fields}}}"#);
+    let exit = |fields: &str| format!(r#"{{"exit":1,"class":0,"class_name":"a","probability":0.5{fields}}}"#);
     let line = |fields: &str, exits: &str| format!(r#"{{"image":"a.png"{fields},"exits":[{exits}]}}"#);
     for (results, cause) in [
         (line(r#","label":0"#, ""), "neither exits nor an error"),

@@ -162,7 +162,7 @@ fn unusual_names_stay_inside_the_folder_and_distinct() {
             fs::copy(place.path().join("noise.png"), path).unwrap();
         }
     }
-    let run = place.msdcam("explain set -o out/run --exits 1 --size 16 --format flat");
+    let run = place.msdcam("explain set -o out/run --exits 1 --size 16 --labels-by none");
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(place.names("out"), ["run"]);
     assert_eq!(place.names("out/run"), ["images", "manifest.json", "results.jsonl"]);

@@ -38,7 +38,7 @@ fn only_selected_images_have_pictures_and_all_have_rows() {
                 for (exit, all) in
                     row["exits"].as_array().unwrap().iter().zip(all["exits"].as_array().unwrap())
                 {
-                    let same = ["exit", "class", "label", "probability", "label_rank"];
+                    let same = ["exit", "class", "class_name", "probability", "label_rank"];
                     assert!(same.iter().all(|key| exit[key] == all[key]), "{exit} {all}");
                 }
             }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::cursor::Cursor;
 use super::{Global, Object, ObjectId, Pickle, Stop, StorageId, Value};
 use crate::model::pytorch::globals::{Verdict, judge};
+use crate::util::pickle::{Op, Opcodes};
 
 /// Maximum number of values in containers, on the stack and in the memo: far above that of any checkpoint, and
 /// it bounds the memory and the time that a pickle can ask for.
@@ -15,9 +15,7 @@ const ID_FIELDS: usize = 6;
 
 /// The state of a walk.
 pub struct Machine<'a> {
-    input: Cursor<'a>,
-    /// Offset of the opcode being read.
-    op: usize,
+    input: Opcodes<'a>,
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
@@ -34,8 +32,7 @@ impl<'a> Machine<'a> {
     /// The machine before the first opcode of the pickle at `start`.
     pub fn new(bytes: &'a [u8], start: usize) -> Self {
         Machine {
-            input: Cursor::new(bytes, start),
-            op: start,
+            input: Opcodes::new(bytes, start),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -52,125 +49,82 @@ impl<'a> Machine<'a> {
         if let Some((offset, cause)) = self.refused {
             return Err(Stop { offset, cause });
         }
-        let value = outcome.map_err(|cause| Stop { offset: self.op, cause })?;
-        Ok(Pickle { end: self.input.at, value, objects: self.objects, foreign: self.foreign })
+        let value = outcome.map_err(|cause| Stop { offset: self.input.op(), cause })?;
+        Ok(Pickle { end: self.input.at(), value, objects: self.objects, foreign: self.foreign })
     }
 
     fn steps(&mut self) -> Step<Value> {
         loop {
-            self.op = self.input.at;
             if self.stack.len().max(self.memo.len()) > MOST_VALUES {
                 return Err(format!("a pickle of over {MOST_VALUES} values"));
             }
-            let op = self.input.take(1)?[0];
-            match op {
-                b'.' => return self.pop(),
-                0x80 => match self.input.take(1)?[0] {
-                    0..=5 => {}
-                    version => return Err(format!("pickle protocol {version}, expected 0 to 5")),
-                },
-                0x95 => drop(self.input.take(8)?), // FRAME: its length only helps streams
-                b'N' => self.push(Value::Other),
-                0x88 | 0x89 => self.push(Value::Bool(op == 0x88)),
-                b'}' => self.make(Object::Dict(Vec::new()))?,
-                b']' | 0x8f => self.make(Object::List(Vec::new()))?,
-                b')' => self.make(Object::Tuple(Vec::new()))?,
-                b'I' | b'L' | b'F' => self.number_line()?,
-                b'V' => {
-                    let text = self.input.line()?;
-                    self.push(Value::Str(text.into()));
+            match self.input.next()? {
+                Op::Stop => return self.pop(),
+                Op::Nothing => {}
+                Op::Plain | Op::Int(None) | Op::Bytes(_) => self.push(Value::Other),
+                Op::Bool(value) => self.push(Value::Bool(value)),
+                Op::Int(Some(n)) => self.push(Value::Int(n)),
+                Op::Text(text) => self.push(Value::Str((*text).into())),
+                // A Python 2 `str` may hold raw bytes.
+                Op::Str(bytes) => {
+                    let text = std::str::from_utf8(&bytes);
+                    self.push(text.map_or(Value::Other, |text| Value::Str(text.into())));
                 }
-                b'S' => self.quoted_line()?,
-                b'J' => {
-                    let b = self.input.take(4)?;
-                    self.push(Value::Int(i32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()));
-                }
-                b'K' | b'M' => {
-                    let n = self.input.unsigned(if op == b'K' { 1 } else { 2 })?;
-                    self.push(Value::Int(n.into()));
-                }
-                b'G' => {
-                    self.input.take(8)?;
-                    self.push(Value::Other);
-                }
-                0x8a | 0x8b => {
-                    let n = self.input.unsigned(if op == 0x8a { 1 } else { 4 })?;
-                    let long = self.take_long(n)?;
-                    self.push(long);
-                }
-                b'U' | 0x8c => self.counted_text(1)?,
-                b'T' | b'X' => self.counted_text(4)?,
-                0x8d => self.counted_text(8)?,
-                b'C' | b'B' | 0x8e | 0x96 => {
-                    let width = match op {
-                        b'C' => 1,
-                        b'B' => 4,
-                        _ => 8,
-                    };
-                    let n = self.input.unsigned(width)?;
-                    self.input.take_counted(n)?;
-                    self.push(Value::Other);
-                }
-                b'(' => self.marks.push(self.stack.len()),
-                b'0' => match self.marks.last() {
+                Op::EmptyDict => self.make(Object::Dict(Vec::new()))?,
+                Op::EmptyList | Op::EmptySet => self.make(Object::List(Vec::new()))?,
+                Op::EmptyTuple => self.make(Object::Tuple(Vec::new()))?,
+                Op::Mark => self.marks.push(self.stack.len()),
+                Op::Pop => match self.marks.last() {
                     Some(&mark) if mark == self.stack.len() => drop(self.marks.pop()),
                     _ => drop(self.pop()?),
                 },
-                b'1' => drop(self.pop_to_mark()?),
-                b'2' => {
+                Op::PopToMark => drop(self.pop_to_mark()?),
+                Op::Duplicate => {
                     let top = self.top()?.clone();
                     self.push(top);
                 }
-                b't' | b'l' | 0x91 => {
+                Op::TupleToMark => {
                     let items = self.pop_to_mark()?;
-                    self.make(if op == b't' { Object::Tuple(items) } else { Object::List(items) })?;
+                    self.make(Object::Tuple(items))?;
                 }
-                0x85..=0x87 => {
-                    let mut items = (0x85..=op).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
+                Op::ListToMark | Op::FrozenSetToMark => {
+                    let items = self.pop_to_mark()?;
+                    self.make(Object::List(items))?;
+                }
+                Op::Tuple(n) => {
+                    let mut items = (0..n).map(|_| self.pop()).collect::<Step<Vec<_>>>()?;
                     items.reverse();
                     self.make(Object::Tuple(items))?;
                 }
-                b'd' => {
+                Op::DictToMark => {
                     let entries = pairs(self.pop_to_mark()?)?;
                     self.make(Object::Dict(entries))?;
                 }
-                b'a' => {
+                Op::Append => {
                     let item = self.pop()?;
                     self.append(vec![item])?;
                 }
-                b'e' | 0x90 => {
+                Op::Appends | Op::AddItems => {
                     let items = self.pop_to_mark()?;
                     self.append(items)?;
                 }
-                b's' => {
+                Op::SetItem => {
                     let value = self.pop()?;
                     let key = self.pop()?;
                     self.set_items(vec![(key, value)])?;
                 }
-                b'u' => {
+                Op::SetItems => {
                     let entries = pairs(self.pop_to_mark()?)?;
                     self.set_items(entries)?;
                 }
-                b'g' | b'p' => {
-                    let line = self.input.line()?;
-                    let index = line.parse().map_err(|_| format!("'{line}' is not a memo index"))?;
-                    if op == b'g' { self.get(index)? } else { self.put(index)? }
-                }
-                b'h' | b'j' => {
-                    let index = self.input.unsigned(if op == b'h' { 1 } else { 4 })?;
-                    self.get(index)?;
-                }
-                b'q' | b'r' => {
-                    let index = self.input.unsigned(if op == b'q' { 1 } else { 4 })?;
-                    self.put(index)?;
-                }
-                0x94 => self.put(self.memo.len() as u64)?,
-                b'c' => {
-                    let (module, name) = (self.input.line()?, self.input.line()?);
+                Op::Get(index) => self.get(index)?,
+                Op::Put(index) => self.put(index)?,
+                Op::Memoize => self.put(self.memo.len() as u64)?,
+                Op::Global(module, name) => {
                     let global = self.global(module, name);
                     self.push(global);
                 }
-                0x93 => {
+                Op::StackGlobal => {
                     let (name, module) = (self.pop()?, self.pop()?);
                     let (Value::Str(module), Value::Str(name)) = (module, name) else {
                         return Err("STACK_GLOBAL of something other than two texts".into());
@@ -178,44 +132,38 @@ impl<'a> Machine<'a> {
                     let global = self.global(module.to_string(), name.to_string());
                     self.push(global);
                 }
-                b'Q' => {
+                Op::PersistentId => {
                     let id = self.pop()?;
                     let object = self.persistent(&id)?;
                     self.push(object);
                 }
-                b'P' => {
-                    let id = self.input.line()?;
-                    self.make(Object::Persistent(id))?;
-                }
-                b'R' | 0x81 => {
-                    let arguments = self.pop()?;
-                    let called = self.pop()?;
+                Op::PersistentText(id) => self.make(Object::Persistent(id))?,
+                Op::Call => {
+                    let (arguments, called) = (self.pop()?, self.pop()?);
                     self.call(&called, &arguments)?;
                 }
-                0x92 => {
-                    let (_keywords, arguments, called) = (self.pop()?, self.pop()?, self.pop()?);
+                Op::CallWithNames => {
+                    let (_names, arguments, called) = (self.pop()?, self.pop()?, self.pop()?);
                     self.call(&called, &arguments)?;
                 }
-                b'i' => {
-                    let (module, name) = (self.input.line()?, self.input.line()?);
-                    let class = self.global(module, name);
+                Op::CallGlobal(module, name) => {
+                    let called = self.global(module, name);
                     let arguments = self.pop_to_mark()?;
-                    self.call_with(&class, arguments)?;
+                    self.call_with(&called, arguments)?;
                 }
-                b'o' => {
+                Op::CallToMark => {
                     let mut arguments = self.pop_to_mark()?;
                     if arguments.is_empty() {
                         return Err("OBJ without a class".into());
                     }
-                    let class = arguments.remove(0);
-                    self.call_with(&class, arguments)?;
+                    let called = arguments.remove(0);
+                    self.call_with(&called, arguments)?;
                 }
-                b'b' => {
+                Op::Build => {
                     let state = self.pop()?;
                     let object = self.top()?.clone();
                     self.build(&object, state)?;
                 }
-                other => return Err(unsupported(other)),
             }
         }
     }
@@ -325,7 +273,7 @@ impl<'a> Machine<'a> {
                          the file, load it with PyTorch and save the state_dict() alone"
                     ),
                 };
-                self.refused.get_or_insert_with(|| (self.op, cause()));
+                self.refused.get_or_insert_with(|| (self.input.op(), cause()));
             }
         }
         Value::Global(global)
@@ -399,44 +347,6 @@ impl<'a> Machine<'a> {
         self.push(result);
         Ok(())
     }
-
-    fn take_long(&mut self, n: u64) -> Step<Value> {
-        let bytes = self.input.take_counted(n)?;
-        if bytes.len() > 16 {
-            return Ok(Value::Other);
-        }
-        let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
-        let mut le = [fill; 16];
-        le[..bytes.len()].copy_from_slice(bytes);
-        Ok(Value::Int(i128::from_le_bytes(le)))
-    }
-
-    fn number_line(&mut self) -> Step {
-        let line = self.input.line()?;
-        self.push(match line.as_str() {
-            "00" => Value::Bool(false),
-            "01" => Value::Bool(true),
-            _ => line.strip_suffix('L').unwrap_or(&line).parse().map_or(Value::Other, Value::Int),
-        });
-        Ok(())
-    }
-
-    /// A text of protocol 0 in quotes; one with escapes is not kept.
-    fn quoted_line(&mut self) -> Step {
-        let line = self.input.line()?;
-        let text = ['\'', '"'].iter().find_map(|&q| line.strip_prefix(q)?.strip_suffix(q));
-        let text = text.ok_or("a text without quotes")?;
-        self.push(if text.contains('\\') { Value::Other } else { Value::Str(text.into()) });
-        Ok(())
-    }
-
-    fn counted_text(&mut self, width: usize) -> Step {
-        let n = self.input.unsigned(width)?;
-        // A Python 2 `str` may hold raw bytes.
-        let text = std::str::from_utf8(self.input.take_counted(n)?);
-        self.push(text.map_or(Value::Other, |text| Value::Str(text.into())));
-        Ok(())
-    }
 }
 
 /// Keys and values in turn as entries.
@@ -446,15 +356,4 @@ fn pairs(values: Vec<Value>) -> Step<Vec<(Value, Value)>> {
     }
     let mut values = values.into_iter();
     Ok(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
-}
-
-/// The error for an opcode that checkpoints do not need.
-fn unsupported(op: u8) -> String {
-    let name = match op {
-        0x82..=0x84 => "EXT",
-        0x97 => "NEXT_BUFFER",
-        0x98 => "READONLY_BUFFER",
-        _ => return format!("byte 0x{op:02x} is not a pickle opcode"),
-    };
-    format!("pickle opcode {name} is not supported")
 }

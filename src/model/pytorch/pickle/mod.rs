@@ -4,7 +4,6 @@
 //! Tensors, dictionaries and lists are understood; any other object is an [`Object::Instance`] of its class,
 //! whose content is data as well.
 
-mod cursor;
 mod machine;
 mod objects;
 #[cfg(test)]

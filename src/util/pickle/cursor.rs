@@ -38,11 +38,11 @@ impl<'a> Cursor<'a> {
         Ok(self.take(width)?.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
     }
 
-    /// The text up to the next line feed, which is skipped.
-    pub fn line(&mut self) -> Step<String> {
+    /// The bytes up to the next line feed, which is skipped.
+    pub fn line(&mut self) -> Step<&'a [u8]> {
         let rest = &self.bytes[self.at..];
         let n = rest.iter().position(|&b| b == b'\n').ok_or("an unterminated line")?;
         self.at += n + 1;
-        Ok(String::from_utf8_lossy(&rest[..n]).into_owned())
+        Ok(&rest[..n])
     }
 }
