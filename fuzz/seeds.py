@@ -37,6 +37,8 @@ for old in (here / "corpus").glob("*/*"):
 # Checkpoints of every container, and those that are refused late.
 for name in ["blocks_zip.pt", "blocks_legacy.pth", "old_tar.pth", "torchscript.pt", "whole_model.pth"]:
     write("checkpoint", name, (golden / "checkpoints" / name).read_bytes())
+for name in ["objects_protocol4.pth", "whole_model.pth", "download.zip", "pt.safetensors", "two_prefixes.pth"]:
+    write("checkpoint", f"saved_{name}", (golden / "saved" / name).read_bytes())
 
 
 def zipped(files):
