@@ -122,21 +122,21 @@ fn architecture(c: &Config) -> Vec<(&'static str, String)> {
         Stem::Cifar => "CIFAR",
         Stem::Imagenet => "ImageNet",
     };
-    let ordinals = |layers: Vec<usize>| layers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let transitions = match c.transitions.as_slice() {
-        [] => "none".to_string(),
-        some => {
-            format!("behind layer {}", ordinals(some.iter().map(|transition| transition.after).collect()))
-        }
+    let stride = if c.stem_stride == 1 { "" } else { " of stride 2" };
+    let numbered = |layers: &[usize]| {
+        let numbers: Vec<String> = layers.iter().map(usize::to_string).collect();
+        format!("{} {}", if layers.len() == 1 { "layer" } else { "layers" }, numbers.join(", "))
     };
-    let dropped = match c.drops.as_slice() {
-        [] => String::new(),
-        some => format!(", the finest dropped in layer {}", ordinals(some.to_vec())),
+    let behind: Vec<usize> = c.transitions.iter().map(|transition| transition.after).collect();
+    let transitions = if behind.is_empty() { "none".into() } else { format!("behind {}", numbered(&behind)) };
+    let dropped = match c.drops.is_empty() {
+        true => String::new(),
+        false => format!(", the finest dropped in {}", numbered(&c.drops)),
     };
     let bottleneck = if c.bottleneck { format!("factors {:?}", c.bottleneck_factor) } else { "none".into() };
     let mut rows = vec![
         ("layout", layout.to_string()),
-        ("network", format!("{stem} stem, {} x {} input, {} classes", c.input, c.input, c.classes)),
+        ("network", format!("{stem} stem{stride}, {} x {} input, {} classes", c.input, c.input, c.classes)),
         ("exits", format!("{}, behind {:?} layers each", c.exits(), c.layers)),
         ("scales", format!("{}, factors {:?}{dropped}", c.scales(), c.scale_factor)),
         ("channels", format!("{} times the factor, growing by {} a layer", c.channels, c.growth)),
