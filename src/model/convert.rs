@@ -146,9 +146,13 @@ pub fn load(input: &Path, options: &ConvertOptions) -> Result<Loaded> {
         }
         None => numbered(config.classes),
     };
+    let own = network.statistics.as_ref().filter(|_| options.normalization.is_none());
+    let own = own.and_then(|[mean, std]| own_normalization(&checkpoint, mean, std));
     let usual = usual_normalization(&config);
-    let Normalization { mean, std } = options.normalization.unwrap_or(usual);
-    if options.normalization.is_none() {
+    let Normalization { mean, std } = options.normalization.or(own).unwrap_or(usual);
+    if let (Some(_), Some([mean, std])) = (own, &network.statistics) {
+        notes.push(format!("pixels are normalized by the tensors '{mean}' and '{std}'"));
+    } else if options.normalization.is_none() {
         assumed.push(format!(
             "mean {mean:?} and standard deviation {std:?}, the usual for this network (--normalize)"
         ));
@@ -167,6 +171,15 @@ pub fn load(input: &Path, options: &ConvertOptions) -> Result<Loaded> {
     }
     let weights = Weights { config, labels, mean, std, source_sha256: checkpoint.sha256, tensors };
     Ok(Loaded { weights, assumed, notes })
+}
+
+/// The normalization in two tensors of a checkpoint, if they are one of pixels in [0, 1].
+fn own_normalization(checkpoint: &Checkpoint, mean: &str, std: &str) -> Option<Normalization> {
+    let mut found = checkpoint.tensors([mean, std]).ok()?;
+    let mut three = |name: &str| <[f32; 3]>::try_from(found.remove(name)?.data).ok();
+    let (mean, std) = (three(mean)?, three(std)?);
+    let plausible = mean.iter().all(|m| (0.0..=1.0).contains(m)) && std.iter().all(|s| *s > 0.0 && *s <= 1.0);
+    plausible.then_some(Normalization { mean, std })
 }
 
 fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Result<(Config, Vec<String>)> {

@@ -92,9 +92,10 @@ def write(folder: Path) -> dict:
     save("prefix_orig_mod.pth", {"state_dict": under("_orig_mod.", sd)}, ["the network under '_orig_mod.'"])
     save("prefix_module_orig_mod.pth", under("module._orig_mod.", sd), ["the network under 'module._orig_mod.'"])
     save("prefix_module.pth", under("module.", sd))
-    normalizer = {"0.mean": torch.rand(3), "0.std": torch.rand(3)}
+    normalizer = {"0.mean": torch.tensor([0.5, 0.25, 0.125]), "0.std": torch.tensor([0.25, 0.5, 1.0]).view(1, 3, 1, 1)}
     save("prefix_sequential.pth", {**normalizer, **under("1.", sd)},
-         ["the network under '1.'", "left out: 2 tensors under '0', which no exit reads"])
+         ["the network under '1.'", "left out: 2 tensors under '0', which no exit reads",
+          "pixels are normalized by the tensors '0.mean' and '0.std'"])
     save("lightning.ckpt", {"epoch": 1, "state_dict": under("model.", sd), "hyper_parameters": Attributes(lr=0.1),
                             "callbacks": {"ModelCheckpoint{'monitor': None}": {"dirpath": pathlib.PurePosixPath("a")}}},
          ["the network under 'model.'", "stepped over objects of "])

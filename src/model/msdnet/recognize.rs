@@ -29,6 +29,9 @@ pub struct Recognized {
     pub names: BTreeMap<String, String>,
     /// Dimensions of each tensor by its name in the port.
     pub shapes: Shapes,
+    /// Names of the mean and the standard deviation in the state dict, if a layer before the network normalizes
+    /// its input.
+    pub statistics: Option<[String; 2]>,
     /// Tensors that this kind of file lacks because all their elements are zero.
     pub zeros: Vec<String>,
     /// One phrase for each group of tensors that was left out, and for an unusual prefix.
@@ -41,8 +44,13 @@ pub struct Recognized {
 /// A phrase that says why there is none, or not exactly one.
 pub fn recognize(all: &Shapes) -> Result<Recognized, String> {
     let prefix = prefix(all)?;
-    let mut found =
-        Recognized { names: BTreeMap::new(), shapes: Shapes::new(), zeros: Vec::new(), notes: Vec::new() };
+    let mut found = Recognized {
+        names: BTreeMap::new(),
+        shapes: Shapes::new(),
+        statistics: statistics(all),
+        zeros: Vec::new(),
+        notes: Vec::new(),
+    };
     let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
     let collaboration = collaboration(all, prefix);
     for name in all.keys() {
@@ -94,6 +102,16 @@ pub fn recognize(all: &Shapes) -> Result<Recognized, String> {
         format!("left out: {count} {tensors} under '{group}', which no exit reads")
     }));
     Ok(found)
+}
+
+/// The only tensors called `mean` and `std`, if they have an element for each color.
+fn statistics(all: &Shapes) -> Option<[String; 2]> {
+    let only = |end: &str| -> Option<String> {
+        let mut found = all.iter().filter(|(name, _)| name.rsplit('.').next() == Some(end));
+        let (name, dims) = found.next().filter(|_| found.next().is_none())?;
+        (dims.iter().product::<usize>() == 3 && dims.contains(&3)).then(|| name.clone())
+    };
+    Some([only("mean")?, only("std")?])
 }
 
 /// What stands before the names of the only network.
@@ -212,6 +230,16 @@ mod tests {
                 "left out: 2 tensors under 'switcher', which no exit reads"
             ]
         );
+    }
+
+    #[test]
+    fn a_layer_that_normalizes_the_input_is_found() {
+        let mut all = shapes(under("1.").iter().map(String::as_str));
+        all.extend([("0.mean".to_string(), vec![1, 3, 1, 1]), ("0.std".to_string(), vec![3])]);
+        let expected = ["0.mean", "0.std"].map(String::from);
+        assert_eq!(recognize(&all).unwrap().statistics, Some(expected));
+        all.insert("0.std".into(), vec![1]);
+        assert_eq!(recognize(&all).unwrap().statistics, None);
     }
 
     #[test]

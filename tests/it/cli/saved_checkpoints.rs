@@ -63,6 +63,11 @@ fn every_way_to_save_a_network_gives_its_weights_or_says_what_to_do() {
                 }
                 let found = weights(&place);
                 assert_eq!(found.config, plain.config, "{file}");
+                if file == "prefix_sequential.pth" {
+                    assert_eq!((found.mean, found.std), ([0.5, 0.25, 0.125], [0.25, 0.5, 1.0]));
+                } else {
+                    assert_eq!((found.mean, found.std), (plain.mean, plain.std), "{file}");
+                }
                 for (name, (dims, elements)) in &plain.tensors {
                     let (other, values) = &found.tensors[name];
                     assert_eq!(dims, other, "{file}: {name}");
@@ -88,7 +93,7 @@ fn inspect_reads_what_convert_reads_and_says_the_same() {
             "{}",
             run.stdout
         );
-        for note in &row.notes {
+        for note in row.notes.iter().filter(|note| !note.starts_with("pixels are normalized")) {
             assert!(run.stdout.contains(note.as_str()), "{}: {note}: {}", row.file, run.stdout);
         }
     }
