@@ -1,11 +1,13 @@
-//! The input images of a command: `IMAGE...`, `--format`, `--null`, `--limit`.
+//! The input images of a command: `IMAGE...`, `--format`, `--fit`, `--null`, `--limit`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Dataset;
+use crate::imaging::{self, ResizePolicy};
 use crate::{Error, Result, dataset};
 
+use super::model::LoadedModel;
 use super::values;
 
 /// Limit of the list of paths on standard input, in bytes.
@@ -22,6 +24,11 @@ pub struct DataArgs {
     /// photos without labels
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Format::Auto)]
     format: Format,
+    /// How a photo is brought to the input of the network: crop scales it to cover the input and cuts to the
+    /// center, stretch changes its aspect ratio, pad shows all of it between margins of the network's mean
+    /// color [default: crop]
+    #[arg(long, value_name = "HOW")]
+    fit: Option<ResizePolicy>,
     /// Paths on standard input end in NUL, as from `find -print0`
     #[arg(short = '0', long)]
     null: bool,
@@ -45,11 +52,15 @@ enum Format {
 }
 
 impl DataArgs {
-    /// Lists the images. Their labels are indices of the model's classes, whose names are `labels`.
+    /// Lists the images, and has `model` bring them to its input as `--fit` says. Their labels are indices of the
+    /// model's classes.
     ///
     /// # Errors
     /// When there are no images, or their labels do not match the model.
-    pub fn open(&self, labels: &[String]) -> Result<Dataset> {
+    pub fn open(&self, model: &mut LoadedModel) -> Result<Dataset> {
+        if let Some(fit) = self.fit {
+            model.model.input.resize = fit;
+        }
         let format = match self.format {
             Format::Auto => dataset::Format::Auto,
             Format::Cifar10 => dataset::Format::Cifar10,
@@ -59,7 +70,7 @@ impl DataArgs {
         };
         let mut dataset = dataset::open(&self.all_paths()?, format)?;
         dataset.limit_memory(self.photo_memory as u64);
-        dataset.fit_labels(labels).map_err(|error| self.with_hint(error))?;
+        dataset.fit_labels(&model.labels).map_err(|error| self.with_hint(error))?;
         if let Some(limit) = self.limit {
             dataset.truncate(limit as usize);
         }
@@ -94,6 +105,10 @@ impl DataArgs {
         read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")).with_source(e))?;
         if text.len() as u64 > LONGEST_LIST {
             return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
+        }
+        if imaging::is_image(&text) {
+            let cause = "it is a picture, not a list of paths; write it to a file and name that";
+            return Err(Error::refused(name, "list", cause));
         }
         let listed = dataset::parse_path_list(&text, self.null)?;
         if listed.is_empty() {

@@ -11,9 +11,9 @@ use crate::{Error, Result};
 
 /// Extensions of image files, in lower case: the supported formats, and unsupported ones that are
 /// reported as errors instead of being skipped.
-const EXTENSIONS: [&str; 16] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "heic",
-    "heif", "jp2",
+const EXTENSIONS: [&str; 25] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "ppm", "pgm", "pbm",
+    "pnm", "pam", "avif", "heic", "heif", "hif", "jp2", "j2k", "jpx", "jxl", "exr",
 ];
 
 /// A photo, or an entry that could not be listed.
@@ -83,7 +83,7 @@ pub fn list(folder: &Path, format: Format) -> Result<(Vec<ListedFile>, Option<La
 
 /// Message about a folder without images; names the CIFAR files in it.
 fn no_images(folder: &Path) -> String {
-    let message = "no images: expected PNG, JPEG or WebP files".to_string();
+    let message = "no images: expected PNG, JPEG, WebP, GIF, BMP, PNM or TIFF files".to_string();
     let Ok(entries) = fs::read_dir(folder) else { return message };
     let mut batches: Vec<String> = entries
         .flatten()

@@ -29,10 +29,10 @@ pub use args::Args;
 pub fn run(args: Args) -> Result<Outcome> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
     let timings = Timings::default();
-    let model = args.model.load(&timings)?;
+    let mut model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
     let class = args.class.as_deref().map(|class| class_of(class, &model.labels, &[])).transpose()?;
-    let dataset = args.data.open(&model.labels)?;
+    let dataset = args.data.open(&mut model)?;
     if dataset.classes().is_none() {
         let cause = "the images have none; expected a folder for each class, or a CIFAR file";
         return Err(Error::refused(dataset.name(), "labels", cause));

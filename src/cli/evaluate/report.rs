@@ -21,6 +21,8 @@ pub struct EvaluationReport {
     /// Result of `--early-exit` or `--budget`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_exit: Option<EarlyExitResult>,
+    /// How photos were brought to the input: `--fit`.
+    fit: String,
     /// Weights file.
     weights: String,
     /// SHA-256 of the checkpoint that the weights come from.
@@ -53,6 +55,7 @@ impl EvaluationReport {
             evaluation,
             failed: predictions.tally.failed(),
             early_exit: None,
+            fit: model.input.resize.to_string(),
             weights: model.weights.clone(),
             source_sha256: model.source.checkpoint_sha256().to_string(),
             device: model.device.description(),
