@@ -20,7 +20,11 @@ use super::{images, output, records, table};
 
 /// Print each exit's predicted class and confidence
 ///
-/// Images are PNG, JPEG or WebP files of any size. If an image cannot be read, the others are still
+/// Images are JPEG, PNG, WebP, GIF, BMP, PNM or TIFF files of up to 210 megapixels. They are turned upright
+/// by their EXIF orientation; transparency is composited over white; samples of 16 bits are divided by 257;
+/// CMYK is converted; color profiles are ignored; of an animation, the first frame is read.
+///
+/// If an image cannot be read, the others are still
 /// processed and the exit code is 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_CODES)]
@@ -61,9 +65,9 @@ struct EarlyExitWork {
 /// Classifies the images and prints a table or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
     let timings = Timings::default();
-    let model = args.model.load(&timings)?;
+    let mut model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
-    let dataset = args.data.open(&model)?;
+    let dataset = args.data.open(&mut model)?;
     let group = images::group_size(&model, dataset.len());
     let order = if args.early_exit.is_some() { Order::ByExit } else { Order::Depth };
     let mut classifier = Classifier::new(&model.model, &exits, order, &model.device, group)?;

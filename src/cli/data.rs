@@ -1,9 +1,10 @@
-//! The input images of a command: `IMAGE...`, `--format`, `--null`, `--limit`.
+//! The input images of a command: `IMAGE...`, `--format`, `--fit`, `--null`, `--limit`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Dataset;
+use crate::imaging::{self, ResizePolicy};
 use crate::{Error, Result, dataset};
 
 use super::model::LoadedModel;
@@ -27,6 +28,11 @@ pub struct DataArgs {
     /// the labels, also those of a CIFAR file
     #[arg(long, value_enum, value_name = "RULE", default_value_t = LabelsBy::Auto)]
     labels_by: LabelsBy,
+    /// How a photo is brought to the input of the network: crop scales it to cover the input and cuts to the
+    /// center, stretch changes its aspect ratio, pad shows all of it between margins of the network's mean
+    /// color [default: crop]
+    #[arg(long, value_name = "HOW")]
+    fit: Option<ResizePolicy>,
     /// Paths on standard input end in NUL, as from `find -print0`
     #[arg(short = '0', long)]
     null: bool,
@@ -59,12 +65,12 @@ enum LabelsBy {
 }
 
 impl DataArgs {
-    /// Lists the images. Their labels, if they have any, are indices of the model's classes. Notes about them go
-    /// to standard error.
+    /// Lists the images, and has `model` bring them to its input as `--fit` says. Their labels, if they have any, are
+    /// indices of the model's classes. Notes about them go to standard error.
     ///
     /// # Errors
     /// When there are no images, or their labels do not match the model.
-    pub fn open(&self, model: &LoadedModel) -> Result<Dataset> {
+    pub fn open(&self, model: &mut LoadedModel) -> Result<Dataset> {
         let dataset = self.open_with(model, "; --labels-by none ignores the labels")?;
         announce(model, &dataset);
         Ok(dataset)
@@ -74,7 +80,7 @@ impl DataArgs {
     ///
     /// # Errors
     /// As [`DataArgs::open`], and when there are no labels.
-    pub fn open_labeled(&self, model: &LoadedModel) -> Result<Dataset> {
+    pub fn open_labeled(&self, model: &mut LoadedModel) -> Result<Dataset> {
         if self.labels_by == LabelsBy::None {
             return Err(Error::usage("--labels-by none: evaluate needs the labels"));
         }
@@ -93,7 +99,10 @@ impl DataArgs {
     }
 
     /// `remedy` is what else than an order of the folders helps where the labels do not match.
-    fn open_with(&self, model: &LoadedModel, remedy: &str) -> Result<Dataset> {
+    fn open_with(&self, model: &mut LoadedModel, remedy: &str) -> Result<Dataset> {
+        if let Some(fit) = self.fit {
+            model.model.input.resize = fit;
+        }
         let format = match self.format {
             Format::Auto => dataset::Format::Auto,
             Format::Cifar10 => dataset::Format::Cifar10,
@@ -141,6 +150,10 @@ impl DataArgs {
         read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")).with_source(e))?;
         if text.len() as u64 > LONGEST_LIST {
             return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
+        }
+        if imaging::is_image(&text) {
+            let cause = "it is a picture, not a list of paths; write it to a file and name that";
+            return Err(Error::refused(name, "list", cause));
         }
         let listed = dataset::parse_path_list(text, self.null)?;
         if listed.is_empty() {

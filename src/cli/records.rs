@@ -5,6 +5,7 @@ use std::borrow::Borrow;
 use crate::Error;
 use crate::dataset::Item;
 use crate::explain::ExitPrediction;
+use crate::imaging::Region;
 use crate::imaging::bounding_box::BoundingBox;
 use crate::imaging::heatmap::MapStatus;
 use serde::Serialize;
@@ -88,6 +89,21 @@ pub struct MapRecord {
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
     pub bounding_box: Option<Option<BoxRecord>>,
     pub files: MapFiles,
+}
+
+/// A region of the photo, in its pixels; it reaches beyond the photo where the input is padded.
+#[derive(Debug, Serialize)]
+pub struct RegionRecord {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+}
+
+impl From<Region> for RegionRecord {
+    fn from(Region { left, top, right, bottom }: Region) -> Self {
+        RegionRecord { x: left, y: top, width: right - left, height: bottom - top }
+    }
 }
 
 /// A bounding box in pixels of the photo.

@@ -12,9 +12,9 @@ use crate::{Error, Result};
 
 /// Extensions of image files, in lower case: the supported formats, and unsupported ones that are
 /// reported as errors instead of being skipped.
-const EXTENSIONS: [&str; 16] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "avif", "heic",
-    "heif", "jp2",
+const EXTENSIONS: [&str; 25] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "ppm", "pgm", "pbm",
+    "pnm", "pam", "avif", "heic", "heif", "hif", "jp2", "j2k", "jpx", "jxl", "exr",
 ];
 
 /// Folders that systems put among those of their users: what a Mac adds to an archive, the thumbnails and the

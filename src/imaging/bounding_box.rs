@@ -81,21 +81,33 @@ impl BoundingBox {
         (pixels(part.top, part.bottom), pixels(part.left, part.right))
     }
 
-    /// The box in pixels of a photo whose region `part` the heatmap covers with `rows` and `columns`.
+    /// The box in pixels of a photo of `size` (width, height), whose region `part` the heatmap covers with `rows` and
+    /// `columns`. `None` where all of it is beside the photo, in the padding of the input.
     ///
     /// # Panics
-    /// When there are no rows or no columns.
-    pub fn in_photo(self, part: Region, (rows, columns): (usize, usize)) -> BoundingBox {
+    /// When there are no rows or no columns, or no pixels.
+    pub fn in_photo(
+        self,
+        part: Region,
+        (rows, columns): (usize, usize),
+        size: (usize, usize),
+    ) -> Option<BoundingBox> {
         assert!(rows > 0 && columns > 0, "a heatmap of {rows} rows and {columns} columns");
-        // Rounded to whole pixels, and never empty.
-        let side = |from: f64, to: f64, at: usize, length: usize, count: usize| {
-            let edge = |i: usize| (from + (to - from) * (i as f64 / count as f64)).round() as usize;
-            let start = edge(at).min((to.ceil() as usize).max(1) - 1);
-            (start, edge(at.saturating_add(length)).max(start + 1) - start)
+        assert!(size.0 > 0 && size.1 > 0, "a photo of {} x {} pixels", size.0, size.1);
+        // Rounded to whole pixels of the photo, and never empty.
+        let side = |from: f64, to: f64, at: usize, length: usize, count: usize, pixels: usize| {
+            let edge = |i: usize| from + (to - from) * (i as f64 / count as f64);
+            let (start, end) = (edge(at), edge(at.saturating_add(length)));
+            if end <= 0.0 || start >= pixels as f64 {
+                return None;
+            }
+            let last = pixels.min((to.ceil() as usize).max(1)) - 1;
+            let start = (start.round() as usize).min(last);
+            Some((start, (end.round() as usize).clamp(start + 1, pixels.max(start + 1)) - start))
         };
-        let (x, width) = side(part.left, part.right, self.x, self.width, columns);
-        let (y, height) = side(part.top, part.bottom, self.y, self.height, rows);
-        BoundingBox { x, y, width, height, ..self }
+        let (x, width) = side(part.left, part.right, self.x, self.width, columns, size.0)?;
+        let (y, height) = side(part.top, part.bottom, self.y, self.height, rows, size.1)?;
+        Some(BoundingBox { x, y, width, height, ..self })
     }
 }
 
@@ -237,7 +249,7 @@ mod tests {
     fn a_box_is_mapped_into_the_photo() {
         let found = BoundingBox { x: 10, y: 0, width: 20, height: 64, heatmap_share: 0.5, threshold: 0.15 };
         let place = |part, grid| {
-            let b = found.in_photo(part, grid);
+            let b = found.in_photo(part, grid, (2500, 300)).unwrap();
             [b.x, b.y, b.width, b.height]
         };
         let part = Region { left: 75.5, top: 0.0, right: 375.5, bottom: 300.0 };
@@ -247,8 +259,17 @@ mod tests {
         let one = Region { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
         assert_eq!((BoundingBox::grid(one), place(one, (64, 64))), ((64, 64), [0, 0, 1, 1]));
         let last = Region { left: 2499.0, top: 0.0, right: 2500.0, bottom: 1.0 };
-        let right = BoundingBox { x: 63, width: 1, ..found }.in_photo(last, (64, 64));
+        let right = BoundingBox { x: 63, width: 1, ..found }.in_photo(last, (64, 64), (2500, 1)).unwrap();
         assert_eq!((right.x, right.width), (2499, 1));
+        // A photo of 100 x 50 pixels in the middle of a square input of 10 x 10.
+        let padded = Region { left: 0.0, top: -25.0, right: 100.0, bottom: 75.0 };
+        let rows = |y, height| {
+            let of_map = BoundingBox { x: 0, y, width: 10, height, ..found };
+            of_map.in_photo(padded, (10, 10), (100, 50)).map(|b| (b.x, b.y, b.width, b.height))
+        };
+        assert_eq!(rows(0, 10), Some((0, 0, 100, 50)));
+        assert_eq!((rows(2, 2), rows(7, 3)), (Some((0, 0, 100, 15)), Some((0, 45, 100, 5))));
+        assert_eq!((rows(0, 2), rows(8, 2)), (None, None));
     }
 
     #[test]

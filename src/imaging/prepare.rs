@@ -1,4 +1,7 @@
-//! Preparation of a photo as model input: resize, center crop, normalization.
+//! Preparation of a photo as model input: resize, crop or padding, normalization.
+
+use std::fmt;
+use std::str::FromStr;
 
 use super::resample::{Filter, Region, resample, resample_window};
 use super::rgb_image::RgbImage;
@@ -10,8 +13,11 @@ pub struct Prepared {
     pub tensor: Vec<f32>,
     /// The same as an image of H x W pixels, before normalization.
     pub seen: RgbImage,
-    /// Region of the photo that the input covers, in the photo's pixels.
+    /// Region of the photo that the input covers, in the photo's pixels; it reaches beyond the photo where the input
+    /// is padded.
     pub crop: Region,
+    /// Color of the padding.
+    fill: [u8; 3],
 }
 
 impl Prepared {
@@ -21,7 +27,22 @@ impl Prepared {
     /// When `size` is zero or its square above the pixels of the largest photo, or `photo` is not the one that was
     /// prepared.
     pub fn view(&self, photo: &RgbImage, size: usize) -> RgbImage {
-        resample(photo, self.crop, size, size, Filter::Bicubic)
+        let (crop, all) = (self.crop, Region::all(photo));
+        let is_inside =
+            crop.left >= 0.0 && crop.top >= 0.0 && crop.right <= all.right && crop.bottom <= all.bottom;
+        if is_inside || size == 0 {
+            return resample(photo, crop, size, size, Filter::Bicubic);
+        }
+        // First and last pixel of the view that the photo covers.
+        let along = |from: f64, to: f64, end: f64| {
+            let place = |x: f64| ((x - from) / (to - from) * size as f64).round() as usize;
+            let first = place(0.0).min(size - 1);
+            first..place(end).clamp(first + 1, size)
+        };
+        let columns = along(crop.left, crop.right, all.right);
+        let rows = along(crop.top, crop.bottom, all.bottom);
+        let inside = resample(photo, all, columns.len(), rows.len(), Filter::Bicubic);
+        padded(&inside, (columns.start, rows.start), (size, size), self.fill)
     }
 }
 
@@ -33,13 +54,41 @@ pub enum ResizePolicy {
     /// `Resize(size)` and `CenterCrop(size)` where the input is a square.
     #[default]
     CenterCrop,
-    /// Scaled to the input's height and width, whatever the photo's aspect ratio.
+    /// Scaled to the input's height and width, whatever the photo's aspect ratio: torchvision's
+    /// `Resize((height, width))`.
     Stretch,
+    /// Scaled so that all of it just fits into the input, in whose center it stands: Pillow's `ImageOps.pad`. The
+    /// rest has the mean color of the normalization, as 8 bits rounded.
+    Pad,
+}
+
+impl ResizePolicy {
+    /// All policies, with their names.
+    const ALL: [(ResizePolicy, &str); 3] =
+        [(ResizePolicy::CenterCrop, "crop"), (ResizePolicy::Stretch, "stretch"), (ResizePolicy::Pad, "pad")];
+}
+
+impl fmt::Display for ResizePolicy {
+    /// `crop`, `stretch` or `pad`.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(policy, _)| policy == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for ResizePolicy {
+    type Err = String;
+
+    /// `crop`, `stretch` or `pad`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(policy, _)| *policy).ok_or_else(|| "expected crop, stretch or pad".into())
+    }
 }
 
 /// Brings `photo` to `(height, width)` and normalizes each channel.
 ///
-/// The resize is antialiased bilinear, as Pillow's. A photo of the input's size is not resampled.
+/// The resize is antialiased bilinear, bit for bit that of Pillow 13. A photo of the input's size is not resampled.
 ///
 /// # Panics
 /// When a size is zero or the photo is empty.
@@ -53,12 +102,16 @@ pub fn prepare(
     let (pixels, len) = (photo.width.saturating_mul(photo.height), photo.rgb.len());
     assert!(pixels > 0 && Some(len) == pixels.checked_mul(3), "{len} bytes of a photo of {pixels} pixels");
     assert!(size.0 > 0 && size.1 > 0, "an input of {} x {} pixels", size.0, size.1);
-    let (seen, crop) = resize_and_crop(photo, size, policy);
+    let fill = mean.map(|mean| (mean * 255.0).round() as u8);
+    let (seen, crop) = match policy {
+        ResizePolicy::Pad => resize_and_pad(photo, size, fill),
+        ResizePolicy::CenterCrop | ResizePolicy::Stretch => resize_and_crop(photo, size, policy),
+    };
     let mut tensor = Vec::with_capacity(3 * size.0 * size.1);
     for c in 0..3 {
         tensor.extend(seen.rgb[c..].iter().step_by(3).map(|&v| (f32::from(v) / 255.0 - mean[c]) / std[c]));
     }
-    Prepared { tensor, seen, crop }
+    Prepared { tensor, seen, crop, fill }
 }
 
 /// The pixels of the input, and the region of the photo that they cover.
@@ -73,7 +126,7 @@ fn resize_and_crop(
     }
     // Pillow and torchvision round the side that is cut down.
     let (scaled_width, scaled_height) = match policy {
-        ResizePolicy::Stretch => (width, height),
+        ResizePolicy::Stretch | ResizePolicy::Pad => (width, height),
         ResizePolicy::CenterCrop if photo.width * height <= photo.height * width => {
             (width, width * photo.height / photo.width)
         }
@@ -94,6 +147,49 @@ fn resize_and_crop(
         bottom: ((top + height) as f64 * sy).min(photo.height as f64),
     };
     (seen, crop)
+}
+
+/// The pixels of the padded input, and its region in the photo.
+fn resize_and_pad(photo: &RgbImage, (height, width): (usize, usize), fill: [u8; 3]) -> (RgbImage, Region) {
+    let all = Region::all(photo);
+    // Pillow's rounding of the shorter side, which it refuses if it comes to nothing.
+    let scaled = |side: usize, other: usize, to: usize| {
+        ((side as f64 / other as f64 * to as f64).round_ties_even() as usize).clamp(1, usize::MAX)
+    };
+    let (scaled_width, scaled_height) = if photo.width * height >= photo.height * width {
+        (width, scaled(photo.height, photo.width, width).min(height))
+    } else {
+        (scaled(photo.width, photo.height, height).min(width), height)
+    };
+    let (left, top) = (half_even(width - scaled_width), half_even(height - scaled_height));
+    let inside = if (scaled_width, scaled_height) == (photo.width, photo.height) {
+        photo.clone()
+    } else {
+        resample(photo, all, scaled_width, scaled_height, Filter::Bilinear)
+    };
+    let (sx, sy) = (all.right / scaled_width as f64, all.bottom / scaled_height as f64);
+    let crop = Region {
+        left: -(left as f64) * sx,
+        top: -(top as f64) * sy,
+        right: if scaled_width == width { all.right } else { (width - left) as f64 * sx },
+        bottom: if scaled_height == height { all.bottom } else { (height - top) as f64 * sy },
+    };
+    (padded(&inside, (left, top), (width, height), fill), crop)
+}
+
+/// `picture` in column `left` and row `top` of one of `width` x `height` pixels of color `fill`.
+fn padded(
+    picture: &RgbImage,
+    (left, top): (usize, usize),
+    (width, height): (usize, usize),
+    fill: [u8; 3],
+) -> RgbImage {
+    let mut whole = RgbImage::filled(width, height, fill);
+    let rows = whole.rgb.chunks_exact_mut(3 * width).skip(top);
+    for (row, from) in rows.zip(picture.rgb.chunks_exact(3 * picture.width)) {
+        row[3 * left..3 * (left + picture.width)].copy_from_slice(from);
+    }
+    whole
 }
 
 /// `n / 2` with halves rounded to even, like Python's `round`.
@@ -162,6 +258,35 @@ mod tests {
         let tall = crop((30, 10), ResizePolicy::CenterCrop);
         assert_eq!((tall.left, tall.right, tall.top, tall.bottom), (15.0, 25.0, 0.0, 30.0));
         assert_eq!(crop((10, 20), ResizePolicy::Stretch), Region::all(&photo));
+    }
+
+    #[test]
+    fn a_padded_input_shows_the_whole_photo_between_its_mean_color() {
+        let photo = RgbImage::filled(40, 10, [9; 3]);
+        let prepared = prepare(&photo, (20, 20), ResizePolicy::Pad, [0.5, 0.2, 0.0], [1.0; 3]);
+        // 20 x 5 pixels; of the 15 others 8 are above, as Python rounds 7.5.
+        let crop = prepared.crop;
+        assert_eq!((crop.left, crop.top, crop.right, crop.bottom), (0.0, -16.0, 40.0, 24.0));
+        let colors = |picture: &RgbImage, x: usize| [0, 7, 8, 12, 13, 19].map(|y| picture.pixel(x, y));
+        let fill = [128, 51, 0];
+        assert_eq!(colors(&prepared.seen, 3), [fill, fill, [9; 3], [9; 3], fill, fill]);
+        assert_eq!(colors(&prepared.view(&photo, 20), 3), [fill, fill, [9; 3], [9; 3], fill, fill]);
+        assert_eq!(prepared.view(&photo, 1).pixel(0, 0), [9; 3]);
+        for (width, height) in [(1, 5000), (5000, 1), (20, 20), (19, 20), (7, 9)] {
+            let photo = RgbImage::filled(width, height, [9; 3]);
+            let prepared = prepare(&photo, (20, 20), ResizePolicy::Pad, [0.0; 3], [1.0; 3]);
+            assert_eq!((prepared.seen.width, prepared.seen.height), (20, 20));
+            let view = prepared.view(&photo, 9);
+            assert!((view.width, view.height) == (9, 9) && view.rgb.contains(&9));
+        }
+    }
+
+    #[test]
+    fn policies_are_named() {
+        for (policy, name) in ResizePolicy::ALL {
+            assert_eq!((policy.to_string().as_str(), name.parse()), (name, Ok(policy)));
+        }
+        assert!("".parse::<ResizePolicy>().is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ Pillow cases, 8-bit RGB, (H, W, 3):
   <case>.in        the photo (omitted if a formula in the test gives it)
   <case>.out       Image.resize to shorter side S, its central S x S (torchvision's rounding)
   display.<i>.box  (x0, y0, x1, y1) of the photo; display.<i>.out: Image.resize(box=..., BICUBIC)
+  stretch.<case>.out  Image.resize to W x H of view.<case>'s photo; pad.<case>.out: ImageOps.pad, (128, 51, 0) around it
 PyTorch cases, f32: map.<h>x<w>.in (h, w), map.<h>x<w>.<H>x<W> (H, W), F.interpolate bilinear.
 OpenCV cases, f32: heat.<i>.in (h, w), heat.<i>.out: every eighth row and column of the map resized to 512 x 512
 (INTER_LINEAR), minus its minimum, divided by its maximum.
@@ -15,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 
 rng = np.random.default_rng(7)
@@ -93,5 +94,12 @@ for h, w, s in [(100, 40, 32), (97, 64, 32), (96, 64, 32), (95, 64, 32), (60, 33
     x = photo(h, w)
     out[f"view.{h}x{w}.{s}.in"] = x
     out[f"view.{h}x{w}.{s}.out"] = network_view(x, s).copy()
+
+for (h, w, s), (height, width) in {(33, 47, 32): (20, 30), (47, 33, 32): (32, 32), (5, 7, 32): (16, 16),
+                                   (97, 64, 31): (31, 31), (100, 40, 32): (32, 32), (40, 20, 32): (9, 33)}.items():
+    y = Image.fromarray(out[f"view.{h}x{w}.{s}.in"])
+    out[f"stretch.{h}x{w}.{s}.out"] = np.asarray(y.resize((width, height), Image.Resampling.BILINEAR)).copy()
+    y = ImageOps.pad(y, (width, height), Image.Resampling.BILINEAR, color=(128, 51, 0))
+    out[f"pad.{h}x{w}.{s}.out"] = np.asarray(y).copy()
 
 save_file(out, Path(__file__).with_name("resize.safetensors"))

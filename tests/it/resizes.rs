@@ -63,6 +63,23 @@ fn prepared_inputs_equal_pillow_bit_for_bit() {
 }
 
 #[test]
+fn stretched_and_padded_inputs_equal_pillow_bit_for_bit() {
+    let golden = golden();
+    let mut cases = 0;
+    for (prefix, policy) in [("stretch.", ResizePolicy::Stretch), ("pad.", ResizePolicy::Pad)] {
+        for name in golden.names() {
+            let Some(case) = name.strip_prefix(prefix).and_then(|n| n.strip_suffix(".out")) else { continue };
+            let (photo, expected) = (picture(&golden, &format!("view.{case}.in")), picture(&golden, name));
+            let size = (expected.height, expected.width);
+            let prepared = prepare(&photo, size, policy, [0.5, 0.2, 0.0], [1.0; 3]);
+            assert_same(&prepared.seen, &expected, name);
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 12);
+}
+
+#[test]
 fn photos_of_one_row_or_column_equal_pillow() {
     let row = (0..5000).flat_map(|i| [(i % 256) as u8, (i * 7 % 256) as u8, (i / 3 % 256) as u8]).collect();
     let row = RgbImage::new(5000, 1, row);

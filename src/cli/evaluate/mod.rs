@@ -29,10 +29,10 @@ pub use args::Args;
 pub fn run(args: Args) -> Result<Outcome> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
     let timings = Timings::default();
-    let model = args.model.load(&timings)?;
+    let mut model = args.model.load(&timings)?;
     let exits = args.exits.resolve(model.exits.len())?;
     let class = args.class.as_deref().map(|class| class_of(class, &model.labels, &[])).transpose()?;
-    let dataset = args.data.open_labeled(&model)?;
+    let dataset = args.data.open_labeled(&mut model)?;
     let batch = usize::from(args.batch_size).min(dataset.len());
     let mut classifier = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
     let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &classifier.multiply_adds())?;

@@ -25,6 +25,8 @@ pub struct EvaluationReport {
     /// Which class each folder or class of a CIFAR file was taken for.
     #[serde(skip_serializing_if = "Option::is_none")]
     label_mapping: Option<LabelMapping>,
+    /// How photos were brought to the input: `--fit`.
+    fit: String,
     /// Weights file.
     weights: String,
     /// SHA-256 of the checkpoint that the weights come from.
@@ -59,6 +61,7 @@ impl EvaluationReport {
             failed: predictions.tally.failed(),
             early_exit: None,
             label_mapping: dataset.label_mapping().cloned(),
+            fit: model.input.resize.to_string(),
             weights: model.weights.clone(),
             source_sha256: model.source.checkpoint_sha256().to_string(),
             device: model.device.description(),

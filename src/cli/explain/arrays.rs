@@ -4,6 +4,7 @@
 //!
 //! | key | shape | |
 //! |---|---|---|
+//! | `region` | (4) | x, y, width and height of the part of the photo that the input shows, in the photo's pixels |
 //! | `exit` | (E) | exits, from 1 |
 //! | `logits` | (E, classes) | class scores before the softmax |
 //! | `class` | (E) | predicted class of each exit |
@@ -21,6 +22,7 @@
 //! (`cam.layer-cam.scale2`).
 
 use crate::explain::Explanation;
+use crate::imaging::Region;
 use crate::util::npz;
 use crate::util::npz::{Array, Values};
 
@@ -34,8 +36,9 @@ struct NamedArray {
     values: Vec<f32>,
 }
 
-/// Encodes the archive of an image's explanations; the network's input is `side` x `side` pixels.
-pub fn encode(explanations: Explanations, side: usize) -> Vec<u8> {
+/// Encodes the archive of an image's explanations; the network's input is `side` x `side` pixels and shows the part
+/// `region` of the photo.
+pub fn encode(explanations: Explanations, side: usize, region: Region) -> Vec<u8> {
     let exits = explanations.exits();
     let first = || (0..exits).map(|i| explanations.at(i, 0));
     let integers = |pick: &dyn Fn(&Explanation) -> usize,
@@ -53,7 +56,11 @@ pub fn encode(explanations: Explanations, side: usize) -> Vec<u8> {
     let each_exit = [exits];
     let each_logit = [exits, logits.len() / exits];
 
+    let Region { left, top, right, bottom } = region;
+    let region = [left, top, right - left, bottom - top].map(|edge| edge as f32);
+
     let mut arrays = vec![
+        Array { name: "region", shape: &[4], values: Values::F32(&region) },
         Array { name: "exit", shape: &each_exit, values: Values::I64(&exit) },
         Array { name: "logits", shape: &each_logit, values: Values::F32(&logits) },
         Array { name: "class", shape: &each_exit, values: Values::I64(&class) },

@@ -165,7 +165,7 @@ impl ImageArtifacts<'_> {
             Artifact::Arrays => None,
         });
         timings.time(Stage::Encode, || match (picture, artifact) {
-            (None, _) => arrays::encode(self.explanations, self.spec.input),
+            (None, _) => arrays::encode(self.explanations, self.spec.input, self.photo.crop),
             (Some(picture), Artifact::Strip { .. } | Artifact::Grid { .. }) => encode_png(&picture),
             (Some(picture), _) if self.spec.article.is_some() => encode_jpeg(&picture, 95),
             (Some(picture), _) => encode_png(&picture),

@@ -49,7 +49,11 @@ use super::timings::Timings;
 
 /// Draw a heatmap for each exit over every image
 ///
-/// Images are PNG, JPEG or WebP files of any size. For each image, explain writes
+/// Images are JPEG, PNG, WebP, GIF, BMP, PNM or TIFF files of up to 210 megapixels. They are turned upright
+/// by their EXIF orientation; transparency is composited over white; samples of 16 bits are divided by 257;
+/// CMYK is converted; color profiles are ignored; of an animation, the first frame is read.
+///
+/// For each image, explain writes
 /// NAME_exit01_cam.png and so on, NAME_strip.png with all exits, and NAME.npz with the arrays; then
 /// results.jsonl with a line for each image and, last, manifest.json. If an image cannot be read,
 /// the others are still processed and the exit code is 3.
@@ -122,7 +126,7 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
 impl Args {
     /// Loads the model, lists the images and checks that the options agree.
     fn resolve(self, timings: &Timings) -> Result<ExplainJob> {
-        let model = self.model.load(timings)?;
+        let mut model = self.model.load(timings)?;
         let minus = self.minus.as_ref().map(|text| Subtrahend::parse(text, &model.labels)).transpose()?;
         let exits = self.exits.resolve(model.exits.len())?;
         let mut request = self.methods.request(&model, exits, minus.and_then(Subtrahend::score))?;
@@ -132,7 +136,7 @@ impl Args {
         if is_article && !request.pixels.contains(&PixelMethod::InputGradient) {
             request.pixels.push(PixelMethod::InputGradient);
         }
-        let dataset = self.data.open(&model)?;
+        let dataset = self.data.open(&mut model)?;
         let is_set = self.data.is_set(&dataset);
         if let Some(option) = self.run.any().filter(|_| !is_set) {
             let expected = "a folder of images, a CIFAR file or a list on standard input";
@@ -152,6 +156,7 @@ impl Args {
             input: model.input.width,
         };
         let mut manifest = self.methods.manifest(&request, &model.labels);
+        manifest["fit"] = model.input.resize.to_string().into();
         manifest["version"] = env!("CARGO_PKG_VERSION").into();
         if let Some(minus) = minus {
             manifest["minus"] = minus.name(&model.labels).into();

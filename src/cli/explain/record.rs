@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::artifacts::{Artifact, ImageArtifacts};
 use super::layers::{HeatmapSource, Layer, LayerKind};
 use crate::cli::images::Photo;
-use crate::cli::records::{BoxRecord, ExitRecord, LayerRecord, MapFiles, MapRecord};
+use crate::cli::records::{BoxRecord, ExitRecord, LayerRecord, MapFiles, MapRecord, RegionRecord};
 use crate::cli::table;
 
 /// The result of one image.
@@ -20,6 +20,8 @@ pub struct ExplainRecord {
     /// Size of the upright photo, pixels.
     width: usize,
     height: usize,
+    /// Region of the photo that the network's input shows.
+    region: RegionRecord,
     exits: Vec<ExitRecord>,
     /// None for an image that was not selected.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,7 @@ impl ExplainRecord {
         ExplainRecord {
             width: image.photo.width,
             height: image.photo.height,
+            region: image.photo.crop.into(),
             exits: (0..image.explanations.exits()).map(|i| records.exit(i)).collect(),
             files: Some(Files {
                 strip: strips[0].clone(),
@@ -67,6 +70,7 @@ impl ExplainRecord {
         ExplainRecord {
             width: photo.width,
             height: photo.height,
+            region: photo.crop.into(),
             exits: predictions.iter().map(exit).collect(),
             files: None,
         }
@@ -74,7 +78,7 @@ impl ExplainRecord {
 
     /// The text form: the image's name, a line for each exit, and the sheets.
     pub fn to_text(&self, id: &str) -> String {
-        let ExplainRecord { width, height, exits, files } = self;
+        let ExplainRecord { width, height, exits, files, .. } = self;
         let image = printable(id);
         let mut text = format!("{image} ({width} x {height})\n{}", table::exits(exits));
         if let Some(files) = files {
@@ -119,9 +123,10 @@ impl Records<'_> {
 
     /// The box of a heatmap, if boxes are requested.
     fn bounding_box(&self, source: HeatmapSource, explanation: &Explanation) -> Option<Option<BoxRecord>> {
-        let crop = self.image.photo.crop;
+        let Photo { crop, width, height, .. } = *self.image.photo;
         let found = || self.image.bounding_box(source, explanation);
-        let in_photo = || found().map(|(found, grid)| found.in_photo(crop, grid).into());
+        let in_photo =
+            || Some(found().and_then(|(found, grid)| found.in_photo(crop, grid, (width, height)))?.into());
         self.image.spec.pictures.boxes.is_some().then(in_photo)
     }
 

@@ -27,10 +27,10 @@ pub use args::Args;
 /// Evaluates the maps of a data set, writes the files and prints a table or JSON.
 pub fn run(args: Args) -> Result<Outcome> {
     args.output.as_deref().map_or(Ok(()), check_writable)?;
-    let model = args.model.load(&Timings::default())?;
+    let mut model = args.model.load(&Timings::default())?;
     let request = args.request(&model)?;
     let settings = args.settings.settings(&model)?;
-    let dataset = args.data.open(&model)?;
+    let dataset = args.data.open(&mut model)?;
     let mut objects = args.objects.open(&model)?;
     let inputs = dataset.items().map(|item| item.file().to_path_buf()).chain(args.objects.file());
     let folder = args.output.as_ref().map(|path| OutputFolder::claim(path, files::FAITHFULNESS, inputs));

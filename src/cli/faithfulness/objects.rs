@@ -126,8 +126,9 @@ impl Objects {
                 boxes.into_iter().flatten().any(|b| b.is_of(class) && b.contains(x, y))
             }
             (ObjectSource::Masks(_), Some(mask)) => {
-                let (x, y) = ((x as usize).min(mask.width - 1), (y as usize).min(mask.height - 1));
-                mask.rgb[3 * (y * mask.width + x)..][..3] != [0; 3]
+                // The padding of an input is beside the photo.
+                let is_inside = x >= 0.0 && y >= 0.0 && x < mask.width as f64 && y < mask.height as f64;
+                is_inside && mask.pixel(x as usize, y as usize) != [0; 3]
             }
             (ObjectSource::Masks(_), None) => false,
         };

@@ -35,6 +35,8 @@ pub struct RunMetadata {
     pub class: String,
     score: &'static str,
     pub settings: serde_json::Value,
+    /// How photos were brought to the input: `--fit`.
+    fit: String,
     weights: String,
     source_sha256: String,
     device: String,
@@ -66,6 +68,7 @@ impl FaithfulnessReport {
                 class: request.target.name(&model.labels),
                 score: request.score.name(),
                 settings: recorded,
+                fit: model.input.resize.to_string(),
                 weights: model.weights.clone(),
                 source_sha256: model.source.checkpoint_sha256().to_string(),
                 device: model.device.description(),

@@ -27,7 +27,7 @@ pub fn nothing_found(folder: &Path, format: Format) -> String {
     let message = match format {
         Format::Cifar10 => "no test batch of CIFAR-10: expected test_batch or test_batch.bin",
         Format::Cifar100 => "no test batch of CIFAR-100: expected test or test.bin",
-        Format::Auto | Format::Folders => "no images: expected PNG, JPEG or WebP files",
+        Format::Auto | Format::Folders => "no images: expected PNG, JPEG, WebP, GIF, BMP, PNM or TIFF files",
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let holds_batch =

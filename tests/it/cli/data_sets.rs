@@ -30,6 +30,9 @@ fn reads_a_list_of_paths_from_standard_input() {
     run.refused(3, &["missing.png: file: cannot read"]);
     classify(&["classify", "-"], b"\n").refused(4, &["standard input: list: contains no path"]);
     classify(&["classify", "-"], b"a.png\0b.png\0").refused(2, &["NUL"]);
+    let picture = place.read("ramp.png");
+    classify(&["classify", "-"], &picture)
+        .refused(4, &["standard input: list: it is a picture, not a list of paths"]);
 }
 
 #[test]

@@ -191,6 +191,7 @@ fn writes_exactly_the_files_that_the_results_name() {
         "heatmap.layer-cam.layer3.scale3",
         "logits",
         "pixels.guided-backprop",
+        "region",
         "score",
         "target",
     ];

@@ -11,6 +11,7 @@ mod explain_questions;
 mod explain_refusals;
 mod faithfulness;
 mod files;
+mod fit;
 #[cfg(target_os = "linux")]
 mod interrupted;
 #[cfg(target_os = "linux")]

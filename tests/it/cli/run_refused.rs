@@ -16,6 +16,7 @@ fn refuses_another_request_and_lists_the_differences() {
     refused(&format!("{explain} --colormap viridis"), "colormap: the run has jet, asked for viridis");
     refused(&explain.replace("1,2", "1"), "exits: the run has [1,2], asked for [1]");
     refused(&explain.replace("16", "17"), "size: the run has 16, asked for 17");
+    refused(&format!("{explain} --fit pad"), "fit: the run has crop, asked for pad");
     refused(&format!("{explain} --class dog"), "class: the run has predicted, asked for dog");
     refused(&format!("{explain} --method layer-cam"), "methods: the run has [\"grad-cam\"], asked for");
     refused(&format!("{explain} --select right@1"), "select: the run has none, asked for right@1");
