@@ -27,3 +27,4 @@ mod run_stopped;
 mod signals;
 mod snapshot;
 mod streams;
+mod texts;
