@@ -79,7 +79,7 @@ impl ModelArgs {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(LoadedModel {
             model,
-            weights: self.weights.as_ref().map_or("built-in".into(), |f| path_text(&f)),
+            weights: self.weights.as_ref().map_or("built-in".into(), |f| path_text(f)),
             sha256,
             device,
             gpu_error,

@@ -49,7 +49,7 @@ pub fn check_other_shards(folder: &Path, shard: Shard) -> Result<()> {
             Shard::WHOLE => format!("shard {other} is here; `msdcam merge` merges all shards into one run"),
             _ => format!("shard {other} is here, asked for shard {shard}"),
         };
-        return Err(Error::usage(format!("{}: {cause}", path_text(&folder))));
+        return Err(Error::usage(format!("{}: {cause}", path_text(folder))));
     }
     Ok(())
 }

@@ -178,7 +178,7 @@ pub fn holds(folder: &Path, title: &str) -> Error {
 }
 
 fn refused(folder: &Path, cause: &str) -> Error {
-    let folder = path_text(&folder);
+    let folder = path_text(folder);
     Error::usage(format!("{folder}: {cause}; choose another folder with -o"))
 }
 

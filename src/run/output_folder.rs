@@ -193,7 +193,7 @@ pub fn check_not_an_input<'a>(output: &Path, inputs: impl IntoIterator<Item = &'
     let Ok(real) = output.canonicalize() else { return Ok(()) };
     match inputs.into_iter().find(|input| input.canonicalize().is_ok_and(|input| input == real)) {
         Some(_) => {
-            let output = path_text(&output);
+            let output = path_text(output);
             Err(Error::usage(format!("{output}: is an input; choose another file with -o")))
         }
         None => Ok(()),

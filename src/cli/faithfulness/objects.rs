@@ -144,7 +144,7 @@ impl Objects {
         names.sort();
         let more = if names.len() > SHOWN { ", ..." } else { "" };
         let shown = names[..names.len().min(SHOWN)].join(", ");
-        let file = path_text(&file);
+        let file = path_text(file);
         let count = names.len();
         let images = if count == 1 { "an image that was" } else { &format!("{count} images that were") };
         (count > 0).then(|| format!("{file}: boxes of {images} not measured: {shown}{more}"))
@@ -156,7 +156,7 @@ impl Objects {
             ObjectSource::Boxes { file, .. } => ("boxes", file),
             ObjectSource::Masks(folder) => ("masks", folder),
         };
-        json!({ key: path_text(&path), "tolerance": self.tolerance })
+        json!({ key: path_text(path), "tolerance": self.tolerance })
     }
 }
 
