@@ -92,7 +92,7 @@ pub fn run(args: Args) -> crate::Result<()> {
     let report = convert(&args.checkpoint, &args.output, &options)?;
     let mut text = format!(
         "{}: {} tensors, {} exits, {} classes\n",
-        crate::error::printable(&args.output.to_string_lossy()),
+        crate::error::path_text(&args.output),
         report.tensors,
         report.config.exits(),
         report.config.classes

@@ -16,8 +16,8 @@ const LONGEST_LIST: u64 = 1 << 30;
 /// Options that select the images.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
-    /// Photos, folders of photos, or CIFAR-10 or CIFAR-100 binary files; - reads paths from standard
-    /// input, one per line
+    /// Photos, folders of photos, or CIFAR-10 or CIFAR-100 files, binary or Python's, or a folder of
+    /// them, which is its test batch; - reads paths from standard input, one per line
     #[arg(required = true, value_name = "IMAGE")]
     paths: Vec<PathBuf>,
     /// Format of the folders and files: folders has one folder per class (`ImageFolder`)

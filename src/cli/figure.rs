@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::printable;
+use crate::error::path_text;
 use crate::imaging::heatmap::{Heatmap, MapStatus};
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
@@ -20,6 +20,7 @@ use crate::{Error, Result, imaging};
 use super::exits::Exits;
 use super::output::Output;
 use super::run::Selection;
+use super::{drawn_names, output};
 use crate::cli::report::run::LoadedRun;
 use crate::cli::report::tiles;
 
@@ -86,9 +87,11 @@ pub fn run(args: Args) -> Result<()> {
     check_not_an_input(&args.output, files.iter().map(PathBuf::as_path))?;
     let images = records.into_iter().map(|record| read(&args, record, &exits, (options.cell, colormap)));
     let images = images.collect::<Result<Vec<Image>>>()?;
-    let rows: Vec<FigureRow> = images.iter().map(|image| row(image, &exits, &run.classes)).collect();
+    let classes = drawn_names::classes(&run.classes);
+    let rows: Vec<FigureRow> = images.iter().map(|image| row(image, &exits, &classes)).collect();
+    drawn_names::note(&run.classes, None).iter().for_each(|note| output::note(note));
     atomic_file::write_atomically(&args.output, &imaging::encode_png(&figure(&rows, &options)))?;
-    Output::default().print(&format!("{}\n", printable(&args.output.to_string_lossy())))
+    Output::default().print(&format!("{}\n", path_text(&args.output)))
 }
 
 /// Results of the requested images.

@@ -5,6 +5,7 @@ mod classify;
 mod columns;
 mod convert;
 mod data;
+mod drawn_names;
 mod evaluate;
 mod exit_status;
 mod exits;
@@ -31,7 +32,7 @@ mod values;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::error::printable;
+use crate::error::{path_text, printable};
 use crate::util::{panic, parallel};
 use clap::Parser;
 use exit_status::{Outcome, exit_code};
@@ -118,7 +119,7 @@ fn print_message(message: &clap::Error) -> ExitCode {
 /// The text of a usage error on one line. It repeats arguments as they are, so they are parsed again in
 /// their printable form.
 fn usage_error(message: &clap::Error) -> String {
-    let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()));
+    let arguments = std::env::args_os().map(|argument| path_text(std::path::Path::new(&argument)));
     let text = match Cli::try_parse_from(arguments) {
         Err(again) if again.kind() == message.kind() => again.to_string(),
         _ => message.to_string(),

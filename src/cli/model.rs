@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::engine::cpu::Isa;
 use crate::engine::cuda::Variant;
 use crate::engine::device::{Device, DeviceChoice, DeviceOptions};
-use crate::error::printable;
+use crate::error::path_text;
 use crate::model::{Model, from_bytes, pretrained, source_file};
 use crate::util::sha256;
 
@@ -79,7 +79,7 @@ impl ModelArgs {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(LoadedModel {
             model,
-            weights: self.weights.as_ref().map_or("built-in".into(), |f| printable(&f.to_string_lossy())),
+            weights: self.weights.as_ref().map_or("built-in".into(), |f| path_text(f)),
             sha256,
             device,
             gpu_error,

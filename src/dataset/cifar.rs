@@ -134,8 +134,12 @@ impl Batch {
         };
         let unreadable = |e| Error::cannot_read(path, e);
         let stamp = Stamp::new(&path.metadata().map_err(unreadable)?);
-        if python::is_pickle(&start(path)?) {
+        let start = start(path)?;
+        if python::is_pickle(&start) {
             return Batch::open_python(path, variants, stamp);
+        }
+        if start.starts_with(b"\x1f\x8b") {
+            return Err(Error::refused(path, "file", "compressed by gzip; unpack it first: tar xzf"));
         }
         let mut refused = None;
         for &variant in variants

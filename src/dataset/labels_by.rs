@@ -51,9 +51,10 @@ impl LabelMapping {
     /// One line about names that differ from the model's; `None` if none does.
     pub fn note(&self) -> Option<String> {
         let differs = |class: &&MappedClass| self.by == "order" || class.name != class.class_name;
-        let pairs = self.classes.iter().filter(differs);
+        let mut pairs: Vec<&MappedClass> = self.classes.iter().filter(differs).collect();
+        pairs.sort_by_key(|pair| pair.class);
         let pairs: Vec<String> =
-            pairs.map(|class| format!("{} = {}", class.name, class.class_name)).collect();
+            pairs.iter().map(|pair| format!("{} = {}", pair.name, pair.class_name)).collect();
         self.differs.then(|| format!("labels by {}: {}", self.by, shortened(&pairs)))
     }
 }

@@ -34,3 +34,5 @@ mod text;
 
 pub use color::Colormap;
 pub use overlay_style::{OverlayInput, OverlayStyle};
+#[doc(hidden)]
+pub use text::can_draw;

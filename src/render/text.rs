@@ -26,6 +26,19 @@ pub(super) struct TextStyle {
     pub color: Rgb,
 }
 
+/// Whether the bundled fonts have all letters of `text`, as it is drawn on one line.
+pub fn can_draw(text: &str) -> bool {
+    printable(text).chars().all(|c| REGULAR.glyph_id(c) != GlyphId(0))
+}
+
+/// The glyph of `c`, or that of the replacement character: no letter is left out without a trace.
+fn drawn(font: &FontRef, c: char) -> GlyphId {
+    match font.glyph_id(c) {
+        GlyphId(0) => font.glyph_id(char::REPLACEMENT_CHARACTER),
+        glyph => glyph,
+    }
+}
+
 impl TextStyle {
     fn font(&self) -> &'static FontRef<'static> {
         if self.bold { &BOLD } else { &REGULAR }
@@ -42,7 +55,7 @@ impl TextStyle {
         let font = self.font().as_scaled(self.scale());
         let (mut glyphs, mut x) = (Vec::new(), 0.0);
         for c in text.chars() {
-            let glyph = font.glyph_id(c);
+            let glyph = drawn(self.font(), c);
             if let Some(&(before, _)) = glyphs.last() {
                 x += font.kern(before, glyph);
             }
@@ -210,5 +223,17 @@ mod tests {
                 assert_ne!(font.glyph_id(c), GlyphId(0), "{c}");
             }
         }
+        assert!(can_draw("na\u{ef}ve \u{44f}\n") && !can_draw("a\u{732b}") && !can_draw("\u{5d7}"));
+    }
+
+    #[test]
+    fn a_letter_that_no_font_has_is_drawn_as_the_replacement_character() {
+        let page = |text: &str| {
+            let mut page = RgbImage::filled(60, 30, [255; 3]);
+            STYLE.draw(&mut page, 10.0, 20.0, text);
+            page.rgb
+        };
+        assert_eq!(page("\u{732b}"), page("\u{fffd}"));
+        assert!(page("\u{732b}").iter().any(|&value| value < 128));
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Disk, Lock, Shard, marker, paths};
-use crate::error::printable;
+use crate::error::path_text;
 use crate::util::input_file;
 use crate::{Error, Result};
 
@@ -49,7 +49,7 @@ pub fn check_other_shards(folder: &Path, shard: Shard) -> Result<()> {
             Shard::WHOLE => format!("shard {other} is here; `msdcam merge` merges all shards into one run"),
             _ => format!("shard {other} is here, asked for shard {shard}"),
         };
-        return Err(Error::usage(format!("{}: {cause}", printable(&folder.to_string_lossy()))));
+        return Err(Error::usage(format!("{}: {cause}", path_text(folder))));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{file_names, paths};
-use crate::error::printable;
+use crate::error::path_text;
 use crate::util::input_file;
 use crate::{Error, Result};
 
@@ -178,7 +178,7 @@ pub fn holds(folder: &Path, title: &str) -> Error {
 }
 
 fn refused(folder: &Path, cause: &str) -> Error {
-    let folder = printable(&folder.to_string_lossy());
+    let folder = path_text(folder);
     Error::usage(format!("{folder}: {cause}; choose another folder with -o"))
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::claim::create_and_lock;
 use super::marker::{Kind, Marker};
 use super::{Lock, RealDisk, Shard, WrittenFile, marker, paths};
-use crate::error::printable;
+use crate::error::path_text;
 use crate::util::atomic_file::{Replacement, make_folder, write_atomically};
 use crate::util::below::without_links;
 use crate::{Error, Result};
@@ -150,7 +150,7 @@ impl OutputFolder {
     fn target(&self, name: &str) -> Result<PathBuf> {
         let path = without_links(&self.path, name)?;
         if self.inputs.contains(&name.to_lowercase()) {
-            let path = printable(&path.to_string_lossy());
+            let path = path_text(&path);
             return Err(Error::usage(format!("{path}: is an input; choose another folder with -o")));
         }
         if !self.ours && path.is_file() {
@@ -193,7 +193,7 @@ pub fn check_not_an_input<'a>(output: &Path, inputs: impl IntoIterator<Item = &'
     let Ok(real) = output.canonicalize() else { return Ok(()) };
     match inputs.into_iter().find(|input| input.canonicalize().is_ok_and(|input| input == real)) {
         Some(_) => {
-            let output = printable(&output.to_string_lossy());
+            let output = path_text(output);
             Err(Error::usage(format!("{output}: is an input; choose another file with -o")))
         }
         None => Ok(()),

@@ -129,6 +129,7 @@ fn rejects_cifar_files_with_a_wrong_length_or_label() {
     let folder = Folder::new(&[]);
     let good = records(&[&[1], &[2]]);
     for (name, bytes, cause) in [
+        ("cifar-10-binary.tar.gz.bin", &b"\x1f\x8b\x08\0"[..], "file: compressed by gzip; unpack it first"),
         ("cut.bin", &good[..good.len() - 1], "6145 bytes are not a whole number of CIFAR-10 images of 3073"),
         ("empty.bin", &[], "0 bytes"),
         ("label.bin", &records(&[&[1], &[10]]), "image 1: label 10: CIFAR-10 has classes 0 to 9"),
@@ -274,7 +275,7 @@ fn a_class_folder_without_permission_fails_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new(&["cat/a.png", "dog/b.png", "frog/c.png"]);
     let dog = folder.path().join("dog");
-    fs::set_permissions(&dog, PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&dog, PermissionsExt::from_mode(0o000)).unwrap();
     if fs::read_dir(&dog).is_ok() {
         use std::io::Write;
         // Written to stderr directly, because the test runner captures the output of passing tests.

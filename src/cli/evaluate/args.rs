@@ -9,8 +9,8 @@ use crate::cli::model::ModelArgs;
 
 /// Evaluate every exit on a data set: accuracy, calibration, hardness, budgets
 ///
-/// A data set is a CIFAR-10 or CIFAR-100 binary file, or a folder with a subfolder for each class.
-/// Classes are matched to the model's by name, or else by order. An image that cannot be used is
+/// A data set is a CIFAR-10 or CIFAR-100 file, a folder of them, or a folder with a subfolder for
+/// each class, which is the network's of that name or number. An image that cannot be used is
 /// reported and left out, and the exit code is 3.
 ///
 /// Budgets are those of the MSDNet authors: thresholds are determined on every second image and

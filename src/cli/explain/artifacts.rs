@@ -15,6 +15,8 @@ use crate::cli::timings::{Stage, Timings};
 pub struct ArtifactSpec {
     /// Class names.
     pub labels: Vec<String>,
+    /// The same as pictures show them.
+    pub drawn_labels: Vec<String>,
     pub layers: Layers,
     /// The request's pixel methods.
     pub pixels: Vec<PixelMethod>,

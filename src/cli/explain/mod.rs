@@ -38,6 +38,7 @@ use style_args::StyleArgs;
 use writer::Completed;
 
 use super::data::DataArgs;
+use super::drawn_names;
 use super::exit_status::Outcome;
 use super::exits::ExitArgs;
 use super::method_args::MethodArgs;
@@ -146,9 +147,13 @@ impl Args {
             let name = dataset.name().to_string_lossy();
             return Err(Error::usage(format!("--select needs labels, and {name} has none")));
         }
-        let layers = Layers::new(&request, minus, &model.model, &model.labels)?;
+        let drawn_labels = drawn_names::classes(&model.labels);
+        let note = drawn_names::note(&model.labels, Some(&dataset));
+        note.iter().filter(|_| !model.quiet).for_each(|note| output::note(note));
+        let layers = Layers::new(&request, minus, &model.model, &drawn_labels)?;
         let spec = ArtifactSpec {
             labels: model.labels.clone(),
+            drawn_labels,
             article: is_article.then(|| article_pictures(&layers, &request.pixels)),
             layers,
             pixels: request.pixels.clone(),

@@ -75,7 +75,7 @@ impl ImageArtifacts<'_> {
                 if self.spec.layers.ranks > 1 { explanation.target } else { explanation.prediction.class };
             ExitCell {
                 exit: explanation.prediction.exit,
-                label: &self.spec.labels[class],
+                label: &self.spec.drawn_labels[class],
                 probability: explanation.prediction.probabilities[class],
                 picture,
             }
@@ -101,7 +101,7 @@ impl ImageArtifacts<'_> {
                 }
                 Subtrahend::Class(OtherClass::RunnerUp) => signed("next class", "this class", own),
                 Subtrahend::Class(OtherClass::Index(class)) => {
-                    signed(&self.spec.labels[class], "this class", own)
+                    signed(&self.spec.drawn_labels[class], "this class", own)
                 }
             },
             LayerKind::Pixels { method } => self.pixels_legend(self.spec.pixels[method], signed, own),

@@ -1,6 +1,5 @@
 //! The last stage of the pipeline: writes files and result lines, and reports on the terminal.
 
-use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use crate::dataset::Item;
@@ -20,7 +19,7 @@ use crate::cli::images::Photo;
 use crate::cli::isolation::isolated;
 use crate::cli::output::Output;
 use crate::cli::timings::{Stage, Timings};
-use crate::cli::{images, output, parallel, records};
+use crate::cli::{drawn_names, images, output, parallel, records};
 
 /// A group of images and the model's result for each.
 pub type ResultGroup = (Vec<Item>, Vec<Result<(Photo, ModelResult)>>);
@@ -117,8 +116,7 @@ impl<'j> Writer<'j> {
                 DescribedImage { row: line(record()), text: text(record()), drawn: None }
             }
             ModelResult::Explained(all) => {
-                let title =
-                    Path::new(&item.id).file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let title = drawn_names::title(item);
                 let smoothed = request.smoothing != Smoothing::None;
                 let explanations = Explanations { all, layers: &spec.layers, smoothed };
                 let image = ImageArtifacts { spec, stem, title, photo, explanations };

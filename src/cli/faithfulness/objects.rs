@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Item;
-use crate::error::printable;
+use crate::error::{path_text, printable};
 use crate::faithfulness::{
     MapEvaluation, POINTING_TOLERANCE_AT_224, Pointing, object_share, pointing_energy, pointing_game_hit,
 };
@@ -145,7 +145,7 @@ impl Objects {
         names.sort();
         let more = if names.len() > SHOWN { ", ..." } else { "" };
         let shown = names[..names.len().min(SHOWN)].join(", ");
-        let file = printable(&file.to_string_lossy());
+        let file = path_text(file);
         let count = names.len();
         let images = if count == 1 { "an image that was" } else { &format!("{count} images that were") };
         (count > 0).then(|| format!("{file}: boxes of {images} not measured: {shown}{more}"))
@@ -157,7 +157,7 @@ impl Objects {
             ObjectSource::Boxes { file, .. } => ("boxes", file),
             ObjectSource::Masks(folder) => ("masks", folder),
         };
-        json!({ key: printable(&path.to_string_lossy()), "tolerance": self.tolerance })
+        json!({ key: path_text(path), "tolerance": self.tolerance })
     }
 }
 

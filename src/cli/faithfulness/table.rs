@@ -78,8 +78,8 @@ pub fn report(report: &FaithfulnessReport) -> String {
 }
 
 const RANDOMIZATION_LEGEND: &str = "
-near 1: the map does not change with the weights, so it does not depend on what
-the model learned
+near 1: the map does not change with the weights,
+so it does not depend on what the model learned
 near 0: the map is unrelated to that of the trained model
 ";
 

@@ -5,7 +5,7 @@ pub(super) mod tiles;
 
 use std::path::PathBuf;
 
-use crate::error::printable;
+use crate::error::path_text;
 use crate::imaging::encode_png;
 use crate::render::Colormap;
 use crate::render::chart::Theme;
@@ -54,11 +54,11 @@ pub fn run(args: Args) -> Result<()> {
     let Page { html, problems } = page(&args.run, &run, args.images, args.colormap, linked)?;
     problems.iter().for_each(output::error);
     let page = folder.join(REPORT.marker);
-    let mut text = format!("{}\n", printable(&page.to_string_lossy()));
+    let mut text = format!("{}\n", path_text(&page));
     let out = OutputFolder::claim(folder, REPORT, [])?;
     if let Some(evaluation) = run.evaluation.as_ref().filter(|_| !args.no_plots) {
         let plots = stage_plots(&out, plots::all(evaluation))?;
-        text += &format!("{}: {plots} charts\n", printable(&folder.join("plots").to_string_lossy()));
+        text += &format!("{}: {plots} charts\n", path_text(&folder.join("plots")));
     }
     out.finish_with(html.as_bytes())?;
     Output::default().print(&text)

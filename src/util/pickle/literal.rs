@@ -25,7 +25,7 @@ pub fn raw_unicode(line: &[u8]) -> String {
             Some(b'U') if byte == b'\\' => 8,
             _ => 0,
         };
-        let code = after.get(1..1 + digits).filter(|_| digits > 0).and_then(|code| hexadecimal(code));
+        let code = after.get(1..1 + digits).filter(|_| digits > 0).and_then(hexadecimal);
         (text, rest) = match code.and_then(char::from_u32) {
             Some(c) => (text + c.encode_utf8(&mut [0; 4]), &after[1 + digits..]),
             None => (text + char::from(byte).encode_utf8(&mut [0; 4]), after),

@@ -69,8 +69,8 @@ fn folders_that_are_called_by_numbers_are_taken_by_their_value_and_told() {
     class_folders(&place, "F1", &names);
     let run = place.msdcam("evaluate F1 --exits 10 -o out --list --json");
     assert_eq!(run.code, 0, "{run:?}");
-    let note = "labels by number: 1 = airplane, 10 = truck, 2 = automobile, 3 = bird, 4 = cat, 5 = deer, 6 = dog, \
-                7 = frog, 8 = horse, 9 = ship\n";
+    let note = "labels by number: 1 = airplane, 2 = automobile, 3 = bird, 4 = cat, 5 = deer, 6 = dog, 7 = frog, \
+                8 = horse, 9 = ship, 10 = truck\n";
     assert!(run.stderr.contains(note), "{run:?}");
     let truth: Vec<_> = run.json().iter().map(|row| row["label_name"].clone()).collect();
     assert_eq!((&truth[0], &truth[1], &truth[9]), (&"airplane".into(), &"truck".into(), &"ship".into()));
@@ -127,6 +127,44 @@ fn folders_that_are_no_classes_cost_themselves_alone() {
     assert_eq!(run.stdout, clean.stdout);
     run.refused(3, &["F4/loop: folder: symbolic link to a parent folder"]);
     assert!(run.stderr.ends_with("1 of 3 images failed: loop\n"), "{run:?}");
+}
+
+/// A CIFAR file whose labels are class numbers, through a network that calls some of the classes otherwise.
+#[test]
+fn a_cifar_file_needs_no_equal_names_and_one_of_other_classes_has_no_labels() {
+    let place = Place::new();
+    let records = |labels: &[u8]| -> Vec<u8> {
+        (0..2)
+            .flat_map(|i| labels.iter().map(move |l| l + i).chain((0..3072).map(|p| (p % 251) as u8)))
+            .collect()
+    };
+    place.write("ten.bin", &records(&[0]));
+    place.write("hundred.bin", &records(&[0, 50]));
+    // The names of PyTorch's tutorial, in a header of the same length.
+    let mut weights = std::fs::read(repository("weights/msdnet_cifar10.safetensors")).unwrap();
+    let len = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&weights[8..8 + len]).unwrap();
+    let header = header.replacen("airplane", "plane", 1).replacen("automobile", "car", 1);
+    weights[8..8 + len].copy_from_slice((header.clone() + &" ".repeat(len - header.len())).as_bytes());
+    place.write("w.safetensors", &weights);
+    for line in ["evaluate ten.bin --json", "evaluate ten.bin --json --format cifar10"] {
+        let run = place.msdcam(&format!("{line} --weights w.safetensors --exits 1"));
+        let note = "labels by number: airplane = plane, automobile = car\n";
+        assert!(run.code == 0 && run.stderr.contains(note), "{run:?}");
+        assert_eq!(run.json()[0]["label_mapping"]["classes"][0]["class_name"], "plane");
+    }
+    let run = place.msdcam("classify hundred.bin --json --exits 1");
+    let note = "hundred.bin: no labels: 100 classes (apple, aquarium_fish, ";
+    assert!(run.code == 0 && run.stderr.contains(note), "{run:?}");
+    assert!(run.json().iter().all(|row| row["label"].is_null()) && run.json().len() == 2, "{run:?}");
+    place.msdcam("evaluate hundred.bin").refused(4, &["hundred.bin: labels: 100 classes (apple, "]);
+    let run = place.msdcam("classify ten.bin --labels-by none --json --exits 1");
+    assert!(run.json().iter().all(|row| row["label"].is_null()), "{run:?}");
+    // What PyTorch's users have.
+    let folder = repository("tests/golden/cifar/cifar-10-batches-py");
+    let run = place.run(&["evaluate", folder.to_str().unwrap(), "--json", "--exits", "1"]);
+    assert!(run.code == 0 && run.stderr.contains("its test batch, test_batch; others by name\n"), "{run:?}");
+    assert_eq!(run.json()[0]["images"], 2);
 }
 
 #[test]

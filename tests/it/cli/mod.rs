@@ -29,3 +29,4 @@ mod saved_checkpoints;
 mod signals;
 mod snapshot;
 mod streams;
+mod texts;
