@@ -111,13 +111,11 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
     let all = checkpoint.shapes();
     let mut notes = checkpoint.notes();
     let (mut architecture, mut assumed, mut problems) = (None, Vec::new(), Vec::new());
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     match recognize(&all) {
         Ok(network) => {
             notes.extend(network.notes);
-            names.extend(
-                all.keys().filter(|name| network.names.values().any(|n| n == *name)).map(String::as_str),
-            );
+            names = network.names.values().cloned().collect();
             match infer(&network.shapes) {
                 Ok(inferred) => {
                     problems = differences(&inferred.config, &network.shapes);
@@ -129,7 +127,17 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
         }
         Err(cause) => problems.push(cause),
     }
-    let tensors = checkpoint.tensors(names)?;
+    // A network of impossible size has tensors, but no cost.
+    let costs = match architecture.as_ref().map(exits) {
+        Some(Ok(costs)) => costs,
+        Some(Err(error)) => {
+            problems.push(error.to_string());
+            architecture = None;
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let tensors = checkpoint.tensors(names.iter().map(String::as_str))?;
     let normalization = architecture.as_ref().map(usual_normalization);
     let mut stored: Vec<String> = [SourceType::F16, SourceType::Bf16, SourceType::F32, SourceType::F64]
         .into_iter()
@@ -146,7 +154,7 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
         tensors: if tensors.is_empty() { all.len() } else { tensors.len() },
         numbers: tensors.values().map(|tensor| tensor.data.len()).sum(),
         stored,
-        exits: architecture.as_ref().map(exits).transpose()?.unwrap_or_default(),
+        exits: costs,
         architecture,
         assumed,
         notes,

@@ -6,6 +6,7 @@
 //! - [`csv`]: cells of CSV files
 //! - `file_id`: identity of a file, whatever its path
 //! - `input_file`: input files, opened without blocking and read up to a limit
+//! - `listed`: names in a message
 //! - [`npz`]: NumPy archives, written and read
 //! - `panic`: panics as values, and in one line
 //! - `parallel`: parallel map over a slice
@@ -22,6 +23,7 @@ pub(crate) mod below;
 pub mod csv;
 pub(crate) mod file_id;
 pub(crate) mod input_file;
+pub(crate) mod listed;
 pub mod npz;
 pub(crate) mod panic;
 pub(crate) mod parallel;

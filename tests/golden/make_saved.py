@@ -94,18 +94,18 @@ def write(folder: Path) -> dict:
     save("prefix_module.pth", under("module.", sd))
     normalizer = {"0.mean": torch.tensor([0.5, 0.25, 0.125]), "0.std": torch.tensor([0.25, 0.5, 1.0]).view(1, 3, 1, 1)}
     save("prefix_sequential.pth", {**normalizer, **under("1.", sd)},
-         ["the network under '1.'", "left out: 2 tensors under '0', which no exit reads",
+         ["the network under '1.'", "left out 2 tensors under '0', which are no part of an MSD-Net",
           "pixels are normalized by the tensors '0.mean' and '0.std'"])
     save("lightning.ckpt", {"epoch": 1, "state_dict": under("model.", sd), "hyper_parameters": Attributes(lr=0.1),
                             "callbacks": {"ModelCheckpoint{'monitor': None}": {"dirpath": pathlib.PurePosixPath("a")}}},
          ["the network under 'model.'", "stepped over objects of "])
     # Tensors that no exit reads.
     save("swa.pth", {"n_averaged": torch.tensor(7), **under("module.", sd)},
-         ["left out: 1 tensor under 'n_averaged', which no exit reads"])
+         ["left out 1 tensor under 'n_averaged', which is no part of an MSD-Net"])
     counters = {"total_ops": torch.zeros(1), "blocks.0.total_params": torch.zeros(1, dtype=torch.float64)}
     save("thop.pth", {**sd, **counters})
     gates = {"gates.0.g.0.weight": torch.rand(2, 2), "temperature": torch.ones(1)}
-    save("gates.pth", {**sd, **gates}, ["left out: 1 tensor under 'gates'", "left out: 1 tensor under 'temperature'"])
+    save("gates.pth", {**sd, **gates}, ["left out 2 tensors under 'gates', 'temperature'"])
     # Which state dict.
     both = {"epoch": 3, "model": sd, "model_ema": other}
     save("ema.pth", both, ["took the state dict 'model', not 'model_ema' (--state-dict)"])

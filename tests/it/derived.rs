@@ -128,7 +128,7 @@ fn what_no_tensor_tells_and_does_not_fit_names_the_options() {
     assert_eq!(refusal("one-head-missing.pth", plain()), "tensor 'blocks.1': 2 blocks, 1 head");
     convert(&derived("reduction-0.7-width-90.pth"), &weights, &plain()).unwrap();
     let report = convert(&derived("extra-eenet-switcher.pth.tar"), &weights, &plain()).unwrap();
-    assert_eq!(report.notes, ["left out: 7 tensors under 'switcher', which no exit reads"]);
+    assert_eq!(report.notes, ["left out 7 tensors under 'switcher', which are no part of an MSD-Net"]);
 }
 
 /// A ten-class network for small images: everything that is assumed, with the option that changes it.

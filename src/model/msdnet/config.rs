@@ -3,8 +3,10 @@
 use crate::model::Normalization;
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of layers and of exits, which bounds the time of every loop over them.
+/// Maximum number of layers, which bounds the time of every loop over them.
 pub(super) const MOST_LAYERS: usize = 4096;
+/// Maximum number of exits.
+pub(super) const MOST_EXITS: usize = 256;
 /// Maximum number of scales.
 pub(super) const MOST_SCALES: usize = 16;
 

@@ -9,20 +9,25 @@ use std::collections::BTreeMap;
 /// The first name that follows none of pytorchcv's rules.
 pub fn renamed(names: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
     let bottleneck = names.keys().any(|name| name.contains(".bn_conv."));
-    names
-        .into_iter()
-        .map(|(name, source)| {
-            let port = authors(&name, bottleneck);
-            port.map(|port| (port, source))
-                .ok_or_else(|| format!("tensor '{name}': not a name of pytorchcv's MSDNet"))
-        })
-        .collect()
+    let mut renamed: BTreeMap<String, String> = BTreeMap::new();
+    for (name, source) in names {
+        let port = authors(&name, bottleneck)
+            .ok_or_else(|| format!("'{name}' is not a name of pytorchcv's MSDNet"))?;
+        if let Some(other) = renamed.insert(port, source) {
+            return Err(format!("'{other}' and '{name}' are the same tensor of the network"));
+        }
+    }
+    Ok(renamed)
 }
 
 /// The authors' name of tensor `name`.
 fn authors(name: &str, bottleneck: bool) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
-    let number = |part: &str, word: &str| part.strip_prefix(word)?.parse::<usize>().ok()?.checked_sub(1);
+    let number = |part: &str, word: &str| -> Option<usize> {
+        let digits = part.strip_prefix(word)?;
+        let plain = digits.starts_with(|c: char| matches!(c, '1'..='9'));
+        digits.parse::<usize>().ok().filter(|_| plain)?.checked_sub(1)
+    };
     let module = |part: &str| Some(if part == "conv" { "0" } else { (part == "bn").then_some("1")? });
     Some(match &parts[..] {
         ["init_layer", "scale_blocks", scale, rest @ .., tensor] => {

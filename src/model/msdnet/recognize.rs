@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::infer::Shapes;
 use super::pytorchcv_names;
+use crate::util::listed::listed;
 
 /// The ends of the name of a network's first convolution, one for each layout and stem.
 const FIRST: [&str; 6] = [
@@ -19,8 +20,6 @@ const ROOTS: [&str; 6] =
     ["blocks.", "classifier.", "subnets.", "init_layer.", "feature_blocks.", "classifiers."];
 /// Ends of names of counters that no network reads: batches seen, and the results of a profiler (thop).
 const COUNTERS: [&str; 3] = ["num_batches_tracked", "total_ops", "total_params"];
-/// Number of names that an error or a note shows.
-const NAMED: usize = 3;
 
 /// The tensors of a network in a state dict.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,18 +56,29 @@ pub fn recognize(all: &Shapes) -> Result<Recognized, String> {
         if COUNTERS.contains(&name.rsplit('.').next().unwrap_or_default()) {
             continue;
         }
-        let inside = name.strip_prefix(prefix).filter(|rest| ROOTS.iter().any(|root| rest.starts_with(root)));
+        let is_part = |rest: &&str| ROOTS.iter().any(|root| rest.starts_with(root));
+        let inside = name.strip_prefix(prefix).filter(is_part);
         let port = match collaboration {
-            Some(outer) => collaboration_name(name.strip_prefix(outer).unwrap_or(name), inside),
+            Some(outer) => name.strip_prefix(outer).and_then(|outside| collaboration_name(outside, inside)),
             None => inside.map(String::from),
         };
         match port {
             Some(port) => {
-                found.names.insert(port, name.clone());
+                if let Some(other) = found.names.insert(port, name.clone()) {
+                    return Err(format!("'{other}' and '{name}' are the same tensor of the network"));
+                }
             }
             // The classifiers of the network inside, which those around it replace.
             None if collaboration.is_some() && inside.is_some() => {}
             None => {
+                let outside =
+                    collaboration.or_else(|| outer(prefix)).and_then(|outer| name.strip_prefix(outer));
+                if outside.is_some_and(|rest| is_part(&rest) || rest.starts_with("isc_modules.")) {
+                    return Err(format!(
+                        "'{name}' stands outside of the network under '{prefix}': a network around it, of a kind that is \
+                         not known"
+                    ));
+                }
                 let rest = name.strip_prefix(prefix).unwrap_or(name);
                 *left_out.entry(rest.split('.').next().unwrap_or(rest)).or_default() += 1;
             }
@@ -97,10 +107,13 @@ pub fn recognize(all: &Shapes) -> Result<Recognized, String> {
     if !prefix.is_empty() && !prefix.split_terminator('.').all(|part| part == "module") {
         found.notes.push(format!("the network under '{prefix}'"));
     }
-    found.notes.extend(left_out.iter().map(|(group, count)| {
-        let tensors = if *count == 1 { "tensor" } else { "tensors" };
-        format!("left out: {count} {tensors} under '{group}', which no exit reads")
-    }));
+    if !left_out.is_empty() {
+        let tensors: usize = left_out.values().sum();
+        let (tensors, are) =
+            if tensors == 1 { ("1 tensor".into(), "is") } else { (format!("{tensors} tensors"), "are") };
+        let groups = listed(left_out.keys());
+        found.notes.push(format!("left out {tensors} under {groups}, which {are} no part of an MSD-Net"));
+    }
     Ok(found)
 }
 
@@ -114,43 +127,53 @@ fn statistics(all: &Shapes) -> Option<[String; 2]> {
     Some([only("mean")?, only("std")?])
 }
 
-/// What stands before the names of the only network.
+/// What stands before the names of the network: the only one, or the one without a prefix.
 fn prefix(all: &Shapes) -> Result<&str, String> {
     let before = |name: &'_ String, end: &str| -> Option<usize> {
         let at = FIRST.iter().find_map(|first| name.strip_suffix(end)?.strip_suffix(first).map(str::len))?;
         (at == 0 || name[..at].ends_with('.')).then_some(at)
     };
-    let with = |end: &str| -> BTreeSet<&str> {
-        all.keys().filter_map(|name| before(name, end).map(|at| &name[..at])).collect()
-    };
-    let prefixes: Vec<&str> = with("weight").into_iter().collect();
-    match prefixes[..] {
-        [prefix] => return Ok(prefix),
-        [] => {}
-        _ => {
-            let names: Vec<String> =
-                prefixes.iter().map(|prefix| format!("'{}'", prefix.trim_end_matches('.'))).collect();
-            return Err(format!("several networks, choose one with --state-dict: {}", names.join(", ")));
-        }
-    }
-    if !with("weight_orig").is_empty() {
+    let first = |name: &'_ String| before(name, "weight");
+    let prefixes: BTreeSet<&str> = all.keys().filter_map(|name| first(name).map(|at| &name[..at])).collect();
+    let ends = |end: &str| all.keys().any(|name| name.ends_with(end));
+    let has_mark =
+        |end: &str| all.keys().any(|name| before(name, end).is_some()) || !prefixes.is_empty() && ends(end);
+    if has_mark("weight_mask") || has_mark("weight_orig") && !ends("weight_u") {
         return Err(
             "pruned weights ('weight_orig' and 'weight_mask'); call torch.nn.utils.prune.remove(module, \
                     'weight') on each module before saving"
                 .into(),
         );
     }
-    if !with("weight_g").is_empty() || !with("parametrizations.weight.original0").is_empty() {
-        return Err("weights under weight_norm; call torch.nn.utils.remove_weight_norm (or parametrize.\
-                    remove_parametrizations) on each module before saving"
-            .into());
+    if ["weight_g", "weight_u", "parametrizations.weight.original0", "parametrizations.weight.original"]
+        .into_iter()
+        .any(has_mark)
+    {
+        return Err(
+            "weights under weight_norm or another parametrization; call torch.nn.utils.remove_weight_norm, \
+                    remove_spectral_norm or parametrize.remove_parametrizations on each module before saving"
+                .into(),
+        );
     }
-    let named: Vec<String> = all.keys().take(NAMED).map(|name| format!("'{name}'")).collect();
-    let more = if all.len() > NAMED { ", ..." } else { "" };
-    Err(match all.len() {
-        0 => "no MSD-Net: there are no tensors".into(),
-        count => format!("no MSD-Net of a known layout: {count} tensors, {}{more}", named.join(", ")),
-    })
+    match prefixes.iter().collect::<Vec<_>>()[..] {
+        [prefix] => Ok(prefix),
+        [&"", ..] => Ok(""),
+        [] => Err(match all.len() {
+            0 => "no MSD-Net: there are no tensors".into(),
+            1 => format!("no MSD-Net of a known layout: 1 tensor, {}", listed(all.keys())),
+            count => format!("no MSD-Net of a known layout: {count} tensors, {}", listed(all.keys())),
+        }),
+        _ => {
+            let names = prefixes.iter().map(|prefix| prefix.trim_end_matches('.'));
+            Err(format!("several networks, choose one with --state-dict: {}", listed(names)))
+        }
+    }
+}
+
+/// What stands before the names around a network under `prefix`.
+fn outer(prefix: &str) -> Option<&str> {
+    let inner = prefix.strip_suffix('.')?;
+    Some(inner.rfind('.').map_or("", |at| &prefix[..=at]))
 }
 
 /// What stands before the names of a network around the one under `prefix`, whose exits read the exits before
@@ -225,10 +248,7 @@ mod tests {
         assert_eq!(found.names.len(), 4);
         assert_eq!(
             found.notes,
-            [
-                "left out: 1 tensor under 'n_averaged', which no exit reads",
-                "left out: 2 tensors under 'switcher', which no exit reads"
-            ]
+            ["left out 3 tensors under 'n_averaged', 'switcher', which are no part of an MSD-Net"]
         );
     }
 
@@ -247,11 +267,21 @@ mod tests {
         let refusal = |names: &[&str]| recognize(&shapes(names.iter().copied())).unwrap_err();
         assert_eq!(refusal(&[]), "no MSD-Net: there are no tensors");
         assert_eq!(refusal(&["a", "b"]), "no MSD-Net of a known layout: 2 tensors, 'a', 'b'");
+        assert_eq!(refusal(&["a"]), "no MSD-Net of a known layout: 1 tensor, 'a'");
         let two: Vec<String> = under("model.").into_iter().chain(under("ema.")).collect();
         let two: Vec<&str> = two.iter().map(String::as_str).collect();
         assert_eq!(refusal(&two), "several networks, choose one with --state-dict: 'ema', 'model'");
+        let beside: Vec<String> = under("").into_iter().chain(under("ema.")).collect();
+        let found = recognize(&shapes(beside.iter().map(String::as_str))).unwrap();
+        assert_eq!(found.names["classifier.0.linear.weight"], "classifier.0.linear.weight");
         assert!(refusal(&["blocks.0.0.layers.0.net.0.weight_orig"]).starts_with("pruned weights"));
         assert!(refusal(&["x.blocks.0.0.layers.0.0.weight_g"]).starts_with("weights under weight_norm"));
         assert!(refusal(&NETWORK[..2]).starts_with("no running statistics at all"));
+        let inside = under("net.");
+        let around = ["classifier.0.weight", "classifier.0.bias"];
+        let all: Vec<&str> = inside.iter().map(String::as_str).chain(around).collect();
+        assert!(refusal(&all).starts_with("'classifier.0.bias' stands outside of the network under 'net.'"));
+        let later = [NETWORK[0], NETWORK[2], "blocks.0.1.layers.0.conv_normal.net.0.weight_mask"];
+        assert!(refusal(&later).starts_with("pruned weights"));
     }
 }

@@ -1,7 +1,7 @@
 //! Validation of configurations, before any value from a file is used.
 
 use super::Config;
-use super::config::{HeadChannels, MOST_LAYERS, MOST_SCALES, Stem};
+use super::config::{HeadChannels, MOST_EXITS, MOST_LAYERS, MOST_SCALES, Stem};
 
 /// Largest value of a configuration's field; products of a few do not overflow.
 const LARGEST: usize = 1 << 16;
@@ -39,9 +39,9 @@ impl Config {
                 c.bottleneck_factor.len()
             ));
         }
-        if exits > MOST_LAYERS || total > MOST_LAYERS || c.layers.contains(&0) {
+        if exits > MOST_EXITS || total > MOST_LAYERS || c.layers.contains(&0) {
             return Err(format!(
-                "{exits} blocks of {total} layers in all, expected at least 1 in each and at most {MOST_LAYERS}"
+                "{exits} blocks of {total} layers in all, expected at most {MOST_EXITS} of at least 1 and {MOST_LAYERS} in all"
             ));
         }
         let ascending = |layers: &[usize]| {

@@ -1,6 +1,8 @@
 //! Detection of a checkpoint's container, by content and never by file name.
 
-use super::pickle::Pickle;
+use std::collections::BTreeMap;
+
+use super::pickle::{Pickle, TensorView};
 use super::storages::Storages;
 use crate::model::safetensors_header::is_safetensors;
 
@@ -8,6 +10,8 @@ use crate::model::safetensors_header::is_safetensors;
 pub enum Content {
     /// A checkpoint: its object and its storages.
     Checkpoint(Pickle, Storages),
+    /// Tensors by name, and their storages.
+    Tensors(Storages, BTreeMap<String, TensorView>),
     /// An archive around a single checkpoint: the checkpoint's name and bytes.
     Packed(String, Vec<u8>),
 }

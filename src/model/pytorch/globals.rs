@@ -11,8 +11,6 @@ pub enum Verdict {
     Data,
     /// A class or function that says nothing about the model's tensors.
     Foreign,
-    /// A torch type or kind of tensor that is not supported: sparse, quantized, complex.
-    UnsupportedTensor,
     /// Runs programs, reads files or evaluates code when Python loads the file.
     Refused,
 }
@@ -35,9 +33,6 @@ const DTYPES: [&str; 13] = [
     "uint32", "uint64", "bool",
 ];
 
-/// Prefixes of torch's names for unsupported element types and kinds of tensors.
-const KINDS: [&str; 6] = ["float8", "float4", "complex", "qint", "quint", "_rebuild_"];
-
 /// Tensor classes, which occur only in the oldest container.
 const TENSORS: [&str; 8] = [
     "FloatTensor",
@@ -50,104 +45,228 @@ const TENSORS: [&str; 8] = [
     "ByteTensor",
 ];
 
-/// Python's own classes that hold plain data.
-const BUILTINS: [&str; 20] = [
-    "set",
-    "frozenset",
-    "dict",
-    "list",
-    "tuple",
-    "int",
-    "long",
-    "float",
+/// Python's own classes and functions that hold or make plain data; exceptions are allowed too.
+const BUILTINS: [&str; 33] = [
+    "abs",
     "bool",
-    "str",
-    "unicode",
-    "bytes",
     "bytearray",
+    "bytes",
     "complex",
-    "object",
-    "slice",
-    "range",
-    "xrange",
+    "dict",
     "Ellipsis",
+    "enumerate",
+    "float",
+    "frozenset",
+    "getattr",
+    "int",
+    "len",
+    "list",
+    "long",
+    "max",
+    "min",
     "NotImplemented",
+    "object",
+    "print",
+    "property",
+    "range",
+    "round",
+    "set",
+    "slice",
+    "sorted",
+    "str",
+    "sum",
+    "tuple",
+    "type",
+    "unicode",
+    "xrange",
+    "zip",
 ];
 
-/// Packages with functions that run programs or code, load further pickles, or reach files and networks.
-const DANGEROUS: [&str; 56] = [
-    "_osx_support",
-    "_pickle",
-    "_posixsubprocess",
+/// Packages with functions that run programs or code, load further pickles, or reach files and networks; those with
+/// an underscore before their name as well.
+const DANGEROUS: [&str; 107] = [
     "aifc",
+    "aiohttp",
+    "aix_support",
     "asyncio",
+    "atexit",
     "bdb",
+    "bz2",
+    "cffi",
+    "cloudpickle",
+    "codecs",
+    "codeop",
+    "compileall",
+    "concurrent",
     "cPickle",
     "cProfile",
-    "cloudpickle",
-    "codeop",
     "ctypes",
+    "dbm",
     "dill",
     "distutils",
     "doctest",
     "ensurepip",
+    "fcntl",
+    "fileinput",
+    "frozen_importlib",
+    "frozen_importlib_external",
     "ftplib",
+    "gzip",
     "http",
     "httplib",
+    "httpx",
+    "hydra",
     "idlelib",
     "imaplib",
     "imp",
     "importlib",
     "io",
+    "IPython",
     "joblib",
+    "jsonpickle",
+    "keras",
     "lib2to3",
+    "linecache",
+    "lzma",
     "marshal",
     "mmap",
+    "multiprocess",
     "multiprocessing",
+    "nntplib",
     "nt",
+    "numexpr",
     "operator",
     "os",
+    "osx_support",
+    "paramiko",
     "pdb",
+    "pexpect",
     "pickle",
     "pip",
+    "pipes",
     "pkgutil",
+    "platform",
     "popen2",
+    "poplib",
     "posix",
+    "posixsubprocess",
     "pty",
+    "py_compile",
     "pydoc",
+    "pyio",
+    "pyrepl",
     "requests",
+    "resource",
+    "rlcompleter",
     "runpy",
     "setuptools",
     "shelve",
     "shutil",
+    "signal",
     "site",
     "smtplib",
     "socket",
+    "socketserver",
     "sqlite3",
     "ssl",
     "subprocess",
+    "sympy",
     "sys",
+    "tarfile",
+    "telnetlib",
+    "tempfile",
+    "test",
+    "thread",
+    "threading",
     "timeit",
     "types",
+    "unittest",
     "urllib",
+    "urllib3",
+    "uuid",
     "webbrowser",
+    "winapi",
+    "wsgiref",
+    "xmlrpc",
+    "yaml",
+    "zipapp",
+    "zipfile",
     "zipimport",
 ];
 
-/// Functions outside of these packages that do the same.
-const DANGEROUS_FUNCTIONS: [(&str, &[&str]); 9] = [
-    ("torch", &["load", "hub", "jit", "package", "compile", "classes", "ops", "serialization", "save"]),
+/// Parts of names outside of these packages that do the same.
+const DANGEROUS_PARTS: [(&str, &[&str]); 11] = [
+    (
+        "torch",
+        &[
+            "basichandlers",
+            "bottleneck",
+            "classes",
+            "codecache",
+            "collect_env",
+            "compile",
+            "cpp_extension",
+            "evaluate_guards_expression",
+            "from_file",
+            "_forward_from_src",
+            "GuardBuilder",
+            "hub",
+            "jit",
+            "load",
+            "_load_from_bytes",
+            "load_config",
+            "model_zoo",
+            "ops",
+            "package",
+            "reduce_graph_module",
+            "run",
+            "save",
+            "spawn",
+        ],
+    ),
     (
         "numpy",
-        &["load", "fromfile", "memmap", "testing", "f2py", "distutils", "genfromtxt", "loadtxt", "save"],
+        &[
+            "ctypeslib",
+            "distutils",
+            "f2py",
+            "fromfile",
+            "genfromtxt",
+            "load",
+            "loadtxt",
+            "memmap",
+            "open_memmap",
+            "save",
+            "testing",
+        ],
     ),
+    ("argparse", &["FileType"]),
     ("code", &["interact", "InteractiveInterpreter", "InteractiveConsole"]),
     ("commands", &["getoutput", "getstatusoutput"]),
     ("functools", &["reduce"]),
-    ("logging", &["config"]),
+    ("logging", &["config", "FileHandler", "handlers"]),
+    ("pandas", &["eval", "read_pickle"]),
+    ("pathlib", &["unlink", "write_bytes", "write_text"]),
     ("profile", &["run", "runctx"]),
-    ("trace", &["Trace"]),
     ("venv", &["create", "main"]),
+];
+
+/// Harmless classes of dangerous packages.
+const HARMLESS: [(&str, &str); 14] = [
+    ("distutils.version", "LooseVersion"),
+    ("http", "HTTPStatus"),
+    ("io", "BytesIO"),
+    ("io", "StringIO"),
+    ("_io", "BytesIO"),
+    ("_io", "StringIO"),
+    ("numpy", "memmap"),
+    ("os", "stat_result"),
+    ("socket", "AddressFamily"),
+    ("sys", "version_info"),
+    ("types", "GenericAlias"),
+    ("types", "MappingProxyType"),
+    ("types", "MethodType"),
+    ("urllib.parse", "ParseResult"),
 ];
 
 /// The verdict on the global `module.name`.
@@ -156,21 +275,20 @@ pub fn judge(module: &str, name: &str) -> Verdict {
         "torch" => {
             [&STORAGES[..], &TENSORS, &DTYPES].iter().any(|names| names.contains(&name))
                 || matches!(name, "Size" | "device" | "Tensor")
+                || name.ends_with("Storage")
         }
         "torch.cuda" => STORAGES.contains(&name) || TENSORS.contains(&name),
+        "torch.serialization" => name == "_get_layout",
         "torch.storage" => matches!(name, "UntypedStorage" | "TypedStorage" | "_TypedStorage"),
-        "torch._utils" => matches!(
-            name,
-            "_rebuild_tensor"
-                | "_rebuild_tensor_v2"
-                | "_rebuild_tensor_v3"
-                | "_rebuild_parameter"
-                | "_rebuild_parameter_with_state"
-        ),
+        "torch._utils" => name.starts_with("_rebuild_"),
         "torch._tensor" => name == "_rebuild_from_type_v2",
         "torch.nn.parameter" => name == "Parameter",
         "collections" => matches!(name, "OrderedDict" | "defaultdict" | "Counter" | "deque"),
-        "builtins" | "__builtin__" => BUILTINS.contains(&name),
+        "builtins" | "__builtin__" => {
+            BUILTINS.contains(&name)
+                || ["Error", "Exception", "Warning"].iter().any(|kind| name.ends_with(kind))
+                    && name.chars().all(char::is_alphabetic)
+        }
         "copy_reg" | "copyreg" => name == "_reconstructor",
         "_codecs" => name == "encode",
         "argparse" => name == "Namespace",
@@ -181,11 +299,8 @@ pub fn judge(module: &str, name: &str) -> Verdict {
         "numpy.dtypes" => name.ends_with("DType"),
         _ => false,
     };
-    let torch = module == "torch" || module == "torch.cuda" || module == "torch._utils";
-    if data {
+    if data || HARMLESS.contains(&(module, name)) {
         Verdict::Data
-    } else if torch && (name.ends_with("Storage") || KINDS.iter().any(|kind| name.starts_with(kind))) {
-        Verdict::UnsupportedTensor
     } else if is_dangerous(module, name) {
         Verdict::Refused
     } else {
@@ -199,19 +314,70 @@ fn is_dangerous(module: &str, name: &str) -> bool {
         !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '<' | '>' | '-'))
     };
     let parts = || module.split('.').chain(name.split('.'));
-    if !parts().all(identifier) {
+    if !parts().all(identifier) || matches!(module, "builtins" | "__builtin__" | "torch._utils") {
         return true;
     }
-    // A module's own imports are reachable through it, as in `torch._utils.importlib` or `codecs.builtins.eval`.
-    let listed = |part: &str| DANGEROUS.contains(&part);
+    // A module's own imports are reachable through it, as in `tempfile._os.system`: of a dotted name every part but
+    // the last has to be a class.
+    let plain = |part: &str| part.trim_start_matches('_').to_string();
+    let mut outer = name.split('.').rev().skip(1);
     let package = module.split('.').next().unwrap_or_default();
-    let function = |part: &str| {
-        let of = DANGEROUS_FUNCTIONS.iter().find(|(of, _)| *of == package);
-        of.is_some_and(|(_, functions)| functions.contains(&part))
-    };
-    matches!(module, "builtins" | "__builtin__" | "torch._utils" | "codecs" | "_codecs")
-        || listed(package)
-        || (name.contains('.') && name.split('.').any(|part| part.starts_with("__")))
-        || name.split('.').any(listed)
-        || parts().skip(1).any(function)
+    let listed = DANGEROUS_PARTS.iter().find(|(of, _)| *of == package).map_or(&[][..], |(_, parts)| parts);
+    outer.any(|part| !plain(part).starts_with(char::is_uppercase))
+        || DANGEROUS.contains(&plain(package).as_str())
+        || parts().skip(1).any(|part| listed.contains(&part) || part == "cloudpickle")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_code_is_told_from_data_and_from_ones_own_classes() {
+        for (module, name) in [
+            ("os", "system"),
+            ("builtins", "eval"),
+            ("tempfile", "_os.system"),
+            ("dataclasses", "builtins.exec"),
+            ("enum", "bltns.eval"),
+            ("_io", "open"),
+            ("collections", "_sys.modules"),
+            ("torch.storage", "_load_from_bytes"),
+            ("torch.utils.cpp_extension", "load_inline"),
+            ("torch", "load"),
+            ("_operator", "attrgetter"),
+            ("numpy", "load"),
+            ("pandas", "read_pickle"),
+            ("logging", "FileHandler"),
+            ("pathlib", "Path.write_text"),
+            ("a b", "c"),
+            ("torch", "FloatStorage\r"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Refused, "{module}.{name}");
+        }
+        for (module, name) in [
+            ("pathlib", "PosixPath"),
+            ("utils", "AverageMeter"),
+            ("code.utils", "Meter"),
+            ("net", "Outer.Inner"),
+            ("torch.optim.sgd", "SGD"),
+            ("torch.nn.modules.loss", "CrossEntropyLoss"),
+            ("numpy.random._pickle", "__randomstate_ctor"),
+            ("omegaconf.dictconfig", "DictConfig"),
+            ("functools", "partial"),
+            ("logging", "Logger"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Foreign, "{module}.{name}");
+        }
+        for (module, name) in [
+            ("builtins", "getattr"),
+            ("builtins", "KeyError"),
+            ("torch", "ComplexFloatStorage"),
+            ("torch.serialization", "_get_layout"),
+            ("io", "BytesIO"),
+            ("datetime", "timezone"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Data, "{module}.{name}");
+        }
+    }
 }

@@ -20,13 +20,11 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
     if next("protocol version")?.value != Value::Int(1001) {
         return Err(Defect::new("protocol version", "not 1001, the only one that PyTorch has written"));
     }
-    let system = next("system information")?;
+    next("system information")?;
     let object = next("pickle")?;
     let keys = next("storage keys")?;
-    let little = system.entries(&system.value).unwrap_or_default();
-    let big_endian =
-        little.iter().any(|(key, value)| key == "little_endian" && **value == Value::Bool(false));
-    let mut storages = Storages { big_endian, ..Storages::default() };
+    // Whatever the machine, PyTorch writes the storages in little-endian order.
+    let mut storages = Storages::default();
     let declared = declared(object.storages())?;
     let list = keys.items(&keys.value).ok_or_else(|| Defect::new("storage keys", "not a list"))?;
     let mut seen = HashSet::new();
@@ -41,10 +39,9 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
         let Some(storage) = declared.get(&**key) else {
             return Err(Defect::new(place(), "listed, but no tensor refers to it"));
         };
-        let Some(count) = bytes[at..].first_chunk() else {
+        let Some(count) = bytes[at..].first_chunk().map(|b| u64::from_le_bytes(*b)) else {
             return Err(Defect::new(place(), format!("the file ends at {} before its count", bytes.len())));
         };
-        let count = if big_endian { u64::from_be_bytes(*count) } else { u64::from_le_bytes(*count) };
         if count != storage.elements {
             let cause = format!("the file says {count} elements, the pickle {}", storage.elements);
             return Err(Defect::new(place(), cause));

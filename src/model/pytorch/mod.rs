@@ -20,12 +20,15 @@ pub use unpacked_folder::kind as folder_kind;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use self::container::Content;
 use self::pickle::{StorageId, TensorView};
+use self::state::State;
 use self::storages::{Defect, Location, Storages};
 use super::safetensors_header;
 use super::source_file::SourceFile;
+use crate::util::listed::listed;
 use crate::util::{allocation, sha256};
 use crate::{Error, Result};
 
@@ -80,8 +83,6 @@ pub struct Checkpoint {
 
 /// Maximum size of all tensors as a multiple of the file's size, plus [`SLACK`]: a view can repeat elements.
 const MOST_EXPANSION: u64 = 4;
-/// Number of names that a note shows.
-const NAMED: usize = 3;
 /// Bytes that small tensors may take in any case.
 const SLACK: u64 = 16 << 20;
 
@@ -112,76 +113,63 @@ impl Checkpoint {
             Some(name) => Error::refused(file, format!("{name}, {}", defect.place), defect.cause),
             None => Error::refused(file, defect.place, defect.cause),
         };
+        let most = zip_archive::most_unpacked(bytes.len());
         let (mut bytes, mut packed) = (bytes, None);
-        let (container, pickle, storages) = loop {
+        let (container, content) = loop {
             let container = sniff(&bytes).map_err(|cause| at(&packed, Defect::new("content", cause)))?;
             let content = match container {
-                Container::Zip => zip_archive::read(&bytes),
+                Container::Zip => zip_archive::read(&bytes, most),
                 Container::Legacy => legacy_stream::read(&bytes),
                 Container::Tar => tar_archive::read(&bytes),
-                Container::Safetensors => {
-                    let (storages, tensors) = safetensors(&bytes).map_err(|defect| at(&packed, defect))?;
-                    if let Some(key) = key {
-                        let cause = format!("a safetensors file has no state dict under '{key}', it is one");
-                        return Err(at(&packed, Defect::new("checkpoint", cause)));
-                    }
-                    let (path, others, foreign) = (Vec::new(), Vec::new(), Vec::new());
-                    let file = file.to_path_buf();
-                    let whole_model = None;
-                    return Ok(Checkpoint {
-                        container,
-                        sha256,
-                        packed,
-                        path,
-                        others,
-                        whole_model,
-                        foreign,
-                        file,
-                        bytes,
-                        storages,
-                        tensors,
-                    });
-                }
+                Container::Safetensors => safetensors(&bytes),
             };
             match content.map_err(|defect| at(&packed, defect))? {
-                Content::Checkpoint(pickle, storages) => break (container, pickle, storages),
                 Content::Packed(name, _) if packed.is_some() => {
                     let cause = format!("holds '{name}', an archive in an archive; unpack it first");
                     return Err(at(&packed, Defect::new("archive", cause)));
                 }
                 Content::Packed(name, inner) => (packed, bytes) = (Some(name), inner),
+                content => break (container, content),
             }
         };
-        let found = state::find(&pickle, key).map_err(|defect| at(&packed, defect))?;
+        let (found, storages, foreign) = match content {
+            Content::Tensors(storages, tensors) => {
+                let state = State { path: Vec::new(), tensors, whole_model: None, others: Vec::new() };
+                (state.under(key), storages, Vec::new())
+            }
+            Content::Checkpoint(pickle, storages) => {
+                let foreign = pickle.foreign.iter().map(|global| global.to_string()).collect();
+                (state::find(&pickle, key), storages, foreign)
+            }
+            Content::Packed(..) => unreachable!("read above"),
+        };
+        let State { path, tensors, whole_model, others } = found.map_err(|defect| at(&packed, defect))?;
+        let file = file.to_path_buf();
         Ok(Checkpoint {
             container,
             sha256,
             packed,
-            path: found.path,
-            others: found.others,
-            whole_model: found.whole_model,
-            foreign: pickle.foreign.iter().map(|global| global.to_string()).collect(),
-            file: file.to_path_buf(),
+            path,
+            others,
+            whole_model,
+            foreign,
+            file,
             bytes,
             storages,
-            tensors: found.tensors,
+            tensors,
         })
     }
 
     /// One phrase for each part of the file that was passed over, and for what is unusual about it.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let quoted = |names: &[String]| {
-            let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("'{name}'")).collect();
-            shown.join(", ") + if names.len() > NAMED { ", ..." } else { "" }
-        };
         notes.extend(self.packed.iter().map(|name| format!("read '{name}' in the archive")));
         notes.extend(self.whole_model.iter().map(|class| {
             format!("a whole model of class '{class}': its tensors were read, its code was not")
         }));
         if !self.others.is_empty() {
             let taken = self.path.join(".");
-            let others = quoted(&self.others);
+            let others = listed(&self.others);
             notes.push(format!("took the state dict '{taken}', not {others} (--state-dict)"));
         }
         // Publications of Boosted Dynamic Networks save their models so.
@@ -193,7 +181,7 @@ impl Checkpoint {
             );
         }
         if !self.foreign.is_empty() && self.whole_model.is_none() {
-            notes.push(format!("stepped over objects of {}: nothing of them was run", quoted(&self.foreign)));
+            notes.push(format!("stepped over objects of {}: nothing of them was run", listed(&self.foreign)));
         }
         notes
     }
@@ -230,12 +218,12 @@ impl Checkpoint {
 }
 
 /// The tensors of a safetensors file, each in a storage of its own.
-fn safetensors(bytes: &[u8]) -> std::result::Result<(Storages, BTreeMap<String, TensorView>), Defect> {
+fn safetensors(bytes: &[u8]) -> std::result::Result<Content, Defect> {
     let header = safetensors_header::read(bytes).map_err(|(place, cause)| Defect::new(place, cause))?;
     let (mut storages, mut tensors) = (Storages::default(), BTreeMap::new());
     for entry in header.tensors {
-        let (key, dtype) = (entry.name.clone(), entry.dtype.as_str());
-        let class = match dtype {
+        let key = entry.name.clone();
+        let class = match entry.dtype.as_str() {
             "F16" => "HalfStorage",
             "BF16" => "BFloat16Storage",
             "F32" => "FloatStorage",
@@ -248,12 +236,12 @@ fn safetensors(bytes: &[u8]) -> std::result::Result<(Storages, BTreeMap<String, 
         }
         let dims: Vec<i128> = entry.shape.iter().map(|&d| d as i128).collect();
         let elements = entry.shape.iter().product::<usize>() as u64; // checked by the header
-        let storage = StorageId { key: key.clone(), class: class.into(), elements, start: 0 };
+        let storage = Rc::new(StorageId { key: key.clone(), class: class.into(), elements, start: 0 });
         let view = TensorView::new(&storage, 0, &dims, &strides, None)
             .ok_or_else(|| Defect::new(format!("tensor '{key}'"), format!("dimensions {:?}", entry.shape)))?;
         let range = header.data + entry.range[0]..header.data + entry.range[1];
         storages.locations.insert(key.clone(), Location::File(range));
         tensors.insert(key, view);
     }
-    Ok((storages, tensors))
+    Ok(Content::Tensors(storages, tensors))
 }

@@ -1,9 +1,12 @@
 //! The state dict of a checkpoint: its location, and the tensors in it by name.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 use super::pickle::{Object, ObjectId, Pickle, TensorView, Value};
 use super::storages::Defect;
+use crate::util::listed::listed;
 
 /// Keys under which training scripts save a model's state, by precedence.
 const USUAL: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "network"];
@@ -11,9 +14,8 @@ const USUAL: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "net
 const DEEPEST: usize = 6;
 /// Maximum depth of a whole model's modules.
 const DEEPEST_MODULE: usize = 64;
-/// Maximum number of modules in a file, and of attributes of one.
-const MOST_MODULES: usize = 1 << 16;
-const MOST_ATTRIBUTES: usize = 1 << 10;
+/// Maximum effort of a search: entries that are looked at, and 16 bytes of names.
+const MOST_WORK: usize = 1 << 24;
 
 /// A state dict found in a checkpoint.
 #[derive(Debug, PartialEq)]
@@ -28,6 +30,21 @@ pub struct State {
     pub others: Vec<String>,
 }
 
+impl State {
+    /// The tensors whose names begin with `prefix` and a dot.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn under(mut self, prefix: Option<&str>) -> Result<State, Defect> {
+        let Some(prefix) = prefix else { return Ok(self) };
+        self.tensors.retain(|name, _| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')));
+        match self.tensors.is_empty() {
+            true => Err(refused(format!("a single state dict, without names under '{prefix}'"))),
+            false => Ok(self),
+        }
+    }
+}
+
 /// A place where tensors have the names of a model's.
 struct Candidate {
     path: Vec<String>,
@@ -39,221 +56,283 @@ impl Candidate {
     fn dotted(&self) -> String {
         self.path.join(".")
     }
+
+    fn is_under(&self, key: &str) -> bool {
+        self.path.last().is_some_and(|last| last == key)
+    }
 }
 
 /// The state dict at `key`, which is its path with dots, the last part of that, or its path and a prefix of
-/// names in it; without one the only state dict, or the only one under a usual key.
+/// names in it; without one the only state dict nearest to the root, or the only one there under a usual key.
+///
+/// # Errors
+/// When there is none, or several to choose from.
 pub fn find(pickle: &Pickle, key: Option<&str>) -> Result<State, Defect> {
-    let mut found = candidates(pickle);
-    let refuse = |cause: String| Err(Defect::new("checkpoint", cause));
-    let names = |found: &[Candidate]| {
-        let names: Vec<String> = found.iter().map(|c| format!("'{}'", c.dotted())).collect();
-        names.join(", ")
-    };
+    let search = Search { pickle, work: Cell::new(0) };
+    let mut found = search.candidates()?;
     if found.is_empty() {
-        return refuse(format!("no state_dict inside, only {}", kind(pickle)));
+        return Err(refused(format!("no state_dict inside, only {}", search.kind())));
     }
-    // Tensors under this prefix alone.
-    let mut prefix = String::new();
-    let at = match key {
-        Some(key) => {
-            let matching = |exact: bool| -> Vec<usize> {
-                let fits = |c: &Candidate| match exact {
-                    true => c.dotted() == key,
-                    false => c.path.last().is_some_and(|last| last == key),
-                };
-                (0..found.len()).filter(|&i| fits(&found[i])).collect()
-            };
-            let (exact, last) = (matching(true), matching(false));
-            let within = (0..found.len()).find_map(|i| Some((i, prefix_in(pickle, &found[i], key)?)));
-            match (&exact[..], &last[..], within) {
-                ([only], ..) | ([], [only], _) => *only,
-                ([], [], Some((only, names))) => {
-                    prefix = names;
-                    only
-                }
-                _ => {
-                    return refuse(format!(
-                        "no single state dict under '{key}'; there are {}",
-                        names(&found)
-                    ));
-                }
-            }
-        }
-        None if found.len() == 1 => 0,
-        None => {
-            let under = |key: &str| -> Vec<usize> {
-                (0..found.len()).filter(|&i| found[i].path.last().is_some_and(|last| last == key)).collect()
-            };
-            match USUAL.into_iter().map(under).find(|places| !places.is_empty()).as_deref() {
-                Some([only]) => *only,
-                _ => {
-                    return refuse(format!(
-                        "several state dicts, choose one with --state-dict: {}",
-                        names(&found)
-                    ));
-                }
-            }
-        }
+    let (at, prefix) = match key {
+        Some(key) => search.choose(&found, key)?,
+        None => (nearest(&found)?, String::new()),
     };
     let Candidate { path, value, whole_model } = found.remove(at);
-    let mut tensors = match whole_model {
-        Some(_) => module_tensors(pickle, &value, &mut 0)?,
-        None => named_tensors(pickle, &value)?,
-    };
+    let mut tensors = search.tensors(&value, whole_model.is_some())?;
     tensors.retain(|name, _| name.starts_with(&prefix));
     Ok(State { path, tensors, whole_model, others: found.iter().map(Candidate::dotted).collect() })
 }
 
-/// What `key` says behind the path of `candidate`, if names of its tensors begin so.
-fn prefix_in(pickle: &Pickle, candidate: &Candidate, key: &str) -> Option<String> {
-    let path = candidate.dotted();
-    let rest = if path.is_empty() { key } else { key.strip_prefix(&path)?.strip_prefix('.')? };
-    let prefix = format!("{rest}.");
-    let entries = pickle.entries(&candidate.value)?;
-    entries.iter().any(|(name, _)| name.starts_with(&prefix)).then_some(prefix)
+fn refused(cause: String) -> Defect {
+    Defect::new("checkpoint", cause)
 }
 
-/// Every dictionary that has tensors under dotted names, as models do and optimizers do not, and every whole
-/// model; nearest to the root first.
-fn candidates(pickle: &Pickle) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    let mut seen: HashSet<ObjectId> = HashSet::new();
-    let mut modules = 0;
-    let mut level = vec![(Vec::new(), pickle.value.clone())];
-    for _ in 0..=DEEPEST {
-        let mut next = Vec::new();
-        for (path, value) in level {
-            let Value::Object(id) = value else { continue };
-            if !seen.insert(id) {
-                continue;
-            }
-            let inner = |key: String| path.iter().cloned().chain([key]).collect::<Vec<_>>();
-            if let Some(entries) = pickle.entries(&value) {
-                if entries.iter().any(|(key, value)| key.contains('.') && view(pickle, value).is_some()) {
-                    found.push(Candidate { path, value, whole_model: None });
-                } else {
-                    next.extend(entries.into_iter().map(|(key, value)| (inner(key), value.clone())));
-                }
-            } else if let Some(class) = module(pickle, &value) {
-                if module_tensors(pickle, &value, &mut modules)
-                    .is_ok_and(|tensors| tensors.keys().any(|name| name.contains('.')))
-                {
-                    found.push(Candidate { path, value, whole_model: Some(class) });
-                }
-            } else if let Some(items) = pickle.items(&value) {
-                let containers =
-                    items.iter().enumerate().filter(|(_, item)| matches!(item, Value::Object(_)));
-                next.extend(containers.map(|(i, item)| (inner(i.to_string()), item.clone())));
-            }
+/// Index of the candidate nearest to the root: the only one of its depth, or the only one there under the first
+/// usual key.
+fn nearest(found: &[Candidate]) -> Result<usize, Defect> {
+    let depth = found.iter().map(|candidate| candidate.path.len()).min().unwrap_or_default();
+    let there: Vec<usize> = (0..found.len()).filter(|&i| found[i].path.len() == depth).collect();
+    let under = |key: &str| there.iter().copied().filter(|&i| found[i].is_under(key)).collect::<Vec<_>>();
+    match (&there[..], USUAL.into_iter().map(under).find(|places| !places.is_empty()).as_deref()) {
+        ([only], _) | (_, Some([only])) => Ok(*only),
+        _ => Err(refused(format!("several state dicts, choose one with --state-dict: {}", names(found)))),
+    }
+}
+
+fn names(found: &[Candidate]) -> String {
+    listed(found.iter().map(Candidate::dotted))
+}
+
+/// A walk over the values of a pickle, whose effort is limited.
+struct Search<'a> {
+    pickle: &'a Pickle,
+    work: Cell<usize>,
+}
+
+impl<'a> Search<'a> {
+    fn count(&self, work: usize) -> Result<(), Defect> {
+        self.work.set(self.work.get().saturating_add(work));
+        match self.work.get() > MOST_WORK {
+            true => Err(refused("too many entries to look for a state dict in".into())),
+            false => Ok(()),
         }
-        level = next;
     }
-    found
-}
 
-/// The class of `value`, if it is a pickled `torch.nn.Module`.
-fn module(pickle: &Pickle, value: &Value) -> Option<String> {
-    let Object::Instance { class, state: Some(state), .. } = pickle.object(value)? else { return None };
-    if !matches!(pickle.object(state)?, Object::Dict(entries) if entries.len() <= MOST_ATTRIBUTES) {
-        return None;
-    }
-    let attributes = pickle.entries(state)?;
-    let has = |name| attributes.iter().any(|(key, _)| key == name);
-    (has("_modules") && has("_parameters")).then(|| class.to_string())
-}
-
-/// The tensor `value`.
-fn view<'a>(pickle: &'a Pickle, value: &Value) -> Option<&'a TensorView> {
-    match pickle.object(value)? {
-        Object::Tensor(view) => Some(view),
-        _ => None,
-    }
-}
-
-fn named_tensors(pickle: &Pickle, dict: &Value) -> Result<BTreeMap<String, TensorView>, Defect> {
-    let mut tensors = BTreeMap::new();
-    for (name, value) in pickle.entries(dict).unwrap_or_default() {
-        let Some(view) = view(pickle, value) else { continue };
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(Defect::new(format!("tensor '{name}'"), "not a usable name"));
+    /// The entries of `value`, if it is a kind of dictionary.
+    fn entries(&self, value: &Value) -> Result<Option<Vec<(Rc<str>, &'a Value)>>, Defect> {
+        let Some(raw) = self.pickle.raw_entries(value) else { return Ok(None) };
+        for (key, _) in raw {
+            self.count(1 + if let Value::Str(key) = key { key.len() / 16 } else { 0 })?;
         }
-        tensors.insert(name, view.clone());
+        Ok(self.pickle.entries(value))
     }
-    Ok(tensors)
-}
 
-/// The tensors of a whole model under the names that its `state_dict()` would give them; `modules` counts those
-/// that were visited.
-fn module_tensors(
-    pickle: &Pickle,
-    root: &Value,
-    modules: &mut usize,
-) -> Result<BTreeMap<String, TensorView>, Defect> {
-    let mut tensors = BTreeMap::new();
-    let mut open: Vec<(String, usize, Value)> = vec![(String::new(), 0, root.clone())];
-    while let Some((prefix, depth, value)) = open.pop() {
-        *modules += 1;
-        if *modules > MOST_MODULES {
-            return Err(Defect::new("checkpoint", format!("whole models of over {MOST_MODULES} modules")));
+    /// The candidate at `key`, and the prefix of names that the key ends with.
+    fn choose(&self, found: &[Candidate], key: &str) -> Result<(usize, String), Defect> {
+        let only = |fits: &dyn Fn(&Candidate) -> bool| {
+            let mut fitting = (0..found.len()).filter(|&i| fits(&found[i]));
+            fitting.next().filter(|_| fitting.next().is_none())
+        };
+        let whole = only(&|candidate| candidate.dotted() == key).or_else(|| only(&|c| c.is_under(key)));
+        if let Some(at) = whole {
+            return Ok((at, String::new()));
         }
-        let Some(Object::Instance { state: Some(state), .. }) = pickle.object(&value) else { continue };
-        for (attribute, content) in pickle.entries(state).unwrap_or_default() {
-            let is_module = match attribute.as_str() {
-                "_parameters" | "_buffers" => false,
-                "_modules" => true,
-                _ => continue,
+        // Behind the path of a candidate, or in the one that would be taken without a key.
+        let default = nearest(found).ok();
+        for (i, candidate) in found.iter().enumerate() {
+            let path = candidate.dotted();
+            let behind = if path.is_empty() {
+                Some(key)
+            } else {
+                key.strip_prefix(&path).and_then(|k| k.strip_prefix('.'))
             };
-            for (key, value) in pickle.entries(content).unwrap_or_default() {
-                let name = format!("{prefix}{key}");
-                if name.chars().any(char::is_control) {
-                    return Err(Defect::new(format!("tensor '{name}'"), "not a usable name"));
-                }
-                if is_module {
-                    if depth == DEEPEST_MODULE {
-                        return Err(Defect::new(
-                            format!("module '{name}'"),
-                            "too many modules inside each other",
-                        ));
-                    }
-                    open.push((name + ".", depth + 1, value.clone()));
-                } else if let Some(view) = view(pickle, value) {
-                    tensors.insert(name, view.clone());
-                }
+            let rest = behind.or(if default == Some(i) { Some(key) } else { None });
+            let Some(rest) = rest else { continue };
+            let prefix = format!("{rest}.");
+            let tensors = self.tensors(&candidate.value, candidate.whole_model.is_some())?;
+            if tensors.keys().any(|name| name.starts_with(&prefix)) {
+                return Ok((i, prefix));
             }
         }
+        Err(refused(format!("no single state dict under '{key}'; there are {}", names(found))))
     }
-    Ok(tensors)
-}
 
-/// A phrase for the value of a pickle without a state dict.
-fn kind(pickle: &Pickle) -> String {
-    if let Some(entries) = pickle.entries(&pickle.value) {
-        let mut keys: Vec<_> = entries.iter().map(|(k, _)| format!("'{k}'")).collect();
-        keys.sort();
-        let more = keys.len().saturating_sub(6);
-        keys.truncate(6);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        return format!("a dictionary with the keys [{}]{more}", keys.join(", "));
+    /// Every dictionary that has tensors under dotted names, as models do and optimizers do not, and every whole
+    /// model; nearest to the root first.
+    fn candidates(&self) -> Result<Vec<Candidate>, Defect> {
+        let mut found = Vec::new();
+        let mut seen: HashSet<ObjectId> = HashSet::new();
+        let mut level = vec![(Vec::new(), self.pickle.value.clone())];
+        for _ in 0..=DEEPEST {
+            let mut next = Vec::new();
+            for (path, value) in level {
+                let Value::Object(id) = value else { continue };
+                if !seen.insert(id) {
+                    continue;
+                }
+                let inside: Vec<(String, &Value)> = if let Some(entries) = self.entries(&value)? {
+                    if entries.iter().any(|(key, value)| key.contains('.') && self.is_array(value)) {
+                        found.push(Candidate { path: path.clone(), value: value.clone(), whole_model: None });
+                    }
+                    entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+                } else if let Some(class) = self.module(&value)? {
+                    if self.module_tensors(&value)?.keys().any(|name| name.contains('.')) {
+                        found.push(Candidate {
+                            path: path.clone(),
+                            value: value.clone(),
+                            whole_model: Some(class),
+                        });
+                    }
+                    continue;
+                } else {
+                    let items = self.pickle.items(&value).unwrap_or_default();
+                    self.count(items.len())?;
+                    items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect()
+                };
+                let is_container = |value: &Value| match self.pickle.object(value) {
+                    Some(Object::Tensor(_) | Object::Unsupported(_) | Object::Storage(_)) | None => false,
+                    Some(_) => true,
+                };
+                for (key, value) in inside.into_iter().filter(|(_, value)| is_container(value)) {
+                    let path: Vec<String> = path.iter().cloned().chain([key]).collect();
+                    self.count(path.iter().map(|key| 1 + key.len() / 16).sum())?;
+                    next.push((path, value.clone()));
+                }
+            }
+            level = next;
+        }
+        Ok(found)
     }
-    if let Some(class) = module(pickle, &pickle.value) {
-        return format!("a whole model of class '{class}' without the tensors of a network");
+
+    /// The class of `value`, if it is a pickled `torch.nn.Module`.
+    fn module(&self, value: &Value) -> Result<Option<String>, Defect> {
+        let Some(Object::Instance { class, state: Some(state), .. }) = self.pickle.object(value) else {
+            return Ok(None);
+        };
+        let Some(attributes) = self.pickle.raw_entries(state) else { return Ok(None) };
+        self.count(attributes.len())?;
+        let has = |name| attributes.iter().any(|(key, _)| matches!(key, Value::Str(key) if &**key == name));
+        Ok((has("_modules") && has("_parameters")).then(|| class.to_string()))
     }
-    match pickle.object(&pickle.value) {
-        Some(Object::Dict(_)) => "an empty dictionary".into(),
-        Some(Object::List(items)) => format!("a list of {} values", items.len()),
-        Some(Object::Tuple(items)) => format!("a tuple of {} values", items.len()),
-        Some(Object::Tensor(_) | Object::Persistent(_)) => "a single tensor".into(),
-        Some(Object::Storage(_)) => "a storage".into(),
-        Some(Object::Instance { class, .. }) => format!("an object of class '{class}'"),
-        None => "a plain value".into(),
+
+    /// Whether `value` is a tensor of at least one dimension.
+    fn is_array(&self, value: &Value) -> bool {
+        match self.pickle.object(value) {
+            Some(Object::Tensor(view)) => !view.dims.is_empty(),
+            Some(Object::Unsupported(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// The tensors of a state dict or of a whole model.
+    fn tensors(&self, value: &Value, is_model: bool) -> Result<BTreeMap<String, TensorView>, Defect> {
+        if is_model {
+            return self.module_tensors(value);
+        }
+        let mut tensors = BTreeMap::new();
+        for (name, value) in self.entries(value)?.unwrap_or_default() {
+            self.insert(&mut tensors, name.to_string(), value)?;
+        }
+        Ok(tensors)
+    }
+
+    /// Adds `value` to `tensors`, if it is a tensor.
+    fn insert(
+        &self,
+        tensors: &mut BTreeMap<String, TensorView>,
+        name: String,
+        value: &Value,
+    ) -> Result<(), Defect> {
+        let place = || format!("tensor '{name}'");
+        let view = match self.pickle.object(value) {
+            Some(Object::Tensor(view)) => view,
+            Some(Object::Unsupported(cause)) => return Err(Defect::new(place(), &**cause)),
+            _ => return Ok(()),
+        };
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Defect::new(place(), "not a usable name"));
+        }
+        tensors.insert(name, (**view).clone());
+        Ok(())
+    }
+
+    /// The tensors of a whole model under the names that its `state_dict()` would give them.
+    fn module_tensors(&self, root: &Value) -> Result<BTreeMap<String, TensorView>, Defect> {
+        let mut tensors = BTreeMap::new();
+        let mut open: Vec<(String, usize, Value)> = vec![(String::new(), 0, root.clone())];
+        while let Some((prefix, depth, value)) = open.pop() {
+            let Some(Object::Instance { class, state: Some(state), .. }) = self.pickle.object(&value) else {
+                continue;
+            };
+            if class.module.starts_with("torch.nn.modules.activation") && &*class.name != "ReLU" {
+                let cause = format!("is of class '{class}'; no other activation than ReLU is supported");
+                return Err(Defect::new(format!("module '{}'", prefix.trim_end_matches('.')), cause));
+            }
+            let attributes = self.entries(state)?.unwrap_or_default();
+            let attribute = |name| attributes.iter().find(|(key, _)| &**key == name).map(|(_, value)| *value);
+            let unsaved = attribute("_non_persistent_buffers_set").and_then(|set| self.pickle.items(set));
+            let is_saved = |name: &Rc<str>| {
+                !unsaved
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|item| matches!(item, Value::Str(text) if text == name))
+            };
+            for table in ["_parameters", "_buffers"] {
+                let entries = attribute(table).map(|table| self.entries(table)).transpose()?.flatten();
+                for (key, value) in entries.unwrap_or_default() {
+                    self.count(1 + prefix.len() / 16 + unsaved.map_or(0, <[Value]>::len))?;
+                    if is_saved(&key) {
+                        self.insert(&mut tensors, format!("{prefix}{key}"), value)?;
+                    }
+                }
+            }
+            let modules = attribute("_modules").map(|table| self.entries(table)).transpose()?.flatten();
+            for (key, value) in modules.unwrap_or_default() {
+                let name = format!("{prefix}{key}.");
+                self.count(1 + name.len() / 16)?;
+                if depth == DEEPEST_MODULE {
+                    return Err(Defect::new(
+                        format!("module '{name}'"),
+                        "too many modules inside each other",
+                    ));
+                }
+                open.push((name, depth + 1, value.clone()));
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// A phrase for the value of a pickle without a state dict.
+    fn kind(&self) -> String {
+        let (pickle, root) = (self.pickle, &self.pickle.value);
+        if let Ok(Some(class)) = self.module(root) {
+            return format!("a whole model of class '{class}' without the tensors of a network");
+        }
+        if let Some(entries) = pickle.entries(root) {
+            let mut keys: Vec<_> = entries.iter().map(|(key, _)| format!("'{key}'")).collect();
+            keys.sort();
+            let more = keys.len().saturating_sub(6);
+            keys.truncate(6);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            return format!("a dictionary with the keys [{}]{more}", keys.join(", "));
+        }
+        let values = |n: usize| format!("{n} {}", if n == 1 { "value" } else { "values" });
+        match pickle.object(root) {
+            Some(Object::Dict(_)) => "an empty dictionary".into(),
+            Some(Object::List(items)) => format!("a list of {}", values(items.len())),
+            Some(Object::Tuple(items)) => format!("a tuple of {}", values(items.len())),
+            Some(Object::Tensor(_) | Object::Unsupported(_) | Object::Persistent(_)) => {
+                "a single tensor".into()
+            }
+            Some(Object::Storage(_)) => "a storage".into(),
+            Some(Object::Instance { class, .. }) => format!("an object of class '{class}'"),
+            None => "a plain value".into(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::model::pytorch::pickle::{Global, StorageId};
 
@@ -273,8 +352,9 @@ mod tests {
         }
 
         fn tensor(&mut self) -> Value {
-            let storage = StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 1, start: 0 };
-            self.object(Object::Tensor(TensorView::new(&storage, 0, &[1], &[1], None).unwrap()))
+            let storage =
+                Rc::new(StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 1, start: 0 });
+            self.object(Object::Tensor(Box::new(TensorView::new(&storage, 0, &[1], &[1], None).unwrap())))
         }
 
         fn state(&mut self) -> Value {

@@ -1,6 +1,6 @@
 //! The storages of a checkpoint: their bytes in the container, and the elements of tensors in them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use half::{bf16, f16};
@@ -50,10 +50,12 @@ pub struct Storages {
 /// Bytes per element of a storage class.
 pub fn element_size(class: &str) -> Option<u64> {
     Some(match class {
-        "DoubleStorage" | "LongStorage" => 8,
-        "FloatStorage" | "IntStorage" => 4,
+        "ComplexDoubleStorage" => 16,
+        "DoubleStorage" | "LongStorage" | "ComplexFloatStorage" => 8,
+        "FloatStorage" | "IntStorage" | "QInt32Storage" => 4,
         "HalfStorage" | "BFloat16Storage" | "ShortStorage" => 2,
-        "CharStorage" | "ByteStorage" | "BoolStorage" | "UntypedStorage" => 1,
+        "CharStorage" | "ByteStorage" | "BoolStorage" | "UntypedStorage" | "QInt8Storage"
+        | "QUInt8Storage" => 1,
         _ => return None,
     })
 }
@@ -61,8 +63,8 @@ pub fn element_size(class: &str) -> Option<u64> {
 /// Description of each storage by key; all references to a key must agree.
 pub fn declared<'a>(
     storages: impl Iterator<Item = &'a StorageId>,
-) -> Result<HashMap<&'a str, &'a StorageId>, Defect> {
-    let mut by_key: HashMap<&str, &StorageId> = HashMap::new();
+) -> Result<BTreeMap<&'a str, &'a StorageId>, Defect> {
+    let mut by_key: BTreeMap<&str, &StorageId> = BTreeMap::new();
     for storage in storages {
         let first = by_key.entry(&storage.key).or_insert(storage);
         if (first.elements, &first.class) != (storage.elements, &storage.class) {
@@ -180,13 +182,16 @@ pub fn check_numbers(name: &str, data: &[f32]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
     fn strided_views_are_gathered_row_by_row() {
         let numbers: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_le_bytes()).collect();
         let big: Vec<u8> = (0..12).flat_map(|i| (i as f32).to_be_bytes()).collect();
-        let storage = StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 12, start: 0 };
+        let storage =
+            Rc::new(StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 12, start: 0 });
         let read = |offset, dims: &[i128], strides: &[i128]| {
             let view = TensorView::new(&storage, offset, dims, strides, None).unwrap();
             let of = |bytes: &[u8], big_endian| {

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::container::{Content, sniff};
-use super::pickle::{Object, Pickle, StorageId, TensorView, Value, walk};
+use super::pickle::{Object, Pickle, StorageId, TensorView, Value, overlaps, walk};
 use super::storages::{Defect, Location, Storages, element_size};
 
 const MEMBERS: [&str; 4] = ["sys_info", "storages", "tensors", "pickle"];
@@ -58,9 +59,9 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
     let tensors = tensors(reader("tensors"), &ids)?;
     for object in &mut pickle.objects {
         if let Object::Persistent(id) = object
-            && let Some(view) = tensors.get(id)
+            && let Some(view) = tensors.get(&**id)
         {
-            *object = Object::Tensor(view.clone());
+            *object = Object::Tensor(Box::new(view.clone()));
         }
     }
     Ok(Content::Checkpoint(pickle, storages))
@@ -96,12 +97,12 @@ fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Defect> {
 
 /// Reads `storages`: a count; for each storage a pickle `(key, location, class)`, the element count and
 /// the elements; then a pickle of views `(key, key of the viewed, offset, count)`.
-fn storages(mut reader: Reader) -> Result<(Storages, HashMap<String, StorageId>), Defect> {
+fn storages(mut reader: Reader) -> Result<(Storages, HashMap<String, Rc<StorageId>>), Defect> {
     let (mut storages, mut ids) = (Storages::default(), HashMap::new());
     for _ in 0..reader.count()? {
         let pickle = reader.pickle()?;
         let described = match pickle.items(&pickle.value) {
-            Some([key, _, Value::Global(class)]) => id(key).zip(Some(class.name.clone())),
+            Some([key, _, Value::Global(class)]) => id(key).zip(Some(class.name.to_string())),
             _ => None,
         };
         let (key, class) = described
@@ -111,7 +112,7 @@ fn storages(mut reader: Reader) -> Result<(Storages, HashMap<String, StorageId>)
         let length = elements.checked_mul(size).ok_or_else(|| reader.defect("a storage too large"))?;
         let range = reader.skip(length)?;
         storages.locations.insert(key.clone(), Location::File(range));
-        ids.insert(key.clone(), StorageId { key, class, elements, start: 0 });
+        ids.insert(key.clone(), Rc::new(StorageId { key, class, elements, start: 0 }));
     }
     let views = reader.pickle()?;
     for view in views.items(&views.value).unwrap_or_default() {
@@ -122,9 +123,9 @@ fn storages(mut reader: Reader) -> Result<(Storages, HashMap<String, StorageId>)
             _ => None,
         };
         let known = described.and_then(|((key, root), start)| {
-            let storage: &StorageId = ids.get(&root)?;
+            let storage: &Rc<StorageId> = ids.get(&root)?;
             let start = storage.start.checked_add(start)?;
-            Some((key, StorageId { start, ..storage.clone() }))
+            Some((key, Rc::new(StorageId { start, ..(**storage).clone() })))
         });
         let (key, storage) = known.ok_or_else(|| reader.defect("a view of an unknown storage"))?;
         ids.insert(key, storage);
@@ -137,7 +138,7 @@ fn storages(mut reader: Reader) -> Result<(Storages, HashMap<String, StorageId>)
 /// bytes, sizes, strides and offset.
 fn tensors(
     mut reader: Reader,
-    ids: &HashMap<String, StorageId>,
+    ids: &HashMap<String, Rc<StorageId>>,
 ) -> Result<HashMap<String, TensorView>, Defect> {
     let mut tensors = HashMap::new();
     for _ in 0..reader.count()? {
@@ -157,6 +158,9 @@ fn tensors(
             || (0..rank).map(|_| Ok(i128::from(reader.number()?))).collect::<Result<Vec<_>, Defect>>();
         let (dims, strides) = (numbers()?, numbers()?);
         let offset = i128::from(reader.number()?);
+        if overlaps(&dims, &strides) {
+            return Err(reader.defect("a tensor whose elements overlap"));
+        }
         let view = TensorView::new(storage, offset, &dims, &strides, None);
         tensors.insert(key, view.ok_or_else(|| reader.defect("a tensor of impossible dimensions"))?);
     }

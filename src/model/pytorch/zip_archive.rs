@@ -15,6 +15,8 @@ const MOST_ENTRIES: usize = 200_000;
 /// Maximum unpacked size as a multiple of the archive's, plus [`SLACK`].
 const MOST_EXPANSION: u64 = 64;
 const SLACK: u64 = 1 << 20;
+/// Maximum size of the pickle in bytes: it holds no elements.
+const LARGEST_PICKLE: u64 = 64 << 20;
 /// Number of bytes by which a file in an archive is recognized.
 const HEAD: usize = 512;
 /// Maximum length in bytes of a data descriptor between two entries (zip64, with signature).
@@ -36,12 +38,17 @@ struct Entry {
     stored: Option<std::ops::Range<usize>>,
 }
 
-/// Reads an archive.
+/// Maximum number of bytes that a file of `size` bytes may unpack to, archives in it included.
+pub fn most_unpacked(size: usize) -> u64 {
+    (size as u64).saturating_mul(MOST_EXPANSION).saturating_add(SLACK)
+}
+
+/// Reads an archive that unpacks to `most` bytes or less.
 ///
 /// # Errors
 /// When an entry is damaged, misplaced or leaves the archive; when it holds neither a checkpoint nor exactly
 /// one file that is one (the message says what it is instead); when a storage is absent or has another length.
-pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
+pub fn read(bytes: &[u8], most: u64) -> Result<Content, Defect> {
     let bad = |e: zip::result::ZipError| Defect::new("zip archive", e.to_string());
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| {
         let cut_off = "has no directory at its end: the file is cut off; download it again";
@@ -50,7 +57,7 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
     if archive.len() > MOST_ENTRIES {
         return Err(Defect::new("zip archive", format!("{} entries, at most {MOST_ENTRIES}", archive.len())));
     }
-    let mut budget = (bytes.len() as u64).saturating_mul(MOST_EXPANSION).saturating_add(SLACK);
+    let mut budget = most;
     let (mut pickles, mut entries, mut spans) = (Vec::new(), BTreeMap::new(), Vec::new());
     let mut checkpoints = Vec::new();
     for index in 0..archive.len() {
@@ -104,6 +111,8 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
     let mut unpack = |entry: &Entry| -> Result<Vec<u8>, Defect> {
         let options = ZipReadOptions::new().ignore_crc32(true); // checked above
         let mut content = Vec::new();
+        let room = content.try_reserve_exact(entry.size as usize);
+        room.map_err(|_| Defect::new("zip archive", format!("no memory for {} bytes", entry.size)))?;
         let mut reader = archive.by_index_with_options(entry.index, options).map_err(bad)?;
         reader.read_to_end(&mut content).map_err(|e| Defect::new("zip archive", e.to_string()))?;
         Ok(content)
@@ -117,6 +126,10 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
             return Err(Defect::new(format!("zip entry '{second}'"), cause));
         }
     };
+    if !packed && entries[name].size > LARGEST_PICKLE {
+        let cause = format!("unpacks to {} bytes, the limit is {LARGEST_PICKLE}", entries[name].size);
+        return Err(Defect::new(format!("zip entry '{name}'"), cause));
+    }
     let content = unpack(&entries[name])?;
     if packed {
         return Ok(Content::Packed(name.clone(), content));
@@ -137,7 +150,11 @@ pub fn read(bytes: &[u8]) -> Result<Content, Defect> {
     }
     let mut storages = Storages::default();
     if let Some(order) = entries.get(&format!("{root}byteorder")) {
-        storages.big_endian = unpack(order)?.trim_ascii() == b"big";
+        storages.big_endian = match unpack(order)?.trim_ascii() {
+            b"little" => false,
+            b"big" => true,
+            _ => return Err(Defect::new("zip entry 'byteorder'", "neither little nor big")),
+        };
     }
     for (key, storage) in declared(pickle.storages())? {
         let place = || format!("storage '{key}'");

@@ -63,8 +63,10 @@ pub enum Op<'a> {
     PersistentText(String),
     /// The topmost value are the arguments of a call of the value below it.
     Call,
+    /// The topmost value are the arguments with which the class below it makes an object.
+    New,
     /// The same with a dictionary of named arguments on top.
-    CallWithNames,
+    NewWithNames,
     /// What is above the mark are the arguments of a call of this global.
     CallGlobal(String, String),
     /// What is above the mark are the value that is called, and its arguments.
@@ -179,8 +181,9 @@ impl<'a> Opcodes<'a> {
             0x93 => Op::StackGlobal,
             b'Q' => Op::PersistentId,
             b'P' => Op::PersistentText(text_line(input)?),
-            b'R' | 0x81 => Op::Call,
-            0x92 => Op::CallWithNames,
+            b'R' => Op::Call,
+            0x81 => Op::New,
+            0x92 => Op::NewWithNames,
             b'i' => Op::CallGlobal(text_line(input)?, text_line(input)?),
             b'o' => Op::CallToMark,
             b'b' => Op::Build,

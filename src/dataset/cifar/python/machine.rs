@@ -112,7 +112,7 @@ impl<'a> Machine<'a> {
                     self.global(&module, &name)?;
                 }
                 Op::PersistentId | Op::PersistentText(_) => return Err("refers to another file".into()),
-                Op::CallWithNames
+                Op::NewWithNames
                 | Op::CallGlobal(..)
                 | Op::CallToMark
                 | Op::Pop
@@ -120,7 +120,7 @@ impl<'a> Machine<'a> {
                 | Op::Duplicate => {
                     return Err("an opcode that no array needs".into());
                 }
-                Op::Call => {
+                Op::Call | Op::New => {
                     let arguments = self.pop()?;
                     let Value::Global(called) = self.pop()? else {
                         return Err("a call of something other than a global".into());

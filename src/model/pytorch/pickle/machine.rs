@@ -3,13 +3,18 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::objects::is_dictionary;
 use super::{Global, Object, ObjectId, Pickle, Stop, StorageId, Value};
 use crate::model::pytorch::globals::{Verdict, judge};
 use crate::util::pickle::{Op, Opcodes};
 
-/// Maximum number of values in containers, on the stack and in the memo: far above that of any checkpoint, and
-/// it bounds the memory and the time that a pickle can ask for.
-const MOST_VALUES: usize = 1 << 24;
+/// Maximum number of values in containers, on the stack and in the memo, and of marks: far above that of any
+/// checkpoint. It bounds the memory that a pickle can ask for, and the time of each call in it.
+const MOST_VALUES: usize = 1 << 22;
+/// Maximum length of the name of a module or of something in it, and of a persistent id, in bytes.
+const LONGEST_NAME: usize = 512;
+/// Maximum number of arguments of a call: the longest are those of named tuples.
+const MOST_ARGUMENTS: usize = 1 << 16;
 /// Fields of a persistent id that are read.
 const ID_FIELDS: usize = 6;
 
@@ -24,6 +29,9 @@ pub struct Machine<'a> {
     values: usize,
     refused: Option<(usize, String)>,
     foreign: BTreeSet<Rc<Global>>,
+    /// The globals that were mentioned, by the addresses of the texts that name them, which are kept: a pickle
+    /// mentions most again and again.
+    globals: HashMap<(*const u8, *const u8), Rc<Global>>,
 }
 
 pub type Step<T = ()> = Result<T, String>;
@@ -40,6 +48,7 @@ impl<'a> Machine<'a> {
             values: 0,
             refused: None,
             foreign: BTreeSet::new(),
+            globals: HashMap::new(),
         }
     }
 
@@ -55,7 +64,7 @@ impl<'a> Machine<'a> {
 
     fn steps(&mut self) -> Step<Value> {
         loop {
-            if self.stack.len().max(self.memo.len()) > MOST_VALUES {
+            if self.stack.len().max(self.memo.len()).max(self.marks.len()) > MOST_VALUES {
                 return Err(format!("a pickle of over {MOST_VALUES} values"));
             }
             match self.input.next()? {
@@ -121,7 +130,7 @@ impl<'a> Machine<'a> {
                 Op::Put(index) => self.put(index)?,
                 Op::Memoize => self.put(self.memo.len() as u64)?,
                 Op::Global(module, name) => {
-                    let global = self.global(module, name);
+                    let global = self.global(&module.into(), &name.into())?;
                     self.push(global);
                 }
                 Op::StackGlobal => {
@@ -129,7 +138,7 @@ impl<'a> Machine<'a> {
                     let (Value::Str(module), Value::Str(name)) = (module, name) else {
                         return Err("STACK_GLOBAL of something other than two texts".into());
                     };
-                    let global = self.global(module.to_string(), name.to_string());
+                    let global = self.global(&module, &name)?;
                     self.push(global);
                 }
                 Op::PersistentId => {
@@ -137,17 +146,30 @@ impl<'a> Machine<'a> {
                     let object = self.persistent(&id)?;
                     self.push(object);
                 }
-                Op::PersistentText(id) => self.make(Object::Persistent(id))?,
+                Op::PersistentText(id) => {
+                    let object = self.persistent(&Value::Str(id.into()))?;
+                    self.push(object);
+                }
                 Op::Call => {
                     let (arguments, called) = (self.pop()?, self.pop()?);
                     self.call(&called, &arguments)?;
                 }
-                Op::CallWithNames => {
+                // `__new__` of a dictionary makes an empty one, whatever it is given.
+                Op::New => {
+                    let (arguments, called) = (self.pop()?, self.pop()?);
+                    match &called {
+                        Value::Global(class) if is_dictionary(class) => {
+                            self.make(Object::Dict(Vec::new()))?
+                        }
+                        _ => self.call(&called, &arguments)?,
+                    }
+                }
+                Op::NewWithNames => {
                     let (_names, arguments, called) = (self.pop()?, self.pop()?, self.pop()?);
                     self.call(&called, &arguments)?;
                 }
                 Op::CallGlobal(module, name) => {
-                    let called = self.global(module, name);
+                    let called = self.global(&module.into(), &name.into())?;
                     let arguments = self.pop_to_mark()?;
                     self.call_with(&called, arguments)?;
                 }
@@ -258,32 +280,41 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn global(&mut self, module: String, name: String) -> Value {
-        let global = Rc::new(Global { module, name });
-        match judge(&global.module, &global.name) {
+    /// The global `module.name`.
+    pub(super) fn global(&mut self, module: &Rc<str>, name: &Rc<str>) -> Step<Value> {
+        if module.len().max(name.len()) > LONGEST_NAME {
+            return Err(format!("the name of a class or a function of over {LONGEST_NAME} bytes"));
+        }
+        let addresses = (module.as_ptr(), name.as_ptr());
+        if let Some(known) = self.globals.get(&addresses) {
+            return Ok(Value::Global(known.clone()));
+        }
+        let global = Rc::new(Global { module: module.clone(), name: name.clone() });
+        match judge(module, name) {
             Verdict::Data => {}
             Verdict::Foreign => drop(self.foreign.insert(global.clone())),
-            verdict => {
-                let cause = || match verdict {
-                    Verdict::UnsupportedTensor => {
-                        format!("'{global}': this kind of tensor is not supported")
-                    }
-                    _ => format!(
-                        "global '{global}' is not allowed (possibly malicious; nothing was executed); if you trust \
-                         the file, load it with PyTorch and save the state_dict() alone"
-                    ),
-                };
-                self.refused.get_or_insert_with(|| (self.input.op(), cause()));
+            Verdict::Refused => {
+                let cause = format!(
+                    "global '{global}' is not allowed (possibly malicious; nothing was executed); if you trust the file, \
+                     load it with PyTorch and save the state_dict() alone"
+                );
+                self.refused.get_or_insert((self.input.op(), cause));
             }
         }
-        Value::Global(global)
+        self.globals.insert(addresses, global.clone());
+        Ok(Value::Global(global))
     }
 
     /// The object of a persistent id: a storage, the class of a module, or another object of the container.
     fn persistent(&mut self, id: &Value) -> Step<Value> {
         let fields = match id {
-            Value::Str(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string()))?)),
-            Value::Int(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string()))?)),
+            Value::Str(id) if id.len() > LONGEST_NAME => {
+                return Err(format!("a persistent id of over {LONGEST_NAME} bytes"));
+            }
+            Value::Str(id) => return Ok(Value::Object(self.allocate(Object::Persistent(id.clone()))?)),
+            Value::Int(id) => {
+                return Ok(Value::Object(self.allocate(Object::Persistent(id.to_string().into()))?));
+            }
             Value::Object(id) => match &self.objects[*id] {
                 Object::Tuple(fields) => fields.iter().take(ID_FIELDS).cloned().collect(),
                 _ => Vec::new(),
@@ -302,12 +333,15 @@ impl<'a> Machine<'a> {
         let [Value::Str(key), Value::Str(location), Value::Int(n), view @ ..] = rest else {
             return Err("a persistent id that does not describe a storage".into());
         };
+        if key.len() > LONGEST_NAME {
+            return Err(format!("a storage with a key of over {LONGEST_NAME} bytes"));
+        }
         if &**location == "meta" {
             return Err(format!("storage '{key}' lies on the meta device and has no data"));
         }
         let class = match class {
-            Value::Global(global) => global.name.clone(),
-            Value::Str(class) => class.to_string(),
+            Value::Global(global) => global.name.to_string(),
+            Value::Str(class) if class.len() <= LONGEST_NAME => class.to_string(),
             _ => return Err(format!("storage '{key}' has no class")),
         };
         let elements = u64::try_from(*n).map_err(|_| format!("storage '{key}' of {n} elements"))?;
@@ -323,19 +357,21 @@ impl<'a> Machine<'a> {
             _ => 0,
         };
         let storage = StorageId { key: key.to_string(), class, elements, start };
-        Ok(Value::Object(self.allocate(Object::Storage(storage))?))
+        Ok(Value::Object(self.allocate(Object::Storage(Rc::new(storage)))?))
     }
 
     /// Calls `called` with the tuple `arguments`, and pushes the result.
     fn call(&mut self, called: &Value, arguments: &Value) -> Step {
-        let arguments = match arguments {
-            Value::Object(id) => match &self.objects[*id] {
-                Object::Tuple(items) => items.clone(),
-                _ => Vec::new(),
-            },
-            _ => Vec::new(),
-        };
-        self.call_with(called, arguments)
+        let mut given = Vec::new();
+        if let Value::Object(id) = arguments
+            && let Object::Tuple(items) = &self.objects[*id]
+        {
+            if items.len() > MOST_ARGUMENTS {
+                return Err(format!("a call with {} arguments, at most {MOST_ARGUMENTS}", items.len()));
+            }
+            given.clone_from(items);
+        }
+        self.call_with(called, given)
     }
 
     fn call_with(&mut self, called: &Value, arguments: Vec<Value>) -> Step {

@@ -10,10 +10,13 @@ mod objects;
 mod tests;
 mod view;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
-pub use view::TensorView;
+pub use view::{TensorView, overlaps};
+
+/// Maximum length of a key in bytes: no name of a tensor is longer.
+pub const LONGEST_KEY: usize = 1024;
 
 /// Index of an object of a pickle.
 pub type ObjectId = usize;
@@ -31,7 +34,7 @@ pub enum Value {
     Global(Rc<Global>),
     /// An object.
     Object(ObjectId),
-    /// Anything else: `None`, floats, bytes, longer integers.
+    /// Anything else: `None`, floats, bytes, longer integers, text that is not Unicode.
     Other,
 }
 
@@ -39,9 +42,9 @@ pub enum Value {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Global {
     /// Its module, with dots.
-    pub module: String,
+    pub module: Rc<str>,
     /// Its name in the module.
-    pub name: String,
+    pub name: Rc<str>,
 }
 
 impl std::fmt::Display for Global {
@@ -55,15 +58,17 @@ impl std::fmt::Display for Global {
 pub enum Object {
     /// A tuple.
     Tuple(Vec<Value>),
-    /// A list.
+    /// A list or a set.
     List(Vec<Value>),
     /// A dictionary of one of Python's own classes, in the order of insertion; a later entry replaces an
     /// earlier one of the same key.
     Dict(Vec<(Value, Value)>),
     /// A storage in the container.
-    Storage(StorageId),
+    Storage(Rc<StorageId>),
     /// A tensor: a view of a storage.
-    Tensor(TensorView),
+    Tensor(Box<TensorView>),
+    /// A tensor of a kind that is not supported, and what kind.
+    Unsupported(Box<str>),
     /// An object of another class.
     Instance {
         /// The class, or the function that makes the object.
@@ -74,7 +79,7 @@ pub enum Object {
         entries: Vec<(Value, Value)>,
     },
     /// An object that the container describes outside the pickle, by its persistent id.
-    Persistent(String),
+    Persistent(Rc<str>),
 }
 
 /// A storage that the pickle refers to by persistent id.
@@ -107,7 +112,7 @@ impl Pickle {
     /// Every reference to a storage, in order.
     pub fn storages(&self) -> impl Iterator<Item = &StorageId> {
         self.objects.iter().filter_map(|object| match object {
-            Object::Storage(storage) => Some(storage),
+            Object::Storage(storage) => Some(&**storage),
             _ => None,
         })
     }
@@ -120,30 +125,33 @@ impl Pickle {
         }
     }
 
-    /// The entries of `value`, if it is a kind of dictionary; of entries with the same key only the last.
-    pub fn entries(&self, value: &Value) -> Option<Vec<(String, &Value)>> {
-        let entries = match self.object(value)? {
-            Object::Dict(entries) => entries,
-            Object::Instance { entries, .. } if !entries.is_empty() => entries,
-            _ => return None,
-        };
-        let mut last: HashMap<String, usize> = HashMap::new();
-        let mut unique: Vec<(String, &Value)> = Vec::new();
-        for (key, value) in entries {
+    /// The entries of `value` in the file's order, if it is a kind of dictionary; a key may be there more than once.
+    pub fn raw_entries(&self, value: &Value) -> Option<&[(Value, Value)]> {
+        match self.object(value)? {
+            Object::Dict(entries) => Some(entries),
+            Object::Instance { entries, .. } if !entries.is_empty() => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The entries of `value` whose keys are texts or integers, if it is a kind of dictionary; of those with the
+    /// same key only the last, and none with a key longer than [`LONGEST_KEY`].
+    pub fn entries(&self, value: &Value) -> Option<Vec<(Rc<str>, &Value)>> {
+        let entries = self.raw_entries(value)?;
+        let mut seen: HashSet<(bool, Rc<str>)> = HashSet::new();
+        let mut last: Vec<(Rc<str>, &Value)> = Vec::new();
+        for (key, value) in entries.iter().rev() {
             let key = match key {
-                Value::Str(text) => text.to_string(),
-                Value::Int(n) => n.to_string(),
+                Value::Str(text) if text.len() <= LONGEST_KEY => (true, text.clone()),
+                Value::Int(n) => (false, n.to_string().into()),
                 _ => continue,
             };
-            match last.get(&key) {
-                Some(&at) => unique[at].1 = value,
-                None => {
-                    last.insert(key.clone(), unique.len());
-                    unique.push((key, value));
-                }
+            if seen.insert(key.clone()) {
+                last.push((key.1, value));
             }
         }
-        Some(unique)
+        last.reverse();
+        Some(last)
     }
 
     /// The items of `value`, if it is a list or a tuple.

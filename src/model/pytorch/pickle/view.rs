@@ -1,12 +1,14 @@
 //! Tensors as views of storages: which elements they are, and whether they overlap.
 
+use std::rc::Rc;
+
 use super::StorageId;
 
 /// A tensor: `dims` elements of a storage, from `offset` on and `strides` apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorView {
     /// The storage.
-    pub storage: StorageId,
+    pub storage: Rc<StorageId>,
     /// Index of the first element in the storage.
     pub offset: u64,
     /// Dimensions, outermost first.
@@ -20,7 +22,7 @@ pub struct TensorView {
 impl TensorView {
     /// The view of `storage` with these properties; `None` if they are no dimensions and strides.
     pub fn new(
-        storage: &StorageId,
+        storage: &Rc<StorageId>,
         offset: i128,
         dims: &[i128],
         strides: &[i128],
@@ -102,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_view_reaches_to_its_last_element() {
-        let storage = StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 9, start: 2 };
+        let storage =
+            Rc::new(StorageId { key: "0".into(), class: "FloatStorage".into(), elements: 9, start: 2 });
         let view =
             |offset, dims: &[i128], strides: &[i128]| TensorView::new(&storage, offset, dims, strides, None);
         assert_eq!(view(1, &[2, 3], &[3, 1]).unwrap().reach(), Some(9));
