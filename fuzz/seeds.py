@@ -123,7 +123,7 @@ with tempfile.TemporaryDirectory() as folder:
     write("run", "shards", journal(first) + journal(second) + manifests)
 def result(label, exits):
     """A file of results with one image."""
-    exits = [dict(exit=i + 1, **{"class": 0, "label": "a", "probability": p, "label_rank": r}) for i, (p, r) in exits]
+    exits = [dict(exit=i + 1, **{"class": 0, "class_name": "a", "probability": p, "label_rank": r}) for i, (p, r) in exits]
     return "@results.jsonl\n" + json.dumps({"image": "a", **label, "exits": exits}) + "\n"
 
 
@@ -136,7 +136,7 @@ for name, images in [("many_images", 10**12), ("most_images", 2**64 - 1)]:
 write("run", "never_right", "@evaluation.json\n" + json.dumps({**evaluation, "hardness": {
     **evaluation["hardness"], "never_right": 2**64 - 1}}))
 write("run", "small", '@results.jsonl\n{"image":"a","label":1,"label_name":"b","exits":'
-      '[{"exit":1,"class":1,"label":"b","probability":0.5,"label_rank":0}]}\n{"image":"c","error":"no"}\n')
+      '[{"exit":1,"class":1,"class_name":"b","probability":0.5,"label_rank":0}]}\n{"image":"c","error":"no"}\n')
 
 # Photos of every format, an interlaced PNG, and one with a color profile.
 for name in ["alpha.png", "alpha.webp", "animated.png", "animated.webp", "baseline.jpg", "bits.png", "grey.jpg",

@@ -188,7 +188,7 @@ fn names_with_special_characters_are_harmless() {
     assert_eq!(shown, 4, "one line an image: {run:?}");
     assert!(!run.stdout.contains('\u{1b}'), "{run:?}");
     let strips: Vec<_> = place.names("out").into_iter().filter(|name| name.ends_with("_strip.png")).collect();
-    let expected = ["a_b_[31m_strip.png", "caf\u{fffd}_strip.png", "image_strip.png", "it's _so__strip.png"];
+    let expected = ["a_b_[31m_strip.png", "caf_xe9_strip.png", "image_strip.png", "it's _so__strip.png"];
     assert_eq!(strips, expected);
     // Nothing was written outside of the folder.
     assert_eq!(place.names("in").len(), 0);
