@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::CONVERT;
+use crate::imaging::CONVERT;
 
 /// What the header of a JPEG file says.
 #[derive(Debug)]
