@@ -15,6 +15,9 @@ use super::samples::{eight_bits, over_white, premultiplied_over_white, rgb_over_
 use super::sniff::Format;
 use super::{CONVERT, exif, tiff};
 
+/// Bytes that a decoder may allocate beside those in proportion to its pixels, such as for a color profile.
+const ROOM: u64 = 64 << 20;
+
 /// A decoder that has read the header.
 pub(super) struct Raster<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
@@ -60,8 +63,10 @@ impl<'a> Raster<'a> {
             let block = decoder.exif_metadata().ok().flatten();
             orientation = block.and_then(|block| exif::orientation(&block));
         }
+        // No frame may be much larger than the picture.
+        let room = (u64::from(width) * u64::from(height)).saturating_mul(16).saturating_add(ROOM);
         let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(limit);
+        limits.max_alloc = Some(limit.min(room));
         decoder.set_limits(limits).map_err(|e| cause(&e, limit))?;
         Ok(Raster { decoder, size: (width as usize, height as usize), orientation, is_premultiplied })
     }
@@ -138,7 +143,9 @@ fn each<const N: usize>(pixels: &mut [u8], count: usize, convert: impl Fn([u8; N
 /// Cause of an error of a decoder that may allocate `limit` bytes.
 fn cause(error: &ImageError, limit: u64) -> String {
     match error {
-        ImageError::Limits(_) => format!("needs more than {} MiB to decode", limit >> 20),
+        ImageError::Limits(_) => {
+            format!("needs more memory than its size allows, at most {} MiB", limit >> 20)
+        }
         ImageError::Unsupported(_) => format!("{error}; {CONVERT}"),
         other if is_cut(other) => format!("truncated: {other}"),
         other => format!("damaged: {other}"),
