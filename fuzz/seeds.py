@@ -144,6 +144,10 @@ for name in ["alpha.png", "alpha.webp", "animated.png", "animated.webp", "baseli
              "orientation_6.png", "orientation_6.webp", "palette_transparent.png", "progressive.jpg", "restarts.jpg",
              "rgb.jpg", "rgb16.png", "cmyk.jpg", "one.png"]:
     write("image", name, (golden / "images" / name).read_bytes())
+for name in ["scans_420.jpg", "fine_chroma_progressive.jpg", "progressive_restarts.jpg", "stray_bytes.jpg", "ycck.jpg",
+             "late_exif.png", "packed_profile.png", "exif_prefix.webp", "palette.bmp", "text.ppm", "gray16.pgm",
+             "animated.gif", "lzw.tif", "fax.tif", "cmyk.tif", "orientation_6.tif", "premultiplied.tif"]:
+    write("image", name, (golden / "odd_images" / name).read_bytes())
 
 
 def png(width, height, depth, kind, rows, interlaced=0, before=()):

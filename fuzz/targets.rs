@@ -126,7 +126,7 @@ pub fn image(data: &[u8]) {
     let image = held.image;
     assert_eq!(image.rgb.len(), image.width * image.height * 3);
     assert_eq!(decode(&encode_png(&image), Path::new("again")).as_ref(), Ok(&image));
-    for policy in [ResizePolicy::CenterCrop, ResizePolicy::Stretch] {
+    for policy in [ResizePolicy::CenterCrop, ResizePolicy::Stretch, ResizePolicy::Pad] {
         let prepared = prepare(&image, (24, 32), policy, [0.5; 3], [0.25; 3]);
         assert!(prepared.tensor.len() == 3 * 24 * 32 && prepared.tensor.iter().all(|x| x.abs() <= 2.0));
         let view = prepared.view(&image, 16);

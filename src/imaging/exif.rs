@@ -8,7 +8,6 @@ use image::metadata::Orientation;
 const PREFIX: &[u8] = b"Exif\0\0";
 
 const ORIENTATION: u16 = 0x112;
-const KIND: u16 = 0xfe;
 
 /// The orientation in an EXIF `block`. An unreadable block does not affect the pixels.
 pub(super) fn orientation(mut block: &[u8]) -> Option<Orientation> {
@@ -23,13 +22,9 @@ pub(super) fn tiff_orientation(file: &mut (impl Read + Seek)) -> Option<Orientat
     Orientation::from_exif(u8::try_from(number(file, ORIENTATION)?).ok()?)
 }
 
-/// Whether the first image of a TIFF `file` is a smaller copy of another one, as in cameras' raw files.
-pub(super) fn is_preview(file: &mut (impl Read + Seek)) -> bool {
-    number(file, KIND).is_some_and(|kind| kind & 1 == 1)
-}
-
-/// The value of `tag` in the first directory (TIFF 6.0, section 2), if it is one number of 16 or 32 bits.
-fn number(file: &mut (impl Read + Seek), tag: u16) -> Option<u32> {
+/// The value of `tag` in the first directory of a TIFF `file` (TIFF 6.0, section 2), if it is one number of 16 or 32
+/// bits.
+pub(super) fn number(file: &mut (impl Read + Seek), tag: u16) -> Option<u32> {
     file.seek(SeekFrom::Start(0)).ok()?;
     let is_little = match &bytes(file)? {
         b"II*\0" => true,
@@ -88,11 +83,5 @@ mod tests {
             assert_eq!(orientation(&block(order, ORIENTATION, 4, 1, 262)), None);
         }
         assert_eq!(orientation(b"II"), None);
-    }
-
-    #[test]
-    fn previews_are_told_by_the_kind_of_the_image() {
-        let is_preview = |value| is_preview(&mut Cursor::new(block(b"MM", KIND, 4, 1, value)));
-        assert_eq!([0, 1, 2, 3].map(is_preview), [false, true, false, true]);
     }
 }

@@ -14,7 +14,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::exif;
+use super::{CONVERT, exif};
 
 use header::Component;
 pub(super) use header::Header;
@@ -125,9 +125,6 @@ enum Decoder {
     Zune,
     JpegDecoder,
 }
-
-/// What to do with a file that is not supported.
-const CONVERT: &str = "convert it, e.g. with ImageMagick: magick in.jpg out.png";
 
 /// A pixel of luma and chroma as red, green and blue (JFIF 1.02).
 fn rgb_from_ycc([y, cb, cr]: [u8; 3]) -> [u8; 3] {

@@ -26,6 +26,10 @@ mod resample;
 pub mod rgb_image;
 mod samples;
 mod sniff;
+mod tiff;
+
+/// What to do with a file that is not supported, in errors.
+const CONVERT: &str = "convert it, e.g. to PNG with ImageMagick";
 
 pub use bounding_box::{BoundingBox, Threshold};
 pub use decode::decode;

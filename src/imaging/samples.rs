@@ -10,6 +10,11 @@ pub(super) fn rgb_over_white([r, g, b, alpha]: [u8; 4]) -> [u8; 3] {
     [r, g, b].map(|v| over_white(v, alpha))
 }
 
+/// A pixel whose colors are multiplied by their opacity, composited over white.
+pub(super) fn premultiplied_over_white([r, g, b, alpha]: [u8; 4]) -> [u8; 3] {
+    [r, g, b].map(|v| v.saturating_add(255 - alpha))
+}
+
 /// `v` with opacity `alpha` composited over white, rounded.
 pub(super) fn over_white(v: u8, alpha: u8) -> u8 {
     let (v, alpha) = (u32::from(v), u32::from(alpha));
@@ -34,5 +39,6 @@ mod tests {
             [over_white(0, 0), over_white(0, 255), over_white(7, 255), over_white(0, 128)],
             [255, 0, 7, 127]
         );
+        assert_eq!(premultiplied_over_white([0, 100, 255, 100]), [155, 255, 255]);
     }
 }

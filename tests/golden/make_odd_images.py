@@ -196,6 +196,19 @@ for o in range(1, 9):
 tags = ImageFileDirectory_v2()
 tags[254] = 1
 keep("bad_preview.tif", saved(photo, "TIFF", tiffinfo=tags))
+# The tag of the fourth sample: 2 for opacity alone, 1 for one by which the colors are multiplied.
+tag = struct.pack("<HHI", 338, 3, 1)
+multiplied = np.asarray(rgba).astype(int)
+multiplied[..., :3] = (multiplied[..., :3] * multiplied[..., 3:] + 127) // 255
+data = saved(Image.fromarray(multiplied.astype(np.uint8)), "TIFF")
+keep("premultiplied.tif", data.replace(tag + b"\x02", tag + b"\x01"))
+# Pillow divides by the opacity in between, which may cost one level.
+pixels["premultiplied.tif"] = np.minimum(multiplied[..., :3] + 255 - multiplied[..., 3:], 255).astype(np.uint8)
+tags = ImageFileDirectory_v2()
+tags[266] = 2
+keep("bad_bit_order.tif", saved(gray, "TIFF", tiffinfo=tags))
+bitmap = (here / "palette.bmp").read_bytes()
+keep("bad_palette.bmp", bitmap[:10] + struct.pack("<I", 54) + bitmap[14:46] + struct.pack("<I", 16) + bitmap[50:])
 keep("bad_palette.tif", saved(palette, "TIFF"))
 
 wide = rng.integers(0, 65536, (4, 5), np.uint16)

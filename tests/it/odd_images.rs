@@ -78,7 +78,9 @@ fn what_is_not_supported_is_named_with_a_way_out() {
     for (name, cause) in [
         ("bad_arithmetic.jpg", ": JPEG: arithmetic coding is not supported; convert it, e.g. "),
         ("bad_between.jpg", ": JPEG: sampling factors 4x1, 2x1, 2x1 are not supported; convert it, e.g. "),
-        ("bad_palette.tif", "; convert it, e.g. with ImageMagick: magick in.tif out.png"),
+        ("bad_palette.tif", "; convert it, e.g. to PNG with ImageMagick"),
+        ("bad_bit_order.tif", ": TIFF: bytes with the lowest bit first are not supported; convert it, e.g. "),
+        ("bad_palette.bmp", ": BMP: damaged: the pixels begin at 54, inside the header of 118 bytes"),
         ("bad_preview.tif", ": TIFF: a preview comes first, as in a camera's raw file; "),
     ] {
         let line = refusal(name);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::CONVERT;
+use crate::imaging::CONVERT;
 
 /// What the header of a JPEG file says.
 #[derive(Debug)]
@@ -104,11 +104,7 @@ impl Header {
                 }
                 DHT | DQT | DRI => kept.push(whole),
                 APP0 => has_jfif |= body.starts_with(b"JFIF\0"),
-                APP1 if body.starts_with(b"Exif\0\0") => {
-                    if exif.is_none() {
-                        exif = Some(body[6..].to_vec());
-                    }
-                }
+                APP1 if exif.is_none() && body.starts_with(b"Exif\0\0") => exif = Some(body[6..].to_vec()),
                 // Version, two flags and the color transform.
                 APP14 if body.starts_with(b"Adobe") && body.len() >= 12 => {
                     adobe = Some(body[11]);
