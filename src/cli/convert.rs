@@ -1,8 +1,8 @@
 //! `msdcam convert`: PyTorch checkpoint to weights file.
 
+use crate::model::Normalization;
 use crate::model::convert::{ConvertOptions, convert};
 use crate::model::weights::Precision;
-use crate::model::{HeadPool, Normalization};
 use crate::run::check_not_an_input;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,10 +80,7 @@ pub fn run(args: Args) -> crate::Result<()> {
         },
         input: args.input_size,
         stem_stride: args.stem_stride.map(usize::from),
-        head_pool: args.head_pool.map(|pool| match pool {
-            Pool::Average => HeadPool::Average,
-            Pool::Adaptive => HeadPool::Adaptive,
-        }),
+        adaptive_pool: args.head_pool.map(|pool| matches!(pool, Pool::Adaptive)),
         boosted: args.boosted,
         shared_global: args.shared_global,
     };

@@ -8,7 +8,7 @@ use crate::error::printable;
 /// Rule by which the classes of a data set become those of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LabelsBy {
-    /// Folders by name, or else by number; labels of a CIFAR file by name, or else by number if no name speaks
+    /// Folders by name, or else by number; ImageNet's, called by WordNet numbers, in their order; labels of a CIFAR file by name, or else by number if no name speaks
     /// against it.
     #[default]
     Auto,
@@ -75,7 +75,15 @@ pub fn mapping(labeling: &Labeling, model: &[String], by: LabelsBy) -> Result<La
         }),
         (LabelsBy::Auto | LabelsBy::None, false) => matching.by_name().or_else(|unknown| {
             let digits = |i: usize| number(&labeling.classes[i]).is_some();
-            if matching.needed().all(digits) { matching.by_number(false) } else { Err(unknown) }
+            if matching.needed().all(digits) {
+                matching.by_number(false)
+            } else if labeling.classes.len() == model.len()
+                && labeling.classes.iter().all(|name| is_wordnet(name))
+            {
+                matching.by_order()
+            } else {
+                Err(unknown)
+            }
         }),
     }
 }
@@ -108,6 +116,12 @@ fn found(classes: &[String], model: &[String]) -> Vec<Option<usize>> {
 fn number(name: &str) -> Option<usize> {
     let digits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
     if digits { name.parse().ok() } else { None }
+}
+
+/// Whether a name is a WordNet number such as `n01440764`: those of ImageNet's folders, whose sorted order is that of
+/// the classes of every ImageNet network.
+fn is_wordnet(name: &str) -> bool {
+    name.strip_prefix('n').is_some_and(|digits| digits.len() == 8 && number(digits).is_some())
 }
 
 /// A labeling, the names of a model's classes, and which names occur in both.
@@ -289,6 +303,8 @@ mod tests {
             ("1 7", Auto, "the folder 7: the network has classes 0 to 2"),
             ("1 01 3", Auto, "the folders 1, 01 are the same number"),
             ("1 x", Number, "the folder x is no number"),
+            ("n01440764 n01443537 n01484850", Auto, "order: n01440764=bird n01443537=cat n01484850=dog"),
+            ("n01440764 n01443537", Auto, &no_class("n01440764, n01443537")),
             ("n01 n02 n03", Auto, &no_class("n01, n02, n03")),
             ("n01 n02 n03", Order, "order: n01=bird n02=cat n03=dog"),
             ("n01 (n02) n03", Order, "order: n01=bird n02=cat n03=dog"),

@@ -32,8 +32,8 @@ pub struct ConvertOptions {
     pub input: Option<usize>,
     /// Stride of a CIFAR stem's first convolution; by default 1.
     pub stem_stride: Option<usize>,
-    /// The pooling of the heads; by default 2x2.
-    pub head_pool: Option<HeadPool>,
+    /// Whether heads pool the whole map rather than windows of 2x2; by default they do not.
+    pub adaptive_pool: Option<bool>,
     /// How often the logits of the exit before count in those of an exit; by default not at all.
     pub boosted: Option<f32>,
     /// Whether global convolutions share their weights.
@@ -50,7 +50,7 @@ impl Default for ConvertOptions {
             precision: Precision::F32,
             input: None,
             stem_stride: None,
-            head_pool: None,
+            adaptive_pool: None,
             boosted: None,
             shared_global: false,
         }
@@ -188,7 +188,9 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
     let read = config.pooled_size();
     config.input = options.input.unwrap_or(config.input);
     config.stem_stride = options.stem_stride.unwrap_or(config.stem_stride);
-    config.head.pool = options.head_pool.unwrap_or(config.head.pool);
+    if options.adaptive_pool == Some(true) {
+        config.head.pool = HeadPool::Adaptive;
+    }
     config.head.boost = options.boosted.unwrap_or(config.head.boost);
     if options.shared_global {
         match &mut config.global_conv {
@@ -210,7 +212,7 @@ fn architecture(input: &Path, shapes: &Shapes, options: &ConvertOptions) -> Resu
     let told = |a: &Assumed| match a {
         Assumed::Input(_) => options.input.is_some(),
         Assumed::StemStride => options.stem_stride.is_some(),
-        Assumed::HeadPool => options.head_pool.is_some(),
+        Assumed::HeadPool => options.adaptive_pool.is_some(),
         Assumed::Relu => false,
         Assumed::OwnLogits => options.boosted.is_some(),
         Assumed::UnsharedGlobal => options.shared_global,

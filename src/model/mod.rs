@@ -28,7 +28,6 @@ pub use convert::{Conversion, ConvertOptions, convert};
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
 pub use msdnet::Config as MsdNetConfig;
-pub use msdnet::config::HeadPool;
 pub(crate) use open::from_bytes;
 pub use open::open;
 pub use tap::{Tap, TapInfo};

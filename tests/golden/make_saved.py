@@ -9,6 +9,7 @@ notes, or the error. What converts has the tensors of `plain.pth`, each plus one
 
 import argparse
 import collections
+import copy
 import datetime
 import enum
 import json
@@ -24,7 +25,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from msdnet import Config, MSDNet
+from msdnet import Config, MSDNet, Relu
 
 HERE = Path(__file__).parent / "saved"
 SEED = 21
@@ -148,6 +149,15 @@ def write(folder: Path) -> dict:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         save("whole_model_legacy.pth", net, whole, _use_new_zipfile_serialization=False)
+    gelu = copy.deepcopy(net)
+    for parent in list(gelu.modules()):
+        for key, child in list(parent.named_children()):
+            if isinstance(child, Relu):
+                setattr(parent, key, nn.GELU())
+    save("whole_model_gelu.pth", gelu, error="module 'classifier.0.")
+    scratch = copy.deepcopy(net)
+    scratch.blocks.register_buffer("scratch", torch.ones(3), persistent=False)
+    save("whole_model_scratch.pth", scratch, whole)
     net.__class__ = MSDNet
     # Containers.
     save_file({key: value.contiguous() for key, value in sd.items()}, folder / "plain.safetensors")
@@ -177,7 +187,7 @@ def write(folder: Path) -> dict:
     pruned = OrderedDict((key + "_orig" if value.dim() == 4 else key, value) for key, value in sd.items())
     save("pruned.pth", pruned, error="tensors: pruned weights ('weight_orig' and 'weight_mask'); call torch.nn.utils.prune")
     normed = OrderedDict((key + "_g" if value.dim() == 4 else key, value) for key, value in sd.items())
-    save("weight_norm.pth", normed, error="tensors: weights under weight_norm; call torch.nn.utils.remove_weight_norm")
+    save("weight_norm.pth", normed, error="tensors: weights under weight_norm or another parametrization; call torch.nn.utils.remove_weight_norm")
     headless = OrderedDict((key, value) for key, value in sd.items() if not key.startswith("classifier."))
     save("headless.pth", headless, error="tensor 'classifier.*.linear.weight': absent: no exit has a head")
     save("optimizer.pth", optimizer.state_dict(),

@@ -82,7 +82,7 @@ fn what_is_no_batch_is_refused_by_what_is_wrong() {
         (
             "",
             Format::Auto,
-            "no images: expected PNG, JPEG or WebP files; pass those of CIFAR by name: cifar-10-ba",
+            "no images: expected PNG, JPEG, WebP, GIF, BMP, PNM or TIFF files; pass those of CIFAR by name: cifar-10-ba",
         ),
     ] {
         let error = refused(name, format);

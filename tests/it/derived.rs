@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 
-use msdcam::model::msdnet::config::HeadPool;
 use msdcam::model::{ConvertOptions, Normalization, convert};
 use msdcam::util::npz::Archive;
 use msdcam::{ExplainRequest, Explainer, Model, RgbImage};
@@ -87,7 +86,7 @@ fn a_stem_without_bias() {
 
 #[test]
 fn heads_that_pool_the_whole_map() {
-    let options = ConvertOptions { head_pool: Some(HeadPool::Adaptive), ..tiny_imagenet() };
+    let options = ConvertOptions { adaptive_pool: Some(true), ..tiny_imagenet() };
     check("tinyimagenet.pth", "tinyimagenet-adaptive-pool", 64, options);
 }
 
@@ -153,7 +152,7 @@ fn each_assumption_names_its_option() {
         normalization: Some(Normalization::NONE),
         input: Some(32),
         stem_stride: Some(1),
-        head_pool: Some(HeadPool::Average),
+        adaptive_pool: Some(false),
         boosted: Some(0.0),
         ..plain()
     };

@@ -308,6 +308,14 @@ pub fn judge(module: &str, name: &str) -> Verdict {
     }
 }
 
+/// Whether `module.name` is one of Python's own dictionaries.
+pub fn is_dictionary(module: &str, name: &str) -> bool {
+    matches!(
+        (module, name),
+        ("collections", "OrderedDict" | "defaultdict" | "Counter") | ("builtins" | "__builtin__", "dict")
+    )
+}
+
 /// Whether `module.name` may belong to a file that harms whoever loads it with Python, or is no name at all.
 fn is_dangerous(module: &str, name: &str) -> bool {
     let identifier = |part: &str| {

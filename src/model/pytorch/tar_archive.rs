@@ -8,6 +8,9 @@ use super::container::{Content, sniff};
 use super::pickle::{Object, Pickle, StorageId, TensorView, Value, overlaps, walk};
 use super::storages::{Defect, Location, Storages, element_size};
 
+/// Maximum length of a key in bytes: PyTorch writes numbers.
+const LONGEST_KEY: usize = 64;
+
 const MEMBERS: [&str; 4] = ["sys_info", "storages", "tensors", "pickle"];
 
 /// Reads an archive. Nothing is extracted.
@@ -168,11 +171,11 @@ fn tensors(
     Ok(tensors)
 }
 
-/// A key, which is a number or a text.
+/// A key, which is a number or a text of usual length.
 fn id(value: &Value) -> Option<String> {
     match value {
         Value::Int(n) => Some(n.to_string()),
-        Value::Str(text) => Some(text.to_string()),
+        Value::Str(text) if text.len() <= LONGEST_KEY => Some(text.to_string()),
         _ => None,
     }
 }

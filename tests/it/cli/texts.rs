@@ -135,7 +135,7 @@ fn lists_of_class_names_as_they_go_around_are_read() {
         let run = with_labels(&place, text.as_bytes());
         assert_eq!(run.code, 0, "{run:?}");
         assert!(
-            run.stderr.contains("assumed: classes of the same name are crane (0), crane (2)\n"),
+            run.stderr.contains("note: classes of the same name are crane (0), crane (2)\n"),
             "{run:?}"
         );
         assert_eq!(labels(), serde_json::json!(["crane (0)", "owl", "crane (2)"]));

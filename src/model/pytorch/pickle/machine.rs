@@ -3,9 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::objects::is_dictionary;
 use super::{Global, Object, ObjectId, Pickle, Stop, StorageId, Value};
-use crate::model::pytorch::globals::{Verdict, judge};
+use crate::model::pytorch::globals::{Verdict, is_dictionary, judge};
 use crate::util::pickle::{Op, Opcodes};
 
 /// Maximum number of values in containers, on the stack and in the memo, and of marks: far above that of any
@@ -158,7 +157,7 @@ impl<'a> Machine<'a> {
                 Op::New => {
                     let (arguments, called) = (self.pop()?, self.pop()?);
                     match &called {
-                        Value::Global(class) if is_dictionary(class) => {
+                        Value::Global(class) if is_dictionary(&class.module, &class.name) => {
                             self.make(Object::Dict(Vec::new()))?
                         }
                         _ => self.call(&called, &arguments)?,

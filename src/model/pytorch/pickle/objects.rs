@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::machine::{Machine, Step};
 use super::view::{TensorView, overlaps};
 use super::{Global, Object, Value};
+use crate::model::pytorch::globals::is_dictionary;
 
 /// Maximum number of dimensions of a tensor, PyTorch's own.
 const MOST_DIMENSIONS: usize = 64;
@@ -26,8 +27,11 @@ impl Machine<'_> {
                     let name = format!("{}.{attribute}", of.name);
                     return self.global(&of.module.clone(), &name.into());
                 }
-                _ => return Err("an attribute of something other than a class".into()),
+                _ => instance(called),
             },
+            ("builtins" | "__builtin__", "set" | "frozenset" | "list" | "tuple") => {
+                Object::List(self.items_of(arguments)?)
+            }
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
             | ("torch.nn.parameter", "Parameter") => {
                 if let Some(data) = arguments.first().filter(|data| self.is_tensor(data)) {
@@ -55,7 +59,7 @@ impl Machine<'_> {
             _ if is_unsupported(called) => {
                 Object::Unsupported(format!("'{called}': this kind of tensor is not supported").into())
             }
-            _ if is_dictionary(called) => Object::Dict(self.entries_of(arguments)?),
+            _ if is_dictionary(module, name) => Object::Dict(self.entries_of(arguments)?),
             ("copy_reg" | "copyreg", "_reconstructor") => match arguments {
                 // (class, base, state): the state of a class that derives from `dict` is its content.
                 [Value::Global(class), _, state] => {
@@ -125,6 +129,18 @@ impl Machine<'_> {
             .take(MOST_ATTRIBUTES)
             .any(|(key, _)| matches!(key, Value::Str(key) if &**key == "data"))
             || entries.len() > MOST_ATTRIBUTES
+    }
+
+    /// The items of a new list or set: those of the first argument.
+    fn items_of(&mut self, arguments: &[Value]) -> Step<Vec<Value>> {
+        let Some(Value::Object(id)) = arguments.first() else { return Ok(Vec::new()) };
+        let length =
+            if let Object::List(items) | Object::Tuple(items) = &self.objects[*id] { items.len() } else { 0 };
+        self.count(length)?;
+        match &self.objects[*id] {
+            Object::List(items) | Object::Tuple(items) => Ok(items.clone()),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The entries of a new dictionary: those of the first argument, a dictionary or a list of pairs.
@@ -201,14 +217,6 @@ impl Machine<'_> {
             _ => false,
         }
     }
-}
-
-/// Whether `class` is one of Python's dictionaries.
-pub fn is_dictionary(class: &Global) -> bool {
-    matches!(
-        (&*class.module, &*class.name),
-        ("collections", "OrderedDict" | "defaultdict" | "Counter") | ("builtins" | "__builtin__", "dict")
-    )
 }
 
 /// Whether `function` builds tensors of a kind that is not supported: sparse, quantized, on another device.

@@ -24,12 +24,7 @@ fn names_a_forbidden_global_and_its_offset_in_every_notation() {
 
 #[test]
 fn refuses_dotted_names() {
-    for bad in [
-        "collections\nOrderedDict.__init__",
-        "torch._utils\nimportlib",
-        "torch.hub\nload",
-        "torch\nFloatStorage\r",
-    ] {
+    for bad in ["torch._utils\nimportlib", "torch.hub\nload", "torch\nFloatStorage\r"] {
         let pickle = format!("c{bad}\n.");
         assert!(cause(pickle.as_bytes()).contains("is not allowed"), "{bad}");
     }
