@@ -169,8 +169,9 @@ fn resize_and_pad(photo: &RgbImage, (height, width): (usize, usize), fill: [u8; 
     };
     let (sx, sy) = (all.right / scaled_width as f64, all.bottom / scaled_height as f64);
     let crop = Region {
-        left: -(left as f64) * sx,
-        top: -(top as f64) * sy,
+        // Not the negative, which is -0 where there is no margin.
+        left: 0.0 - left as f64 * sx,
+        top: 0.0 - top as f64 * sy,
         right: if scaled_width == width { all.right } else { (width - left) as f64 * sx },
         bottom: if scaled_height == height { all.bottom } else { (height - top) as f64 * sy },
     };

@@ -134,10 +134,7 @@ fn lists_of_class_names_as_they_go_around_are_read() {
     for text in ["0, crane\n1, owl\n2, crane\n", "n01440764 crane\nn01440765 owl\nn01440766 crane"] {
         let run = with_labels(&place, text.as_bytes());
         assert_eq!(run.code, 0, "{run:?}");
-        assert!(
-            run.stderr.contains("note: classes of the same name are crane (0), crane (2)\n"),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains("note: classes of the same name are crane (0), crane (2)\n"), "{run:?}");
         assert_eq!(labels(), serde_json::json!(["crane (0)", "owl", "crane (2)"]));
     }
 }
