@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use super::pickle::{Object, ObjectId, Pickle, TensorView, Value};
+use super::pickle::{Entries, Object, ObjectId, Pickle, TensorView, Value};
 use super::storages::Defect;
 use crate::util::listed::listed;
 
@@ -119,7 +119,7 @@ impl<'a> Search<'a> {
     }
 
     /// The entries of `value`, if it is a kind of dictionary.
-    fn entries(&self, value: &Value) -> Result<Option<Vec<(Rc<str>, &'a Value)>>, Defect> {
+    fn entries(&self, value: &Value) -> Result<Option<Entries<'a>>, Defect> {
         let Some(raw) = self.pickle.raw_entries(value) else { return Ok(None) };
         for (key, _) in raw {
             self.count(1 + if let Value::Str(key) = key { key.len() / 16 } else { 0 })?;

@@ -18,6 +18,9 @@ pub use view::{TensorView, overlaps};
 /// Maximum length of a key in bytes: no name of a tensor is longer.
 pub const LONGEST_KEY: usize = 1024;
 
+/// Keys and values of a dictionary.
+pub type Entries<'a> = Vec<(Rc<str>, &'a Value)>;
+
 /// Index of an object of a pickle.
 pub type ObjectId = usize;
 
@@ -136,7 +139,7 @@ impl Pickle {
 
     /// The entries of `value` whose keys are texts or integers, if it is a kind of dictionary; of those with the
     /// same key only the last, and none with a key longer than [`LONGEST_KEY`].
-    pub fn entries(&self, value: &Value) -> Option<Vec<(Rc<str>, &Value)>> {
+    pub fn entries(&self, value: &Value) -> Option<Entries<'_>> {
         let entries = self.raw_entries(value)?;
         let mut seen: HashSet<(bool, Rc<str>)> = HashSet::new();
         let mut last: Vec<(Rc<str>, &Value)> = Vec::new();
