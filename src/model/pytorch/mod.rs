@@ -1,7 +1,7 @@
 //! The reader of PyTorch checkpoints, which runs none of their code.
 //!
-//! A container is checked whole; the pickle in it becomes plain values ([`pickle`]), in which classes and
-//! functions are names; the state dict is found among them ([`state`]); its tensors are read when they are
+//! A container is checked whole; the pickle in it becomes plain values (`pickle`), in which classes and
+//! functions are names; the state dict is found among them (`state`); its tensors are read when they are
 //! asked for.
 
 mod container;
