@@ -80,38 +80,39 @@ unsafe fn product<S: Simd, const P: usize>(call: &TransposedProduct) {
 /// As for [`TransposedKernels::one`], and N is right.
 #[inline(always)]
 unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &TransposedProduct) {
+    // Copies, which stores to `out` cannot change: otherwise they would be loaded again for each unit.
+    let TransposedProduct { weight, groups, group_len, first, end, out, .. } = *call;
     let unit_len = call.terms * call.group_channels;
     // Units ahead whose weights are prefetched; near the end of a group they are the next group's.
     let early = PREFETCH_DISTANCE.div_ceil(unit_len);
-    let weight =
-        |group: usize, unit: usize| call.weight.wrapping_add(group * call.group_len + unit * unit_len);
-    for group in 0..call.groups {
+    let weight = |group: usize, unit: usize| weight.wrapping_add(group * group_len + unit * unit_len);
+    for group in 0..groups {
         // SAFETY: the loop stays inside the units, groups and columns for which the caller promises that
         // the pointers are valid; addresses to prefetch may be invalid.
         unsafe {
             let right = Right::<S, P, N>::new(call, group);
             let sums = |unit: usize| {
                 let ahead = match unit + early {
-                    inside if inside < call.end => weight(group, inside),
-                    beyond => weight(group + 1, call.first + beyond - call.end),
+                    inside if inside < end => weight(group, inside),
+                    beyond => weight(group + 1, first + beyond - end),
                 };
                 right.times(weight(group, unit), ahead)
             };
-            for first in (call.first..call.end).step_by(S::LANES / P) {
+            for vector in (first..end).step_by(S::LANES / P) {
                 // P vectors for each unit are summed four at a time into one, then those into the results.
                 let mut fours = [S::splat(0.0); MAX_LANES / 4];
-                for (units, four) in (first..call.end).step_by(4 / P).zip(&mut fours[..S::LANES / 4]) {
+                for (units, four) in (vector..end).step_by(4 / P).zip(&mut fours[..S::LANES / 4]) {
                     let mut vectors = [S::splat(0.0); 4];
-                    for (unit, vectors) in (units..call.end).zip(vectors.chunks_exact_mut(P)) {
+                    for (unit, vectors) in (units..end).zip(vectors.chunks_exact_mut(P)) {
                         vectors.copy_from_slice(&sums(unit));
                     }
                     *four = S::sums_of_four(vectors);
                 }
-                let (mut results, out) = (S::sums_of_fours(fours), call.out.add((first - call.first) * P));
+                let (mut results, out) = (S::sums_of_fours(fours), out.add((vector - first) * P));
                 if group > 0 {
                     results = S::add(S::load(out), results);
                 }
-                S::store_first(out, results, S::LANES.min((call.end - first) * P));
+                S::store_first(out, results, S::LANES.min((end - vector) * P));
             }
         }
     }
