@@ -1,9 +1,9 @@
 //! The contents of a model file, checkpoint or weights.
 
-use super::pytorch::{Checkpoint, SourceType, folder_kind};
+use super::pytorch::{self, Checkpoint, SourceType};
 use super::safetensors_header::is_safetensors;
-use super::source_file::SourceFile;
 use super::weights::Weights;
+use crate::Result;
 use crate::model::msdnet::check_tensors::differences;
 use crate::model::msdnet::config::Config;
 use crate::model::msdnet::infer::infer;
@@ -11,7 +11,6 @@ use crate::model::msdnet::layers::parts;
 use crate::model::msdnet::recognize::recognize;
 use crate::model::msdnet::usual_normalization;
 use crate::util::sha256;
-use crate::{Error, Result};
 use serde::Serialize;
 use std::path::Path;
 
@@ -79,10 +78,7 @@ pub struct Exit {
 /// When it is neither a valid checkpoint nor a valid weights file. Tensors that are not those of an
 /// MSD-Net are not an error, but reported in [`Inspection::problems`].
 pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
-    if let Some(cause) = folder_kind(path) {
-        return Err(Error::refused(path, "file", cause));
-    }
-    let source = SourceFile::open(path)?;
+    let source = pytorch::open(path)?;
     let bytes = source.bytes()?;
     let size = bytes.len();
     if is_safetensors(&bytes) && Weights::is_written_here(&bytes) {

@@ -273,7 +273,7 @@ const HARMLESS: [(&str, &str); 14] = [
 pub fn judge(module: &str, name: &str) -> Verdict {
     let data = match module {
         "torch" => {
-            [&STORAGES[..], &TENSORS, &DTYPES].iter().any(|names| names.contains(&name))
+            [&TENSORS[..], &DTYPES].iter().any(|names| names.contains(&name))
                 || matches!(name, "Size" | "device" | "Tensor")
                 || name.ends_with("Storage")
         }

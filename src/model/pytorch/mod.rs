@@ -16,7 +16,6 @@ mod zip_archive;
 
 pub use container::{Container, sniff};
 pub use storages::check_numbers;
-pub use unpacked_folder::kind as folder_kind;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,10 +93,7 @@ impl Checkpoint {
     /// When the file is not a PyTorch checkpoint (the message says what it is instead), is damaged,
     /// mentions a forbidden Python global, or has no state dict or several to choose from.
     pub fn read(path: &Path, key: Option<&str>) -> Result<Self> {
-        if let Some(cause) = unpacked_folder::kind(path) {
-            return Err(Error::refused(path, "file", cause));
-        }
-        Checkpoint::from_source(&SourceFile::open(path)?, key)
+        Checkpoint::from_source(&open(path)?, key)
     }
 
     /// As [`Checkpoint::read`], of an open file.
@@ -214,6 +210,17 @@ impl Checkpoint {
             tensors.insert(name.to_string(), tensor);
         }
         Ok(tensors)
+    }
+}
+
+/// Opens a model file; a folder that is taken for a checkpoint is refused by what it is.
+///
+/// # Errors
+/// As [`SourceFile::open`].
+pub fn open(path: &Path) -> Result<SourceFile> {
+    match unpacked_folder::kind(path) {
+        Some(cause) => Err(Error::refused(path, "file", cause)),
+        None => SourceFile::open(path),
     }
 }
 

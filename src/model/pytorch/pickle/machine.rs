@@ -288,6 +288,7 @@ impl<'a> Machine<'a> {
         if let Some(known) = self.globals.get(&addresses) {
             return Ok(Value::Global(known.clone()));
         }
+        self.count(1)?; // it is kept
         let global = Rc::new(Global { module: module.clone(), name: name.clone() });
         match judge(module, name) {
             Verdict::Data => {}

@@ -134,4 +134,7 @@ fn too_many_values_are_refused() {
     pickle.extend(b"cutils\nMeter\nh\0R0".repeat(20_000));
     pickle.push(b'.');
     assert_eq!(walk(&pickle, 0).unwrap_err().cause, "a pickle of over 4194304 values");
+    // Each mention of a class is a text of its own.
+    let mentions = b"ca\nb\n0".repeat(4_200_000);
+    assert_eq!(walk(&mentions, 0).unwrap_err().cause, "a pickle of over 4194304 values");
 }
