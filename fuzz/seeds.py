@@ -145,7 +145,7 @@ for name in ["alpha.png", "alpha.webp", "animated.png", "animated.webp", "baseli
              "rgb.jpg", "rgb16.png", "cmyk.jpg", "one.png"]:
     write("image", name, (golden / "images" / name).read_bytes())
 for name in ["scans_420.jpg", "fine_chroma_progressive.jpg", "progressive_restarts.jpg", "stray_bytes.jpg", "ycck.jpg",
-             "late_exif.png", "packed_profile.png", "exif_prefix.webp", "palette.bmp", "text.ppm", "gray16.pgm",
+             "late_exif.png", "packed_profile.png", "packed_xmp.png", "xmp.jpg", "xmp.tif", "xmp.webp", "exif_prefix.webp", "palette.bmp", "text.ppm", "gray16.pgm",
              "animated.gif", "lzw.tif", "fax.tif", "cmyk.tif", "orientation_6.tif", "premultiplied.tif"]:
     write("image", name, (golden / "odd_images" / name).read_bytes())
 

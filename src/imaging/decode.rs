@@ -1,11 +1,10 @@
 //! Decoding of an image file into an upright 8-bit RGB image.
 //!
 //! Grayscale and palette pixels become RGB, 16-bit samples become 8-bit by `x / 257` rounded, transparency
-//! is composited over white, the EXIF orientation is applied, color profiles are not, and of several frames or pages
+//! is composited over white, the orientation is applied, color profiles are not, and of several frames or pages
 //! only the first is read.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,11 +12,11 @@ use image::DynamicImage;
 use image::metadata::Orientation;
 
 use super::photo_memory::{PhotoMemory, Share};
-use super::png::{Png, has_late_exif};
+use super::png::{Png, may_turn_later};
 use super::raster::Raster;
 use super::rgb_image::RgbImage;
 use super::sniff::{FORMATS, Format, sniff};
-use super::{complete, exif, jpeg};
+use super::{complete, jpeg};
 use crate::util::{allocation, input_file, panic};
 use crate::{Error, Result};
 
@@ -56,14 +55,19 @@ impl HeldImage {
         let unreadable = |e: std::io::Error| Error::cannot_read(path, e);
         let mut file = input_file::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let needed = length.saturating_add(decoding_bytes(&file, length));
-        let share = memory.take(needed).map_err(|limit| {
-            let cause = format!("reading it takes {needed} bytes, the limit of all photos is {limit}");
-            Error::refused(path, "memory", cause)
-        })?;
+        let share = share(path, length.saturating_add(decoding_bytes(&file, length)), memory)?;
         file.rewind().map_err(unreadable)?;
         let bytes = input_file::read_open(path, &file, MAX_BYTES)?;
         Ok(HeldImage { image: decode(&bytes, path)?, _share: share })
+    }
+
+    /// As [`decode`], but waits until there is memory for decoding it.
+    ///
+    /// # Errors
+    /// As [`decode`], and when the photo alone needs more than `memory`.
+    pub fn decode(bytes: &[u8], name: &Path, memory: &Arc<PhotoMemory>) -> Result<HeldImage> {
+        let share = share(name, decoding_bytes(Cursor::new(bytes), bytes.len() as u64), memory)?;
+        Ok(HeldImage { image: decode(bytes, name)?, _share: share })
     }
 
     /// An image that was not read from a file of its own.
@@ -79,20 +83,25 @@ impl From<HeldImage> for RgbImage {
     }
 }
 
+/// The `needed` bytes of `memory` for the photo called `name`, as soon as they are free.
+fn share(name: &Path, needed: u64, memory: &Arc<PhotoMemory>) -> Result<Share> {
+    memory.take(needed).map_err(|limit| {
+        let cause = format!("reading it takes {needed} bytes, the limit of all photos is {limit}");
+        Error::refused(name, "memory", cause)
+    })
+}
+
 /// Bytes that decoding `file` takes, by its header: 0 for a file that will be refused.
-fn decoding_bytes(file: &File, length: u64) -> u64 {
+fn decoding_bytes(file: impl Read + Seek, length: u64) -> u64 {
     let mut file = BufReader::new(file);
     let needed = panic::catch(|| {
         let format = sniff(file.fill_buf().ok()?).ok()?;
         let (size, extra, is_upright) = match format {
             Format::Png => {
                 let png = Png::header(&mut file, MAX_ALLOC).ok()?;
-                let (size, extra, exif) = (png.size, png.extra_bytes(), png.exif);
-                let is_upright = match exif {
-                    Some(exif) => is_upright(exif::orientation(&exif)),
-                    None => !has_late_exif(&mut file),
-                };
-                (size, extra, is_upright)
+                let (size, extra, orientation) = (png.size, png.extra_bytes(), png.orientation);
+                let may_turn = orientation.is_none() && may_turn_later(&mut file);
+                (size, extra, is_upright(orientation) && !may_turn)
             }
             Format::Jpeg => {
                 let jpeg = jpeg::Header::read(&mut file).ok()?;
@@ -148,8 +157,8 @@ fn decode_format(format: Format, bytes: &[u8]) -> Result<RgbImage, String> {
             complete::check(format, bytes)?;
             let mut rgb = zeros(size.0 * size.1 * 3)?;
             check_scratch(png.extra_bytes())?;
-            let exif = png.decode_into(&mut rgb).map_err(damaged)?;
-            upright(size, rgb, exif.as_deref().and_then(exif::orientation))
+            let orientation = png.decode_into(&mut rgb).map_err(damaged)?;
+            upright(size, rgb, orientation)
         }
         Format::Jpeg => {
             let jpeg = jpeg::Header::read(&mut Cursor::new(bytes))?;
@@ -206,7 +215,7 @@ fn out_of_memory(len: usize) -> String {
     format!("out of memory for {} MiB of pixels", len >> 20)
 }
 
-/// Applies the EXIF orientation.
+/// Applies the orientation.
 fn upright(
     (width, height): (usize, usize),
     rgb: Vec<u8>,

@@ -9,7 +9,8 @@ const PREFIX: &[u8] = b"Exif\0\0";
 
 const ORIENTATION: u16 = 0x112;
 
-/// The orientation in an EXIF `block`. An unreadable block does not affect the pixels.
+/// The orientation in an EXIF `block`: a value that is none of the eight orientations turns nothing. An unreadable
+/// block does not affect the pixels.
 pub(super) fn orientation(mut block: &[u8]) -> Option<Orientation> {
     while let Some(rest) = block.strip_prefix(PREFIX) {
         block = rest;
@@ -17,9 +18,10 @@ pub(super) fn orientation(mut block: &[u8]) -> Option<Orientation> {
     tiff_orientation(&mut Cursor::new(block))
 }
 
-/// The orientation of the first image of a TIFF `file`.
+/// The same of the first image of a TIFF `file`.
 pub(super) fn tiff_orientation(file: &mut (impl Read + Seek)) -> Option<Orientation> {
-    Orientation::from_exif(u8::try_from(number(file, ORIENTATION)?).ok()?)
+    let value = u8::try_from(number(file, ORIENTATION)?).ok();
+    Some(value.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms))
 }
 
 /// The value of `tag` in the first directory of a TIFF `file` (TIFF 6.0, section 2), if it is one number of 16 or 32
@@ -80,7 +82,10 @@ mod tests {
             }
             assert_eq!(orientation(&block(order, ORIENTATION, 1, 1, 6)), None);
             assert_eq!(orientation(&block(order, ORIENTATION, 3, 2, 6)), None);
-            assert_eq!(orientation(&block(order, ORIENTATION, 4, 1, 262)), None);
+            for value in [0, 9, 262] {
+                let turns_nothing = Some(Orientation::NoTransforms);
+                assert_eq!(orientation(&block(order, ORIENTATION, 4, 1, value)), turns_nothing);
+            }
         }
         assert_eq!(orientation(b"II"), None);
     }

@@ -14,16 +14,17 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::{CONVERT, exif};
+use super::{CONVERT, exif, xmp};
 
 use header::Component;
 pub(super) use header::Header;
 pub(super) use scans::check;
 
 impl Header {
-    /// The orientation in the EXIF block.
+    /// The orientation in the EXIF block or, if that has none, in the XMP packet.
     pub fn orientation(&self) -> Option<Orientation> {
-        self.exif.as_deref().and_then(exif::orientation)
+        let of_exif = self.exif.as_deref().and_then(exif::orientation);
+        of_exif.or_else(|| self.xmp.as_deref().and_then(xmp::orientation))
     }
 
     /// Bytes that decoding `file_bytes` takes beside the RGB pixels: if there are several scans, two for each sample,

@@ -27,6 +27,7 @@ pub mod rgb_image;
 mod samples;
 mod sniff;
 mod tiff;
+mod xmp;
 
 /// What to do with a file that is not supported, in errors.
 const CONVERT: &str = "convert it, e.g. to PNG with ImageMagick";

@@ -2,23 +2,27 @@
 
 use std::io::{self, BufRead, Seek, SeekFrom};
 
-use png::{BitDepth, ColorType, InterlaceInfo, Limits, Reader, Transformations, expand_interlaced_row};
+use image::metadata::Orientation;
+use png::{BitDepth, ColorType, Info, InterlaceInfo, Limits, Reader, Transformations, expand_interlaced_row};
 
 use super::samples::{eight_bits, over_white, rgb_over_white};
+use super::{exif, xmp};
 
 /// A PNG decoder that has read everything before the pixels.
 pub(super) struct Png<R: BufRead + Seek> {
     reader: Reader<R>,
-    /// Width and height as stored, before the EXIF orientation.
+    /// Width and height as stored, before the orientation.
     pub size: (usize, usize),
-    /// EXIF block, if one precedes the pixels.
-    pub exif: Option<Vec<u8>>,
+    /// Orientation, if one precedes the pixels.
+    pub orientation: Option<Orientation>,
 }
 
 /// The text chunk in which ImageMagick and others store an EXIF block.
 const RAW_PROFILE: &str = "Raw profile type exif";
-/// Longest text of such a chunk: an EXIF block of a JPEG file as hexadecimal digits, with room to spare.
-const MAX_PROFILE: usize = 1 << 18;
+/// The text chunk that holds an XMP packet.
+const XMP: &str = "XML:com.adobe.xmp";
+/// Longest text of such chunks: several times an EXIF block of a JPEG file as hexadecimal digits.
+const MAX_TEXT: usize = 1 << 20;
 
 impl<R: BufRead + Seek> Png<R> {
     /// Reads the file up to its pixels. The decoder allocates up to `limit` bytes beside them: for a few rows, and
@@ -30,8 +34,8 @@ impl<R: BufRead + Seek> Png<R> {
         let reader = decoder.read_info().map_err(|e| e.to_string())?;
         let info = reader.info();
         let size = (info.width as usize, info.height as usize);
-        let exif = exif(&reader);
-        Ok(Png { reader, size, exif })
+        let orientation = orientation(&reader);
+        Ok(Png { reader, size, orientation })
     }
 
     /// Bytes that decoding takes beside the RGB pixels: a few rows.
@@ -40,13 +44,13 @@ impl<R: BufRead + Seek> Png<R> {
         row.saturating_mul(self.size.1.min(8) as u64 + 2)
     }
 
-    /// Decodes into `rgb`, of three bytes per pixel. Returns the EXIF block, also one that follows the pixels.
-    pub fn decode_into(mut self, rgb: &mut [u8]) -> Result<Option<Vec<u8>>, String> {
+    /// Decodes into `rgb`, of three bytes per pixel. Returns the orientation, also one that follows the pixels.
+    pub fn decode_into(mut self, rgb: &mut [u8]) -> Result<Option<Orientation>, String> {
         self.decode_rows(rgb)?;
-        if self.exif.is_none() && self.reader.finish().is_ok() {
-            self.exif = exif(&self.reader);
+        if self.orientation.is_none() && self.reader.finish().is_ok() {
+            self.orientation = orientation(&self.reader);
         }
-        Ok(self.exif)
+        Ok(self.orientation)
     }
 
     fn decode_rows(&mut self, rgb: &mut [u8]) -> Result<(), String> {
@@ -73,20 +77,31 @@ impl<R: BufRead + Seek> Png<R> {
     }
 }
 
-/// The EXIF block among what `reader` has read so far.
-fn exif<R: BufRead + Seek>(reader: &Reader<R>) -> Option<Vec<u8>> {
+/// The orientation among what `reader` has read so far: of its EXIF block or, if that has none, of its XMP packet.
+fn orientation<R: BufRead + Seek>(reader: &Reader<R>) -> Option<Orientation> {
     let info = reader.info();
-    if let Some(exif) = &info.exif_metadata {
-        return Some(exif.to_vec());
-    }
-    let plain = info.uncompressed_latin1_text.iter().filter(|chunk| chunk.keyword == RAW_PROFILE);
-    let packed = info.compressed_latin1_text.iter().filter(|chunk| chunk.keyword == RAW_PROFILE);
+    let block = info.exif_metadata.as_ref().map(|block| block.to_vec());
+    let block = block.or_else(|| texts(info, RAW_PROFILE).find_map(|text| raw_profile(&text)));
+    let of_exif = block.and_then(|block| exif::orientation(&block));
+    of_exif.or_else(|| texts(info, XMP).find_map(|packet| xmp::orientation(packet.as_bytes())))
+}
+
+/// The texts of the chunks called `keyword`.
+fn texts<'a>(info: &'a Info, keyword: &'static str) -> impl Iterator<Item = String> + 'a {
+    let plain = info.uncompressed_latin1_text.iter().filter(move |chunk| chunk.keyword == keyword);
+    let packed = info.compressed_latin1_text.iter().filter(move |chunk| chunk.keyword == keyword);
     let packed = packed.filter_map(|chunk| {
         let mut chunk = chunk.clone();
-        chunk.decompress_text_with_limit(MAX_PROFILE).ok()?;
+        chunk.decompress_text_with_limit(MAX_TEXT).ok()?;
         chunk.get_text().ok()
     });
-    plain.map(|chunk| chunk.text.clone()).chain(packed).find_map(|text| raw_profile(&text))
+    let utf8 = info.utf8_text.iter().filter(move |chunk| chunk.keyword == keyword);
+    let utf8 = utf8.filter_map(|chunk| {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(MAX_TEXT).ok()?;
+        chunk.get_text().ok()
+    });
+    plain.map(|chunk| chunk.text.clone()).chain(packed).chain(utf8)
 }
 
 /// The bytes of a raw profile: an empty line, its name, its length, then hexadecimal digits in lines.
@@ -96,8 +111,8 @@ fn raw_profile(text: &str) -> Option<Vec<u8>> {
     Some(digits?.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
-/// Whether a chunk that may hold an EXIF block follows the pixels of the PNG `file`.
-pub(super) fn has_late_exif(file: &mut (impl BufRead + Seek)) -> bool {
+/// Whether a chunk that may hold an orientation follows the pixels of the PNG `file`.
+pub(super) fn may_turn_later(file: &mut (impl BufRead + Seek)) -> bool {
     let mut walk = || -> io::Result<bool> {
         file.seek(SeekFrom::Start(8))?;
         let mut is_late = false;
@@ -105,7 +120,7 @@ pub(super) fn has_late_exif(file: &mut (impl BufRead + Seek)) -> bool {
             let mut head = [0; 8];
             file.read_exact(&mut head)?;
             let (length, kind) = (u32::from_be_bytes([head[0], head[1], head[2], head[3]]), &head[4..]);
-            if is_late && matches!(kind, b"eXIf" | b"tEXt" | b"zTXt") {
+            if is_late && matches!(kind, b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt") {
                 return Ok(true);
             }
             is_late |= kind == b"IDAT";

@@ -13,7 +13,7 @@ use image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::samples::{eight_bits, over_white, premultiplied_over_white, rgb_over_white};
 use super::sniff::Format;
-use super::{CONVERT, exif, tiff};
+use super::{CONVERT, exif, tiff, xmp};
 
 /// Bytes that a decoder may allocate beside those in proportion to its pixels, such as for a color profile.
 const ROOM: u64 = 64 << 20;
@@ -58,10 +58,14 @@ impl<'a> Raster<'a> {
             Format::Png | Format::Jpeg => return Err(format!("a {} file", format.name())),
         };
         let (width, height) = decoder.dimensions();
+        // Unreadable metadata does not affect the pixels. The limits below are those of the pixels.
         if format == Format::WebP {
-            // An unreadable EXIF block does not affect the pixels.
             let block = decoder.exif_metadata().ok().flatten();
             orientation = block.and_then(|block| exif::orientation(&block));
+        }
+        if orientation.is_none() && matches!(format, Format::WebP | Format::Tiff) {
+            let packet = decoder.xmp_metadata().ok().flatten();
+            orientation = packet.and_then(|packet| xmp::orientation(&packet));
         }
         // No frame may be much larger than the picture.
         let room = (u64::from(width) * u64::from(height)).saturating_mul(16).saturating_add(ROOM);

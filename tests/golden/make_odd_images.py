@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from safetensors.numpy import save_file
 
@@ -100,6 +101,28 @@ keep("two_exif_blocks.jpg", b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + tiff(6)) +
 keep("long_orientation.jpg", b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + tiff(8, 4)) + bare)
 
 
+def xmp(orientation):
+    """An XMP packet with an orientation, an element for odd ones and an attribute for even ones."""
+    inside = f"><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>"
+    description = inside if orientation % 2 else f' tiff:Orientation="{orientation}"/>'
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
+        ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+        f' xmlns:tiff="http://ns.adobe.com/tiff/1.0/"{description}</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def jpeg_with_xmp(exif, orientation):
+    packet = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(orientation))
+    return b"\xff\xd8" + segment(0xE1, exif) + packet + bare
+
+
+keep("xmp.jpg", jpeg_with_xmp(empty_exif, 7))
+keep("xmp_beside_exif.jpg", jpeg_with_xmp(b"Exif\0\0" + tiff(3), 6))
+keep("xmp_beside_upright_exif.jpg", jpeg_with_xmp(b"Exif\0\0" + tiff(1), 6))
+keep("xmp_beside_odd_exif.jpg", jpeg_with_xmp(b"Exif\0\0" + tiff(0), 6))
+
+
 def with_ids_rgb(data):
     """The components called R, G and B in the frame and in its only scan."""
     data, at = bytearray(data), 2
@@ -152,17 +175,26 @@ keep("late_exif.png", png((b"eXIf", tiff(6))))
 keep("late_exif_with_prefix.png", png((b"eXIf", b"Exif\0\0" + tiff(6))))
 keep("raw_profile.png", png((b"tEXt", b"Raw profile type exif\0" + profile)))
 keep("packed_profile.png", png((b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile))))
+keep("late_xmp.png", png((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(5))))
+keep("packed_xmp.png", png((b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp(6)))))
+keep("late_xmp_beside_exif.png", png((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(6)), (b"eXIf", tiff(3))))
+info = PngInfo()
+info.add_itxt("XML:com.adobe.xmp", xmp(8).decode())
+keep("xmp.png", saved(photo, "PNG", pnginfo=info))
 
 
-def webp(exif):
-    """`photo` as WebP with an EXIF chunk."""
+def webp(name, metadata, flag):
+    """`photo` as WebP with a chunk of metadata."""
     data = saved(photo, "WEBP", lossless=True)
-    extended = b"VP8X" + struct.pack("<II", 10, 8) + struct.pack("<I", photo.width - 1)[:3] + struct.pack("<I", photo.height - 1)[:3]
-    body = b"WEBP" + extended + data[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
+    extended = b"VP8X" + struct.pack("<II", 10, flag) + struct.pack("<I", photo.width - 1)[:3] + struct.pack("<I", photo.height - 1)[:3]
+    body = b"WEBP" + extended + data[12:] + name + struct.pack("<I", len(metadata)) + metadata + bytes(len(metadata) % 2)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-keep("exif_prefix.webp", webp(b"Exif\0\0" + tiff(6)))
+keep("exif_prefix.webp", webp(b"EXIF", b"Exif\0\0" + tiff(6), 8))
+keep("xmp.webp", webp(b"XMP ", xmp(6), 4))
+keep("xmp.tif", saved(photo, "TIFF", tiffinfo={700: xmp(6)}))
+keep("xmp_beside_orientation.tif", saved(photo, "TIFF", tiffinfo={274: 3, 700: xmp(6)}))
 
 # Formats that the image crate decodes.
 rgba = Image.fromarray(np.dstack([smooth, alpha]))

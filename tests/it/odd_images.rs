@@ -57,6 +57,24 @@ fn webp_png_bmp_pnm_gif_and_tiff_have_the_pixels_of_pillow() {
 }
 
 #[test]
+fn pixels_that_a_bitmap_skips_are_black() {
+    let short = u16::to_le_bytes;
+    let long = |v: u32| v.to_le_bytes();
+    // Two of the first color and one of the second, in the lower row; in the upper one only the third pixel.
+    let codes = [2, 0, 1, 1, 0, 0, 0, 2, 2, 0, 1, 1, 0, 1];
+    let palette = [[10, 20, 30, 0], [40, 50, 60, 0]].concat();
+    let header =
+        [&long(40)[..], &long(3), &long(2), &short(1), &short(8), &long(1), &long(codes.len() as u32)];
+    let header = [&header.concat()[..], &long(0), &long(0), &long(2), &long(2)].concat();
+    let start = 14 + (header.len() + palette.len()) as u32;
+    let file = [b"BM", &long(start + codes.len() as u32)[..], &long(0), &long(start)].concat();
+    let file = [&file[..], &header, &palette, &codes].concat();
+    let photo = msdcam::imaging::decode(&file, Path::new("skips.bmp")).unwrap();
+    let (black, first, second) = ([0; 3], [30, 20, 10], [60, 50, 40]);
+    assert_eq!(photo.rgb, [black, black, second, first, first, second].concat());
+}
+
+#[test]
 fn damage_that_leaves_valid_codes_is_found() {
     for (name, cause) in [
         ("bad_half_scan.jpg", ": JPEG: truncated: the scan at 623 ends at "),

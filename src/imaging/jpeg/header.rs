@@ -8,10 +8,12 @@ use crate::imaging::CONVERT;
 /// What the header of a JPEG file says.
 #[derive(Debug)]
 pub(in crate::imaging) struct Header {
-    /// Width and height as stored, before the EXIF orientation.
+    /// Width and height as stored, before the orientation.
     pub size: (usize, usize),
     /// EXIF block without its prefix; of several, the first.
     pub exif: Option<Vec<u8>>,
+    /// XMP packet without its prefix; of several, the last.
+    pub xmp: Option<Vec<u8>>,
     /// Whether the frame is progressive.
     pub is_progressive: bool,
     /// Components of the frame, in the order of the file.
@@ -56,6 +58,9 @@ const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 const APP14: u8 = 0xee;
 
+/// What precedes the XMP packet in its segment.
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
 /// Whether a marker stands alone, without a segment.
 pub(super) fn is_alone(marker: u8) -> bool {
     matches!(marker, 0x01 | 0xd0..=0xd7)
@@ -69,7 +74,7 @@ impl Header {
     pub fn read(file: &mut (impl BufRead + Seek)) -> Result<Header, String> {
         let mut reader = Segments { file, at: 2, has_stray: false };
         reader.file.seek(SeekFrom::Start(2)).map_err(|e| e.to_string())?;
-        let (mut frame, mut exif, mut adobe, mut has_jfif) = (None, None, None, false);
+        let (mut frame, mut exif, mut xmp, mut adobe, mut has_jfif) = (None, None, None, None, false);
         let (mut kept, mut is_odd) = (Vec::new(), false);
         loop {
             let (marker, at, body) = reader.next()?;
@@ -86,6 +91,7 @@ impl Header {
                     return Ok(Header {
                         size,
                         exif,
+                        xmp,
                         is_progressive,
                         components,
                         is_ycc,
@@ -105,6 +111,7 @@ impl Header {
                 DHT | DQT | DRI => kept.push(whole),
                 APP0 => has_jfif |= body.starts_with(b"JFIF\0"),
                 APP1 if exif.is_none() && body.starts_with(b"Exif\0\0") => exif = Some(body[6..].to_vec()),
+                APP1 if body.starts_with(XMP) => xmp = Some(body[XMP.len()..].to_vec()),
                 // Version, two flags and the color transform.
                 APP14 if body.starts_with(b"Adobe") && body.len() >= 12 => {
                     adobe = Some(body[11]);
