@@ -3,21 +3,21 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Source};
 use crate::imaging::{self, ResizePolicy};
 use crate::{Error, Result, dataset};
 
 use super::model::LoadedModel;
 use super::{output, values};
 
-/// Limit of the list of paths on standard input, in bytes.
-const LONGEST_LIST: u64 = 1 << 30;
+/// Limit of what is read from standard input, in bytes.
+const LONGEST_INPUT: u64 = imaging::MAX_BYTES;
 
 /// Options that select the images.
 #[derive(Debug, clap::Args)]
 pub struct DataArgs {
     /// Photos, folders of photos, or CIFAR-10 or CIFAR-100 files, binary or Python's, or a folder of
-    /// them, which is its test batch; - reads paths from standard input, one per line
+    /// them, which is its test batch; - reads standard input: a picture, or paths, one per line
     #[arg(required = true, value_name = "IMAGE")]
     paths: Vec<PathBuf>,
     /// Format of the folders and files: folders has one folder per class (`ImageFolder`)
@@ -116,7 +116,7 @@ impl DataArgs {
             LabelsBy::Order => dataset::LabelsBy::Order,
             LabelsBy::None => dataset::LabelsBy::None,
         };
-        let mut dataset = dataset::open(&self.all_paths()?, format)?;
+        let mut dataset = dataset::open(&self.sources()?, format)?;
         dataset.limit_memory(self.photo_memory as u64);
         if let Err(mut error) = dataset.fit_labels(&model.labels, labels_by) {
             if let Error::Refused { cause, .. } = &mut error {
@@ -135,32 +135,38 @@ impl DataArgs {
 
     /// Whether the images are a data set rather than photos given by name.
     pub fn is_set(&self, dataset: &Dataset) -> bool {
-        self.paths.iter().any(|path| path == Path::new("-")) || !dataset.is_of_photos()
+        let is_listed = self.paths.iter().any(|path| path == Path::new("-")) && !dataset.has_picture();
+        is_listed || !dataset.is_of_photos()
     }
 
-    /// The given paths, with `-` replaced by those on standard input.
-    fn all_paths(&self) -> Result<Vec<PathBuf>> {
+    /// The given paths, with `-` replaced by the picture on standard input or by the paths that are listed there.
+    fn sources(&self) -> Result<Vec<Source>> {
         let stdin = Path::new("-");
         let Some(at) = self.paths.iter().position(|path| path == stdin) else {
-            return Ok(self.paths.clone());
+            return Ok(self.paths.iter().cloned().map(Source::Path).collect());
         };
         let name = Path::new("standard input");
-        let mut text = Vec::new();
-        let read = std::io::stdin().lock().take(LONGEST_LIST + 1).read_to_end(&mut text);
-        read.map_err(|e| Error::refused(name, "list", format!("cannot read: {e}")).with_source(e))?;
-        if text.len() as u64 > LONGEST_LIST {
-            return Err(Error::refused(name, "list", format!("more than the limit of {LONGEST_LIST} bytes")));
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().take(LONGEST_INPUT + 1).read_to_end(&mut bytes);
+        read.map_err(|e| Error::refused(name, "file", format!("cannot read: {e}")).with_source(e))?;
+        if bytes.len() as u64 > LONGEST_INPUT {
+            return Err(Error::refused(
+                name,
+                "file",
+                format!("more than the limit of {LONGEST_INPUT} bytes"),
+            ));
         }
-        if imaging::is_image(&text) {
-            let cause = "it is a picture, not a list of paths; write it to a file and name that";
-            return Err(Error::refused(name, "list", cause));
-        }
-        let listed = dataset::parse_path_list(text, self.null)?;
-        if listed.is_empty() {
+        let found: Vec<Source> = if imaging::is_image(&bytes) {
+            vec![Source::Picture("stdin".into(), bytes.into())]
+        } else {
+            dataset::parse_path_list(bytes, self.null)?.into_iter().map(Source::Path).collect()
+        };
+        if found.is_empty() {
             return Err(Error::refused(name, "list", "contains no path"));
         }
-        let others = self.paths[at + 1..].iter().filter(|path| *path != stdin);
-        Ok(self.paths[..at].iter().chain(&listed).chain(others).cloned().collect())
+        let of_path = |path: &PathBuf| Source::Path(path.clone());
+        let others = self.paths[at + 1..].iter().filter(|path| *path != stdin).map(of_path);
+        Ok(self.paths[..at].iter().map(of_path).chain(found).chain(others).collect())
     }
 }
 

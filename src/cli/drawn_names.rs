@@ -60,6 +60,8 @@ impl Undrawn {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::dataset::{Format, open};
 
@@ -69,7 +71,7 @@ mod tests {
             ["cat", "\u{43a}\u{43e}\u{448}\u{43a}\u{430}", "\u{732b}", "\u{5d7}", "\u{e9}", "\u{1f408}"];
         let names = names.map(String::from);
         assert_eq!(classes(&names), ["cat", &names[1], "2", "3", "\u{e9}", "5"]);
-        let set = open(&["a/\u{732b}.png".into(), "b\u{e9}.png".into()], Format::Auto).unwrap();
+        let set = open(&["a/\u{732b}.png", "b\u{e9}.png"].map(PathBuf::from), Format::Auto).unwrap();
         assert_eq!([0, 1].map(|i| title(&set.item(i))), ["image 0", "b\u{e9}.png"]);
         let said = note(&names, Some(&set)).unwrap();
         let expected = "pictures have no letters for 3 class names (\u{732b}, ...) and the file name \u{732b}.png: \

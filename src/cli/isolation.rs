@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_that_names_the_image_and_asks_for_a_report() {
-        let item = open(&["a\nb.png".into()], Format::Auto).unwrap().item(0);
+        let item = open(&[std::path::PathBuf::from("a\nb.png")], Format::Auto).unwrap().item(0);
         assert_eq!(isolated(&item, || Ok(1)), Ok(1));
         let error = isolated(&item, || -> Result<()> { panic!("part 3 of {}", 2) }).unwrap_err();
         assert_eq!(error.to_string(), "a\\nb.png: internal error: part 3 of 2; please report");

@@ -1,5 +1,5 @@
-//! Data sets of images: CIFAR files, folders with a subfolder for each class, folders of photos and
-//! single photos. The images are listed when a data set is opened; pixels are read one image at a time.
+//! Data sets of images: CIFAR files, folders with a subfolder for each class, folders of photos, single photos and
+//! pictures in memory. The images are listed when a data set is opened; pixels are read one image at a time.
 
 pub mod cifar;
 mod digest;
@@ -40,10 +40,25 @@ pub enum Format {
     Folders,
 }
 
+/// What the images of a data set come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A photo, a folder, or a CIFAR file.
+    Path(PathBuf),
+    /// A picture's file in memory, and what it is called.
+    Picture(PathBuf, Arc<[u8]>),
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Source {
+        Source::Path(path)
+    }
+}
+
 /// A list of images, some of them with labels.
 #[derive(Debug)]
 pub struct Dataset {
-    /// The first path that it was opened from, for messages.
+    /// The first path or picture that it was opened from, for messages.
     name: PathBuf,
     segments: Vec<Segment>,
     len: usize,
@@ -76,6 +91,7 @@ struct Segment {
 enum SegmentImages {
     Cifar(Arc<cifar::Batch>),
     Files { folder: PathBuf, id_prefix: String, files: Vec<ListedFile> },
+    Picture(PathBuf, Arc<[u8]>),
 }
 
 /// One image of a [`Dataset`].
@@ -83,8 +99,8 @@ enum SegmentImages {
 pub struct Item {
     /// Its index in the data set, from 0.
     pub index: usize,
-    /// Unique and reproducible name in the data set: the path below the folder, the path as given, or
-    /// `test_batch/00042` for image 42 (from 0) of a CIFAR file.
+    /// Unique and reproducible name in the data set: the path below the folder, the path as given, the name of a
+    /// picture in memory, or `test_batch/00042` for image 42 (from 0) of a CIFAR file.
     pub id: String,
     /// Its label, a class index from 0.
     pub label: Option<usize>,
@@ -97,21 +113,25 @@ enum ItemSource {
     File(PathBuf),
     /// Index of the image in the batch.
     Cifar(Arc<cifar::Batch>, usize),
+    /// What it is called, and its file.
+    Picture(PathBuf, Arc<[u8]>),
     /// Known not to be readable.
     Unusable(PathBuf, Error),
 }
 
-/// Lists the images of `paths`, one after another: photos, folders, CIFAR files.
+/// Lists the images of `sources`, one after another.
 ///
 /// A missing or damaged photo is an error only when it is read.
 ///
 /// # Errors
 /// [`Error::Refused`] for a folder without images, and for a file that is not a CIFAR batch although its
-/// name or `format` says so; [`Error::Usage`] when `paths` is empty.
-pub fn open(paths: &[PathBuf], format: Format) -> Result<Dataset> {
-    let [first, others @ ..] = paths else { return Err(Error::usage("expected at least one image")) };
+/// name or `format` says so; [`Error::Usage`] when `sources` is empty.
+pub fn open(sources: &[impl Clone + Into<Source>], format: Format) -> Result<Dataset> {
+    let sources: Vec<Source> = sources.iter().cloned().map(Into::into).collect();
+    let [first, others @ ..] = &sources[..] else { return Err(Error::usage("expected at least one image")) };
+    let (Source::Path(name) | Source::Picture(name, _)) = first;
     let mut dataset = Dataset {
-        name: first.clone(),
+        name: name.clone(),
         segments: Vec::new(),
         len: 0,
         labelings: Vec::new(),
@@ -122,8 +142,13 @@ pub fn open(paths: &[PathBuf], format: Format) -> Result<Dataset> {
         repeated: HashMap::new(),
         memory: PhotoMemory::unlimited(),
     };
-    for path in paths {
-        dataset.add(path, format, others.is_empty())?;
+    for source in &sources {
+        match source {
+            Source::Path(path) => dataset.add(path, format, others.is_empty())?,
+            Source::Picture(name, bytes) => {
+                dataset.append(SegmentImages::Picture(name.clone(), Arc::clone(bytes)), Vec::new(), name);
+            }
+        }
     }
     dataset.repeated = dataset.repeated_ids();
     Ok(dataset)
@@ -150,7 +175,7 @@ impl Dataset {
         self.memory = PhotoMemory::new(bytes);
     }
 
-    /// The first path that it was opened from.
+    /// The first path or picture that it was opened from.
     pub fn name(&self) -> &Path {
         &self.name
     }
@@ -176,6 +201,7 @@ impl Dataset {
         let source = match &segment.images {
             SegmentImages::Cifar(batch) => ItemSource::Cifar(Arc::clone(batch), within),
             SegmentImages::Files { folder, files, .. } => files[within].source(folder),
+            SegmentImages::Picture(name, bytes) => ItemSource::Picture(name.clone(), Arc::clone(bytes)),
         };
         let mut id = segment.images.id(within);
         if let Some(occurrence) = self.repeated.get(&i) {
@@ -198,13 +224,24 @@ impl Dataset {
         (0..self.len).map(|i| self.item(i))
     }
 
-    /// Whether every path that it was opened from is a single photo.
+    /// The files that hold its images, one for each image.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.items().filter_map(|item| item.file().map(Path::to_path_buf))
+    }
+
+    /// Whether all that it was opened from are single photos.
     pub fn is_of_photos(&self) -> bool {
         let is_photo = |segment: &Segment| match &segment.images {
             SegmentImages::Files { folder, .. } => folder.as_os_str().is_empty(),
+            SegmentImages::Picture(..) => true,
             SegmentImages::Cifar(_) => false,
         };
         self.segments.iter().all(is_photo)
+    }
+
+    /// Whether a picture in memory is among its images.
+    pub fn has_picture(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.images, SegmentImages::Picture(..)))
     }
 
     fn segment(&self, i: usize) -> &Segment {
@@ -225,12 +262,16 @@ impl Dataset {
                 (SegmentImages::Files { folder: PathBuf::new(), id_prefix: String::new(), files }, Vec::new())
             }
         };
+        self.append(images, labelings, path);
+        Ok(())
+    }
+
+    fn append(&mut self, images: SegmentImages, labelings: Vec<Labeling>, path: &Path) {
         let count = images.len();
         self.segments.push(Segment { first: self.len, images });
         let conflict = labels::append(&mut self.labelings, self.len, labelings, count, path).err();
         self.conflict = self.conflict.take().or(conflict);
         self.len += count;
-        Ok(())
     }
 
     /// The images of a folder, or of the CIFAR test batch in it.
@@ -281,6 +322,7 @@ impl SegmentImages {
         match self {
             SegmentImages::Cifar(batch) => batch.len(),
             SegmentImages::Files { files, .. } => files.len(),
+            SegmentImages::Picture(..) => 1,
         }
     }
 
@@ -290,6 +332,7 @@ impl SegmentImages {
             SegmentImages::Files { id_prefix, files, .. } => {
                 id_prefix.clone() + &reversible_text(&files[i].path)
             }
+            SegmentImages::Picture(name, _) => reversible_text(name),
         }
     }
 }
@@ -305,6 +348,7 @@ impl Item {
         match &self.source {
             ItemSource::File(path) => HeldImage::open(path, &self.memory),
             ItemSource::Cifar(batch, i) => batch.read(*i).map(HeldImage::unlimited),
+            ItemSource::Picture(name, bytes) => HeldImage::decode(bytes, name, &self.memory),
             ItemSource::Unusable(_, error) => Err(error.clone()),
         }
     }
@@ -317,11 +361,12 @@ impl Item {
         HeldImage::open(path, &self.memory)
     }
 
-    /// The file that holds it.
-    pub fn file(&self) -> &Path {
+    /// The file that holds it; `None` for a picture in memory.
+    pub fn file(&self) -> Option<&Path> {
         match &self.source {
-            ItemSource::File(path) | ItemSource::Unusable(path, _) => path,
-            ItemSource::Cifar(batch, _) => batch.file(),
+            ItemSource::File(path) | ItemSource::Unusable(path, _) => Some(path),
+            ItemSource::Cifar(batch, _) => Some(batch.file()),
+            ItemSource::Picture(..) => None,
         }
     }
 }

@@ -11,7 +11,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn open(path: &Path, format: Format) -> msdcam::Result<Dataset> {
-    dataset::open(&[path.into()], format)
+    dataset::open(&[PathBuf::from(path)], format)
 }
 
 /// The images that the script makes.

@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let batch = usize::from(args.batch_size).min(dataset.len());
     let mut classifier = Classifier::new(&model.model, &exits, Order::ByExit, &model.device, batch)?;
     let rule = early_exit::rule(args.early_exit.as_deref(), args.budget, &classifier.multiply_adds())?;
-    let images = || dataset.items().map(|item| item.file().to_path_buf());
+    let images = || dataset.files();
     let folder = args.output.as_ref().map(|path| OutputFolder::claim(path, files::EVALUATION, images()));
     let folder = folder.transpose()?;
     model.announce();

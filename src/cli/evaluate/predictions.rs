@@ -1,5 +1,7 @@
 //! Predictions of every exit for every image.
 
+use std::path::Path;
+
 use crate::dataset::{Dataset, Item};
 use crate::evaluation::{ExitOutcome, ImageOutcome};
 use crate::explain::{Classifier, ExitPrediction};
@@ -107,7 +109,7 @@ pub fn for_each_group(
 /// Rejects a photo without a label.
 fn require_label<T>(item: &Item, photo: Result<T>) -> Result<T> {
     match item.label {
-        None if photo.is_ok() => Err(Error::refused(item.file(), "label", "the image has none")),
+        None if photo.is_ok() => Err(Error::refused(Path::new(&item.id), "label", "the image has none")),
         _ => photo,
     }
 }

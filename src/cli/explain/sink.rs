@@ -142,7 +142,7 @@ impl PhotoDirectory {
     /// When the path is a file, in use, or cannot be created or changed, or holds a run or files of another
     /// program.
     fn open(job: &ExplainJob) -> Result<PhotoDirectory> {
-        let photos = job.dataset.items().map(|item| item.file().to_path_buf());
+        let photos = job.dataset.files();
         let folder = OutputFolder::claim(&job.output, run::PHOTOS, photos)?;
         let mut names = FlatNames::default();
         for item in job.dataset.items() {

@@ -32,7 +32,7 @@ pub fn run(args: Args) -> Result<Outcome> {
     let settings = args.settings.settings(&model)?;
     let dataset = args.data.open(&mut model)?;
     let mut objects = args.objects.open(&model)?;
-    let inputs = dataset.items().map(|item| item.file().to_path_buf()).chain(args.objects.file());
+    let inputs = dataset.files().chain(args.objects.file());
     let folder = args.output.as_ref().map(|path| OutputFolder::claim(path, files::FAITHFULNESS, inputs));
     let folder = folder.transpose()?;
     let measured = run::all_images(&args, &model, &dataset, &request, &settings, objects.as_mut())?;

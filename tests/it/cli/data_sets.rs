@@ -1,7 +1,6 @@
 //! Large, unusual and malformed data sets on the command line.
 
 use std::io::Write;
-use std::process::Stdio;
 
 use crate::cli::program::{Place, Run, repository};
 
@@ -12,27 +11,38 @@ fn reads_a_list_of_paths_from_standard_input() {
         place.small(name);
     }
     std::fs::rename(place.path().join("noise.png"), place.path().join("a\nb.png")).unwrap();
-    let classify = |args: &[&str], list: &[u8]| -> Run {
-        let mut command = place.command(args);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(list).unwrap();
-        child.wait_with_output().unwrap().into()
-    };
     let images = |run: &Run| -> Vec<String> {
         run.json().iter().map(|image| image["image"].as_str().unwrap().into()).collect()
     };
-    let run = classify(&["classify", "-", "--json", "--exits", "1"], b"ramp.png\r\n\n./blocks.png\n");
+    let run = place.piped("classify - --json --exits 1", b"ramp.png\r\n\n./blocks.png\n");
     assert_eq!((run.code, images(&run)), (0, vec!["ramp.png".into(), "./blocks.png".into()]), "{run:?}");
-    let run =
-        classify(&["classify", "ramp.png", "-", "-0", "--json", "--exits", "1"], b"a\nb.png\0missing.png\0");
+    let run = place.piped("classify ramp.png - -0 --json --exits 1", b"a\nb.png\0missing.png\0");
     assert_eq!(images(&run), ["ramp.png", "a\nb.png", "missing.png"]);
     run.refused(3, &["missing.png: file: cannot read"]);
-    classify(&["classify", "-"], b"\n").refused(4, &["standard input: list: contains no path"]);
-    classify(&["classify", "-"], b"a.png\0b.png\0").refused(2, &["NUL"]);
+    place.piped("classify -", b"\n").refused(4, &["standard input: list: contains no path"]);
+    place.piped("classify -", b"a.png\0b.png\0").refused(2, &["NUL"]);
+}
+
+#[test]
+fn reads_a_picture_from_standard_input() {
+    let place = Place::new();
+    place.small("ramp.png");
     let picture = place.read("ramp.png");
-    classify(&["classify", "-"], &picture)
-        .refused(4, &["standard input: list: it is a picture, not a list of paths"]);
+    let by_name = place.msdcam("classify ramp.png --json --exits 1,10");
+    let run = place.piped("classify - --json --exits 1,10", &picture);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.stdout.replace("\"stdin\"", "\"ramp.png\""), by_name.stdout);
+    // Between other photos, and as a photo of its own rather than a set.
+    let run = place.piped("explain ramp.png - -o out --exits 1 --size 32", &picture);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(place.read("out/ramp_exit01_cam.png"), place.read("out/stdin_exit01_cam.png"));
+    place
+        .piped("explain - -o run --exits 1 --retry-failed", &picture)
+        .refused(2, &["--retry-failed applies to data sets only"]);
+    place.piped("evaluate -", &picture).refused(4, &["stdin: labels: the images have none"]);
+    let cut = &picture[..picture.len() / 2];
+    place.piped("classify -", cut).refused(4, &["stdin: PNG: truncated"]);
+    place.piped("classify - --photo-memory 64", &picture).refused(4, &["stdin: memory: reading it takes "]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A harness that runs the program in a temporary folder.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -74,6 +75,16 @@ impl Place {
     /// Runs it with the words of `line` as arguments.
     pub fn msdcam(&self, line: &str) -> Run {
         self.run(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// The same with `input` on its standard input.
+    pub fn piped(&self, line: &str, input: &[u8]) -> Run {
+        let mut command = self.command(&line.split(' ').collect::<Vec<_>>());
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // The program may refuse its arguments before it reads.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap().into()
     }
 
     /// Writes a file here.

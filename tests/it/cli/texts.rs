@@ -1,8 +1,5 @@
 //! Texts and names as people and their programs write them: encodings, scripts, lists of class names.
 
-use std::io::Write;
-use std::process::Stdio;
-
 use serde_json::Value;
 
 use crate::cli::program::{Place, Run, repository};
@@ -12,15 +9,6 @@ fn encoded(text: &str) -> [Vec<u8>; 3] {
     let utf16 =
         |to: fn(u16) -> [u8; 2]| [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(to).collect();
     [[b"\xef\xbb\xbf", text.as_bytes()].concat(), utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)]
-}
-
-fn with_input(place: &Place, line: &str, input: &[u8]) -> Run {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let mut command = place.command(&words);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap().into()
 }
 
 fn images(run: &Run) -> Vec<String> {
@@ -42,7 +30,7 @@ fn lists_and_json_may_have_a_byte_order_mark_and_be_utf_16() {
     }
     std::fs::rename(place.path().join("noise.png"), place.path().join("\u{e9}\u{732b}.png")).unwrap();
     for list in encoded("ramp.png\r\n\u{e9}\u{732b}.png\r\n") {
-        let run = with_input(&place, "classify - --json --exits 1", &list);
+        let run = place.piped("classify - --json --exits 1", &list);
         assert_eq!(
             (run.code, images(&run)),
             (0, vec!["ramp.png".into(), "\u{e9}\u{732b}.png".into()]),
