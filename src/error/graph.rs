@@ -130,7 +130,7 @@ pub enum GraphError {
         limit: usize,
     },
     /// A window that has no position along one axis of the image, or a side of it out of range.
-    #[error("{op}: kernel {kernel}, stride {stride} and padding {padding} on {size} pixels")]
+    #[error("{op}: kernel {kernel}, stride {stride} and padding {padding:?} on {size} pixels")]
     Window {
         /// The operation.
         op: &'static str,
@@ -138,28 +138,34 @@ pub enum GraphError {
         kernel: usize,
         /// Distance between positions.
         stride: usize,
-        /// Pixels of padding at both ends.
-        padding: usize,
+        /// Pixels of padding before and after the image.
+        padding: [usize; 2],
         /// Length of the image.
         size: usize,
     },
-    /// Padding, (rows, columns), of more than half of a pooling window.
-    #[error("{op}: padding {padding:?} exceeds half of kernel {kernel:?}")]
-    PaddingSize {
+    /// A pooling one of whose windows has no pixel of the image along one axis.
+    #[error(
+        "{op}: kernel {kernel}, stride {stride} and padding {padding:?} on {size} pixels: a window is all padding"
+    )]
+    EmptyWindow {
         /// The operation.
         op: &'static str,
-        /// The padding.
+        /// Length of the kernel.
+        kernel: usize,
+        /// Distance between positions.
+        stride: usize,
+        /// Pixels of padding before and after the image.
         padding: [usize; 2],
-        /// The kernel.
-        kernel: [usize; 2],
+        /// Length of the image.
+        size: usize,
     },
-    /// Padding, (rows, columns), on an operation that does not support it.
+    /// Padding before and after the image, each (rows, columns), on an operation that does not support it.
     #[error("{op}: padding {padding:?}, only zero padding is supported")]
     Padding {
         /// The operation.
         op: &'static str,
         /// The padding.
-        padding: [usize; 2],
+        padding: [[usize; 2]; 2],
     },
     /// A resize of several channels, or to an empty image.
     #[error("{op}: {input} to {height} x {width}")]

@@ -89,6 +89,33 @@ LINEAR = [((1, 1, 1, 1), 1, True), ((2, 17, 1, 1), 10, True), ((3, 7, 1, 1), 3, 
 
 ADD = [(1, 1, 1, 1), (2, 5, 7, 3), (1, 17, 1, 9)]
 
+# (N, C, H, W), output channels, (kh, kw), (sy, sx), (py, px) before the image, (py, px) after it, bias
+CONV2D_SIDES = [
+    ((1, 3, 7, 6), 5, (3, 3), (2, 2), (0, 0), (1, 1), True),
+    ((2, 5, 8, 9), 3, (3, 3), (1, 1), (1, 0), (0, 2), False),
+    ((1, 17, 6, 19), 17, (3, 3), (1, 1), (2, 0), (0, 1), True),
+    ((1, 7, 9, 5), 5, (1, 7), (1, 1), (0, 6), (0, 0), True),
+    ((1, 3, 5, 11), 7, (7, 1), (2, 1), (0, 0), (6, 0), False),
+    ((2, 3, 10, 7), 5, (2, 3), (4, 5), (1, 0), (0, 3), True),
+    ((1, 5, 1, 2), 3, (5, 5), (1, 1), (1, 4), (4, 0), False),
+    ((1, 3, 5, 4), 5, (1, 1), (1, 1), (0, 1), (2, 0), True),
+]
+
+# (N, C, H, W), (kh, kw), (sy, sx), (py, px) before the image, (py, px) after it, values as above
+MAX_POOL_SIDES = [
+    ((1, 3, 7, 6), (3, 3), (2, 2), (0, 0), (1, 1), "negative"),
+    ((2, 3, 5, 4), (4, 3), (1, 2), (3, 0), (0, 2), "tied"),
+    ((1, 5, 9, 3), (1, 7), (2, 1), (0, 6), (0, 3), "negative"),
+]
+
+# (N, C, H, W), (kh, kw), (sy, sx), (py, px) on both sides, values as above; with ceil_mode
+MAX_POOL_CEIL = [
+    ((1, 3, 8, 7), (3, 3), (2, 2), (0, 0), "tied"),
+    ((2, 5, 6, 9), (2, 3), (3, 2), (1, 0), "grid"),
+    ((1, 3, 10, 10), (3, 2), (3, 3), (1, 1), "negative"),
+    ((1, 3, 9, 11), (2, 2), (4, 3), (0, 1), "negative"),
+]
+
 # (N, C), largest magnitude of the grid
 SOFTMAX = [((1, 1), 2), ((2, 7), 2), ((3, 17), 32), ((1, 5), 256)]
 
@@ -159,8 +186,8 @@ def conv2d(cases):
         fixed = {"weight": g(cout, shape[1], *kernel, limit=1.0)}
         if biased:
             fixed["bias"] = g(cout)
-        params = {"stride": stride, "padding": padding}
-        cases.add("conv2d", params, [g(*shape)], fixed, lambda x: F.conv2d(x, **fixed, **params))
+        params = {"stride": stride, "padding": [padding, padding]}
+        cases.add("conv2d", params, [g(*shape)], fixed, lambda x: F.conv2d(x, **fixed, stride=stride, padding=padding))
 
 
 def batch_norm(cases):
@@ -181,7 +208,7 @@ def relu(cases):
 def pools(cases):
     g = cases.grid
     for shape, kernel, stride, padding, values in MAX_POOL:
-        params = {"kernel": [kernel] * 2, "stride": [stride] * 2, "padding": [padding] * 2}
+        params = {"kernel": [kernel] * 2, "stride": [stride] * 2, "padding": [[padding] * 2] * 2}
         x = g.for_pool(shape, values)
         cases.add("max_pool", params, [x], {}, lambda x: F.max_pool2d(x, kernel, stride, padding))
     for shape, kernel, stride in AVG_POOL:
@@ -217,9 +244,40 @@ def resizes(cases):
         )  # fmt: skip
 
 
+def padded(x, before, after, value=0.0):
+    """`x` with (rows, columns) of padding before and after it."""
+    return F.pad(x, (before[1], after[1], before[0], after[0]), value=value)
+
+
+def behind(size, kernel, stride, before, positions):
+    """Padding after an image that gives a window these numbers of positions."""
+    return [max(0, (n - 1) * s + k - p - x) for n, s, k, p, x in zip(positions, stride, kernel, before, size, strict=True)]
+
+
+def sides(cases):
+    """Padding that differs before and after the image."""
+    g = cases.grid
+    for shape, cout, kernel, stride, before, after, biased in CONV2D_SIDES:
+        fixed = {"weight": g(cout, shape[1], *kernel, limit=1.0)}
+        if biased:
+            fixed["bias"] = g(cout)
+        params = {"stride": stride, "padding": [before, after]}
+        conv = lambda x: F.conv2d(padded(x, before, after), **fixed, stride=stride)
+        cases.add("conv2d", params, [g(*shape)], fixed, conv)
+    for shape, kernel, stride, before, after, values in MAX_POOL_SIDES:
+        params = {"kernel": kernel, "stride": stride, "padding": [before, after]}
+        pool = lambda x: F.max_pool2d(padded(x, before, after, -torch.inf), kernel, stride)
+        cases.add("max_pool", params, [g.for_pool(shape, values)], {}, pool)
+    for shape, kernel, stride, padding, values in MAX_POOL_CEIL:
+        x = g.for_pool(shape, values)
+        pool = lambda x: F.max_pool2d(x, kernel, stride, padding, ceil_mode=True)
+        after = behind(shape[2:], kernel, stride, padding, pool(x).shape[2:])
+        cases.add("max_pool", {"kernel": kernel, "stride": stride, "padding": [padding, after]}, [x], {}, pool)
+
+
 def make(rng):
     """(tensors, list of cases)."""
     cases = Cases(rng)
-    for family in (conv2d, batch_norm, relu, pools, joins, vectors, resizes):
+    for family in (conv2d, batch_norm, relu, pools, joins, vectors, resizes, sides):
         family(cases)
     return cases.tensors, cases.list

@@ -23,8 +23,9 @@ struct Row {
     kernel: [usize; 2],
     #[serde(default = "one")]
     stride: [usize; 2],
+    /// Before and after the image.
     #[serde(default)]
-    padding: [usize; 2],
+    padding: [[usize; 2]; 2],
     #[serde(default)]
     eps: f32,
     #[serde(default)]
@@ -67,7 +68,7 @@ impl Case {
 fn cases() -> Vec<Case> {
     let golden = Golden::load("ops");
     let rows: Vec<Row> = golden.json("cases");
-    assert_eq!(rows.len(), 93, "cases in the golden file");
+    assert_eq!(rows.len(), 108, "cases in the golden file");
     rows.iter().map(|row| if row.op == "resize" { heat(&golden, row) } else { op(&golden, row) }).collect()
 }
 
@@ -118,7 +119,8 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
         "conv2d" => {
             let weight = param(graph, "weight");
             let bias = has_bias.then(|| param(graph, "bias"));
-            Conv2d::new(graph, weight, bias, row.stride, row.padding).into()
+            let conv = Conv2d::new(graph, weight, bias, row.stride, [0, 0]);
+            Conv2d { window: Window { kernel: conv.window.kernel, ..window }, ..conv }.into()
         }
         "batch_norm" => {
             let [weight, bias, mean, variance] =

@@ -7,7 +7,7 @@ use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::graph::grad::gradients;
-use msdcam::engine::graph::ops::{BatchNorm, Conv2d, Op, ReluRule};
+use msdcam::engine::graph::ops::{BatchNorm, Conv2d, Op, ReluRule, Window};
 use msdcam::engine::graph::passes::{Passes, apply};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::{Order, Plan, PlanOptions};
@@ -140,16 +140,16 @@ fn folding_leaves_no_batch_norm_and_fusing_no_relu() {
 }
 
 /// A convolution with integer weights, its gradient at the input, and that gradient's mean.
-fn pooled(image: [usize; 2], kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Option<Graph> {
+fn pooled(image: [usize; 2], window: Window) -> Option<Graph> {
     let (channels, out) = (3, 4);
     let shape = Shape::new(channels, image[0], image[1]);
     let mut graph = Graph::new();
     let input = graph.push(Op::Input(shape), &[]).unwrap();
     // Multiples of H W, so that the kernel sums divided by H W are exact in f32.
-    let weights = Random::new(5).whole(out * channels * kernel[0] * kernel[1], 9);
+    let weights = Random::new(5).whole(out * channels * window.area(), 9);
     let weights: Vec<f32> = weights.into_iter().map(|w| w * shape.plane() as f32).collect();
-    let weight = graph.add_param("weight", &[out, channels, kernel[0], kernel[1]], weights);
-    let conv = Conv2d::new(&graph, weight, None, stride, padding);
+    let weight = graph.add_param("weight", &[out, channels, window.kernel[0], window.kernel[1]], weights);
+    let conv = Conv2d { window, ..Conv2d::new(&graph, weight, None, [1, 1], [0, 0]) };
     let score = graph.push(conv, &[input]).ok()?; // the window may not fit
     let seed = graph.push(Op::Input(graph.shape(score)), &[]).unwrap();
     let grad = gradients(&mut graph, score, seed, &[input], ReluRule::Plain).unwrap()[0];
@@ -164,8 +164,11 @@ fn the_pooled_gradient_is_exactly_the_mean_of_the_gradient() {
     for image in [[7, 7], [8, 8], [5, 6], [1, 9], [2, 2], [1, 1]] {
         for kernel in [[1, 1], [1, 3], [3, 1], [2, 2], [3, 3], [5, 3], [7, 7], [9, 11]] {
             for stride in [[1, 1], [2, 2], [3, 3], [1, 2], [3, 1]] {
-                for padding in [[0, 0], [kernel[0] / 2, kernel[1] / 2], [1, 0], [4, 6]] {
-                    let Some(graph) = pooled(image, kernel, stride, padding) else { continue };
+                let half = [kernel[0] / 2, kernel[1] / 2];
+                for padding in
+                    [[[0, 0]; 2], [half; 2], [[1, 0]; 2], [[4, 6]; 2], [[0, 1], [2, 0]], [half, [0, 3]]]
+                {
+                    let Some(graph) = pooled(image, Window { kernel, stride, padding }) else { continue };
                     tried += 1;
                     let what = format!("{image:?} under {kernel:?}, stride {stride:?}, padding {padding:?}");
                     let [.., mean] = graph.ids().collect::<Vec<_>>()[..] else { panic!("nodes") };

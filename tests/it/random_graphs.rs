@@ -56,7 +56,9 @@ impl Builder {
             self.random.pick(&[[1, 1], [1, 1], [3, 3], [3, 3], [2, 2], [1, 5], [5, 1], [4, 3], [7, 7]]);
         let stride = self.random.pick(&[[1, 1], [1, 1], [2, 2], [2, 2], [1, 2], [3, 1], [4, 3]]);
         let half = [kernel[0] / 2, kernel[1] / 2];
-        let padding = self.random.pick(&[half, half, half, [0, 0], [1, 0], [0, 2]]);
+        let before = self.random.pick(&[half, half, half, [0, 0], [1, 0], [0, 2]]);
+        let after = self.random.pick(&[before, before, [0, 0], [0, 1], [2, 0], [1, 3]]);
+        let padding = [before, after];
         Window { kernel, stride, padding }
     }
 
@@ -71,7 +73,7 @@ impl Builder {
         let kernel = self.random.pick(&[[2, 2], [1, 2], [4, 1]]);
         let kernel = if kernel[0] <= shape.h && kernel[1] <= shape.w { kernel } else { [1, 1] };
         let stride = self.random.pick(&[kernel, [1, 1], [2, 3]]);
-        let pooled = self.push_op(AvgPool { window: Window { kernel, stride, padding: [0, 0] } }, &[x]);
+        let pooled = self.push_op(AvgPool { window: Window { kernel, stride, padding: [[0; 2]; 2] } }, &[x]);
         self.linear(pooled.unwrap())
     }
 
@@ -87,7 +89,8 @@ impl Builder {
                     self.param(&[out, shape.c, window.kernel[0], window.kernel[1]], &[-1.0, 0.0, 0.0, 1.0]);
                 let bias = self.random.below(2) == 1;
                 let bias = bias.then(|| self.param(&[out], &[-2.0, -1.0, 0.0, 1.0, 3.0]));
-                let conv = Conv2d::new(&self.graph, weight, bias, window.stride, window.padding);
+                let conv = Conv2d::new(&self.graph, weight, bias, [1, 1], [0, 0]);
+                let conv = Conv2d { window, ..conv };
                 let y = self.push_op(conv, &[x]).ok()?;
                 self.convolutions += 1;
                 Some(y)
@@ -106,7 +109,7 @@ impl Builder {
             7 => {
                 let kernel = self.random.pick(&[[2, 2], [1, 2], [2, 1], [1, 1]]);
                 let stride = self.random.pick(&[[2, 2], [1, 1], [1, 3]]);
-                let window = Window { kernel, stride, padding: [0, 0] };
+                let window = Window { kernel, stride, padding: [[0; 2]; 2] };
                 self.push_op(AvgPool { window }, &[x]).ok()
             }
             8 => {

@@ -55,6 +55,12 @@ fn cases() -> Vec<Case> {
         case("conv2d larger than the image", Shape::new(2, 2, 3), |g, x| {
             conv(g, x, [2, 2, 7, 5], [1, 2], [3, 2])
         }),
+        case("conv2d padded on one side", Shape::new(2, 5, 4), |g, x| {
+            let weight = param(g, &[3, 2, 3, 2]);
+            let window = Window { kernel: [3, 2], stride: [2, 1], padding: [[0, 1], [2, 0]] };
+            let op = Conv2d { window, ..Conv2d::new(g, weight, None, [1, 1], [0, 0]) };
+            g.push(op, &[x]).unwrap()
+        }),
         case("conv2d with relu", Shape::new(2, 4, 5), |g, x| {
             let weight = param(g, &[3, 2, 3, 3]);
             let op = Conv2d { relu: true, ..Conv2d::new(g, weight, None, [1, 1], [1, 1]) };
@@ -68,6 +74,10 @@ fn cases() -> Vec<Case> {
         case("relu", Shape::new(3, 4, 5), |g, x| g.push(Op::Relu, &[x]).unwrap()),
         case("max_pool", Shape::new(2, 5, 7), |g, x| {
             g.push(MaxPool { window: Window::square(3, 2, 1) }, &[x]).unwrap()
+        }),
+        case("max_pool padded on one side", Shape::new(2, 5, 6), |g, x| {
+            let window = Window { kernel: [3, 2], stride: [2, 3], padding: [[0, 1], [2, 1]] };
+            g.push(MaxPool { window }, &[x]).unwrap()
         }),
         case("avg_pool", Shape::new(2, 5, 7), |g, x| {
             g.push(AvgPool { window: Window::square(2, 2, 0) }, &[x]).unwrap()

@@ -96,7 +96,9 @@ impl Tables {
             Op::Conv2dGrad(op) => Some(op.window),
             _ => None,
         };
-        if let Some(w) = window.filter(|w| w.kernel.iter().chain(&w.padding).any(|&side| side > MAX_SIDE)) {
+        if let Some(w) =
+            window.filter(|w| w.kernel.iter().chain(w.padding.as_flattened()).any(|&side| side > MAX_SIDE))
+        {
             return Err(unsupported(format!("{w:?}: at most {MAX_SIDE} rows and columns")));
         }
         let row = StepRow::between(step);
@@ -225,7 +227,7 @@ impl Tables {
             Some(bias) => self.weights.add(data(bias).iter().copied()),
             None => self.weights.add(std::iter::repeat_n(0.0, op.out)),
         };
-        let Window { kernel, stride, padding } = op.window;
+        let Window { kernel, stride, padding: [padding, _] } = op.window;
         let Shape { h, w, .. } = step.output.shape;
         let row = ConvRow {
             extra_step: 0,
@@ -248,7 +250,7 @@ impl Tables {
     /// For each remainder of the pixels' rows and columns modulo the stride, a convolution of the
     /// gradient: `kernels/conv2d_grad.cu` explains why.
     fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, step: &Step) -> Result<Vec<Conv>> {
-        let Window { kernel, stride, padding } = op.window;
+        let Window { kernel, stride, padding: [padding, _] } = op.window;
         let axis = |axis: usize, remainder: usize| {
             let first = (remainder + padding[axis]) % stride[axis];
             let taps = Taps {
@@ -378,8 +380,8 @@ impl StepRow {
             kernel_w: window.kernel[1] as i32,
             stride_h: window.stride[0] as i32,
             stride_w: window.stride[1] as i32,
-            padding_h: window.padding[0] as i32,
-            padding_w: window.padding[1] as i32,
+            padding_h: window.padding[0][0] as i32,
+            padding_w: window.padding[0][1] as i32,
             ..self
         }
     }

@@ -197,7 +197,7 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
 
 /// The pixel under window position `p` at window row (or column) `u`, if it is inside the image.
 fn pixel(window: &Window, axis: usize, p: usize, u: usize, size: usize) -> Option<usize> {
-    (p * window.stride[axis] + u).checked_sub(window.padding[axis]).filter(|&y| y < size)
+    (p * window.stride[axis] + u).checked_sub(window.padding[0][axis]).filter(|&y| y < size)
 }
 
 /// Calls `visit(p, q, u, v, y, x)` for every window position and every pixel under it.

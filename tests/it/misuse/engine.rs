@@ -69,9 +69,15 @@ fn a_graph_refuses_what_devices_could_not_trust() {
         ("conv2d, no stride", Refused("kernel 3, stride 0"), || {
             pushed(&[&[2, 4, 3, 3]], |p| convolution(p[0], None, 2, Window::square(3, 0, 1)).into())
         }),
-        ("conv2d, a padding that overflows", Refused("padding 18446744073709551615"), || {
-            pushed(&[&[2, 4, 3, 3]], |p| convolution(p[0], None, 2, Window::square(3, 1, usize::MAX)).into())
-        }),
+        (
+            "conv2d, a padding that overflows",
+            Refused("padding [18446744073709551615, 18446744073709551615]"),
+            || {
+                pushed(&[&[2, 4, 3, 3]], |p| {
+                    convolution(p[0], None, 2, Window::square(3, 1, usize::MAX)).into()
+                })
+            },
+        ),
         ("conv2d_grad, more channels than its weight", Refused("conv2d_grad: parameter 'w'"), || {
             pushed(&[&[2, 4, 3, 3]], |p| {
                 let input = Shape::new(90, 8, 8);
@@ -95,8 +101,12 @@ fn a_graph_refuses_what_devices_could_not_trust() {
                 BatchNorm { weight: p[0], bias: p[0], mean: p[0], variance: p[1], eps: 0.0 }.into()
             })
         }),
-        ("max_pool, a padding that overflows", Refused("exceeds half of kernel"), || {
+        ("max_pool, a padding that overflows", Refused("padding [9223372036854775808, "), || {
             pushed(&[], |_| MaxPool { window: Window::square(2, 2, 1 << 63) }.into())
+        }),
+        ("max_pool, a window of padding alone", Refused("on 8 pixels: a window is all padding"), || {
+            let padding = [[0, 0], [0, 2]];
+            pushed(&[], |_| MaxPool { window: Window { padding, ..Window::square(2, 1, 0) } }.into())
         }),
         ("slice, an end that overflows", Refused("slice: ends at element"), || {
             pushed(&[], |_| Slice { offset: usize::MAX, shape: Shape::vector(2) }.into())
@@ -206,7 +216,10 @@ fn a_device_refuses_what_it_cannot_hold_and_computes_what_is_only_odd() {
         }),
         // Vectors reach beyond a row by the padding: farther than memory may be read.
         ("padding beyond what may be read", Value("512.0"), || {
-            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [0, 300] })
+            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [[0, 300]; 2] })
+        }),
+        ("padding after the image beyond what may be read", Value("512.0"), || {
+            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [[0, 0], [0, 300]] })
         }),
         ("padding of rows and columns", Value("512.0"), || sum_of(Window::square(1, 1, 100))),
         ("padding with stride 2", Value("128.0"), || sum_of(Window::square(1, 2, 100))),

@@ -58,7 +58,7 @@ impl Conv2dGradKernel {
 
     /// Sums, for each pixel of one input channel, the products of its taps that reach it.
     fn gather(&self, taps: &[f32], out: &mut [f32]) {
-        let Window { kernel: [_, kw], stride: [sy, sx], padding: [py, px] } = self.window;
+        let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], _] } = self.window;
         out.fill(0.0);
         for (tap, products) in taps.chunks_exact(self.grad.plane()).enumerate() {
             let (u, v) = (tap / kw, tap % kw);

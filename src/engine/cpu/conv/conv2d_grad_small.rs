@@ -19,7 +19,7 @@ type Taps = Vec<(u32, u32)>;
 
 /// The taps of every output pixel that are inside the input.
 fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
-    let Window { kernel: [kh, kw], stride: [sy, sx], padding: [py, px] } = *window;
+    let Window { kernel: [kh, kw], stride: [sy, sx], padding: [[py, px], _] } = *window;
     let pixel = |p: usize| {
         let (row, column) = (p / output.w * sy, p % output.w * sx);
         let inside = (0..kh * kw).filter_map(|tap| {

@@ -43,7 +43,7 @@ impl Shift {
         let mut shift = Shift { index: [0; MAX_LANES], mask: 0 };
         for lane in 0..lanes {
             let x = vector * lanes + lane;
-            let pixel = (x * window.stride[1] + column).wrapping_sub(window.padding[1]);
+            let pixel = (x * window.stride[1] + column).wrapping_sub(window.padding[0][1]);
             if x < width && pixel < input.w {
                 shift.index[lane] = pixel as u32;
                 shift.mask |= 1 << lane;
@@ -191,9 +191,9 @@ unsafe fn pack<S: Simd>(
     first: usize,
     packed: *mut f32,
 ) {
-    let Window { kernel: [_, kw], stride: [sy, sx], padding: [py, px] } = layout.window;
+    let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], [_, right]] } = layout.window;
     // Whole vectors reach beyond a row by the padding and less than two vectors.
-    let is_near = px + 2 * MAX_LANES <= OVERREAD;
+    let is_near = px.max(right) + 2 * MAX_LANES <= OVERREAD;
     for channel in (0..channels).step_by(CHANNELS_PER_BLOCK) {
         let block = CHANNELS_PER_BLOCK.min(channels - channel);
         for remainder in 0..sy {
@@ -277,7 +277,7 @@ unsafe fn pack_vectors(layout: &BandLayout, rows: &Rows, pack: impl Fn(*const f3
 /// As for [`pack_short_rows`].
 #[inline(always)]
 unsafe fn pack_rows<S: Simd>(layout: &BandLayout, rows: &Rows, load: impl Fn(*const f32) -> S::V) {
-    let Window { stride: [_, stride], padding: [_, padding], .. } = layout.window;
+    let Window { stride: [_, stride], padding: [[_, padding], _], .. } = layout.window;
     let before = rows.column as isize - padding as isize;
     for channel in 0..rows.channels {
         for row in 0..rows.count {
@@ -300,7 +300,7 @@ unsafe fn pack_rows<S: Simd>(layout: &BandLayout, rows: &Rows, load: impl Fn(*co
 /// # Safety
 /// As for [`pack_short_rows`].
 unsafe fn pack_any_stride(layout: &BandLayout, rows: &Rows) {
-    let Window { stride: [_, stride], padding: [_, padding], .. } = layout.window;
+    let Window { stride: [_, stride], padding: [[_, padding], _], .. } = layout.window;
     for channel in 0..rows.channels {
         for row in 0..rows.count {
             for x in 0..layout.width {

@@ -21,7 +21,7 @@ impl From<AvgPool> for Op {
 
 impl AvgPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
-        if self.window.padding != [0, 0] {
+        if self.window.padding != [[0; 2]; 2] {
             return Err(GraphError::Padding { op: "avg_pool", padding: self.window.padding }.into());
         }
         let [h, w] = self.window.positions("avg_pool", input.h, input.w)?;

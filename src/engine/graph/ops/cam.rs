@@ -12,6 +12,8 @@
 //! mean[i] = 1 / (H W) * sum over o, u, v of T[o, u, v] * weight[o, i, u, v], where T sums S over the
 //! classes in which (u, v) is valid.
 
+use std::ops::Range;
+
 use super::Window;
 use crate::engine::graph::{Graph, Param, ParamId};
 use crate::engine::tensor::filled;
@@ -39,13 +41,11 @@ impl BorderClasses {
     pub fn new(window: &Window, input: Shape) -> Result<Self> {
         let [h, w] = window.positions("pooled_conv2d_grad", input.h, input.w)?;
         let axis = |positions: usize, size: usize, axis: usize| {
-            let (k, s, p) = (window.kernel[axis], window.stride[axis], window.padding[axis]);
             let mut valid: Vec<(usize, usize)> = Vec::new();
             let class_of = |position: usize| {
-                let first = p.saturating_sub(position * s).min(k);
-                let end = (size + p).saturating_sub(position * s).min(k).max(first);
-                valid.iter().position(|&v| v == (first, end)).unwrap_or_else(|| {
-                    valid.push((first, end));
+                let Range { start, end } = window.inside(axis, position, size);
+                valid.iter().position(|&v| v == (start, end)).unwrap_or_else(|| {
+                    valid.push((start, end));
                     valid.len() - 1
                 })
             };

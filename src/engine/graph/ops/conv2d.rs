@@ -1,6 +1,8 @@
 //! Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`), dilation 1, groups 1:
 //! y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u, q*sx - px + v],
-//! where x is zero outside the image.
+//! where x is zero outside the image and (py, px) is the padding before it.
+
+use std::ops::Range;
 
 use super::{Op, ReluGrad, ReluRule};
 use crate::engine::graph::{Graph, NodeId, ParamId};
@@ -17,14 +19,14 @@ pub struct Window {
     pub kernel: [usize; 2],
     /// Step between two positions, in rows and columns.
     pub stride: [usize; 2],
-    /// Rows and columns of padding on each side.
-    pub padding: [usize; 2],
+    /// Rows and columns of padding before the image, and those after it.
+    pub padding: [[usize; 2]; 2],
 }
 
 impl Window {
-    /// A square window.
+    /// A square window with the same padding on all sides.
     pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
+        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [[padding; 2]; 2] }
     }
 
     /// Elements under the window.
@@ -40,14 +42,44 @@ impl Window {
     pub fn positions(&self, op: &'static str, h: usize, w: usize) -> Result<[usize; 2]> {
         let mut out = [0; 2];
         for (axis, size) in [h, w].into_iter().enumerate() {
-            let (k, s, p) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
-            let padded = size.saturating_add(2 * p.min(MAX_SIDE));
-            if k == 0 || s == 0 || k.max(s).max(p) > MAX_SIDE || padded < k {
-                return Err(GraphError::Window { op, kernel: k, stride: s, padding: p, size }.into());
+            let (k, s, [before, after]) = (self.kernel[axis], self.stride[axis], self.padding_along(axis));
+            let padded = size.saturating_add(before.min(MAX_SIDE) + after.min(MAX_SIDE));
+            if k == 0 || s == 0 || k.max(s).max(before).max(after) > MAX_SIDE || padded < k {
+                let padding = [before, after];
+                return Err(GraphError::Window { op, kernel: k, stride: s, padding, size }.into());
             }
             out[axis] = (padded - k) / s + 1;
         }
         Ok(out)
+    }
+
+    /// The same for a pooling, where each window has a pixel of the image.
+    ///
+    /// # Errors
+    /// As for [`Window::positions`], and when a window is all padding.
+    pub(super) fn pooled(&self, op: &'static str, input: Shape) -> Result<Shape> {
+        let positions = self.positions(op, input.h, input.w)?;
+        for (axis, size) in [input.h, input.w].into_iter().enumerate() {
+            if (0..positions[axis]).any(|position| self.inside(axis, position, size).is_empty()) {
+                let (kernel, stride, padding) =
+                    (self.kernel[axis], self.stride[axis], self.padding_along(axis));
+                return Err(GraphError::EmptyWindow { op, kernel, stride, padding, size }.into());
+            }
+        }
+        Ok(Shape::new(input.c, positions[0], positions[1]))
+    }
+
+    /// The rows (axis 0) or columns (axis 1) of the window at `position` that are inside an image of `size`.
+    pub(super) fn inside(&self, axis: usize, position: usize, size: usize) -> Range<usize> {
+        let (kernel, start) = (self.kernel[axis], position * self.stride[axis]);
+        let before = self.padding[0][axis];
+        let first = before.saturating_sub(start).min(kernel);
+        first..(size + before).saturating_sub(start).clamp(first, kernel)
+    }
+
+    /// Padding before and after the image along one axis.
+    fn padding_along(&self, axis: usize) -> [usize; 2] {
+        self.padding.map(|side| side[axis])
     }
 
     /// Whether the window is 1x1 with stride 1 and without padding.
@@ -80,7 +112,7 @@ impl From<Conv2d> for Op {
 }
 
 impl Conv2d {
-    /// A convolution with the sizes of its weight (O, I, KH, KW).
+    /// A convolution with the sizes of its weight (O, I, KH, KW), and as much padding after the image as before.
     ///
     /// # Panics
     /// When the graph has no such weight, or it does not have four dimensions.
@@ -103,7 +135,7 @@ impl Conv2d {
             bias,
             out,
             channels,
-            window: Window { kernel: [kh, kw], stride, padding },
+            window: Window { kernel: [kh, kw], stride, padding: [padding; 2] },
             relu: false,
         }
     }

@@ -6,7 +6,7 @@ use crate::engine::graph::{Graph, NodeId};
 use crate::error::GraphError;
 use crate::{Result, Shape};
 
-/// Parameters of [`Op::MaxPool`]. The padding is at most half the kernel, so that no window is empty.
+/// Parameters of [`Op::MaxPool`]. Each window has a pixel of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool {
     /// Kernel, stride, padding.
@@ -21,12 +21,7 @@ impl From<MaxPool> for Op {
 
 impl MaxPool {
     pub(super) fn shape(&self, input: Shape) -> Result<Shape> {
-        let Window { kernel, padding, .. } = self.window;
-        if padding[0] > kernel[0] / 2 || padding[1] > kernel[1] / 2 {
-            return Err(GraphError::PaddingSize { op: "max_pool", padding, kernel }.into());
-        }
-        let [h, w] = self.window.positions("max_pool", input.h, input.w)?;
-        Ok(Shape::new(input.c, h, w))
+        self.window.pooled("max_pool", input)
     }
 
     pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {

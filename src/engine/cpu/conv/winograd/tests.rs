@@ -23,11 +23,12 @@ struct Case {
 }
 
 impl Case {
-    fn new(input: Shape, out: usize, padding: [usize; 2], relu: bool) -> Case {
+    fn new(input: Shape, out: usize, padding: [[usize; 2]; 2], relu: bool) -> Case {
         let weight = noise(out * input.c * 9, 1);
         let mut graph = Graph::new();
         let id = graph.add_param("weight", &[out, input.c, 3, 3], weight.clone());
-        let op = Conv2d { relu, ..Conv2d::new(&graph, id, None, [1, 1], padding) };
+        let window = Window { padding, ..Window::square(3, 1, 0) };
+        let op = Conv2d { relu, window, ..Conv2d::new(&graph, id, None, [1, 1], [0, 0]) };
         let [h, w] = op.window.positions("conv2d", input.h, input.w).unwrap();
         let mut around = vec![f32::NAN; input.len() + 2 * OVERREAD];
         around[OVERREAD..][..input.len()].copy_from_slice(&noise(input.len(), 2));
@@ -37,7 +38,7 @@ impl Case {
     /// Each output element, and the sum of its terms' absolute values: the scale of rounding errors.
     fn expected(&self) -> Vec<(f64, f64)> {
         let [input, output] = self.shapes;
-        let [py, px] = self.op.window.padding;
+        let [py, px] = self.op.window.padding[0];
         let x = |c: usize, y: usize, x: usize| {
             let inside = (py..py + input.h).contains(&y) && (px..px + input.w).contains(&x);
             let at = || OVERREAD + (c * input.h + y - py) * input.w + x - px;
@@ -81,17 +82,19 @@ impl Case {
 #[test]
 fn unusual_shapes_agree_with_the_definition() {
     let shapes = [
-        (Shape::new(1, 1, 1), 1, [1, 1]),
-        (Shape::new(3, 3, 3), 2, [0, 0]),
-        (Shape::new(2, 1, 9), 5, [1, 1]),
-        (Shape::new(5, 9, 1), 3, [1, 1]),
-        (Shape::new(17, 7, 7), 33, [1, 1]),
-        (Shape::new(9, 8, 5), 70, [2, 1]),
-        (Shape::new(4, 5, 18), 16, [0, 2]),
-        (Shape::new(6, 13, 31), 13, [1, 1]),
-        (Shape::new(3, 4, 40), 7, [1, 0]),
+        (Shape::new(1, 1, 1), 1, [[1, 1]; 2]),
+        (Shape::new(3, 3, 3), 2, [[0, 0]; 2]),
+        (Shape::new(2, 1, 9), 5, [[1, 1]; 2]),
+        (Shape::new(5, 9, 1), 3, [[1, 1]; 2]),
+        (Shape::new(17, 7, 7), 33, [[1, 1]; 2]),
+        (Shape::new(9, 8, 5), 70, [[2, 1]; 2]),
+        (Shape::new(4, 5, 18), 16, [[0, 2]; 2]),
+        (Shape::new(6, 13, 31), 13, [[1, 1]; 2]),
+        (Shape::new(3, 4, 40), 7, [[1, 0]; 2]),
+        (Shape::new(3, 6, 15), 5, [[0, 1], [2, 0]]),
+        (Shape::new(2, 5, 40), 9, [[0, 0], [0, 40]]),
         // More than one band: the transformed patches of all rows are too long.
-        (Shape::new(40, 90, 66), 6, [1, 1]),
+        (Shape::new(40, 90, 66), 6, [[1, 1]; 2]),
     ];
     for (input, out, padding) in shapes {
         for relu in [false, true] {
