@@ -78,13 +78,18 @@ struct __align__(16) Step {
     // Elements in a plane and in a row of the result.
     struct Divisor by_plane;
     struct Divisor by_row;
-    // Height and width of the window, rows first.
+    // The window, rows first; of the padding that before the image.
     int kernel_h;
     int kernel_w;
     int stride_h;
     int stride_w;
     int padding_h;
     int padding_w;
+    // Means over windows: rows and columns of padding that count as elements, before and after the image.
+    int counted_top;
+    int counted_left;
+    int counted_bottom;
+    int counted_right;
     // Element offsets in the weights: of the weight, and of the bias or shift.
     unsigned int weight;
     unsigned int bias;

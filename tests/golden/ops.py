@@ -116,6 +116,17 @@ MAX_POOL_CEIL = [
     ((1, 3, 9, 11), (2, 2), (4, 3), (0, 1), "negative"),
 ]
 
+# (N, C, H, W), (kh, kw), (sy, sx), (py, px) on both sides, ceil_mode, count_include_pad
+AVG_POOL_PADDED = [
+    ((1, 3, 7, 6), (3, 3), (2, 2), (1, 1), False, True),
+    ((1, 3, 7, 6), (3, 3), (2, 2), (1, 1), False, False),
+    ((2, 5, 8, 9), (3, 2), (2, 3), (1, 0), True, True),
+    ((2, 3, 8, 9), (3, 2), (2, 3), (1, 0), True, False),
+    ((1, 3, 6, 8), (3, 3), (2, 2), (0, 0), True, True),
+    ((1, 7, 5, 11), (1, 7), (1, 2), (0, 3), True, True),
+    ((1, 3, 10, 5), (2, 4), (3, 3), (1, 2), True, False),
+]
+
 # (N, C), largest magnitude of the grid
 SOFTMAX = [((1, 1), 2), ((2, 7), 2), ((3, 17), 32), ((1, 5), 256)]
 
@@ -273,6 +284,13 @@ def sides(cases):
         pool = lambda x: F.max_pool2d(x, kernel, stride, padding, ceil_mode=True)
         after = behind(shape[2:], kernel, stride, padding, pool(x).shape[2:])
         cases.add("max_pool", {"kernel": kernel, "stride": stride, "padding": [padding, after]}, [x], {}, pool)
+    for shape, kernel, stride, padding, ceil, count in AVG_POOL_PADDED:
+        x = g(*shape)
+        pool = lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceil, count_include_pad=count)
+        after = behind(shape[2:], kernel, stride, padding, pool(x).shape[2:])
+        counted = [padding if count else (0, 0)] * 2
+        params = {"kernel": kernel, "stride": stride, "padding": [padding, after], "counted": counted}
+        cases.add("avg_pool", params, [x], {}, pool)
 
 
 def make(rng):

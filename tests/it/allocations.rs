@@ -189,7 +189,8 @@ fn wide_network() -> Model {
     let conv = Conv2d::new(&graph, weight, None, [16, 16], [0, 0]);
     let conv = graph.push(conv, &[input]).unwrap();
     let tap = graph.push(Op::Relu, &[conv]).unwrap();
-    let pooled = graph.push(AvgPool { window: Window::square(4, 4, 0) }, &[tap]).unwrap();
+    let pooled =
+        graph.push(AvgPool { window: Window::square(4, 4, 0), counted: [[0; 2]; 2] }, &[tap]).unwrap();
     let weight = graph.add_param("linear", &[2, CHANNELS], weights(2 * CHANNELS));
     let bias = graph.add_param("bias", &[2], vec![0.0; 2]);
     let logits = graph.push(Linear { weight, bias }, &[pooled]).unwrap();

@@ -50,7 +50,7 @@ fn forward(shape: Shape, window: Window, weight: &[f32], bias: &[f32]) -> Forwar
     let mut graph = Graph::new();
     let x = graph.push(Op::Input(shape), &[]).unwrap();
     let target = graph.push(Op::Input(Shape::vector(1)), &[]).unwrap();
-    let pooled = graph.push(AvgPool { window }, &[x]).unwrap();
+    let pooled = graph.push(AvgPool { window, counted: [[0; 2]; 2] }, &[x]).unwrap();
     let dims = [bias.len(), graph.shape(pooled).len()];
     let weight = graph.add_param("weight", &dims, weight[..dims[0] * dims[1]].to_vec());
     let linear = Linear { weight, bias: graph.add_param("bias", &dims[..1], bias.to_vec()) };

@@ -26,6 +26,9 @@ struct Row {
     /// Before and after the image.
     #[serde(default)]
     padding: [[usize; 2]; 2],
+    /// Padding that counts as elements of a mean.
+    #[serde(default)]
+    counted: [[usize; 2]; 2],
     #[serde(default)]
     eps: f32,
     #[serde(default)]
@@ -68,7 +71,7 @@ impl Case {
 fn cases() -> Vec<Case> {
     let golden = Golden::load("ops");
     let rows: Vec<Row> = golden.json("cases");
-    assert_eq!(rows.len(), 108, "cases in the golden file");
+    assert_eq!(rows.len(), 115, "cases in the golden file");
     rows.iter().map(|row| if row.op == "resize" { heat(&golden, row) } else { op(&golden, row) }).collect()
 }
 
@@ -129,7 +132,7 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
         }
         "relu" => Op::Relu,
         "max_pool" => MaxPool { window }.into(),
-        "avg_pool" => AvgPool { window }.into(),
+        "avg_pool" => AvgPool { window, counted: row.counted }.into(),
         "concat" => Op::Concat,
         "add" => Op::Add,
         "linear" => {

@@ -68,12 +68,21 @@ impl Builder {
         self.push_op(Linear { weight, bias }, &[x]).unwrap()
     }
 
+    /// A mean, in one case of three with padding; half of that counts.
+    fn avg_pool(&mut self, kernel: [usize; 2], stride: [usize; 2], x: NodeId) -> msdcam::Result<NodeId> {
+        let none = [[0; 2]; 2];
+        let less = kernel.map(|k| k - 1);
+        let padding = self.random.pick(&[none, none, none, none, [less; 2], [[0, 0], less]]);
+        let counted = self.random.pick(&[none, padding, [padding[0], [0, 0]], [[0, 9], [1, 0]]]);
+        self.push_op(AvgPool { window: Window { kernel, stride, padding }, counted }, &[x])
+    }
+
     fn pooled_linear(&mut self, x: NodeId) -> NodeId {
         let shape = self.graph.shape(x);
         let kernel = self.random.pick(&[[2, 2], [1, 2], [4, 1]]);
         let kernel = if kernel[0] <= shape.h && kernel[1] <= shape.w { kernel } else { [1, 1] };
         let stride = self.random.pick(&[kernel, [1, 1], [2, 3]]);
-        let pooled = self.push_op(AvgPool { window: Window { kernel, stride, padding: [[0; 2]; 2] } }, &[x]);
+        let pooled = self.avg_pool(kernel, stride, x);
         self.linear(pooled.unwrap())
     }
 
@@ -107,10 +116,9 @@ impl Builder {
                 self.push_op(MaxPool { window }, &[x]).ok()
             }
             7 => {
-                let kernel = self.random.pick(&[[2, 2], [1, 2], [2, 1], [1, 1]]);
+                let kernel = self.random.pick(&[[2, 2], [1, 2], [2, 1], [1, 1], [4, 2]]);
                 let stride = self.random.pick(&[[2, 2], [1, 1], [1, 3]]);
-                let window = Window { kernel, stride, padding: [[0; 2]; 2] };
-                self.push_op(AvgPool { window }, &[x]).ok()
+                self.avg_pool(kernel, stride, x).ok()
             }
             8 => {
                 let others: Vec<NodeId> = (0..2).map(|_| self.random.pick(&self.nodes)).collect();

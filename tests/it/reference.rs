@@ -80,7 +80,11 @@ fn cases() -> Vec<Case> {
             g.push(MaxPool { window }, &[x]).unwrap()
         }),
         case("avg_pool", Shape::new(2, 5, 7), |g, x| {
-            g.push(AvgPool { window: Window::square(2, 2, 0) }, &[x]).unwrap()
+            g.push(AvgPool { window: Window::square(2, 2, 0), counted: [[0; 2]; 2] }, &[x]).unwrap()
+        }),
+        case("avg_pool of a padded image", Shape::new(2, 5, 6), |g, x| {
+            let window = Window { kernel: [3, 2], stride: [2, 3], padding: [[1, 1], [2, 1]] };
+            g.push(AvgPool { window, counted: [[1, 0], [1, 1]] }, &[x]).unwrap()
         }),
         case("linear", Shape::new(3, 2, 2), |g, x| {
             let (weight, bias) = (param(g, &[5, 12]), param(g, &[5]));

@@ -64,7 +64,7 @@ impl Kernel for Classifier {
             let class = operands.scratch.add(self.linear.scratch_len());
             let pooled = class.add(classes);
             let pooled_values = std::slice::from_raw_parts_mut(pooled, pooled_len);
-            mean_over_windows(&self.op.window, [shape, pooled_shape], x, pooled_values);
+            mean_over_windows(&self.op.pooling(), [shape, pooled_shape], x, pooled_values);
             self.linear.convolve(None, pooled, record, operands.scratch);
 
             let record = std::slice::from_raw_parts_mut(record, 2 * classes + shape.len());
@@ -75,7 +75,7 @@ impl Kernel for Classifier {
             select_class(logits, target, class);
             let pooled_gradient = std::slice::from_raw_parts_mut(pooled, pooled_len);
             sum_of_rows(&self.weight, class, pooled_gradient);
-            scatter_evenly(&self.op.window, [shape, pooled_shape], pooled_gradient, gradient);
+            scatter_evenly(&self.op.pooling(), [shape, pooled_shape], pooled_gradient, gradient);
             if let Some(rule) = self.op.relu {
                 apply_relu_rule(rule, x, gradient);
             }

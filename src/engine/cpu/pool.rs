@@ -2,7 +2,7 @@
 
 use super::kernel::{Kernel, SliceKernel};
 use crate::Shape;
-use crate::engine::graph::ops::Window;
+use crate::engine::graph::ops::{AvgPool, Window};
 use crate::engine::plan::Step;
 
 /// Maximum over windows, cut by channel.
@@ -23,15 +23,15 @@ pub(crate) fn max_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
 }
 
 /// Mean over windows.
-pub(crate) fn avg_pool(step: &Step, window: Window) -> Box<dyn Kernel> {
+pub(crate) fn avg_pool(step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
     let shapes = [step.inputs[0].shape, step.output.shape];
-    SliceKernel::new(0, move |x, out, _| mean_over_windows(&window, shapes, x.get(0), out)).boxed()
+    SliceKernel::new(0, move |x, out, _| mean_over_windows(&pool, shapes, x.get(0), out)).boxed()
 }
 
 /// Gradient of the mean over windows.
-pub(crate) fn avg_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
+pub(crate) fn avg_pool_grad(step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
     let shapes = [step.output.shape, step.inputs[0].shape];
-    SliceKernel::new(0, move |x, out, _| scatter_evenly(&window, shapes, x.get(0), out)).boxed()
+    SliceKernel::new(0, move |x, out, _| scatter_evenly(&pool, shapes, x.get(0), out)).boxed()
 }
 
 /// Mean of each channel.
@@ -51,12 +51,12 @@ fn span(position: usize, kernel: usize, stride: usize, padding: usize, size: usi
     (start.saturating_sub(padding), (start + kernel).saturating_sub(padding).min(size))
 }
 
-/// Calls `visit(channel, output index in the channel, rows, columns)` for each window.
+/// Calls `visit(channel, position, rows, columns)` for each window.
 fn windows(
     window: &Window,
     input: Shape,
     output: Shape,
-    mut visit: impl FnMut(usize, usize, (usize, usize), (usize, usize)),
+    mut visit: impl FnMut(usize, [usize; 2], (usize, usize), (usize, usize)),
 ) {
     let Window { kernel, stride, padding: [padding, _] } = *window;
     for channel in 0..output.c {
@@ -64,7 +64,7 @@ fn windows(
             let rows = span(p, kernel[0], stride[0], padding[0], input.h);
             for q in 0..output.w {
                 let columns = span(q, kernel[1], stride[1], padding[1], input.w);
-                visit(channel, p * output.w + q, rows, columns);
+                visit(channel, [p, q], rows, columns);
             }
         }
     }
@@ -133,32 +133,30 @@ fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f
 fn scatter_to_maximum(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     out.fill(0.0);
-    windows(window, input, output, |channel, position, rows, columns| {
+    windows(window, input, output, |channel, [p, q], rows, columns| {
         let start = channel * input.plane();
         let maximum = argmax_nan(&x[start..][..input.plane()], input.w, rows, columns);
-        out[start + maximum] += grad[channel * output.plane() + position];
+        out[start + maximum] += grad[channel * output.plane() + p * output.w + q];
     });
 }
 
-/// Mean over windows, from the first to the second of `shapes`; padding counts as zeros.
-pub(crate) fn mean_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
+/// Mean over windows, from the first to the second of `shapes`.
+pub(crate) fn mean_over_windows(pool: &AvgPool, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
-    let share = 1.0 / window.area() as f32;
-    windows(window, input, output, |channel, position, rows, columns| {
+    windows(&pool.window, input, output, |channel, [p, q], rows, columns| {
         let x = &x[channel * input.plane()..][..input.plane()];
         let sum: f32 = (rows.0..rows.1).flat_map(|y| &x[y * input.w..][columns.0..columns.1]).sum();
-        out[channel * output.plane() + position] = sum * share;
+        out[channel * output.plane() + p * output.w + q] = sum * pool.share([p, q], input);
     });
 }
 
-/// Adds each window's gradient, divided by its area, to all its pixels; `shapes` are those of the result and of
+/// Adds each window's gradient, divided by the number of its elements, to all its pixels; `shapes` are those of the result and of
 /// the gradient.
-pub(crate) fn scatter_evenly(window: &Window, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
+pub(crate) fn scatter_evenly(pool: &AvgPool, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
-    let share = 1.0 / window.area() as f32;
     out.fill(0.0);
-    windows(window, input, output, |channel, position, rows, columns| {
-        let g = grad[channel * output.plane() + position] * share;
+    windows(&pool.window, input, output, |channel, [p, q], rows, columns| {
+        let g = grad[channel * output.plane() + p * output.w + q] * pool.share([p, q], input);
         let out = &mut out[channel * input.plane()..][..input.plane()];
         for y in rows.0..rows.1 {
             for pixel in &mut out[y * input.w..][columns.0..columns.1] {

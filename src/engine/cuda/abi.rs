@@ -138,6 +138,7 @@ cuda_struct! {
         in_c: i32, in_h: i32, in_w: i32, out_c: i32, out_h: i32, out_w: i32,
         by_plane: Divisor, by_row: Divisor,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
+        counted_top: i32, counted_left: i32, counted_bottom: i32, counted_right: i32,
         weight: u32, bias: u32, relu: u32,
         classes: i32, class_table: u32, weight_row: i32, chunk: i32,
     }

@@ -7,7 +7,9 @@ use super::abi::{
     MAX_SIDE, Opcode, SLICE, StepRow, TILED_READS_VECTORS, TILED_WRITES_VECTORS,
 };
 use super::weights::{Taps, Weights, row_length};
-use crate::engine::graph::ops::{BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window};
+use crate::engine::graph::ops::{
+    AvgPool, BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window,
+};
 use crate::engine::graph::{Param, ParamId};
 use crate::engine::plan::{Plan, Slot, Space, Step};
 use crate::error::DeviceError;
@@ -126,8 +128,10 @@ impl Tables {
             }
             Op::MaxPool(op) => windowed(Opcode::MaxPool, &op.window),
             Op::MaxPoolGrad(op) => windowed(Opcode::MaxPoolGrad, &op.window),
-            Op::AvgPool(op) => windowed(Opcode::AvgPool, &op.window),
-            Op::AvgPoolGrad(op) => windowed(Opcode::AvgPoolGrad, &op.window),
+            Op::AvgPool(op) => rows(vec![StepRow { op: Opcode::AvgPool as u32, ..row }.with_mean(op)]),
+            Op::AvgPoolGrad(op) => {
+                rows(vec![StepRow { op: Opcode::AvgPoolGrad as u32, ..row }.with_mean(&op.forward)])
+            }
             Op::Linear(op) => {
                 let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
                 let bias = offset(self.weights.add(data(op.bias).iter().copied()))?;
@@ -384,6 +388,12 @@ impl StepRow {
             padding_w: window.padding[0][1] as i32,
             ..self
         }
+    }
+
+    fn with_mean(self, pool: &AvgPool) -> StepRow {
+        let [[top, left], [bottom, right]] = pool.counted().map(|side| side.map(|count| count as i32));
+        StepRow { counted_top: top, counted_left: left, counted_bottom: bottom, counted_right: right, ..self }
+            .with_window(&pool.window)
     }
 
     /// Whether the elements of the result are computed independently of each other.

@@ -178,7 +178,7 @@ impl<'a> Builder<'a> {
             HeadPool::Average => Window::square(2, 2, 0),
             HeadPool::Adaptive => Window::square(config.unpooled_size(), config.unpooled_size(), 0),
         };
-        x = self.push(AvgPool { window }, &[x])?;
+        x = self.push(AvgPool { window, counted: [[0; 2]; 2] }, &[x])?;
         if let Some(before) = before.filter(|_| config.head.collaboration) {
             let refined = self.linear(&format!("isc_modules.{}.0", exit - 1), before, inner)?;
             let refined = self.bn_relu(&format!("isc_modules.{}.1", exit - 1), refined, inner)?;

@@ -2,7 +2,7 @@
 //! graphs and plans with it. It shares only the parameters of ops with `src`.
 
 use msdcam::Shape;
-use msdcam::engine::graph::ops::{BatchNorm, Op, PooledConv2dGrad, ReluRule, ResizeMinMax, Window};
+use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Op, PooledConv2dGrad, ReluRule, ResizeMinMax, Window};
 use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
 use msdcam::engine::plan::{Plan, Slot, Space};
 use msdcam::engine::tensor::Tensor;
@@ -156,8 +156,8 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
         Op::ReluGrad(op) => relu_grad(op.rule, x[0].data, x[1].data),
         Op::MaxPool(op) => max_pool(&op.window, x[0], shape),
         Op::MaxPoolGrad(op) => max_pool_grad(&op.window, x[0], x[1]),
-        Op::AvgPool(op) => avg_pool(&op.window, x[0], shape),
-        Op::AvgPoolGrad(op) => avg_pool_grad(&op.window, x[0], shape),
+        Op::AvgPool(op) => avg_pool(op, x[0], shape),
+        Op::AvgPoolGrad(op) => avg_pool_grad(&op.forward, x[0], shape),
         Op::Concat => x.iter().flat_map(|part| part.data).copied().collect(),
         Op::Slice(op) => x[0].data[op.offset..op.offset + op.shape.len()].to_vec(),
         Op::Linear(op) => linear(param(op.weight), param(op.bias), x[0].data),
@@ -184,11 +184,12 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
             let [h, w] =
                 op.window.positions("classifier", image.h, image.w).expect("the graph has checked it");
             let pooled_shape = Shape { h, w, ..image };
-            let pooled = avg_pool(&op.window, x[0], pooled_shape);
+            let pool = AvgPool { window: op.window, counted: [[0; 2]; 2] };
+            let pooled = avg_pool(&pool, x[0], pooled_shape);
             let logits = linear(weight, param(op.linear.bias), &pooled);
             let class = one_hot(&logits, x[1].data[0]);
             let grad = linear_grad(weight, &class, pooled.len());
-            let grad = avg_pool_grad(&op.window, Value { shape: pooled_shape, data: &grad }, image);
+            let grad = avg_pool_grad(&pool, Value { shape: pooled_shape, data: &grad }, image);
             let grad = op.relu.map_or(grad.clone(), |rule| relu_grad(rule, &grad, x[0].data));
             [&logits[..], &softmax(&logits), &grad].concat()
         }
@@ -317,21 +318,34 @@ fn max_pool_grad(window: &Window, g: Value, x: Value) -> Vec<f64> {
     dx.data
 }
 
-fn avg_pool(window: &Window, x: Value, shape: Shape) -> Vec<f64> {
+/// The elements of window (p, q): pixels, and padding that counts.
+fn elements(pool: &AvgPool, p: usize, q: usize, image: Shape) -> f64 {
+    let along = |axis: usize, position: usize, size: usize| {
+        let [before, after] = pool.counted.map(|side| side[axis]);
+        let place = |u: usize| position * pool.window.stride[axis] + u + before;
+        let inside = |u: &usize| {
+            place(*u).checked_sub(pool.window.padding[0][axis]).is_some_and(|y| y < before + size + after)
+        };
+        (0..pool.window.kernel[axis]).filter(inside).count()
+    };
+    (along(0, p, image.h) * along(1, q, image.w)) as f64
+}
+
+fn avg_pool(pool: &AvgPool, x: Value, shape: Shape) -> Vec<f64> {
     let mut out = Result::zeros(shape);
     for c in 0..shape.c {
-        windows(window, shape, x.shape, |p, q, _, _, y, z| {
-            *out.at(c, p, q) += x.at(c, y, z) / window.area() as f64;
+        windows(&pool.window, shape, x.shape, |p, q, _, _, y, z| {
+            *out.at(c, p, q) += x.at(c, y, z) / elements(pool, p, q, x.shape);
         });
     }
     out.data
 }
 
-fn avg_pool_grad(window: &Window, g: Value, shape: Shape) -> Vec<f64> {
+fn avg_pool_grad(pool: &AvgPool, g: Value, shape: Shape) -> Vec<f64> {
     let mut dx = Result::zeros(shape);
     for c in 0..shape.c {
-        windows(window, g.shape, shape, |p, q, _, _, y, x| {
-            *dx.at(c, y, x) += g.at(c, p, q) / window.area() as f64;
+        windows(&pool.window, g.shape, shape, |p, q, _, _, y, x| {
+            *dx.at(c, y, x) += g.at(c, p, q) / elements(pool, p, q, shape);
         });
     }
     dx.data

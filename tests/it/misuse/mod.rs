@@ -76,7 +76,8 @@ fn foreign_node() -> NodeId {
 fn small_model() -> Model {
     let (mut graph, input) = graph_of(Shape::new(3, 8, 8));
     let relu = graph.push(Op::Relu, &[input]).unwrap();
-    let mean = graph.push(AvgPool { window: Window::square(8, 8, 0) }, &[relu]).unwrap();
+    let mean =
+        graph.push(AvgPool { window: Window::square(8, 8, 0), counted: [[0; 2]; 2] }, &[relu]).unwrap();
     let weight = graph.add_param("weight", &[2, 3], (0..6).map(|i| i as f32).collect::<Vec<_>>());
     let bias = graph.add_param("bias", &[2], vec![0.0; 2]);
     let logits = graph.push(Linear { weight, bias }, &[mean]).unwrap();

@@ -52,7 +52,12 @@ impl Classifier {
     /// # Errors
     /// When the window does not fit.
     pub(crate) fn pooled(&self, x: Shape) -> Result<Shape> {
-        AvgPool { window: self.window }.shape(x)
+        self.pooling().shape(x)
+    }
+
+    /// The average pooling.
+    pub(crate) fn pooling(&self) -> AvgPool {
+        AvgPool { window: self.window, counted: [[0; 2]; 2] }
     }
 
     /// The logits in the record.
@@ -72,6 +77,9 @@ impl Classifier {
 
     pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
         let [x, target] = inputs else { unreachable!("arity was checked") };
+        if self.window.padding != [[0; 2]; 2] {
+            return Err(GraphError::Padding { op: "classifier", padding: self.window.padding }.into());
+        }
         let logits = self.linear.shape(graph, self.pooled(*x)?)?;
         if logits.c != self.classes {
             let (expected, given) = (logits.c, self.classes);
@@ -106,6 +114,9 @@ mod tests {
         let refused = |op: Classifier, inputs: [Shape; 2]| op.shape(&graph, &inputs).unwrap_err().to_string();
         let wrong = refused(Classifier { classes: 9, ..op }, [x, target]);
         assert!(wrong.contains("classifier: weight expects 10 classes, input has 9"), "{wrong}");
+        let padded = Classifier { window: Window::square(2, 2, 1), ..op };
+        let wrong = refused(padded, [x, target]);
+        assert!(wrong.contains("classifier: padding [[1, 1], [1, 1]], only zero"), "{wrong}");
         let wrong = refused(op, [x, Shape::vector(2)]);
         assert!(wrong.contains("classifier: "), "{wrong}");
         let wrong = refused(op, [Shape::new(128, 4, 4), target]);

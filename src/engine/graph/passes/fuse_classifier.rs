@@ -88,7 +88,7 @@ fn chain(graph: &Graph, outputs: &[NodeId], readers: &[Vec<NodeId>], one_hot: No
     let linear_grad = only_reader(one_hot)?;
     let pool_grad = only_reader(linear_grad)?;
     let linear_back = LinearGrad { weight: linear.weight, input: graph.shape(pooled) };
-    let pool_back = AvgPoolGrad { window: pool.window, input: graph.shape(x) };
+    let pool_back = AvgPoolGrad { forward: pool, input: graph.shape(x) };
     let backward = node(linear_grad).op == Op::LinearGrad(linear_back)
         && node(pool_grad).op == Op::AvgPoolGrad(pool_back);
     let gate = only_reader(pool_grad).filter(|&id| node(id).inputs == [pool_grad, x]);
@@ -102,6 +102,7 @@ fn chain(graph: &Graph, outputs: &[NodeId], readers: &[Vec<NodeId>], one_hot: No
         readers[logits.index()].iter().partition(|id| is_softmax(id));
     let small = graph.is_small(pooled) && graph.is_small(logits);
     if !backward
+        || pool.window.padding != [[0; 2]; 2]
         || !small
         || target == logits
         || probabilities.is_empty()
