@@ -1,8 +1,9 @@
 //! Ops against PyTorch: results and gradients of the reference implementation and of every device.
 
 use crate::common::close;
-use crate::common::close::{Tolerance, assert_close};
+use crate::common::close::{Tolerance, assert_close, assert_same_bits};
 use crate::common::golden::Golden;
+use crate::common::random::Random;
 use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
@@ -210,6 +211,35 @@ fn resizing_agrees_with_pytorch() {
             out.copy_from_slice(&msdcam::engine::bilinear::bilinear(map, from, (row.h, row.w)));
         }
         assert_close(&row.name, &got, &want, close::OP);
+    }
+}
+
+/// A layer of more than 2^20 weights, which a GPU computes as a convolution, and its gradient from a dense one.
+#[test]
+fn a_large_linear_layer_agrees_with_the_reference_and_for_any_batch() {
+    let (inputs, outputs) = (Shape::new(31, 5, 7), 970);
+    let mut random = Random::new(17);
+    let mut graph = Graph::new();
+    let [x, upstream] =
+        [inputs, Shape::vector(outputs)].map(|shape| graph.push(Op::Input(shape), &[]).unwrap());
+    let weight = graph.add_param("w", &[outputs, inputs.len()], random.numbers(outputs * inputs.len()));
+    let bias = graph.add_param("b", &[outputs], random.numbers(outputs));
+    let y = graph.push(Linear { weight, bias }, &[x]).unwrap();
+    let grad = gradients(&mut graph, y, upstream, &[x], ReluRule::Plain).unwrap()[0];
+    let batch = |n: usize| {
+        [inputs, Shape::vector(outputs)]
+            .map(|shape| Tensor::new(n, shape, Random::new(18).numbers(n * shape.len())))
+    };
+    let both = batch(3);
+    let want = reference::run(&graph, &[y, grad], &both.each_ref());
+    for device in run::devices() {
+        let got = run::run(&device, &graph, &[y, grad], Order::Depth, &both.each_ref());
+        let alone = run::run(&device, &graph, &[y, grad], Order::Depth, &batch(1).each_ref());
+        for (i, what) in ["layer", "gradient"].into_iter().enumerate() {
+            let who = format!("{}: {what}", device.description());
+            assert_close(&who, &got[i].data, &want[i], close::NETWORK);
+            assert_same_bits(&who, alone[i].image(0), got[i].image(0));
+        }
     }
 }
 

@@ -97,8 +97,7 @@ impl<'a> Compiler<'a> {
 
     /// The kernel of a fully connected layer between vectors of these lengths.
     fn linear(&self, op: &Linear, lengths: [usize; 2]) -> Result<Conv2dKernel> {
-        let shapes = lengths.map(Shape::vector);
-        let conv = linear::as_conv2d(op, shapes);
+        let (conv, shapes) = (op.as_conv2d(lengths), lengths.map(Shape::vector));
         let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
         let tiling = Conv2dTiling::new(self.isa, &conv, shapes);
         Conv2dKernel::new(self.weights, &conv, tiling, weight, bias)

@@ -4,21 +4,7 @@ use std::sync::Arc;
 
 use super::cost;
 use super::kernel::{Kernel, SliceKernel};
-use crate::Shape;
-use crate::engine::graph::ops::{Conv2d, Linear, Window};
 use crate::engine::plan::Step;
-
-/// The 1x1 convolution that computes `op`, from and to vectors.
-pub(crate) fn as_conv2d(op: &Linear, [input, output]: [Shape; 2]) -> Conv2d {
-    Conv2d {
-        weight: op.weight,
-        bias: Some(op.bias),
-        out: output.c,
-        channels: input.c,
-        window: Window::square(1, 1, 0),
-        relu: false,
-    }
-}
 
 /// Gradient with respect to the layer's input, with the layer's (O, I) weight.
 pub(crate) fn linear_grad(step: &Step, weight: Arc<[f32]>) -> Box<dyn Kernel> {

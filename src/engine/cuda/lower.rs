@@ -132,6 +132,17 @@ impl Tables {
             Op::AvgPoolGrad(op) => {
                 rows(vec![StepRow { op: Opcode::AvgPoolGrad as u32, ..row }.with_mean(&op.forward)])
             }
+            // A large layer is never in a chain, and one block would be slow.
+            Op::Linear(op) if !step.is_small() => {
+                let step = flattened(step);
+                let conv = op.as_conv2d([step.inputs[0].shape.len(), step.output.shape.len()]);
+                Ok(Lowered::Convs(vec![self.conv2d(params, &conv, &step)?]))
+            }
+            Op::LinearGrad(op) if !step.is_small() => {
+                let step = flattened(step);
+                let conv = op.as_conv2d_grad(step.inputs[0].shape.len());
+                Ok(Lowered::Convs(self.conv2d_grad(params, &conv, &step)?))
+            }
             Op::Linear(op) => {
                 let weight = offset(self.weights.add(data(op.weight).iter().copied()))?;
                 let bias = offset(self.weights.add(data(op.bias).iter().copied()))?;
@@ -418,6 +429,12 @@ impl StepRow {
     pub(super) fn is(&self, opcode: Opcode) -> bool {
         self.op == opcode as u32
     }
+}
+
+/// `step` between vectors.
+fn flattened(step: &Step) -> Step {
+    let flat = |slot: &Slot| Slot { shape: Shape::vector(slot.shape.len()), ..*slot };
+    Step { op: step.op.clone(), inputs: step.inputs.iter().map(flat).collect(), output: flat(&step.output) }
 }
 
 /// A sum of several values as sums of two, left to right.

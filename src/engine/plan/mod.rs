@@ -85,8 +85,16 @@ impl Step {
 
     /// Multiply-adds for one image.
     pub fn multiply_adds(&self) -> u64 {
-        let shapes: Vec<Shape> = self.inputs.iter().map(|slot| slot.shape).collect();
-        self.op.multiply_adds(&shapes, self.output.shape)
+        self.op.multiply_adds(&self.input_shapes(), self.output.shape)
+    }
+
+    /// Whether it may be chained with others: see [`Op::is_small`].
+    pub(crate) fn is_small(&self) -> bool {
+        self.op.is_small(&self.input_shapes(), self.output.shape)
+    }
+
+    fn input_shapes(&self) -> Vec<Shape> {
+        self.inputs.iter().map(|slot| slot.shape).collect()
     }
 }
 

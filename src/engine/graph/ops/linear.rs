@@ -1,6 +1,6 @@
 //! Fully connected layer on the flattened input: y[o] = bias[o] + sum over i of weight[o, i] * x[i].
 
-use super::Op;
+use super::{Conv2d, Conv2dGrad, Op, Window};
 use crate::engine::graph::{Graph, NodeId, ParamId};
 use crate::error::GraphError;
 use crate::{Result, Shape};
@@ -31,6 +31,12 @@ impl Linear {
         Ok(Shape::vector(outputs))
     }
 
+    /// The 1x1 convolution that computes it, from a vector of `inputs` elements to one of `outputs`.
+    pub(crate) fn as_conv2d(&self, [inputs, outputs]: [usize; 2]) -> Conv2d {
+        let (weight, bias, window) = (self.weight, Some(self.bias), Window::square(1, 1, 0));
+        Conv2d { weight, bias, out: outputs, channels: inputs, window, relu: false }
+    }
+
     pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
         let input = graph.shape(input);
         graph.push(Op::LinearGrad(LinearGrad { weight: self.weight, input }), &[grad])
@@ -47,6 +53,12 @@ pub struct LinearGrad {
 }
 
 impl LinearGrad {
+    /// The gradient of the 1x1 convolution that computes the layer, for a layer of `outputs` outputs.
+    pub(crate) fn as_conv2d_grad(&self, outputs: usize) -> Conv2dGrad {
+        let (input, window) = (Shape::vector(self.input.len()), Window::square(1, 1, 0));
+        Conv2dGrad { weight: self.weight, out: outputs, input, window, relu: None }
+    }
+
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {
         let [outputs, _] = graph.dims("linear_grad", self.weight)?;
         if outputs != grad.len() {
