@@ -130,7 +130,9 @@ pub enum GraphError {
         limit: usize,
     },
     /// A window that has no position along one axis of the image, or a side of it out of range.
-    #[error("{op}: kernel {kernel}, stride {stride} and padding {padding:?} on {size} pixels")]
+    #[error(
+        "{op}: kernel {kernel}, stride {stride}, dilation {dilation} and padding {padding:?} on {size} pixels"
+    )]
     Window {
         /// The operation.
         op: &'static str,
@@ -138,10 +140,20 @@ pub enum GraphError {
         kernel: usize,
         /// Distance between positions.
         stride: usize,
+        /// Distance between elements of the window.
+        dilation: usize,
         /// Pixels of padding before and after the image.
         padding: [usize; 2],
         /// Length of the image.
         size: usize,
+    },
+    /// Dilation, (rows, columns), of a pooling.
+    #[error("{op}: dilation {dilation:?}, only 1 is supported")]
+    Dilation {
+        /// The operation.
+        op: &'static str,
+        /// The dilation.
+        dilation: [usize; 2],
     },
     /// A pooling one of whose windows has no pixel of the image along one axis.
     #[error(

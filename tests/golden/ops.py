@@ -101,6 +101,16 @@ CONV2D_SIDES = [
     ((1, 3, 5, 4), 5, (1, 1), (1, 1), (0, 1), (2, 0), True),
 ]
 
+# As above, with (dy, dx) before the bias
+CONV2D_DILATED = [
+    ((1, 3, 9, 8), 5, (3, 3), (1, 1), (2, 2), (2, 2), (2, 2), True),
+    ((2, 5, 7, 11), 3, (3, 2), (2, 3), (1, 0), (0, 2), (2, 3), False),
+    ((1, 7, 13, 6), 5, (5, 1), (4, 1), (3, 0), (3, 0), (2, 1), True),
+    ((1, 5, 12, 10), 7, (3, 3), (3, 2), (4, 4), (4, 4), (4, 4), False),
+    ((1, 17, 6, 19), 17, (3, 3), (1, 1), (3, 3), (3, 3), (3, 3), True),
+    ((1, 3, 1, 2), 5, (3, 3), (1, 1), (2, 2), (2, 2), (2, 2), False),
+]
+
 # (N, C, H, W), (kh, kw), (sy, sx), (py, px) before the image, (py, px) after it, values as above
 MAX_POOL_SIDES = [
     ((1, 3, 7, 6), (3, 3), (2, 2), (0, 0), (1, 1), "negative"),
@@ -265,16 +275,26 @@ def behind(size, kernel, stride, before, positions):
     return [max(0, (n - 1) * s + k - p - x) for n, s, k, p, x in zip(positions, stride, kernel, before, size, strict=True)]
 
 
+def convolution(cases, shape, cout, kernel, stride, before, after, dilation, biased):
+    g = cases.grid
+    fixed = {"weight": g(cout, shape[1], *kernel, limit=1.0)}
+    if biased:
+        fixed["bias"] = g(cout)
+    params = {"stride": stride, "padding": [before, after], "dilation": dilation}
+    conv = lambda x: F.conv2d(padded(x, before, after), **fixed, stride=stride, dilation=dilation)
+    cases.add("conv2d", params, [g(*shape)], fixed, conv)
+
+
+def dilated(cases):
+    for case in CONV2D_DILATED:
+        convolution(cases, *case)
+
+
 def sides(cases):
     """Padding that differs before and after the image."""
     g = cases.grid
-    for shape, cout, kernel, stride, before, after, biased in CONV2D_SIDES:
-        fixed = {"weight": g(cout, shape[1], *kernel, limit=1.0)}
-        if biased:
-            fixed["bias"] = g(cout)
-        params = {"stride": stride, "padding": [before, after]}
-        conv = lambda x: F.conv2d(padded(x, before, after), **fixed, stride=stride)
-        cases.add("conv2d", params, [g(*shape)], fixed, conv)
+    for case in CONV2D_SIDES:
+        convolution(cases, *case[:-1], (1, 1), case[-1])
     for shape, kernel, stride, before, after, values in MAX_POOL_SIDES:
         params = {"kernel": kernel, "stride": stride, "padding": [before, after]}
         pool = lambda x: F.max_pool2d(padded(x, before, after, -torch.inf), kernel, stride)
@@ -296,6 +316,6 @@ def sides(cases):
 def make(rng):
     """(tensors, list of cases)."""
     cases = Cases(rng)
-    for family in (conv2d, batch_norm, relu, pools, joins, vectors, resizes, sides):
+    for family in (conv2d, batch_norm, relu, pools, joins, vectors, resizes, sides, dilated):
         family(cases)
     return cases.tensors, cases.list

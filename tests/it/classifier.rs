@@ -80,7 +80,7 @@ impl Chain {
 }
 
 fn window(kernel: [usize; 2], stride: [usize; 2]) -> Window {
-    Window { kernel, stride, padding: [[0; 2]; 2] }
+    Window { kernel, stride, padding: [[0; 2]; 2], dilation: [1; 2] }
 }
 
 /// Shapes, windows and numbers of classes: one of each, many, not square, with pixels under several

@@ -24,6 +24,8 @@ struct Row {
     kernel: [usize; 2],
     #[serde(default = "one")]
     stride: [usize; 2],
+    #[serde(default = "one")]
+    dilation: [usize; 2],
     /// Before and after the image.
     #[serde(default)]
     padding: [[usize; 2]; 2],
@@ -72,7 +74,7 @@ impl Case {
 fn cases() -> Vec<Case> {
     let golden = Golden::load("ops");
     let rows: Vec<Row> = golden.json("cases");
-    assert_eq!(rows.len(), 115, "cases in the golden file");
+    assert_eq!(rows.len(), 121, "cases in the golden file");
     rows.iter().map(|row| if row.op == "resize" { heat(&golden, row) } else { op(&golden, row) }).collect()
 }
 
@@ -118,7 +120,8 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
         graph.add_param(name(suffix), &dims, data)
     };
     let has_bias = golden.has(&name("bias"));
-    let window = Window { kernel: row.kernel, stride: row.stride, padding: row.padding };
+    let window =
+        Window { kernel: row.kernel, stride: row.stride, padding: row.padding, dilation: row.dilation };
     match row.op.as_str() {
         "conv2d" => {
             let weight = param(graph, "weight");

@@ -168,7 +168,10 @@ fn the_pooled_gradient_is_exactly_the_mean_of_the_gradient() {
                 for padding in
                     [[[0, 0]; 2], [half; 2], [[1, 0]; 2], [[4, 6]; 2], [[0, 1], [2, 0]], [half, [0, 3]]]
                 {
-                    let Some(graph) = pooled(image, Window { kernel, stride, padding }) else { continue };
+                    // Not with each: dilation 2 along the columns of the wider strides.
+                    let dilation = [1, stride[1].min(2)];
+                    let window = Window { kernel, stride, padding, dilation };
+                    let Some(graph) = pooled(image, window) else { continue };
                     tried += 1;
                     let what = format!("{image:?} under {kernel:?}, stride {stride:?}, padding {padding:?}");
                     let [.., mean] = graph.ids().collect::<Vec<_>>()[..] else { panic!("nodes") };

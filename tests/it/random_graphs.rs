@@ -59,7 +59,7 @@ impl Builder {
         let before = self.random.pick(&[half, half, half, [0, 0], [1, 0], [0, 2]]);
         let after = self.random.pick(&[before, before, [0, 0], [0, 1], [2, 0], [1, 3]]);
         let padding = [before, after];
-        Window { kernel, stride, padding }
+        Window { kernel, stride, padding, dilation: [1; 2] }
     }
 
     fn linear(&mut self, x: NodeId) -> NodeId {
@@ -74,7 +74,7 @@ impl Builder {
         let less = kernel.map(|k| k - 1);
         let padding = self.random.pick(&[none, none, none, none, [less; 2], [[0, 0], less]]);
         let counted = self.random.pick(&[none, padding, [padding[0], [0, 0]], [[0, 9], [1, 0]]]);
-        self.push_op(AvgPool { window: Window { kernel, stride, padding }, counted }, &[x])
+        self.push_op(AvgPool { window: Window { kernel, stride, padding, dilation: [1; 2] }, counted }, &[x])
     }
 
     fn pooled_linear(&mut self, x: NodeId) -> NodeId {
@@ -93,6 +93,8 @@ impl Builder {
         match self.random.below(10) {
             0..=2 if self.convolutions < MAX_CONVOLUTIONS => {
                 let window = self.window();
+                let dilation = self.random.pick(&[[1, 1], [1, 1], [1, 1], [2, 2], [1, 3], [4, 2]]);
+                let window = Window { dilation, ..window };
                 let out = 1 + self.random.below(19);
                 let weight =
                     self.param(&[out, shape.c, window.kernel[0], window.kernel[1]], &[-1.0, 0.0, 0.0, 1.0]);

@@ -57,7 +57,15 @@ fn cases() -> Vec<Case> {
         }),
         case("conv2d padded on one side", Shape::new(2, 5, 4), |g, x| {
             let weight = param(g, &[3, 2, 3, 2]);
-            let window = Window { kernel: [3, 2], stride: [2, 1], padding: [[0, 1], [2, 0]] };
+            let window =
+                Window { kernel: [3, 2], stride: [2, 1], padding: [[0, 1], [2, 0]], dilation: [1; 2] };
+            let op = Conv2d { window, ..Conv2d::new(g, weight, None, [1, 1], [0, 0]) };
+            g.push(op, &[x]).unwrap()
+        }),
+        case("conv2d dilated", Shape::new(2, 7, 9), |g, x| {
+            let weight = param(g, &[3, 2, 3, 2]);
+            let window =
+                Window { kernel: [3, 2], stride: [2, 3], padding: [[0, 1], [2, 0]], dilation: [2, 4] };
             let op = Conv2d { window, ..Conv2d::new(g, weight, None, [1, 1], [0, 0]) };
             g.push(op, &[x]).unwrap()
         }),
@@ -76,14 +84,16 @@ fn cases() -> Vec<Case> {
             g.push(MaxPool { window: Window::square(3, 2, 1) }, &[x]).unwrap()
         }),
         case("max_pool padded on one side", Shape::new(2, 5, 6), |g, x| {
-            let window = Window { kernel: [3, 2], stride: [2, 3], padding: [[0, 1], [2, 1]] };
+            let window =
+                Window { kernel: [3, 2], stride: [2, 3], padding: [[0, 1], [2, 1]], dilation: [1; 2] };
             g.push(MaxPool { window }, &[x]).unwrap()
         }),
         case("avg_pool", Shape::new(2, 5, 7), |g, x| {
             g.push(AvgPool { window: Window::square(2, 2, 0), counted: [[0; 2]; 2] }, &[x]).unwrap()
         }),
         case("avg_pool of a padded image", Shape::new(2, 5, 6), |g, x| {
-            let window = Window { kernel: [3, 2], stride: [2, 3], padding: [[1, 1], [2, 1]] };
+            let window =
+                Window { kernel: [3, 2], stride: [2, 3], padding: [[1, 1], [2, 1]], dilation: [1; 2] };
             g.push(AvgPool { window, counted: [[1, 0], [1, 1]] }, &[x]).unwrap()
         }),
         case("linear", Shape::new(3, 2, 2), |g, x| {

@@ -58,7 +58,7 @@ fn windows(
     output: Shape,
     mut visit: impl FnMut(usize, [usize; 2], (usize, usize), (usize, usize)),
 ) {
-    let Window { kernel, stride, padding: [padding, _] } = *window;
+    let Window { kernel, stride, padding: [padding, _], .. } = *window;
     for channel in 0..output.c {
         for p in 0..output.h {
             let rows = span(p, kernel[0], stride[0], padding[0], input.h);
@@ -92,7 +92,7 @@ fn max_nan(a: f32, b: f32) -> f32 {
 /// `scratch` (a row of the input); then over its columns.
 fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     let [input, output] = shapes;
-    let Window { kernel, stride, padding: [padding, _] } = *window;
+    let Window { kernel, stride, padding: [padding, _], .. } = *window;
     let row_max = &mut scratch[..input.w];
     for (x, out) in x.chunks_exact(input.plane()).zip(out.chunks_exact_mut(output.plane())) {
         for (p, out) in out.chunks_exact_mut(output.w).enumerate() {

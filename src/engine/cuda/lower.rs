@@ -99,7 +99,7 @@ impl Tables {
             _ => None,
         };
         if let Some(w) =
-            window.filter(|w| w.kernel.iter().chain(w.padding.as_flattened()).any(|&side| side > MAX_SIDE))
+            window.filter(|w| w.extent().iter().chain(w.padding.as_flattened()).any(|&side| side > MAX_SIDE))
         {
             return Err(unsupported(format!("{w:?}: at most {MAX_SIDE} rows and columns")));
         }
@@ -242,7 +242,7 @@ impl Tables {
             Some(bias) => self.weights.add(data(bias).iter().copied()),
             None => self.weights.add(std::iter::repeat_n(0.0, op.out)),
         };
-        let Window { kernel, stride, padding: [padding, _] } = op.window;
+        let Window { kernel, stride, padding: [padding, _], dilation } = op.window;
         let Shape { h, w, .. } = step.output.shape;
         let row = ConvRow {
             extra_step: 0,
@@ -250,10 +250,10 @@ impl Tables {
             finish: if op.relu { FINISH_BIAS_RELU } else { FINISH_BIAS },
             row_first: -(padding[0] as i32),
             row_step: stride[0] as i32,
-            row_turn: 1,
+            row_turn: dilation[0] as i32,
             column_first: -(padding[1] as i32),
             column_step: stride[1] as i32,
-            column_turn: 1,
+            column_turn: dilation[1] as i32,
             out_row: w as i32,
             out_column: 1,
             ..ConvRow::between(step)
@@ -265,21 +265,25 @@ impl Tables {
     /// For each remainder of the pixels' rows and columns modulo the stride, a convolution of the
     /// gradient: `kernels/conv2d_grad.cu` explains why.
     fn conv2d_grad(&mut self, params: &[Param], op: &Conv2dGrad, step: &Step) -> Result<Vec<Conv>> {
-        let Window { kernel, stride, padding: [padding, _] } = op.window;
+        let Window { kernel, stride, padding: [padding, _], dilation } = op.window;
+        // The taps whose pixels have this remainder; the position at which the first of them is over the first such
+        // pixel, and by how many positions it changes from a tap to the next.
         let axis = |axis: usize, remainder: usize| {
-            let first = (remainder + padding[axis]) % stride[axis];
-            let taps = Taps {
-                first,
-                step: stride[axis],
-                count: kernel[axis].saturating_sub(first).div_ceil(stride[axis]),
-            };
-            (taps, ((remainder + padding[axis] - first) / stride[axis]) as i32)
+            let (kernel, stride, dilation) = (kernel[axis], stride[axis], dilation[axis]);
+            let place = remainder + padding[axis];
+            let step = (1..=stride).find(|u| u * dilation % stride == 0).unwrap_or(stride);
+            let first = (0..step.min(kernel)).find(|u| u * dilation % stride == place % stride);
+            let count = first.map_or(0, |first| (kernel - first).div_ceil(step));
+            let first = first.unwrap_or(0);
+            let position = (place as i32 - (first * dilation) as i32) / stride as i32;
+            (Taps { first, step, count }, position, -((step * dilation / stride) as i32))
         };
         let gate = op.relu.map(|_| step.inputs[1]);
         let mut convs = Vec::new();
         for down in 0..stride[0].min(op.input.h) {
             for right in 0..stride[1].min(op.input.w) {
-                let ((u, row_first), (v, column_first)) = (axis(0, down), axis(1, right));
+                let (u, row_first, row_turn) = axis(0, down);
+                let (v, column_first, column_turn) = axis(1, right);
                 let weight = self.weights.add_conv2d_grad(op, &params[op.weight.index()].data, [u, v]);
                 let row = ConvRow {
                     extra_step: gate.is_some().into(),
@@ -287,10 +291,10 @@ impl Tables {
                     finish: rule(op.relu),
                     row_first,
                     row_step: 1,
-                    row_turn: -1,
+                    row_turn,
                     column_first,
                     column_step: 1,
-                    column_turn: -1,
+                    column_turn,
                     out_row: (stride[0] * op.input.w) as i32,
                     out_column: stride[1] as i32,
                     ..ConvRow::between(step)

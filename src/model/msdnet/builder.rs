@@ -241,8 +241,8 @@ impl<'a> Builder<'a> {
         g: GlobalConv,
     ) -> Result<NodeId> {
         let (k, pad) = (g.kernel, g.kernel / 2);
-        let tall = Window { kernel: [k, 1], stride: [stride, 1], padding: [[pad, 0]; 2] };
-        let wide = Window { kernel: [1, k], stride: [1, stride], padding: [[0, pad]; 2] };
+        let tall = Window { kernel: [k, 1], stride: [stride, 1], padding: [[pad, 0]; 2], dilation: [1; 2] };
+        let wide = Window { kernel: [1, k], stride: [1, stride], padding: [[0, pad]; 2], dilation: [1; 2] };
         let [l1, l2, r1, r2] = tensor_names::global(conv);
         let left = self.conv(&l1, &l1, x, out, tall, true)?;
         let left = self.conv(&l2, &l2, left, out, wide, true)?;

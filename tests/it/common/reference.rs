@@ -198,7 +198,9 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
 
 /// The pixel under window position `p` at window row (or column) `u`, if it is inside the image.
 fn pixel(window: &Window, axis: usize, p: usize, u: usize, size: usize) -> Option<usize> {
-    (p * window.stride[axis] + u).checked_sub(window.padding[0][axis]).filter(|&y| y < size)
+    (p * window.stride[axis] + u * window.dilation[axis])
+        .checked_sub(window.padding[0][axis])
+        .filter(|&y| y < size)
 }
 
 /// Calls `visit(p, q, u, v, y, x)` for every window position and every pixel under it.
@@ -228,7 +230,7 @@ fn tap(window: &Window, weight: &[f32], channels: usize, [o, i, u, v]: [usize; 4
     f64::from(weight[((o * channels + i) * window.kernel[0] + u) * window.kernel[1] + v])
 }
 
-/// y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u, q*sx - px + v].
+/// y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u*dy, q*sx - px + v*dx].
 fn conv2d(window: &Window, weight: &[f32], bias: Option<&[f32]>, x: Value, shape: Shape) -> Vec<f64> {
     let mut out = Result::zeros(shape);
     for o in 0..shape.c {
@@ -247,7 +249,7 @@ fn conv2d(window: &Window, weight: &[f32], bias: Option<&[f32]>, x: Value, shape
 }
 
 /// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q],
-/// where p*sy - py + u = y and q*sx - px + v = x.
+/// where p*sy - py + u*dy = y and q*sx - px + v*dx = x.
 fn conv2d_grad(window: &Window, weight: &[f32], g: Value, shape: Shape) -> Vec<f64> {
     let mut dx = Result::zeros(shape);
     for o in 0..g.shape.c {

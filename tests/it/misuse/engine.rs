@@ -108,6 +108,14 @@ fn a_graph_refuses_what_devices_could_not_trust() {
             let padding = [[0, 0], [0, 2]];
             pushed(&[], |_| MaxPool { window: Window { padding, ..Window::square(2, 1, 0) } }.into())
         }),
+        ("max_pool, a dilated window", Refused("max_pool: dilation [2, 2], only 1 is supported"), || {
+            pushed(&[], |_| MaxPool { window: Window { dilation: [2, 2], ..Window::square(2, 1, 0) } }.into())
+        }),
+        ("conv2d, no dilation", Refused("kernel 3, stride 1, dilation 0"), || {
+            pushed(&[&[2, 4, 3, 3]], |p| {
+                convolution(p[0], None, 2, Window { dilation: [1, 0], ..Window::square(3, 1, 1) }).into()
+            })
+        }),
         ("slice, an end that overflows", Refused("slice: ends at element"), || {
             pushed(&[], |_| Slice { offset: usize::MAX, shape: Shape::vector(2) }.into())
         }),
@@ -216,10 +224,10 @@ fn a_device_refuses_what_it_cannot_hold_and_computes_what_is_only_odd() {
         }),
         // Vectors reach beyond a row by the padding: farther than memory may be read.
         ("padding beyond what may be read", Value("512.0"), || {
-            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [[0, 300]; 2] })
+            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [[0, 300]; 2], dilation: [1; 2] })
         }),
         ("padding after the image beyond what may be read", Value("512.0"), || {
-            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [[0, 0], [0, 300]] })
+            sum_of(Window { kernel: [1, 1], stride: [1, 1], padding: [[0, 0], [0, 300]], dilation: [1; 2] })
         }),
         ("padding of rows and columns", Value("512.0"), || sum_of(Window::square(1, 1, 100))),
         ("padding with stride 2", Value("128.0"), || sum_of(Window::square(1, 2, 100))),

@@ -58,18 +58,19 @@ impl Conv2dGradKernel {
 
     /// Sums, for each pixel of one input channel, the products of its taps that reach it.
     fn gather(&self, taps: &[f32], out: &mut [f32]) {
-        let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], _] } = self.window;
+        let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], _], dilation: [dy, dx] } =
+            self.window;
         out.fill(0.0);
         for (tap, products) in taps.chunks_exact(self.grad.plane()).enumerate() {
-            let (u, v) = (tap / kw, tap % kw);
+            let (down, right) = (tap / kw * dy, tap % kw * dx);
             for (p, row) in products.chunks_exact(self.grad.w).enumerate() {
-                let y = (p * sy + u).wrapping_sub(py);
+                let y = (p * sy + down).wrapping_sub(py);
                 if y >= self.input.h {
                     continue;
                 }
                 let out = &mut out[y * self.input.w..][..self.input.w];
                 for (q, &product) in row.iter().enumerate() {
-                    if let Some(pixel) = out.get_mut((q * sx + v).wrapping_sub(px)) {
+                    if let Some(pixel) = out.get_mut((q * sx + right).wrapping_sub(px)) {
                         *pixel += product;
                     }
                 }

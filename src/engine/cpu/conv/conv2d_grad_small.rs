@@ -19,11 +19,12 @@ type Taps = Vec<(u32, u32)>;
 
 /// The taps of every output pixel that are inside the input.
 fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
-    let Window { kernel: [kh, kw], stride: [sy, sx], padding: [[py, px], _] } = *window;
+    let Window { kernel: [kh, kw], stride: [sy, sx], padding: [[py, px], _], dilation: [dy, dx] } = *window;
     let pixel = |p: usize| {
         let (row, column) = (p / output.w * sy, p % output.w * sx);
         let inside = (0..kh * kw).filter_map(|tap| {
-            let (y, x) = ((row + tap / kw).wrapping_sub(py), (column + tap % kw).wrapping_sub(px));
+            let y = (row + tap / kw * dy).wrapping_sub(py);
+            let x = (column + tap % kw * dx).wrapping_sub(px);
             (y < input.h && x < input.w).then(|| (tap as u32, (y * input.w + x) as u32))
         });
         inside.collect()

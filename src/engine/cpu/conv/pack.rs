@@ -43,7 +43,8 @@ impl Shift {
         let mut shift = Shift { index: [0; MAX_LANES], mask: 0 };
         for lane in 0..lanes {
             let x = vector * lanes + lane;
-            let pixel = (x * window.stride[1] + column).wrapping_sub(window.padding[0][1]);
+            let pixel =
+                (x * window.stride[1] + column * window.dilation[1]).wrapping_sub(window.padding[0][1]);
             if x < width && pixel < input.w {
                 shift.index[lane] = pixel as u32;
                 shift.mask |= 1 << lane;
@@ -56,7 +57,7 @@ impl Shift {
 impl BandLayout {
     /// The layout of bands of `band` output rows of `width` pixels.
     pub(crate) fn new(isa: Isa, window: Window, input: Shape, width: usize, band: usize) -> Self {
-        let rows = band + (window.kernel[0] - 1) / window.stride[0];
+        let rows = band + (window.extent()[0] - 1) / window.stride[0];
         let lanes = isa.lanes();
         let row = |column| {
             (0..width.div_ceil(lanes)).map(|v| Shift::new(&window, input, width, lanes, column, v)).collect()
@@ -88,8 +89,8 @@ impl BandLayout {
 
     /// Estimated time of packing the bands of `rows` output rows.
     pub(crate) fn cost(&self, rows: usize) -> QuarterCycles {
-        let [kh, kw] = self.window.kernel;
-        let packed = rows * self.window.stride[0] + (kh - 1) * rows.div_ceil(self.band);
+        let (kw, height) = (self.window.kernel[1], self.window.extent()[0]);
+        let packed = rows * self.window.stride[0] + (height - 1) * rows.div_ceil(self.band);
         cost::PACKED_VECTOR * self.input.c * kw * packed * self.width.div_ceil(self.lanes)
     }
 
@@ -105,8 +106,9 @@ impl BandLayout {
         for channel in 0..self.input.c {
             for row in 0..kh {
                 for column in 0..kw {
-                    let (remainder, first) = (row % self.window.stride[0], row / self.window.stride[0]);
-                    let run = (column * self.window.stride[0] + remainder) * self.run_len();
+                    let (down, stride) = (row * self.window.dilation[0], self.window.stride[0]);
+                    let (remainder, first) = (down % stride, down / stride);
+                    let run = (column * stride + remainder) * self.run_len();
                     offsets.push((channel * self.channel_len() + run + first * self.width) as u32);
                 }
             }
@@ -168,7 +170,7 @@ pub(crate) fn copy_kernel(isa: Isa) -> CopyKernel {
 pub(crate) const CHANNELS_PER_BLOCK: usize = 8;
 
 /// The rows of one window column and remainder that are inside the image, of a block of channels:
-/// `out[row][x] = from[row][x * stride + column - padding]`.
+/// `out[row][x] = from[row][x * stride + column * dilation - padding]`.
 struct Rows {
     column: usize,
     from: *const f32,
@@ -191,7 +193,7 @@ unsafe fn pack<S: Simd>(
     first: usize,
     packed: *mut f32,
 ) {
-    let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], [_, right]] } = layout.window;
+    let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], [_, right]], .. } = layout.window;
     // Whole vectors reach beyond a row by the padding and less than two vectors.
     let is_near = px.max(right) + 2 * MAX_LANES <= OVERREAD;
     for channel in (0..channels).step_by(CHANNELS_PER_BLOCK) {
@@ -277,8 +279,9 @@ unsafe fn pack_vectors(layout: &BandLayout, rows: &Rows, pack: impl Fn(*const f3
 /// As for [`pack_short_rows`].
 #[inline(always)]
 unsafe fn pack_rows<S: Simd>(layout: &BandLayout, rows: &Rows, load: impl Fn(*const f32) -> S::V) {
-    let Window { stride: [_, stride], padding: [[_, padding], _], .. } = layout.window;
-    let before = rows.column as isize - padding as isize;
+    let Window { stride: [_, stride], padding: [[_, padding], _], dilation: [_, dilation], .. } =
+        layout.window;
+    let before = (rows.column * dilation) as isize - padding as isize;
     for channel in 0..rows.channels {
         for row in 0..rows.count {
             // SAFETY: loads extend beyond a row by less than the caller allows; stores as in `pack`.
@@ -300,11 +303,12 @@ unsafe fn pack_rows<S: Simd>(layout: &BandLayout, rows: &Rows, load: impl Fn(*co
 /// # Safety
 /// As for [`pack_short_rows`].
 unsafe fn pack_any_stride(layout: &BandLayout, rows: &Rows) {
-    let Window { stride: [_, stride], padding: [[_, padding], _], .. } = layout.window;
+    let Window { stride: [_, stride], padding: [[_, padding], _], dilation: [_, dilation], .. } =
+        layout.window;
     for channel in 0..rows.channels {
         for row in 0..rows.count {
             for x in 0..layout.width {
-                let pixel = (x * stride + rows.column).wrapping_sub(padding);
+                let pixel = (x * stride + rows.column * dilation).wrapping_sub(padding);
                 // SAFETY: the pixel is read only inside the row; its place is inside the band.
                 unsafe {
                     let from = rows.from.add(channel * layout.input.plane() + row * rows.from_step);

@@ -38,7 +38,7 @@ impl AvgPool {
     /// One over the number of elements of the window at `position`, (row, column), over an image of `input`'s
     /// height and width.
     pub(crate) fn share(&self, position: [usize; 2], input: Shape) -> f32 {
-        let Window { kernel, stride, padding: [padding, _] } = self.window;
+        let Window { kernel, stride, padding: [padding, _], .. } = self.window;
         let [before, after] = self.counted();
         let along = |axis: usize, size: usize| {
             // Both from the first row or column of the padding.

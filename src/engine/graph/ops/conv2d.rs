@@ -1,6 +1,7 @@
-//! Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`), dilation 1, groups 1:
-//! y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u, q*sx - px + v],
-//! where x is zero outside the image and (py, px) is the padding before it.
+//! Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`), groups 1:
+//! y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u*dy, q*sx - px + v*dx],
+//! where x is zero outside the image and (py, px) is the padding before it,
+//! (sy, sx) the stride and (dy, dx) the dilation.
 
 use std::ops::Range;
 
@@ -21,12 +22,14 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Rows and columns of padding before the image, and those after it.
     pub padding: [[usize; 2]; 2],
+    /// Step between two elements of the window, in rows and columns.
+    pub dilation: [usize; 2],
 }
 
 impl Window {
-    /// A square window with the same padding on all sides.
+    /// A square window with the same padding on all sides, without dilation.
     pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [[padding; 2]; 2] }
+        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [[padding; 2]; 2], dilation: [1; 2] }
     }
 
     /// Elements under the window.
@@ -34,30 +37,42 @@ impl Window {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// Rows and columns from the window's first element to its last, both included.
+    pub(crate) fn extent(&self) -> [usize; 2] {
+        [0, 1].map(|axis| (self.kernel[axis] - 1) * self.dilation[axis] + 1)
+    }
+
     /// Numbers of window positions (rows, columns) over an image of `h` x `w`.
     ///
     /// # Errors
-    /// When the window is larger than the padded image, a stride or the kernel is zero, or one of the
+    /// When the window is larger than the padded image, the kernel, a stride or a dilation is zero, or one of the
     /// window's sizes is beyond 65,535.
     pub fn positions(&self, op: &'static str, h: usize, w: usize) -> Result<[usize; 2]> {
         let mut out = [0; 2];
         for (axis, size) in [h, w].into_iter().enumerate() {
-            let (k, s, [before, after]) = (self.kernel[axis], self.stride[axis], self.padding_along(axis));
+            let (k, s, d) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
+            let [before, after] = self.padding_along(axis);
             let padded = size.saturating_add(before.min(MAX_SIDE) + after.min(MAX_SIDE));
-            if k == 0 || s == 0 || k.max(s).max(before).max(after) > MAX_SIDE || padded < k {
+            let is_none = k == 0 || s == 0 || d == 0;
+            let is_vast = [k, s, d, before, after].into_iter().any(|side| side > MAX_SIDE);
+            if is_none || is_vast || self.extent()[axis] > padded.min(MAX_SIDE) {
                 let padding = [before, after];
-                return Err(GraphError::Window { op, kernel: k, stride: s, padding, size }.into());
+                let window = GraphError::Window { op, kernel: k, stride: s, dilation: d, padding, size };
+                return Err(window.into());
             }
-            out[axis] = (padded - k) / s + 1;
+            out[axis] = (padded - self.extent()[axis]) / s + 1;
         }
         Ok(out)
     }
 
-    /// The same for a pooling, where each window has a pixel of the image.
+    /// The same for a pooling, where each window has a pixel of the image and there is no dilation.
     ///
     /// # Errors
-    /// As for [`Window::positions`], and when a window is all padding.
+    /// As for [`Window::positions`], and when a window is all padding or dilated.
     pub(super) fn pooled(&self, op: &'static str, input: Shape) -> Result<Shape> {
+        if self.dilation != [1; 2] {
+            return Err(GraphError::Dilation { op, dilation: self.dilation }.into());
+        }
         let positions = self.positions(op, input.h, input.w)?;
         for (axis, size) in [input.h, input.w].into_iter().enumerate() {
             if (0..positions[axis]).any(|position| self.inside(axis, position, size).is_empty()) {
@@ -72,9 +87,9 @@ impl Window {
     /// The rows (axis 0) or columns (axis 1) of the window at `position` that are inside an image of `size`.
     pub(super) fn inside(&self, axis: usize, position: usize, size: usize) -> Range<usize> {
         let (kernel, start) = (self.kernel[axis], position * self.stride[axis]);
-        let before = self.padding[0][axis];
-        let first = before.saturating_sub(start).min(kernel);
-        first..(size + before).saturating_sub(start).clamp(first, kernel)
+        let (before, step) = (self.padding[0][axis], self.dilation[axis]);
+        let first = before.saturating_sub(start).div_ceil(step).min(kernel);
+        first..(size + before).saturating_sub(start).div_ceil(step).clamp(first, kernel)
     }
 
     /// Padding before and after the image along one axis.
@@ -82,7 +97,7 @@ impl Window {
         self.padding.map(|side| side[axis])
     }
 
-    /// Whether the window is 1x1 with stride 1 and without padding.
+    /// Whether the window is 1x1 with stride 1 and without padding and dilation.
     pub fn is_pointwise(&self) -> bool {
         *self == Window::square(1, 1, 0)
     }
@@ -99,7 +114,7 @@ pub struct Conv2d {
     pub out: usize,
     /// Input channels I.
     pub channels: usize,
-    /// Kernel, stride, padding.
+    /// Kernel, stride, padding, dilation.
     pub window: Window,
     /// Whether a ReLU is applied to the result in the same step.
     pub relu: bool,
@@ -112,7 +127,8 @@ impl From<Conv2d> for Op {
 }
 
 impl Conv2d {
-    /// A convolution with the sizes of its weight (O, I, KH, KW), and as much padding after the image as before.
+    /// A convolution with the sizes of its weight (O, I, KH, KW), as much padding after the image as before, and no
+    /// dilation.
     ///
     /// # Panics
     /// When the graph has no such weight, or it does not have four dimensions.
@@ -135,7 +151,7 @@ impl Conv2d {
             bias,
             out,
             channels,
-            window: Window { kernel: [kh, kw], stride, padding: [padding; 2] },
+            window: Window { kernel: [kh, kw], stride, padding: [padding; 2], dilation: [1; 2] },
             relu: false,
         }
     }
@@ -170,7 +186,8 @@ impl Conv2d {
 }
 
 /// Parameters of [`Op::Conv2dGrad`]:
-/// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q], where p*sy - py + u = y and q*sx - px + v = x.
+/// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q],
+/// where p*sy - py + u*dy = y and q*sx - px + v*dx = x.
 ///
 /// Inputs: the gradient and, with `relu`, the ReLU's result, which gates the gradient.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,7 +198,7 @@ pub struct Conv2dGrad {
     pub out: usize,
     /// Shape of the convolution's input, which is that of the result.
     pub input: Shape,
-    /// The convolution's kernel, stride, padding.
+    /// The convolution's kernel, stride, padding, dilation.
     pub window: Window,
     /// The ReLU gradient applied to the result in the same step.
     pub relu: Option<ReluRule>,

@@ -58,9 +58,9 @@ pub(crate) struct WinogradTiling {
 
 impl WinogradTiling {
     /// The tiling of `op`, which reads `input` and writes `output`; `None` where its window is not 3x3 of
-    /// stride 1.
+    /// stride 1 and dilation 1.
     pub(crate) fn new(isa: Isa, op: &Conv2d, [input, output]: [Shape; 2]) -> Option<Self> {
-        if op.window.kernel != [3, 3] || op.window.stride != [1, 1] {
+        if op.window.kernel != [3, 3] || op.window.stride != [1, 1] || op.window.dilation != [1, 1] {
             return None;
         }
         let lanes = isa.lanes();
@@ -69,7 +69,7 @@ impl WinogradTiling {
         let max = (1..=height).rev().find(|&band| len(band) <= MAX_BAND_LEN).unwrap_or(1);
         let band = height.div_ceil(height.div_ceil(max));
         let kernel = choose_kernel(isa, op.channels, op.out, band * width);
-        let window = Window { kernel: [4, 4], stride: [2, 2], padding: op.window.padding };
+        let window = Window { kernel: [4, 4], stride: [2, 2], ..op.window };
         let layout = BandLayout::new(isa, window, input, width, band);
         let whole = Tile { groups: 0..op.out.div_ceil(kernel.channels), pixels: 0..output.plane() };
         Some(WinogradTiling { kernel, layout, input, output, width, band, lanes, whole })
