@@ -130,7 +130,7 @@ pub fn image(data: &[u8]) {
         let prepared = prepare(&image, (24, 32), policy, [0.5; 3], [0.25; 3]);
         assert!(prepared.tensor.len() == 3 * 24 * 32 && prepared.tensor.iter().all(|x| x.abs() <= 2.0));
         let view = prepared.view(&image, 16);
-        assert_eq!((view.width, view.height), (16, 16));
+        assert_eq!((view.width, view.height), (16, 12));
     }
 }
 

@@ -14,7 +14,6 @@ use crate::render::sheet::{ExitCell, Legend, SheetOptions};
 use crate::report::{ImageResult, outcomes};
 use crate::run::check_not_an_input;
 use crate::util::atomic_file;
-use crate::util::npz::Floats;
 use crate::{Error, Result, imaging};
 
 use super::exits::Exits;
@@ -85,7 +84,7 @@ pub fn run(args: Args) -> Result<()> {
     let records = chosen(&run, &args)?;
     let files: Vec<PathBuf> = run.files(&records).collect();
     check_not_an_input(&args.output, files.iter().map(PathBuf::as_path))?;
-    let images = records.into_iter().map(|record| read(&args, record, &exits, (options.cell, colormap)));
+    let images = records.into_iter().map(|record| read(&args, record, &exits, (&options, colormap)));
     let images = images.collect::<Result<Vec<Image>>>()?;
     let classes = drawn_names::classes(&run.classes);
     let rows: Vec<FigureRow> = images.iter().map(|image| row(image, &exits, &classes)).collect();
@@ -151,40 +150,30 @@ fn is_called(record: &ImageResult, name: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/')) && !name.is_empty()
 }
 
-/// Loads the photo and draws the pictures of an image at `side` x `side` pixels.
+/// Loads the photo and draws the pictures of an image at the size of the sheet.
 fn read(
     args: &Args,
     record: ImageResult,
     exits: &[usize],
-    (side, colormap): (usize, Colormap),
+    (options, colormap): (&SheetOptions, Colormap),
 ) -> Result<Image> {
     let refused = |cause: &str| Error::refused(&args.run, &record.image, cause);
     let photo =
         tiles::photo(&args.run, &record)?.ok_or_else(|| refused("has no film strip with its photo"))?;
-    let photo = resample(&photo, Region::all(&photo), side, side, Filter::Bicubic);
-    let cam = tiles::cam(&args.run, &record)?.ok_or_else(|| refused("has no maps"))?;
+    let size = options.picture((photo.height, photo.width));
+    let photo = resample(&photo, Region::all(&photo), size.1, size.0, Filter::Bicubic);
+    let maps = tiles::maps(&args.run, &record)?.ok_or_else(|| refused("has no maps"))?;
     let picture = |exit: &usize| {
         let at = record.exits.iter().position(|e| e.exit == *exit).expect("the run has it");
-        let heatmap = heatmap(&cam, at, record.exits.len(), side);
-        let heatmap =
-            heatmap.ok_or_else(|| refused("its number of maps differs from its number of exits"))?;
-        Ok(match heatmap.status {
+        let map = &maps[at];
+        let heatmap = Heatmap::new(&map.values, (map.shape[0], map.shape[1]), size);
+        match heatmap.status {
             MapStatus::Ok => overlay(&photo, &heatmap, colormap, args.heat_alpha),
             status => placeholder(&photo, placeholder_text(status)),
-        })
+        }
     };
-    let pictures = exits.iter().map(picture).collect::<Result<_>>()?;
+    let pictures = exits.iter().map(picture).collect();
     Ok(Image { photo, pictures, record })
-}
-
-/// Heatmap of the exit at index `at` of `exits`, resized to `side` x `side`.
-fn heatmap(cam: &Floats, at: usize, exits: usize, side: usize) -> Option<Heatmap> {
-    let &[first, .., h, w] = &cam.shape[..] else { return None };
-    if first != exits || cam.values.is_empty() {
-        return None;
-    }
-    let each = cam.values.len() / exits;
-    Some(Heatmap::new(cam.values[at * each..].get(..h * w)?, (h, w), (side, side)))
 }
 
 fn row<'a>(image: &'a Image, exits: &[usize], classes: &'a [String]) -> FigureRow<'a> {

@@ -8,6 +8,7 @@ use crate::dataset::Item;
 use crate::explain::{Classifier, ExitPrediction, Explainer, Explanation, Target};
 use crate::imaging::Region;
 use crate::imaging::rgb_image::RgbImage;
+use crate::model::Model;
 use crate::{Error, Result, dataset};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -48,7 +49,7 @@ pub fn group_size(model: &LoadedModel, images: usize) -> usize {
 pub type Group = (Vec<Item>, Vec<Result<Photo>>);
 
 /// Reads `items` on threads of `scope`, ahead of the consumer, and yields them in groups of
-/// `group`. An unreadable photo is an error of its own. `view` is the side of [`Photo::view`].
+/// `group`. An unreadable photo is an error of its own. `view` is the longer side of [`Photo::view`].
 ///
 /// # Errors
 /// When the system refuses every thread.
@@ -249,8 +250,12 @@ pub fn inputs(photos: &[Result<Photo>]) -> Vec<f32> {
 
 fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
     let held = timings.time(Stage::Decode, || item.read())?;
-    let image = &held.image;
-    Ok(timings.time(Stage::Resize, || {
+    Ok(timings.time(Stage::Resize, || Photo::new(model, &held.image, item.label, view)))
+}
+
+impl Photo {
+    /// `image` prepared for `model`. `view` is the longer side of [`Photo::view`].
+    pub fn new(model: &Model, image: &RgbImage, label: Option<usize>, view: Option<usize>) -> Photo {
         let prepared = model.prepare(image);
         Photo {
             width: image.width,
@@ -258,10 +263,10 @@ fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings
             view: view.map(|size| prepared.view(image, size)),
             seen: prepared.seen,
             crop: prepared.crop,
-            label: item.label,
+            label,
             tensor: prepared.tensor,
         }
-    }))
+    }
 }
 
 /// A progress bar on standard error for several images. Indicatif hides it without a terminal.

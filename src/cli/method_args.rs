@@ -30,7 +30,7 @@ pub struct MethodArgs {
     #[arg(long, value_name = "NAME")]
     score: Option<Score>,
     /// Taps at which activation maps are computed: own (the input of each exit's head), all-scales
-    /// (the deepest layer of each scale), or names such as exit3 or layer12.scale2, separated by
+    /// (the deepest layer of each scale, or of each size), or names such as exit3 or layer12.scale2, separated by
     /// commas; `msdcam inspect` lists them
     #[arg(long, value_name = "LIST", default_value = "own")]
     tap: Taps,

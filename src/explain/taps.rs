@@ -14,7 +14,8 @@ pub enum Taps {
     Exit,
     /// At these, by name.
     Named(Vec<String>),
-    /// At the deepest layer of each scale on which the exit's score depends, finest first.
+    /// At the deepest tap of each scale on which the exit's score depends, finest first. In a model whose taps are of
+    /// no parallel scales ([`Tap::scale`]), a scale is a height and width.
     AllScales,
 }
 
@@ -35,13 +36,20 @@ impl FromStr for Taps {
 }
 
 impl Taps {
-    /// The name of `tap`, one of these, that is the same for every exit: `own`, its name, or its
-    /// scale.
-    pub fn column(&self, tap: &Tap) -> String {
+    /// The name of `tap`, one of these in `model`, that is the same for every exit: `own`, its name, or its
+    /// scale (`scale2`, or its size, `24x96`).
+    ///
+    /// # Panics
+    /// When the model's graph lacks the tap's node.
+    pub fn column(&self, model: &Model, tap: &Tap) -> String {
         match (self, tap.scale) {
             (Taps::Exit, _) => "own".into(),
+            (Taps::Named(_), _) => tap.name.clone(),
             (Taps::AllScales, Some(scale)) => format!("scale{scale}"),
-            _ => tap.name.clone(),
+            (Taps::AllScales, None) => {
+                let shape = model.graph.shape(tap.node);
+                format!("{}x{}", shape.h, shape.w)
+            }
         }
     }
 
@@ -61,7 +69,7 @@ impl Taps {
     pub(crate) fn of(&self, model: &Model, exit: usize, need_path: bool) -> Result<Vec<Tap>> {
         match self {
             Taps::Exit => Ok(vec![model.exit_tap(exit).clone()]),
-            Taps::AllScales => Ok(deepest_of_each_scale(&model.taps_reaching(exit))),
+            Taps::AllScales => Ok(deepest_of_each_scale(model, exit)),
             Taps::Named(names) if names.is_empty() => Err(RequestError::NoTap.into()),
             Taps::Named(names) => names.iter().map(|name| named(model, exit, name, need_path)).collect(),
         }
@@ -85,14 +93,28 @@ fn named(model: &Model, exit: usize, name: &str, need_path: bool) -> Result<Tap>
     Ok(tap.clone())
 }
 
-/// The last tap of each scale, in the order of the scales' first taps: finest first.
-fn deepest_of_each_scale(taps: &[&Tap]) -> Vec<Tap> {
+/// The deepest tap of each scale on which the score of exit `exit` depends, finest first.
+fn deepest_of_each_scale(model: &Model, exit: usize) -> Vec<Tap> {
+    let parallel = model.taps.iter().any(|tap| tap.scale.is_some());
+    let size = |tap: &Tap| {
+        let shape = model.graph.shape(tap.node);
+        (shape.h, shape.w)
+    };
+    let is_alike = |a: &Tap, b: &Tap| if parallel { a.scale == b.scale } else { size(a) == size(b) };
     let mut deepest: Vec<&Tap> = Vec::new();
-    for tap in taps.iter().filter(|tap| tap.scale.is_some()) {
-        match deepest.iter_mut().find(|found| found.scale == tap.scale) {
-            Some(last) => *last = tap,
+    for tap in model.taps_reaching(exit).into_iter().filter(|tap| !parallel || tap.scale.is_some()) {
+        match deepest.iter_mut().find(|found| is_alike(found, tap)) {
+            // Nodes are in the order of computation.
+            Some(found) if found.node < tap.node => *found = tap,
+            Some(_) => {}
             None => deepest.push(tap),
         }
+    }
+    if !parallel {
+        deepest.sort_by_key(|tap| {
+            let (h, w) = size(tap);
+            std::cmp::Reverse((h * w, h))
+        });
     }
     deepest.into_iter().cloned().collect()
 }

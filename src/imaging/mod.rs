@@ -38,9 +38,9 @@ pub use decode::decode;
 pub use decode::{HeldImage, MAX_BYTES, MAX_PIXELS};
 pub use encode::{encode_jpeg, encode_png};
 pub use heatmap::{Heatmap, MapStatus, common_scale};
-#[doc(hidden)]
-pub use prepare::prepare;
 pub use prepare::{Prepared, ResizePolicy};
+#[doc(hidden)]
+pub use prepare::{prepare, with_longer_side};
 pub use resample::Region;
 #[doc(hidden)]
 pub use resample::{Filter, resample, resample_map};

@@ -21,29 +21,42 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The region of `photo` that the input covers, resized to `size` x `size` pixels for display.
+    /// The region of `photo` that the input covers, resized for display: a picture of the input's aspect ratio,
+    /// whose longer side is `size` pixels.
     ///
     /// # Panics
-    /// When `size` is zero or its square above the pixels of the largest photo, or `photo` is not the one that was
+    /// When `size` is zero or the picture has more pixels than the largest photo, or `photo` is not the one that was
     /// prepared.
     pub fn view(&self, photo: &RgbImage, size: usize) -> RgbImage {
+        let (height, width) = with_longer_side((self.seen.height, self.seen.width), size);
         let (crop, all) = (self.crop, Region::all(photo));
         let is_inside =
             crop.left >= 0.0 && crop.top >= 0.0 && crop.right <= all.right && crop.bottom <= all.bottom;
         if is_inside || size == 0 {
-            return resample(photo, crop, size, size, Filter::Bicubic);
+            return resample(photo, crop, width, height, Filter::Bicubic);
         }
         // First and last pixel of the view that the photo covers.
-        let along = |from: f64, to: f64, end: f64| {
+        let along = |from: f64, to: f64, end: f64, size: usize| {
             let place = |x: f64| ((x - from) / (to - from) * size as f64).round() as usize;
             let first = place(0.0).min(size - 1);
             first..place(end).clamp(first + 1, size)
         };
-        let columns = along(crop.left, crop.right, all.right);
-        let rows = along(crop.top, crop.bottom, all.bottom);
+        let columns = along(crop.left, crop.right, all.right, width);
+        let rows = along(crop.top, crop.bottom, all.bottom, height);
         let inside = resample(photo, all, columns.len(), rows.len(), Filter::Bicubic);
-        padded(&inside, (columns.start, rows.start), (size, size), self.fill)
+        padded(&inside, (columns.start, rows.start), (width, height), self.fill)
     }
+}
+
+/// (rows, columns) of a picture of `size` (rows, columns) that is resized so that its longer side has `longer`
+/// pixels. The other side is rounded and at least 1, unless `longer` is zero.
+pub fn with_longer_side((height, width): (usize, usize), longer: usize) -> (usize, usize) {
+    let most = height.max(width);
+    let scaled = |side: usize| match side {
+        _ if side == most => longer,
+        _ => ((side as f64 / most as f64 * longer as f64).round() as usize).max(longer.min(1)),
+    };
+    (scaled(height), scaled(width))
 }
 
 /// How a photo is brought to the size of a model's input.
@@ -280,6 +293,28 @@ mod tests {
             let view = prepared.view(&photo, 9);
             assert!((view.width, view.height) == (9, 9) && view.rgb.contains(&9));
         }
+    }
+
+    #[test]
+    fn a_view_has_the_aspect_ratio_of_the_input_and_shows_what_the_input_shows() {
+        // Left half dark, right half light.
+        let pixels = |_: usize| (0..40).flat_map(|x| [if x < 20 { 10 } else { 200 }; 3]);
+        let photo = RgbImage::new(40, 30, (0..30).flat_map(pixels).collect());
+        for (policy, size) in [ResizePolicy::CenterCrop, ResizePolicy::Stretch, ResizePolicy::Pad]
+            .into_iter()
+            .flat_map(|policy| [(12, 48), (48, 12), (7, 9)].map(|size| (policy, size)))
+        {
+            let prepared = prepare(&photo, size, policy, [0.0; 3], [1.0; 3]);
+            assert_eq!((prepared.seen.height, prepared.seen.width), size);
+            let view = prepared.view(&photo, 96);
+            assert_eq!((view.height, view.width), with_longer_side(size, 96), "{policy} {size:?}");
+            // Equal but for the sharpness of the middle, whose columns the two filters blend differently.
+            let small = resample(&view, Region::all(&view), size.1, size.0, Filter::Bilinear);
+            let differ = small.rgb.iter().zip(&prepared.seen.rgb).filter(|(a, b)| a.abs_diff(**b) > 8);
+            assert!(differ.count() <= 3 * 6 * size.0, "{policy} {size:?}");
+        }
+        let sides = [(48, 192), (192, 48), (5, 5), (1, 9000), (3, 7)].map(|size| with_longer_side(size, 512));
+        assert_eq!(sides, [(128, 512), (512, 128), (512, 512), (1, 512), (219, 512)]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub use tap::{Tap, TapInfo};
 pub use weights::Precision;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::engine::graph::{Graph, NodeId, Op};
 use crate::error::RequestError;
@@ -124,7 +125,8 @@ impl Model {
 
     /// A model of a graph that the caller built: `exits` holds the tap and the logits of each exit.
     /// The classes are named by their indices, pixels are not normalized, and the only taps are
-    /// the exits' own.
+    /// the exits' own. If no node of the graph belongs to an exit ([`Graph::push_at`]), each belongs to the
+    /// first exit that needs it, so that a run can stop there.
     ///
     /// # Errors
     /// [`crate::Error::Request`] when there is no exit, `input` is not an RGB input of the graph or not its only
@@ -140,6 +142,8 @@ impl Model {
         let classes = check_logits(&graph, &logits)?;
         let taps = (1..).zip(exits).map(|(k, &(tap, _))| Tap::of_exit(k, tap)).collect();
         let exits = exits.iter().enumerate().map(|(tap, &(_, logits))| Exit { tap, logits }).collect();
+        let graph =
+            if graph.nodes().iter().all(|node| node.exit == 0) { staged(&graph, &logits)? } else { graph };
         let model = Model {
             input: InputSpec::new(&graph, input),
             graph,
@@ -210,6 +214,25 @@ impl Model {
             None => Ok(()),
         }
     }
+}
+
+/// The same graph, in which each node belongs to the first exit, of those with these `logits`, that needs it.
+fn staged(graph: &Graph, logits: &[NodeId]) -> Result<Graph> {
+    let mut staged = Graph::new();
+    for param in graph.params() {
+        if param.data.is_empty() {
+            staged.declare_param(&*param.name, &param.dims);
+        } else {
+            staged.add_param(&*param.name, &param.dims, Arc::clone(&param.data));
+        }
+    }
+    let needed: Vec<Vec<bool>> = logits.iter().map(|&logits| graph.ancestors(&[logits])).collect();
+    for id in graph.ids() {
+        let exit = needed.iter().position(|needed| needed[id.index()]).map_or(0, |first| first + 1);
+        let node = graph.node(id);
+        staged.push_at(exit, node.op.clone(), &node.inputs)?;
+    }
+    Ok(staged)
 }
 
 /// The shape of `input`, an RGB input of `graph`.

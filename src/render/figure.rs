@@ -3,7 +3,8 @@
 
 use super::canvas::{Rect, Rgb};
 use super::sheet::{
-    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SMALL, SheetHeader, SheetOptions, WHITE, framed, percent,
+    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SMALL, SheetHeader, SheetOptions, WHITE, column, framed,
+    percent,
 };
 use super::text::TextStyle;
 use crate::imaging::rgb_image::RgbImage;
@@ -34,18 +35,17 @@ const RULE: Rgb = [0xd9, 0xdc, 0xe0];
 /// Draws `rows` as one image.
 ///
 /// # Panics
-/// When there are no rows, rows differ in their exits, a picture differs in size from a cell, or `options`
-/// are out of range.
+/// When there are no rows, rows differ in their exits, or pictures differ in size.
 pub fn figure(rows: &[FigureRow], options: &SheetOptions) -> RgbImage {
-    assert!(options.cell >= 112, "cells of {} pixels", options.cell);
-    let size = options.cell;
     let exits = |row: &FigureRow| row.cells.iter().map(|cell| cell.exit).collect::<Vec<_>>();
-    let columns = exits(rows.first().expect("a figure has rows"));
+    let first = rows.first().expect("a figure has rows");
+    let (columns, picture_width, height) = (exits(first), first.photo.width, first.photo.height);
+    let size = column(picture_width);
     let left = |column: usize| MARGIN + column * (size + GAP);
     let width = left(columns.len() + 1) - GAP + MARGIN;
     let header = SheetHeader::new(options, width - 2 * MARGIN);
     let names = MARGIN + header.height();
-    let top = |row: usize| names + COLUMN_NAMES + row * (size + CAPTION + ROW_GAP);
+    let top = |row: usize| names + COLUMN_NAMES + row * (height + CAPTION + ROW_GAP);
     let mut page = RgbImage::filled(width, top(rows.len()) - ROW_GAP + MARGIN, WHITE);
     header.draw(&mut page, options);
     column_names(&mut page, &columns, names, left);
@@ -53,11 +53,12 @@ pub fn figure(rows: &[FigureRow], options: &SheetOptions) -> RgbImage {
         assert_eq!(exits(row), columns, "exits of row {number}");
         let y = top(number);
         let mut place = |column: usize, picture: &RgbImage, style: TextStyle, first: &str, second: &str| {
-            assert_eq!((picture.width, picture.height), (size, size), "column {column} of row {number}");
+            let found = (picture.width, picture.height);
+            assert_eq!(found, (picture_width, height), "column {column} of row {number}");
             framed(&mut page, (left(column), y), picture);
             let x = left(column) as f32;
-            style.draw(&mut page, x, (y + size + FIRST_LINE) as f32, &style.fit(first, size as f32));
-            SMALL.draw(&mut page, x, (y + size + SECOND_LINE) as f32, &SMALL.fit(second, size as f32));
+            style.draw(&mut page, x, (y + height + FIRST_LINE) as f32, &style.fit(first, size as f32));
+            SMALL.draw(&mut page, x, (y + height + SECOND_LINE) as f32, &SMALL.fit(second, size as f32));
         };
         place(0, row.photo, LABEL, row.label, &row.hardness);
         for (i, (cell, &right)) in row.cells.iter().zip(&row.right).enumerate() {

@@ -1,8 +1,8 @@
 //! Grid of film strips: one row per scale, layer or class, one column per exit.
 
 use super::sheet::{
-    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, framed,
-    label_bar, label_colors, with_lines,
+    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, column,
+    framed, label_bar, label_colors, with_lines,
 };
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
@@ -19,33 +19,34 @@ pub struct GridRow<'a> {
 /// Height of a row's title in pixels.
 const TITLE: usize = 30;
 
-/// Draws `photo`, of which `seen` is the model's input, and `rows`. Captions are below each row, or only
+/// Draws `photo`, of which `seen` is the model's input, and `rows`, in pictures of the size that
+/// [`SheetOptions::picture`] gives for `seen`. Captions are below each row, or only
 /// below the last one if all rows have the same.
 ///
 /// # Panics
 /// When `photo` is empty, rows differ in length, or `options` are out of range.
 pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &SheetOptions) -> RgbImage {
-    assert!(options.cell >= 112, "cells of {} pixels", options.cell);
-    let size = options.cell;
+    let (height, picture_width) = options.picture((seen.height, seen.width));
+    let step = column(picture_width) + GAP;
     let columns = rows.first().map_or(0, |row| row.cells.len());
     let captions =
         |row: &GridRow| row.cells.iter().map(|c| (c.label.to_string(), c.probability)).collect::<Vec<_>>();
     let alike = rows.windows(2).all(|two| captions(&two[0]) == captions(&two[1]));
     let captioned = |row: usize| !alike || row + 1 == rows.len();
     let below = |row: usize| if captioned(row) { CAPTION + ROW_GAP } else { GAP };
-    let width = (columns + 1) * (size + GAP) - GAP;
+    let width = (columns + 1) * step - GAP;
     let header = SheetHeader::new(options, width);
     let top = MARGIN + header.height();
     let mut tops = Vec::with_capacity(rows.len());
     let mut y = top;
     for row in 0..rows.len() {
         tops.push(y + TITLE);
-        y += TITLE + size + below(row);
+        y += TITLE + height + below(row);
     }
-    let height = (y + MARGIN - ROW_GAP).max(top + TITLE + size + CAPTION + MARGIN);
-    let mut page = RgbImage::filled(2 * MARGIN + width, height, WHITE);
+    let whole = (y + MARGIN - ROW_GAP).max(top + TITLE + height + CAPTION + MARGIN);
+    let mut page = RgbImage::filled(2 * MARGIN + width, whole, WHITE);
     header.draw(&mut page, options);
-    let photo = resample(photo, Region::all(photo), size, size, Filter::Bicubic);
+    let photo = resample(photo, Region::all(photo), picture_width, height, Filter::Bicubic);
     let pixels = format!("seen as {} x {} pixels", seen.width, seen.height);
     with_lines(&mut page, (MARGIN, top + TITLE), &photo, ["photo", &pixels]);
     let room = width as f32;
@@ -53,15 +54,16 @@ pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &Sheet
     let colors = label_colors(&cells);
     for (number, (row, &top)) in rows.iter().zip(&tops).enumerate() {
         assert_eq!(row.cells.len(), columns, "cells of row '{}'", row.title);
-        let left = MARGIN + size + GAP;
+        let left = MARGIN + step;
         LABEL.draw(&mut page, left as f32, (top - 10) as f32, &LABEL.fit(&row.title, room - left as f32));
         for (i, cell) in row.cells.iter().enumerate() {
-            let x = left + i * (size + GAP);
-            assert_eq!((cell.picture.width, cell.picture.height), (size, size), "exit {}", cell.exit);
+            let x = left + i * step;
+            let found = (cell.picture.width, cell.picture.height);
+            assert_eq!(found, (picture_width, height), "exit {}", cell.exit);
             framed(&mut page, (x, top), cell.picture);
             if captioned(number) {
-                label_bar(&mut page, (x, top + size), size, colors[number * columns + i]);
-                caption(&mut page, cell, x, top + size, size);
+                label_bar(&mut page, (x, top + height), step - GAP, colors[number * columns + i]);
+                caption(&mut page, cell, x, top + height, step - GAP);
             }
         }
     }

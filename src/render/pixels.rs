@@ -49,12 +49,13 @@ pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: Pixe
     RgbImage::new(width, height, rgb)
 }
 
-/// `picture` enlarged to `side` x `side` by nearest neighbor, because an array has no values between its
+/// `picture` enlarged to `height` x `width` by nearest neighbor, because an array has no values between its
 /// pixels.
-pub fn enlarged(picture: &RgbImage, side: usize) -> RgbImage {
-    let from = |i: usize, length: usize| i * length / side;
-    let pixel = |i: usize| picture.pixel(from(i % side, picture.width), from(i / side, picture.height));
-    RgbImage::new(side, side, (0..side * side).flat_map(pixel).collect())
+pub fn enlarged(picture: &RgbImage, (height, width): (usize, usize)) -> RgbImage {
+    let row = move |y: usize| {
+        (0..width).map(move |x| picture.pixel(x * picture.width / width, y * picture.height / height))
+    };
+    RgbImage::new(width, height, (0..height).flat_map(row).flatten().collect())
 }
 
 /// 99th percentile of the magnitudes, as `numpy.percentile` computes it; the maximum if that is zero, and 1
@@ -117,6 +118,7 @@ mod tests {
     #[test]
     fn enlarging_repeats_pixels() {
         let picture = RgbImage::new(2, 1, vec![1, 2, 3, 4, 5, 6]);
-        assert_eq!(enlarged(&picture, 2).rgb, [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(enlarged(&picture, (2, 2)).rgb, [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(enlarged(&picture, (1, 4)).rgb, [1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6]);
     }
 }

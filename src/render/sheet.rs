@@ -4,6 +4,7 @@ use super::canvas::{Rect, Rgb};
 use super::color::Colormap;
 use super::text::TextStyle;
 use crate::imaging::rgb_image::RgbImage;
+use crate::imaging::with_longer_side;
 
 /// Prediction of one exit and its picture.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +15,7 @@ pub struct ExitCell<'a> {
     pub label: &'a str,
     /// Probability of the predicted class, in [0, 1].
     pub probability: f32,
-    /// A square picture of the cell's size.
+    /// A picture of the size that all cells have: see [`SheetOptions::picture`].
     pub picture: &'a RgbImage,
 }
 
@@ -52,7 +53,7 @@ pub struct SheetOptions {
     pub subtitle: String,
     /// Remark below the subtitle, such as the meaning of lines in the pictures.
     pub remark: String,
-    /// Width and height of one picture in pixels, at least 112.
+    /// Width and height of a square picture in pixels, at least 112: see [`SheetOptions::picture`].
     pub cell: usize,
     /// Legend to the right of the title.
     pub legend: Legend,
@@ -70,6 +71,28 @@ impl Default for SheetOptions {
     }
 }
 
+/// The least width of a column in pixels, below which captions are illegible.
+const LEAST_COLUMN: usize = 112;
+
+impl SheetOptions {
+    /// (rows, columns) of a picture of a model's input of `height` x `width`: it has the input's aspect ratio and the
+    /// area of a square cell, but neither side is more than four times the cell's.
+    ///
+    /// # Panics
+    /// When the cell is too small, or the input is empty.
+    pub fn picture(&self, (height, width): (usize, usize)) -> (usize, usize) {
+        assert!(self.cell >= LEAST_COLUMN, "cells of {} pixels", self.cell);
+        assert!(height > 0 && width > 0, "an input of {height} x {width} pixels");
+        let stretch = (height.max(width) as f64 / height.min(width) as f64).sqrt().min(4.0);
+        with_longer_side((height, width), (self.cell as f64 * stretch).round() as usize)
+    }
+}
+
+/// Width of a column of pictures of `width` pixels.
+pub(super) fn column(width: usize) -> usize {
+    width.max(LEAST_COLUMN)
+}
+
 const INK: Rgb = [0x1c, 0x1e, 0x21];
 const GRAY: Rgb = [0x5f, 0x66, 0x6d];
 pub(super) const WHITE: Rgb = [0xff; 3];
@@ -79,7 +102,7 @@ pub(super) const SMALL: TextStyle = TextStyle { bold: false, size: 13.0, color: 
 pub(super) const LABEL: TextStyle = TextStyle { bold: true, size: 17.0, color: INK };
 
 /// Color of the frame around pictures, which makes the edge of a white picture visible.
-const FRAME: Rgb = [0xd4, 0xd8, 0xdc];
+pub(super) const FRAME: Rgb = [0xd4, 0xd8, 0xdc];
 
 /// Okabe and Ito's palette, distinguishable under color vision deficiency.
 const LABEL_COLORS: [Rgb; 7] = [
@@ -170,11 +193,11 @@ pub(super) fn framed(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbI
     page.place(x, y, picture);
 }
 
-/// Draws a framed picture with two lines of text below it.
+/// Draws a framed picture with two lines of text below it, in a column of its own.
 pub(super) fn with_lines(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage, lines: [&str; 2]) {
     framed(page, (x, y), picture);
     for (line, at) in lines.into_iter().zip([FIRST_LINE, SECOND_LINE]) {
-        let line = SMALL.fit(line, picture.width as f32);
+        let line = SMALL.fit(line, column(picture.width) as f32);
         SMALL.draw(page, x as f32, (y + picture.height + at) as f32, &line);
     }
 }

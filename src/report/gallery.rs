@@ -29,43 +29,34 @@ pub struct EmbeddedPhoto {
     pub mime: &'static str,
     /// Bytes of the file.
     pub bytes: Vec<u8>,
+    /// (height, width) in pixels.
+    pub size: (usize, usize),
 }
 
-/// Activation maps of an image, (exits, height, width), quantized to one byte per element.
+/// Activation maps of an image, one of each exit, quantized to one byte per element.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedMaps {
-    height: usize,
-    width: usize,
+    /// (height, width) of each exit's map.
+    sizes: Vec<(usize, usize)>,
     /// Maximum of each exit's map.
     max: Vec<f32>,
-    /// Elements of all maps: 255 is the maximum of a map, 0 is zero or less.
+    /// Elements of all maps, one map after another: 255 is the maximum of a map, 0 is zero or less.
     values: Vec<u8>,
 }
 
 impl QuantizedMaps {
-    /// Quantizes `cam`, after its ReLU, of shape (exits, height, width) or (exits, ranks, height, width), of
-    /// which the first rank is taken. `None` for any other shape.
-    pub fn new(shape: &[usize], cam: &[f32]) -> Option<QuantizedMaps> {
-        let (exits, ranks, height, width) = match *shape {
-            [exits, height, width] => (exits, 1, height, width),
-            [exits, ranks, height, width] => (exits, ranks, height, width),
-            _ => return None,
-        };
-        if cam.is_empty() || cam.len() != exits * ranks * height * width {
-            return None;
+    /// Quantizes the maps of the exits, after their ReLU: (height, width) and elements of each.
+    pub fn new<'m>(maps: impl Iterator<Item = ((usize, usize), &'m [f32])>) -> QuantizedMaps {
+        let mut quantized = QuantizedMaps { sizes: Vec::new(), max: Vec::new(), values: Vec::new() };
+        for (size, map) in maps {
+            let max = map.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+            // NaN becomes 0; a map with NaN is not drawn.
+            let byte = |v: f32| if max > 0.0 { (v / max * 255.0).round() as u8 } else { 0 };
+            quantized.sizes.push(size);
+            quantized.max.push(max);
+            quantized.values.extend(map.iter().map(|&v| byte(v)));
         }
-        let maps = || cam.chunks_exact(height * width).step_by(ranks);
-        let largest = |map: &[f32]| map.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
-        let max: Vec<f32> = maps().map(largest).collect();
-        // NaN becomes 0; a map with NaN is not drawn.
-        let byte = |v: f32, max: f32| if max > 0.0 { (v / max * 255.0).round() as u8 } else { 0 };
-        let values = maps().zip(&max).flat_map(|(map, &max)| map.iter().map(move |&v| byte(v, max)));
-        Some(QuantizedMaps { height, width, values: values.collect(), max: max.clone() })
-    }
-
-    /// Height and width of each map.
-    pub fn size(&self) -> (usize, usize) {
-        (self.height, self.width)
+        quantized
     }
 }
 
@@ -78,6 +69,9 @@ pub struct TileMarkup {
     link: Option<String>,
     /// Data URL of the photo.
     photo: Option<String>,
+    /// Size of the photo in pixels.
+    height: usize,
+    width: usize,
     exits: Vec<ExitMarkup>,
 }
 
@@ -108,7 +102,10 @@ fn one(tile: &Tile, report: &Report) -> TileMarkup {
             Some(_) => "wrong",
         },
     });
+    let (height, width) = tile.photo.as_ref().map_or((0, 0), |photo| photo.size);
     TileMarkup {
+        height,
+        width,
         name: name(&record.image),
         label: record.label.and_then(|label| report.classes.get(label)).map(|label| name(label)),
         link: record.files.strip.as_deref().filter(|_| report.linked).map(link),
@@ -131,9 +128,10 @@ struct GalleryData<'a> {
     /// Exit numbers.
     exits: &'a [usize],
     classes: Vec<String>,
-    /// Size of each map.
-    height: usize,
-    width: usize,
+    /// Width of the photos divided by their height.
+    aspect: f64,
+    /// Height and width of each exit's map.
+    sizes: &'a [(usize, usize)],
     /// Tables of 256 RGB colors by name, in base64.
     colormaps: serde_json::Map<String, serde_json::Value>,
     initial_colormap: &'a str,
@@ -152,30 +150,35 @@ struct ImageData {
     target: Vec<usize>,
     status: Vec<MapStatus>,
     max: Vec<f32>,
-    /// (exits, height, width) bytes, in base64.
+    /// Bytes of all maps, one after another, in base64.
     maps: Option<String>,
 }
 
 /// Data of the scripts as JSON that is safe inside a script element.
 pub fn data(report: &Report) -> String {
-    let sizes = report.tiles.iter().filter_map(|tile| tile.maps.as_ref().map(QuantizedMaps::size));
-    let (height, width) = sizes.clone().next().unwrap_or((1, 1));
+    let sizes = report.tiles.iter().find_map(|tile| tile.maps.as_ref()).map_or(&[][..], |maps| &maps.sizes);
     let colormaps =
         Colormap::ALL.map(|map| (map.name().to_string(), STANDARD.encode(map.table().as_flattened()).into()));
     json::for_script(&GalleryData {
         exits: report.exits,
         classes: report.classes.iter().map(|class| name(class)).collect(),
-        height,
-        width,
+        aspect: aspect(report),
+        sizes,
         colormaps: colormaps.into_iter().collect(),
         initial_colormap: report.colormap.name(),
-        images: report.tiles.iter().map(|tile| image(tile, (height, width))).collect(),
+        images: report.tiles.iter().map(|tile| image(tile, sizes)).collect(),
     })
 }
 
-fn image(tile: &Tile, size: (usize, usize)) -> ImageData {
+/// Width of the photos divided by their height, which all of a run share.
+pub fn aspect(report: &Report) -> f64 {
+    let photo = report.tiles.iter().find_map(|tile| tile.photo.as_ref());
+    photo.map_or(1.0, |photo| photo.size.1 as f64 / photo.size.0.max(1) as f64)
+}
+
+fn image(tile: &Tile, sizes: &[(usize, usize)]) -> ImageData {
     let exits = &tile.record.exits;
-    let maps = tile.maps.as_ref().filter(|maps| maps.size() == size && maps.max.len() == exits.len());
+    let maps = tile.maps.as_ref().filter(|maps| maps.sizes == sizes && sizes.len() == exits.len());
     let status = |(i, exit): (usize, &super::ExitResult)| match (exit.status, maps) {
         (Some(status), _) => status,
         (None, Some(maps)) if maps.max[i] > 0.0 => MapStatus::Ok,
@@ -200,12 +203,12 @@ mod tests {
 
     #[test]
     fn maps_are_quantized_relative_to_their_maximum() {
-        let maps = QuantizedMaps::new(&[2, 1, 3], &[0.0, 1.0, 4.0, 0.0, 0.0, 0.0]).unwrap();
-        assert_eq!((&maps.values[..], &maps.max[..]), (&[0, 64, 255, 0, 0, 0][..], &[4.0, 0.0][..]));
-        let first = QuantizedMaps::new(&[1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
-        assert_eq!((&first.values[..], &first.max[..]), (&[128, 255][..], &[2.0][..]));
-        assert_eq!(QuantizedMaps::new(&[2, 3], &[0.0; 6]), None);
-        let broken = QuantizedMaps::new(&[1, 1, 3], &[f32::NAN, f32::INFINITY, 2.0]).unwrap();
+        let (a, b) = ([0.0, 1.0, 4.0], [0.0, 0.0]);
+        let maps = QuantizedMaps::new([((1, 3), &a[..]), ((2, 1), &b[..])].into_iter());
+        assert_eq!((&maps.values[..], &maps.max[..]), (&[0, 64, 255, 0, 0][..], &[4.0, 0.0][..]));
+        assert_eq!(maps.sizes, [(1, 3), (2, 1)]);
+        let broken = [f32::NAN, f32::INFINITY, 2.0];
+        let broken = QuantizedMaps::new([((1, 3), &broken[..])].into_iter());
         assert_eq!((broken.values[0], broken.max[0]), (0, 2.0));
     }
 

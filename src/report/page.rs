@@ -61,7 +61,7 @@ pub fn html(report: &Report) -> String {
         lead: lead(report),
         notices: &report.notices,
         key_figures: report.evaluation.map_or(Vec::new(), headline::key_figures),
-        style: style(&sections),
+        style: style(&sections, gallery::aspect(report)),
         sections,
         gallery_text: gallery_text(report),
         tiles: gallery::markup(report),
@@ -119,11 +119,12 @@ fn colormaps(first: Colormap) -> Vec<&'static str> {
     std::iter::once(first).chain(others).map(Colormap::name).collect()
 }
 
-/// The style sheet: the hand-written rules, the charts' colors, and the rules by which radio buttons show panels.
-fn style(sections: &[Section]) -> String {
+/// The style sheet: the hand-written rules, the photos' aspect ratio, the charts' colors, and the rules by which
+/// radio buttons show panels.
+fn style(sections: &[Section], aspect: f64) -> String {
     let (light, dark) = (Theme::Light.css(), Theme::Dark.css());
     let mut style = format!(
-        "{}\n{}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n",
+        "{}\n{}\n:root {{ --aspect: {aspect}; }}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n",
         include_str!("page/style.css"),
         include_str!("page/gallery.css")
     );

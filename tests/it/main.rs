@@ -6,6 +6,7 @@
 mod common;
 
 mod allocations;
+mod any_network;
 mod architecture;
 mod batches;
 mod browser;

@@ -18,8 +18,12 @@
 //! | `tap` | (E, taps) | names of the taps, if there are maps |
 //!
 //! With several CAM methods the method's name follows (`cam.layer-cam`, `fused.layer-cam`,
-//! `difference.fused.layer-cam`); with several taps, which differ in size, the tap's name follows
+//! `difference.fused.layer-cam`); with several taps, which differ in size, the tap's name in file names follows
 //! (`cam.layer-cam.scale2`).
+//!
+//! Where the exits' taps differ in (h, w), each exit has its own array instead of `cam`: `cam.exit1`, `cam.exit2`,
+//! ... of ([N,] h, w). Where an exit has no tap of a scale, its part of the arrays is zero and the name in `tap` is
+//! empty.
 
 use crate::explain::Explanation;
 use crate::imaging::Region;
@@ -27,7 +31,7 @@ use crate::util::npz;
 use crate::util::npz::{Array, Values};
 
 use super::layer_view::Explanations;
-use super::layers::{HeatmapSource, Layer, LayerKind};
+use super::layers::{HeatmapSource, Layer, LayerKind, Layers};
 
 /// An f32 array with its key.
 struct NamedArray {
@@ -36,9 +40,9 @@ struct NamedArray {
     values: Vec<f32>,
 }
 
-/// Encodes the archive of an image's explanations; the network's input is `side` x `side` pixels and shows the part
+/// Encodes the archive of an image's explanations; the network's `input` has (H, W) pixels and shows the part
 /// `region` of the photo.
-pub fn encode(explanations: Explanations, side: usize, region: Region) -> Vec<u8> {
+pub fn encode(explanations: Explanations, input: (usize, usize), region: Region) -> Vec<u8> {
     let exits = explanations.exits();
     let first = || (0..exits).map(|i| explanations.at(i, 0));
     let integers = |pick: &dyn Fn(&Explanation) -> usize,
@@ -52,7 +56,7 @@ pub fn encode(explanations: Explanations, side: usize, region: Region) -> Vec<u8
     let score: Vec<f32> = explanations.all.iter().map(|e| finite(e.score)).collect();
     let taps: Vec<&str> = first().flat_map(|explanation| taps(explanations, explanation)).collect();
     let each = target_shape(explanations);
-    let named = layer_arrays(explanations, side);
+    let named = layer_arrays(explanations, input);
     let each_exit = [exits];
     let each_logit = [exits, logits.len() / exits];
 
@@ -79,9 +83,13 @@ pub fn encode(explanations: Explanations, side: usize, region: Region) -> Vec<u8
     npz::encode(&arrays)
 }
 
-/// The names of the taps of the explanation's maps.
+/// The name of the tap of each column; empty where the exit has none.
 fn taps<'a>(explanations: Explanations<'a>, explanation: &'a Explanation) -> impl Iterator<Item = &'a str> {
-    explanation.maps.iter().take(explanations.layers.taps.len()).map(|map| &*map.tap)
+    let exit = explanation.prediction.exit;
+    (0..explanations.layers.taps.len()).map(move |tap| match explanations.layers.map_at(exit, 0, tap) {
+        Some(at) => &*explanation.maps[at].tap,
+        None => "",
+    })
 }
 
 /// (E), or (E, N).
@@ -91,36 +99,29 @@ fn target_shape(explanations: Explanations) -> Vec<usize> {
 }
 
 /// The arrays of every layer; all ranks of a layer share an array.
-fn layer_arrays(explanations: Explanations, side: usize) -> Vec<NamedArray> {
+fn layer_arrays(explanations: Explanations, input: (usize, usize)) -> Vec<NamedArray> {
     let layers = explanations.layers.all.iter().filter(|layer| layer.rank == 0);
-    layers.flat_map(|layer| arrays_of_layer(explanations, layer, side)).collect()
+    layers.flat_map(|layer| arrays_of_layer(explanations, layer, input)).collect()
 }
 
-fn arrays_of_layer<'a>(explanations: Explanations<'a>, layer: &Layer, side: usize) -> Vec<NamedArray> {
-    let array = |key: String, shape: &[usize], pick: &dyn Fn(&'a Explanation) -> Vec<f32>| NamedArray {
-        key,
-        shape: [target_shape(explanations).as_slice(), shape].concat(),
-        values: explanations.all.iter().flat_map(pick).collect(),
+fn arrays_of_layer<'a>(
+    explanations: Explanations<'a>,
+    layer: &Layer,
+    input: (usize, usize),
+) -> Vec<NamedArray> {
+    let (height, width) = input;
+    let joint = |key, size: &[usize], pick: &dyn Fn(&'a Explanation) -> Vec<f32>| {
+        joint_array(explanations, layer.kind, key, size, pick)
     };
-    let square = [side, side];
     match layer.kind {
         LayerKind::Heatmap(source) => {
-            let heatmap = |e| explanations.heatmap_of_side(source, e, side).values;
-            match source {
-                HeatmapSource::Cam { method, tap } => {
-                    let map = |e| explanations.map(e, method, tap);
-                    let shape = map(&explanations.all[0]).shape;
-                    vec![
-                        array(key(explanations, &["cam"], source), &[shape.h, shape.w], &|e| {
-                            map(e).map.clone()
-                        }),
-                        array(key(explanations, &["heatmap"], source), &square, &heatmap),
-                    ]
-                }
-                HeatmapSource::Fused { .. } => {
-                    vec![array(key(explanations, &["fused"], source), &square, &heatmap)]
-                }
-            }
+            let heatmap = |e| explanations.heatmap_at(source, e, input).values;
+            let (mut arrays, prefix) = match source {
+                HeatmapSource::Cam { method, tap } => (cam_arrays(explanations, method, tap), "heatmap"),
+                HeatmapSource::Fused { .. } => (Vec::new(), "fused"),
+            };
+            arrays.push(joint(key(explanations, &[prefix], source), &[height, width], &heatmap));
+            arrays
         }
         LayerKind::Difference(difference) => {
             let minuend = difference.minuend();
@@ -128,28 +129,72 @@ fn arrays_of_layer<'a>(explanations: Explanations<'a>, layer: &Layer, side: usiz
                 HeatmapSource::Cam { .. } => &["difference"],
                 HeatmapSource::Fused { .. } => &["difference", "fused"],
             };
-            let values = |e| explanations.difference(difference, e, side).values;
-            vec![array(key(explanations, prefix, minuend), &square, &values)]
+            let values = |e| explanations.difference(difference, e, input).values;
+            vec![joint(key(explanations, prefix, minuend), &[height, width], &values)]
         }
         LayerKind::Pixels { method } => {
             let name = explanations.all[0].pixels[method].method.name();
             let values = |e: &'a Explanation| e.pixels[method].values.clone();
-            vec![array(format!("pixels.{name}"), &[3, side, side], &values)]
+            vec![joint(format!("pixels.{name}"), &[3, height, width], &values)]
         }
     }
 }
 
+/// The array of all exits, each of `size`: zero for those that do not have what the layer shows.
+fn joint_array<'a>(
+    explanations: Explanations<'a>,
+    kind: LayerKind,
+    key: String,
+    size: &[usize],
+    pick: &dyn Fn(&'a Explanation) -> Vec<f32>,
+) -> NamedArray {
+    let zeros = || vec![0.0; size.iter().product()];
+    let values = |e| if explanations.has(kind, e) { pick(e) } else { zeros() };
+    NamedArray {
+        key,
+        shape: [target_shape(explanations).as_slice(), size].concat(),
+        values: explanations.all.iter().flat_map(values).collect(),
+    }
+}
+
+/// The activation maps of a method in a column of taps: one array if they have one size, otherwise one for each exit.
+fn cam_arrays(explanations: Explanations, method: usize, tap: usize) -> Vec<NamedArray> {
+    let source = HeatmapSource::Cam { method, tap };
+    let (kind, key) = (LayerKind::Heatmap(source), key(explanations, &["cam"], source));
+    let size = |explanation| {
+        let shape = explanations.map(explanation, method, tap).shape;
+        [shape.h, shape.w]
+    };
+    let mut sizes = explanations.all.iter().filter(|e| explanations.has(kind, e)).map(size);
+    let Some(first) = sizes.next() else { return Vec::new() };
+    if sizes.all(|size| size == first) {
+        let map = |e| explanations.map(e, method, tap).map.clone();
+        return vec![joint_array(explanations, kind, key, &first, &map)];
+    }
+    let ranks = target_shape(explanations).split_off(1);
+    let of_exit = |exit: usize| NamedArray {
+        key: format!("{key}.exit{}", explanations.at(exit, 0).prediction.exit),
+        shape: [ranks.as_slice(), &size(explanations.at(exit, 0))].concat(),
+        values: (0..explanations.layers.ranks)
+            .flat_map(|rank| &explanations.map(explanations.at(exit, rank), method, tap).map)
+            .copied()
+            .collect(),
+    };
+    let exits = (0..explanations.exits()).filter(|&exit| explanations.has(kind, explanations.at(exit, 0)));
+    exits.map(of_exit).collect()
+}
+
 /// The key of a heatmap's array: `prefix`, then method and tap where there are several.
 fn key(explanations: Explanations, prefix: &[&str], source: HeatmapSource) -> String {
-    let (maps, taps) = (&explanations.all[0].maps, &explanations.layers.taps);
+    let Layers { methods, tap_files, .. } = explanations.layers;
     let mut parts = prefix.to_vec();
-    if maps.len() > taps.len() {
-        parts.push(maps[source.method() * taps.len()].method.name());
+    if methods.len() > 1 {
+        parts.push(methods[source.method()].name());
     }
     if let HeatmapSource::Cam { tap, .. } = source
-        && taps.len() > 1
+        && tap_files.len() > 1
     {
-        parts.push(&taps[tap]);
+        parts.push(&tap_files[tap]);
     }
     parts.join(".")
 }

@@ -23,8 +23,8 @@ pub struct ArtifactSpec {
     pub pictures: PictureOptions,
     /// The additional pictures of the article's style.
     pub article: Option<ArticlePictures>,
-    /// Side of the network's input, which is the size of the arrays' heatmaps.
-    pub input: usize,
+    /// (H, W) of the network's input, which is the size of the arrays' heatmaps.
+    pub input: (usize, usize),
 }
 
 /// Pictures that only the article's style has.
@@ -65,12 +65,15 @@ pub enum Artifact {
 }
 
 impl ArtifactSpec {
-    /// The files that every image has with this number of exits, in order of decreasing cost.
-    fn of_every_image(&self, exits: usize) -> Vec<Artifact> {
-        let layers = self.layers.all.len();
-        let strips = (0..layers).map(|layer| Artifact::Strip { layer });
-        let pictures =
-            (0..layers).flat_map(|layer| (0..exits).map(move |exit| Artifact::Picture { layer, exit }));
+    /// The files that every image has at these `exits`, in order of decreasing cost.
+    fn of_every_image(&self, exits: &[usize]) -> Vec<Artifact> {
+        let layers = 0..self.layers.all.len();
+        let strips = layers.clone().map(|layer| Artifact::Strip { layer });
+        let pictures = layers.flat_map(|layer| {
+            let kind = self.layers.all[layer].kind;
+            let exits = exits.iter().enumerate().filter(move |(_, exit)| self.layers.is_at(kind, **exit));
+            exits.map(move |(exit, _)| Artifact::Picture { layer, exit })
+        });
         let grids = (0..self.layers.grids.len()).map(|grid| Artifact::Grid { grid });
         grids.chain(strips).chain([Artifact::Arrays]).chain(pictures).collect()
     }
@@ -92,7 +95,7 @@ impl ArtifactSpec {
     /// The names of an image's files that are known before it is explained at these `exits`.
     pub fn known_names(&self, stem: &str, exits: &[usize]) -> Vec<String> {
         let name = |artifact| self.name(stem, artifact, |exit| exits[exit]);
-        self.of_every_image(exits.len()).into_iter().filter_map(name).collect()
+        self.of_every_image(exits).into_iter().filter_map(name).collect()
     }
 }
 
@@ -100,7 +103,8 @@ impl ImageArtifacts<'_> {
     /// Every file, in order of decreasing cost.
     pub fn list(&self) -> Vec<Artifact> {
         let exits = self.explanations.exits();
-        let mut list = self.spec.of_every_image(exits);
+        let number = |exit: usize| self.explanations.at(exit, 0).prediction.exit;
+        let mut list = self.spec.of_every_image(&(0..exits).map(number).collect::<Vec<_>>());
         if self.spec.article.is_some() {
             let each =
                 || (0..exits).flat_map(|exit| (0..self.spec.layers.ranks).map(move |rank| (exit, rank)));

@@ -25,9 +25,15 @@ impl<'a> Explanations<'a> {
         &self.all[i * self.layers.ranks + rank]
     }
 
-    /// The activation map of a method at a tap.
+    /// Whether the exit of `explanation` has what a layer shows. The methods below are for layers that it has.
+    pub fn has(&self, kind: LayerKind, explanation: &Explanation) -> bool {
+        self.layers.is_at(kind, explanation.prediction.exit)
+    }
+
+    /// The activation map of a method in a column of taps.
     pub fn map(&self, explanation: &'a Explanation, method: usize, tap: usize) -> &'a ActivationMap {
-        &explanation.maps[method * self.layers.taps.len() + tap]
+        let at = self.layers.map_at(explanation.prediction.exit, method, tap);
+        &explanation.maps[at.expect("the exit has this tap")]
     }
 
     /// The heatmap at the size of the network's input.
@@ -56,38 +62,44 @@ impl<'a> Explanations<'a> {
         match kind {
             LayerKind::Heatmap(source) => self.heatmap(source, explanation).status,
             LayerKind::Difference(minus) => {
-                let side = self.heatmap(minus.minuend(), explanation).width;
-                self.difference(minus, explanation, side).status
+                let of = self.heatmap(minus.minuend(), explanation);
+                self.difference(minus, explanation, (of.height, of.width)).status
             }
             LayerKind::Pixels { method } => explanation.pixels[method].status,
         }
     }
 
-    /// The heatmap at `side` x `side`, from the raw map where there is one.
-    pub fn heatmap_of_side(&self, source: HeatmapSource, explanation: &Explanation, side: usize) -> Heatmap {
+    /// The heatmap at `to` (rows, columns), from the raw map where there is one.
+    pub fn heatmap_at(
+        &self,
+        source: HeatmapSource,
+        explanation: &Explanation,
+        to: (usize, usize),
+    ) -> Heatmap {
         let own = self.heatmap(source, explanation);
         let (raw, size) = self.raw(source, explanation);
         match (own.height, own.width) {
-            own_size if own_size == (side, side) => own.clone(),
-            own_size if own_size == size => own.resized(side, side),
-            _ => Heatmap::new(raw, size, (side, side)),
+            own_size if own_size == to => own.clone(),
+            own_size if own_size == size => own.resized(to.0, to.1),
+            _ => Heatmap::new(raw, size, to),
         }
     }
 
-    /// The difference at `side` x `side`, in [-1, 1].
-    pub fn difference(&self, minus: Difference, explanation: &Explanation, side: usize) -> Heatmap {
+    /// The difference at `to` (rows, columns), in [-1, 1].
+    pub fn difference(&self, minus: Difference, explanation: &Explanation, to: (usize, usize)) -> Heatmap {
+        let (height, width) = to;
         let (values, finite) = match minus {
             Difference::Exits { heatmap, exit } => {
                 let same_exit =
                     |other: &&Explanation| (other.prediction.exit, other.rank) == (exit, explanation.rank);
                 let other = self.all.iter().find(same_exit).expect("the exit is one of the request's");
-                let heatmaps = [explanation, other].map(|of| self.heatmap_of_side(heatmap, of, side));
+                let heatmaps = [explanation, other].map(|of| self.heatmap_at(heatmap, of, to));
                 let finite = heatmaps.iter().all(|heatmap| heatmap.status != MapStatus::Nonfinite);
                 (difference(&heatmaps[0], &heatmaps[1]).expect("both have one size"), finite)
             }
             Difference::Classes { method, tap, .. } => {
                 let map = self.map(explanation, method, tap);
-                (map.diverging(side, side), map.heatmap.status != MapStatus::Nonfinite)
+                (map.diverging(height, width), map.heatmap.status != MapStatus::Nonfinite)
             }
         };
         let largest = values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
@@ -96,7 +108,7 @@ impl<'a> Explanations<'a> {
             () if largest == 0.0 => MapStatus::Empty,
             () => MapStatus::Ok,
         };
-        let values = if finite { values } else { vec![0.0; side * side] };
-        Heatmap { width: side, height: side, values, status, min: -largest, max: largest }
+        let values = if finite { values } else { vec![0.0; height * width] };
+        Heatmap { width, height, values, status, min: -largest, max: largest }
     }
 }

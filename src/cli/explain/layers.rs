@@ -1,8 +1,11 @@
 //! Layers: what `explain` shows of every exit, one layer for each method, tap and target, with its
 //! names in files and sheets.
 
-use crate::explain::{ExplainRequest, MapMethod, Score, Smoothing, Target};
+use std::collections::BTreeMap;
+
+use crate::explain::{ExplainRequest, MapMethod, Score, Smoothing, Taps, Target};
 use crate::model::Model;
+use crate::run::{FlatNames, file_stem};
 use crate::{Error, Result};
 
 use super::difference::{OtherClass, Subtrahend};
@@ -63,13 +66,21 @@ pub struct Grid {
     pub subtitle: String,
 }
 
+/// For each exit, the position of each column's tap among its own; `None` where it has no such tap.
+type Places = BTreeMap<usize, Vec<Option<usize>>>;
+
 /// All layers of a job. Tables and result lines show the first.
 #[derive(Debug, Clone)]
 pub struct Layers {
     pub all: Vec<Layer>,
     pub grids: Vec<Grid>,
-    /// Names of the request's taps as `--tap` has them, the same for every exit.
+    /// The request's CAM methods.
+    pub methods: Vec<MapMethod>,
+    /// Columns of taps: the names of the request's taps that are the same for every exit.
     pub taps: Vec<String>,
+    /// The same in names of files and arrays.
+    pub tap_files: Vec<String>,
+    places: Places,
     /// Targets of each exit.
     pub ranks: usize,
 }
@@ -124,8 +135,8 @@ impl Layers {
         labels: &[String],
     ) -> Result<Layers> {
         check(request, minus, labels)?;
-        let taps = request.taps_of(model, request.exits[0])?;
-        let taps: Vec<String> = taps.iter().map(|tap| request.taps.column(tap)).collect();
+        let (taps, places) = columns(request, model)?;
+        let tap_files = file_names(&taps);
         let heatmaps = (0..request.maps.len()).flat_map(|method| {
             let fused = request.fusion.map(|_| HeatmapSource::Fused { method });
             fused.into_iter().chain((0..taps.len()).map(move |tap| HeatmapSource::Cam { method, tap }))
@@ -137,14 +148,76 @@ impl Layers {
         let kinds = kinds.chain(differences.map(LayerKind::Difference)).chain(pixels);
 
         let ranks = request.target.ranks();
-        let names = LayerNames { request, taps: &taps, labels };
+        let names = LayerNames { request, taps: &taps, tap_files: &tap_files, labels };
         let all: Vec<Layer> = kinds
             .flat_map(|kind| (0..ranks).map(move |rank| (kind, rank)))
             .map(|(kind, rank)| names.layer(kind, rank))
             .collect();
         let grids = names.grids(&all);
-        Ok(Layers { all, grids, taps, ranks })
+        Ok(Layers { all, grids, methods: request.maps.clone(), taps, tap_files, places, ranks })
     }
+
+    /// Whether exit `exit` has what a layer shows: early exits depend on fewer scales than late ones.
+    pub fn is_at(&self, kind: LayerKind, exit: usize) -> bool {
+        let has = |source: HeatmapSource, exit: usize| match source {
+            HeatmapSource::Cam { tap, .. } => self.places[&exit][tap].is_some(),
+            HeatmapSource::Fused { .. } => self.places[&exit].iter().any(Option::is_some),
+        };
+        match kind {
+            LayerKind::Heatmap(source) => has(source, exit),
+            LayerKind::Difference(Difference::Exits { heatmap, exit: other }) => {
+                has(heatmap, exit) && has(heatmap, other)
+            }
+            LayerKind::Difference(difference) => has(difference.minuend(), exit),
+            LayerKind::Pixels { .. } => true,
+        }
+    }
+
+    /// The position among exit `exit`'s maps of the map of `method` in column `tap`, if it has one.
+    pub fn map_at(&self, exit: usize, method: usize, tap: usize) -> Option<usize> {
+        let places = &self.places[&exit];
+        Some(method * places.iter().flatten().count() + places[tap]?)
+    }
+}
+
+/// The columns of the request's taps, finest first if they are scales, and the positions of their taps at each exit.
+fn columns(request: &ExplainRequest, model: &Model) -> Result<(Vec<String>, Places)> {
+    let mut columns: Vec<(usize, String)> = Vec::new();
+    let mut names = BTreeMap::new();
+    for &exit in &request.exits {
+        let taps = request.taps_of(model, exit)?;
+        let of_exit: Vec<String> = taps.iter().map(|tap| request.taps.column(model, tap)).collect();
+        for (tap, name) in taps.iter().zip(&of_exit) {
+            if columns.iter().all(|(_, known)| known != name) {
+                columns.push((model.graph.shape(tap.node).plane(), name.clone()));
+            }
+        }
+        names.insert(exit, of_exit);
+    }
+    if request.taps == Taps::AllScales {
+        columns.sort_by_key(|(plane, _)| std::cmp::Reverse(*plane));
+    }
+    let columns: Vec<String> = columns.into_iter().map(|(_, name)| name).collect();
+    let places = |names: Vec<String>| columns.iter().map(|c| names.iter().position(|n| n == c)).collect();
+    let places = names.into_iter().map(|(exit, names)| (exit, places(names))).collect();
+    Ok((columns, places))
+}
+
+/// The names of taps as parts of file names, which `_` separates: unique, and none is that of another part.
+fn file_names(taps: &[String]) -> Vec<String> {
+    /// Bytes; the end of a longer name distinguishes it better than its beginning.
+    const MOST: usize = 60;
+    let mut names = FlatNames::default();
+    ["cam", "fused"].iter().for_each(|part| drop(names.stem(part)));
+    let name = |tap: &String| {
+        let from = (tap.len().saturating_sub(MOST)..tap.len()).find(|&at| tap.is_char_boundary(at));
+        let clean = file_stem(&tap[from.unwrap_or(0)..]).replace('_', "-");
+        match clean.trim_matches(['-', '.', ' ']) {
+            "" => names.stem("tap"),
+            clean => names.stem(clean),
+        }
+    };
+    taps.iter().map(name).collect()
 }
 
 /// `heatmap` minus `subtrahend`; `None` where the heatmap has no signed map.
@@ -184,6 +257,7 @@ fn check(request: &ExplainRequest, minus: Option<Subtrahend>, labels: &[String])
 struct LayerNames<'a> {
     request: &'a ExplainRequest,
     taps: &'a [String],
+    tap_files: &'a [String],
     labels: &'a [String],
 }
 
@@ -236,7 +310,7 @@ impl LayerNames<'_> {
         let method = self.method(kind).to_string();
         let mut parts = match kind.heatmap() {
             Some(HeatmapSource::Cam { tap, .. }) if self.taps.len() > 1 => {
-                vec![method, self.taps[tap].clone()]
+                vec![method, self.tap_files[tap].clone()]
             }
             Some(HeatmapSource::Fused { method: 0 }) => vec!["fused".into()],
             Some(HeatmapSource::Fused { .. }) => vec![method, "fused".into()],

@@ -6,6 +6,8 @@
 //! [`arrays`]) and result lines ([`record`]), which the [`writer`] writes to a [`sink`]. What is
 //! drawn is a list of [`layers`], one for each method, tap and target.
 
+#[cfg(test)]
+mod any_network;
 mod arrays;
 mod article;
 mod artifacts;
@@ -63,7 +65,7 @@ use super::timings::Timings;
 /// (E, h, w), the activation maps after their ReLU; heatmap, fused (E, H, W) in [0, 1]; difference
 /// (E, H, W) in [-1, 1]; pixels.METHOD (E, 3, H, W); tap (E, taps). With several CAM methods or
 /// taps, their names follow the key (cam.layer-cam.scale2); with --class topN, a dimension of N
-/// follows E.
+/// follows E. If the exits' taps differ in size, cam.exit1, cam.exit2, ... of (h, w) replace cam.
 ///
 /// A data set (a folder, a CIFAR file or a list on standard input) is processed as a run: if it is
 /// interrupted, the same command resumes it, and a finished run is left unchanged. Pictures of a
@@ -158,7 +160,7 @@ impl Args {
             layers,
             pixels: request.pixels.clone(),
             pictures,
-            input: model.input.width,
+            input: (model.input.height, model.input.width),
         };
         let mut manifest = self.methods.manifest(&request, &model.labels);
         manifest["fit"] = model.input.resize.to_string().into();

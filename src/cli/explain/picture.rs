@@ -4,6 +4,7 @@ use crate::explain::{Explanation, PixelAttribution, PixelMethod};
 use crate::imaging::bounding_box::BoundingBox;
 use crate::imaging::heatmap::{Heatmap, MapStatus, common_scale};
 use crate::imaging::rgb_image::RgbImage;
+use crate::imaging::with_longer_side;
 use crate::render::overlay::diverging;
 use crate::render::overlay_style::OverlayInput;
 use crate::render::pixels::{PixelView, enlarged, pixel_picture};
@@ -28,16 +29,22 @@ impl ImageArtifacts<'_> {
         match layer.kind {
             LayerKind::Heatmap(source) => self.heatmap_picture(source, explanation, photo),
             LayerKind::Difference(difference) => {
-                let values = self.explanations.difference(difference, explanation, photo.width);
+                let values =
+                    self.explanations.difference(difference, explanation, (photo.height, photo.width));
                 diverging(photo, &values, self.spec.pictures.overlay.heat_alpha)
             }
-            LayerKind::Pixels { method } => self.pixels_picture(&explanation.pixels[method], photo.width),
+            LayerKind::Pixels { method } => {
+                self.pixels_picture(&explanation.pixels[method], (photo.height, photo.width))
+            }
         }
     }
 
     /// The two lines of a placeholder, if there is nothing to show: a uniform color would look like
     /// a result.
     fn placeholder(&self, kind: LayerKind, explanation: &Explanation) -> Option<[&'static str; 2]> {
+        if !self.explanations.has(kind, explanation) {
+            return Some(["no tap", "of this size"]);
+        }
         match (self.explanations.status(kind, explanation), kind) {
             (MapStatus::Ok, _) => None,
             (MapStatus::Empty, LayerKind::Difference(_)) => Some(["no", "difference"]),
@@ -52,7 +59,7 @@ impl ImageArtifacts<'_> {
         explanation: &Explanation,
         photo: &RgbImage,
     ) -> RgbImage {
-        let own = self.explanations.heatmap_of_side(source, explanation, photo.width);
+        let own = self.explanations.heatmap_at(source, explanation, (photo.height, photo.width));
         if own.status != MapStatus::Ok {
             // Downscaling to a picture smaller than the map may remove all contrast.
             return placeholder(photo, placeholder_text(own.status));
@@ -72,6 +79,8 @@ impl ImageArtifacts<'_> {
             return None;
         }
         let explanations = (0..self.explanations.exits()).map(|i| self.explanations.at(i, rank));
+        let kind = LayerKind::Heatmap(source);
+        let explanations = explanations.filter(|explanation| self.explanations.has(kind, explanation));
         common_scale(explanations.map(|explanation| self.explanations.raw(source, explanation).0))
     }
 
@@ -91,12 +100,12 @@ impl ImageArtifacts<'_> {
         Some((BoundingBox::find(&Heatmap::new(map, size, grid), threshold)?, grid))
     }
 
-    fn pixels_picture(&self, pixels: &PixelAttribution, side: usize) -> RgbImage {
+    fn pixels_picture(&self, pixels: &PixelAttribution, to: (usize, usize)) -> RgbImage {
         let size = (pixels.shape.h, pixels.shape.w);
         if self.spec.article.is_some() && pixels.method == PixelMethod::InputGradient {
-            return article::gb(&pixels.values, size, (side, side));
+            return article::gb(&pixels.values, size, to);
         }
-        enlarged(&pixel_picture(&pixels.values, size, pixel_view(pixels.method)), side)
+        enlarged(&pixel_picture(&pixels.values, size, pixel_view(pixels.method)), to)
     }
 
     /// The article's `_cam_gb`: the gradient weighted by a heatmap.
@@ -106,14 +115,19 @@ impl ImageArtifacts<'_> {
         if let Some(why) = reason(cam).or(reason(gb)) {
             return placeholder(self.view(), why);
         }
-        let heatmap = self.explanations.heatmap_of_side(source, explanation, article::SIDE);
+        let heatmap = self.explanations.heatmap_at(source, explanation, self.article_size());
         let pixels = &explanation.pixels[gradient];
         article::cam_gb(&pixels.values, (pixels.shape.h, pixels.shape.w), &heatmap)
     }
 
     /// The article's `_input`.
     pub fn input(&self) -> RgbImage {
-        article::input(&self.photo.seen, (article::SIDE, article::SIDE))
+        article::input(&self.photo.seen, self.article_size())
+    }
+
+    /// (rows, columns) of the article's pictures.
+    fn article_size(&self) -> (usize, usize) {
+        with_longer_side(self.spec.input, article::SIDE)
     }
 }
 

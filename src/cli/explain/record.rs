@@ -111,11 +111,14 @@ impl Records<'_> {
         let (spec, explanation) = (self.image.spec, self.image.explanations.at(i, 0));
         let layers = &spec.layers.all;
         let map = match layers[0].kind {
-            LayerKind::Heatmap(source) => Some(self.map(i, source, explanation)),
-            LayerKind::Difference(_) | LayerKind::Pixels { .. } => None,
+            LayerKind::Heatmap(source) if self.image.explanations.has(layers[0].kind, explanation) => {
+                Some(self.map(i, source, explanation))
+            }
+            _ => None,
         };
         let several = layers.len() > 1 || map.is_none();
         let maps = layers.iter().enumerate().filter(|_| several);
+        let maps = maps.filter(|(_, layer)| self.image.explanations.has(layer.kind, explanation));
         let maps = maps.map(|(number, layer)| self.layer(i, number, layer)).collect();
         let record = ExitRecord::new(&explanation.prediction, &spec.labels, self.image.photo.label);
         ExitRecord { map, maps, ..record }
@@ -224,6 +227,9 @@ impl StatusCounts {
         for layer in layers.filter(|layer| !matches!(layer.kind, LayerKind::Difference(_))) {
             for i in 0..image.explanations.exits() {
                 let explanation = image.explanations.at(i, layer.rank);
+                if !image.explanations.has(layer.kind, explanation) {
+                    continue;
+                }
                 self.add(explanation.prediction.exit, image.explanations.status(layer.kind, explanation));
             }
         }

@@ -19,7 +19,7 @@ impl ImageArtifacts<'_> {
     /// The film strip of `layer`.
     pub fn strip(&self, layer: &Layer) -> RgbImage {
         let options = self.options(layer, &layer.subtitle);
-        let photo = self.small_view(options.cell);
+        let photo = self.small_view(&options);
         let pictures = self.pictures(layer, &photo);
         strip(&photo, &self.photo.seen, &self.cells(layer, &pictures), &options)
     }
@@ -36,7 +36,7 @@ impl ImageArtifacts<'_> {
                 Legend { note: "one scale for each row".into(), ..Legend::heatmap(self.colors()) };
         }
         options.legend.note = options.legend.note.replace("each exit", "each map");
-        let photo = self.small_view(options.cell);
+        let photo = self.small_view(&options);
         let pictures: Vec<Vec<RgbImage>> = layers.iter().map(|layer| self.pictures(layer, &photo)).collect();
         let rows = layers.iter().zip(&pictures).map(|(layer, pictures)| GridRow {
             title: layer.row.clone(),
@@ -56,10 +56,10 @@ impl ImageArtifacts<'_> {
         }
     }
 
-    /// The region of the photo that the network saw, at the size of a cell.
-    fn small_view(&self, cell: usize) -> RgbImage {
-        let photo = self.view();
-        resample(photo, Region::all(photo), cell, cell, Filter::Bicubic)
+    /// The region of the photo that the network saw, at the size of a sheet's pictures.
+    fn small_view(&self, options: &SheetOptions) -> RgbImage {
+        let (photo, (height, width)) = (self.view(), options.picture(self.spec.input));
+        resample(photo, Region::all(photo), width, height, Filter::Bicubic)
     }
 
     fn pictures(&self, layer: &Layer, photo: &RgbImage) -> Vec<RgbImage> {

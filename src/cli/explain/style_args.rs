@@ -10,7 +10,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Picture options")]
 pub struct StyleArgs {
-    /// Longer side of the overlays in pixels [default: 512]
+    /// Longer side of the overlays in pixels; the other follows from the network's input [default: 512]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(16..=4096))]
     size: Option<u16>,
     /// Colormap of the heatmaps: jet, viridis, turbo, inferno, magma, cividis, grey or rdbu_r
@@ -40,7 +40,7 @@ pub struct StyleArgs {
     /// the photo
     #[arg(long, value_name = "15%|otsu|FRACTION", allow_hyphen_values = true)]
     boxes: Option<Threshold>,
-    /// Draw heatmaps exactly as another tool does: article (also its file names, 512 x 512, JPEG),
+    /// Draw heatmaps exactly as another tool does: article (also its file names, of 512 pixels, JPEG),
     /// pytorch-grad-cam, torchcam or captum
     #[arg(long, value_name = "NAME")]
     style: Option<ToolStyle>,

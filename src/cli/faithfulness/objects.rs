@@ -33,7 +33,7 @@ pub struct ObjectArgs {
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
     /// Maximum distance of the map's peak from the object, in pixels of the model's input [default: 15
-    /// for 224, scaled to the input]
+    /// for 224, scaled to the input's shorter side]
     #[arg(long, value_name = "PIXELS", value_parser = tolerance, allow_hyphen_values = true)]
     tolerance: Option<f64>,
 }
@@ -41,8 +41,8 @@ pub struct ObjectArgs {
 /// The objects of a data set.
 pub struct Objects {
     source: ObjectSource,
-    /// Side of the model's input, in pixels.
-    side: usize,
+    /// (H, W) of the model's input, in pixels.
+    input: (usize, usize),
     tolerance: f64,
 }
 
@@ -75,9 +75,9 @@ impl ObjectArgs {
             (None, Some(folder)) => return Err(Error::refused(folder, "masks", "expected a folder")),
             (None, None) => return Ok(None),
         };
-        let side = model.input.width;
-        let scaled = POINTING_TOLERANCE_AT_224 * side as f64 / 224.0;
-        Ok(Some(Objects { source, side, tolerance: self.tolerance.unwrap_or(scaled) }))
+        let input = (model.input.height, model.input.width);
+        let scaled = POINTING_TOLERANCE_AT_224 * input.0.min(input.1) as f64 / 224.0;
+        Ok(Some(Objects { source, input, tolerance: self.tolerance.unwrap_or(scaled) }))
     }
 }
 
@@ -106,7 +106,7 @@ impl Objects {
             let object = self.object(item, photo, mask.as_ref().map(|held| &held.image), evaluation.target);
             let map = &evaluation.saliency.heatmap.values;
             let pointing = object.iter().any(|on| *on).then(|| Pointing {
-                hit: pointing_game_hit(map, &object, self.side, self.tolerance),
+                hit: pointing_game_hit(map, &object, self.input.1, self.tolerance),
                 // A measured map is non-negative and not zero.
                 energy: pointing_energy(map, &object).unwrap_or(0.0),
                 object_share: object_share(&object),
@@ -116,10 +116,11 @@ impl Objects {
         Ok(evaluations.iter().map(point).collect())
     }
 
-    /// Object mask of the model's input, (S, S): the pixels whose centers are on an object of class `class`.
+    /// Object mask of the model's input, (H, W): the pixels whose centers are on an object of class `class`.
     fn object(&self, item: &Item, photo: &Photo, mask: Option<&RgbImage>, class: usize) -> Vec<bool> {
         let crop = photo.crop;
-        let along = |i: usize, from: f64, to: f64| from + (i as f64 + 0.5) / self.side as f64 * (to - from);
+        let along =
+            |i: usize, of: usize, from: f64, to: f64| from + (i as f64 + 0.5) / of as f64 * (to - from);
         let on = |x: f64, y: f64| match (&self.source, mask) {
             (ObjectSource::Boxes { boxes, .. }, _) => {
                 let boxes = name_in(boxes, item).and_then(|name| boxes.get(&name));
@@ -132,8 +133,11 @@ impl Objects {
             }
             (ObjectSource::Masks(_), None) => false,
         };
-        let pixels = (0..self.side * self.side).map(|at| (at % self.side, at / self.side));
-        pixels.map(|(x, y)| on(along(x, crop.left, crop.right), along(y, crop.top, crop.bottom))).collect()
+        let (height, width) = self.input;
+        let at = |x: usize, y: usize| {
+            on(along(x, width, crop.left, crop.right), along(y, height, crop.top, crop.bottom))
+        };
+        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| at(x, y)).collect()
     }
 
     /// A note about boxes of images that were not evaluated; `None` where there are none.

@@ -74,7 +74,7 @@ impl SettingArgs {
             MaskSpace::Input => [0.0; 3],
         };
         let is_computed = |metric: SkippableMetric| !self.skip.contains(&metric);
-        let steps = self.steps.map_or(model.input.width, |steps| steps as usize);
+        let steps = self.steps.map_or(model.input.height, |steps| steps as usize);
         let settings = Settings {
             zero,
             curves: is_computed(SkippableMetric::Curves).then(|| CurveSettings {

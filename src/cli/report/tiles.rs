@@ -26,9 +26,11 @@ pub fn read<'a>(folder: &Path, records: &'a [ImageResult]) -> LoadedTiles<'a> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let records: Vec<&ImageResult> = records.iter().collect();
     let read = parallel::map(threads, &records, |&record| {
-        let maps = |cam: Floats| QuantizedMaps::new(&cam.shape, &cam.values);
+        let quantized = |maps: Vec<Floats>| {
+            QuantizedMaps::new(maps.iter().map(|map| ((map.shape[0], map.shape[1]), &map.values[..])))
+        };
         let photo = photo(folder, record).map(|photo| photo.map(|photo| encoded(&photo)));
-        (record, photo, cam(folder, record).map(|cam| cam.and_then(maps)))
+        (record, photo, maps(folder, record).map(|maps| maps.map(quantized)))
     });
     let (mut tiles, mut photos, mut arrays) = (Vec::new(), None, None);
     for (record, photo, maps) in read {
@@ -55,16 +57,44 @@ pub fn photo(folder: &Path, record: &ImageResult) -> Result<Option<RgbImage>> {
 fn encoded(photo: &RgbImage) -> EmbeddedPhoto {
     /// JPEG quality: a sixth of the size of a PNG without visible differences at thumbnail size.
     const QUALITY: u8 = 85;
-    EmbeddedPhoto { mime: "image/jpeg", bytes: imaging::encode_jpeg(photo, QUALITY) }
+    EmbeddedPhoto {
+        mime: "image/jpeg",
+        bytes: imaging::encode_jpeg(photo, QUALITY),
+        size: (photo.height, photo.width),
+    }
 }
 
-/// The activation maps of all exits; of several methods or layers, the first.
-pub fn cam(folder: &Path, record: &ImageResult) -> Result<Option<Floats>> {
+/// The activation map of each exit, (h, w); of several methods, layers or targets, the first. `None` without maps.
+pub fn maps(folder: &Path, record: &ImageResult) -> Result<Option<Vec<Floats>>> {
     let Some(arrays) = &record.files.arrays else { return Ok(None) };
     let path = below(folder, arrays)?;
     let bytes = input_file::read(&path, LARGEST_ARRAYS)?;
     let mut archive = Archive::open(&path, &bytes)?;
     let names = archive.names();
-    let first = names.iter().find(|name| *name == "cam" || name.starts_with("cam."));
-    first.map(|name| archive.floats(name)).transpose()
+    let Some(first) = names.iter().find(|name| *name == "cam" || name.starts_with("cam.")) else {
+        return Ok(None);
+    };
+    let exits = record.exits.len();
+    let refused = || Error::refused(&path, first, "its number of maps differs from its number of exits");
+    // Maps that differ in size have an array for each exit, unlike the heatmaps that are made of them.
+    if names.contains(&first.replacen("cam", "heatmap", 1)) {
+        let Floats { shape, values } = archive.floats(first)?;
+        let each = if shape.first() == Some(&exits) { values.len() / exits.max(1) } else { 0 };
+        let maps = (0..exits).map(|i| first_map(&shape, &values[i * each..][..each]));
+        return maps.collect::<Option<_>>().map(Some).ok_or_else(refused);
+    }
+    let base = first.rfind(".exit").map_or("cam", |at| &first[..at]);
+    let mut maps = Vec::with_capacity(exits);
+    for exit in &record.exits {
+        let Floats { shape, values } = archive.floats(&format!("{base}.exit{}", exit.exit))?;
+        maps.push(first_map(&shape, &values).ok_or_else(refused)?);
+    }
+    Ok(Some(maps))
+}
+
+/// The first (h, w) elements of an array of that many columns and rows.
+fn first_map(shape: &[usize], values: &[f32]) -> Option<Floats> {
+    let &[.., h, w] = shape else { return None };
+    let values = values.get(..h.checked_mul(w).filter(|&len| len > 0)?)?;
+    Some(Floats { shape: vec![h, w], values: values.to_vec() })
 }

@@ -11,7 +11,7 @@ use crate::imaging::heatmap::Heatmap;
 use crate::imaging::rgb_image::RgbImage;
 use crate::render::color::{Colormap, index};
 
-/// Width and height of the pictures.
+/// Longer side of the pictures, which are squares if the input is one.
 pub const SIDE: usize = 512;
 
 /// `_cam`: the heatmap in jet, added to `seen`, the model's input, at the size of the heatmap.

@@ -28,7 +28,7 @@ function drawTile(i) {
   let canvas = photo.querySelector("canvas");
   if (!canvas) {
     canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 96;
+    shape(canvas, 96);
     photo.append(canvas);
     links[i].append(Object.assign(document.createElement("span"), { className: "prediction" }));
   }

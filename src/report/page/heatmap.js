@@ -6,11 +6,24 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const tables = Object.fromEntries(Object.entries(data.colormaps).map(([name, text]) => [name, bytes(text)]));
 
-/** Maps of an image, (exits, height, width) bytes; decoded on first use. */
+/** Bytes of an image's maps, one after another; decoded on first use. */
 function mapsOf(image) {
   if (!image.decoded && image.maps) image.decoded = bytes(image.maps);
   return image.decoded;
 }
+
+/** Map of exit `k`: height, width and bytes. */
+function mapOf(maps, k) {
+  const [height, width] = data.sizes[k], before = data.sizes.slice(0, k).reduce((sum, [h, w]) => sum + h * w, 0);
+  return [height, width, maps.subarray(before, before + height * width)];
+}
+
+/** Gives a canvas the photos' aspect ratio; its longer side has `longer` pixels. */
+function shape(canvas, longer) {
+  canvas.width = Math.max(1, Math.round(longer * Math.min(1, data.aspect)));
+  canvas.height = Math.max(1, Math.round(longer / Math.max(1, data.aspect)));
+}
+for (const canvas of document.querySelectorAll("canvas[data-longer]")) shape(canvas, Number(canvas.dataset.longer));
 
 /** Input indices and weight of each output position: half-pixel centers, edges repeated. */
 function taps(from, to) {
@@ -23,21 +36,21 @@ function taps(from, to) {
   return list;
 }
 
-/** Bilinear resize to side x side: rows are resized once, then interpolated in pairs. */
-function enlarge(map, height, width, side) {
-  const across = taps(width, side), down = taps(height, side);
-  const wide = new Float32Array(height * side), out = new Float32Array(side * side);
+/** Bilinear resize to rows x columns: rows are resized once, then interpolated in pairs. */
+function enlarge(map, height, width, rows, columns) {
+  const across = taps(width, columns), down = taps(height, rows);
+  const wide = new Float32Array(height * columns), out = new Float32Array(rows * columns);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < side; x++) {
+    for (let x = 0; x < columns; x++) {
       const [low, high, share] = across[x], a = map[y * width + low], b = map[y * width + high];
-      wide[y * side + x] = a + share * (b - a);
+      wide[y * columns + x] = a + share * (b - a);
     }
   }
-  for (let y = 0; y < side; y++) {
+  for (let y = 0; y < rows; y++) {
     const [low, high, share] = down[y];
-    for (let x = 0; x < side; x++) {
-      const a = wide[low * side + x], b = wide[high * side + x];
-      out[y * side + x] = a + share * (b - a);
+    for (let x = 0; x < columns; x++) {
+      const a = wide[low * columns + x], b = wide[high * columns + x];
+      out[y * columns + x] = a + share * (b - a);
     }
   }
   return out;
@@ -53,8 +66,8 @@ function range(values) {
 /** Minimum and maximum over all exits' finite maps. */
 function sharedRange(image) {
   if (!image.range) {
-    const maps = mapsOf(image), size = data.height * data.width;
-    const each = image.max.map((max, k) => range(maps.subarray(k * size, (k + 1) * size)).map(v => v * max / 255));
+    const maps = mapsOf(image);
+    const each = image.max.map((max, k) => range(mapOf(maps, k)[2]).map(v => v * max / 255));
     const finite = each.filter((_, k) => image.status[k] !== "nonfinite");
     image.range = [Math.min(...finite.map(e => e[0])), Math.max(...finite.map(e => e[1]))];
   }
@@ -63,14 +76,15 @@ function sharedRange(image) {
 
 /** Draws the heatmap of exit `k` on a canvas, which CSS lays over the photo. */
 function drawHeatmap(canvas, image, k, setting) {
-  const maps = mapsOf(image), context = canvas.getContext("2d"), side = canvas.width;
-  if (!maps || image.status[k] !== "ok") return context.clearRect(0, 0, side, side);
-  const { height, width } = data, size = height * width;
-  const heatmap = enlarge(maps.subarray(k * size, (k + 1) * size), height, width, side);
+  const maps = mapsOf(image), context = canvas.getContext("2d");
+  const rows = canvas.height, columns = canvas.width;
+  if (!maps || image.status[k] !== "ok") return context.clearRect(0, 0, columns, rows);
+  const [height, width, map] = mapOf(maps, k);
+  const heatmap = enlarge(map, height, width, rows, columns);
   let [low, high] = range(heatmap);
   if (setting.scale === "shared") [low, high] = sharedRange(image).map(end => 255 * end / image.max[k]);
   const spread = high - low || 1;
-  const picture = context.createImageData(side, side), pixels = picture.data, table = tables[setting.colormap];
+  const picture = context.createImageData(columns, rows), pixels = picture.data, table = tables[setting.colormap];
   for (let i = 0, at = 0; i < heatmap.length; i++, at += 4) {
     const index = 3 * Math.min(255, Math.max(0, Math.floor(255 * (heatmap[i] - low) / spread)));
     pixels[at] = table[index]; pixels[at + 1] = table[index + 1]; pixels[at + 2] = table[index + 2];

@@ -51,7 +51,7 @@ function drawFilm(image) {
     cell.className = verdict(image, k);
     const photo = Object.assign(document.createElement("span"), { className: "photo" });
     const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 64;
+    shape(canvas, 64);
     if (source) photo.append(Object.assign(new Image(), { src: source.src, alt: "" }));
     photo.append(canvas);
     const label = Object.assign(document.createElement("i"), { textContent: data.classes[image.predicted[k]] });

@@ -50,7 +50,7 @@ fn a_run_gives_a_page_and_charts() {
     }
     let data = data(&page);
     assert_eq!(data["images"].as_array().unwrap().len(), 4);
-    assert_eq!((&data["height"], &data["width"]), (&Value::from(8), &Value::from(8)));
+    assert_eq!((&data["aspect"], &data["sizes"][1]), (&Value::from(1.0), &serde_json::json!([8, 8])));
     let plots = place.names("run/plots");
     for plot in ["accuracy", "hardness", "first_right", "classes", "confidence_exit01", "confusion_exit10"] {
         for ending in ["svg", "png"] {
