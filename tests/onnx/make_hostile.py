@@ -1,0 +1,932 @@
+"""ONNX files that must be refused, in `bad/`, and what each refusal has to name, in `bad.json`.
+
+Usage: python make_hostile.py [--check]
+Written with Python 3.11, onnx 1.23.2, NumPy 2.4.6.
+
+`bad.json` has for each file `kind` (what is wrong: see KINDS), `words` (what the message names) and `why`. Files of
+the kind `fine` look odd and must load. With `--check` nothing is written: the stored files are compared with what
+would be.
+"""
+import argparse
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+
+FOLDER = Path(__file__).parent
+KINDS = {
+    "operator": "an operator that is not imported, or not with these attributes or inputs",
+    "domain": "operators of another domain than ONNX's own",
+    "opset": "a version of the operators that is too old, missing or unknown",
+    "input": "no image input, several, or one of another shape or type",
+    "output": "no output with classes",
+    "external": "external data that is missing, too short, or outside of the model's folder",
+    "graph": "values without a maker, with two makers, or that need themselves",
+    "tensor": "an initializer whose type, dimensions and data disagree",
+    "weight": "a weight that is not a finite number",
+    "shape": "shapes that do not fit together",
+    "file": "not an ONNX model, or only a part of one",
+    "fine": "loads",
+}
+FILES = {}
+
+
+def case(kind, words, why=""):
+    """Registers a function whose name is the file's, and which gives its model or bytes."""
+
+    def register(make):
+        FILES[make.__name__] = (kind, words, why, make)
+        return make
+
+    return register
+
+
+def value(name, shape, type_=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, type_, shape)
+
+
+def tensor(name, *shape, scale=0.2):
+    count = int(np.prod(shape))
+    array = (np.arange(count) * 37 % 19 - 9).astype(np.float32).reshape(shape) / 9 * scale
+    return numpy_helper.from_array(array, name)
+
+
+def node(kind, inputs, output, **attributes):
+    outputs = output if isinstance(output, list) else [output]
+    return helper.make_node(kind, inputs, outputs, outputs[0], **attributes)
+
+
+def network(change=None, middle=(), opset=17, tensors=(), start=(), tap="c"):
+    """A convolution and a linear layer with nodes `middle` between, which read `c`, the convolution's output.
+
+    `start` nodes read `x` and give `s`; `tap` is the map that is pooled.
+    """
+    nodes = [
+        *start, node("Conv", ["s" if start else "x", "w"], "c", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        *middle, node("GlobalAveragePool", [tap], "p"), node("Flatten", ["p"], "f"),
+        node("Gemm", ["f", "v", "b"], "logits", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "graph", [value("x", [1, 3, 8, 8])], [value("logits", [1, 4])],
+        [tensor("w", 5, 3, 3, 3), tensor("v", 4, 5), tensor("b", 4), *tensors],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    if change is not None:
+        change(model)
+    return model
+
+
+def find(model, name):
+    return next(item for item in model.graph.initializer if item.name == name)
+
+
+def shape_of(value_):
+    return value_.type.tensor_type.shape.dim
+
+
+@case("fine", [], "the network that the others are made from")
+def good():
+    return network()
+
+
+# Operators.
+def branch(name):
+    return helper.make_graph([node("Relu", ["c"], name)], name, [], [value(name, [1, 5, 8, 8])])
+
+
+@case("operator", ["If"])
+def if_node():
+    yes = numpy_helper.from_array(np.array(True), "yes")
+    middle = [node("If", ["yes"], "r", then_branch=branch("r1"), else_branch=branch("r2"))]
+    return network(middle=middle, tensors=[yes], tap="r")
+
+
+@case("operator", ["Loop"])
+def loop():
+    body = helper.make_graph(
+        [node("Identity", ["go"], "go_out"), node("Relu", ["state"], "state_out")], "body",
+        [value("turn", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("state", [1, 5, 8, 8])],
+        [value("go_out", [], TensorProto.BOOL), value("state_out", [1, 5, 8, 8])],
+    )
+    turns = numpy_helper.from_array(np.array(3), "turns")
+    return network(middle=[node("Loop", ["turns", "", "c"], "r", body=body)], tensors=[turns], tap="r")
+
+
+@case("operator", ["QuantizeLinear", "DequantizeLinear"], "both are named, each with its count")
+def quantized():
+    scale, zero = numpy_helper.from_array(np.float32(0.1), "scale"), numpy_helper.from_array(np.uint8(128), "zero")
+    middle = [
+        node("QuantizeLinear", ["c", "scale", "zero"], "q"), node("DequantizeLinear", ["q", "scale", "zero"], "r"),
+    ]
+    return network(middle=middle, tensors=[scale, zero], tap="r")
+
+
+@case("operator", ["LayerNormalization"])
+def layer_norm():
+    return network(middle=[node("LayerNormalization", ["c", "g"], "r", axis=-1)], tensors=[tensor("g", 8)], tap="r")
+
+
+@case("operator", ["Attention"])
+def attention():
+    middle = [node("Attention", ["c", "c", "c"], "r")]
+    return network(middle=middle, opset=23, tap="r")
+
+
+@case("operator", ["MatMul"], "the product of two activations")
+def matmul_of_activations():
+    return network(middle=[node("MatMul", ["c", "c"], "r")], tap="r")
+
+
+@case("operator", ["Mul"], "the product of two activations")
+def product_of_activations():
+    return network(middle=[node("Relu", ["c"], "d"), node("Mul", ["c", "d"], "r")], tap="r")
+
+
+@case("operator", ["LSTM", "Gelu", "Resize"], "three operators at once: all are named")
+def three_operators():
+    middle = [node("Gelu", ["c"], "d"), node("Resize", ["d", "", "z"], "r"), node("LSTM", ["r", "w", "w"], "e")]
+    return network(middle=middle, opset=20, tensors=[tensor("z", 4)], tap="e")
+
+
+@case("operator", ["ConvTranspose"])
+def transposed_convolution():
+    return network(middle=[node("ConvTranspose", ["c", "t"], "r")], tensors=[tensor("t", 5, 5, 1, 1)], tap="r")
+
+
+@case("operator", ["Pad", "reflect"])
+def reflected_padding():
+    pads = numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")
+    return network(middle=[node("Pad", ["c", "pads"], "r", mode="reflect")], tensors=[pads], tap="r")
+
+
+@case("operator", ["BatchNormalization"], "in training mode")
+def training_mode():
+    middle = [node("BatchNormalization", ["c", "g", "g", "g", "g"], ["r", "m", "n"], training_mode=1)]
+    return network(middle=middle, tensors=[tensor("g", 5)], tap="r")
+
+
+@case("operator", ["Concat"], "of images of the batch")
+def concat_of_images():
+    return network(middle=[node("Concat", ["c", "c"], "r", axis=0)], tap="r")
+
+
+@case("operator", ["ReduceMean"], "over the images of the batch")
+def mean_of_images():
+    return network(middle=[node("ReduceMean", ["c"], "r", axes=[0])], tap="r")
+
+
+@case("input", ["x"], "an image of three dimensions")
+def convolution_3d():
+    def change(model):
+        shape_of(model.graph.input[0]).add().dim_value = 8
+        find(model, "w").dims.append(1)
+        model.graph.node[0].CopyFrom(node("Conv", ["x", "w"], "c", kernel_shape=[3, 3, 1]))
+
+    return network(change)
+
+
+@case("operator", ["Gemm"])
+def gemm_of_transposed():
+    def change(model):
+        model.graph.node[-1].attribute.append(helper.make_attribute("transA", 1))
+
+    return network(change)
+
+
+@case("operator", ["NoSuchOperator"])
+def unknown_operator():
+    return network(middle=[node("NoSuchOperator", ["c"], "r")], tap="r")
+
+
+# Domains and versions.
+@case("domain", ["com.microsoft", "FusedConv"])
+def foreign_domain():
+    def change(model):
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        model.graph.node[0].op_type, model.graph.node[0].domain = "FusedConv", "com.microsoft"
+
+    return network(change)
+
+
+@case("fine", [], "imports a domain that no node uses")
+def unused_domain():
+    return network(lambda model: model.opset_import.append(helper.make_opsetid("com.microsoft", 1)))
+
+
+@case("fine", [], "the domain of ONNX's own operators by its long name")
+def long_domain():
+    def change(model):
+        model.opset_import[0].domain = "ai.onnx"
+        for item in model.graph.node:
+            item.domain = "ai.onnx"
+
+    return network(change)
+
+
+@case("domain", ["local"], "a function that the model defines")
+def local_function():
+    def change(model):
+        model.opset_import.append(helper.make_opsetid("local", 1))
+        model.functions.append(helper.make_function(
+            "local", "Twice", ["a"], ["b"], [node("Add", ["a", "a"], "b")], [helper.make_opsetid("", 17)]
+        ))
+
+    return network(change, middle=[node("Twice", ["c"], "r", domain="local")], tap="r")
+
+
+@case("opset", ["6"])
+def opset_6():
+    return network(opset=6)
+
+
+@case("opset", [], "no version of the operators is named")
+def opset_missing():
+    return network(lambda model: model.ClearField("opset_import"))
+
+
+@case("opset", ["1000"])
+def opset_1000():
+    return network(opset=1000)
+
+
+@case("opset", ["-1"])
+def opset_negative():
+    return network(opset=-1)
+
+
+# Inputs and outputs.
+@case("input", [], "the graph has no input")
+def no_input():
+    return network(lambda model: model.graph.ClearField("input"))
+
+
+@case("input", [], "the input is a sequence of tensors")
+def sequence_input():
+    def change(model):
+        model.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8]))
+
+    return network(change)
+
+
+@case("input", ["x", "y"], "two images")
+def two_images():
+    def change(model):
+        model.graph.input.append(value("y", [1, 3, 8, 8]))
+
+    return network(change, start=[node("Add", ["x", "y"], "s")])
+
+
+@case("input", ["x"], "the number of channels is not fixed")
+def dynamic_channels():
+    def change(model):
+        shape_of(model.graph.input[0])[1].dim_param = "channels"
+
+    return network(change)
+
+
+def with_channels(channels):
+    def change(model):
+        shape_of(model.graph.input[0])[1].dim_value = channels
+        find(model, "w").CopyFrom(tensor("w", 5, channels, 3, 3))
+
+    return network(change)
+
+
+@case("input", ["1"], "grayscale")
+def one_channel():
+    return with_channels(1)
+
+
+@case("input", ["4"])
+def four_channels():
+    return with_channels(4)
+
+
+@case("input", ["x"], "a vector instead of an image")
+def vector_input():
+    return network(lambda model: model.graph.input[0].CopyFrom(value("x", [1, 192])))
+
+
+@case("input", ["x"], "whole numbers instead of floating-point numbers")
+def integer_input():
+    return network(lambda model: model.graph.input[0].CopyFrom(value("x", [1, 3, 8, 8], TensorProto.INT64)))
+
+
+@case("input", ["x"], "the input has no shape")
+def no_shape():
+    return network(lambda model: model.graph.input[0].type.tensor_type.ClearField("shape"))
+
+
+@case("fine", [], "height and width are dynamic: 224 x 224 is assumed")
+def dynamic_size():
+    def change(model):
+        shape_of(model.graph.input[0])[2].dim_param = "height"
+        shape_of(model.graph.input[0])[3].dim_param = "width"
+
+    return network(change)
+
+
+@case("input", ["x"], "a height of zero")
+def zero_height():
+    return network(lambda model: model.graph.input[0].CopyFrom(value("x", [1, 3, 0, 8])))
+
+
+@case("input", ["x"], "an image of 2^31 x 2^31 pixels")
+def huge_image():
+    return network(lambda model: model.graph.input[0].CopyFrom(value("x", [1, 3, 2**31, 2**31])))
+
+
+@case("output", ["c"], "the output is a map of classes for every pixel")
+def segmentation():
+    return network(lambda model: model.graph.output[0].CopyFrom(value("c", [1, 5, 8, 8])))
+
+
+@case("output", [], "the graph has no output")
+def no_output():
+    return network(lambda model: model.graph.ClearField("output"))
+
+
+@case("output", ["nothing"], "the output that the graph names is made by no node")
+def undefined_output():
+    return network(lambda model: model.graph.output[0].CopyFrom(value("nothing", [1, 4])))
+
+
+@case("output", ["logits"], "a single value")
+def one_value():
+    def change(model):
+        find(model, "v").CopyFrom(tensor("v", 1, 5))
+        find(model, "b").CopyFrom(tensor("b", 1))
+        shape_of(model.graph.output[0])[1].dim_value = 1
+
+    return network(change)
+
+
+@case("output", ["v"], "the output does not depend on the image")
+def constant_output():
+    return network(lambda model: model.graph.output[0].CopyFrom(value("v", [4, 5])))
+
+
+@case("fine", ["small"], "two outputs of 3 and 4 classes: the first is named and skipped")
+def two_counts_of_classes():
+    def change(model):
+        model.graph.node.append(node("Gemm", ["f", "u"], "small", transB=1))
+        model.graph.output.insert(0, value("small", [1, 3]))
+
+    return network(change, tensors=[tensor("u", 3, 5)])
+
+
+@case("fine", [], "no output has a type")
+def untyped_output():
+    return network(lambda model: model.graph.output[0].ClearField("type"))
+
+
+@case("fine", [], "a node that no output needs, with an operator that is not imported")
+def unneeded_operator():
+    return network(middle=[node("Gelu", ["c"], "unused")], opset=20)
+
+
+# External data.
+def external(model, location, offset=None, length=None):
+    stored = find(model, "w")
+    stored.ClearField("raw_data")
+    stored.data_location = TensorProto.EXTERNAL
+    for key, text in (("location", location), ("offset", offset), ("length", length)):
+        if text is not None:
+            stored.external_data.add(key=key, value=str(text))
+
+
+@case("external", ["missing.data"])
+def data_missing():
+    return network(lambda model: external(model, "missing.data"))
+
+
+@case("external", ["short.data"], "the file has 100 of the 540 bytes")
+def data_short():
+    return network(lambda model: external(model, "short.data", 0, 540))
+
+
+@case("external", ["short.data"], "the offset is behind the end of the file")
+def data_behind_end():
+    return network(lambda model: external(model, "short.data", 1 << 40, 540))
+
+
+@case("external", ["w"], "offset and length overflow 64 bits together")
+def data_overflow():
+    return network(lambda model: external(model, "short.data", (1 << 64) - 1, (1 << 64) - 1))
+
+
+@case("external", ["w"], "the offset is negative")
+def data_negative():
+    return network(lambda model: external(model, "short.data", -540, 540))
+
+
+@case("external", ["w"], "the offset is no number")
+def data_no_number():
+    return network(lambda model: external(model, "short.data", "many", 540))
+
+
+@case("external", ["w"], "the length is not that of the dimensions")
+def data_length_lies():
+    return network(lambda model: external(model, "short.data", 0, 64))
+
+
+@case("external", ["../x"], "outside of the model's folder")
+def data_outside():
+    return network(lambda model: external(model, "../x"))
+
+
+@case("external", ["sub/../../x"], "outside of the model's folder")
+def data_outside_by_detour():
+    return network(lambda model: external(model, "sub/../../x"))
+
+
+@case("external", ["/etc/passwd"], "an absolute path")
+def data_absolute():
+    return network(lambda model: external(model, "/etc/passwd"))
+
+
+@case("external", ["C:"], "an absolute path of Windows")
+def data_drive():
+    return network(lambda model: external(model, "C:\\x"))
+
+
+@case("external", [], "the folder itself")
+def data_folder():
+    return network(lambda model: external(model, "."))
+
+
+@case("external", [], "a path with a zero byte")
+def data_zero_byte():
+    return network(lambda model: external(model, "short\0.data"))
+
+
+@case("external", ["location"], "no location")
+def data_nowhere():
+    return network(lambda model: external(model, None))
+
+
+# Graph.
+@case("graph", ["c", "r"], "each needs the other")
+def cycle():
+    return network(start=[node("Add", ["x", "r"], "s")], middle=[node("Relu", ["c"], "r")], tap="r")
+
+
+@case("graph", ["r"], "needs itself")
+def self_loop():
+    return network(middle=[node("Add", ["c", "r"], "r")], tap="r")
+
+
+@case("graph", ["c"], "made by two nodes")
+def two_makers():
+    return network(middle=[node("Relu", ["c"], "c")])
+
+
+@case("graph", ["w"], "an initializer and the output of a node")
+def initializer_made_again():
+    return network(middle=[node("Relu", ["c"], "w")])
+
+
+@case("graph", ["w"], "two initializers of one name")
+def two_initializers():
+    return network(tensors=[tensor("w", 5, 3, 3, 3)])
+
+
+@case("graph", ["nobody"], "a value that nobody makes")
+def undefined_value():
+    return network(middle=[node("Add", ["c", "nobody"], "r")], tap="r")
+
+
+@case("graph", [], "a convolution without a weight")
+def missing_weight():
+    return network(lambda model: model.graph.node[0].input.pop())
+
+
+@case("graph", [], "an empty name for an input that is needed")
+def unnamed_weight():
+    def change(model):
+        model.graph.node[0].input[1] = ""
+
+    return network(change)
+
+
+@case("graph", [], "a node without outputs")
+def no_outputs_of_node():
+    return network(lambda model: model.graph.node[0].ClearField("output"))
+
+
+@case("fine", [], "nodes not in order: makers stand behind readers")
+def out_of_order():
+    def change(model):
+        nodes = list(model.graph.node)[::-1]
+        model.graph.ClearField("node")
+        model.graph.node.extend(nodes)
+
+    return network(change)
+
+
+@case("fine", [], "names with quotes, line breaks and letters of other scripts")
+def odd_names():
+    def change(model):
+        for old, new in {"c": 'a "b"\n\x1b[31m', "p": "Ж/\u202e"}.items():
+            for item in model.graph.node:
+                for names in (item.input, item.output):
+                    names[:] = [new if name == old else name for name in names]
+
+    return network(change)
+
+
+# Tensors.
+def changed_weight(change):
+    return network(lambda model: change(find(model, "w")))
+
+
+def set_dims(*dims):
+    def change(stored):
+        stored.dims[:] = dims
+
+    return change
+
+
+@case("tensor", ["w"], "fewer bytes than the dimensions say")
+def data_too_short():
+    return changed_weight(set_dims(5, 3, 3, 4))
+
+
+@case("tensor", ["w"], "more bytes than the dimensions say")
+def data_too_long():
+    return changed_weight(set_dims(5, 3, 3, 2))
+
+
+@case("tensor", ["w"], "bytes that are no multiple of four")
+def data_odd():
+    def change(stored):
+        stored.raw_data = stored.raw_data[:-1]
+
+    return changed_weight(change)
+
+
+@case("tensor", ["w"])
+def negative_dimensions():
+    return changed_weight(set_dims(-5, -3, 3, 3))
+
+
+@case("tensor", ["w"], "the product of the dimensions is 0 modulo 2^64")
+def overflowing_dimensions():
+    return changed_weight(set_dims(2**32, 2**32, 1, 1))
+
+
+@case("tensor", ["w"], "the number of bytes is that of the data modulo 2^64")
+def overflowing_bytes():
+    return changed_weight(set_dims(2**62 + 135, 1, 1, 1))
+
+
+@case("tensor", ["w"], "2^40 numbers without data")
+def huge_tensor():
+    def change(stored):
+        stored.dims[:] = [2**40, 1, 1, 1]
+        stored.ClearField("raw_data")
+
+    return changed_weight(change)
+
+
+@case("tensor", [], "a dimension of zero")
+def empty_tensor():
+    def change(stored):
+        stored.dims[:] = [0, 3, 3, 3]
+        stored.ClearField("raw_data")
+
+    return changed_weight(change)
+
+
+@case("tensor", ["w"], "both raw bytes and typed numbers")
+def two_kinds_of_data():
+    return changed_weight(lambda stored: stored.float_data.extend([1.0] * 135))
+
+
+@case("tensor", ["w"], "a type that does not exist")
+def unknown_type():
+    return changed_weight(lambda stored: setattr(stored, "data_type", 99))
+
+
+@case("tensor", ["w"], "text")
+def text_tensor():
+    def change(stored):
+        stored.CopyFrom(helper.make_tensor("w", TensorProto.STRING, [5, 3, 3, 3], [b"x"] * 135))
+
+    return changed_weight(change)
+
+
+@case("tensor", ["w"], "complex numbers")
+def complex_tensor():
+    def change(stored):
+        stored.data_type = TensorProto.COMPLEX64
+        stored.raw_data *= 2
+
+    return changed_weight(change)
+
+
+@case("tensor", ["w"], "a tensor in segments")
+def segmented_tensor():
+    def change(stored):
+        stored.segment.begin, stored.segment.end = 0, 10
+
+    return changed_weight(change)
+
+
+@case("tensor", ["sparse"])
+def sparse_tensor():
+    def change(model):
+        stored = find(model, "w")
+        kept = [item for item in model.graph.initializer if item.name != "w"]
+        model.graph.ClearField("initializer")
+        model.graph.initializer.extend(kept)
+        sparse = model.graph.sparse_initializer.add(dims=list(stored.dims))
+        sparse.values.CopyFrom(tensor("w", 1))
+        sparse.indices.CopyFrom(numpy_helper.from_array(np.array([7]), "w_indices"))
+
+    return network(change)
+
+
+def with_number(number):
+    def change(stored):
+        array = numpy_helper.to_array(stored).copy()
+        array.ravel()[7] = number
+        stored.raw_data = array.tobytes()
+
+    return changed_weight(change)
+
+
+@case("weight", ["w"])
+def not_a_number():
+    return with_number(np.nan)
+
+
+@case("weight", ["w"])
+def infinite():
+    return with_number(-np.inf)
+
+
+@case("weight", ["w"], "larger than single precision holds")
+def too_large():
+    def change(stored):
+        array = numpy_helper.to_array(stored).astype(np.float64)
+        array.ravel()[7] = 1e300
+        stored.data_type, stored.raw_data = TensorProto.DOUBLE, array.tobytes()
+
+    return changed_weight(change)
+
+
+@case("weight", ["r"], "a variance below zero")
+def negative_variance():
+    middle = [node("BatchNormalization", ["c", "g", "g", "g", "variance"], "r")]
+    variance = numpy_helper.from_array(np.full(5, -1, np.float32), "variance")
+    return network(middle=middle, tensors=[tensor("g", 5), variance], tap="r")
+
+
+# Shapes.
+def changed_convolution(**attributes):
+    def change(model):
+        model.graph.node[0].CopyFrom(node("Conv", ["x", "w"], "c", **attributes))
+
+    return network(change)
+
+
+@case("shape", ["c"], "3 channels, and a weight for 2")
+def wrong_channels():
+    return changed_weight(lambda stored: stored.CopyFrom(tensor("w", 5, 2, 3, 3)))
+
+
+@case("shape", ["Conv"], "a weight of three dimensions")
+def wrong_rank():
+    return changed_weight(set_dims(5, 9, 3))
+
+
+@case("shape", ["c"])
+def wrong_groups():
+    return changed_convolution(group=2)
+
+
+@case("shape", ["c"])
+def zero_groups():
+    return changed_convolution(group=0)
+
+
+@case("shape", ["c"], "another kernel than the weight's")
+def wrong_kernel():
+    return changed_convolution(kernel_shape=[5, 5])
+
+
+@case("shape", ["c"])
+def zero_stride():
+    return changed_convolution(strides=[0, 1])
+
+
+@case("shape", ["c"])
+def negative_padding():
+    return changed_convolution(pads=[-1, -1, -1, -1])
+
+
+@case("shape", ["c"], "padding of 2^62")
+def huge_padding():
+    return changed_convolution(pads=[2**62] * 4)
+
+
+@case("shape", ["c"], "one number of padding for four sides")
+def short_padding():
+    return changed_convolution(pads=[1])
+
+
+@case("shape", ["c"], "a stride as a text")
+def attribute_of_wrong_type():
+    return changed_convolution(strides="2")
+
+
+@case("shape", ["c"], "dilation that makes the kernel larger than the image")
+def huge_dilation():
+    return changed_convolution(dilations=[2**61, 2**61])
+
+
+@case("shape", ["r"], "a window larger than its map")
+def large_window():
+    return network(middle=[node("MaxPool", ["c"], "r", kernel_shape=[9, 9])], tap="r")
+
+
+@case("shape", ["r"], "a window of zero pixels")
+def empty_window():
+    return network(middle=[node("MaxPool", ["c"], "r", kernel_shape=[0, 0])], tap="r")
+
+
+@case("shape", ["r"], "maps of 8 x 8 and 4 x 4")
+def wrong_sum():
+    middle = [node("MaxPool", ["c"], "d", kernel_shape=[2, 2], strides=[2, 2]), node("Add", ["c", "d"], "r")]
+    return network(middle=middle, tap="r")
+
+
+@case("shape", ["r"], "maps of 8 x 8 and 4 x 4")
+def wrong_concat():
+    middle = [node("MaxPool", ["c"], "d", kernel_shape=[2, 2], strides=[2, 2]), node("Concat", ["c", "d"], "r", axis=1)]
+    return network(middle=middle, tap="r")
+
+
+@case("shape", ["logits"], "5 features, and a weight for 6")
+def wrong_linear():
+    return network(lambda model: find(model, "v").CopyFrom(tensor("v", 4, 6)))
+
+
+@case("shape", ["r"], "a shape of another number of values")
+def wrong_reshape():
+    shape = numpy_helper.from_array(np.array([1, 5, 7, 7]), "shape")
+    return network(middle=[node("Reshape", ["c", "shape"], "r")], tensors=[shape], tap="r")
+
+
+@case("shape", ["r"], "two unknown dimensions")
+def twice_unknown():
+    shape = numpy_helper.from_array(np.array([-1, -1, 8, 8]), "shape")
+    return network(middle=[node("Reshape", ["c", "shape"], "r")], tensors=[shape], tap="r")
+
+
+@case("shape", ["r"], "an axis that does not exist")
+def wrong_axis():
+    return network(middle=[node("Concat", ["c", "c"], "r", axis=7)], tap="r")
+
+
+@case("shape", ["r"], "the permutation names an axis twice")
+def wrong_permutation():
+    return network(middle=[node("Transpose", ["c"], "r", perm=[0, 2, 2, 1])], tap="r")
+
+
+@case("shape", ["k"], "a constant of 2^80 numbers, computed from a few bytes")
+def huge_constant():
+    shape = numpy_helper.from_array(np.array([2**40, 2**40]), "shape")
+    middle = [node("ConstantOfShape", ["shape"], "k"), node("Add", ["c", "k"], "r")]
+    return network(middle=middle, tensors=[shape], tap="r")
+
+
+@case("shape", ["k"], "a constant of 2^40 numbers")
+def huge_expansion():
+    shape = numpy_helper.from_array(np.array([2**40]), "shape")
+    middle = [node("Expand", ["one", "shape"], "k"), node("Add", ["c", "k"], "r")]
+    return network(middle=middle, tensors=[shape, tensor("one", 1)], tap="r")
+
+
+@case("shape", ["k"], "whole numbers that overflow while constants are folded")
+def overflow_of_constants():
+    many = numpy_helper.from_array(np.array([2**63 - 1]), "many")
+    zero = numpy_helper.from_array(np.array([0]), "zero")
+    middle = [
+        node("Mul", ["many", "many"], "j"), node("Div", ["j", "zero"], "k"), node("Reshape", ["c", "k"], "r"),
+    ]
+    return network(middle=middle, tensors=[many, zero], tap="r")
+
+
+# Files.
+@case("file", [])
+def empty():
+    return b""
+
+
+@case("file", [])
+def half():
+    data = network().SerializeToString(deterministic=True)
+    return data[: len(data) // 2]
+
+
+@case("file", [])
+def without_last_byte():
+    return network().SerializeToString(deterministic=True)[:-1]
+
+
+@case("file", [])
+def text():
+    return b"This is a text file and no network.\n"
+
+
+@case("file", [])
+def web_page():
+    return b"<!DOCTYPE html><html><head><title>404</title></head><body>Not found</body></html>\n"
+
+
+@case("file", [], "a pointer of Git LFS, as a clone without LFS has it")
+def lfs_pointer():
+    return b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 102400\n"
+
+
+@case("file", [], "a zip archive, as PyTorch saves its checkpoints")
+def archive():
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as writer:
+        writer.writestr(zipfile.ZipInfo("archive/data.pkl"), b"\x80\x02}q\x00.")
+    return data.getvalue()
+
+
+@case("file", [], "a safetensors file")
+def tensors_only():
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    return len(header).to_bytes(8, "little") + header + bytes(4)
+
+
+@case("file", [])
+def zeros():
+    return bytes(64)
+
+
+@case("file", [], "a model without a graph")
+def no_graph():
+    return ModelProto(ir_version=8, producer_name="none")
+
+
+@case("file", [], "a graph without anything")
+def empty_graph():
+    return helper.make_model(GraphProto(name="empty"), opset_imports=[helper.make_opsetid("", 17)])
+
+
+@case("file", [], "a graph that says it has 2^62 bytes")
+def huge_length():
+    return b"\x08\x08\x3a" + b"\x80" * 8 + b"\x40" + b"\x0a\x00"
+
+
+@case("file", [], "a number of eleven bytes")
+def endless_number():
+    return b"\x08" + b"\xff" * 10 + b"\x01"
+
+
+@case("file", [], "a name that is no UTF-8")
+def name_no_utf8():
+    return network().SerializeToString(deterministic=True).replace(b"logits", b"log\xff\xfes")
+
+
+def contents():
+    """All files by name, and the entries of `bad.json`."""
+    files, entries = {"short.data": bytes(100)}, []
+    for name, (kind, words, why, make) in FILES.items():
+        made = make()
+        files[f"{name}.onnx"] = made if isinstance(made, bytes) else made.SerializeToString(deterministic=True)
+        entries.append({"file": f"{name}.onnx", "kind": kind, "words": words, "why": why})
+    text_ = json.dumps({"kinds": KINDS, "files": entries}, indent=1, ensure_ascii=False) + "\n"
+    return files, text_
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    files, text_ = contents()
+    if parser.parse_args().check:
+        stored = {path.name: path.read_bytes() for path in (FOLDER / "bad").iterdir()}
+        wrong = sorted(name for name in stored.keys() | files.keys() if stored.get(name) != files.get(name))
+        if (FOLDER / "bad.json").read_text() != text_:
+            wrong.append("bad.json")
+        print("\n".join(wrong) or f"{len(files)} files: equal")
+        sys.exit(bool(wrong))
+    (FOLDER / "bad").mkdir(exist_ok=True)
+    for name, data in files.items():
+        (FOLDER / "bad" / name).write_bytes(data)
+    (FOLDER / "bad.json").write_text(text_)
+    print(f"{len(files)} files, {sum(map(len, files.values()))} bytes")
+
+
+if __name__ == "__main__":
+    main()
