@@ -149,6 +149,14 @@ for name in ["scans_420.jpg", "fine_chroma_progressive.jpg", "progressive_restar
              "animated.gif", "lzw.tif", "fax.tif", "cmyk.tif", "orientation_6.tif", "premultiplied.tif"]:
     write("image", name, (golden / "odd_images" / name).read_bytes())
 
+# ONNX files of both exporters, with every form of weights, and some that are refused.
+onnx = golden.parent / "onnx"
+for name in ["all_f16", "weights_f16_typed", "weights_bf16", "weights_constant", "matmul_transpose", "normalized_legacy",
+             "pool_mean_negative18", "pool_squeeze13", "softmax_dynamo", "confidence_last", "plain_dynamo_opset23"]:
+    write("onnx", f"{name}.onnx", (onnx / "networks" / f"{name}.onnx").read_bytes())
+for name in ["good", "out_of_order", "three_operators", "cycle", "huge_constant", "wrong_reshape", "data_outside"]:
+    write("onnx", f"{name}.onnx", (onnx / "bad" / f"{name}.onnx").read_bytes())
+
 
 def png(width, height, depth, kind, rows, interlaced=0, before=()):
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)

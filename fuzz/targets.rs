@@ -17,19 +17,20 @@ use msdcam::model::{ConvertOptions, Normalization, Precision, convert};
 use msdcam::report::ImageResult;
 use msdcam::run::{RealDisk, Shard, merge, read_results};
 use msdcam::util::npz;
-use msdcam::{Colormap, Method, Score, Taps};
+use msdcam::{Colormap, Method, Model, Score, Taps};
 
 /// A target: its name, which is also that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("arguments", arguments),
     ("boxes", boxes),
     ("checkpoint", checkpoint),
     ("cifar", cifar),
     ("image", image),
     ("npz", npz),
+    ("onnx", onnx),
     ("run", run),
     ("thresholds", thresholds),
     ("weights", weights),
@@ -99,6 +100,18 @@ pub fn checkpoint(data: &[u8]) {
             assert_eq!((dims, &values[..]), (&tensor.dims, &tensor.data[..]), "{name}");
         }
     }
+}
+
+/// An ONNX file. What is accepted is finite, and its exits have logits and taps.
+pub fn onnx(data: &[u8]) {
+    let folder = Folder::new();
+    let Some(model) = accepted(Model::open(folder.write("a.onnx", data))) else { return };
+    for param in model.graph.params() {
+        assert_eq!(param.dims.iter().product::<usize>(), param.data.len(), "{}", param.name);
+        assert!(param.data.iter().all(|x| x.is_finite()), "{}", param.name);
+    }
+    let infos = model.tap_infos();
+    assert!((1..=model.exits.len()).all(|exit| infos.iter().any(|tap| tap.exits.contains(&exit))));
 }
 
 /// A weights file. What is accepted is finite, builds a model, and is the same after it was written and read.

@@ -29,8 +29,8 @@ pub struct DataArgs {
     #[arg(long, value_enum, value_name = "RULE", default_value_t = LabelsBy::Auto)]
     labels_by: LabelsBy,
     /// How a photo is brought to the input of the network: crop scales it to cover the input and cuts to the
-    /// center, stretch changes its aspect ratio, pad shows all of it between margins of the network's mean
-    /// color [default: crop]
+    /// center, crop256 scales its shorter side to 256 pixels first, stretch changes its aspect ratio, pad shows all
+    /// of it between margins of the network's mean color [default: crop, of an ONNX file as it is described]
     #[arg(long, value_name = "HOW")]
     fit: Option<ResizePolicy>,
     /// Paths on standard input end in NUL, as from `find -print0`

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use super::exits::ranges;
 use super::output::Output;
 
-/// Print the architecture and taps of a checkpoint or a weights file
+/// Print the architecture and taps of a checkpoint, a weights file or an ONNX file
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// PyTorch checkpoint or msdcam weights file
+    /// PyTorch checkpoint, msdcam weights file or ONNX file
     file: PathBuf,
     /// State dict to read if the file has several: its key, with dots if it is nested; a prefix of tensor
     /// names may follow [default: the usual key]
@@ -38,7 +38,8 @@ struct Inspected {
 pub fn run(args: Args) -> crate::Result<()> {
     let file = inspect(&args.file, args.state_dict.as_deref())?;
     let network = file.architecture.as_ref().map(outline).transpose()?;
-    let taps = network.as_ref().map(|model| model.tap_infos()).unwrap_or_default();
+    let network = network.as_ref().or(file.model.as_deref());
+    let taps = network.map(|model| model.tap_infos()).unwrap_or_default();
     let text = if args.json {
         serde_json::to_string_pretty(&Inspected { file, taps }).expect("plain fields have a JSON form") + "\n"
     } else {
@@ -60,6 +61,14 @@ fn table(i: &Inspection) -> String {
     rows.push(("tensors", format!("{} with {} elements{stored}", i.tensors, i.numbers)));
     if let Some(config) = &i.architecture {
         rows.extend(architecture(config));
+    }
+    if let Some(model) = &i.model {
+        let (input, exits) = (model.input_shape(), model.exits.len());
+        let exits = if exits == 1 { "1 exit".to_string() } else { format!("{exits} exits") };
+        rows.push((
+            "network",
+            format!("{} x {} input, {exits}, {} classes", input.h, input.w, model.classes()),
+        ));
     }
     if let (Some(mean), Some(std)) = (i.mean, i.std) {
         let usual =
@@ -84,7 +93,7 @@ fn table(i: &Inspection) -> String {
             "\nexit  layers  tap            parameters  multiply-adds: block        head   up to here\n",
         );
         for e in &i.exits {
-            let tap = format!("{} x {} x {}", e.tap_channels, e.tap_size, e.tap_size);
+            let tap = format!("{} x {} x {}", e.tap_channels, e.tap_height, e.tap_width);
             let _ = writeln!(
                 text,
                 "{:>4}  {:>6}  {tap:<13} {:>11}  {:>20} {:>11}  {:>11}",

@@ -6,7 +6,7 @@ use crate::engine::cpu::Isa;
 use crate::engine::cuda::Variant;
 use crate::engine::device::{Device, DeviceChoice, DeviceOptions};
 use crate::error::path_text;
-use crate::model::{Model, from_bytes, pretrained, source_file};
+use crate::model::{Labels, Model, Normalization, OpenOptions, Source, from_bytes, pretrained, source_file};
 use crate::util::sha256;
 
 use super::output;
@@ -15,9 +15,21 @@ use super::timings::{Stage, Timings};
 /// Options that select the model and the device.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// Weights file made by `msdcam convert` [default: a built-in CIFAR-10 network with ten exits]
+    /// Weights file made by `msdcam convert`, or ONNX file of a convolutional network [default: a built-in
+    /// CIFAR-10 network with ten exits]
     #[arg(long, value_name = "FILE", alias = "evaluate-from")]
     weights: Option<PathBuf>,
+    /// Height and width of the input of an ONNX file that takes any, in pixels: HxW, or one number for both
+    #[arg(long, value_name = "HxW", value_parser = input_size)]
+    input_size: Option<(usize, usize)>,
+    /// Input normalization of an ONNX file: none, cifar10, cifar100, imagenet, or mean and standard deviation as
+    /// R,G,B/R,G,B [default: that of the JSON file beside it, otherwise imagenet]
+    #[arg(long, value_name = "NAME|MEAN/STD", allow_hyphen_values = true)]
+    normalize: Option<Normalization>,
+    /// Class names of an ONNX file: imagenet, or a text file with one per line [default: those of the JSON file
+    /// beside it, for 1000 classes ImageNet's, otherwise numbers]
+    #[arg(long, value_name = "imagenet|FILE", value_parser = labels)]
+    labels: Option<Labels>,
     /// Device: cpu, cuda, cuda:N, or auto (the first GPU if there is one, otherwise the CPU)
     #[arg(long, default_value = "auto", value_parser = device_choice)]
     device: DeviceChoice,
@@ -54,6 +66,14 @@ impl ModelArgs {
         self.load_variant(timings, Variant::default())
     }
 
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            input_size: self.input_size,
+            normalization: self.normalize,
+            labels: self.labels.clone(),
+        }
+    }
+
     /// As [`ModelArgs::load`], with another variant of the CUDA kernels.
     ///
     /// # Errors
@@ -66,9 +86,19 @@ impl ModelArgs {
         let (model, sha256) = timings.time(Stage::Model, || match &self.weights {
             Some(file) => {
                 let bytes = source_file::read(file)?;
-                Ok::<_, crate::Error>((from_bytes(file, &bytes)?, Some(sha256::sha256(&bytes))))
+                Ok::<_, crate::Error>((
+                    from_bytes(file, &bytes, &self.options())?,
+                    Some(sha256::sha256(&bytes)),
+                ))
             }
-            None => Ok((Model::pretrained()?, None)),
+            None => {
+                if self.options() != OpenOptions::default() {
+                    return Err(crate::Error::usage(
+                        "--input-size, --normalize and --labels are for ONNX files",
+                    ));
+                }
+                Ok((Model::pretrained()?, None))
+            }
         })?;
         let (device, gpu_error) = Device::with_options(&DeviceOptions {
             choice: self.device,
@@ -90,9 +120,12 @@ impl ModelArgs {
 }
 
 impl LoadedModel {
-    /// Reports the device on standard error.
+    /// Reports on standard error what was assumed of the model, and the device.
     pub fn announce(&self) {
         if !self.quiet {
+            if let Source::Onnx { notes } = &self.source {
+                notes.iter().for_each(|note| output::note(note));
+            }
             let reason = self.gpu_error.as_ref().map(|e| format!(" (GPU unavailable: {e})"));
             let reason = reason.unwrap_or_default();
             output::note(&format!("device: {}{reason}", self.device.description()));
@@ -133,6 +166,19 @@ fn isa_from_environment() -> crate::Result<Option<Isa>> {
     }
     let (name, names) = (name.to_string_lossy(), available.iter().map(|isa| isa.name()).collect::<Vec<_>>());
     Err(crate::Error::device(format!("MSDCAM_CPU is '{name}': this machine has {}", names.join(", "))))
+}
+
+fn labels(text: &str) -> Result<Labels, String> {
+    Ok(if text == "imagenet" { Labels::ImageNet } else { Labels::File(text.into()) })
+}
+
+fn input_size(text: &str) -> Result<(usize, usize), String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=1 << 16).contains(side));
+    let size = match text.split_once('x') {
+        Some((height, width)) => side(height).zip(side(width)),
+        None => side(text).map(|side| (side, side)),
+    };
+    size.ok_or_else(|| "expected HxW, such as 224x224".into())
 }
 
 fn device_choice(text: &str) -> Result<DeviceChoice, String> {

@@ -59,6 +59,9 @@ pub fn with_longer_side((height, width): (usize, usize), longer: usize) -> (usiz
     (scaled(height), scaled(width))
 }
 
+/// Most pixels of [`ResizePolicy::CenterCropFrom`].
+const MAX_SHORTER: usize = 1 << 16;
+
 /// How a photo is brought to the size of a model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -67,6 +70,10 @@ pub enum ResizePolicy {
     /// `Resize(size)` and `CenterCrop(size)` where the input is a square.
     #[default]
     CenterCrop,
+    /// Scaled so that its shorter side has this many pixels, then cut to its center: torchvision's `Resize(256)` and
+    /// `CenterCrop(224)` for 256 and an input of 224 x 224. Where the input is no square, scaled so that it just covers the
+    /// input enlarged by as much.
+    CenterCropFrom(usize),
     /// Scaled to the input's height and width, whatever the photo's aspect ratio: torchvision's
     /// `Resize((height, width))`.
     Stretch,
@@ -76,14 +83,17 @@ pub enum ResizePolicy {
 }
 
 impl ResizePolicy {
-    /// All policies, with their names.
+    /// All policies without a number, with their names.
     const ALL: [(ResizePolicy, &str); 3] =
         [(ResizePolicy::CenterCrop, "crop"), (ResizePolicy::Stretch, "stretch"), (ResizePolicy::Pad, "pad")];
 }
 
 impl fmt::Display for ResizePolicy {
-    /// `crop`, `stretch` or `pad`.
+    /// `crop`, `crop256`, `stretch` or `pad`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let ResizePolicy::CenterCropFrom(shorter) = self {
+            return write!(f, "crop{shorter}");
+        }
         let name = Self::ALL.iter().find(|(policy, _)| policy == self).map_or("", |(_, name)| name);
         f.write_str(name)
     }
@@ -92,10 +102,14 @@ impl fmt::Display for ResizePolicy {
 impl FromStr for ResizePolicy {
     type Err = String;
 
-    /// `crop`, `stretch` or `pad`.
+    /// `crop`, `crop` and a number of pixels, `stretch` or `pad`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|(_, name)| *name == text);
-        found.map(|(policy, _)| *policy).ok_or_else(|| "expected crop, stretch or pad".into())
+        let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(policy, _)| *policy);
+        let from = || {
+            let pixels = text.strip_prefix("crop")?.parse().ok()?;
+            (1..=MAX_SHORTER).contains(&pixels).then_some(ResizePolicy::CenterCropFrom(pixels))
+        };
+        found.or_else(from).ok_or_else(|| "expected crop, crop256, stretch or pad".into())
     }
 }
 
@@ -118,7 +132,7 @@ pub fn prepare(
     let fill = mean.map(|mean| (mean * 255.0).round() as u8);
     let (seen, crop) = match policy {
         ResizePolicy::Pad => resize_and_pad(photo, size, fill),
-        ResizePolicy::CenterCrop | ResizePolicy::Stretch => resize_and_crop(photo, size, policy),
+        _ => resize_and_crop(photo, size, policy),
     };
     let mut tensor = Vec::with_capacity(3 * size.0 * size.1);
     for c in 0..3 {
@@ -137,13 +151,20 @@ fn resize_and_crop(
     if (photo.width, photo.height) == (width, height) {
         return (photo.clone(), all);
     }
+    // Rows and columns that the photo has to cover.
+    let (rows, columns) = match policy {
+        ResizePolicy::CenterCropFrom(shorter) => {
+            let least = height.min(width);
+            let scaled = |side: usize| (side * shorter).div_ceil(least).max(side);
+            (scaled(height), scaled(width))
+        }
+        _ => (height, width),
+    };
     // Pillow and torchvision round the side that is cut down.
     let (scaled_width, scaled_height) = match policy {
         ResizePolicy::Stretch | ResizePolicy::Pad => (width, height),
-        ResizePolicy::CenterCrop if photo.width * height <= photo.height * width => {
-            (width, width * photo.height / photo.width)
-        }
-        ResizePolicy::CenterCrop => (height * photo.width / photo.height, height),
+        _ if photo.width * rows <= photo.height * columns => (columns, columns * photo.height / photo.width),
+        _ => (rows * photo.width / photo.height, rows),
     };
     let (left, top) = (half_even(scaled_width - width), half_even(scaled_height - height));
     // Only the rows and columns inside the crop are computed, so that a photo of 1 x 60000 is cheap.
@@ -266,6 +287,13 @@ mod tests {
     fn an_input_of_another_aspect_ratio_is_covered_or_stretched_to() {
         let photo = RgbImage::filled(40, 30, [9; 3]);
         let crop = |size, policy| prepare(&photo, size, policy, [0.0; 3], [1.0; 3]).crop;
+        // 512 x 256 pixels are not resized: Resize(256) and CenterCrop(224).
+        let wide = RgbImage::filled(512, 256, [0; 3]);
+        let margin = prepare(&wide, (224, 224), ResizePolicy::CenterCropFrom(256), [0.0; 3], [1.0; 3]).crop;
+        assert_eq!(margin, Region { left: 144.0, top: 16.0, right: 368.0, bottom: 240.0 });
+        assert_eq!("crop256".parse(), Ok(ResizePolicy::CenterCropFrom(256)));
+        assert_eq!(ResizePolicy::CenterCropFrom(256).to_string(), "crop256");
+        assert!("crop0".parse::<ResizePolicy>().is_err() && "crop9999999".parse::<ResizePolicy>().is_err());
         // 10 rows of 20 columns: the width decides, 15 rows of which 10 stay (2 above, 3 below).
         let covered = crop((10, 20), ResizePolicy::CenterCrop);
         assert_eq!((covered.left, covered.right, covered.top, covered.bottom), (0.0, 40.0, 4.0, 24.0));

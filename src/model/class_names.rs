@@ -52,7 +52,23 @@ fn is_word_net_id(word: &str) -> bool {
     word.len() == 9 && word.starts_with('n') && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
 }
 
-fn told_apart(names: &[&str]) -> ClassNames {
+/// The 1000 classes of ImageNet (ILSVRC 2012) in the order of their WordNet ids, by the names that torchvision 0.26 has for
+/// them.
+pub fn imagenet() -> Vec<String> {
+    include_str!("imagenet_classes.txt").lines().map(str::to_string).collect()
+}
+
+impl ClassNames {
+    /// A note about names that occur more than once.
+    pub fn note(&self) -> Option<String> {
+        let doubles = || format!("classes of the same name are {}", self.doubles.join(", "));
+        (!self.doubles.is_empty()).then(doubles)
+    }
+}
+
+/// The names with their number behind those that occur more than once.
+pub fn told_apart(names: &[impl AsRef<str>]) -> ClassNames {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     let mut counts: HashMap<&str, usize> = HashMap::new();
     names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
     let mut doubles = Vec::new();

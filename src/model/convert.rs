@@ -1,6 +1,6 @@
 //! Conversion of a PyTorch checkpoint to a weights file.
 
-use super::class_names::{self, ClassNames};
+use super::class_names;
 use super::pytorch::Checkpoint;
 use super::source_file;
 use super::weights::{Precision, Weights, numbered};
@@ -134,11 +134,9 @@ pub fn load(input: &Path, options: &ConvertOptions) -> Result<Loaded> {
     notes.extend(network.notes);
     let labels = match &options.labels {
         Some(path) => {
-            let ClassNames { names, doubles } = class_names::read(path, config.classes)?;
-            if !doubles.is_empty() {
-                notes.push(format!("classes of the same name are {}", doubles.join(", ")));
-            }
-            names
+            let found = class_names::read(path, config.classes)?;
+            notes.extend(found.note());
+            found.names
         }
         None if config.classes == 10 && config.stem == Stem::Cifar => {
             assumed.push("the class names of CIFAR-10 (--labels)".into());

@@ -3,7 +3,10 @@
 use super::pytorch::{self, Checkpoint, SourceType};
 use super::safetensors_header::is_safetensors;
 use super::weights::Weights;
-use crate::Result;
+use std::collections::HashSet;
+
+use super::{Model, Source, onnx};
+use crate::engine::graph::Op;
 use crate::model::msdnet::check_tensors::differences;
 use crate::model::msdnet::config::Config;
 use crate::model::msdnet::infer::infer;
@@ -11,6 +14,7 @@ use crate::model::msdnet::layers::parts;
 use crate::model::msdnet::recognize::recognize;
 use crate::model::msdnet::usual_normalization;
 use crate::util::sha256;
+use crate::{Error, Result, Shape};
 use serde::Serialize;
 use std::path::Path;
 
@@ -39,8 +43,12 @@ pub struct Inspection {
     pub assumed: Vec<String>,
     /// Parts of the file that were passed over, and what is unusual about it.
     pub notes: Vec<String>,
-    /// Why the tensors are not those of an MSD-Net, or which do not match the architecture.
+    /// Why the tensors are not those of an MSD-Net, or which do not match the architecture; why an ONNX file cannot be
+    /// run.
     pub problems: Vec<String>,
+    /// The network of an ONNX file, if it can be run.
+    #[serde(skip)]
+    pub model: Option<Box<Model>>,
     /// Cost of each exit.
     pub exits: Vec<Exit>,
     /// Mean of the normalization: the file's own, or the usual one for a checkpoint.
@@ -56,12 +64,14 @@ pub struct Inspection {
 pub struct Exit {
     /// Number, from 1.
     pub exit: usize,
-    /// Number of dense layers up to this exit.
+    /// Number of layers up to this exit: dense ones of an MSD-Net, convolutions and linear layers of other networks.
     pub layers: usize,
     /// Channels of its tap.
     pub tap_channels: usize,
-    /// Height and width of its tap.
-    pub tap_size: usize,
+    /// Height of its tap.
+    pub tap_height: usize,
+    /// Width of its tap.
+    pub tap_width: usize,
     /// Parameters of its block and head.
     pub parameters: u64,
     /// Multiply-adds of its block.
@@ -81,6 +91,9 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
     let source = pytorch::open(path)?;
     let bytes = source.bytes()?;
     let size = bytes.len();
+    if onnx::is_onnx(&bytes) {
+        return inspect_onnx(path, &bytes);
+    }
     if is_safetensors(&bytes) && Weights::is_written_here(&bytes) {
         let weights = Weights::from_bytes(path, &bytes)?;
         return Ok(Inspection {
@@ -100,6 +113,7 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
             mean: Some(weights.mean),
             std: Some(weights.std),
             labels: Some(weights.labels),
+            model: None,
         });
     }
     drop(bytes);
@@ -158,7 +172,76 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
         mean: normalization.map(|n| n.mean),
         std: normalization.map(|n| n.std),
         labels: None,
+        model: None,
     })
+}
+
+/// The description of the ONNX file in `bytes`.
+fn inspect_onnx(path: &Path, bytes: &[u8]) -> Result<Inspection> {
+    let (summary, model) = onnx::inspect(path, bytes)?;
+    let (model, problems) = match model {
+        Ok(model) => (Some(Box::new(model)), Vec::new()),
+        Err(Error::Refused { cause, .. }) => (None, vec![cause]),
+        Err(other) => return Err(other),
+    };
+    let by = if summary.producer.is_empty() { String::new() } else { format!(" by {}", summary.producer) };
+    let opset = summary.opset.map_or("unknown".into(), |version| version.to_string());
+    let notes = match model.as_ref().map(|model| &model.source) {
+        Some(Source::Onnx { notes }) => notes.clone(),
+        _ => Vec::new(),
+    };
+    let (assumed, notes): (Vec<String>, Vec<String>) =
+        notes.into_iter().partition(|note| note.starts_with(ASSUMED));
+    let params = || model.iter().flat_map(|model| model.graph.params());
+    Ok(Inspection {
+        format: format!("ONNX, opset {opset}{by}, {} operators", summary.nodes),
+        bytes: bytes.len(),
+        sha256: sha256::sha256(bytes),
+        source_sha256: None,
+        state_dict: None,
+        tensors: if model.is_some() { params().count() } else { summary.tensors },
+        numbers: params().map(|param| param.data.len()).sum(),
+        stored: Vec::new(),
+        architecture: None,
+        assumed: assumed.iter().map(|note| note[ASSUMED.len()..].to_string()).collect(),
+        notes,
+        problems,
+        exits: model.as_deref().map(exits_of_model).unwrap_or_default(),
+        mean: model.as_ref().map(|model| model.input.normalization.mean),
+        std: model.as_ref().map(|model| model.input.normalization.std),
+        labels: model.as_ref().map(|model| model.labels.clone()),
+        model,
+    })
+}
+
+/// What notes about assumptions begin with.
+const ASSUMED: &str = "assumed: ";
+
+/// The cost of each exit of any model.
+fn exits_of_model(model: &Model) -> Vec<Exit> {
+    let graph = &model.graph;
+    let taps: Vec<_> = (1..=model.exits.len()).map(|exit| model.exit_tap(exit).node).collect();
+    let in_trunk = graph.ancestors(&taps);
+    let logits: Vec<_> = model.exits.iter().map(|exit| exit.logits).collect();
+    let needed = graph.ancestors(&logits);
+    let mut seen = HashSet::new();
+    let (mut layers, mut total) = (0, 0);
+    let exits = (1..).zip(&taps).map(|(exit, &tap)| {
+        let (mut block, mut head, mut parameters) = (0, 0, 0);
+        for id in graph.ids().filter(|id| needed[id.index()] && graph.node(*id).exit == exit) {
+            let node = graph.node(id);
+            let inputs: Vec<Shape> = node.inputs.iter().map(|&input| graph.shape(input)).collect();
+            let cost = node.op.multiply_adds(&inputs, node.shape);
+            *if in_trunk[id.index()] { &mut block } else { &mut head } += cost;
+            layers += usize::from(matches!(node.op, Op::Conv2d(_) | Op::Linear(_)));
+            let params = node.op.params().into_iter().filter(|&id| seen.insert(id));
+            parameters += params.map(|id| graph.param(id).data.len() as u64).sum::<u64>();
+        }
+        total += block + head;
+        let Shape { c, h, w } = graph.shape(tap);
+        Exit { exit, layers, tap_channels: c, tap_height: h, tap_width: w, parameters, block, head, total }
+    });
+    exits.collect()
 }
 
 /// The cost of each exit.
@@ -180,7 +263,8 @@ pub fn exits(config: &Config) -> Result<Vec<Exit>> {
                 exit: exit + 1,
                 layers,
                 tap_channels: here().find(|p| p.head).map_or(0, |p| p.channels_in()),
-                tap_size: config.tap_size(),
+                tap_height: config.tap_size(),
+                tap_width: config.tap_size(),
                 parameters: here().map(|p| p.parameters()).sum(),
                 block,
                 head,

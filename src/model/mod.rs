@@ -12,7 +12,9 @@ pub mod inspect;
 mod layer_group;
 #[doc(hidden)]
 pub mod msdnet;
+mod onnx;
 mod open;
+mod open_options;
 #[doc(hidden)]
 pub mod pretrained;
 #[doc(hidden)]
@@ -30,11 +32,11 @@ pub use layer_group::LayerGroup;
 pub use msdnet::Config as MsdNetConfig;
 pub(crate) use open::from_bytes;
 pub use open::open;
+pub use open_options::{Labels, OpenOptions};
 pub use tap::{Tap, TapInfo};
 pub use weights::Precision;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::engine::graph::{Graph, NodeId, Op};
 use crate::error::RequestError;
@@ -92,6 +94,11 @@ pub enum Source {
         /// if there is none.
         checkpoint_sha256: String,
     },
+    /// An ONNX file.
+    Onnx {
+        /// What was assumed, and what of the file is passed over, a line each.
+        notes: Vec<String>,
+    },
     /// A graph built by the caller.
     Graph,
 }
@@ -101,7 +108,7 @@ impl Source {
     pub fn checkpoint_sha256(&self) -> &str {
         match self {
             Source::MsdNet { checkpoint_sha256, .. } => checkpoint_sha256,
-            Source::Graph => "",
+            Source::Onnx { .. } | Source::Graph => "",
         }
     }
 }
@@ -123,6 +130,14 @@ impl Model {
         open(path.as_ref())
     }
 
+    /// As [`Model::open`]; `options` say what an ONNX file leaves open.
+    ///
+    /// # Errors
+    /// As [`Model::open`], and for options with a weights file, which says all.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
+        open::open_with(path.as_ref(), options)
+    }
+
     /// A model of a graph that the caller built: `exits` holds the tap and the logits of each exit.
     /// The classes are named by their indices, pixels are not normalized, and the only taps are
     /// the exits' own. If no node of the graph belongs to an exit ([`Graph::push_at`]), each belongs to the
@@ -142,8 +157,8 @@ impl Model {
         let classes = check_logits(&graph, &logits)?;
         let taps = (1..).zip(exits).map(|(k, &(tap, _))| Tap::of_exit(k, tap)).collect();
         let exits = exits.iter().enumerate().map(|(tap, &(_, logits))| Exit { tap, logits }).collect();
-        let graph =
-            if graph.nodes().iter().all(|node| node.exit == 0) { staged(&graph, &logits)? } else { graph };
+        let is_unassigned = graph.nodes().iter().all(|node| node.exit == 0);
+        let graph = if is_unassigned { graph.with_exits(&logits) } else { graph };
         let model = Model {
             input: InputSpec::new(&graph, input),
             graph,
@@ -214,25 +229,6 @@ impl Model {
             None => Ok(()),
         }
     }
-}
-
-/// The same graph, in which each node belongs to the first exit, of those with these `logits`, that needs it.
-fn staged(graph: &Graph, logits: &[NodeId]) -> Result<Graph> {
-    let mut staged = Graph::new();
-    for param in graph.params() {
-        if param.data.is_empty() {
-            staged.declare_param(&*param.name, &param.dims);
-        } else {
-            staged.add_param(&*param.name, &param.dims, Arc::clone(&param.data));
-        }
-    }
-    let needed: Vec<Vec<bool>> = logits.iter().map(|&logits| graph.ancestors(&[logits])).collect();
-    for id in graph.ids() {
-        let exit = needed.iter().position(|needed| needed[id.index()]).map_or(0, |first| first + 1);
-        let node = graph.node(id);
-        staged.push_at(exit, node.op.clone(), &node.inputs)?;
-    }
-    Ok(staged)
 }
 
 /// The shape of `input`, an RGB input of `graph`.

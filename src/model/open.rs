@@ -4,24 +4,40 @@ use std::path::Path;
 
 use super::pretrained::built_in_weights;
 use super::weights::Weights;
-use super::{Model, Normalization, Source, msdnet, source_file};
-use crate::Result;
+use super::{Model, Normalization, OpenOptions, Source, msdnet, onnx, source_file};
+use crate::{Error, Result};
 
-/// The model in the file at `path`, whatever the file is called: weights files written by
-/// `msdcam convert` are read, and other formats are refused by name.
+/// The model in the file at `path`, whatever the file is called: weights files written by `msdcam convert` and
+/// ONNX files are read, and other formats are refused by name.
 ///
 /// # Errors
-/// When the file cannot be read, it is not a weights file, or its content is damaged.
+/// When the file cannot be read, it is neither, or its content is damaged.
 pub fn open(path: &Path) -> Result<Model> {
-    from_bytes(path, &source_file::read(path)?)
+    open_with(path, &OpenOptions::default())
 }
 
-/// As [`open`], of a file whose bytes are known; errors call it `name`.
+/// As [`open`], with `options`.
+///
+/// # Errors
+/// As [`open`], and for options with a weights file.
+pub(super) fn open_with(path: &Path, options: &OpenOptions) -> Result<Model> {
+    from_bytes(path, &source_file::read(path)?, options)
+}
+
+/// As [`open`], of a file whose bytes are known, and with `options`; errors call it `name`.
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Model> {
-    // Weights files are the only format so far; their reader names what it finds instead.
+pub(crate) fn from_bytes(name: &Path, bytes: &[u8], options: &OpenOptions) -> Result<Model> {
+    if onnx::is_onnx(bytes) {
+        return onnx::read(name, bytes, options);
+    }
+    if let Some(option) = options.given() {
+        return Err(Error::usage(format!(
+            "{option} is for ONNX files: msdcam convert puts it into a weights file"
+        )));
+    }
+    // The reader of weights files names what it finds instead.
     from_weights(&Weights::from_bytes(name, bytes)?)
 }
 

@@ -33,6 +33,7 @@ mod misuse;
 mod names;
 mod network;
 mod odd_images;
+mod onnx;
 mod ops;
 mod passes;
 mod plan;

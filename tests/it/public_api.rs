@@ -19,7 +19,7 @@ const WITHOUT_PROMISE: [&str; 1] = ["engine"];
 /// Kinds that count as items; fields, variants, methods and constants belong to one.
 const ITEM_KINDS: [&str; 5] = ["struct ", "enum ", "trait ", "fn ", "type "];
 /// The interface is meant to stay small: raise this only with a reason.
-const MAX_ITEMS: usize = 95;
+const MAX_ITEMS: usize = 100;
 
 type Names = Vec<String>;
 

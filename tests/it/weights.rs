@@ -345,5 +345,5 @@ fn the_costs_of_the_articles_model_are_the_published_ones() {
     let exits = msdcam::model::inspect::exits(&Config::cifar10_anytime()).unwrap();
     assert_eq!(exits.iter().map(|e| e.parameters).sum::<u64>(), 5_440_864);
     assert_eq!(exits[9].total, 147_386_880);
-    assert_eq!((exits[0].tap_channels, exits[9].tap_channels, exits[9].tap_size), (224, 300, 8));
+    assert_eq!((exits[0].tap_channels, exits[9].tap_channels, exits[9].tap_height), (224, 300, 8));
 }

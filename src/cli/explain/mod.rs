@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::explain::{PixelMethod, Smoothing};
+use crate::model::{InputSpec, Normalization, Source};
 use crate::render::styles;
 use crate::{Error, Result};
 use artifacts::{ArticlePictures, ArtifactSpec};
@@ -173,6 +174,12 @@ impl Args {
         manifest["weights"] =
             serde_json::json!({ "file": model.weights, "source_sha256": model.source.checkpoint_sha256() });
         manifest["labels"] = model.labels.clone().into();
+        // A weights file says these itself.
+        if let Source::Onnx { .. } = model.source {
+            let InputSpec { height, width, normalization: Normalization { mean, std }, .. } = model.input;
+            manifest["input"] =
+                serde_json::json!({ "height": height, "width": width, "mean": mean, "std": std });
+        }
         let run = if is_set { Some(self.run.resolve()?) } else { None };
         Ok(ExplainJob { model, dataset, request, spec, manifest, output: self.output, run, json: self.json })
     }

@@ -3,6 +3,21 @@
 use super::{Graph, NodeId};
 
 impl Graph {
+    /// The same graph, of which output `k` is what exit `k + 1` is for: every node belongs to the first exit that needs
+    /// it, and those that no exit needs to the last among their inputs.
+    ///
+    /// # Panics
+    /// When the graph lacks one of `outputs`.
+    pub fn with_exits(mut self, outputs: &[NodeId]) -> Graph {
+        for node in &mut self.nodes {
+            node.exit = 0;
+        }
+        for (exit, output) in (1..).zip(outputs) {
+            self.nodes[output.index()].exit = exit;
+        }
+        self.staged_by_need(outputs)
+    }
+
     /// The same graph in which every node belongs to the first exit among the `outputs` that need it.
     ///
     /// A model is built block by block, but the last layers of a block also compute finer scales that

@@ -31,7 +31,7 @@ pub(crate) fn class_weights(model: &Model, exit: usize, tap: &Tap) -> Result<Par
         Op::SpatialMean => true,
         Op::AvgPool(op) => {
             let shape = graph.shape(tap.node);
-            op.window.kernel == [shape.h, shape.w]
+            op.window.kernel == [shape.h, shape.w] && op.window.padding == [[0; 2]; 2]
         }
         _ => false,
     };

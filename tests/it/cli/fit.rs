@@ -55,5 +55,7 @@ fn every_command_that_reads_photos_fits_them() {
     }
     let run = place.msdcam("evaluate set --json --fit pad");
     assert_eq!((run.code, run.json()[0]["fit"].as_str()), (0, Some("pad")), "{run:?}");
-    place.msdcam("classify photo.tif --fit squash").refused(2, &["squash", "expected crop, stretch or pad"]);
+    place
+        .msdcam("classify photo.tif --fit squash")
+        .refused(2, &["squash", "expected crop, crop256, stretch or pad"]);
 }

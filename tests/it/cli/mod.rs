@@ -16,6 +16,7 @@ mod fit;
 mod interrupted;
 #[cfg(target_os = "linux")]
 mod memory;
+mod onnx;
 mod output_folder;
 mod pictures;
 mod program;

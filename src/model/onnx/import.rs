@@ -1,0 +1,498 @@
+//! The nodes of an ONNX graph as nodes of ours.
+//!
+//! Values are constants, which are computed here ([`fold`]), or depend on the image: then they are nodes of the graph with a
+//! [`Layout`]. What is not supported gives an unknown value; the error lists all operators at once.
+
+mod classifiers;
+mod elementwise;
+mod maps;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+
+use super::fold::fold;
+use super::layout::Layout;
+use super::messages::{GraphProto, NodeProto};
+use super::tensor::Tensor;
+use crate::Shape;
+use crate::engine::graph::ops::Slice;
+use crate::engine::graph::{Graph, NodeId, Op, ParamId};
+use crate::util::listed::listed;
+
+/// A value of the ONNX graph.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// It does not depend on the image.
+    Constant(Tensor),
+    /// It does.
+    Feature(Feature),
+    /// The softmax of class scores, or its logarithm: an output, which is explained by the scores.
+    Probabilities(Feature),
+    /// It depends on an operator that is not supported, or is an optional result that nothing computes.
+    Unknown,
+}
+
+/// A value that depends on the image.
+#[derive(Debug, Clone)]
+pub struct Feature {
+    pub node: NodeId,
+    pub layout: Layout,
+    /// Rows and columns of zeros before and behind it, which the next window reads as padding.
+    pub padding: [[usize; 2]; 2],
+}
+
+impl Feature {
+    /// A value of (N, C, H, W).
+    fn nchw(node: NodeId) -> Feature {
+        Feature { node, layout: Layout::nchw(), padding: [[0; 2]; 2] }
+    }
+
+    /// A value of (N, C).
+    fn flat(node: NodeId) -> Feature {
+        Feature { node, layout: Layout::flat(), padding: [[0; 2]; 2] }
+    }
+
+    fn is_padded(&self) -> bool {
+        self.padding != [[0; 2]; 2]
+    }
+}
+
+/// The input that takes the image.
+#[derive(Debug, Clone)]
+pub struct ImageInput {
+    pub name: String,
+    /// (3, H, W).
+    pub shape: Shape,
+    /// (N, C, H, W) or (N, H, W, C).
+    pub layout: Layout,
+    /// Number of images of a batch, 1 if it is not fixed.
+    pub batch: usize,
+}
+
+/// Why a node cannot be taken over.
+#[derive(Debug)]
+pub enum Stop {
+    /// It is an operator, or a use of one, that is not supported: its name in the list of all.
+    Unsupported(String),
+    /// It contradicts itself or its inputs.
+    Wrong(String),
+}
+
+impl From<String> for Stop {
+    fn from(cause: String) -> Stop {
+        Stop::Wrong(cause)
+    }
+}
+
+impl From<&str> for Stop {
+    fn from(cause: &str) -> Stop {
+        Stop::Wrong(cause.into())
+    }
+}
+
+impl From<crate::Error> for Stop {
+    fn from(error: crate::Error) -> Stop {
+        Stop::Wrong(error.to_string())
+    }
+}
+
+fn unsupported<T>(what: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Unsupported(what.into()))
+}
+
+/// The graph under construction.
+pub struct Importer {
+    pub graph: Graph,
+    /// Number of images of a batch in the file, 1 if it is not fixed.
+    batch: usize,
+    /// Version of the operators.
+    opset: i64,
+    values: HashMap<String, Value>,
+    /// The parameter of an initializer that is used as it is.
+    params: HashMap<(String, Vec<usize>), ParamId>,
+    /// The first name of each value, by its node.
+    pub names: HashMap<NodeId, String>,
+    /// The node of the file that each unknown value comes from, and the operator if it is the cause.
+    unknown: HashMap<String, (usize, Option<String>)>,
+}
+
+impl Importer {
+    /// An importer that knows the input and the initializers of `file`.
+    ///
+    /// # Errors
+    /// When an initializer does not have the elements that its dimensions say; names it.
+    pub fn new(file: &mut GraphProto, opset: i64, input: &ImageInput) -> Result<Importer, String> {
+        let mut graph = Graph::new();
+        let ImageInput { name, shape, layout, batch } = input.clone();
+        let node = graph.push(Op::Input(shape), &[]).map_err(|e| e.to_string())?;
+        let mut values = HashMap::new();
+        for (name, stored) in std::mem::take(&mut file.initializers) {
+            let tensor = stored.tensor().map_err(|cause| format!("tensor '{name}': {cause}"))?;
+            values.insert(name, Value::Constant(tensor));
+        }
+        values.insert(name.clone(), Value::Feature(Feature { node, layout, padding: [[0; 2]; 2] }));
+        let names = HashMap::from([(node, name)]);
+        Ok(Importer { graph, batch, opset, values, params: HashMap::new(), names, unknown: HashMap::new() })
+    }
+
+    /// Takes over all `nodes`.
+    ///
+    /// # Errors
+    /// When one contradicts itself or reads a value that no node before it computes.
+    pub fn import(&mut self, nodes: &[NodeProto]) -> Result<(), String> {
+        for index in ordered(nodes)? {
+            let node = &nodes[index];
+            let place = || place(node, index);
+            let missing =
+                node.inputs.iter().find(|name| !name.is_empty() && !self.values.contains_key(*name));
+            if let Some(name) = missing {
+                return Err(format!("{}: its input '{name}' is computed by no node", place()));
+            }
+            if let Some(name) =
+                node.outputs.iter().find(|name| !name.is_empty() && self.values.contains_key(*name))
+            {
+                return Err(format!("{}: value '{name}' is there already", place()));
+            }
+            let results = match self.node(node) {
+                Ok(results) => results,
+                Err(Stop::Unsupported(op)) => {
+                    self.mark_unknown(node, index, Some(op));
+                    continue;
+                }
+                Err(Stop::Wrong(cause)) => return Err(format!("{}: {cause}", place())),
+            };
+            let Some(mut results) = results else {
+                self.mark_unknown(node, index, None);
+                continue;
+            };
+            results.resize(node.outputs.len().max(results.len()), Value::Unknown);
+            for (name, value) in node.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
+                if let Value::Feature(feature) = &value {
+                    self.names.entry(feature.node).or_insert_with(|| name.clone());
+                }
+                if matches!(value, Value::Unknown) {
+                    self.unknown
+                        .insert(name.clone(), (index, Some(format!("the second result of {}", node.op))));
+                }
+                self.values.insert(name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_unknown(&mut self, node: &NodeProto, index: usize, op: Option<String>) {
+        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
+            self.values.insert(name.clone(), Value::Unknown);
+            self.unknown.insert(name.clone(), (index, op.clone()));
+        }
+    }
+
+    /// The value called `name`.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    /// The operators that are not supported and on which the values `names` depend, each with the number of its nodes.
+    pub fn unsupported(&self, nodes: &[NodeProto], names: &[&str]) -> String {
+        let mut open: Vec<&str> = names.to_vec();
+        let mut seen = HashSet::new();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        while let Some(name) = open.pop() {
+            let Some((index, op)) = self.unknown.get(name) else { continue };
+            if !seen.insert(*index) {
+                continue;
+            }
+            let node = &nodes[*index];
+            let cause = op.clone().or_else(|| (!is_known(&node.op)).then(|| operator(node)));
+            if let Some(op) = cause {
+                *counts.entry(op).or_default() += 1;
+            }
+            open.extend(node.inputs.iter().map(String::as_str));
+        }
+        let all: Vec<String> = counts.iter().map(|(op, n)| format!("{op} ({n})")).collect();
+        all.join(", ")
+    }
+
+    /// The results of a node; `None` where an input is unknown.
+    fn node(&mut self, node: &NodeProto) -> Result<Option<Vec<Value>>, Stop> {
+        if !node.domain.is_empty() {
+            return unsupported(operator(node));
+        }
+        let inputs: Vec<Option<Value>> = node
+            .inputs
+            .iter()
+            .map(|name| self.values.get(name).filter(|_| !name.is_empty()).cloned())
+            .collect();
+        if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown)) {
+            return Ok(None);
+        }
+        if inputs.iter().flatten().all(|value| matches!(value, Value::Constant(_))) {
+            let constants: Vec<Option<&Tensor>> = inputs
+                .iter()
+                .map(|input| match input {
+                    Some(Value::Constant(tensor)) => Some(tensor),
+                    _ => None,
+                })
+                .collect();
+            if let Some(result) = fold(node, &constants) {
+                return Ok(Some(result?.into_iter().map(Value::Constant).collect()));
+            }
+        }
+        let node = Node { proto: node, inputs };
+        Ok(Some(vec![self.feature_node(&node)?]))
+    }
+
+    fn feature_node(&mut self, node: &Node) -> Result<Value, Stop> {
+        Ok(match node.proto.op.as_str() {
+            "Conv" => Value::Feature(self.conv(node)?),
+            "MaxPool" => Value::Feature(self.max_pool(node)?),
+            "AveragePool" => Value::Feature(self.average_pool(node)?),
+            "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" => Value::Feature(self.reduce(node)?),
+            "Pad" => Value::Feature(self.pad(node)?),
+            "BatchNormalization" => Value::Feature(self.batch_norm(node)?),
+            "Relu" => Value::Feature(self.relu(node)?),
+            "Clip" => Value::Feature(self.clip(node)?),
+            "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Neg" => Value::Feature(self.arithmetic(node)?),
+            "Concat" => Value::Feature(self.concat(node)?),
+            "Gemm" => Value::Feature(self.gemm(node)?),
+            "MatMul" => Value::Feature(self.mat_mul(node)?),
+            "Softmax" | "LogSoftmax" => Value::Probabilities(self.softmax(node)?),
+            "Shape" => {
+                let feature = node.feature(0)?;
+                Value::Constant(super::fold::shape(node.proto, &self.dims(feature))?)
+            }
+            "Size" => {
+                let feature = node.feature(0)?;
+                let count = self.dims(feature).iter().product::<usize>();
+                Value::Constant(Tensor::integers(&[], vec![count as i64]))
+            }
+            "Identity" | "Dropout" | "Cast" => match node.input(0)? {
+                Value::Feature(_)
+                    if node.proto.op == "Cast"
+                        && !super::tensor::is_floating_point(node.proto.int("to", 1)?) =>
+                {
+                    return unsupported("Cast to integers");
+                }
+                value => value.clone(),
+            },
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Slice" => self.view(node)?,
+            _ => return unsupported(operator(node.proto)),
+        })
+    }
+
+    /// Dimensions of a value with its batch.
+    fn dims(&self, feature: &Feature) -> Vec<usize> {
+        let mut dims = vec![self.batch];
+        dims.extend(feature.layout.dims(self.graph.shape(feature.node)));
+        dims
+    }
+
+    /// The parameter `tensor`, which input `index` of `node` is, as it is.
+    fn param(&mut self, node: &Node, index: usize, tensor: &Tensor, dims: &[usize]) -> Result<ParamId, Stop> {
+        let name = node.proto.inputs[index].clone();
+        if let Some(&id) = self.params.get(&(name.clone(), dims.to_vec())) {
+            return Ok(id);
+        }
+        let data = tensor.as_floats()?;
+        check_finite(&name, data)?;
+        let id = self.graph.add_param(name.clone(), dims, data.clone());
+        self.params.insert((name, dims.to_vec()), id);
+        Ok(id)
+    }
+
+    /// A parameter that was made of input `index` of `node`.
+    fn made_param(
+        &mut self,
+        node: &Node,
+        index: usize,
+        dims: &[usize],
+        data: Vec<f32>,
+    ) -> Result<ParamId, Stop> {
+        let name = node.proto.inputs.get(index).filter(|name| !name.is_empty());
+        let name = name.cloned().unwrap_or_else(|| node.name());
+        check_finite(&name, &data)?;
+        Ok(self.graph.add_param(name, dims, data))
+    }
+
+    /// The node of `feature` as (N, C, H, W).
+    fn as_nchw(&mut self, feature: &Feature, what: &str) -> Result<NodeId, Stop> {
+        let shape = self.graph.shape(feature.node);
+        if feature.layout.is_nchw(shape) {
+            return Ok(feature.node);
+        }
+        let [c, h, w] = feature.layout.dims(shape)[..] else {
+            return unsupported(format!("{what} of {} axes", feature.layout.rank() + 1));
+        };
+        if !feature.layout.is_stored_order(shape) {
+            return unsupported(format!("{what} of transposed maps"));
+        }
+        Ok(self.graph.push(Slice { offset: 0, shape: Shape::new(c, h, w) }, &[feature.node])?)
+    }
+
+    /// The node of `feature` as a vector (N, C, 1, 1) of its elements in the order of the file.
+    fn as_vector(&mut self, feature: &Feature, what: &str) -> Result<NodeId, Stop> {
+        let shape = self.graph.shape(feature.node);
+        if !feature.layout.is_stored_order(shape) {
+            return unsupported(format!("{what} of transposed maps"));
+        }
+        if shape == Shape::vector(shape.len()) {
+            return Ok(feature.node);
+        }
+        Ok(self.graph.push(Slice { offset: 0, shape: Shape::vector(shape.len()) }, &[feature.node])?)
+    }
+}
+
+/// A node with the values of its inputs.
+struct Node<'a> {
+    proto: &'a NodeProto,
+    inputs: Vec<Option<Value>>,
+}
+
+impl Node<'_> {
+    fn name(&self) -> String {
+        self.proto.label(0)
+    }
+
+    fn input(&self, index: usize) -> Result<&Value, Stop> {
+        let missing = || Stop::Wrong(format!("its input {} is missing", index + 1));
+        self.inputs.get(index).and_then(Option::as_ref).ok_or_else(missing)
+    }
+
+    /// An input that depends on the image, without padding around it.
+    fn feature(&self, index: usize) -> Result<&Feature, Stop> {
+        let feature = self.padded_feature(index)?;
+        if feature.is_padded() {
+            return unsupported(format!("Pad before {}", self.proto.op));
+        }
+        Ok(feature)
+    }
+
+    /// An input that depends on the image.
+    fn padded_feature(&self, index: usize) -> Result<&Feature, Stop> {
+        match self.input(index)? {
+            Value::Feature(feature) => Ok(feature),
+            Value::Probabilities(_) => unsupported("Softmax inside of the network"),
+            Value::Constant(_) => unsupported(format!("{} of constants", self.proto.op)),
+            Value::Unknown => unsupported(operator(self.proto)),
+        }
+    }
+
+    fn constant(&self, index: usize) -> Result<&Tensor, Stop> {
+        match self.input(index)? {
+            Value::Constant(tensor) => Ok(tensor),
+            _ => unsupported(format!("{} whose parameters depend on the image", self.proto.op)),
+        }
+    }
+
+    fn optional_constant(&self, index: usize) -> Result<Option<&Tensor>, Stop> {
+        match self.inputs.get(index) {
+            None | Some(None) => Ok(None),
+            Some(Some(_)) => self.constant(index).map(Some),
+        }
+    }
+}
+
+/// The places of `nodes` in an order in which each follows those that it reads, as near to their own as possible.
+///
+/// # Errors
+/// When nodes need each other; names some.
+fn ordered(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
+    let mut makers: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
+            makers.entry(name).or_insert(index);
+        }
+    }
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    let mut waiting = vec![0_usize; nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        for &maker in node.inputs.iter().filter_map(|name| makers.get(name.as_str())) {
+            readers[maker].push(index);
+            waiting[index] += 1;
+        }
+    }
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        (0..nodes.len()).filter(|&i| waiting[i] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(Reverse(index)) = ready.pop() {
+        order.push(index);
+        for &reader in &readers[index] {
+            waiting[reader] -= 1;
+            if waiting[reader] == 0 {
+                ready.push(Reverse(reader));
+            }
+        }
+    }
+    if order.len() == nodes.len() {
+        return Ok(order);
+    }
+    let circle = (0..nodes.len()).filter(|&i| waiting[i] > 0).map(|i| nodes[i].label(i));
+    Err(format!("nodes that need each other: {}", listed(circle)))
+}
+
+/// The operator's name with its domain.
+fn operator(node: &NodeProto) -> String {
+    if node.domain.is_empty() { node.op.clone() } else { format!("{}:{}", node.domain, node.op) }
+}
+
+/// A node in an error.
+fn place(node: &NodeProto, index: usize) -> String {
+    format!("node '{}' ({})", node.label(index), operator(node))
+}
+
+/// Whether nodes of this operator can be taken over in some form.
+fn is_known(op: &str) -> bool {
+    const OPS: &[&str] = &[
+        "Conv",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "ReduceMean",
+        "Pad",
+        "BatchNormalization",
+        "Relu",
+        "Clip",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Sum",
+        "Neg",
+        "Concat",
+        "Gemm",
+        "MatMul",
+        "Softmax",
+        "LogSoftmax",
+        "Shape",
+        "Size",
+        "Identity",
+        "Dropout",
+        "Cast",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Slice",
+        "Constant",
+        "ConstantOfShape",
+        "Gather",
+        "Range",
+        "Expand",
+        "ReduceProd",
+        "Pow",
+        "Min",
+        "Max",
+        "Equal",
+        "Where",
+    ];
+    OPS.contains(&op)
+}
+
+fn check_finite(name: &str, data: &[f32]) -> Result<(), Stop> {
+    match data.iter().position(|x| !x.is_finite()) {
+        Some(i) => Err(Stop::Wrong(format!("tensor '{name}': element {i} is {}", data[i]))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,218 @@
+//! Activations, and arithmetic of maps with each other and with constants.
+
+use super::{Feature, Importer, Node, Stop, Value, unsupported};
+use crate::engine::graph::ops::{BatchNorm, Linear};
+use crate::engine::graph::{NodeId, Op};
+use crate::model::onnx::tensor::Tensor;
+
+impl Importer {
+    pub(super) fn relu(&mut self, node: &Node) -> Result<Feature, Stop> {
+        // Zeros stay zeros.
+        let feature = node.padded_feature(0)?.clone();
+        Ok(Feature { node: self.graph.push(Op::Relu, &[feature.node])?, ..feature })
+    }
+
+    /// `Clip` from 0 on: min(max(x, 0), b) = max(x, 0) - max(x - b, 0).
+    pub(super) fn clip(&mut self, node: &Node) -> Result<Feature, Stop> {
+        let feature = node.padded_feature(0)?.clone();
+        let bound = |index: usize, name: &str, default: f64| -> Result<f64, Stop> {
+            Ok(match node.optional_constant(index)? {
+                Some(tensor) => tensor.scalar().ok_or("a bound of several elements")?,
+                None if node.proto.attributes.contains_key(name) => node.proto.float(name, 0.0)?.into(),
+                None => default,
+            })
+        };
+        let (low, high) = (bound(1, "min", f64::NEG_INFINITY)?, bound(2, "max", f64::INFINITY)?);
+        let unbounded = f64::from(f32::MAX);
+        if low != 0.0 || high.is_nan() || high <= 0.0 {
+            return unsupported(format!("Clip to {low} to {high}"));
+        }
+        let positive = self.graph.push(Op::Relu, &[feature.node])?;
+        if high >= unbounded {
+            return Ok(Feature { node: positive, ..feature });
+        }
+        let channels = self.graph.shape(feature.node).c;
+        let above = self.affine(node, feature.node, vec![1.0; channels], vec![-high as f32; channels])?;
+        let above = self.graph.push(Op::Relu, &[above])?;
+        let above = self.affine(node, above, vec![-1.0; channels], vec![0.0; channels])?;
+        Ok(Feature { node: self.graph.push(Op::Add, &[positive, above])?, ..feature })
+    }
+
+    pub(super) fn batch_norm(&mut self, node: &Node) -> Result<Feature, Stop> {
+        let feature = node.feature(0)?.clone();
+        let shape = self.graph.shape(feature.node);
+        if node.proto.int("training_mode", 0)? != 0 {
+            return unsupported("BatchNormalization in training mode");
+        }
+        if !feature.layout.is(1, 0, shape) {
+            return unsupported("BatchNormalization of other axes than channels");
+        }
+        let mut params = Vec::new();
+        for index in 1..5 {
+            let tensor = node.constant(index)?.clone();
+            if tensor.dims != [shape.c] {
+                return Err(Stop::Wrong(format!("{} channels, statistics of {:?}", shape.c, tensor.dims)));
+            }
+            params.push(self.param(node, index, &tensor, &[shape.c])?);
+        }
+        let eps = node.proto.float("epsilon", 1e-5)?;
+        let [weight, bias, mean, variance] = params[..] else { return Err("statistics are missing".into()) };
+        let lowest = self.graph.param(variance).data.iter().fold(f32::INFINITY, |low, &x| low.min(x));
+        if lowest + eps <= 0.0 {
+            return Err(Stop::Wrong(format!("a variance of {lowest}")));
+        }
+        let op = BatchNorm { weight, bias, mean, variance, eps };
+        Ok(Feature { node: self.graph.push(op, &[feature.node])?, ..feature })
+    }
+
+    /// `Add`, `Sub`, `Mul`, `Div`, `Sum` and `Neg`.
+    pub(super) fn arithmetic(&mut self, node: &Node) -> Result<Feature, Stop> {
+        let op = node.proto.op.as_str();
+        if op == "Neg" {
+            let feature = node.padded_feature(0)?.clone();
+            return self.scaled(node, &feature, -1.0);
+        }
+        if node.inputs.len() != 2 && op != "Sum" {
+            return Err(Stop::Wrong(format!("{} inputs, expected 2", node.inputs.len())));
+        }
+        let is_constant = |index: usize| matches!(node.input(index), Ok(Value::Constant(_)));
+        match (is_constant(0), node.inputs.len() > 1 && is_constant(1)) {
+            (false, true) if op != "Sum" => {
+                let tensor = node.constant(1)?.clone();
+                self.with_constant(node, 0, &tensor, |x| match op {
+                    "Add" => (1.0, x),
+                    "Sub" => (1.0, -x),
+                    "Mul" => (x, 0.0),
+                    _ => (1.0 / x, 0.0),
+                })
+            }
+            (true, false) if op != "Sum" => {
+                let tensor = node.constant(0)?.clone();
+                if op == "Div" {
+                    return unsupported("Div by a map");
+                }
+                self.with_constant(node, 1, &tensor, |x| match op {
+                    "Add" => (1.0, x),
+                    "Sub" => (-1.0, x),
+                    _ => (x, 0.0),
+                })
+            }
+            _ => self.of_maps(node),
+        }
+    }
+
+    /// The sum or difference of maps.
+    fn of_maps(&mut self, node: &Node) -> Result<Feature, Stop> {
+        let op = node.proto.op.as_str();
+        if !matches!(op, "Add" | "Sum" | "Sub") {
+            return unsupported(format!("{op} of two maps"));
+        }
+        let mut features: Vec<Feature> =
+            (0..node.inputs.len()).map(|i| node.feature(i).cloned()).collect::<Result<_, _>>()?;
+        let first = features[0].clone();
+        for feature in &mut features[1..] {
+            let (shape, own) = (self.graph.shape(first.node), self.graph.shape(feature.node));
+            if self.dims(feature) != self.dims(&first) {
+                return unsupported(format!("{op} of maps of different shapes"));
+            }
+            if own != shape || feature.layout.order(own) != first.layout.order(shape) {
+                let is_stored = first.layout.is_stored_order(shape) && feature.layout.is_stored_order(own);
+                if !is_stored {
+                    return unsupported(format!("{op} of transposed maps"));
+                }
+                feature.node = self
+                    .graph
+                    .push(crate::engine::graph::ops::Slice { offset: 0, shape }, &[feature.node])?;
+            }
+        }
+        if features.len() == 1 {
+            return Ok(first);
+        }
+        if op == "Sub" {
+            features[1] = self.scaled(node, &features[1].clone(), -1.0)?;
+        }
+        let nodes: Vec<NodeId> = features.iter().map(|feature| feature.node).collect();
+        Ok(Feature { node: self.graph.push(Op::Add, &nodes)?, ..first })
+    }
+
+    fn scaled(&mut self, node: &Node, feature: &Feature, scale: f32) -> Result<Feature, Stop> {
+        let channels = self.graph.shape(feature.node).c;
+        let scaled = self.affine(node, feature.node, vec![scale; channels], vec![0.0; channels])?;
+        Ok(Feature { node: scaled, ..feature.clone() })
+    }
+
+    /// Input `index` of `node` with the factor and the summand that `parts` makes of each element of `tensor`, which is a
+    /// scalar or has one for each channel.
+    fn with_constant(
+        &mut self,
+        node: &Node,
+        index: usize,
+        tensor: &Tensor,
+        parts: impl Fn(f32) -> (f32, f32),
+    ) -> Result<Feature, Stop> {
+        let feature = node.padded_feature(index)?.clone();
+        let elements = tensor.as_floats()?;
+        let values = self.per_channel(&feature, tensor, elements);
+        let Some(values) = values else {
+            return unsupported(format!("{} with a constant that differs between pixels", node.proto.op));
+        };
+        let (scales, shifts): (Vec<f32>, Vec<f32>) = values.iter().map(|&x| parts(x)).unzip();
+        if feature.is_padded() && shifts.iter().any(|&shift| shift != 0.0) {
+            return unsupported(format!("Pad before {}", node.proto.op));
+        }
+        let is_neutral = scales.iter().all(|&s| s == 1.0) && shifts.iter().all(|&t| t == 0.0);
+        if is_neutral {
+            return Ok(feature);
+        }
+        // The bias of a product with a matrix comes as a sum of its own.
+        if let Op::Linear(linear) = self.graph.node(feature.node).op
+            && scales.iter().all(|&s| s == 1.0)
+            && self.graph.param(linear.bias).data.iter().all(|&b| b == 0.0)
+        {
+            let input = self.graph.node(feature.node).inputs[0];
+            let bias = self.made_param(node, 1 - index, &[shifts.len()], shifts)?;
+            return Ok(Feature { node: self.graph.push(Linear { bias, ..linear }, &[input])?, ..feature });
+        }
+        Ok(Feature { node: self.affine(node, feature.node, scales, shifts)?, ..feature })
+    }
+
+    /// The value of `tensor` for each channel of `feature`; `None` if it has others.
+    fn per_channel(&self, feature: &Feature, tensor: &Tensor, elements: &[f32]) -> Option<Vec<f32>> {
+        let shape = self.graph.shape(feature.node);
+        let dims = self.dims(feature);
+        if tensor.dims.len() > dims.len()
+            && tensor.dims[..tensor.dims.len() - dims.len()].iter().any(|&n| n != 1)
+        {
+            return None;
+        }
+        let skipped = dims.len().saturating_sub(tensor.dims.len());
+        let own = tensor.dims.iter().rev().take(dims.len()).rev();
+        let mut along = own.enumerate().filter(|&(_, &n)| n != 1).map(|(i, &n)| (i + skipped, n));
+        match (along.next(), along.next()) {
+            (None, _) => Some(vec![*elements.first()?; shape.c]),
+            (Some((axis, n)), None) if n == shape.c && feature.layout.is(axis, 0, shape) => {
+                Some(elements.to_vec())
+            }
+            _ => None,
+        }
+    }
+
+    /// scale * x + shift for each channel.
+    fn affine(
+        &mut self,
+        node: &Node,
+        input: NodeId,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    ) -> Result<NodeId, Stop> {
+        let count = scale.len();
+        let name = node.name();
+        let mut param = |part: &str, data: Vec<f32>| -> Result<_, Stop> {
+            super::check_finite(&name, &data)?;
+            Ok(self.graph.add_param(format!("{name}.{part}"), &[count], data))
+        };
+        let (weight, bias) = (param("scale", scale)?, param("shift", shift)?);
+        let (mean, variance) = (param("mean", vec![0.0; count])?, param("variance", vec![1.0; count])?);
+        Ok(self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.0 }, &[input])?)
+    }
+}

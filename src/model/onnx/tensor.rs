@@ -1,0 +1,357 @@
+//! The tensors of an ONNX file: weights and constants, as 32-bit floating-point numbers or integers.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+
+use super::external_data::ExternalData;
+use super::protobuf::Message;
+
+/// A constant tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Dimensions, outermost first; none for a scalar.
+    pub dims: Vec<usize>,
+    /// Elements, row-major.
+    pub elements: Elements,
+}
+
+/// The elements of a [`Tensor`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Elements {
+    Floats(Arc<[f32]>),
+    /// Integers of any size, and truth values as 0 and 1.
+    Integers(Arc<[i64]>),
+}
+
+impl Tensor {
+    pub fn floats(dims: &[usize], elements: impl IntoIterator<Item = f32>) -> Tensor {
+        Tensor { dims: dims.to_vec(), elements: Elements::Floats(elements.into_iter().collect()) }
+    }
+
+    pub fn integers(dims: &[usize], elements: Vec<i64>) -> Tensor {
+        Tensor { dims: dims.to_vec(), elements: Elements::Integers(elements.into()) }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match &self.elements {
+            Elements::Floats(elements) => elements.len(),
+            Elements::Integers(elements) => elements.len(),
+        }
+    }
+
+    /// The floating-point elements.
+    ///
+    /// # Errors
+    /// When they are integers.
+    pub fn as_floats(&self) -> Result<&Arc<[f32]>, String> {
+        match &self.elements {
+            Elements::Floats(elements) => Ok(elements),
+            Elements::Integers(_) => Err("a tensor of integers where floating-point numbers belong".into()),
+        }
+    }
+
+    /// The integer elements.
+    ///
+    /// # Errors
+    /// When they are floating-point numbers.
+    pub fn as_integers(&self) -> Result<&[i64], String> {
+        match &self.elements {
+            Elements::Integers(elements) => Ok(elements),
+            Elements::Floats(_) => Err("a tensor of floating-point numbers where integers belong".into()),
+        }
+    }
+
+    /// The value of a tensor of one element.
+    pub fn scalar(&self) -> Option<f64> {
+        match &self.elements {
+            Elements::Floats(elements) if elements.len() == 1 => Some(elements[0].into()),
+            Elements::Integers(elements) if elements.len() == 1 => Some(elements[0] as f64),
+            _ => None,
+        }
+    }
+}
+
+/// A tensor as the file holds it.
+#[derive(Debug, Default)]
+pub struct StoredTensor {
+    dims: Vec<i64>,
+    element: i64,
+    data: Data,
+    /// Where the elements are, if they are in another file.
+    pub external: Option<ExternalData>,
+}
+
+/// The elements of a [`StoredTensor`].
+#[derive(Debug, Default)]
+enum Data {
+    #[default]
+    None,
+    /// Little-endian elements.
+    Raw(Vec<u8>),
+    /// The same of 32-bit floating-point numbers, read in place.
+    RawFloats(Arc<[f32]>),
+    Floats(Vec<f32>),
+    Doubles(Vec<f64>),
+    /// Integers, and the bits of 16-bit floating-point numbers.
+    Integers(Vec<i64>),
+}
+
+const FLOAT: i64 = 1;
+const UINT8: i64 = 2;
+const INT8: i64 = 3;
+const UINT16: i64 = 4;
+const INT16: i64 = 5;
+const INT32: i64 = 6;
+const INT64: i64 = 7;
+const BOOL: i64 = 9;
+const FLOAT16: i64 = 10;
+const DOUBLE: i64 = 11;
+const UINT32: i64 = 12;
+const UINT64: i64 = 13;
+const BFLOAT16: i64 = 16;
+
+/// The name of an element type, and its size in bytes; `None` for one that is not supported.
+fn element_type(element: i64) -> Option<(&'static str, usize)> {
+    Some(match element {
+        FLOAT => ("float", 4),
+        UINT8 => ("uint8", 1),
+        INT8 => ("int8", 1),
+        UINT16 => ("uint16", 2),
+        INT16 => ("int16", 2),
+        INT32 => ("int32", 4),
+        INT64 => ("int64", 8),
+        BOOL => ("bool", 1),
+        FLOAT16 => ("float16", 2),
+        DOUBLE => ("double", 8),
+        UINT32 => ("uint32", 4),
+        UINT64 => ("uint64", 8),
+        BFLOAT16 => ("bfloat16", 2),
+        _ => return None,
+    })
+}
+
+/// Whether elements of this type are floating-point numbers.
+pub fn is_floating_point(element: i64) -> bool {
+    matches!(element, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE)
+}
+
+impl StoredTensor {
+    /// Reads a tensor and its name.
+    ///
+    /// # Errors
+    /// What is damaged, and where.
+    pub fn read<R: Read>(mut message: Message<'_, R>) -> Result<(String, StoredTensor), String> {
+        let (mut name, mut tensor) = (String::new(), StoredTensor::default());
+        let (mut external, mut is_external) = (HashMap::new(), false);
+        let (mut floats, mut doubles, mut integers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_segment = false;
+        while let Some(field) = message.field()? {
+            match field.number {
+                1 => field.integers(&mut tensor.dims)?,
+                3 => {
+                    is_segment = true;
+                    field.skip()?;
+                }
+                2 => tensor.element = field.integer()?,
+                4 => field.numbers(&mut floats, f32::from_le_bytes)?,
+                5 | 7 | 11 => field.integers(&mut integers)?,
+                8 => name = field.text()?,
+                // The type comes first in files of every known writer: weights are read to where they stay.
+                9 if tensor.element == FLOAT
+                    && field.length()? % 4 == 0
+                    && cfg!(target_endian = "little") =>
+                {
+                    let mut elements = zeros(field.length()? / 4)?;
+                    let own = Arc::get_mut(&mut elements).expect("nobody else has it yet");
+                    field.read_into(bytemuck::cast_slice_mut(own))?;
+                    tensor.data = Data::RawFloats(elements);
+                }
+                9 => tensor.data = Data::Raw(field.bytes()?),
+                10 => field.numbers(&mut doubles, f64::from_le_bytes)?,
+                13 => {
+                    let (key, value) = field.entry()?;
+                    external.insert(key, value);
+                }
+                14 => is_external = field.integer()? == 1,
+                _ => field.skip()?,
+            }
+        }
+        let forms = [
+            !matches!(tensor.data, Data::None),
+            !floats.is_empty(),
+            !doubles.is_empty(),
+            !integers.is_empty(),
+        ];
+        if forms.into_iter().filter(|&form| form).count() > 1 || is_segment {
+            let what = if is_segment { "a part of its elements" } else { "elements in two forms" };
+            return Err(format!("tensor '{name}': {what}"));
+        }
+        if !floats.is_empty() {
+            tensor.data = Data::Floats(floats);
+        } else if !doubles.is_empty() {
+            tensor.data = Data::Doubles(doubles);
+        } else if !integers.is_empty() {
+            tensor.data = Data::Integers(integers);
+        }
+        if is_external {
+            tensor.external =
+                Some(ExternalData::new(&external).map_err(|e| format!("tensor '{name}': {e}"))?);
+        }
+        Ok((name, tensor))
+    }
+
+    /// Takes the `bytes` of another file for its elements.
+    pub fn set_raw(&mut self, bytes: Vec<u8>) {
+        self.external = None;
+        self.data = Data::Raw(bytes);
+    }
+
+    /// Number of bytes that the elements take.
+    ///
+    /// # Errors
+    /// When the dimensions or the type are impossible, or not supported.
+    pub fn bytes(&self) -> Result<usize, String> {
+        let (_, size) = self.element_type()?;
+        self.count()?.checked_mul(size).ok_or_else(|| self.impossible())
+    }
+
+    fn element_type(&self) -> Result<(&'static str, usize), String> {
+        element_type(self.element)
+            .ok_or_else(|| format!("elements of type {} are not supported", self.element))
+    }
+
+    fn dims(&self) -> Result<Vec<usize>, String> {
+        self.dims.iter().map(|&n| usize::try_from(n).map_err(|_| self.impossible())).collect()
+    }
+
+    fn count(&self) -> Result<usize, String> {
+        let count = self.dims()?.iter().try_fold(1_usize, |count, &n| count.checked_mul(n));
+        count.ok_or_else(|| self.impossible())
+    }
+
+    fn impossible(&self) -> String {
+        format!("dimensions {:?}", self.dims)
+    }
+
+    /// The tensor.
+    ///
+    /// # Errors
+    /// When its type is not supported, or it does not have as many elements as its dimensions say.
+    pub fn tensor(&self) -> Result<Tensor, String> {
+        let (name, size) = self.element_type()?;
+        let (dims, count) = (self.dims()?, self.count()?);
+        if self.external.is_some() {
+            return Err("its elements are in another file".into());
+        }
+        let given = match &self.data {
+            Data::None => 0,
+            Data::Raw(bytes) if bytes.len() % size == 0 => bytes.len() / size,
+            Data::Raw(bytes) => return Err(format!("{} bytes are no whole number of {name}", bytes.len())),
+            Data::RawFloats(elements) => elements.len(),
+            Data::Floats(elements) => elements.len(),
+            Data::Doubles(elements) => elements.len(),
+            Data::Integers(elements) => elements.len(),
+        };
+        if given != count {
+            return Err(format!("{given} elements, its dimensions {dims:?} need {count}"));
+        }
+        let elements = match &self.data {
+            Data::None if is_floating_point(self.element) => Elements::Floats(Arc::default()),
+            Data::None => Elements::Integers(Arc::default()),
+            Data::RawFloats(elements) if self.element == FLOAT => Elements::Floats(Arc::clone(elements)),
+            Data::RawFloats(_) => return Err(format!("its type {name} follows its elements")),
+            Data::Floats(elements) if self.element == FLOAT => Elements::Floats(elements.as_slice().into()),
+            Data::Doubles(elements) if self.element == DOUBLE => {
+                Elements::Floats(elements.iter().map(|&x| x as f32).collect())
+            }
+            Data::Integers(bits) => match self.element {
+                FLOAT16 => {
+                    Elements::Floats(bits.iter().map(|&b| f16::from_bits(b as u16).to_f32()).collect())
+                }
+                BFLOAT16 => {
+                    Elements::Floats(bits.iter().map(|&b| bf16::from_bits(b as u16).to_f32()).collect())
+                }
+                FLOAT | DOUBLE => return Err(format!("integers where elements of type {name} belong")),
+                _ => Elements::Integers(bits.as_slice().into()),
+            },
+            Data::Floats(_) | Data::Doubles(_) => {
+                return Err(format!("elements that are not of its type {name}"));
+            }
+            Data::Raw(bytes) => self.raw(bytes),
+        };
+        Ok(Tensor { dims, elements })
+    }
+
+    /// Little-endian elements of a type that is supported.
+    fn raw(&self, bytes: &[u8]) -> Elements {
+        fn each<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Arc<[T]> {
+            bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
+        }
+        match self.element {
+            FLOAT => Elements::Floats(each(bytes, f32::from_le_bytes)),
+            FLOAT16 => Elements::Floats(each(bytes, |b| f16::from_le_bytes(b).to_f32())),
+            BFLOAT16 => Elements::Floats(each(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+            DOUBLE => Elements::Floats(each(bytes, |b| f64::from_le_bytes(b) as f32)),
+            INT8 => Elements::Integers(each(bytes, |b| i8::from_le_bytes(b).into())),
+            UINT16 => Elements::Integers(each(bytes, |b| u16::from_le_bytes(b).into())),
+            INT16 => Elements::Integers(each(bytes, |b| i16::from_le_bytes(b).into())),
+            INT32 => Elements::Integers(each(bytes, |b| i32::from_le_bytes(b).into())),
+            UINT32 => Elements::Integers(each(bytes, |b| u32::from_le_bytes(b).into())),
+            INT64 => Elements::Integers(each(bytes, i64::from_le_bytes)),
+            UINT64 => Elements::Integers(each(bytes, |b| u64::from_le_bytes(b) as i64)),
+            _ => Elements::Integers(each(bytes, |[b]: [u8; 1]| b.into())),
+        }
+    }
+}
+
+/// `len` zeros.
+fn zeros(len: usize) -> Result<Arc<[f32]>, String> {
+    crate::util::allocation::check::<f32>("weights", len).map_err(|e| e.to_string())?;
+    Ok(std::iter::repeat_n(0.0, len).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(dims: &[i64], element: i64, data: Data) -> Result<Tensor, String> {
+        StoredTensor { dims: dims.to_vec(), element, data, external: None }.tensor()
+    }
+
+    #[test]
+    fn elements_of_every_type_become_numbers() {
+        let floats = |elements: &[f32]| Ok(Tensor::floats(&[2], elements.iter().copied()));
+        let raw = |bytes: &[u8]| Data::Raw(bytes.to_vec());
+        assert_eq!(stored(&[2], FLOAT16, raw(&[0, 0x3c, 0, 0xc0])), floats(&[1.0, -2.0]));
+        assert_eq!(stored(&[2], FLOAT16, Data::Integers(vec![0x3c00, 0xc000])), floats(&[1.0, -2.0]));
+        assert_eq!(stored(&[2], BFLOAT16, raw(&[0x80, 0x3f, 0, 0xc0])), floats(&[1.0, -2.0]));
+        assert_eq!(stored(&[2], DOUBLE, Data::Doubles(vec![1.0, -2.0])), floats(&[1.0, -2.0]));
+        assert_eq!(stored(&[2], FLOAT, Data::Floats(vec![1.0, -2.0])), floats(&[1.0, -2.0]));
+        let integers = |elements: &[i64]| Ok(Tensor::integers(&[elements.len()], elements.to_vec()));
+        assert_eq!(stored(&[2], INT8, raw(&[1, 0xff])), integers(&[1, -1]));
+        assert_eq!(stored(&[1], INT64, raw(&[0xff; 8])), integers(&[-1]));
+        assert_eq!(stored(&[2], BOOL, raw(&[1, 0])), integers(&[1, 0]));
+        assert_eq!(stored(&[0], INT64, Data::None), integers(&[]));
+    }
+
+    #[test]
+    fn sizes_that_disagree_are_named() {
+        let cause = |dims: &[i64], element, data| stored(dims, element, data).unwrap_err();
+        assert_eq!(cause(&[3], FLOAT, Data::Raw(vec![0; 8])), "2 elements, its dimensions [3] need 3");
+        assert_eq!(cause(&[2], FLOAT, Data::Raw(vec![0; 7])), "7 bytes are no whole number of float");
+        assert_eq!(cause(&[-1], FLOAT, Data::None), "dimensions [-1]");
+        assert_eq!(
+            cause(&[1 << 40, 1 << 40], FLOAT, Data::None),
+            "dimensions [1099511627776, 1099511627776]"
+        );
+        assert_eq!(cause(&[1], 8, Data::None), "elements of type 8 are not supported");
+        assert_eq!(
+            cause(&[1], FLOAT, Data::Integers(vec![1])),
+            "integers where elements of type float belong"
+        );
+    }
+}
