@@ -78,10 +78,7 @@ pub fn fold(node: &NodeProto, inputs: &[Option<&Tensor>]) -> Option<Result<Vec<T
 /// When there is none.
 pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
     let place = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(place)
-        .ok()
-        .filter(|&place| place < rank.max(1))
-        .ok_or_else(|| format!("axis {axis} of {rank}"))
+    usize::try_from(place).ok().filter(|&place| place < rank).ok_or_else(|| format!("axis {axis} of {rank}"))
 }
 
 /// The axes of `Squeeze`, `Unsqueeze` and reductions: an attribute before opset 13 (reductions: 18), an input since.
@@ -448,7 +445,8 @@ fn range(inputs: &[Option<&Tensor>]) -> Result<Tensor, String> {
     let mut at = start;
     while if step > 0 { at < limit } else { at > limit } {
         elements.push(at);
-        at += step;
+        let Some(next) = at.checked_add(step) else { break };
+        at = next;
     }
     Ok(Tensor::integers(&[elements.len()], elements))
 }
@@ -630,6 +628,15 @@ mod tests {
 
     #[test]
     fn axes_that_do_not_exist_are_refused() {
+        let scalar = Tensor::integers(&[], vec![1]);
+        assert!(squeezed(&[], Some(vec![0])).is_err());
+        assert!(run(&node("Concat", &[("axis", Attribute::Int(0))]), &[&scalar, &scalar]).is_err());
+        assert!(run(&node("Gather", &[]), &[&scalar, &scalar]).is_err());
+        let bounds = [i64::MAX - 1, i64::MAX, 10].map(|n| Tensor::integers(&[], vec![n]));
+        assert_eq!(
+            run(&node("Range", &[]), &[&bounds[0], &bounds[1], &bounds[2]]),
+            Ok(integers(&[i64::MAX - 1]))
+        );
         assert_eq!(squeezed(&[1, 3, 1], Some(vec![0, -1])).unwrap(), [3]);
         assert!(squeezed(&[1, 3], Some(vec![1])).is_err() && squeezed(&[1], Some(vec![4])).is_err());
         assert_eq!(unsqueezed(&[3], Some(vec![0, 2])).unwrap(), [1, 3, 1]);

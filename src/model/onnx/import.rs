@@ -19,6 +19,9 @@ use crate::engine::graph::ops::Slice;
 use crate::engine::graph::{Graph, NodeId, Op, ParamId};
 use crate::util::listed::listed;
 
+/// Most elements of all dense weights together that stand for grouped ones.
+const MAX_DENSE: usize = 1 << 28;
+
 /// A value of the ONNX graph.
 #[derive(Debug, Clone)]
 pub enum Value {
@@ -108,6 +111,8 @@ pub struct Importer {
     /// Version of the operators.
     opset: i64,
     values: HashMap<String, Value>,
+    /// Elements that dense weights may still have which stand for grouped ones.
+    dense_left: usize,
     /// The parameter of an initializer that is used as it is.
     params: HashMap<(String, Vec<usize>), ParamId>,
     /// The first name of each value, by its node.
@@ -132,7 +137,8 @@ impl Importer {
         }
         values.insert(name.clone(), Value::Feature(Feature { node, layout, padding: [[0; 2]; 2] }));
         let names = HashMap::from([(node, name)]);
-        Ok(Importer { graph, batch, opset, values, params: HashMap::new(), names, unknown: HashMap::new() })
+        let (params, unknown) = (HashMap::new(), HashMap::new());
+        Ok(Importer { graph, batch, opset, values, dense_left: MAX_DENSE, params, names, unknown })
     }
 
     /// Takes over all `nodes`.

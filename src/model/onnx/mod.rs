@@ -22,6 +22,7 @@ use std::path::Path;
 use super::{Labels, Model, Normalization, OpenOptions, Source, Tap, class_names};
 use crate::Shape;
 use crate::engine::graph::NodeId;
+use crate::error::printable;
 use crate::imaging::ResizePolicy;
 use crate::util::listed::listed;
 use crate::{Error, Result};
@@ -38,6 +39,8 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// Height and width of the input where the file leaves them open and the user says nothing: those of ImageNet's
 /// networks.
 const USUAL_SIZE: (usize, usize) = (224, 224);
+/// Most exits: each needs a pass over the graph, and a picture.
+const MAX_EXITS: usize = 256;
 const IMAGENET_CLASSES: usize = 1000;
 /// Part of the resized photo that they are shown: 224 of 256 pixels.
 const USUAL_CROP: f64 = 0.875;
@@ -328,11 +331,12 @@ fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Re
     scores.sort_by_key(|&(node, _)| node);
     // The same scores as they are and as probabilities.
     scores.dedup_by_key(|(node, _)| *node);
+    if scores.len() > MAX_EXITS {
+        return Err(format!("{} outputs of class scores, at most {MAX_EXITS} are supported", scores.len()));
+    }
     if !others.is_empty() {
-        notes.push(format!(
-            "passed over outputs that are not scores of {classes} classes: {}",
-            listed(&others)
-        ));
+        let names = printable(&listed(&others));
+        notes.push(format!("passed over outputs that are not scores of {classes} classes: {names}"));
     }
     Ok(scores.into_iter().map(|(node, _)| node).collect())
 }
@@ -370,5 +374,5 @@ fn inner_taps(model: &Model, names: &std::collections::HashMap<NodeId, String>) 
 /// The name of a value as `--tap` takes it: `layer1/relu/Relu` for `/layer1/relu/Relu_output_0`.
 fn tap_name(value: &str) -> String {
     let name = value.strip_suffix("_output_0").unwrap_or(value);
-    name.trim_matches('/').replace(',', "_")
+    printable(&name.trim_matches('/').replace(',', "_"))
 }

@@ -5,6 +5,9 @@ use crate::engine::graph::ops::{BatchNorm, Linear};
 use crate::engine::graph::{NodeId, Op};
 use crate::model::onnx::tensor::Tensor;
 
+/// Most channels of a map that is combined with a constant: each takes four parameters, whatever the file holds.
+const MAX_CHANNELS: usize = 1 << 20;
+
 impl Importer {
     pub(super) fn relu(&mut self, node: &Node) -> Result<Feature, Stop> {
         // Zeros stay zeros.
@@ -32,6 +35,9 @@ impl Importer {
             return Ok(Feature { node: positive, ..feature });
         }
         let channels = self.graph.shape(feature.node).c;
+        if channels > MAX_CHANNELS {
+            return unsupported(format!("Clip of {channels} channels"));
+        }
         let above = self.affine(node, feature.node, vec![1.0; channels], vec![-high as f32; channels])?;
         let above = self.graph.push(Op::Relu, &[above])?;
         let above = self.affine(node, above, vec![-1.0; channels], vec![0.0; channels])?;
@@ -137,6 +143,9 @@ impl Importer {
 
     fn scaled(&mut self, node: &Node, feature: &Feature, scale: f32) -> Result<Feature, Stop> {
         let channels = self.graph.shape(feature.node).c;
+        if channels > MAX_CHANNELS {
+            return unsupported(format!("{} of {channels} channels", node.proto.op));
+        }
         let scaled = self.affine(node, feature.node, vec![scale; channels], vec![0.0; channels])?;
         Ok(Feature { node: scaled, ..feature.clone() })
     }
@@ -152,6 +161,10 @@ impl Importer {
     ) -> Result<Feature, Stop> {
         let feature = node.padded_feature(index)?.clone();
         let elements = tensor.as_floats()?;
+        let channels = self.graph.shape(feature.node).c;
+        if channels > MAX_CHANNELS {
+            return unsupported(format!("{} of {channels} channels", node.proto.op));
+        }
         let values = self.per_channel(&feature, tensor, elements);
         let Some(values) = values else {
             return unsupported(format!("{} with a constant that differs between pixels", node.proto.op));

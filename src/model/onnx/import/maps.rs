@@ -8,8 +8,8 @@ use crate::model::onnx::fold::{
 };
 use crate::model::onnx::windows::Placement;
 
-/// Most elements of the dense weight that stands for a grouped one.
-const MAX_DENSE: usize = 1 << 28;
+/// Most concatenations inside each other that are looked through.
+const MAX_NESTED: usize = 256;
 
 impl Importer {
     pub(super) fn conv(&mut self, node: &Node) -> Result<Feature, Stop> {
@@ -34,7 +34,14 @@ impl Importer {
             let weight = weight.clone();
             self.param(node, 1, &weight, &weight.dims)?
         } else {
-            let dense = dense(weight.as_floats()?, [out, channels, kh * kw], group)?;
+            let count = weight.len().saturating_mul(group);
+            self.dense_left = match self.dense_left.checked_sub(count) {
+                Some(left) => left,
+                None => {
+                    return unsupported(format!("Conv of {group} groups in a network that is this large"));
+                }
+            };
+            let dense = dense(weight.as_floats()?, [out, channels, kh * kw], group);
             self.made_param(node, 1, &[out, shape.c, kh, kw], dense)?
         };
         let bias = match node.optional_constant(2)? {
@@ -202,15 +209,18 @@ impl Importer {
                 && node.inputs.len() < parts.len()
                 && expanded(self, *id).is_some_and(|all| parts.starts_with(&all))
         };
-        fn expanded(importer: &Importer, id: NodeId) -> Option<Vec<NodeId>> {
-            let node = importer.graph.node(id);
-            let (&first, others) = node.inputs.split_first()?;
-            let mut all = match importer.graph.node(first).op {
-                Op::Concat => expanded(importer, first)?,
-                _ => vec![first],
-            };
-            all.extend(others);
-            Some(all)
+        fn expanded(importer: &Importer, mut id: NodeId) -> Option<Vec<NodeId>> {
+            let mut groups = Vec::new();
+            for _ in 0..MAX_NESTED {
+                let (&first, others) = importer.graph.node(id).inputs.split_first()?;
+                groups.push(others);
+                if !matches!(importer.graph.node(first).op, Op::Concat) {
+                    let others = groups.into_iter().rev().flatten().copied();
+                    return Some([first].into_iter().chain(others).collect());
+                }
+                id = first;
+            }
+            None
         }
         // It is one of the last: dense blocks concatenate again and again.
         let concats = self.graph.ids().rev().filter(|id| matches!(self.graph.node(*id).op, Op::Concat));
@@ -270,16 +280,12 @@ impl Importer {
 }
 
 /// The weight (O, I, K) of a convolution of one group that equals one of `group` groups.
-fn dense(weight: &[f32], [out, channels, area]: [usize; 3], group: usize) -> Result<Vec<f32>, Stop> {
+fn dense(weight: &[f32], [out, channels, area]: [usize; 3], group: usize) -> Vec<f32> {
     let row = channels * group * area;
-    let count = out.saturating_mul(row);
-    if count > MAX_DENSE {
-        return unsupported(format!("Conv of {group} groups that is this large"));
-    }
-    let mut dense = vec![0.0; count];
+    let mut dense = vec![0.0; out * row];
     for (o, own) in weight.chunks_exact(channels * area).enumerate() {
         let first = o / (out / group) * channels * area;
         dense[o * row + first..][..own.len()].copy_from_slice(own);
     }
-    Ok(dense)
+    dense
 }
