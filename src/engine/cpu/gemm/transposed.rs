@@ -101,10 +101,18 @@ unsafe fn groups<S: Simd, const P: usize, const N: usize>(call: &TransposedProdu
             for vector in (first..end).step_by(S::LANES / P) {
                 // P vectors for each unit are summed four at a time into one, then those into the results.
                 let mut fours = [S::splat(0.0); MAX_LANES / 4];
-                for (units, four) in (vector..end).step_by(4 / P).zip(&mut fours[..S::LANES / 4]) {
+                // Counters of its own: the compiler does not always see through zipped steps.
+                let mut unit = vector;
+                for four in &mut fours[..S::LANES / 4] {
+                    if unit >= end {
+                        break;
+                    }
                     let mut vectors = [S::splat(0.0); 4];
-                    for (unit, vectors) in (units..end).zip(vectors.chunks_exact_mut(P)) {
-                        vectors.copy_from_slice(&sums(unit));
+                    for vectors in vectors.chunks_exact_mut(P) {
+                        if unit < end {
+                            vectors.copy_from_slice(&sums(unit));
+                            unit += 1;
+                        }
                     }
                     *four = S::sums_of_four(vectors);
                 }
