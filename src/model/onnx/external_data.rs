@@ -1,11 +1,12 @@
 //! Tensors that an ONNX file keeps in files beside it.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::util::below::{below, without_links};
-use crate::util::{allocation, input_file};
+use crate::util::input_file;
 
 /// Where the elements of a tensor are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +36,12 @@ impl ExternalData {
 }
 
 impl ExternalData {
-    /// The `needed` bytes of a tensor in a file below `folder`, that of the model: neither a path nor a symbolic link leads
-    /// out of it.
+    /// The file below `folder`, that of the model, at the first of `needed` bytes, all of which it has: neither a path
+    /// nor a symbolic link leads out of the folder.
     ///
     /// # Errors
     /// When the file is outside, missing, too short, or no regular file.
-    pub fn read(&self, folder: &Path, needed: usize) -> Result<Vec<u8>, String> {
+    pub fn open(&self, folder: &Path, needed: usize) -> Result<File, String> {
         let (location, offset) = (&self.location, self.offset);
         if let Some(length) = self.length.filter(|&length| length != needed as u64) {
             return Err(format!("{length} bytes of external data, it needs {needed}"));
@@ -51,7 +52,7 @@ impl ExternalData {
         if path.is_symlink() || without_links(folder, name).is_err() {
             return Err(format!("its file '{location}' is behind a symbolic link"));
         }
-        let unreadable = |e: io::Error| format!("its file '{location}' cannot be read: {e}");
+        let unreadable = |e: io::Error| self.unreadable(&e);
         let mut file = input_file::open(&path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         if offset.checked_add(needed as u64).is_none_or(|end| end > length) {
@@ -59,15 +60,20 @@ impl ExternalData {
                 "{needed} bytes from {offset} on, but '{location}' has {length}; is it of another model, or cut off?"
             ));
         }
-        let mut bytes = allocation::vec("weights", needed, 0_u8).map_err(|e| e.to_string())?;
         file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
-        file.read_exact(&mut bytes).map_err(unreadable)?;
-        Ok(bytes)
+        Ok(file)
+    }
+
+    /// What is said of an error of the file.
+    pub fn unreadable(&self, error: &io::Error) -> String {
+        format!("its file '{}' cannot be read: {error}", self.location)
     }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -80,7 +86,9 @@ mod tests {
         std::os::unix::fs::symlink(place("inside"), place("folder")).unwrap();
         let read = |location: &str, offset: u64, needed| {
             let data = ExternalData { location: location.into(), offset, length: None };
-            data.read(folder.path(), needed)
+            let mut bytes = vec![0; needed];
+            data.open(folder.path(), needed)?.read_exact(&mut bytes).map_err(|e| data.unreadable(&e))?;
+            Ok(bytes)
         };
         assert_eq!(read("inside/data", 2, 3), Ok(b"234".to_vec()));
         assert_eq!(read("./inside/data", 9, 1), Ok(b"9".to_vec()));

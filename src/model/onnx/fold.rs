@@ -318,27 +318,23 @@ fn concat(parts: &[&Tensor], along: i64) -> Result<Tensor, String> {
         dims[along] += size;
     }
     let outer: usize = dims[..along].iter().product();
-    let row = |part: &Tensor| part.dims[along..].iter().product::<usize>();
-    match &first.elements {
+    Ok(match &first.elements {
         Elements::Integers(_) => {
-            let mut elements = Vec::new();
-            for i in 0..outer {
-                for part in parts {
-                    elements.extend_from_slice(&part.as_integers()?[i * row(part)..(i + 1) * row(part)]);
-                }
-            }
-            Ok(Tensor::integers(&dims, elements))
+            let parts = parts.iter().map(|part| part.as_integers()).collect::<Result<Vec<_>, _>>()?;
+            Tensor::integers(&dims, interleaved(&parts, outer))
         }
         Elements::Floats(_) => {
-            let mut elements = Vec::new();
-            for i in 0..outer {
-                for part in parts {
-                    elements.extend_from_slice(&part.as_floats()?[i * row(part)..(i + 1) * row(part)]);
-                }
-            }
-            Ok(Tensor::floats(&dims, elements))
+            let parts =
+                parts.iter().map(|part| Ok(&part.as_floats()?[..])).collect::<Result<Vec<_>, String>>()?;
+            Tensor::floats(&dims, interleaved(&parts, outer))
         }
-    }
+    })
+}
+
+/// The rows of all parts, each of which has `rows`: the first of every part, then the second of every part, ...
+fn interleaved<T: Copy>(parts: &[&[T]], rows: usize) -> Vec<T> {
+    let row = |part: &&[T], i: usize| part.len() / rows * i..part.len() / rows * (i + 1);
+    (0..rows).flat_map(|i| parts.iter().flat_map(move |part| part[row(part, i)].iter().copied())).collect()
 }
 
 fn gather(x: &Tensor, indices: &Tensor, along: i64) -> Result<Tensor, String> {

@@ -132,6 +132,13 @@ impl ModelProto {
     }
 }
 
+impl ModelProto {
+    /// Version of ONNX's own operators, if it is named.
+    pub fn opset(&self) -> Option<i64> {
+        self.opsets.iter().find(|(domain, _)| domain.is_empty()).map(|&(_, version)| version)
+    }
+}
+
 /// Counts an entry.
 fn count(entries: &mut usize) -> Result<(), String> {
     *entries += 1;

@@ -17,6 +17,7 @@ mod protobuf;
 mod tensor;
 mod windows;
 
+use std::io::Read;
 use std::path::Path;
 
 use super::{Labels, Model, Normalization, OpenOptions, Source, Tap, class_names};
@@ -83,7 +84,7 @@ pub(super) fn inspect(path: &Path, bytes: &[u8]) -> Result<(Summary, Result<Mode
     let file = parse(path, bytes)?;
     let summary = Summary {
         producer: file.producer.clone(),
-        opset: file.opsets.iter().find(|(domain, _)| domain.is_empty()).map(|&(_, version)| version),
+        opset: file.opset(),
         tensors: file.graph.as_ref().map_or(0, |graph| graph.initializers.len()),
         nodes: file.graph.as_ref().map_or(0, |graph| graph.nodes.len()),
     };
@@ -195,7 +196,9 @@ fn read_external_data(graph: &mut GraphProto, path: &Path) -> Result<()> {
         let refused = |cause: String| Error::refused(path, format!("tensor '{name}'"), cause);
         let needed = tensor.bytes().map_err(refused)?;
         let Some(data) = tensor.external.take() else { continue };
-        tensor.set_raw(data.read(folder, needed).map_err(refused)?);
+        let mut file = data.open(folder, needed).map_err(refused)?;
+        let read = |bytes: &mut [u8]| file.read_exact(bytes).map_err(|e| data.unreadable(&e));
+        tensor.set_raw(needed, read).map_err(refused)?;
     }
     Ok(())
 }
@@ -207,8 +210,7 @@ fn check_opset(file: &ModelProto) -> Result<i64, String> {
             "it defines operators as functions, which are not supported; export it without them".into()
         );
     }
-    let own = file.opsets.iter().find(|(domain, _)| domain.is_empty()).map(|&(_, version)| version);
-    let version = own.ok_or("it names no version of the operators")?;
+    let version = file.opset().ok_or("it names no version of the operators")?;
     if OPSETS.contains(&version) {
         return Ok(version);
     }

@@ -8,6 +8,7 @@ use half::{bf16, f16};
 
 use super::external_data::ExternalData;
 use super::protobuf::Message;
+use crate::util::allocation;
 
 /// A constant tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,16 +162,10 @@ impl StoredTensor {
                 5 | 7 | 11 => field.integers(&mut integers)?,
                 8 => name = field.text()?,
                 // The type comes first in files of every known writer: weights are read to where they stay.
-                9 if tensor.element == FLOAT
-                    && field.length()? % 4 == 0
-                    && cfg!(target_endian = "little") =>
-                {
-                    let mut elements = zeros(field.length()? / 4)?;
-                    let own = Arc::get_mut(&mut elements).expect("nobody else has it yet");
-                    field.read_into(bytemuck::cast_slice_mut(own))?;
-                    tensor.data = Data::RawFloats(elements);
+                9 => {
+                    let length = field.length()?;
+                    tensor.set_raw(length, |bytes| field.read_into(bytes))?;
                 }
-                9 => tensor.data = Data::Raw(field.bytes()?),
                 10 => field.numbers(&mut doubles, f64::from_le_bytes)?,
                 13 => {
                     let (key, value) = field.entry()?;
@@ -204,10 +199,26 @@ impl StoredTensor {
         Ok((name, tensor))
     }
 
-    /// Takes the `bytes` of another file for its elements.
-    pub fn set_raw(&mut self, bytes: Vec<u8>) {
-        self.external = None;
-        self.data = Data::Raw(bytes);
+    /// Sets its elements to `length` bytes, which `read` reads to where they stay.
+    ///
+    /// # Errors
+    /// Those of `read`, and when there is no memory for them.
+    pub fn set_raw(
+        &mut self,
+        length: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if self.element == FLOAT && length.is_multiple_of(4) && cfg!(target_endian = "little") {
+            let mut elements = zeros(length / 4)?;
+            let own = Arc::get_mut(&mut elements).expect("nobody else has it yet");
+            read(bytemuck::cast_slice_mut(own))?;
+            self.data = Data::RawFloats(elements);
+        } else {
+            let mut bytes = allocation::vec("weights", length, 0).map_err(|e| e.to_string())?;
+            read(&mut bytes)?;
+            self.data = Data::Raw(bytes);
+        }
+        Ok(())
     }
 
     /// Number of bytes that the elements take.
@@ -310,7 +321,7 @@ impl StoredTensor {
 
 /// `len` zeros.
 fn zeros(len: usize) -> Result<Arc<[f32]>, String> {
-    crate::util::allocation::check::<f32>("weights", len).map_err(|e| e.to_string())?;
+    allocation::check::<f32>("weights", len).map_err(|e| e.to_string())?;
     Ok(std::iter::repeat_n(0.0, len).collect())
 }
 

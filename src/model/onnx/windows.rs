@@ -106,16 +106,13 @@ impl Placement {
     }
 
     /// The engine's window with padding `after` behind the image.
-    ///
-    /// # Errors
-    /// What the engine does not support.
-    pub fn window(&self, after: [usize; 2]) -> Result<Window, String> {
-        Ok(Window {
+    pub fn window(&self, after: [usize; 2]) -> Window {
+        Window {
             kernel: self.kernel,
             stride: self.stride,
             padding: [self.before, after],
             dilation: self.dilation,
-        })
+        }
     }
 }
 

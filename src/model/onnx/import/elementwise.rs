@@ -34,13 +34,9 @@ impl Importer {
         if high >= unbounded {
             return Ok(Feature { node: positive, ..feature });
         }
-        let channels = self.graph.shape(feature.node).c;
-        if channels > MAX_CHANNELS {
-            return unsupported(format!("Clip of {channels} channels"));
-        }
-        let above = self.affine(node, feature.node, vec![1.0; channels], vec![-high as f32; channels])?;
+        let above = self.uniform(node, feature.node, 1.0, -high as f32)?;
         let above = self.graph.push(Op::Relu, &[above])?;
-        let above = self.affine(node, above, vec![-1.0; channels], vec![0.0; channels])?;
+        let above = self.uniform(node, above, -1.0, 0.0)?;
         Ok(Feature { node: self.graph.push(Op::Add, &[positive, above])?, ..feature })
     }
 
@@ -142,12 +138,23 @@ impl Importer {
     }
 
     fn scaled(&mut self, node: &Node, feature: &Feature, scale: f32) -> Result<Feature, Stop> {
-        let channels = self.graph.shape(feature.node).c;
-        if channels > MAX_CHANNELS {
-            return unsupported(format!("{} of {channels} channels", node.proto.op));
+        Ok(Feature { node: self.uniform(node, feature.node, scale, 0.0)?, ..feature.clone() })
+    }
+
+    /// scale * x + shift, the same for all channels.
+    fn uniform(&mut self, node: &Node, input: NodeId, scale: f32, shift: f32) -> Result<NodeId, Stop> {
+        let channels = self.channels(node, input)?;
+        self.affine(node, input, vec![scale; channels], vec![shift; channels])
+    }
+
+    /// Number of channels of `input`, if they are no more than a constant may have.
+    fn channels(&self, node: &Node, input: NodeId) -> Result<usize, Stop> {
+        match self.graph.shape(input).c {
+            channels if channels > MAX_CHANNELS => {
+                unsupported(format!("{} of {channels} channels", node.proto.op))
+            }
+            channels => Ok(channels),
         }
-        let scaled = self.affine(node, feature.node, vec![scale; channels], vec![0.0; channels])?;
-        Ok(Feature { node: scaled, ..feature.clone() })
     }
 
     /// Input `index` of `node` with the factor and the summand that `parts` makes of each element of `tensor`, which is a
@@ -161,10 +168,7 @@ impl Importer {
     ) -> Result<Feature, Stop> {
         let feature = node.padded_feature(index)?.clone();
         let elements = tensor.as_floats()?;
-        let channels = self.graph.shape(feature.node).c;
-        if channels > MAX_CHANNELS {
-            return unsupported(format!("{} of {channels} channels", node.proto.op));
-        }
+        self.channels(node, feature.node)?;
         let values = self.per_channel(&feature, tensor, elements);
         let Some(values) = values else {
             return unsupported(format!("{} with a constant that differs between pixels", node.proto.op));

@@ -28,8 +28,7 @@ impl Importer {
             )));
         }
         let placed = Placement::new(node.proto, Some([kh, kw]), [shape.h, shape.w], feature.padding)?;
-        let window =
-            placed.window(placed.after).map_err(|cause| Stop::Unsupported(format!("Conv with {cause}")))?;
+        let window = placed.window(placed.after);
         let weight = if group == 1 {
             let weight = weight.clone();
             self.param(node, 1, &weight, &weight.dims)?
@@ -60,23 +59,22 @@ impl Importer {
         if feature.is_padded() && !is_positive {
             return unsupported("Pad before MaxPool");
         }
-        let input = self.as_nchw(feature, "MaxPool")?;
+        let (input, _, window) = self.pooled(node, feature)?;
+        Ok(Feature::nchw(self.graph.push(MaxPool { window }, &[input])?))
+    }
+
+    /// What a pooling reads, where its windows are, and the engine's window.
+    fn pooled(&mut self, node: &Node, feature: &Feature) -> Result<(NodeId, Placement, Window), Stop> {
+        let input = self.as_nchw(feature, &node.proto.op)?;
         let shape = self.graph.shape(input);
         let size = [shape.h, shape.w];
         let placed = Placement::new(node.proto, None, size, feature.padding)?;
-        let window = placed.window(placed.reach(size));
-        let window = window.map_err(|cause| Stop::Unsupported(format!("MaxPool with {cause}")))?;
-        Ok(Feature::nchw(self.graph.push(MaxPool { window }, &[input])?))
+        Ok((input, placed, placed.window(placed.reach(size))))
     }
 
     pub(super) fn average_pool(&mut self, node: &Node) -> Result<Feature, Stop> {
         let feature = node.padded_feature(0)?;
-        let input = self.as_nchw(feature, "AveragePool")?;
-        let shape = self.graph.shape(input);
-        let size = [shape.h, shape.w];
-        let placed = Placement::new(node.proto, None, size, feature.padding)?;
-        let window = placed.window(placed.reach(size));
-        let window = window.map_err(|cause| Stop::Unsupported(format!("AveragePool with {cause}")))?;
+        let (input, placed, window) = self.pooled(node, feature)?;
         // Zeros of a `Pad` are elements like others.
         let counts = node.proto.int("count_include_pad", 0)? != 0;
         let counted = if counts { [placed.before, placed.after] } else { feature.padding };
@@ -108,11 +106,10 @@ impl Importer {
         if reduced.contains(&0) || !reduced.iter().all(is_spatial) || !keeps_channels {
             return unsupported(format!("{op} over axes {reduced:?}"));
         }
+        let window = Window { kernel: [shape.h, shape.w], ..Window::square(1, 1, 0) };
         let result = if op == "GlobalMaxPool" {
-            let window = Window { kernel: [shape.h, shape.w], ..Window::square(1, 1, 0) };
             self.graph.push(MaxPool { window }, &[feature.node])?
         } else {
-            let window = Window { kernel: [shape.h, shape.w], ..Window::square(1, 1, 0) };
             self.graph.push(AvgPool { window, counted: [[0; 2]; 2] }, &[feature.node])?
         };
         let keeps = !is_reduction || node.proto.int("keepdims", 1)? != 0;
