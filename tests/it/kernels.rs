@@ -95,15 +95,16 @@ fn every_chip_gets_kernels_without_spills_and_within_bounds() {
         }
         println!("{} bytes", compiled.image.len());
     }
-    // The same compiler makes as many bytes. Not always the same: the order in which it finds independent
-    // instructions depends on the addresses of its own memory. Another release may make others, as good.
+    // The same compiler makes as much code, to a few instructions: the order in which it finds independent
+    // ones depends on the addresses of its own memory, and with it the padding between them (128 bytes of
+    // 268,632 seen). That the code is of today's source, `sm_90.source` says.
     if nvrtc.version == BUILT_IN_BY {
-        let made = nvrtc.compile(&source(), &options(90, &known)).unwrap().image;
-        let built_in = std::fs::read(repository.join("kernels/sm_90.cubin")).unwrap();
-        assert_eq!(
-            made.len(),
-            built_in.len(),
-            "kernels/sm_90.cubin: run `cargo bench --bench cubin -- --built-in`"
+        let made = nvrtc.compile(&source(), &options(90, &known)).unwrap().image.len();
+        let built_in = std::fs::read(repository.join("kernels/sm_90.cubin")).unwrap().len();
+        assert!(
+            made.abs_diff(built_in) * 200 <= built_in,
+            "kernels/sm_90.cubin has {built_in} bytes, NVRTC makes {made}: run `cargo bench --bench cubin -- \
+             --built-in`"
         );
     } else {
         skipped!("built-in machine code against the compiler's: NVRTC is not {BUILT_IN_BY:?}");
