@@ -52,6 +52,7 @@ fn table(i: &Inspection) -> String {
     let mut rows: Vec<(&str, String)> = vec![("format", i.format.clone())];
     rows.push(("size", format!("{} bytes", i.bytes)));
     rows.push(("sha256", i.sha256.clone()));
+    rows.extend(i.external_data_sha256.iter().map(|sha| ("data beside it", format!("sha256 {sha}"))));
     rows.extend(i.source_sha256.iter().map(|sha| ("made from", format!("checkpoint {}", printable(sha)))));
     if let Some(path) = i.state_dict.as_ref().filter(|path| !path.is_empty()) {
         rows.push(("state dict", format!("under '{}'", printable(path))));

@@ -6,8 +6,9 @@ use crate::engine::cpu::Isa;
 use crate::engine::cuda::Variant;
 use crate::engine::device::{Device, DeviceChoice, DeviceOptions};
 use crate::error::path_text;
-use crate::model::{Labels, Model, Normalization, OpenOptions, Source, from_bytes, pretrained, source_file};
-use crate::util::sha256;
+use crate::model::{
+    Labels, Model, ModelDigest, Normalization, OpenOptions, Source, open_digested, pretrained,
+};
 
 use super::output;
 use super::timings::{Stage, Timings};
@@ -46,8 +47,8 @@ pub struct LoadedModel {
     pub model: Model,
     /// Name of the weights file, printable, or `built-in`.
     pub weights: String,
-    /// SHA-256 of the bytes that the model was made of; `None` for the built-in weights.
-    sha256: Option<String>,
+    /// Of the bytes that the model was made of; `None` for the built-in weights.
+    digest: Option<ModelDigest>,
     pub device: Device,
     /// Why `auto` selected the CPU although a GPU driver is installed.
     gpu_error: Option<crate::Error>,
@@ -83,13 +84,10 @@ impl ModelArgs {
         if variant != Variant::default() && !on_gpu {
             return Err(crate::Error::usage("a variant needs --device cuda"));
         }
-        let (model, sha256) = timings.time(Stage::Model, || match &self.weights {
+        let (model, digest) = timings.time(Stage::Model, || match &self.weights {
             Some(file) => {
-                let bytes = source_file::read(file)?;
-                Ok::<_, crate::Error>((
-                    from_bytes(file, &bytes, &self.options())?,
-                    Some(sha256::sha256(&bytes)),
-                ))
+                let (model, digest) = open_digested(file, &self.options())?;
+                Ok::<_, crate::Error>((model, Some(digest)))
             }
             None => {
                 if self.options() != OpenOptions::default() {
@@ -110,7 +108,7 @@ impl ModelArgs {
         Ok(LoadedModel {
             model,
             weights: self.weights.as_ref().map_or("built-in".into(), |f| path_text(f)),
-            sha256,
+            digest,
             device,
             gpu_error,
             threads: self.threads.map_or_else(cores, usize::from),
@@ -139,9 +137,9 @@ impl LoadedModel {
         }
     }
 
-    /// SHA-256 of the weights file.
-    pub fn weights_sha256(&self) -> String {
-        self.sha256.clone().unwrap_or_else(pretrained::built_in_sha256)
+    /// SHA-256 of the weights.
+    pub fn digest(&self) -> ModelDigest {
+        self.digest.clone().unwrap_or_else(pretrained::digest)
     }
 }
 

@@ -1,10 +1,15 @@
 //! The contents of a model file, checkpoint or weights.
 
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::digest::Digester;
 use super::pytorch::{self, Checkpoint, SourceType};
 use super::safetensors_header::is_safetensors;
+use super::source_file::SourceFile;
 use super::weights::Weights;
-use std::collections::HashSet;
-
 use super::{Model, Source, onnx};
 use crate::engine::graph::Op;
 use crate::model::msdnet::check_tensors::differences;
@@ -15,8 +20,6 @@ use crate::model::msdnet::recognize::recognize;
 use crate::model::msdnet::usual_normalization;
 use crate::util::sha256;
 use crate::{Error, Result, Shape};
-use serde::Serialize;
-use std::path::Path;
 
 /// The description of a model file. Field names are JSON keys.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +30,9 @@ pub struct Inspection {
     pub bytes: usize,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// SHA-256 of the tensors in files beside an ONNX file, in the order of their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_data_sha256: Option<String>,
     /// SHA-256 of the checkpoint that weights were made from.
     pub source_sha256: Option<String>,
     /// Keys that lead to the state dict in a checkpoint.
@@ -89,17 +95,18 @@ pub struct Exit {
 /// MSD-Net are not an error, but reported in [`Inspection::problems`].
 pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
     let source = pytorch::open(path)?;
+    if onnx::is_onnx(&source.head()?) {
+        return inspect_onnx(&source);
+    }
     let bytes = source.bytes()?;
     let size = bytes.len();
-    if onnx::is_onnx(&bytes) {
-        return inspect_onnx(path, &bytes);
-    }
     if is_safetensors(&bytes) && Weights::is_written_here(&bytes) {
         let weights = Weights::from_bytes(path, &bytes)?;
         return Ok(Inspection {
             format: "msdcam weights (safetensors)".into(),
             bytes: size,
             sha256: sha256::sha256(&bytes),
+            external_data_sha256: None,
             source_sha256: Some(weights.source_sha256),
             state_dict: None,
             tensors: weights.tensors.len(),
@@ -159,6 +166,7 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
         format: checkpoint.container.to_string(),
         bytes: size,
         sha256: checkpoint.sha256.clone(),
+        external_data_sha256: None,
         source_sha256: None,
         state_dict: Some(checkpoint.path.join(".")),
         tensors: if tensors.is_empty() { all.len() } else { tensors.len() },
@@ -176,9 +184,11 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
     })
 }
 
-/// The description of the ONNX file in `bytes`.
-fn inspect_onnx(path: &Path, bytes: &[u8]) -> Result<Inspection> {
-    let (summary, model) = onnx::inspect(path, bytes)?;
+/// The description of an ONNX file.
+fn inspect_onnx(source: &SourceFile) -> Result<Inspection> {
+    let mut digester = Digester::default();
+    let (summary, model) = onnx::inspect(source, &mut digester)?;
+    let digest = digester.finish();
     let (model, problems) = match model {
         Ok(model) => (Some(Box::new(model)), Vec::new()),
         Err(Error::Refused { cause, .. }) => (None, vec![cause]),
@@ -195,8 +205,9 @@ fn inspect_onnx(path: &Path, bytes: &[u8]) -> Result<Inspection> {
     let params = || model.iter().flat_map(|model| model.graph.params());
     Ok(Inspection {
         format: format!("ONNX, opset {opset}{by}, {} operators", summary.nodes),
-        bytes: bytes.len(),
-        sha256: sha256::sha256(bytes),
+        bytes: source.stream()?.1 as usize,
+        sha256: digest.sha256,
+        external_data_sha256: digest.external_data_sha256,
         source_sha256: None,
         state_dict: None,
         tensors: if model.is_some() { params().count() } else { summary.tensors },

@@ -6,6 +6,7 @@
 mod class_names;
 #[doc(hidden)]
 pub mod convert;
+mod digest;
 mod input;
 #[doc(hidden)]
 pub mod inspect;
@@ -27,11 +28,12 @@ mod tap;
 pub mod weights;
 
 pub use convert::{Conversion, ConvertOptions, convert};
+pub(crate) use digest::ModelDigest;
 pub use input::{InputSpec, Normalization};
 pub use layer_group::LayerGroup;
 pub use msdnet::Config as MsdNetConfig;
-pub(crate) use open::from_bytes;
 pub use open::open;
+pub(crate) use open::open_digested;
 pub use open_options::{Labels, OpenOptions};
 pub use tap::{Tap, TapInfo};
 pub use weights::Precision;

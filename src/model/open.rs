@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::digest::{Digester, ModelDigest};
 use super::pretrained::built_in_weights;
+use super::source_file::SourceFile;
 use super::weights::Weights;
-use super::{Model, Normalization, OpenOptions, Source, msdnet, onnx, source_file};
+use super::{Model, Normalization, OpenOptions, Source, msdnet, onnx};
 use crate::{Error, Result};
 
 /// The model in the file at `path`, whatever the file is called: weights files written by `msdcam convert` and
@@ -21,24 +23,35 @@ pub fn open(path: &Path) -> Result<Model> {
 /// # Errors
 /// As [`open`], and for options with a weights file.
 pub(super) fn open_with(path: &Path, options: &OpenOptions) -> Result<Model> {
-    from_bytes(path, &source_file::read(path)?, options)
+    read(path, options, None)
 }
 
-/// As [`open`], of a file whose bytes are known, and with `options`; errors call it `name`.
+/// As [`open_with`], and the digest of the bytes that the model was made of.
 ///
 /// # Errors
-/// As [`open`].
-pub(crate) fn from_bytes(name: &Path, bytes: &[u8], options: &OpenOptions) -> Result<Model> {
-    if onnx::is_onnx(bytes) {
-        return onnx::read(name, bytes, options);
+/// As [`open_with`].
+pub(crate) fn open_digested(path: &Path, options: &OpenOptions) -> Result<(Model, ModelDigest)> {
+    let mut digester = Digester::default();
+    let model = read(path, options, Some(&mut digester))?;
+    Ok((model, digester.finish()))
+}
+
+fn read(path: &Path, options: &OpenOptions, digester: Option<&mut Digester>) -> Result<Model> {
+    let source = SourceFile::open(path)?;
+    if onnx::is_onnx(&source.head()?) {
+        return onnx::read(&source, options, digester);
     }
     if let Some(option) = options.given() {
         return Err(Error::usage(format!(
             "{option} is for ONNX files: msdcam convert puts it into a weights file"
         )));
     }
+    let bytes = source.bytes()?;
+    if let Some(digester) = digester {
+        digester.file(&bytes);
+    }
     // The reader of weights files names what it finds instead.
-    from_weights(&Weights::from_bytes(name, bytes)?)
+    from_weights(&Weights::from_bytes(path, &bytes)?)
 }
 
 /// The model inside the library.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::digest::{Digester, ModelDigest};
 use super::weights::Weights;
 use crate::Result;
-use crate::util::sha256;
 
 static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
 
@@ -16,7 +16,9 @@ pub fn built_in_weights() -> Result<Weights> {
     Weights::from_bytes(Path::new("built-in weights"), FILE)
 }
 
-/// SHA-256 of the built-in weights file, in lower-case hexadecimal.
-pub fn built_in_sha256() -> String {
-    sha256::sha256(FILE)
+/// The digest of the built-in weights file.
+pub fn digest() -> ModelDigest {
+    let mut digester = Digester::default();
+    digester.file(FILE);
+    digester.finish()
 }

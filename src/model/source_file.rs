@@ -1,7 +1,7 @@
 //! Model files, checkpoints and weights: opened once, and checked to be unchanged when they were read.
 
 use std::fs::{File, Metadata};
-use std::io::Seek;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +11,9 @@ use crate::{Error, Result};
 
 /// Maximum size of a model file in bytes: far above that of an MSD-Net checkpoint with optimizer state.
 pub const LARGEST: u64 = 4 << 30;
+
+/// Bytes by which formats are told apart.
+const HEAD: u64 = 64;
 
 /// The bytes of a model file.
 ///
@@ -44,6 +47,31 @@ impl SourceFile {
     /// Its path as the user named it.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its first bytes, by which formats are told apart.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn head(&self) -> Result<Vec<u8>> {
+        let mut head = Vec::new();
+        let read = (&self.file).rewind().and_then(|()| (&self.file).take(HEAD).read_to_end(&mut head));
+        read.map_err(|e| Error::cannot_read(&self.path, e))?;
+        Ok(head)
+    }
+
+    /// Its bytes as a stream, and their number. When they are read, [`SourceFile::confirm`] says whether they were
+    /// those of one state.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is too large.
+    pub fn stream(&self) -> Result<(impl Read + '_, u64)> {
+        let len = self.state.len;
+        if len > LARGEST {
+            return Err(Error::refused(&self.path, "file", format!("{len} bytes, the limit is {LARGEST}")));
+        }
+        (&self.file).rewind().map_err(|e| Error::cannot_read(&self.path, e))?;
+        Ok(((&self.file).take(len), len))
     }
 
     /// Its bytes.

@@ -112,7 +112,7 @@ impl RunOptions {
             settings["select"] = selection.text().into();
         }
         settings["device"] = model.device.kind().into();
-        settings["weights"] = json!({ "sha256": model.weights_sha256() });
+        settings["weights"] = json!(model.digest());
         settings["dataset"] = json!({ "images": dataset.len(), "sha256": dataset.digest()? });
         // Determined by the weights; a difference would be reported twice.
         settings.as_object_mut().map(|settings| settings.remove("labels"));

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use super::conv::Conv2dKernel;
 use super::cost;
 use super::cost::QuarterCycles;
 use super::elementwise::apply_relu_rule;
 use super::gemm::OVERREAD;
 use super::kernel::{Kernel, Operands, Tile};
-use super::linear::sum_of_rows;
+use super::linear::{LinearKernel, sum_of_rows};
 use super::pool::{mean_over_windows, scatter_evenly};
 use super::softmax::{probabilities, select_class};
 use crate::Shape;
@@ -17,11 +16,10 @@ use crate::engine::graph::ops;
 
 /// Pooling, linear layer, softmax and the gradient of the chosen logit in one step, which is not cut.
 ///
-/// The scratch holds that of the linear layer, then the one-hot vector of the class, then the pooled values,
-/// later their gradient.
+/// The scratch holds the one-hot vector of the class, then the pooled values, later their gradient.
 pub(crate) struct Classifier {
     op: ops::Classifier,
-    linear: Conv2dKernel,
+    linear: LinearKernel,
     /// The linear layer's (K, P) weight, for the gradient.
     weight: Arc<[f32]>,
     /// Shapes of the input and of the pooled values.
@@ -33,7 +31,7 @@ impl Classifier {
     /// weight.
     pub(crate) fn new(
         op: ops::Classifier,
-        linear: Conv2dKernel,
+        linear: LinearKernel,
         weight: Arc<[f32]>,
         shapes: [Shape; 2],
     ) -> Self {
@@ -50,7 +48,7 @@ impl Kernel for Classifier {
     }
 
     fn scratch_len(&self) -> usize {
-        self.linear.scratch_len() + self.op.classes + self.shapes[1].len() + OVERREAD
+        self.op.classes + self.shapes[1].len() + OVERREAD
     }
 
     unsafe fn run(&self, _: Option<&Tile>, operands: &Operands) {
@@ -61,11 +59,11 @@ impl Kernel for Classifier {
         // the length above, and the record holds its parts; nothing else touches either meanwhile.
         unsafe {
             let (x, target) = (operands.input_slice(0), operands.input_slice(1)[0]);
-            let class = operands.scratch.add(self.linear.scratch_len());
+            let class = operands.scratch;
             let pooled = class.add(classes);
             let pooled_values = std::slice::from_raw_parts_mut(pooled, pooled_len);
             mean_over_windows(&self.op.pooling(), [shape, pooled_shape], x, pooled_values);
-            self.linear.convolve(None, pooled, record, operands.scratch);
+            self.linear.apply(None, pooled, record);
 
             let record = std::slice::from_raw_parts_mut(record, 2 * classes + shape.len());
             let (logits, rest) = record.split_at_mut(classes);
@@ -74,7 +72,7 @@ impl Kernel for Classifier {
             let class = std::slice::from_raw_parts_mut(class, classes);
             select_class(logits, target, class);
             let pooled_gradient = std::slice::from_raw_parts_mut(pooled, pooled_len);
-            sum_of_rows(&self.weight, class, pooled_gradient);
+            sum_of_rows(&self.weight, pooled_len, 0, class, pooled_gradient);
             scatter_evenly(&self.op.pooling(), [shape, pooled_shape], pooled_gradient, gradient);
             if let Some(rule) = self.op.relu {
                 apply_relu_rule(rule, x, gradient);

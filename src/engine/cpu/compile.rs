@@ -11,15 +11,16 @@ use super::conv::{
 };
 use super::gemm::transposable_channels;
 use super::kernel::Kernel;
+use super::linear::{LinearGradKernel, LinearKernel};
 use super::packed_weight::{PackedWeight, WeightSource};
 use super::pooled_grad::PooledGrad;
 use super::simd::Isa;
 use super::weight_cache::WeightCache;
-use super::{cam, elementwise, heatmap, linear, pool, softmax};
-use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, PooledConv2dGrad};
+use super::{cam, elementwise, heatmap, pool, softmax};
+use crate::Result;
+use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, LinearGrad, PooledConv2dGrad};
 use crate::engine::graph::{Op, ParamId};
 use crate::engine::plan::{Plan, Step};
-use crate::{Result, Shape};
 
 /// Makes the kernels of a plan's steps. The choice depends on the plan and the instruction set alone, so
 /// that results do not depend on what the cache holds.
@@ -48,11 +49,9 @@ impl<'a> Compiler<'a> {
         let params = &self.plan.params;
         Ok(match &step.op {
             Op::Conv2d(op) => self.conv2d(step, op)?,
-            Op::Linear(op) => {
-                Box::new(self.linear(op, [&step.inputs[0], &step.output].map(|slot| slot.shape.len()))?)
-            }
+            Op::Linear(op) => Box::new(self.linear(op)),
             Op::Conv2dGrad(op) => self.conv2d_grad(step, op)?,
-            Op::LinearGrad(op) => linear::linear_grad(step, Arc::clone(self.data(op.weight))),
+            Op::LinearGrad(op) => Box::new(self.linear_grad(step, op)),
             Op::BatchNorm(op) => elementwise::affine(narrow(&op.affine(params))),
             Op::BatchNormGrad(op) => {
                 let scales = op.forward.affine(params).into_iter().map(|(scale, _)| (scale, 0.0));
@@ -66,9 +65,8 @@ impl<'a> Compiler<'a> {
             Op::Classifier(op) => {
                 let x = step.inputs[0].shape;
                 let pooled = op.pooled(x).expect("the graph has checked the window");
-                let linear = self.linear(&op.linear, [pooled.len(), op.classes])?;
                 let weight = Arc::clone(self.data(op.linear.weight));
-                Box::new(Classifier::new(*op, linear, weight, [x, pooled]))
+                Box::new(Classifier::new(*op, self.linear(&op.linear), weight, [x, pooled]))
             }
             Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
             Op::Range => cam::range(),
@@ -95,12 +93,16 @@ impl<'a> Compiler<'a> {
         &self.plan.params[id.index()].data
     }
 
-    /// The kernel of a fully connected layer between vectors of these lengths.
-    fn linear(&self, op: &Linear, lengths: [usize; 2]) -> Result<Conv2dKernel> {
-        let (conv, shapes) = (op.as_conv2d(lengths), lengths.map(Shape::vector));
-        let (weight, bias) = (self.data(op.weight), Some(&self.data(op.bias)[..]));
-        let tiling = Conv2dTiling::new(self.isa, &conv, shapes);
-        Conv2dKernel::new(self.weights, &conv, tiling, weight, bias)
+    fn linear(&self, op: &Linear) -> LinearKernel {
+        let [weight, bias] = [op.weight, op.bias].map(|id| Arc::clone(self.data(id)));
+        LinearKernel::new(self.isa, weight, bias)
+    }
+
+    fn linear_grad(&self, step: &Step, op: &LinearGrad) -> LinearGradKernel {
+        let grad = step.inputs[0];
+        let is_one_hot = self.plan.steps().any(|made| made.op == Op::OneHot && made.output == grad);
+        let rows = if is_one_hot { 1 } else { grad.shape.len() };
+        LinearGradKernel::new(Arc::clone(self.data(op.weight)), step.output.shape.len(), rows)
     }
 
     fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Result<Box<dyn Kernel>> {
@@ -157,11 +159,11 @@ impl<'a> Compiler<'a> {
 fn packed_param(op: &Op) -> Option<ParamId> {
     match op {
         Op::Conv2d(op) => Some(op.weight),
-        Op::Linear(op) => Some(op.weight),
+
         Op::Conv2dGrad(op) => Some(op.weight),
         Op::PooledConv2dGrad(op) => Some(op.weight),
         Op::Cam(op) => Some(op.pooled.weight),
-        Op::Classifier(op) => Some(op.linear.weight),
+
         _ => None,
     }
 }

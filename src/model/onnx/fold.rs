@@ -72,6 +72,11 @@ pub fn fold(node: &NodeProto, inputs: &[Option<&Tensor>]) -> Option<Result<Vec<T
     }
 }
 
+/// Whether `node` is computed here where its inputs are constant.
+pub fn is_folded(node: &NodeProto) -> bool {
+    fold(node, &[]).is_some()
+}
+
 /// The place of axis `axis`, which counts from the end if it is negative, among `rank` ones.
 ///
 /// # Errors

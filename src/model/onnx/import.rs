@@ -6,13 +6,15 @@
 mod classifiers;
 mod elementwise;
 mod maps;
+mod missing;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use super::fold::fold;
 use super::layout::Layout;
-use super::messages::{GraphProto, NodeProto};
+use super::messages::{GraphProto, NodeProto, ValueInfo};
 use super::tensor::Tensor;
 use crate::Shape;
 use crate::engine::graph::ops::Slice;
@@ -33,6 +35,8 @@ pub enum Value {
     Probabilities(Feature),
     /// It depends on an operator that is not supported, or is an optional result that nothing computes.
     Unknown,
+    /// It does not depend on the image, but on dimensions of a value that is not known.
+    UnknownConstant,
 }
 
 /// A value that depends on the image.
@@ -40,19 +44,25 @@ pub enum Value {
 pub struct Feature {
     pub node: NodeId,
     pub layout: Layout,
-    /// Rows and columns of zeros before and behind it, which the next window reads as padding.
+    /// Rows and columns before and behind it, which the next window reads as padding.
     pub padding: [[usize; 2]; 2],
+    /// Whether these are copies of the outermost ones, rather than zeros.
+    repeats_edge: bool,
 }
 
 impl Feature {
+    fn new(node: NodeId, layout: Layout) -> Feature {
+        Feature { node, layout, padding: [[0; 2]; 2], repeats_edge: false }
+    }
+
     /// A value of (N, C, H, W).
     fn nchw(node: NodeId) -> Feature {
-        Feature { node, layout: Layout::nchw(), padding: [[0; 2]; 2] }
+        Feature::new(node, Layout::nchw())
     }
 
     /// A value of (N, C).
     fn flat(node: NodeId) -> Feature {
-        Feature { node, layout: Layout::flat(), padding: [[0; 2]; 2] }
+        Feature::new(node, Layout::flat())
     }
 
     fn is_padded(&self) -> bool {
@@ -135,17 +145,22 @@ impl Importer {
             let tensor = stored.tensor().map_err(|cause| format!("tensor '{name}': {cause}"))?;
             values.insert(name, Value::Constant(tensor));
         }
-        values.insert(name.clone(), Value::Feature(Feature { node, layout, padding: [[0; 2]; 2] }));
+        values.insert(name.clone(), Value::Feature(Feature::new(node, layout)));
         let names = HashMap::from([(node, name)]);
         let (params, unknown) = (HashMap::new(), HashMap::new());
         Ok(Importer { graph, batch, opset, values, dense_left: MAX_DENSE, params, names, unknown })
     }
 
-    /// Takes over all `nodes`.
+    /// Takes over all `nodes`, of whose values the caller reads `outputs`.
     ///
     /// # Errors
     /// When one contradicts itself or reads a value that no node before it computes.
-    pub fn import(&mut self, nodes: &[NodeProto]) -> Result<(), String> {
+    pub fn import(&mut self, nodes: &[NodeProto], outputs: &[ValueInfo]) -> Result<(), String> {
+        let mut readers: HashMap<&str, usize> = HashMap::new();
+        let read = nodes.iter().flat_map(|node| &node.inputs);
+        for name in read.chain(outputs.iter().map(|output| &output.name)) {
+            *readers.entry(name).or_default() += 1;
+        }
         for index in ordered(nodes)? {
             let node = &nodes[index];
             let place = || place(node, index);
@@ -159,37 +174,38 @@ impl Importer {
             {
                 return Err(format!("{}: value '{name}' is there already", place()));
             }
-            let results = match self.node(node) {
-                Ok(results) => results,
-                Err(Stop::Unsupported(op)) => {
-                    self.mark_unknown(node, index, Some(op));
-                    continue;
-                }
+            match self.node(node) {
+                Ok(results) => self.keep(node, index, results),
+                Err(Stop::Unsupported(op)) => self.mark_unknown(node, index, &Value::Unknown, Some(op)),
                 Err(Stop::Wrong(cause)) => return Err(format!("{}: {cause}", place())),
-            };
-            let Some(mut results) = results else {
-                self.mark_unknown(node, index, None);
-                continue;
-            };
-            results.resize(node.outputs.len().max(results.len()), Value::Unknown);
-            for (name, value) in node.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-                if let Value::Feature(feature) = &value {
-                    self.names.entry(feature.node).or_insert_with(|| name.clone());
+            }
+            // What nobody reads any more gives its memory back: weights of which others were made.
+            for name in &node.inputs {
+                let left = readers.entry(name).or_insert(1);
+                *left -= 1;
+                if let (0, Some(Value::Constant(tensor))) = (*left, self.values.get_mut(name)) {
+                    *tensor = Tensor::integers(&[0], Vec::new());
                 }
-                if matches!(value, Value::Unknown) {
-                    self.unknown
-                        .insert(name.clone(), (index, Some(format!("the second result of {}", node.op))));
-                }
-                self.values.insert(name.clone(), value);
             }
         }
         Ok(())
     }
 
-    fn mark_unknown(&mut self, node: &NodeProto, index: usize, op: Option<String>) {
-        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
-            self.values.insert(name.clone(), Value::Unknown);
-            self.unknown.insert(name.clone(), (index, op.clone()));
+    /// Keeps the `results` of node `index`.
+    fn keep(&mut self, node: &NodeProto, index: usize, mut results: Vec<Value>) {
+        if let [value @ (Value::Unknown | Value::UnknownConstant)] = &results[..] {
+            return self.mark_unknown(node, index, value, None);
+        }
+        results.resize(node.outputs.len().max(results.len()), Value::Unknown);
+        for (name, value) in node.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
+            if let Value::Feature(feature) = &value {
+                self.names.entry(feature.node).or_insert_with(|| name.clone());
+            }
+            if matches!(value, Value::Unknown) {
+                let op = format!("the second result of {}", node.op);
+                self.unknown.insert(name.clone(), (index, Some(op)));
+            }
+            self.values.insert(name.clone(), value);
         }
     }
 
@@ -198,29 +214,8 @@ impl Importer {
         self.values.get(name)
     }
 
-    /// The operators that are not supported and on which the values `names` depend, each with the number of its nodes.
-    pub fn unsupported(&self, nodes: &[NodeProto], names: &[&str]) -> String {
-        let mut open: Vec<&str> = names.to_vec();
-        let mut seen = HashSet::new();
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        while let Some(name) = open.pop() {
-            let Some((index, op)) = self.unknown.get(name) else { continue };
-            if !seen.insert(*index) {
-                continue;
-            }
-            let node = &nodes[*index];
-            let cause = op.clone().or_else(|| (!is_known(&node.op)).then(|| operator(node)));
-            if let Some(op) = cause {
-                *counts.entry(op).or_default() += 1;
-            }
-            open.extend(node.inputs.iter().map(String::as_str));
-        }
-        let all: Vec<String> = counts.iter().map(|(op, n)| format!("{op} ({n})")).collect();
-        all.join(", ")
-    }
-
-    /// The results of a node; `None` where an input is unknown.
-    fn node(&mut self, node: &NodeProto) -> Result<Option<Vec<Value>>, Stop> {
+    /// The results of a node; one that is unknown, for all, where an input is.
+    fn node(&mut self, node: &NodeProto) -> Result<Vec<Value>, Stop> {
         if !node.domain.is_empty() {
             return unsupported(operator(node));
         }
@@ -229,8 +224,8 @@ impl Importer {
             .iter()
             .map(|name| self.values.get(name).filter(|_| !name.is_empty()).cloned())
             .collect();
-        if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown)) {
-            return Ok(None);
+        if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown | Value::UnknownConstant)) {
+            return Ok(vec![Self::unknown_result(node, &inputs)?]);
         }
         if inputs.iter().flatten().all(|value| matches!(value, Value::Constant(_))) {
             let constants: Vec<Option<&Tensor>> = inputs
@@ -241,11 +236,11 @@ impl Importer {
                 })
                 .collect();
             if let Some(result) = fold(node, &constants) {
-                return Ok(Some(result?.into_iter().map(Value::Constant).collect()));
+                return Ok(result?.into_iter().map(Value::Constant).collect());
             }
         }
         let node = Node { proto: node, inputs };
-        Ok(Some(vec![self.feature_node(&node)?]))
+        Ok(vec![self.feature_node(&node)?])
     }
 
     fn feature_node(&mut self, node: &Node) -> Result<Value, Stop> {
@@ -312,7 +307,7 @@ impl Importer {
         node: &Node,
         index: usize,
         dims: &[usize],
-        data: Vec<f32>,
+        data: Arc<[f32]>,
     ) -> Result<ParamId, Stop> {
         let name = node.proto.inputs.get(index).filter(|name| !name.is_empty());
         let name = name.cloned().unwrap_or_else(|| node.name());
@@ -373,20 +368,29 @@ impl Node<'_> {
         Ok(feature)
     }
 
-    /// An input that depends on the image.
+    /// An input that depends on the image, perhaps with zeros around it.
     fn padded_feature(&self, index: usize) -> Result<&Feature, Stop> {
+        let feature = self.padded_in_any_way(index)?;
+        if feature.repeats_edge {
+            return unsupported(format!("Pad of mode edge before {}", self.proto.op));
+        }
+        Ok(feature)
+    }
+
+    /// An input that depends on the image.
+    fn padded_in_any_way(&self, index: usize) -> Result<&Feature, Stop> {
         match self.input(index)? {
             Value::Feature(feature) => Ok(feature),
             Value::Probabilities(_) => unsupported("Softmax inside of the network"),
             Value::Constant(_) => unsupported(format!("{} of constants", self.proto.op)),
-            Value::Unknown => unsupported(operator(self.proto)),
+            Value::Unknown | Value::UnknownConstant => unsupported(operator(self.proto)),
         }
     }
 
     fn constant(&self, index: usize) -> Result<&Tensor, Stop> {
         match self.input(index)? {
             Value::Constant(tensor) => Ok(tensor),
-            _ => unsupported(format!("{} whose parameters depend on the image", self.proto.op)),
+            _ => unsupported(missing::of_variable_weights(&self.proto.op)),
         }
     }
 
@@ -401,7 +405,7 @@ impl Node<'_> {
 /// The places of `nodes` in an order in which each follows those that it reads, as near to their own as possible.
 ///
 /// # Errors
-/// When nodes need each other; names some.
+/// When there is a cycle; names nodes that wait for it.
 fn ordered(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
     let mut makers: HashMap<&str, usize> = HashMap::new();
     for (index, node) in nodes.iter().enumerate() {
@@ -433,7 +437,7 @@ fn ordered(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
         return Ok(order);
     }
     let circle = (0..nodes.len()).filter(|&i| waiting[i] > 0).map(|i| nodes[i].label(i));
-    Err(format!("nodes that need each other: {}", listed(circle)))
+    Err(format!("its nodes form a cycle: {}", listed(circle)))
 }
 
 /// The operator's name with its domain.
@@ -444,56 +448,6 @@ fn operator(node: &NodeProto) -> String {
 /// A node in an error.
 fn place(node: &NodeProto, index: usize) -> String {
     format!("node '{}' ({})", node.label(index), operator(node))
-}
-
-/// Whether nodes of this operator can be taken over in some form.
-fn is_known(op: &str) -> bool {
-    const OPS: &[&str] = &[
-        "Conv",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "ReduceMean",
-        "Pad",
-        "BatchNormalization",
-        "Relu",
-        "Clip",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Sum",
-        "Neg",
-        "Concat",
-        "Gemm",
-        "MatMul",
-        "Softmax",
-        "LogSoftmax",
-        "Shape",
-        "Size",
-        "Identity",
-        "Dropout",
-        "Cast",
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Slice",
-        "Constant",
-        "ConstantOfShape",
-        "Gather",
-        "Range",
-        "Expand",
-        "ReduceProd",
-        "Pow",
-        "Min",
-        "Max",
-        "Equal",
-        "Where",
-    ];
-    OPS.contains(&op)
 }
 
 fn check_finite(name: &str, data: &[f32]) -> Result<(), Stop> {

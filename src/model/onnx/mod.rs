@@ -17,9 +17,11 @@ mod protobuf;
 mod tensor;
 mod windows;
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
+use super::digest::{Digested, Digester};
+use super::source_file::SourceFile;
 use super::{Labels, Model, Normalization, OpenOptions, Source, Tap, class_names};
 use crate::Shape;
 use crate::engine::graph::NodeId;
@@ -56,12 +58,18 @@ pub(super) fn is_onnx(bytes: &[u8]) -> bool {
     }
 }
 
-/// The model in the `bytes` of the ONNX file `path`; `options` and the files beside it say what it leaves open.
+/// The model in the ONNX file `source`; `options` and the files beside it say what it leaves open. What is read is added
+/// to a digest, if one is taken.
 ///
 /// # Errors
 /// When the file is damaged, or the network cannot be run: names every operator that is not supported.
-pub(super) fn read(path: &Path, bytes: &[u8], options: &OpenOptions) -> Result<Model> {
-    model(path, parse(path, bytes)?, options)
+pub(super) fn read(
+    source: &SourceFile,
+    options: &OpenOptions,
+    mut digester: Option<&mut Digester>,
+) -> Result<Model> {
+    let file = parse(source, digester.as_deref_mut())?;
+    model(source.path(), file, options, digester)
 }
 
 /// What a file says of itself.
@@ -76,38 +84,47 @@ pub(super) struct Summary {
     pub nodes: usize,
 }
 
-/// What the file in `bytes` says of itself, and its model as by [`read`].
+/// What the file says of itself, and its model as by [`read`].
 ///
 /// # Errors
 /// When the file is damaged.
-pub(super) fn inspect(path: &Path, bytes: &[u8]) -> Result<(Summary, Result<Model>)> {
-    let file = parse(path, bytes)?;
+pub(super) fn inspect(source: &SourceFile, digester: &mut Digester) -> Result<(Summary, Result<Model>)> {
+    let file = parse(source, Some(digester))?;
     let summary = Summary {
         producer: file.producer.clone(),
         opset: file.opset(),
         tensors: file.graph.as_ref().map_or(0, |graph| graph.initializers.len()),
         nodes: file.graph.as_ref().map_or(0, |graph| graph.nodes.len()),
     };
-    Ok((summary, model(path, file, &OpenOptions::default())))
+    Ok((summary, model(source.path(), file, &OpenOptions::default(), Some(digester))))
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<ModelProto> {
-    let mut input = Input::new(bytes);
-    let file = ModelProto::read(input.message(bytes.len() as u64));
-    file.map_err(|cause| Error::refused(path, "ONNX", cause))
+/// The messages of the file, whose weights are read to where they stay.
+fn parse(source: &SourceFile, digester: Option<&mut Digester>) -> Result<ModelProto> {
+    let (stream, length) = source.stream()?;
+    let mut input = Input::new(BufReader::new(Digested::new(stream, digester)));
+    let file = ModelProto::read(input.message(length));
+    let file = file.map_err(|cause| Error::refused(source.path(), "ONNX", cause))?;
+    source.confirm()?;
+    Ok(file)
 }
 
 /// The model of a file.
-fn model(path: &Path, mut file: ModelProto, options: &OpenOptions) -> Result<Model> {
+fn model(
+    path: &Path,
+    mut file: ModelProto,
+    options: &OpenOptions,
+    digester: Option<&mut Digester>,
+) -> Result<Model> {
     let refused = |cause: String| Error::refused(path, "ONNX", cause);
     let opset = check_opset(&file).map_err(refused)?;
     let mut graph = file.graph.take().ok_or_else(|| refused("it has no graph".into()))?;
     let description = Description::find(path, &file.metadata)?;
     let size = options.input_size.or(description.input_size.as_ref().map(|(size, _)| *size));
     let (image, mut notes) = image_input(&graph, size, options.input_size.is_some()).map_err(refused)?;
-    read_external_data(&mut graph, path)?;
+    read_external_data(&mut graph, path, digester)?;
     let mut importer = Importer::new(&mut graph, opset, &image).map_err(refused)?;
-    importer.import(&graph.nodes).map_err(refused)?;
+    importer.import(&graph.nodes, &graph.outputs).map_err(refused)?;
     let outputs = exits(&graph, &importer, &mut notes).map_err(refused)?;
     let model = build(importer, outputs);
     let mut model =
@@ -187,7 +204,11 @@ fn labels(
 }
 
 /// Reads the tensors of `graph` that are in files beside the ONNX file `path`.
-fn read_external_data(graph: &mut GraphProto, path: &Path) -> Result<()> {
+fn read_external_data(
+    graph: &mut GraphProto,
+    path: &Path,
+    mut digester: Option<&mut Digester>,
+) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let external = graph.initializers.iter_mut().filter(|(_, tensor)| tensor.external.is_some());
     let mut external: Vec<(&String, &mut StoredTensor)> = external.collect();
@@ -197,7 +218,13 @@ fn read_external_data(graph: &mut GraphProto, path: &Path) -> Result<()> {
         let needed = tensor.bytes().map_err(refused)?;
         let Some(data) = tensor.external.take() else { continue };
         let mut file = data.open(folder, needed).map_err(refused)?;
-        let read = |bytes: &mut [u8]| file.read_exact(bytes).map_err(|e| data.unreadable(&e));
+        let read = |bytes: &mut [u8]| {
+            file.read_exact(bytes).map_err(|e| data.unreadable(&e))?;
+            if let Some(digester) = &mut digester {
+                digester.external_data(bytes);
+            }
+            Ok(())
+        };
         tensor.set_raw(needed, read).map_err(refused)?;
     }
     Ok(())
@@ -297,7 +324,7 @@ fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Re
                 let is_scores = shape.len() == shape.c && shape.c > 1 && feature.padding == [[0; 2]; 2];
                 if is_scores { scores.push((feature.node, &output.name)) } else { others.push(&output.name) }
             }
-            Some(Value::Unknown) => unknown.push(output),
+            Some(Value::Unknown | Value::UnknownConstant) => unknown.push(output),
             Some(Value::Constant(_)) => others.push(&output.name),
             None => return Err(format!("output '{}' is computed by no node", output.name)),
         }

@@ -219,7 +219,8 @@ fn limit_keeps_the_first_images() {
 #[cfg(target_os = "linux")]
 mod limits {
     use super::*;
-    use std::process::{Child, Command};
+    use crate::common::process::peak;
+    use std::process::Command;
 
     /// A shell command in which `$0` is the program.
     fn shell(place: &Place, line: &str) -> Command {
@@ -242,21 +243,6 @@ mod limits {
         let images = run.json();
         let bad: Vec<usize> = (0..images.len()).filter(|&i| images[i]["error"].is_string()).collect();
         assert_eq!((images.len(), bad, &images[999]["image"]), (1000, vec![500], &"999.png".into()));
-    }
-
-    /// Peak memory of a process, in KiB, sampled until it ends.
-    fn peak(mut child: Child) -> u64 {
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        while child.try_wait().unwrap().is_none() {
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-            peak = now.unwrap_or(0).max(peak);
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        assert!(child.wait().unwrap().success());
-        peak
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::cli::explain::arrays;
 use crate::cli::program::{Place, repository};
+#[cfg(target_os = "linux")]
+use crate::common::process::peak;
 
 fn stored(name: &str) -> PathBuf {
     repository("tests/onnx").join(name)
@@ -93,15 +95,18 @@ fn inspect_lists_exits_and_taps_or_what_is_not_supported() {
 
 /// Field `number` of a message, with `bytes` as its value.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut length = bytes.len();
-    let mut field = vec![number << 3 | 2];
-    while length >= 0x80 {
-        field.push(length as u8 | 0x80);
-        length >>= 7;
+    [&[number << 3 | 2], &varint(bytes.len())[..], bytes].concat()
+}
+
+/// An integer as protocol buffers have it, the lowest seven bits first.
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
     }
-    field.push(length as u8);
-    field.extend_from_slice(bytes);
-    field
+    bytes.push(number as u8);
+    bytes
 }
 
 #[test]
@@ -124,4 +129,88 @@ fn large_and_deep_graphs_end_in_one_line() {
         place.write("cut.onnx", &whole[..cut]);
         place.msdcam("classify photo.tif --weights cut.onnx").refused(4, &["cut.onnx"]);
     }
+}
+
+/// A network of a convolution and two large fully connected layers: pixels of a 32 x 32 image, `width`, ten classes.
+#[cfg(target_os = "linux")]
+fn wide(width: usize) -> Vec<u8> {
+    let tensor = |name: &str, dims: &[usize], scale: f32| {
+        let count: usize = dims.iter().product();
+        let elements = (0..count).flat_map(|i| ((i % 13) as f32 * scale).to_le_bytes());
+        let dims = dims.iter().flat_map(|&n| [vec![0x08], varint(n)].concat());
+        let kind = [0x10, 1];
+        let named = field(8, name.as_bytes());
+        field(5, &[dims.collect(), kind.to_vec(), named, field(9, &elements.collect::<Vec<u8>>())].concat())
+    };
+    let node = |op: &str, inputs: &[&str], output: &str| {
+        let inputs = inputs.iter().flat_map(|name| field(1, name.as_bytes()));
+        // Exporters write fully connected layers with the matrix transposed.
+        let transposed = field(5, &[field(1, b"transB"), vec![0x18, 1, 0xa0, 1, 2]].concat());
+        let attributes = if op == "Gemm" { transposed } else { Vec::new() };
+        field(
+            1,
+            &[inputs.collect(), field(2, output.as_bytes()), field(4, op.as_bytes()), attributes].concat(),
+        )
+    };
+    let value = |number: u8, name: &str, dims: &[usize]| {
+        let dims = dims.iter().flat_map(|&n| field(1, &[vec![0x08], varint(n)].concat()));
+        let kind = field(1, &[vec![0x08, 1], field(2, &dims.collect::<Vec<u8>>())].concat());
+        field(number, &[field(1, name.as_bytes()), field(2, &kind)].concat())
+    };
+    let graph = [
+        node("Conv", &["image", "w"], "map"),
+        node("Relu", &["map"], "features"),
+        node("Flatten", &["features"], "flat"),
+        node("Gemm", &["flat", "a"], "wide"),
+        node("Relu", &["wide"], "relu"),
+        node("Gemm", &["relu", "b"], "scores"),
+        tensor("w", &[3, 3, 1, 1], 0.1),
+        tensor("a", &[width, 3 * 32 * 32], 1e-4),
+        tensor("b", &[10, width], 1e-4),
+        value(11, "image", &[1, 3, 32, 32]),
+        value(12, "scores", &[1, 10]),
+    ];
+    [&[0x08, 8][..], &field(7, &graph.concat()), &field(8, &[0x10, 17])].concat()
+}
+
+/// Weights are read to where they stay, and those of fully connected layers are used there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_network_takes_little_more_memory_than_its_file() {
+    let place = with_network("networks/plain_legacy.onnx");
+    place.write("small.onnx", &wide(8));
+    let file = wide(8192);
+    place.write("large.onnx", &file);
+    for command in ["inspect", "classify -q photo.tif --device cpu --threads 2 --weights"] {
+        let peak = |network: &str| {
+            let words: Vec<&str> = command.split(' ').chain([network]).collect();
+            peak(place.command(&words).stdout(std::process::Stdio::null()).spawn().unwrap()) as usize * 1024
+        };
+        let (small, large) = (peak("small.onnx"), peak("large.onnx"));
+        let bytes = file.len();
+        assert!(
+            large > bytes && large - small < bytes / 10 * 13,
+            "{command}: {bytes} bytes take {large} bytes of memory, a small file {small}"
+        );
+    }
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_same_external_data() {
+    let place = with_network("networks/plain_external.onnx");
+    let data = "plain_external.onnx.data";
+    place.write(data, &std::fs::read(stored("networks").join(data)).unwrap());
+    place.write("set/a.tif", &place.read("photo.tif"));
+    let line = "explain set --labels-by none --weights net.onnx -o run -q";
+    assert_eq!(place.msdcam(line).code, 0);
+    let manifest: serde_json::Value = serde_json::from_slice(&place.read("run/manifest.json")).unwrap();
+    let digest = manifest["weights"]["external_data_sha256"].as_str().unwrap();
+    assert_eq!(digest.len(), 64, "{manifest}");
+    let inspected = place.msdcam("inspect net.onnx --json").stdout;
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["external_data_sha256"], digest);
+    let mut other = place.read(data);
+    other[1] ^= 1;
+    place.write(data, &other);
+    place.msdcam(line).refused(2, &["weights.external_data_sha256: the run has", &digest[..40]]);
 }

@@ -1,7 +1,7 @@
 //! Tests in processes of their own: this executable again, with one test.
 
 use std::ffi::OsStr;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// Set in a process that [`alone`] started.
 const ALONE: &str = "MSDCAM_TEST_ALONE";
@@ -42,4 +42,20 @@ pub fn passed(name: &str, output: Output) -> String {
         [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success() && out.contains("1 passed"), "{name} in its own process:\n{out}\n{err}");
     out
+}
+
+/// Peak memory of a process that succeeds, in KiB, sampled until it ends.
+#[cfg(target_os = "linux")]
+pub fn peak(mut child: Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = now.unwrap_or(0).max(peak);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
 }

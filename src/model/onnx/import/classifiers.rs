@@ -1,9 +1,15 @@
 //! Fully connected layers, and the softmax behind them.
 
 use super::{Feature, Importer, Node, Stop, unsupported};
+use std::sync::Arc;
+
 use crate::engine::graph::ops::Linear;
+use crate::engine::tensor::filled;
 use crate::model::onnx::fold::axis;
 use crate::model::onnx::tensor::Tensor;
+
+/// Rows of a matrix that are written together: a cache line of each row of the transposed one.
+const BLOCK: usize = 16;
 
 impl Importer {
     pub(super) fn gemm(&mut self, node: &Node) -> Result<Feature, Stop> {
@@ -61,7 +67,7 @@ impl Importer {
             Some(bias) if bias.len() == outputs => bias,
             Some(bias) => return Err(Stop::Wrong(format!("{outputs} outputs, {} biases", bias.len()))),
         };
-        let bias = self.made_param(node, 2, &[outputs], bias)?;
+        let bias = self.made_param(node, 2, &[outputs], bias.into())?;
         Ok(Feature::flat(self.graph.push(Linear { weight, bias }, &[feature.node])?))
     }
 
@@ -89,16 +95,24 @@ fn stored_places(shape: crate::Shape, order: &[usize]) -> Vec<usize> {
 }
 
 /// The matrix (outputs, inputs), times `scale`, whose column `places[i]` is column `i` of the file's.
-fn rearranged(matrix: &Tensor, is_transposed: bool, scale: f32, places: &[usize]) -> Result<Vec<f32>, Stop> {
+fn rearranged(
+    matrix: &Tensor,
+    is_transposed: bool,
+    scale: f32,
+    places: &[usize],
+) -> Result<Arc<[f32]>, Stop> {
     let from = matrix.as_floats()?;
     let inputs = places.len();
     let outputs = from.len() / inputs.max(1);
-    let mut to = vec![0.0; from.len()];
-    for (i, &place) in places.iter().enumerate() {
-        for o in 0..outputs {
-            to[o * inputs + place] =
-                scale * from[if is_transposed { o * inputs + i } else { i * outputs + o }];
+    Ok(filled(from.len(), |to| {
+        // Whole rows of the file's matrix stay in the cache while some columns are written.
+        for first in (0..outputs).step_by(BLOCK) {
+            for (i, &place) in places.iter().enumerate() {
+                for o in first..outputs.min(first + BLOCK) {
+                    to[o * inputs + place] =
+                        scale * from[if is_transposed { o * inputs + i } else { i * outputs + o }];
+                }
+            }
         }
-    }
-    Ok(to)
+    })?)
 }

@@ -10,8 +10,8 @@ const MAX_CHANNELS: usize = 1 << 20;
 
 impl Importer {
     pub(super) fn relu(&mut self, node: &Node) -> Result<Feature, Stop> {
-        // Zeros stay zeros.
-        let feature = node.padded_feature(0)?.clone();
+        // Zeros stay zeros, and copies of the edge copies.
+        let feature = node.padded_in_any_way(0)?.clone();
         Ok(Feature { node: self.graph.push(Op::Relu, &[feature.node])?, ..feature })
     }
 
@@ -107,7 +107,7 @@ impl Importer {
     fn of_maps(&mut self, node: &Node) -> Result<Feature, Stop> {
         let op = node.proto.op.as_str();
         if !matches!(op, "Add" | "Sum" | "Sub") {
-            return unsupported(format!("{op} of two maps"));
+            return unsupported(super::missing::of_two_maps(op));
         }
         let mut features: Vec<Feature> =
             (0..node.inputs.len()).map(|i| node.feature(i).cloned()).collect::<Result<_, _>>()?;
@@ -187,7 +187,7 @@ impl Importer {
             && self.graph.param(linear.bias).data.iter().all(|&b| b == 0.0)
         {
             let input = self.graph.node(feature.node).inputs[0];
-            let bias = self.made_param(node, 1 - index, &[shifts.len()], shifts)?;
+            let bias = self.made_param(node, 1 - index, &[shifts.len()], shifts.into())?;
             return Ok(Feature { node: self.graph.push(Linear { bias, ..linear }, &[input])?, ..feature });
         }
         Ok(Feature { node: self.affine(node, feature.node, scales, shifts)?, ..feature })

@@ -1,8 +1,11 @@
 //! Convolutions, poolings and what concerns where pixels are.
 
+use std::sync::Arc;
+
 use super::{Feature, Importer, Node, Stop, Value, unsupported};
 use crate::engine::graph::ops::{AvgPool, Conv2d, MaxPool, Window};
 use crate::engine::graph::{NodeId, Op};
+use crate::engine::tensor::filled;
 use crate::model::onnx::fold::{
     SliceRanges, axes, axis, flattened, permutation, reshaped, squeezed, unsqueezed,
 };
@@ -40,7 +43,7 @@ impl Importer {
                     return unsupported(format!("Conv of {group} groups in a network that is this large"));
                 }
             };
-            let dense = dense(weight.as_floats()?, [out, channels, kh * kw], group);
+            let dense = dense(weight.as_floats()?, [out, channels, kh * kw], group)?;
             self.made_param(node, 1, &[out, shape.c, kh, kw], dense)?
         };
         let bias = match node.optional_constant(2)? {
@@ -53,10 +56,14 @@ impl Importer {
     }
 
     pub(super) fn max_pool(&mut self, node: &Node) -> Result<Feature, Stop> {
-        let feature = node.padded_feature(0)?;
-        // Zeros are never the maximum of positive values but where all are 0, so they are padding.
+        let feature = node.padded_in_any_way(0)?;
+        // Padding is never the maximum. Neither are zeros beside positive values, but where all are 0; nor copies of
+        // the edge, which is in every window that reaches them.
         let is_positive = matches!(self.graph.node(feature.node).op, Op::Relu);
-        if feature.is_padded() && !is_positive {
+        let is_dense =
+            node.proto.ints("dilations")?.is_none_or(|dilations| dilations.iter().all(|&d| d == 1));
+        let is_never_larger = if feature.repeats_edge { is_dense } else { is_positive };
+        if feature.is_padded() && !is_never_larger {
             return unsupported("Pad before MaxPool");
         }
         let (input, _, window) = self.pooled(node, feature)?;
@@ -119,12 +126,12 @@ impl Importer {
             let left: Vec<usize> = (1..rank).filter(|axis| !reduced.contains(axis)).collect();
             feature.layout.picked(&left)
         };
-        Ok(Feature { node: result, layout, padding: [[0; 2]; 2] })
+        Ok(Feature::new(result, layout))
     }
 
     /// Zeros around a map, which the next window reads as padding.
     pub(super) fn pad(&mut self, node: &Node) -> Result<Feature, Stop> {
-        let mut feature = node.padded_feature(0)?.clone();
+        let mut feature = node.padded_in_any_way(0)?.clone();
         let mode = node.proto.text("mode", "constant")?;
         let value = match node.optional_constant(2)? {
             Some(value) => value.scalar().unwrap_or(f64::NAN),
@@ -148,13 +155,15 @@ impl Importer {
         if pads.iter().all(|&n| n == 0) {
             return Ok(feature);
         }
-        if mode != "constant" || value != 0.0 {
-            return unsupported(if mode == "constant" {
-                "Pad with other values than 0".into()
-            } else {
-                format!("Pad of mode {mode}")
-            });
+        let repeats_edge = mode == "edge";
+        if mode == "constant" && value != 0.0 {
+            return unsupported("Pad with other values than 0");
         }
+        if !matches!(mode, "constant" | "edge") || feature.is_padded() && feature.repeats_edge != repeats_edge
+        {
+            return unsupported(format!("Pad of mode {mode}"));
+        }
+        feature.repeats_edge = repeats_edge;
         let shape = self.graph.shape(feature.node);
         for (i, &axis) in along.iter().enumerate() {
             let (before, after) = (pads[i], pads[i + along.len()]);
@@ -194,7 +203,7 @@ impl Importer {
         }
         let parts: Vec<NodeId> = features.iter().map(|f| f.node).collect();
         let node = self.graph.push(Op::Concat, &self.nested(&parts))?;
-        Ok(Feature { node, layout: first.layout, padding: [[0; 2]; 2] })
+        Ok(Feature::new(node, first.layout))
     }
 
     /// The parts of a concatenation, of which the longest leading ones that are concatenated already are one: so the plan
@@ -232,7 +241,7 @@ impl Importer {
     pub(super) fn view(&mut self, node: &Node) -> Result<Value, Stop> {
         let (feature, is_scores) = match node.input(0)? {
             Value::Probabilities(feature) => (feature.clone(), true),
-            _ => (node.padded_feature(0)?.clone(), false),
+            _ => (node.padded_in_any_way(0)?.clone(), false),
         };
         let (shape, dims) = (self.graph.shape(feature.node), self.dims(&feature));
         let op = node.proto.op.as_str();
@@ -277,12 +286,12 @@ impl Importer {
 }
 
 /// The weight (O, I, K) of a convolution of one group that equals one of `group` groups.
-fn dense(weight: &[f32], [out, channels, area]: [usize; 3], group: usize) -> Vec<f32> {
+fn dense(weight: &[f32], [out, channels, area]: [usize; 3], group: usize) -> crate::Result<Arc<[f32]>> {
     let row = channels * group * area;
-    let mut dense = vec![0.0; out * row];
-    for (o, own) in weight.chunks_exact(channels * area).enumerate() {
-        let first = o / (out / group) * channels * area;
-        dense[o * row + first..][..own.len()].copy_from_slice(own);
-    }
-    dense
+    filled(out * row, |dense| {
+        for (o, own) in weight.chunks_exact(channels * area).enumerate() {
+            let first = o / (out / group) * channels * area;
+            dense[o * row + first..][..own.len()].copy_from_slice(own);
+        }
+    })
 }
