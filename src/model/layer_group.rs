@@ -47,7 +47,8 @@ impl Model {
     /// layers normal with variance 2 / fan-in (He et al. 2015, arXiv 1502.01852), which keeps the
     /// magnitude of the activations; biases 0; batch norms as before training. A parameter's
     /// elements depend on `seed` and its name alone, so that larger sets of groups extend smaller
-    /// ones. Parameters that share their elements still do.
+    /// ones. Parameters that share their elements still do. Constants of the architecture stay: bounds of activations,
+    /// other scalars, the normalization of the image.
     ///
     /// # Panics
     /// When the model's graph lacks the node of a tap or of an exit, or an exit's tap is not one of the model's.
@@ -102,6 +103,9 @@ impl Model {
                 },
                 _ => continue,
             };
+            if graph.param(layer.weight).is_fixed {
+                continue;
+            }
             let exit = match graph.node(id).exit {
                 // Without exits assigned by the builder: the first exit that needs the node.
                 0 => heads.iter().position(|head| head[id.index()]).map_or(1, |first| first + 1),

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use msdcam::model::{ConvertOptions, OpenOptions, convert};
+use msdcam::model::{ConvertOptions, LayerGroup, OpenOptions, convert};
 use msdcam::{Classifier, ExplainRequest, Explainer, Model, Order};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -152,5 +152,24 @@ fn our_own_network_is_the_same_from_both_files_and_stops_early() {
         let costs = cost(&onnx);
         assert!(costs.is_sorted_by(|a, b| a < b), "what an exit needs is computed before it: {costs:?}");
         assert_eq!(costs, cost(&own));
+    }
+}
+
+/// Bounds of activations and the normalization of the image are not weights, which the randomization check replaces.
+#[test]
+fn constants_of_the_architecture_stay_where_weights_are_replaced() {
+    for (file, kept) in
+        [("mobilenet_legacy.onnx", true), ("normalized_legacy.onnx", true), ("earlyon_legacy.onnx", false)]
+    {
+        let model = Model::open(folder().join("networks").join(file)).unwrap();
+        let groups: Vec<LayerGroup> = (1..=model.exits.len()).flat_map(LayerGroup::cascade).collect();
+        let random = model.reinitialized(&groups, 1);
+        let pairs = model.graph.params().iter().zip(random.graph.params());
+        let is_constant = |name: &str| name.ends_with(".scale") || name.ends_with(".shift");
+        let (constants, weights): (Vec<_>, Vec<_>) = pairs.partition(|(param, _)| is_constant(&param.name));
+        assert!(constants.is_empty() != kept && constants.iter().all(|(a, b)| a.data == b.data), "{file}");
+        for (a, b) in weights.iter().filter(|(param, _)| param.dims.len() == 4) {
+            assert!(a.data != b.data, "{file}: {}", a.name);
+        }
     }
 }

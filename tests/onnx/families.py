@@ -392,6 +392,24 @@ class Padded(Family):
         return self.fc(x.mean((2, 3), keepdim=True).flatten(1))
 
 
+class EdgePadded(Family):
+    """Copies of the edge around maps with negative values, before a max pooling with padding of its own: once directly,
+    once with a ReLU between."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 7, 3, padding=1), nn.Conv2d(7, 8, 3)
+        self.pads = nn.ModuleList([nn.ReplicationPad2d((1, 2, 0, 1)), nn.ReplicationPad2d((0, 1, 1, 0))])
+        self.pools = nn.ModuleList([nn.MaxPool2d(5, 2, padding=1), nn.MaxPool2d((2, 3), 2)])
+        self.features = unit(8, 8, 1)
+        self.fc = nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        x = self.pools[0](self.pads[0](self.first(x)))
+        x = self.pools[1](functional.relu(self.pads[1](self.second(x))))
+        return self.fc(self.features(x).mean((2, 3)))
+
+
 class Means(Family):
     """Global mean by `mean` with kept dimensions, which are squeezed."""
 

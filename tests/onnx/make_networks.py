@@ -99,6 +99,7 @@ EXPORTS = [
     *both("grouped", families.Grouped),
     *both("dilated", families.Dilated),
     *both("padded", families.Padded),
+    *both("edge_padded", families.EdgePadded),
     *both("means", families.Means),
     *both("normalized", families.Normalized),
     *both("softmax", families.Probabilities, final="softmax"),

