@@ -1,5 +1,6 @@
 //! Networks of ONNX files, exported by both of PyTorch's exporters and written as TensorFlow's do: logits and Grad-CAM
-//! of every exit against PyTorch in double precision (`tests/onnx/README.md`).
+//! of every exit against PyTorch in double precision. The onnx package's tests of operators against the outputs that it
+//! stores (`tests/onnx/README.md`).
 
 use std::path::PathBuf;
 
@@ -95,6 +96,77 @@ fn networks_of_every_family_have_the_answers_of_pytorch() {
         .filter_map(|network| check(network, &answers).err())
         .collect();
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), all.len(), faults.join("\n"));
+}
+
+/// Compares a test of an operator with its answer on every device, if it is not refused as it may be.
+fn check_node(case: &Value, images: &[f32], answers: &[f64]) -> Result<(), String> {
+    let file = case["file"].as_str().unwrap();
+    let number = |name: &str, i: usize| case[name][i].as_u64().unwrap() as usize;
+    let model = match Model::open(folder().join("nodes").join(file)) {
+        Ok(model) => model,
+        Err(error) => {
+            let line = error.to_string().replace(file, "");
+            let operators = case["operators"].as_array().unwrap().iter().map(|op| op.as_str().unwrap());
+            let names_cause = operators.chain(["elements of type"]).any(|word| line.contains(word));
+            let is_fine = case["refusal"] == true && names_cause && !line.contains('\n');
+            return if is_fine { Ok(()) } else { Err(format!("{file}: {line}")) };
+        }
+    };
+    let (count, classes) = (number("image", 1), number("answer", 1));
+    let images = &images[number("image", 0)..][..count * model.input_shape().len()];
+    let answers = &answers[number("answer", 0)..][..count * classes];
+    // The elements of a folded constant are the scores of a black image.
+    let is_constant = file.ends_with("-fold.onnx") || file.contains("-fold_");
+    let tolerance = case["tolerance"].as_f64().unwrap_or(if is_constant { 1e-6 } else { 1e-5 });
+    for device in devices() {
+        let of = |what: &str| format!("{}: {file}: {what}", device.description());
+        let request = ExplainRequest { signed: true, ..ExplainRequest::grad_cam(&model) };
+        let mut explainer =
+            Explainer::new(&model, &request, &device, count).map_err(|e| of(&e.to_string()))?;
+        let explained = explainer.explain(images).map_err(|e| of(&e.to_string()))?;
+        for (explanation, want) in explained.iter().zip(answers.chunks_exact(classes)) {
+            let [explanation] = &explanation[..] else {
+                return Err(of(&format!("{} exits", explanation.len())));
+            };
+            let logits = explanation.prediction.logits.iter().map(|&logit| f64::from(logit));
+            let got = match case["final"].as_str() {
+                Some(last) => softmax(&logits.collect::<Vec<f64>>(), last == "log_softmax"),
+                None => logits.collect(),
+            };
+            if is_constant && got.len() == want.len() {
+                for (i, (g, w)) in got.iter().zip(want).enumerate() {
+                    compare(&[*g], &[*w], Tolerance(tolerance))
+                        .map_err(|e| of(&format!("constant {i}: {e}")))?;
+                }
+            } else {
+                compare(&got, want, Tolerance(tolerance)).map_err(|e| of(&e))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The softmax of scores, or its logarithm.
+fn softmax(logits: &[f64], is_log: bool) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    let log = logits.iter().map(|logit| logit - largest - sum.ln());
+    if is_log { log.collect() } else { log.map(f64::exp).collect() }
+}
+
+/// The onnx package's tests of operators, on maps and on constants, and others for what it does not test.
+#[test]
+fn the_node_tests_of_the_onnx_package_have_their_outputs() {
+    let text = std::fs::read(folder().join("nodes.json")).unwrap();
+    let all: Value = serde_json::from_slice(&text).unwrap();
+    let cases = all["cases"].as_array().unwrap();
+    assert!(cases.len() > 500, "{} cases", cases.len());
+    let bytes = std::fs::read(folder().join("nodes.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let (images, answers) = (floats(&tensors, "images"), doubles(&tensors, "answers"));
+    let faults: Vec<String> =
+        cases.iter().filter_map(|case| check_node(case, &images, &answers).err()).collect();
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }
 
 /// Every stored file that is damaged, contradicts itself or cannot be run is refused in one line that says why.
