@@ -90,7 +90,7 @@ impl Builder {
     fn push(&mut self) -> Option<NodeId> {
         let x = self.random.pick(&self.nodes);
         let shape = self.graph.shape(x);
-        match self.random.below(10) {
+        match self.random.below(11) {
             0..=2 if self.convolutions < MAX_CONVOLUTIONS => {
                 let window = self.window();
                 let dilation = self.random.pick(&[[1, 1], [1, 1], [1, 1], [2, 2], [1, 3], [4, 2]]);
@@ -113,6 +113,11 @@ impl Builder {
                 self.push_op(BatchNorm { weight, bias, mean, variance, eps: 0.5 }, &[x]).ok()
             }
             4 | 5 => self.push_op(Op::Relu, &[x]).ok(),
+            // All elements in another shape.
+            10 => {
+                let shape = Shape::new(shape.w, shape.c, shape.h);
+                self.push_op(Slice { offset: 0, shape }, &[x]).ok()
+            }
             6 => {
                 let window = self.window();
                 self.push_op(MaxPool { window }, &[x]).ok()

@@ -100,6 +100,12 @@ fn cases() -> Vec<Case> {
             let (weight, bias) = (param(g, &[5, 12]), param(g, &[5]));
             g.push(Linear { weight, bias }, &[x]).unwrap()
         }),
+        case("slice of all elements", Shape::new(2, 3, 4), |g, x| {
+            let a = conv(g, x, [3, 2, 3, 3], [1, 1], [1, 1]);
+            let view = g.push(Slice { offset: 0, shape: Shape::new(4, 3, 3) }, &[a]).unwrap();
+            let b = conv(g, view, [2, 4, 2, 2], [1, 1], [0, 0]);
+            g.push(Op::Concat, &[b, b]).unwrap()
+        }),
         case("softmax", Shape::vector(7), |g, x| g.push(Op::Softmax, &[x]).unwrap()),
         case("copy", Shape::vector(3), |g, x| g.push(Op::Copy, &[x]).unwrap()),
         case("a value read by many", Shape::new(2, 4, 4), |g, x| {

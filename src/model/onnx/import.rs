@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use super::fold::fold;
+use super::fold::{drops_out, fold};
 use super::layout::Layout;
 use super::messages::{GraphProto, NodeProto, ValueInfo};
 use super::tensor::Tensor;
@@ -268,6 +268,11 @@ impl Importer {
                 Value::Constant(Tensor::integers(&[], vec![count as i64]))
             }
             "Identity" | "Dropout" | "Cast" => match node.input(0)? {
+                _ if node.proto.op == "Dropout"
+                    && drops_out(node.optional_constant(1)?, node.optional_constant(2)?) =>
+                {
+                    return unsupported("Dropout in training mode");
+                }
                 Value::Feature(_)
                     if node.proto.op == "Cast"
                         && !super::tensor::is_floating_point(node.proto.int("to", 1)?) =>

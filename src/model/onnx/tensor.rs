@@ -23,8 +23,41 @@ pub struct Tensor {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Elements {
     Floats(Arc<[f32]>),
-    /// Integers of any size, and truth values as 0 and 1.
-    Integers(Arc<[i64]>),
+    /// Integers of a type, and truth values as 0 and 1.
+    Integers(Arc<[i64]>, IntegerType),
+}
+
+/// A type of integers, or of truth values, which have one bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntegerType {
+    pub bits: u32,
+    pub is_signed: bool,
+}
+
+impl IntegerType {
+    pub const BOOL: IntegerType = IntegerType { bits: 1, is_signed: false };
+    const INT64: IntegerType = IntegerType { bits: 64, is_signed: true };
+
+    /// `n` as a number of this type: its lowest bits, or whether it is not 0. One of 64 bits stays, signed or not.
+    pub fn wrap(self, n: i64) -> i64 {
+        match self {
+            IntegerType::BOOL => (n != 0).into(),
+            IntegerType { bits: 64, .. } => n,
+            IntegerType { bits, is_signed: true } => n << (64 - bits) >> (64 - bits),
+            IntegerType { bits, .. } => n & ((1 << bits) - 1),
+        }
+    }
+
+    /// As [`IntegerType::wrap`], of a result.
+    ///
+    /// # Errors
+    /// When it is an unsigned number of 64 bits that would need the last of them, which signed ones have not.
+    pub fn checked(self, n: i64) -> Result<i64, String> {
+        if self.bits == 64 && !self.is_signed && n < 0 {
+            return Err("elements of type uint64 from 2^63 on are not supported".into());
+        }
+        Ok(self.wrap(n))
+    }
 }
 
 impl Tensor {
@@ -33,14 +66,14 @@ impl Tensor {
     }
 
     pub fn integers(dims: &[usize], elements: Vec<i64>) -> Tensor {
-        Tensor { dims: dims.to_vec(), elements: Elements::Integers(elements.into()) }
+        Tensor { dims: dims.to_vec(), elements: Elements::Integers(elements.into(), IntegerType::INT64) }
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
         match &self.elements {
             Elements::Floats(elements) => elements.len(),
-            Elements::Integers(elements) => elements.len(),
+            Elements::Integers(elements, _) => elements.len(),
         }
     }
 
@@ -51,7 +84,7 @@ impl Tensor {
     pub fn as_floats(&self) -> Result<&Arc<[f32]>, String> {
         match &self.elements {
             Elements::Floats(elements) => Ok(elements),
-            Elements::Integers(_) => Err("a tensor of integers where floating-point numbers belong".into()),
+            Elements::Integers(..) => Err("a tensor of integers where floating-point numbers belong".into()),
         }
     }
 
@@ -61,7 +94,7 @@ impl Tensor {
     /// When they are floating-point numbers.
     pub fn as_integers(&self) -> Result<&[i64], String> {
         match &self.elements {
-            Elements::Integers(elements) => Ok(elements),
+            Elements::Integers(elements, _) => Ok(elements),
             Elements::Floats(_) => Err("a tensor of floating-point numbers where integers belong".into()),
         }
     }
@@ -70,7 +103,7 @@ impl Tensor {
     pub fn scalar(&self) -> Option<f64> {
         match &self.elements {
             Elements::Floats(elements) if elements.len() == 1 => Some(elements[0].into()),
-            Elements::Integers(elements) if elements.len() == 1 => Some(elements[0] as f64),
+            Elements::Integers(elements, _) if elements.len() == 1 => Some(elements[0] as f64),
             _ => None,
         }
     }
@@ -115,29 +148,31 @@ const UINT32: i64 = 12;
 const UINT64: i64 = 13;
 const BFLOAT16: i64 = 16;
 
-/// The name of an element type, and its size in bytes; `None` for one that is not supported.
-fn element_type(element: i64) -> Option<(&'static str, usize)> {
+/// The name of an element type, its size in bytes, and what integers it has, if any; `None` for a type that is not
+/// supported.
+pub fn element_type(element: i64) -> Option<(&'static str, usize, Option<IntegerType>)> {
+    let integers = |bits, is_signed| Some(IntegerType { bits, is_signed });
     Some(match element {
-        FLOAT => ("float", 4),
-        UINT8 => ("uint8", 1),
-        INT8 => ("int8", 1),
-        UINT16 => ("uint16", 2),
-        INT16 => ("int16", 2),
-        INT32 => ("int32", 4),
-        INT64 => ("int64", 8),
-        BOOL => ("bool", 1),
-        FLOAT16 => ("float16", 2),
-        DOUBLE => ("double", 8),
-        UINT32 => ("uint32", 4),
-        UINT64 => ("uint64", 8),
-        BFLOAT16 => ("bfloat16", 2),
+        FLOAT => ("float", 4, None),
+        FLOAT16 => ("float16", 2, None),
+        DOUBLE => ("double", 8, None),
+        BFLOAT16 => ("bfloat16", 2, None),
+        UINT8 => ("uint8", 1, integers(8, false)),
+        INT8 => ("int8", 1, integers(8, true)),
+        UINT16 => ("uint16", 2, integers(16, false)),
+        INT16 => ("int16", 2, integers(16, true)),
+        UINT32 => ("uint32", 4, integers(32, false)),
+        INT32 => ("int32", 4, integers(32, true)),
+        UINT64 => ("uint64", 8, integers(64, false)),
+        INT64 => ("int64", 8, integers(64, true)),
+        BOOL => ("bool", 1, integers(1, false)),
         _ => return None,
     })
 }
 
 /// Whether elements of this type are floating-point numbers.
 pub fn is_floating_point(element: i64) -> bool {
-    matches!(element, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE)
+    element_type(element).is_some_and(|(_, _, integers)| integers.is_none())
 }
 
 impl StoredTensor {
@@ -226,11 +261,11 @@ impl StoredTensor {
     /// # Errors
     /// When the dimensions or the type are impossible, or not supported.
     pub fn bytes(&self) -> Result<usize, String> {
-        let (_, size) = self.element_type()?;
+        let (_, size, _) = self.element_type()?;
         self.count()?.checked_mul(size).ok_or_else(|| self.impossible())
     }
 
-    fn element_type(&self) -> Result<(&'static str, usize), String> {
+    fn element_type(&self) -> Result<(&'static str, usize, Option<IntegerType>), String> {
         element_type(self.element)
             .ok_or_else(|| format!("elements of type {} are not supported", self.element))
     }
@@ -253,7 +288,7 @@ impl StoredTensor {
     /// # Errors
     /// When its type is not supported, or it does not have as many elements as its dimensions say.
     pub fn tensor(&self) -> Result<Tensor, String> {
-        let (name, size) = self.element_type()?;
+        let (name, size, _) = self.element_type()?;
         let (dims, count) = (self.dims()?, self.count()?);
         if self.external.is_some() {
             return Err("its elements are in another file".into());
@@ -272,7 +307,7 @@ impl StoredTensor {
         }
         let elements = match &self.data {
             Data::None if is_floating_point(self.element) => Elements::Floats(Arc::default()),
-            Data::None => Elements::Integers(Arc::default()),
+            Data::None => self.integers(&[])?,
             Data::RawFloats(elements) if self.element == FLOAT => Elements::Floats(Arc::clone(elements)),
             Data::RawFloats(_) => return Err(format!("its type {name} follows its elements")),
             Data::Floats(elements) if self.element == FLOAT => Elements::Floats(elements.as_slice().into()),
@@ -286,36 +321,43 @@ impl StoredTensor {
                 BFLOAT16 => {
                     Elements::Floats(bits.iter().map(|&b| bf16::from_bits(b as u16).to_f32()).collect())
                 }
-                FLOAT | DOUBLE => return Err(format!("integers where elements of type {name} belong")),
-                _ => Elements::Integers(bits.as_slice().into()),
+                _ => self.integers(bits)?,
             },
             Data::Floats(_) | Data::Doubles(_) => {
                 return Err(format!("elements that are not of its type {name}"));
             }
-            Data::Raw(bytes) => self.raw(bytes),
+            Data::Raw(bytes) => self.raw(bytes)?,
         };
         Ok(Tensor { dims, elements })
     }
 
     /// Little-endian elements of a type that is supported.
-    fn raw(&self, bytes: &[u8]) -> Elements {
+    fn raw(&self, bytes: &[u8]) -> Result<Elements, String> {
         fn each<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Arc<[T]> {
             bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
         }
-        match self.element {
-            FLOAT => Elements::Floats(each(bytes, f32::from_le_bytes)),
-            FLOAT16 => Elements::Floats(each(bytes, |b| f16::from_le_bytes(b).to_f32())),
-            BFLOAT16 => Elements::Floats(each(bytes, |b| bf16::from_le_bytes(b).to_f32())),
-            DOUBLE => Elements::Floats(each(bytes, |b| f64::from_le_bytes(b) as f32)),
-            INT8 => Elements::Integers(each(bytes, |b| i8::from_le_bytes(b).into())),
-            UINT16 => Elements::Integers(each(bytes, |b| u16::from_le_bytes(b).into())),
-            INT16 => Elements::Integers(each(bytes, |b| i16::from_le_bytes(b).into())),
-            INT32 => Elements::Integers(each(bytes, |b| i32::from_le_bytes(b).into())),
-            UINT32 => Elements::Integers(each(bytes, |b| u32::from_le_bytes(b).into())),
-            INT64 => Elements::Integers(each(bytes, i64::from_le_bytes)),
-            UINT64 => Elements::Integers(each(bytes, |b| u64::from_le_bytes(b) as i64)),
-            _ => Elements::Integers(each(bytes, |[b]: [u8; 1]| b.into())),
-        }
+        let integers = match self.element {
+            FLOAT => return Ok(Elements::Floats(each(bytes, f32::from_le_bytes))),
+            FLOAT16 => return Ok(Elements::Floats(each(bytes, |b| f16::from_le_bytes(b).to_f32()))),
+            BFLOAT16 => return Ok(Elements::Floats(each(bytes, |b| bf16::from_le_bytes(b).to_f32()))),
+            DOUBLE => return Ok(Elements::Floats(each(bytes, |b| f64::from_le_bytes(b) as f32))),
+            INT8 => each(bytes, |b| i8::from_le_bytes(b).into()),
+            UINT16 => each(bytes, |b| u16::from_le_bytes(b).into()),
+            INT16 => each(bytes, |b| i16::from_le_bytes(b).into()),
+            INT32 => each(bytes, |b| i32::from_le_bytes(b).into()),
+            UINT32 => each(bytes, |b| u32::from_le_bytes(b).into()),
+            INT64 | UINT64 => each(bytes, i64::from_le_bytes),
+            _ => each(bytes, |[b]: [u8; 1]| b.into()),
+        };
+        self.integers(&integers)
+    }
+
+    /// Integers of its type.
+    fn integers(&self, elements: &[i64]) -> Result<Elements, String> {
+        let (name, _, kind) = self.element_type()?;
+        let kind = kind.ok_or_else(|| format!("integers where elements of type {name} belong"))?;
+        let checked = elements.iter().map(|&n| kind.checked(n)).collect::<Result<_, _>>()?;
+        Ok(Elements::Integers(checked, kind))
     }
 }
 
@@ -342,11 +384,19 @@ mod tests {
         assert_eq!(stored(&[2], BFLOAT16, raw(&[0x80, 0x3f, 0, 0xc0])), floats(&[1.0, -2.0]));
         assert_eq!(stored(&[2], DOUBLE, Data::Doubles(vec![1.0, -2.0])), floats(&[1.0, -2.0]));
         assert_eq!(stored(&[2], FLOAT, Data::Floats(vec![1.0, -2.0])), floats(&[1.0, -2.0]));
-        let integers = |elements: &[i64]| Ok(Tensor::integers(&[elements.len()], elements.to_vec()));
-        assert_eq!(stored(&[2], INT8, raw(&[1, 0xff])), integers(&[1, -1]));
-        assert_eq!(stored(&[1], INT64, raw(&[0xff; 8])), integers(&[-1]));
-        assert_eq!(stored(&[2], BOOL, raw(&[1, 0])), integers(&[1, 0]));
-        assert_eq!(stored(&[0], INT64, Data::None), integers(&[]));
+        let integers = |element: i64, elements: &[i64]| {
+            let (_, _, kind) = element_type(element).unwrap();
+            Ok(Tensor {
+                dims: vec![elements.len()],
+                elements: Elements::Integers(elements.into(), kind.unwrap()),
+            })
+        };
+        assert_eq!(stored(&[2], INT8, raw(&[1, 0xff])), integers(INT8, &[1, -1]));
+        assert_eq!(stored(&[2], UINT8, raw(&[1, 0xff])), integers(UINT8, &[1, 255]));
+        assert_eq!(stored(&[1], INT64, raw(&[0xff; 8])), integers(INT64, &[-1]));
+        assert_eq!(stored(&[3], BOOL, raw(&[1, 0, 7])), integers(BOOL, &[1, 0, 1]));
+        assert_eq!(stored(&[0], INT64, Data::None), integers(INT64, &[]));
+        assert!(stored(&[1], UINT64, raw(&[0xff; 8])).unwrap_err().contains("2^63"));
     }
 
     #[test]

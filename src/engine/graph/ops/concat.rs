@@ -29,6 +29,15 @@ impl Slice {
         }
         Ok(self.shape)
     }
+
+    /// The gradient of all elements in another shape; that of a part, which would need zeros, is not computed.
+    pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
+        let shape = graph.shape(input);
+        if self.shape.len() != shape.len() {
+            return Err(GraphError::NoDerivative { op: "slice" }.into());
+        }
+        graph.push(Slice { offset: 0, shape }, &[grad])
+    }
 }
 
 pub(super) fn shape(inputs: &[Shape]) -> Result<Shape> {

@@ -246,6 +246,7 @@ impl Op {
             Op::MaxPool(op) => op.vjp(graph, input, grad),
             Op::AvgPool(op) => op.vjp(graph, input, grad),
             Op::Concat => concat::vjp(graph, node, grad, index),
+            Op::Slice(op) => op.vjp(graph, input, grad),
             Op::Linear(op) => op.vjp(graph, input, grad),
             Op::Softmax => softmax::vjp(graph, node, grad),
             _ => Err(GraphError::NoDerivative { op: self.name() }.into()),

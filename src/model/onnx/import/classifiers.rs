@@ -19,6 +19,9 @@ impl Importer {
         }
         let is_transposed = node.proto.int("transB", 0)? != 0;
         let bias = match node.optional_constant(2)? {
+            Some(bias) if bias.dims.iter().rev().skip(1).any(|&n| n != 1) => {
+                return unsupported("Gemm with a bias for each image");
+            }
             Some(bias) => Some(bias.as_floats()?.iter().map(|&b| beta * b).collect::<Vec<f32>>()),
             None => None,
         };

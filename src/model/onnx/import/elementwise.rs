@@ -169,6 +169,9 @@ impl Importer {
         let feature = node.padded_feature(index)?.clone();
         let elements = tensor.as_floats()?;
         self.channels(node, feature.node)?;
+        if tensor.dims.len() > feature.layout.rank() + 1 {
+            return unsupported(format!("{} with a constant of more axes", node.proto.op));
+        }
         let values = self.per_channel(&feature, tensor, elements);
         let Some(values) = values else {
             return unsupported(format!("{} with a constant that differs between pixels", node.proto.op));
@@ -208,14 +211,9 @@ impl Importer {
     fn per_channel(&self, feature: &Feature, tensor: &Tensor, elements: &[f32]) -> Option<Vec<f32>> {
         let shape = self.graph.shape(feature.node);
         let dims = self.dims(feature);
-        if tensor.dims.len() > dims.len()
-            && tensor.dims[..tensor.dims.len() - dims.len()].iter().any(|&n| n != 1)
-        {
-            return None;
-        }
-        let skipped = dims.len().saturating_sub(tensor.dims.len());
-        let own = tensor.dims.iter().rev().take(dims.len()).rev();
-        let mut along = own.enumerate().filter(|&(_, &n)| n != 1).map(|(i, &n)| (i + skipped, n));
+        let skipped = dims.len().checked_sub(tensor.dims.len())?;
+        let mut along =
+            tensor.dims.iter().enumerate().filter(|&(_, &n)| n != 1).map(|(i, &n)| (i + skipped, n));
         match (along.next(), along.next()) {
             (None, _) => Some(vec![*elements.first()?; shape.c]),
             (Some((axis, n)), None) if n == shape.c && feature.layout.is(axis, 0, shape) => {

@@ -96,6 +96,9 @@ impl Importer {
         let is_reduction = op == "ReduceMean";
         let reduced: Vec<usize> = if is_reduction {
             match axes(node.proto, node.optional_constant(1)?)? {
+                Some(axes) if axes.is_empty() && node.proto.int("noop_with_empty_axes", 0)? == 0 => {
+                    (0..rank).collect()
+                }
                 Some(axes) => axes.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?,
                 None => (0..rank).collect(),
             }
