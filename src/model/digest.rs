@@ -19,10 +19,11 @@ pub struct ModelDigest {
 }
 
 /// Takes the digest of a model.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Digester {
     file: Sha256,
-    external_data: Option<Sha256>,
+    external_data: Sha256,
+    has_external_data: bool,
 }
 
 impl Digester {
@@ -33,14 +34,19 @@ impl Digester {
 
     /// Adds bytes of a tensor in a file beside it.
     pub fn external_data(&mut self, bytes: &[u8]) {
-        self.external_data.get_or_insert_default().update(bytes);
+        self.external_data.update(bytes);
+    }
+
+    /// Says that all external data was added; before, there is no digest of it.
+    pub fn end_external_data(&mut self) {
+        self.has_external_data = true;
     }
 
     /// The digest of what was added.
     pub fn finish(self) -> ModelDigest {
         ModelDigest {
             sha256: hex(&self.file.finalize()),
-            external_data_sha256: self.external_data.map(|digest| hex(&digest.finalize())),
+            external_data_sha256: self.has_external_data.then(|| hex(&self.external_data.finalize())),
         }
     }
 }
@@ -78,6 +84,8 @@ mod tests {
         Digested::new(&b"abc"[..], Some(&mut digester)).read_to_end(&mut read).unwrap();
         digester.external_data(b"ab");
         digester.external_data(b"c");
+        assert_eq!(digester.clone().finish().external_data_sha256, None, "of a part");
+        digester.end_external_data();
         // FIPS 180-2, appendix B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let expected = ModelDigest { sha256: abc.into(), external_data_sha256: Some(abc.into()) };

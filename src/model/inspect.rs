@@ -191,7 +191,8 @@ fn inspect_onnx(source: &SourceFile) -> Result<Inspection> {
     let digest = digester.finish();
     let (model, problems) = match model {
         Ok(model) => (Some(Box::new(model)), Vec::new()),
-        Err(Error::Refused { cause, .. }) => (None, vec![cause]),
+        Err(Error::Refused { place, cause, .. }) if place == "ONNX" => (None, vec![cause]),
+        Err(Error::Refused { place, cause, .. }) => (None, vec![format!("{place}: {cause}")]),
         Err(other) => return Err(other),
     };
     let by = if summary.producer.is_empty() { String::new() } else { format!(" by {}", summary.producer) };
@@ -205,7 +206,7 @@ fn inspect_onnx(source: &SourceFile) -> Result<Inspection> {
     let params = || model.iter().flat_map(|model| model.graph.params());
     Ok(Inspection {
         format: format!("ONNX, opset {opset}{by}, {} operators", summary.nodes),
-        bytes: source.stream()?.1 as usize,
+        bytes: source.size() as usize,
         sha256: digest.sha256,
         external_data_sha256: digest.external_data_sha256,
         source_sha256: None,

@@ -47,6 +47,7 @@ fn read(path: &Path, options: &OpenOptions, digester: Option<&mut Digester>) -> 
         )));
     }
     let bytes = source.bytes()?;
+    source.confirm()?;
     if let Some(digester) = digester {
         digester.file(&bytes);
     }

@@ -1,7 +1,7 @@
 //! Model files, checkpoints and weights: opened once, and checked to be unchanged when they were read.
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -49,6 +49,11 @@ impl SourceFile {
         &self.path
     }
 
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.state.len
+    }
+
     /// Its first bytes, by which formats are told apart.
     ///
     /// # Errors
@@ -58,6 +63,16 @@ impl SourceFile {
         let read = (&self.file).rewind().and_then(|()| (&self.file).take(HEAD).read_to_end(&mut head));
         read.map_err(|e| Error::cannot_read(&self.path, e))?;
         Ok(head)
+    }
+
+    /// Reads as many bytes as `bytes` has from `offset` on.
+    ///
+    /// # Errors
+    /// Those of the operating system, and when there are fewer.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(bytes)
     }
 
     /// Its bytes as a stream, and their number. When they are read, [`SourceFile::confirm`] says whether they were

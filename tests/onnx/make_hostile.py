@@ -29,6 +29,7 @@ KINDS = {
     "tensor": "an initializer whose type, dimensions and data disagree",
     "weight": "a weight that is not a finite number",
     "shape": "shapes that do not fit together",
+    "constant": "constants that cannot be computed, or would need more memory than the file is worth",
     "file": "not an ONNX model, or only a part of one",
     "fine": "loads",
 }
@@ -848,6 +849,122 @@ def text():
 @case("file", [])
 def web_page():
     return b"<!DOCTYPE html><html><head><title>404</title></head><body>Not found</body></html>\n"
+
+
+def stored(name, array):
+    return numpy_helper.from_array(np.asarray(array), name)
+
+
+def empty(name, *dims):
+    """A tensor of integers without elements, one of whose dimensions is 0."""
+    return TensorProto(name=name, dims=dims, data_type=TensorProto.INT64, raw_data=b"")
+
+
+@case("constant", ["Expand", "4294967296"], "more elements than 64 bits count, of which one is used")
+def expand_overflow():
+    start = [node("Expand", ["one", "dims"], "e"), node("Gather", ["e", "at"], "g"), node("Add", ["x", "g"], "s")]
+    tensors = [stored("one", np.float32([1])), stored("dims", np.int64([2**32, 2**32])), stored("at", np.int64([0]))]
+    return network(start=start, tensors=tensors)
+
+
+@case("constant", ["Where"], "the same of three operands, each of which is there")
+def where_overflow():
+    dims = [[2**10, 1, 1], [2**11, 1], [2**11]]
+    tensors = [stored("a", np.ones(dims[0], bool)), stored("d", np.ones(dims[1], np.int8)), stored("e", np.ones(dims[2], np.int8))]
+    return network(middle=[node("Where", ["a", "d", "e"], "r")], tensors=tensors)
+
+
+@case("constant", ["ReduceProd", "1152921504606846976"], "of nothing, with more results than there is memory")
+def product_of_nothing():
+    return network(middle=[node("ReduceProd", ["z"], "r", axes=[0])], tensors=[empty("z", 0, 2**60)])
+
+
+@case("fine", [], "2^60 rows without elements")
+def rows_without_elements():
+    middle = [
+        node("Concat", ["z", "z"], "d", axis=1), node("Gather", ["z", "i"], "e", axis=1),
+        node("Slice", ["z", "first", "end", "along"], "g"), node("Transpose", ["z"], "h"),
+    ]
+    one = [stored(name, np.int64([n])) for name, n in (("first", 0), ("end", 1), ("along", 1))]
+    return network(middle=middle, tensors=[empty("z", 2**60, 0), empty("i", 0), *one])
+
+
+@case("constant", ["Flatten"], "more elements than 64 bits count beside none")
+def flattened_overflow():
+    return network(middle=[node("Flatten", ["z"], "r")], tensors=[empty("z", 0, 2**40, 2**40)])
+
+
+@case("constant", ["Concat"], "a tensor named 20,000 times")
+def concat_of_one():
+    middle = [node("ConstantOfShape", ["n"], "z"), node("Concat", ["z"] * 20_000, "r", axis=0)]
+    return network(middle=middle, tensors=[stored("n", np.int64([2**20]))])
+
+
+@case("constant", ["Concat"], "twice as large with every node")
+def concat_doubling():
+    middle = [node("ConstantOfShape", ["n"], "d0")]
+    middle += [node("Concat", [f"d{i}"] * 2, f"d{i + 1}", axis=0) for i in range(40)]
+    return network(middle=middle, tensors=[stored("n", np.int64([2**20]))])
+
+
+@case("constant", ["ConstantOfShape"], "many constants that nothing reads")
+def unread_constants():
+    middle = [node("ConstantOfShape", ["n"], f"d{i}") for i in range(100)]
+    return network(middle=middle, tensors=[stored("n", np.int64([2**20]))])
+
+
+@case("constant", ["Cast", "uint64"], "a negative number")
+def cast_to_unsigned():
+    start = [node("Cast", ["m"], "u", to=TensorProto.UINT64), node("Cast", ["u"], "d", to=1), node("Add", ["x", "d"], "s")]
+    return network(start=start, tensors=[stored("m", np.int64([-1]))])
+
+
+@case("constant", ["Cast", "int32"], "a number outside of the type")
+def cast_outside():
+    start = [node("Cast", ["m"], "u", to=TensorProto.INT32), node("Cast", ["u"], "d", to=1), node("Add", ["x", "d"], "s")]
+    return network(start=start, tensors=[stored("m", np.float32([3e9]))])
+
+
+@case("weight", ["NaN"], "what is no number stays none")
+def relu_of_nan():
+    start = [node("Relu", ["m"], "r"), node("Max", ["r", "z"], "d"), node("Add", ["x", "d"], "s")]
+    return network(start=start, tensors=[stored("m", np.float32([np.nan])), stored("z", np.float32([0]))])
+
+
+@case("constant", ["Concat", "int8", "int64"], "of different types")
+def concat_of_types():
+    tensors = [stored("i", np.int8([1])), stored("k", np.int64([300]))]
+    return network(middle=[node("Concat", ["i", "k"], "r", axis=0)], tensors=tensors)
+
+
+@case("constant", ["Unsqueeze", "[0, 0]"])
+def unsqueezed_twice():
+    return network(middle=[node("Unsqueeze", ["z", "axes"], "r")], tensors=[tensor("z", 4), stored("axes", np.int64([0, 0]))])
+
+
+@case("constant", ["Squeeze"])
+def squeezed_twice():
+    return network(middle=[node("Squeeze", ["z", "axes"], "r")], tensors=[tensor("z", 1, 4), stored("axes", np.int64([0, 0]))])
+
+
+@case("constant", ["Constant", "value_float", "value_int"], "with two values")
+def constant_of_two():
+    return network(middle=[node("Constant", [], "r", value_float=1.0, value_int=2)])
+
+
+@case("operator", ["Cast"], "class scores as integers")
+def rounded_probabilities():
+    def change(model):
+        model.graph.node.extend([node("Softmax", ["logits"], "q"), node("Cast", ["q"], "label", to=TensorProto.INT64)])
+        model.graph.output[0].CopyFrom(value("label", [1, 4], TensorProto.INT64))
+
+    return network(change)
+
+
+@case("shape", ["MaxPool"], "a last window that is all padding, which ceil_mode allows behind a Pad")
+def ceil_behind_pad():
+    middle = [node("Pad", ["c", "pads"], "d", mode="edge"), node("MaxPool", ["d"], "r", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)]
+    return network(middle=middle, tensors=[stored("pads", np.int64([0, 0, 0, 0, 0, 0, 1, 1]))], tap="r")
 
 
 @case("file", [], "a pointer of Git LFS, as a clone without LFS has it")

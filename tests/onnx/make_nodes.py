@@ -5,7 +5,7 @@ Usage: python make_nodes.py MSDCAM
 Written with Python 3.11, onnx 1.23.2, ONNX Runtime 1.32.0, NumPy 2.4.6, safetensors 0.8.0, Pillow 13.0.
 
 The tests are those of `onnx.backend.test`: `node`, `simple`, `pytorch-converted` and `pytorch-operator`, as far as all
-their operators are among `READ` (docs/onnx.md) and `FOLDED` (src/model/onnx/fold.rs), and the graphs of
+their operators are among `READ` (docs/onnx.md) and `FOLDED` (src/model/onnx/fold), and the graphs of
 `own_nodes.py`, where the package has none. A test is put into a network with an image and class scores in several
 ways: all inputs as constants (`fold`), or some made of the image (`x0`: the first one; `x01`: the first two; `_last`:
 by a transpose or a view, so that the channels are the last axis). The image holds the test's own stored input.

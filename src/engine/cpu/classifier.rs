@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cost;
 use super::cost::QuarterCycles;
 use super::elementwise::apply_relu_rule;
-use super::gemm::OVERREAD;
+
 use super::kernel::{Kernel, Operands, Tile};
 use super::linear::{LinearKernel, sum_of_rows};
 use super::pool::{mean_over_windows, scatter_evenly};
@@ -48,7 +48,7 @@ impl Kernel for Classifier {
     }
 
     fn scratch_len(&self) -> usize {
-        self.op.classes + self.shapes[1].len() + OVERREAD
+        self.op.classes + self.shapes[1].len()
     }
 
     unsafe fn run(&self, _: Option<&Tile>, operands: &Operands) {

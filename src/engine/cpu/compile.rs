@@ -100,6 +100,7 @@ impl<'a> Compiler<'a> {
 
     fn linear_grad(&self, step: &Step, op: &LinearGrad) -> LinearGradKernel {
         let grad = step.inputs[0];
+        // Another step may write the same memory later; the cost alone depends on this.
         let is_one_hot = self.plan.steps().any(|made| made.op == Op::OneHot && made.output == grad);
         let rows = if is_one_hot { 1 } else { grad.shape.len() };
         LinearGradKernel::new(Arc::clone(self.data(op.weight)), step.output.shape.len(), rows)
@@ -159,11 +160,9 @@ impl<'a> Compiler<'a> {
 fn packed_param(op: &Op) -> Option<ParamId> {
     match op {
         Op::Conv2d(op) => Some(op.weight),
-
         Op::Conv2dGrad(op) => Some(op.weight),
         Op::PooledConv2dGrad(op) => Some(op.weight),
         Op::Cam(op) => Some(op.pooled.weight),
-
         _ => None,
     }
 }

@@ -12,7 +12,8 @@ use super::simd::{Isa, MAX_LANES, Simd, compiled};
 
 /// Rows that are multiplied together, each element of the input being loaded once for all of them.
 const ROWS: usize = 4;
-/// Columns of the smallest part of a gradient that a thread computes: as many bytes as a prefetcher follows.
+/// Columns of the smallest part of a gradient that a thread computes: 4 KiB of each row, a page, beyond which hardware
+/// prefetches nothing.
 const MIN_COLUMNS: usize = 1024;
 
 /// Fully connected layer; a tile's group is [`ROWS`] outputs.
@@ -41,7 +42,7 @@ impl LinearKernel {
     /// Computes `tile` of the layer's output at `out` from its input at `x`.
     ///
     /// # Safety
-    /// The CPU has the kernel's instruction set; `x` is valid for the layer's inputs, and `out` for its outputs, of
+    /// The tile is one of [`Kernel::tiles`]. The CPU has the kernel's instruction set; `x` is valid for the layer's inputs, and `out` for its outputs, of
     /// which no other thread touches those of the tile.
     pub(crate) unsafe fn apply(&self, tile: Option<&Tile>, x: *const f32, out: *mut f32) {
         let groups = tile.map_or(self.whole().groups, |tile| tile.groups.clone());

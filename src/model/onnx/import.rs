@@ -9,7 +9,7 @@ mod maps;
 mod missing;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fold::{drops_out, fold};
@@ -23,6 +23,8 @@ use crate::util::listed::listed;
 
 /// Most elements of all dense weights together that stand for grouped ones.
 const MAX_DENSE: usize = 1 << 28;
+/// How many times the elements of its weights a file may have computed from constants, and how many in any case.
+const MAX_FOLDED: (usize, usize) = (8, 1 << 24);
 
 /// A value of the ONNX graph.
 #[derive(Debug, Clone)]
@@ -123,6 +125,10 @@ pub struct Importer {
     values: HashMap<String, Value>,
     /// Elements that dense weights may still have which stand for grouped ones.
     dense_left: usize,
+    /// Elements that may still be computed from constants.
+    folded_left: usize,
+    /// Nodes that are the image, or the image times and plus constants of the architecture.
+    preparation: HashSet<NodeId>,
     /// The parameter of an initializer that is used as it is.
     params: HashMap<(String, Vec<usize>), ParamId>,
     /// The first name of each value, by its node.
@@ -140,15 +146,29 @@ impl Importer {
         let mut graph = Graph::new();
         let ImageInput { name, shape, layout, batch } = input.clone();
         let node = graph.push(Op::Input(shape), &[]).map_err(|e| e.to_string())?;
-        let mut values = HashMap::new();
+        let (mut values, mut elements) = (HashMap::new(), 0_usize);
         for (name, stored) in std::mem::take(&mut file.initializers) {
             let tensor = stored.tensor().map_err(|cause| format!("tensor '{name}': {cause}"))?;
+            elements = elements.saturating_add(tensor.len());
             values.insert(name, Value::Constant(tensor));
         }
         values.insert(name.clone(), Value::Feature(Feature::new(node, layout)));
         let names = HashMap::from([(node, name)]);
         let (params, unknown) = (HashMap::new(), HashMap::new());
-        Ok(Importer { graph, batch, opset, values, dense_left: MAX_DENSE, params, names, unknown })
+        let folded_left = elements.saturating_mul(MAX_FOLDED.0).saturating_add(MAX_FOLDED.1);
+        let (dense_left, preparation) = (MAX_DENSE, HashSet::from([node]));
+        Ok(Importer {
+            graph,
+            batch,
+            opset,
+            values,
+            dense_left,
+            folded_left,
+            preparation,
+            params,
+            names,
+            unknown,
+        })
     }
 
     /// Takes over all `nodes`, of whose values the caller reads `outputs`.
@@ -179,11 +199,13 @@ impl Importer {
                 Err(Stop::Unsupported(op)) => self.mark_unknown(node, index, &Value::Unknown, Some(op)),
                 Err(Stop::Wrong(cause)) => return Err(format!("{}: {cause}", place())),
             }
-            // What nobody reads any more gives its memory back: weights of which others were made.
+            // What nobody reads, or nobody any more, gives its memory back: weights of which others were made.
             for name in &node.inputs {
-                let left = readers.entry(name).or_insert(1);
-                *left -= 1;
-                if let (0, Some(Value::Constant(tensor))) = (*left, self.values.get_mut(name)) {
+                readers.entry(name).and_modify(|left| *left -= 1);
+            }
+            for name in node.inputs.iter().chain(&node.outputs) {
+                let is_read = readers.get(name.as_str()).is_some_and(|&left| left > 0);
+                if let (false, Some(Value::Constant(tensor))) = (is_read, self.values.get_mut(name)) {
                     *tensor = Tensor::integers(&[0], Vec::new());
                 }
             }
@@ -236,7 +258,11 @@ impl Importer {
                 })
                 .collect();
             if let Some(result) = fold(node, &constants) {
-                return Ok(result?.into_iter().map(Value::Constant).collect());
+                let results = result?;
+                let count = results.iter().map(Tensor::len).sum();
+                let left = self.folded_left.checked_sub(count);
+                self.folded_left = left.ok_or("too many elements are computed from constants")?;
+                return Ok(results.into_iter().map(Value::Constant).collect());
             }
         }
         let node = Node { proto: node, inputs };
@@ -244,46 +270,32 @@ impl Importer {
     }
 
     fn feature_node(&mut self, node: &Node) -> Result<Value, Stop> {
-        Ok(match node.proto.op.as_str() {
-            "Conv" => Value::Feature(self.conv(node)?),
-            "MaxPool" => Value::Feature(self.max_pool(node)?),
-            "AveragePool" => Value::Feature(self.average_pool(node)?),
-            "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" => Value::Feature(self.reduce(node)?),
-            "Pad" => Value::Feature(self.pad(node)?),
-            "BatchNormalization" => Value::Feature(self.batch_norm(node)?),
-            "Relu" => Value::Feature(self.relu(node)?),
-            "Clip" => Value::Feature(self.clip(node)?),
-            "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Neg" => Value::Feature(self.arithmetic(node)?),
-            "Concat" => Value::Feature(self.concat(node)?),
-            "Gemm" => Value::Feature(self.gemm(node)?),
-            "MatMul" => Value::Feature(self.mat_mul(node)?),
-            "Softmax" | "LogSoftmax" => Value::Probabilities(self.softmax(node)?),
-            "Shape" => {
-                let feature = node.feature(0)?;
-                Value::Constant(super::fold::shape(node.proto, &self.dims(feature))?)
-            }
-            "Size" => {
-                let feature = node.feature(0)?;
-                let count = self.dims(feature).iter().product::<usize>();
-                Value::Constant(Tensor::integers(&[], vec![count as i64]))
-            }
-            "Identity" | "Dropout" | "Cast" => match node.input(0)? {
-                _ if node.proto.op == "Dropout"
-                    && drops_out(node.optional_constant(1)?, node.optional_constant(2)?) =>
-                {
-                    return unsupported("Dropout in training mode");
-                }
-                Value::Feature(_)
-                    if node.proto.op == "Cast"
-                        && !super::tensor::is_floating_point(node.proto.int("to", 1)?) =>
-                {
-                    return unsupported("Cast to integers");
-                }
-                value => value.clone(),
-            },
-            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Slice" => self.view(node)?,
-            _ => return unsupported(operator(node.proto)),
-        })
+        match on_maps(&node.proto.op) {
+            Some(take_over) => take_over(self, node),
+            None => unsupported(operator(node.proto)),
+        }
+    }
+
+    /// `Shape` and `Size` of a map.
+    fn size(&mut self, node: &Node) -> Result<Value, Stop> {
+        let dims = self.dims(node.feature(0)?);
+        Ok(Value::Constant(if node.proto.op == "Shape" {
+            super::fold::shape(node.proto, &dims)?
+        } else {
+            Tensor::integers(&[], vec![dims.iter().product::<usize>() as i64])
+        }))
+    }
+
+    /// `Identity`, `Dropout` and `Cast` of a map.
+    fn identity(&mut self, node: &Node) -> Result<Value, Stop> {
+        let op = node.proto.op.as_str();
+        if op == "Cast" && !super::tensor::is_floating_point(node.proto.int("to", 1)?) {
+            return unsupported("Cast to integers");
+        }
+        if op == "Dropout" && drops_out(node.optional_constant(1)?, node.optional_constant(2)?) {
+            return unsupported("Dropout in training mode (export after model.eval())");
+        }
+        node.input(0).cloned()
     }
 
     /// Dimensions of a value with its batch.
@@ -346,6 +358,36 @@ impl Importer {
         }
         Ok(self.graph.push(Slice { offset: 0, shape: Shape::vector(shape.len()) }, &[feature.node])?)
     }
+}
+
+/// Takes a node over.
+type TakeOver = fn(&mut Importer, &Node) -> Result<Value, Stop>;
+
+/// How nodes of operator `op` are taken over where an input depends on the image; `None` if they are not.
+fn on_maps(op: &str) -> Option<TakeOver> {
+    Some(match op {
+        "Conv" => |importer, node| importer.conv(node).map(Value::Feature),
+        "MaxPool" => |importer, node| importer.max_pool(node).map(Value::Feature),
+        "AveragePool" => |importer, node| importer.average_pool(node).map(Value::Feature),
+        "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" => {
+            |importer, node| importer.reduce(node).map(Value::Feature)
+        }
+        "Pad" => |importer, node| importer.pad(node).map(Value::Feature),
+        "BatchNormalization" => |importer, node| importer.batch_norm(node).map(Value::Feature),
+        "Relu" => |importer, node| importer.relu(node).map(Value::Feature),
+        "Clip" => |importer, node| importer.clip(node).map(Value::Feature),
+        "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Neg" => {
+            |importer, node| importer.arithmetic(node).map(Value::Feature)
+        }
+        "Concat" => |importer, node| importer.concat(node).map(Value::Feature),
+        "Gemm" => |importer, node| importer.gemm(node).map(Value::Feature),
+        "MatMul" => |importer, node| importer.mat_mul(node).map(Value::Feature),
+        "Softmax" | "LogSoftmax" => |importer, node| importer.softmax(node).map(Value::Probabilities),
+        "Shape" | "Size" => Importer::size,
+        "Identity" | "Dropout" | "Cast" => Importer::identity,
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Slice" => Importer::view,
+        _ => return None,
+    })
 }
 
 /// A node with the values of its inputs.

@@ -371,14 +371,18 @@ impl NodeProto {
     /// # Errors
     /// When it has none that is supported.
     pub fn constant(&self) -> Result<Tensor, String> {
-        match self.attributes.iter().next() {
-            Some((_, Attribute::Tensor(tensor))) => tensor.tensor(),
-            Some((_, Attribute::Float(value))) => Ok(Tensor::floats(&[], [*value])),
-            Some((_, Attribute::Floats(values))) => {
+        let mut values = self.attributes.iter().filter(|(name, _)| name.starts_with("value"));
+        match (values.next(), values.next()) {
+            (Some((_, Attribute::Tensor(tensor))), None) => tensor.tensor(),
+            (Some((_, Attribute::Float(value))), None) => Ok(Tensor::floats(&[], [*value])),
+            (Some((_, Attribute::Floats(values))), None) => {
                 Ok(Tensor::floats(&[values.len()], values.iter().copied()))
             }
-            Some((_, Attribute::Int(value))) => Ok(Tensor::integers(&[], vec![*value])),
-            Some((_, Attribute::Ints(values))) => Ok(Tensor::integers(&[values.len()], values.clone())),
+            (Some((_, Attribute::Int(value))), None) => Ok(Tensor::integers(&[], vec![*value])),
+            (Some((_, Attribute::Ints(values))), None) => {
+                Ok(Tensor::integers(&[values.len()], values.clone()))
+            }
+            (Some((first, _)), Some((second, _))) => Err(format!("two values, '{first}' and '{second}'")),
             _ => Err("a constant of a kind that is not supported".into()),
         }
     }

@@ -17,7 +17,7 @@ mod protobuf;
 mod tensor;
 mod windows;
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use super::digest::{Digested, Digester};
@@ -31,6 +31,7 @@ use crate::util::listed::listed;
 use crate::{Error, Result};
 
 use description::Description;
+use external_data::ExternalFiles;
 use import::{ImageInput, Importer, Value};
 use layout::Layout;
 use messages::{GraphProto, ModelProto, ValueInfo, ValueKind};
@@ -69,7 +70,7 @@ pub(super) fn read(
     mut digester: Option<&mut Digester>,
 ) -> Result<Model> {
     let file = parse(source, digester.as_deref_mut())?;
-    model(source.path(), file, options, digester)
+    model(source, file, options, digester)
 }
 
 /// What a file says of itself.
@@ -96,7 +97,7 @@ pub(super) fn inspect(source: &SourceFile, digester: &mut Digester) -> Result<(S
         tensors: file.graph.as_ref().map_or(0, |graph| graph.initializers.len()),
         nodes: file.graph.as_ref().map_or(0, |graph| graph.nodes.len()),
     };
-    Ok((summary, model(source.path(), file, &OpenOptions::default(), Some(digester))))
+    Ok((summary, model(source, file, &OpenOptions::default(), Some(digester))))
 }
 
 /// The messages of the file, whose weights are read to where they stay.
@@ -104,18 +105,17 @@ fn parse(source: &SourceFile, digester: Option<&mut Digester>) -> Result<ModelPr
     let (stream, length) = source.stream()?;
     let mut input = Input::new(BufReader::new(Digested::new(stream, digester)));
     let file = ModelProto::read(input.message(length));
-    let file = file.map_err(|cause| Error::refused(source.path(), "ONNX", cause))?;
-    source.confirm()?;
-    Ok(file)
+    file.map_err(|cause| Error::refused(source.path(), "ONNX", cause))
 }
 
 /// The model of a file.
 fn model(
-    path: &Path,
+    source: &SourceFile,
     mut file: ModelProto,
     options: &OpenOptions,
     digester: Option<&mut Digester>,
 ) -> Result<Model> {
+    let path = source.path();
     let refused = |cause: String| Error::refused(path, "ONNX", cause);
     let opset = check_opset(&file).map_err(refused)?;
     let mut graph = file.graph.take().ok_or_else(|| refused("it has no graph".into()))?;
@@ -123,6 +123,7 @@ fn model(
     let size = options.input_size.or(description.input_size.as_ref().map(|(size, _)| *size));
     let (image, mut notes) = image_input(&graph, size, options.input_size.is_some()).map_err(refused)?;
     read_external_data(&mut graph, path, digester)?;
+    source.confirm()?;
     let mut importer = Importer::new(&mut graph, opset, &image).map_err(refused)?;
     importer.import(&graph.nodes, &graph.outputs).map_err(refused)?;
     let outputs = exits(&graph, &importer, &mut notes).map_err(refused)?;
@@ -212,14 +213,18 @@ fn read_external_data(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let external = graph.initializers.iter_mut().filter(|(_, tensor)| tensor.external.is_some());
     let mut external: Vec<(&String, &mut StoredTensor)> = external.collect();
+    if external.is_empty() {
+        return Ok(());
+    }
     external.sort_by_key(|(name, _)| *name);
+    let mut files = ExternalFiles::new(folder);
     for (name, tensor) in external {
         let refused = |cause: String| Error::refused(path, format!("tensor '{name}'"), cause);
         let needed = tensor.bytes().map_err(refused)?;
         let Some(data) = tensor.external.take() else { continue };
-        let mut file = data.open(folder, needed).map_err(refused)?;
+        files.check(&data, needed).map_err(refused)?;
         let read = |bytes: &mut [u8]| {
-            file.read_exact(bytes).map_err(|e| data.unreadable(&e))?;
+            files.read(&data, bytes)?;
             if let Some(digester) = &mut digester {
                 digester.external_data(bytes);
             }
@@ -227,7 +232,10 @@ fn read_external_data(
         };
         tensor.set_raw(needed, read).map_err(refused)?;
     }
-    Ok(())
+    if let Some(digester) = digester {
+        digester.end_external_data();
+    }
+    files.confirm()
 }
 
 /// The version of ONNX's own operators.

@@ -77,6 +77,17 @@ impl Tensor {
         }
     }
 
+    /// The name of the elements' type.
+    pub fn element_name(&self) -> String {
+        match self.elements {
+            Elements::Floats(_) => "float".into(),
+            Elements::Integers(_, IntegerType::BOOL) => "bool".into(),
+            Elements::Integers(_, IntegerType { bits, is_signed }) => {
+                format!("{}int{bits}", if is_signed { "" } else { "u" })
+            }
+        }
+    }
+
     /// The floating-point elements.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ pub struct Placement {
     pub before: [usize; 2],
     /// The same behind it.
     pub after: [usize; 2],
+    /// The part of `after` that the file has as a `Pad` of its own, a part of the pooled image.
+    padded_after: [usize; 2],
     /// Whether a window may begin inside and end behind the padding.
     pub ceil: bool,
 }
@@ -84,7 +86,8 @@ impl Placement {
             before[axis] += padded[0][axis];
             after[axis] += padded[1][axis];
         }
-        Ok(Placement { kernel, stride, dilation, before, after, ceil: node.int("ceil_mode", 0)? != 0 })
+        let ceil = node.int("ceil_mode", 0)? != 0;
+        Ok(Placement { kernel, stride, dilation, before, after, padded_after: padded[1], ceil })
     }
 
     /// The padding behind an image of `size` that gives as many windows as `ceil` says: PyTorch's rule, by which the last
@@ -92,13 +95,14 @@ impl Placement {
     pub fn reach(&self, size: [usize; 2]) -> [usize; 2] {
         std::array::from_fn(|axis| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
+            let end = size[axis] + before + self.padded_after[axis];
             let span = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
             let whole = size[axis] + before + self.after[axis];
             if !self.ceil || whole < span {
                 return self.after[axis];
             }
             let mut last = (whole - span).div_ceil(stride);
-            if last * stride >= size[axis] + before {
+            if last * stride >= end {
                 last -= 1;
             }
             (last * stride + span).saturating_sub(size[axis] + before).max(self.after[axis])

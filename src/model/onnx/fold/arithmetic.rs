@@ -1,17 +1,26 @@
-//! Arithmetic of constants, element by element, as numbers of their type have it.
+//! Arithmetic of constants, element by element: floating-point numbers in single precision, integers in the range of
+//! their type.
 
+use super::broadcast::{Places, bounded_count, broadcast};
 use super::dimensions::axis;
-use super::grown;
-use super::selections::{Places, broadcast};
 use crate::model::onnx::messages::NodeProto;
 use crate::model::onnx::tensor::{Elements, IntegerType, Tensor, element_type};
+
+/// The first number that is too large for signed integers of 64 bits.
+const TWO_63: f32 = 9_223_372_036_854_775_808.0;
 
 /// `x` as elements of type `to`.
 ///
 /// # Errors
-/// When the type is not supported.
+/// When the type is not supported, or it has not the number that an element is.
 pub(super) fn cast(x: &Tensor, to: i64) -> Result<Tensor, String> {
-    let (_, _, to) = element_type(to).ok_or_else(|| format!("elements of type {to} are not supported"))?;
+    let (name, _, to) = element_type(to).ok_or_else(|| format!("elements of type {to} are not supported"))?;
+    let to_integer = |&x: &f32, kind: IntegerType| {
+        let n = x as i64;
+        let fits_64_bits = (-TWO_63..TWO_63).contains(&x);
+        let is_in_range = fits_64_bits && kind.wrap(n) == n && kind.checked(n).is_ok();
+        if is_in_range { Ok(n) } else { Err(format!("{x} as element of type {name}")) }
+    };
     let elements = match (&x.elements, to) {
         (Elements::Integers(elements, _), None) => {
             Elements::Floats(elements.iter().map(|&n| n as f32).collect())
@@ -21,10 +30,11 @@ pub(super) fn cast(x: &Tensor, to: i64) -> Result<Tensor, String> {
             Elements::Integers(elements.iter().map(|&x| (x != 0.0).into()).collect(), IntegerType::BOOL)
         }
         (Elements::Floats(elements), Some(kind)) => {
-            Elements::Integers(elements.iter().map(|&x| kind.wrap(x as i64)).collect(), kind)
+            let elements = elements.iter().map(|x| to_integer(x, kind));
+            Elements::Integers(elements.collect::<Result<_, String>>()?, kind)
         }
         (Elements::Integers(elements, _), Some(kind)) => {
-            Elements::Integers(elements.iter().map(|&n| kind.wrap(n)).collect(), kind)
+            Elements::Integers(elements.iter().map(|&n| kind.checked(n)).collect::<Result<_, _>>()?, kind)
         }
     };
     Ok(Tensor { dims: x.dims.clone(), elements })
@@ -40,41 +50,44 @@ pub(super) fn arithmetic(op: &str, operands: &[&Tensor]) -> Result<Tensor, Strin
         ([a, b, rest @ ..], _) if rest.is_empty() || matches!(op, "Min" | "Max") => {
             rest.iter().try_fold(binary(op, a, b)?, |result, x| binary(op, &result, x))
         }
-        _ => Err(format!("{} inputs", operands.len())),
+        _ => Err(format!("{} inputs, expected 2", operands.len())),
     }
 }
 
 fn binary(op: &str, a: &Tensor, b: &Tensor) -> Result<Tensor, String> {
     let (dims, steps) = broadcast(&[&a.dims, &b.dims])?;
-    if dims.iter().product::<usize>() > a.len().max(b.len()) {
-        grown(&dims)?;
-    }
-    let places = Places::new(&dims, &steps[0]).zip(Places::new(&dims, &steps[1]));
+    let places = Places::new(&dims, 0, &steps[0]).zip(Places::new(&dims, 0, &steps[1]));
     let elements = match (&a.elements, &b.elements) {
         (Elements::Floats(x), Elements::Floats(y)) => {
-            let floats: fn(f32, f32) -> f32 = match op {
-                "Add" => |a, b| a + b,
-                "Sub" => |a, b| a - b,
-                "Mul" => |a, b| a * b,
-                "Div" => |a, b| a / b,
-                "Pow" => f32::powf,
-                "Min" => f32::min,
-                "Max" => f32::max,
-                _ => return Err(format!("{op} of floating-point numbers")),
-            };
+            let floats = of_floats(op)?;
             Elements::Floats(places.map(|(i, k)| floats(x[i], y[k])).collect())
         }
-        (Elements::Integers(x, kind), Elements::Integers(y, other)) => {
-            if kind != other && op != "Pow" {
-                return Err("integers of different types".into());
-            }
+        (Elements::Floats(x), Elements::Integers(y, _)) if op == "Pow" => {
+            Elements::Floats(places.map(|(i, k)| x[i].powf(y[k] as f32)).collect())
+        }
+        (Elements::Integers(x, kind), Elements::Integers(y, other)) if kind == other || op == "Pow" => {
             let kind = if matches!(op, "Equal" | "Less" | "Greater") { IntegerType::BOOL } else { *kind };
             let results = places.map(|(i, k)| kind.checked(of_integers(op, x[i], y[k])?));
             Elements::Integers(results.collect::<Result<_, String>>()?, kind)
         }
-        _ => return Err("floating-point numbers with integers".into()),
+        _ => return Err(format!("elements of type {} with {}", a.element_name(), b.element_name())),
     };
     Ok(Tensor { dims, elements })
+}
+
+/// Operator `op` of two floating-point numbers.
+fn of_floats(op: &str) -> Result<fn(f32, f32) -> f32, String> {
+    Ok(match op {
+        "Add" => |a, b| a + b,
+        "Sub" => |a, b| a - b,
+        "Mul" => |a, b| a * b,
+        "Div" => |a, b| a / b,
+        "Pow" => f32::powf,
+        // What is no number stays none.
+        "Min" => |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) },
+        "Max" => |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) },
+        _ => return Err(format!("{op} of floating-point numbers")),
+    })
 }
 
 /// The result of operator `op` of two integers, before it is brought to the range of their type.
@@ -100,59 +113,37 @@ fn of_integers(op: &str, a: i64, b: i64) -> Result<i64, String> {
 /// # Errors
 /// When it is none of such elements.
 pub(super) fn unary(op: &str, x: &Tensor) -> Result<Tensor, String> {
-    let floats: fn(f32) -> f32 = match op {
-        "Neg" => |x| -x,
-        "Sqrt" => f32::sqrt,
-        "Reciprocal" => |x| 1.0 / x,
-        "Sigmoid" => |x| 1.0 / (1.0 + (-x).exp()),
-        "Exp" => f32::exp,
-        "Abs" => f32::abs,
-        "Floor" => f32::floor,
-        "Ceil" => f32::ceil,
-        "Tanh" => f32::tanh,
-        _ => |x| x.max(0.0),
-    };
-    let elements = match &x.elements {
-        Elements::Floats(elements) => Elements::Floats(elements.iter().map(|&x| floats(x)).collect()),
-        Elements::Integers(elements, kind) if op == "Neg" => {
+    let elements = match (&x.elements, op) {
+        (Elements::Integers(elements, kind), "Neg") => {
             let results = elements.iter().map(|n| kind.checked(n.wrapping_neg()));
             Elements::Integers(results.collect::<Result<_, String>>()?, *kind)
         }
-        Elements::Integers(..) => return Err(format!("{op} of integers")),
+        (Elements::Integers(..), _) => return Err(format!("{op} of integers")),
+        (Elements::Floats(elements), _) => {
+            let floats: fn(f32) -> f32 = match op {
+                "Neg" => |x| -x,
+                "Sqrt" => f32::sqrt,
+                "Reciprocal" => |x| 1.0 / x,
+                "Sigmoid" => |x| 1.0 / (1.0 + (-x).exp()),
+                "Exp" => f32::exp,
+                "Abs" => f32::abs,
+                "Floor" => f32::floor,
+                "Ceil" => f32::ceil,
+                "Tanh" => f32::tanh,
+                "Relu" => |x| if x < 0.0 { 0.0 } else { x },
+                _ => return Err(format!("{op} of floating-point numbers")),
+            };
+            Elements::Floats(elements.iter().map(|&x| floats(x)).collect())
+        }
     };
     Ok(Tensor { dims: x.dims.clone(), elements })
-}
-
-/// The elements of `a` where `condition` is true, of `b` elsewhere.
-///
-/// # Errors
-/// When their dimensions or types do not fit to each other.
-pub(super) fn chosen(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor, String> {
-    let (dims, steps) = broadcast(&[&condition.dims, &a.dims, &b.dims])?;
-    if dims.iter().product::<usize>() > condition.len().max(a.len()).max(b.len()) {
-        grown(&dims)?;
-    }
-    let condition = condition.as_integers()?;
-    let places =
-        Places::new(&dims, &steps[0]).zip(Places::new(&dims, &steps[1])).zip(Places::new(&dims, &steps[2]));
-    let elements = match (&a.elements, &b.elements) {
-        (Elements::Floats(a), Elements::Floats(b)) => {
-            Elements::Floats(places.map(|((c, i), k)| if condition[c] != 0 { a[i] } else { b[k] }).collect())
-        }
-        (Elements::Integers(a, kind), Elements::Integers(b, other)) if kind == other => {
-            let results = places.map(|((c, i), k)| if condition[c] != 0 { a[i] } else { b[k] });
-            Elements::Integers(results.collect(), *kind)
-        }
-        _ => return Err("elements of different types".into()),
-    };
-    Ok(Tensor { dims, elements })
 }
 
 /// The product over `axes`, all without any, of a `ReduceProd`.
 ///
 /// # Errors
-/// When it does not fit into 64 bits, or is not of integers.
-pub(super) fn product(node: &NodeProto, x: &Tensor, axes: Option<Vec<i64>>) -> Result<Tensor, String> {
+/// When it is not of integers, or there are no such axes.
+pub(super) fn reduce_prod(node: &NodeProto, x: &Tensor, axes: Option<Vec<i64>>) -> Result<Tensor, String> {
     let Elements::Integers(elements, kind) = &x.elements else {
         return Err("ReduceProd of floating-point numbers".into());
     };
@@ -164,12 +155,10 @@ pub(super) fn product(node: &NodeProto, x: &Tensor, axes: Option<Vec<i64>>) -> R
     };
     let is_kept = |i: &usize| !reduced.contains(i);
     let kept: Vec<usize> = (0..rank).map(|i| if is_kept(&i) { x.dims[i] } else { 1 }).collect();
+    let mut products = vec![1_i64; bounded_count(&kept, x.len())?];
     let (_, steps) = broadcast(&[&kept, &x.dims])?;
-    let count = kept.iter().product();
-    let mut products = vec![1_i64; count];
-    for (place, &n) in Places::new(&x.dims, &steps[0]).zip(elements.iter()) {
-        let product = products[place].checked_mul(n).ok_or("a product of more than 64 bits")?;
-        products[place] = kind.checked(product)?;
+    for (place, &n) in Places::new(&x.dims, 0, &steps[0]).zip(elements.iter()) {
+        products[place] = kind.checked(products[place].wrapping_mul(n))?;
     }
     let keeps = node.int("keepdims", 1)? != 0;
     let dims = (0..rank).filter(|i| keeps || is_kept(i)).map(|i| kept[i]).collect();

@@ -1,5 +1,6 @@
 //! Dimensions: of the results of operators that change nothing else, and axes.
 
+use super::broadcast::count;
 use crate::model::onnx::messages::NodeProto;
 use crate::model::onnx::tensor::Tensor;
 
@@ -33,8 +34,8 @@ pub fn squeezed(dims: &[usize], axes: Option<Vec<i64>>) -> Result<Vec<usize>, St
     let mut left = dims.to_vec();
     for &given in &axes {
         let place = axis(given, dims.len())?;
-        if dims[place] != 1 {
-            return Err(format!("axis {given} of {dims:?} is not of size 1"));
+        if left[place] != 1 {
+            return Err(format!("axis {given} of {dims:?} is not of size 1, or is there twice"));
         }
         left[place] = 0;
     }
@@ -50,9 +51,10 @@ pub fn unsqueezed(dims: &[usize], axes: Option<Vec<i64>>) -> Result<Vec<usize>, 
     let rank = dims.len() + axes.len();
     let mut places = axes.iter().map(|&a| axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
     places.sort_unstable();
+    let is_twice = places.windows(2).any(|pair| pair[0] == pair[1]);
     let mut all = dims.to_vec();
     for place in places {
-        if place > all.len() {
+        if is_twice || place > all.len() {
             return Err(format!("axes {axes:?} of {rank}"));
         }
         all.insert(place, 1);
@@ -69,7 +71,8 @@ pub fn flattened(dims: &[usize], axis: i64) -> Result<Vec<usize>, String> {
     let place =
         usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&place| place <= dims.len());
     let place = place.ok_or_else(|| format!("axis {axis} of {rank}"))?;
-    Ok(vec![dims[..place].iter().product(), dims[place..].iter().product()])
+    let product = |dims| count(dims).ok_or_else(|| format!("{} axes in one", rank));
+    Ok(vec![product(&dims[..place])?, product(&dims[place..])?])
 }
 
 /// The dimensions that `Reshape` asks for: 0 keeps a dimension (unless `zeros` are meant), -1 takes what is left.

@@ -1,7 +1,9 @@
 //! Operators on constants: arithmetic of shapes, and weights that exporters reshape, transpose or scale.
 
 mod arithmetic;
+mod broadcast;
 mod dimensions;
+mod generators;
 mod selections;
 
 pub use dimensions::{axes, axis, flattened, permutation, reshaped, shape, squeezed, unsqueezed};
@@ -9,11 +11,9 @@ pub use selections::SliceRanges;
 
 use super::messages::NodeProto;
 use super::tensor::Tensor;
-use arithmetic::{arithmetic, cast, chosen, product, unary};
-use selections::{concat, constant_of_shape, expanded, gather, range, transposed};
-
-/// Most elements of a result that is larger than every operand.
-const MAX_GROWN: usize = 1 << 20;
+use arithmetic::{arithmetic, cast, reduce_prod, unary};
+use generators::{constant_of_shape, range};
+use selections::{choose, concat, expand, gather, transpose};
 
 /// The result of `node` for constant `inputs`; `None` for an operator that is not computed here. An input that is not
 /// given is `None`.
@@ -24,6 +24,7 @@ pub fn fold(node: &NodeProto, inputs: &[Option<&Tensor>]) -> Option<Result<Vec<T
     let one = |result: Result<Tensor, String>| Some(result.map(|tensor| vec![tensor]));
     let input =
         |i: usize| inputs.get(i).copied().flatten().ok_or_else(|| format!("input {} is missing", i + 1));
+    let all = || (0..inputs.len()).map(input).collect::<Result<Vec<_>, _>>();
     match node.op.as_str() {
         "Constant" => one(node.constant()),
         "ConstantOfShape" => one(input(0).and_then(|shape| constant_of_shape(node, shape))),
@@ -43,37 +44,31 @@ pub fn fold(node: &NodeProto, inputs: &[Option<&Tensor>]) -> Option<Result<Vec<T
             let dims = flattened(&x.dims, node.int("axis", 1)?)?;
             Ok(Tensor { dims, elements: x.elements.clone() })
         })),
-        "Transpose" => one(input(0).and_then(|x| transposed(x, &permutation(node, x.dims.len())?))),
+        "Transpose" => one(input(0).and_then(|x| Ok(transpose(x, &permutation(node, x.dims.len())?)))),
         "Squeeze" | "Unsqueeze" => one(input(0).and_then(|x| {
             let axes = axes(node, inputs.get(1).copied().flatten())?;
             let dims =
                 if node.op == "Squeeze" { squeezed(&x.dims, axes) } else { unsqueezed(&x.dims, axes) }?;
             Ok(Tensor { dims, elements: x.elements.clone() })
         })),
-        "Concat" => one(inputs
-            .iter()
-            .map(|x| x.ok_or_else(|| "an input is missing".into()))
-            .collect::<Result<Vec<_>, String>>()
-            .and_then(|parts| concat(&parts, node.int("axis", 0)?))),
+        "Concat" => one(all().and_then(|parts| concat(&parts, node.int("axis", 0)?))),
         "Gather" => one(input(0).and_then(|x| gather(x, input(1)?, node.int("axis", 0)?))),
         "Slice" => one(input(0).and_then(|x| {
             let ranges = SliceRanges::new(node, inputs)?;
             ranges.of(x)
         })),
-        "Range" => one(range(inputs)),
-        "Expand" => one(input(0).and_then(|x| expanded(x, input(1)?.as_integers()?))),
+        "Range" => one(all().and_then(|inputs| range(&inputs))),
+        "Expand" => one(input(0).and_then(|x| expand(x, input(1)?.as_integers()?))),
         "ReduceProd" => {
-            one(input(0).and_then(|x| product(node, x, axes(node, inputs.get(1).copied().flatten())?)))
+            one(input(0).and_then(|x| reduce_prod(node, x, axes(node, inputs.get(1).copied().flatten())?)))
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Equal" | "Less" | "Greater" => one((0
-            ..inputs.len())
-            .map(input)
-            .collect::<Result<Vec<_>, _>>()
-            .and_then(|all| arithmetic(&node.op, &all))),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Equal" | "Less" | "Greater" => {
+            one(all().and_then(|operands| arithmetic(&node.op, &operands)))
+        }
         "Neg" | "Sqrt" | "Reciprocal" | "Sigmoid" | "Exp" | "Abs" | "Floor" | "Ceil" | "Tanh" | "Relu" => {
             one(input(0).and_then(|x| unary(&node.op, x)))
         }
-        "Where" => one(input(0).and_then(|condition| chosen(condition, input(1)?, input(2)?))),
+        "Where" => one(input(0).and_then(|condition| choose(condition, input(1)?, input(2)?))),
         _ => None,
     }
 }
@@ -87,15 +82,6 @@ pub fn is_folded(node: &NodeProto) -> bool {
 pub fn drops_out(ratio: Option<&Tensor>, is_training: Option<&Tensor>) -> bool {
     let is_zero = |x: &Tensor| x.scalar() == Some(0.0);
     is_training.is_some_and(|x| !is_zero(x)) && !ratio.is_some_and(is_zero)
-}
-
-/// The number of elements of a result that is larger than every operand.
-///
-/// # Errors
-/// When there are too many.
-fn grown(dims: &[usize]) -> Result<usize, String> {
-    let count = dims.iter().try_fold(1_usize, |count, &n| count.checked_mul(n));
-    count.filter(|&count| count <= MAX_GROWN).ok_or_else(|| "a constant that is too large".into())
 }
 
 #[cfg(test)]

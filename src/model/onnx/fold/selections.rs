@@ -1,67 +1,12 @@
-//! Constants made of elements of others: transposed, joined, picked, repeated.
+//! Constants made of elements of others: transposed, concatenated, gathered, sliced, expanded, chosen.
 
+use super::broadcast::{Places, bounded_count, broadcast, count, strides};
 use super::dimensions::{axis, sizes};
-use super::{MAX_GROWN, grown};
 use crate::model::onnx::messages::NodeProto;
 use crate::model::onnx::tensor::{Elements, Tensor};
 
-/// The tensor whose dimension `i` is dimension `order[i]` of `x`.
-///
-/// # Errors
-/// Never, for a permutation of its dimensions.
-pub fn transposed(x: &Tensor, order: &[usize]) -> Result<Tensor, String> {
-    let dims: Vec<usize> = order.iter().map(|&axis| x.dims[axis]).collect();
-    let strides = strides(&x.dims);
-    let steps: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
-    Ok(x.picked(dims.clone(), Places::new(&dims, &steps)))
-}
-
-/// Distance in elements between neighbors in each dimension.
-pub(super) fn strides(dims: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; dims.len()];
-    for i in (1..dims.len()).rev() {
-        strides[i - 1] = strides[i] * dims[i];
-    }
-    strides
-}
-
-/// Indices of elements in row-major order of `dims`, where a step in dimension `i` is `steps[i]`.
-pub(super) struct Places<'a> {
-    dims: &'a [usize],
-    steps: &'a [usize],
-    at: Vec<usize>,
-    index: usize,
-    left: usize,
-}
-
-impl<'a> Places<'a> {
-    pub(super) fn new(dims: &'a [usize], steps: &'a [usize]) -> Self {
-        Places { dims, steps, at: vec![0; dims.len()], index: 0, left: dims.iter().product() }
-    }
-}
-
-impl Iterator for Places<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        let here = self.index;
-        for i in (0..self.dims.len()).rev() {
-            self.at[i] += 1;
-            self.index += self.steps[i];
-            if self.at[i] < self.dims[i] {
-                break;
-            }
-            self.index -= self.at[i] * self.steps[i];
-            self.at[i] = 0;
-        }
-        Some(here)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
+/// How many times the elements of its largest part a concatenation may have that is larger than other results.
+const MAX_PARTS: usize = 4;
 
 impl Tensor {
     /// The elements at `places`, as a tensor of `dims`.
@@ -74,16 +19,18 @@ impl Tensor {
     }
 }
 
-pub(super) fn constant_of_shape(node: &NodeProto, shape: &Tensor) -> Result<Tensor, String> {
-    let value = if node.attributes.is_empty() { Tensor::floats(&[1], [0.0]) } else { node.constant()? };
-    let dims = sizes(shape.as_integers()?)?;
-    let count = grown(&dims)?;
-    if value.len() != 1 {
-        return Err("a value of several elements".into());
-    }
-    Ok(value.picked(dims, std::iter::repeat_n(0, count)))
+/// The tensor whose dimension `i` is dimension `order[i]` of `x`, where `order` is a permutation.
+pub(super) fn transpose(x: &Tensor, order: &[usize]) -> Tensor {
+    let dims: Vec<usize> = order.iter().map(|&axis| x.dims[axis]).collect();
+    let strides = strides(&x.dims);
+    let steps: Vec<isize> = order.iter().map(|&axis| strides[axis]).collect();
+    x.picked(dims.clone(), Places::new(&dims, 0, &steps))
 }
 
+/// The parts one behind the other along an axis.
+///
+/// # Errors
+/// When they do not fit to each other, or the result would be too large.
 pub(super) fn concat(parts: &[&Tensor], along: i64) -> Result<Tensor, String> {
     let first = parts.first().ok_or("no input")?;
     let along = axis(along, first.dims.len())?;
@@ -91,27 +38,31 @@ pub(super) fn concat(parts: &[&Tensor], along: i64) -> Result<Tensor, String> {
     dims[along] = 0;
     for part in parts {
         let mut others = part.dims.clone();
-        if others.len() != dims.len() {
+        let size = others.get_mut(along).map(|n| std::mem::replace(n, dims[along]));
+        let Some(size) = size.filter(|_| others == dims) else {
             return Err(format!("{:?} beside {:?}", part.dims, first.dims));
+        };
+        if part.element_name() != first.element_name() {
+            let (a, b) = (first.element_name(), part.element_name());
+            return Err(format!("elements of type {a} beside {b}"));
         }
-        let size = std::mem::replace(&mut others[along], dims[along]);
-        if others != dims {
-            return Err(format!("{:?} beside {:?}", part.dims, first.dims));
-        }
-        dims[along] += size;
+        dims[along] = dims[along].saturating_add(size);
     }
-    let outer: usize = dims[..along].iter().product();
-    Ok(match &first.elements {
+    let largest = parts.iter().map(|part| part.len()).max().unwrap_or(0);
+    let total = bounded_count(&dims, largest.saturating_mul(MAX_PARTS))?;
+    let rows = if total == 0 { 0 } else { count(&dims[..along]).unwrap_or(0) };
+    let elements = match &first.elements {
         Elements::Integers(_, kind) => {
             let parts = parts.iter().map(|part| part.as_integers()).collect::<Result<Vec<_>, _>>()?;
-            Tensor { elements: Elements::Integers(interleaved(&parts, outer).into(), *kind), dims }
+            Elements::Integers(interleaved(&parts, rows).into(), *kind)
         }
         Elements::Floats(_) => {
             let parts =
                 parts.iter().map(|part| Ok(&part.as_floats()?[..])).collect::<Result<Vec<_>, String>>()?;
-            Tensor::floats(&dims, interleaved(&parts, outer))
+            Elements::Floats(interleaved(&parts, rows).into())
         }
-    })
+    };
+    Ok(Tensor { dims, elements })
 }
 
 /// The rows of all parts, each of which has `rows`: the first of every part, then the second of every part, ...
@@ -120,21 +71,22 @@ fn interleaved<T: Copy>(parts: &[&[T]], rows: usize) -> Vec<T> {
     (0..rows).flat_map(|i| parts.iter().flat_map(move |part| part[row(part, i)].iter().copied())).collect()
 }
 
+/// The parts of `x` along an axis that `indices` name.
+///
+/// # Errors
+/// When there is none of such an index, or the result would be too large.
 pub(super) fn gather(x: &Tensor, indices: &Tensor, along: i64) -> Result<Tensor, String> {
     let along = axis(along, x.dims.len())?;
-    let size = *x.dims.get(along).ok_or("a scalar has no axis")?;
+    let size = x.dims[along];
     let picks = indices.as_integers()?.iter().map(|&i| axis(i, size));
     let picks = picks.collect::<Result<Vec<_>, _>>()?;
-    if size == 0 && !picks.is_empty() {
-        return Err("an index into nothing".into());
-    }
     let dims = [&x.dims[..along], &indices.dims, &x.dims[along + 1..]].concat();
+    if bounded_count(&dims, x.len())? == 0 {
+        return Ok(x.picked(dims, std::iter::empty()));
+    }
+    // Not zero, and parts of the tensor.
     let (outer, inner): (usize, usize) =
         (x.dims[..along].iter().product(), x.dims[along + 1..].iter().product());
-    let grown = outer.saturating_mul(inner).saturating_mul(picks.len());
-    if grown > MAX_GROWN.max(x.len()) {
-        return Err("a constant that is too large".into());
-    }
     let places = (0..outer).flat_map(|i| {
         picks.iter().flat_map(move |&pick| (0..inner).map(move |k| (i * size + pick) * inner + k))
     });
@@ -202,64 +154,49 @@ impl SliceRanges {
     pub(super) fn of(&self, x: &Tensor) -> Result<Tensor, String> {
         let ranges = self.resolved(&x.dims)?;
         let dims: Vec<usize> = ranges.iter().map(|&(_, count, _)| count).collect();
-        let strides = strides(&x.dims);
-        let mut places = vec![0_usize];
-        for (&(first, count, step), stride) in ranges.iter().zip(strides) {
-            let offset = |k: usize| (first as i64 + k as i64 * step) as usize * stride;
-            places = places.iter().flat_map(|&base| (0..count).map(move |k| base + offset(k))).collect();
+        if dims.contains(&0) {
+            return Ok(x.picked(dims, std::iter::empty()));
         }
-        Ok(x.picked(dims, places.into_iter()))
+        let strides = strides(&x.dims);
+        let first = ranges.iter().zip(&strides).map(|(&(first, ..), &stride)| first * stride as usize).sum();
+        let steps: Vec<isize> = ranges
+            .iter()
+            .zip(&strides)
+            .map(|(&(.., step), &stride)| (step as isize).wrapping_mul(stride))
+            .collect();
+        Ok(x.picked(dims.clone(), Places::new(&dims, first, &steps)))
     }
-}
-
-pub(super) fn range(inputs: &[Option<&Tensor>]) -> Result<Tensor, String> {
-    let number = |i: usize| -> Result<i64, String> {
-        let tensor = inputs.get(i).copied().flatten().ok_or("an input is missing")?;
-        Ok(*tensor.as_integers()?.first().ok_or("an empty tensor")?)
-    };
-    let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
-    if step == 0 || limit.abs_diff(start) / step.unsigned_abs() > MAX_GROWN as u64 {
-        return Err(format!("a range from {start} to {limit} in steps of {step}"));
-    }
-    let mut elements = Vec::new();
-    let mut at = start;
-    while if step > 0 { at < limit } else { at > limit } {
-        elements.push(at);
-        let Some(next) = at.checked_add(step) else { break };
-        at = next;
-    }
-    Ok(Tensor::integers(&[elements.len()], elements))
 }
 
 /// `x` with its dimensions of size 1 and missing ones repeated, as far as `other` ones say.
-pub(super) fn expanded(x: &Tensor, other: &[i64]) -> Result<Tensor, String> {
-    let (dims, steps) = broadcast(&[&x.dims, &sizes(other)?])?;
-    if dims.iter().product::<usize>() > x.len() {
-        grown(&dims)?;
-    }
-    Ok(x.picked(dims.clone(), Places::new(&dims, &steps[0])))
-}
-
-/// The dimensions of an elementwise result of operands of `all` dimensions, and for each operand the distance in elements
-/// between neighbors, 0 where it is repeated.
 ///
 /// # Errors
-/// When they do not fit to each other.
-pub(super) fn broadcast(all: &[&[usize]]) -> Result<(Vec<usize>, Vec<Vec<usize>>), String> {
-    let rank = all.iter().map(|dims| dims.len()).max().unwrap_or(0);
-    let padded: Vec<Vec<usize>> =
-        all.iter().map(|dims| [vec![1; rank - dims.len()], dims.to_vec()].concat()).collect();
-    let mut dims = vec![1; rank];
-    for own in &padded {
-        for (size, &n) in dims.iter_mut().zip(own).filter(|&(_, &n)| n != 1) {
-            if *size != 1 && *size != n {
-                return Err(all.iter().map(|dims| format!("{dims:?}")).collect::<Vec<_>>().join(" with "));
-            }
-            *size = n;
+/// When they do not fit to each other, or the result would be too large.
+pub(super) fn expand(x: &Tensor, other: &[i64]) -> Result<Tensor, String> {
+    let other = sizes(other)?;
+    bounded_count(&other, x.len())?;
+    let (dims, steps) = broadcast(&[&x.dims, &other])?;
+    Ok(x.picked(dims.clone(), Places::new(&dims, 0, &steps[0])))
+}
+
+/// The elements of `a` where `condition` is true, of `b` elsewhere: a `Where`.
+///
+/// # Errors
+/// When their dimensions or types do not fit to each other.
+pub(super) fn choose(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor, String> {
+    let (dims, steps) = broadcast(&[&condition.dims, &a.dims, &b.dims])?;
+    let condition = condition.as_integers()?;
+    let places = |i: usize| Places::new(&dims, 0, &steps[i]);
+    let places = places(0).zip(places(1)).zip(places(2));
+    let elements = match (&a.elements, &b.elements) {
+        (Elements::Floats(a), Elements::Floats(b)) => {
+            Elements::Floats(places.map(|((c, i), k)| if condition[c] != 0 { a[i] } else { b[k] }).collect())
         }
-    }
-    let steps = padded.iter().map(|own| {
-        strides(own).into_iter().zip(own).map(|(stride, &n)| if n == 1 { 0 } else { stride }).collect()
-    });
-    Ok((dims, steps.collect()))
+        (Elements::Integers(a, kind), Elements::Integers(b, other)) if kind == other => {
+            let results = places.map(|((c, i), k)| if condition[c] != 0 { a[i] } else { b[k] });
+            Elements::Integers(results.collect(), *kind)
+        }
+        _ => return Err(format!("elements of type {} beside {}", a.element_name(), b.element_name())),
+    };
+    Ok(Tensor { dims, elements })
 }

@@ -193,18 +193,8 @@ impl Importer {
             let bias = self.made_param(node, 1 - index, &[shifts.len()], shifts.into())?;
             return Ok(Feature { node: self.graph.push(Linear { bias, ..linear }, &[input])?, ..feature });
         }
-        let is_fixed = elements.len() == 1 || self.is_preparation(feature.node);
+        let is_fixed = elements.len() == 1 || self.preparation.contains(&feature.node);
         Ok(Feature { node: self.affine(node, feature.node, scales, shifts, is_fixed)?, ..feature })
-    }
-
-    /// Whether `node` is the image, or the image times and plus constants.
-    fn is_preparation(&self, node: NodeId) -> bool {
-        let node = self.graph.node(node);
-        match node.op {
-            Op::Input(_) => true,
-            Op::BatchNorm(op) => self.graph.param(op.weight).is_fixed && self.is_preparation(node.inputs[0]),
-            _ => false,
-        }
     }
 
     /// The value of `tensor` for each channel of `feature`; `None` if it has others.
@@ -244,6 +234,10 @@ impl Importer {
         };
         let (weight, bias) = (param("scale", scale)?, param("shift", shift)?);
         let (mean, variance) = (param("mean", vec![0.0; count])?, param("variance", vec![1.0; count])?);
-        Ok(self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.0 }, &[input])?)
+        let node = self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.0 }, &[input])?;
+        if is_fixed && self.preparation.contains(&input) {
+            self.preparation.insert(node);
+        }
+        Ok(node)
     }
 }

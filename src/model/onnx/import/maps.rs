@@ -60,10 +60,7 @@ impl Importer {
         // Padding is never the maximum. Neither are zeros beside positive values, but where all are 0; nor copies of
         // the edge, which is in every window that reaches them.
         let is_positive = matches!(self.graph.node(feature.node).op, Op::Relu);
-        let is_dense =
-            node.proto.ints("dilations")?.is_none_or(|dilations| dilations.iter().all(|&d| d == 1));
-        let is_never_larger = if feature.repeats_edge { is_dense } else { is_positive };
-        if feature.is_padded() && !is_never_larger {
+        if feature.is_padded() && !feature.repeats_edge && !is_positive {
             return unsupported("Pad before MaxPool");
         }
         let (input, _, window) = self.pooled(node, feature)?;
@@ -132,7 +129,7 @@ impl Importer {
         Ok(Feature::new(result, layout))
     }
 
-    /// Zeros around a map, which the next window reads as padding.
+    /// Zeros or copies of the edge around a map, which the next window reads as padding.
     pub(super) fn pad(&mut self, node: &Node) -> Result<Feature, Stop> {
         let mut feature = node.padded_in_any_way(0)?.clone();
         let mode = node.proto.text("mode", "constant")?;

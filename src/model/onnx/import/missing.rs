@@ -2,43 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Importer, Stop, Value, operator, unsupported};
+use super::{Importer, Stop, Value, on_maps, operator, unsupported};
 use crate::model::onnx::fold::is_folded;
 use crate::model::onnx::messages::NodeProto;
-
-/// Operators that are taken over where an input depends on the image.
-const OPS_ON_MAPS: &[&str] = &[
-    "Conv",
-    "MaxPool",
-    "AveragePool",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "ReduceMean",
-    "Pad",
-    "BatchNormalization",
-    "Relu",
-    "Clip",
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Sum",
-    "Neg",
-    "Concat",
-    "Gemm",
-    "MatMul",
-    "Softmax",
-    "LogSoftmax",
-    "Identity",
-    "Dropout",
-    "Cast",
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Slice",
-];
 
 impl Importer {
     /// What the results of `node` are where some of its `inputs` are not known: its own operator may be missing too.
@@ -53,7 +19,7 @@ impl Importer {
             _ if maps == 0 && is_folded(node) => Ok(Value::UnknownConstant),
             op @ ("Mul" | "Div") if maps > 1 => unsupported(of_two_maps(op)),
             op @ ("Conv" | "Gemm" | "MatMul") if maps > 1 => unsupported(of_variable_weights(op)),
-            op if OPS_ON_MAPS.contains(&op) => Ok(Value::Unknown),
+            op if on_maps(op).is_some() => Ok(Value::Unknown),
             _ => unsupported(operator(node)),
         }
     }
