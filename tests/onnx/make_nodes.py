@@ -28,7 +28,7 @@ An entry of `cases` in `nodes.json`:
 - `file`: TEST-VARIANT.onnx, with the package's name of the test without `test_`; `operators`, `opset`;
 - `image`: its first element in the tensor `images`, f32, of `nodes.safetensors`, and the number of images (3, H, W);
 - `answer`: its first element in the tensor `answers`, f64, and the number of classes;
-- `refusal`: the file may be refused instead, with a message that names one of `operators` or a type of elements;
+- `refusal`: the file is refused: the parts of the message between its numbers;
 - `final`: `softmax` or `log_softmax` if the answer is that of the logits;
 - `tolerance`, if it is not 1e-5: largest difference over the largest magnitude; for `fold`, if it is not 1e-6, over
   the own magnitude of each element;
@@ -639,8 +639,17 @@ def explained(msdcam, net, folder):
 def cause_of(message):
     """What a refusal says, without the name of the node and the number of such nodes."""
     message = re.sub(r"^error: FILE: (ONNX: )?(not supported: )?", "", message)
-    message = re.sub(r"^node '[^']*' \((\w+)\)", r"\1", message)
-    return re.sub(r" \(\d+\)(?=,|$)", "", re.sub(r"tensor '[^']*'", "tensor", message))
+    message = re.sub(r"^node '[^']*' ", "", message)
+    return re.sub(r" \(\d+\)(?=,|$)", "", re.sub(r"tensor '[^']*'", "tensor #", message))
+
+
+def without_numbers(cause):
+    return re.sub(r"[\d.-]+|inf", "#", cause)
+
+
+def parts_of(cause):
+    """What is between the numbers of a refusal."""
+    return [part.strip() for part in without_numbers(cause).split("#") if part.strip(" ,[]")]
 
 
 def content(net):
@@ -744,7 +753,7 @@ def survey(msdcam, all_, folder):
             result = explained(msdcam, coded, folder)
             if isinstance(result, tuple) and result[0] == 4 and not test.name.startswith("own_"):
                 cause = cause_of(result[1])
-                key = re.sub(r"[\d.-]+|inf", "#", cause)
+                key = without_numbers(cause)
                 refused[key].add(test.name)
                 names_it = any(word in cause for word in words_of(test))
                 is_smallest = key not in smallest or len(net.data()) < len(smallest[key].data())
@@ -769,11 +778,11 @@ def survey(msdcam, all_, folder):
             if not verified(net, folder):
                 wrong.append(f"{file_name(test, variant)}: no implementation gives the answer")
                 continue
-            cases.append((net, entry(net, not is_right)))
+            cases.append((net, entry(net, parts_of(cause_of(result[1])) if is_refused else [])))
     for cause, net in smallest.items():
         if "," in cause.replace(" #, #", ""):  # Several causes at once.
             continue
-        cases.append((net, entry(net, True)))
+        cases.append((net, entry(net, parts_of(cause))))
     answered = {net.test.name for net, _ in cases}
     lists = {
         "refused": {cause: counted(names) for cause, names in sorted(refused.items())},
@@ -794,7 +803,7 @@ def check(all_, folder):
     made = Tensors()
     for case in stored:
         net = Net(*found[case["file"]], False)
-        again = made.placed(net, entry(net, case.get("refusal", False)))
+        again = made.placed(net, entry(net, case.get("refusal", [])))
         if again != case or net.data() != (FOLDER / "nodes" / case["file"]).read_bytes():
             wrong.append(f"{case['file']}: differs")
         for key, array in (("image", net.picture), ("answer", net.answer)):

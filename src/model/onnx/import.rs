@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::fold::{drops_out, fold};
 use super::layout::Layout;
 use super::messages::{GraphProto, NodeProto, ValueInfo};
-use super::tensor::Tensor;
+use super::tensor::{Tensor, element_type, is_floating_point};
 use crate::Shape;
 use crate::engine::graph::ops::Slice;
 use crate::engine::graph::{Graph, NodeId, Op, ParamId};
@@ -289,8 +289,10 @@ impl Importer {
     /// `Identity`, `Dropout` and `Cast` of a map.
     fn identity(&mut self, node: &Node) -> Result<Value, Stop> {
         let op = node.proto.op.as_str();
-        if op == "Cast" && !super::tensor::is_floating_point(node.proto.int("to", 1)?) {
-            return unsupported("Cast to integers");
+        let to = node.proto.int("to", 1)?;
+        if op == "Cast" && !is_floating_point(to) {
+            let name = element_type(to).map_or_else(|| format!("type {to}"), |(name, ..)| name.to_string());
+            return unsupported(format!("Cast of a map to {name}"));
         }
         if op == "Dropout" && drops_out(node.optional_constant(1)?, node.optional_constant(2)?) {
             return unsupported("Dropout in training mode (export after model.eval())");
