@@ -167,7 +167,11 @@ fn isa_from_environment() -> crate::Result<Option<Isa>> {
 }
 
 fn labels(text: &str) -> Result<Labels, String> {
-    Ok(if text == "imagenet" { Labels::ImageNet } else { Labels::File(text.into()) })
+    if text.eq_ignore_ascii_case("imagenet") {
+        return Ok(Labels::ImageNet);
+    }
+    let looks_like_a_file = text.contains(['.', '/', '\\']) || std::path::Path::new(text).exists();
+    if looks_like_a_file { Ok(Labels::File(text.into())) } else { Err("expected imagenet, or a file".into()) }
 }
 
 fn input_size(text: &str) -> Result<(usize, usize), String> {

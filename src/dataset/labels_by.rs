@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use super::labels::{Labeling, shortened};
 use crate::error::printable;
+use crate::util::imagenet;
 
 /// Rule by which the classes of a data set become those of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LabelsBy {
-    /// Folders by name, or else by number; ImageNet's, called by WordNet numbers, in their order; labels of a CIFAR file by name, or else by number if no name speaks
-    /// against it.
+    /// Folders by name, or else by number; ImageNet's by their WordNet ids, or all in order; labels of a CIFAR file by
+    /// name, or else by number if no name speaks against it.
     #[default]
     Auto,
     /// By name, ignoring case.
@@ -27,7 +28,7 @@ pub enum LabelsBy {
 /// Which class of a model each class of a data set became.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LabelMapping {
-    /// The rule: `name`, `number` or `order`.
+    /// The rule: `name`, `number`, `wordnet` or `order`.
     pub by: &'static str,
     /// The classes that have one, in the order of the data set.
     pub classes: Vec<MappedClass>,
@@ -77,6 +78,8 @@ pub fn mapping(labeling: &Labeling, model: &[String], by: LabelsBy) -> Result<La
             let digits = |i: usize| number(&labeling.classes[i]).is_some();
             if matching.needed().all(digits) {
                 matching.by_number(false)
+            } else if let Some(mapping) = matching.by_wordnet_id() {
+                Ok(mapping)
             } else if labeling.classes.len() == model.len()
                 && labeling.classes.iter().all(|name| is_wordnet(name))
             {
@@ -176,6 +179,14 @@ impl Matching<'_> {
                 self.model.len()
             ),
         })
+    }
+
+    /// Folders that are called by WordNet ids of classes of ImageNet, for a network with as many classes: any of them.
+    fn by_wordnet_id(&self) -> Option<LabelMapping> {
+        let of_folder = |class: usize| imagenet::class_of(&self.labeling.classes[class]);
+        let is_imagenet = self.model.len() == imagenet::classes().count();
+        let all = is_imagenet && self.needed().all(|class| of_folder(class).is_some());
+        all.then(|| self.mapping("wordnet", of_folder))
     }
 
     /// Folders that are called by numbers from 0 or from 1. Where the names fit both, they are counted from 0 if
@@ -318,6 +329,18 @@ mod tests {
         }
         assert_eq!(shown(&folders("1 10 2"), "0 1 2", Auto), "the folder 10: the network has classes 0 to 2");
         assert_eq!(shown(&folders("1 2 3"), "0 1 2", Auto), "number: 1=0 2=1 3=2");
+    }
+
+    #[test]
+    fn some_folders_of_imagenet_are_matched_by_their_wordnet_ids() {
+        let model: Vec<String> = imagenet::classes().map(|(_, name)| name.to_string()).collect();
+        let of = |text: &str| mapping(&folders(text), &model, LabelsBy::Auto);
+        let found = of("n02123159 n01440764 (other)").unwrap();
+        let pairs: Vec<(&str, usize)> =
+            found.classes.iter().map(|class| (class.name.as_str(), class.class)).collect();
+        assert_eq!((found.by, &pairs[..]), ("wordnet", &[("n02123159", 282), ("n01440764", 0)][..]));
+        assert_eq!(found.note().unwrap(), "labels by wordnet: n01440764 = tench, n02123159 = tiger cat");
+        assert!(of("n02123159 n00000001").unwrap_err().starts_with("no folder has the name or number"));
     }
 
     #[test]

@@ -46,8 +46,12 @@ impl Fusion {
             Fusion::Refine => a * b,
         };
         let fused = layers.reduce(|a, b| a.iter().zip(&b).map(|(&a, &b)| combine(a, b)).collect())?;
-        // The sum serves as the mean: scaling to [0, 1] cancels the divisor.
         let mut heatmap = Heatmap::new(&fused, size, size);
+        if self == Fusion::Mean {
+            // Scaling to [0, 1] has cancelled the divisor of the sum; its range is left.
+            let count = maps.len() as f32;
+            (heatmap.min, heatmap.max) = (heatmap.min / count, heatmap.max / count);
+        }
         if maps.iter().any(|map| map.heatmap.status == MapStatus::Nonfinite) {
             heatmap.values.fill(0.0);
             heatmap.status = MapStatus::Nonfinite;
@@ -88,7 +92,8 @@ mod tests {
     #[test]
     fn fuses_two_maps_by_mean_maximum_and_product() {
         let maps = [map(&[0.0, 2.0, 4.0]), map(&[0.0, 3.0, 0.0])];
-        assert_eq!(fused(Fusion::Mean, &maps).values, [0.0, 1.0, 1.0 / 1.5]);
+        let mean = fused(Fusion::Mean, &maps);
+        assert_eq!((mean.values, mean.min, mean.max), (vec![0.0, 1.0, 1.0 / 1.5], 0.0, 0.75));
         assert_eq!(fused(Fusion::Max, &maps).values, [0.0, 1.0, 1.0]);
         assert_eq!(fused(Fusion::Refine, &maps).values, [0.0, 1.0, 0.0]);
     }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::util::input_file;
+use serde_json::Value;
+
+use crate::util::{imagenet, input_file};
 use crate::{Error, Result};
 
 /// Class names out of a text file.
@@ -15,14 +17,22 @@ pub struct ClassNames {
 }
 
 /// Reads the names of `classes` classes, one a line. Before each name may be its number (`0, tench`), or all
-/// lines may have a WordNet id before it (`n01440764 tench`). Classes of the same name get their number behind it,
+/// lines may have a WordNet id before it (`n01440764 tench`). Or JSON: a list, or an object from numbers to names or to lists
+/// that end with the name, as Keras has it. Classes of the same name get their number behind it,
 /// `crane (134)` and `crane (517)` in ImageNet.
 ///
 /// # Errors
 /// [`Error::Refused`] when the file cannot be read, a line is empty, or there are more or fewer.
 pub fn read(path: &Path, classes: usize) -> Result<ClassNames> {
     let text = input_file::read_text(path, input_file::TEXT)?;
-    let lines: Vec<&str> = text.trim_end_matches(['\n', '\r']).lines().map(str::trim).collect();
+    let names = match text.trim_start().starts_with(['[', '{']) {
+        true => of_json(&text).map_err(|cause| Error::refused(path, "labels", cause))?,
+        false => Vec::new(),
+    };
+    let lines: Vec<&str> = match names.is_empty() {
+        true => text.trim_end_matches(['\n', '\r']).lines().map(str::trim).collect(),
+        false => names.iter().map(|name| name.trim()).collect(),
+    };
     if let Some(empty) = lines.iter().position(|line| line.is_empty()) {
         return Err(Error::refused(path, format!("line {}", empty + 1), "empty"));
     }
@@ -40,6 +50,24 @@ pub fn read(path: &Path, classes: usize) -> Result<ClassNames> {
     Ok(told_apart(&names))
 }
 
+/// The names of a JSON text.
+fn of_json(text: &str) -> std::result::Result<Vec<String>, String> {
+    let json = serde_json::from_str(text);
+    let json: Value =
+        json.map_err(|e| format!("neither names, one a line, nor JSON, as which it begins: {e}"))?;
+    let name = |value: &Value| {
+        let value = value.as_array().map_or(Some(value), |list| list.last());
+        value.and_then(Value::as_str).map(str::to_string)
+    };
+    let names: Option<Vec<String>> = match &json {
+        Value::Array(list) => list.iter().map(|value| value.as_str().map(str::to_string)).collect(),
+        Value::Object(map) => (0..map.len()).map(|i| map.get(&i.to_string()).and_then(name)).collect(),
+        _ => None,
+    };
+    let names = names.filter(|names| !names.is_empty());
+    names.ok_or_else(|| "JSON, but no list of names, nor an object from 0, 1, ... to names".into())
+}
+
 /// What follows a first word for which `is` holds, and a separator.
 fn after(line: &str, is: impl Fn(&str) -> bool) -> Option<&str> {
     let end = line.find([',', ':', ' ', '\t'])?;
@@ -52,10 +80,9 @@ fn is_word_net_id(word: &str) -> bool {
     word.len() == 9 && word.starts_with('n') && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
 }
 
-/// The 1000 classes of ImageNet (ILSVRC 2012) in the order of their WordNet ids, by the names that torchvision 0.26 has for
-/// them.
+/// The names of ImageNet's classes.
 pub fn imagenet() -> Vec<String> {
-    include_str!("imagenet_classes.txt").lines().map(str::to_string).collect()
+    imagenet::classes().map(|(_, name)| name.to_string()).collect()
 }
 
 impl ClassNames {
@@ -103,9 +130,16 @@ mod tests {
             b"0: tench\n1: great white shark, Carcharodon\n2: 3",
             b"1 tench\n2\tgreat white shark, Carcharodon\n3 3",
             b"n01440764 tench\nn01484850 great white shark, Carcharodon\nn00000003 3",
+            br#"["tench", "great white shark, Carcharodon", "3"]"#,
+            br#"{"0": "tench", "1": "great white shark, Carcharodon", "2": "3"}"#,
+            br#"{"0": ["n01440764", "tench"], "2": ["n00000003", "3"], "1": ["n01484850", "great white shark, Carcharodon"]}"#,
         ] {
             let expected = ["tench", "great white shark, Carcharodon", "3"];
             assert_eq!(names(text).unwrap().names, expected, "{}", String::from_utf8_lossy(text));
+        }
+        for text in [&b"{0: 'tench',\n 1: 'shark',\n 2: '3'}"[..], b"[1, 2, 3]", b"{\"a\": \"b\"}", b"[]"] {
+            let error = names(text).unwrap_err().to_string();
+            assert!(error.contains("JSON"), "{error}");
         }
         assert_eq!(names(b"0\n1\n2").unwrap().names, ["0", "1", "2"]);
         assert_eq!(names(b"0 a\n1 b\nc").unwrap().names, ["0 a", "1 b", "c"]);

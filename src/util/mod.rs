@@ -5,6 +5,7 @@
 //! - `below`: paths out of files, kept inside of their folder
 //! - [`csv`]: cells of CSV files
 //! - `file_id`: identity of a file, whatever its path
+//! - `imagenet`: the classes of ImageNet
 //! - `input_file`: input files, opened without blocking and read up to a limit
 //! - `listed`: names in a message
 //! - [`npz`]: NumPy archives, written and read
@@ -22,6 +23,7 @@ pub mod atomic_file;
 pub(crate) mod below;
 pub mod csv;
 pub(crate) mod file_id;
+pub(crate) mod imagenet;
 pub(crate) mod input_file;
 pub(crate) mod listed;
 pub mod npz;

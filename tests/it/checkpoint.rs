@@ -141,7 +141,7 @@ fn refuses_other_file_formats_by_name() {
         (b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\0\0", "content: this is a GGUF file, not a PyTorch checkpoint"),
         (
             b"\x08\x07\x12\x07pytorch\x1a\x051.9.0:\0",
-            "content: this looks like an ONNX model, not a PyTorch checkpoint",
+            "content: this looks like an ONNX model, which --weights takes as it is",
         ),
         (
             b"\xef\xbb\xbf<!doctype html><html></html>",
@@ -166,7 +166,7 @@ fn refuses_other_file_formats_by_name() {
     );
     assert_eq!(
         refusal(&std::fs::read(golden("torchscript.pt")).unwrap()),
-        "zip archive: a TorchScript program, not a checkpoint; save its state_dict()"
+        "zip archive: a TorchScript program, not a checkpoint; save its state_dict(), or an ONNX file with torch.onnx.export"
     );
 }
 

@@ -117,7 +117,7 @@ def loop():
     return network(middle=[node("Loop", ["turns", "", "c"], "r", body=body)], tensors=[turns], tap="r")
 
 
-@case("operator", ["QuantizeLinear", "DequantizeLinear"], "both are named, each with its count")
+@case("operator", ["QuantizeLinear", "DequantizeLinear", "floating-point"], "both are named, each with its count")
 def quantized():
     scale, zero = numpy_helper.from_array(np.float32(0.1), "scale"), numpy_helper.from_array(np.uint8(128), "zero")
     middle = [

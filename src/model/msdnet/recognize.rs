@@ -6,6 +6,9 @@ use super::infer::Shapes;
 use super::pytorchcv_names;
 use crate::util::listed::listed;
 
+/// What to do with another network.
+const OTHERS: &str = "; other networks are read as ONNX files, which torch.onnx.export writes";
+
 /// The ends of the name of a network's first convolution, one for each layout and stem.
 const FIRST: [&str; 6] = [
     "blocks.0.0.layers.0.0.",
@@ -160,8 +163,8 @@ fn prefix(all: &Shapes) -> Result<&str, String> {
         [&"", ..] => Ok(""),
         [] => Err(match all.len() {
             0 => "no MSD-Net: there are no tensors".into(),
-            1 => format!("no MSD-Net of a known layout: 1 tensor, {}", listed(all.keys())),
-            count => format!("no MSD-Net of a known layout: {count} tensors, {}", listed(all.keys())),
+            1 => format!("no MSD-Net of a known layout: 1 tensor, {}{OTHERS}", listed(all.keys())),
+            count => format!("no MSD-Net of a known layout: {count} tensors, {}{OTHERS}", listed(all.keys())),
         }),
         _ => {
             let names = prefixes.iter().map(|prefix| prefix.trim_end_matches('.'));
@@ -266,8 +269,11 @@ mod tests {
     fn what_is_no_single_network_is_refused_in_words() {
         let refusal = |names: &[&str]| recognize(&shapes(names.iter().copied())).unwrap_err();
         assert_eq!(refusal(&[]), "no MSD-Net: there are no tensors");
-        assert_eq!(refusal(&["a", "b"]), "no MSD-Net of a known layout: 2 tensors, 'a', 'b'");
-        assert_eq!(refusal(&["a"]), "no MSD-Net of a known layout: 1 tensor, 'a'");
+        assert_eq!(
+            refusal(&["a", "b"]),
+            format!("no MSD-Net of a known layout: 2 tensors, 'a', 'b'{OTHERS}")
+        );
+        assert_eq!(refusal(&["a"]), format!("no MSD-Net of a known layout: 1 tensor, 'a'{OTHERS}"));
         let two: Vec<String> = under("model.").into_iter().chain(under("ema.")).collect();
         let two: Vec<&str> = two.iter().map(String::as_str).collect();
         assert_eq!(refusal(&two), "several networks, choose one with --state-dict: 'ema', 'model'");

@@ -274,7 +274,10 @@ fn image_input(
         return Err(what("no tensor, expected an image".into()));
     };
     if !tensor::is_floating_point(*element) {
-        return Err(what("elements that are no floating-point numbers, expected an image".into()));
+        return Err(what(
+            "elements that are no floating-point numbers: export it for floats, msdcam normalizes the pixels"
+                .into(),
+        ));
     }
     let Some([batch, a, b, c]) = dims.as_deref().and_then(|dims| <[Option<usize>; 4]>::try_from(dims).ok())
     else {
@@ -324,16 +327,20 @@ fn image_input(
 /// are passed over with a note.
 fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Result<Vec<NodeId>, String> {
     let mut scores: Vec<(NodeId, &str)> = Vec::new();
-    let (mut others, mut unknown): (Vec<&str>, Vec<&ValueInfo>) = (Vec::new(), Vec::new());
+    let (mut others, mut unknown): (Vec<String>, Vec<&ValueInfo>) = (Vec::new(), Vec::new());
     for output in &graph.outputs {
         match importer.value(&output.name) {
             Some(Value::Feature(feature) | Value::Probabilities(feature)) => {
                 let shape = importer.graph.shape(feature.node);
                 let is_scores = shape.len() == shape.c && shape.c > 1 && feature.padding == [[0; 2]; 2];
-                if is_scores { scores.push((feature.node, &output.name)) } else { others.push(&output.name) }
+                if is_scores {
+                    scores.push((feature.node, &output.name));
+                } else {
+                    others.push(format!("{} of {shape}", output.name));
+                }
             }
             Some(Value::Unknown | Value::UnknownConstant) => unknown.push(output),
-            Some(Value::Constant(_)) => others.push(&output.name),
+            Some(Value::Constant(_)) => others.push(format!("{}, a constant", output.name)),
             None => return Err(format!("output '{}' is computed by no node", output.name)),
         }
     }
@@ -352,17 +359,20 @@ fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Re
         let causes = importer.unsupported(&graph.nodes, &names);
         return Err(format!("not supported: {causes}"));
     }
-    others.extend(passed.iter().map(|output| output.name.as_str()));
+    others.extend(passed.iter().map(|output| output.name.clone()));
     let Some(classes) = classes else {
         let names = listed(&others);
         return Err(if names.is_empty() {
             "it has no output".into()
         } else {
-            format!("no output is class scores: {names}")
+            format!("no output is class scores, (N, classes) or (N, classes, 1, 1): {names}")
         });
     };
     others.extend(
-        scores.iter().filter(|(node, _)| importer.graph.shape(*node).c != classes).map(|&(_, name)| name),
+        scores
+            .iter()
+            .filter(|(node, _)| importer.graph.shape(*node).c != classes)
+            .map(|&(node, name)| format!("{name} of {}", importer.graph.shape(node))),
     );
     scores.retain(|(node, _)| importer.graph.shape(*node).c == classes);
     scores.sort_by_key(|&(node, _)| node);

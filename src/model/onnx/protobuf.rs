@@ -12,6 +12,8 @@ const LONGEST_TEXT: u64 = 1 << 20;
 pub struct Input<R> {
     stream: R,
     at: u64,
+    /// Where the outermost message ends, and with it the stream.
+    end: u64,
 }
 
 /// What is left of a message.
@@ -40,12 +42,13 @@ enum Kind {
 
 impl<R: Read> Input<R> {
     pub fn new(stream: R) -> Input<R> {
-        Input { stream, at: 0 }
+        Input { stream, at: 0, end: 0 }
     }
 
     /// The message of `length` bytes that begins here.
     pub fn message(&mut self, length: u64) -> Message<'_, R> {
         let end = self.at.saturating_add(length);
+        self.end = end;
         Message { input: self, end }
     }
 
@@ -94,8 +97,10 @@ impl<'a, R: Read> Message<'a, R> {
         if start == self.end {
             return Ok(None);
         }
+        let file_end = self.input.end;
         let beyond = |what: &str, end: u64| {
-            Err(format!("damaged at {start}: {what} ends beyond {end}, where its message ends"))
+            let place = if end == file_end { "the file ends: is it cut off?" } else { "its message ends" };
+            Err(format!("damaged at {start}: {what} ends beyond {end}, where {place}"))
         };
         let tag = self.input.varint()?;
         let kind = match tag & 7 {

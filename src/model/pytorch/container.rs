@@ -106,7 +106,7 @@ pub fn sniff(bytes: &[u8]) -> Result<Container, String> {
     }
     if has(b"\x08") && mentions(b"\x12") && (mentions(b"pytorch") || mentions(b"onnx") || mentions(b"torch"))
     {
-        return refuse("this looks like an ONNX model");
+        return Err("this looks like an ONNX model, which --weights takes as it is".into());
     }
     if has(b"\x93NUMPY") {
         return refuse("this is a NumPy array");

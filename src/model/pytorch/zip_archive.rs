@@ -140,7 +140,7 @@ pub fn read(bytes: &[u8], most: u64) -> Result<Content, Defect> {
     if entries.contains_key(&format!("{root}constants.pkl")) {
         return Err(Defect::new(
             "zip archive",
-            "a TorchScript program, not a checkpoint; save its state_dict()",
+            "a TorchScript program, not a checkpoint; save its state_dict(), or an ONNX file with torch.onnx.export",
         ));
     }
     let pickle = walk(&content, 0).map_err(|stop| Defect::pickle(name, stop))?;

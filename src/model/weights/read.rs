@@ -35,8 +35,11 @@ impl Weights {
         let refused = |place: &str, cause: String| Error::refused(name, place, cause);
         if !is_safetensors(bytes) {
             let cause = match pytorch::sniff(bytes) {
-                Ok(container) => format!("this is a {container}; `msdcam convert` makes weights of it"),
-                Err(cause) => format!("not a weights file: {cause}"),
+                Ok(container) => format!(
+                    "this is a {container}: `msdcam convert` makes weights of one of an MSD-Net, torch.onnx.export an \
+                     ONNX file of any network"
+                ),
+                Err(cause) => format!("neither a weights file nor an ONNX file: {cause}"),
             };
             return Err(refused("content", cause));
         }

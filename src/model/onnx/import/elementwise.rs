@@ -44,7 +44,7 @@ impl Importer {
         let feature = node.feature(0)?.clone();
         let shape = self.graph.shape(feature.node);
         if node.proto.int("training_mode", 0)? != 0 {
-            return unsupported("BatchNormalization in training mode");
+            return unsupported("BatchNormalization in training mode (export after model.eval())");
         }
         if !feature.layout.is(1, 0, shape) {
             return unsupported("BatchNormalization of other axes than channels");

@@ -48,8 +48,21 @@ impl Importer {
             open.extend(nodes[*index].inputs.iter().map(String::as_str));
         }
         let all: Vec<String> = counts.iter().map(|(op, n)| format!("{op} ({n})")).collect();
-        all.join(", ")
+        let hint = if counts.keys().any(|op| is_quantized(op)) {
+            "; it is quantized: the network of floating-point numbers is needed"
+        } else if counts.contains_key("NonMaxSuppression") {
+            "; it finds objects: class scores of whole images are explained"
+        } else {
+            ""
+        };
+        all.join(", ") + hint
     }
+}
+
+/// Whether operator `op` computes with quantized numbers.
+fn is_quantized(op: &str) -> bool {
+    let words = ["Quantize", "QLinear", "ConvInteger", "MatMulInteger"];
+    words.iter().any(|word| op.contains(word))
 }
 
 /// A product or quotient that is not supported.
