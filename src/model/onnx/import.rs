@@ -7,9 +7,10 @@ mod classifiers;
 mod elementwise;
 mod maps;
 mod missing;
+mod node;
+mod order;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fold::{drops_out, fold};
@@ -19,7 +20,8 @@ use super::tensor::{Tensor, element_type, is_floating_point};
 use crate::Shape;
 use crate::engine::graph::ops::Slice;
 use crate::engine::graph::{Graph, NodeId, Op, ParamId};
-use crate::util::listed::listed;
+use node::Node;
+use order::ordered;
 
 /// Most elements of all dense weights together that stand for grouped ones.
 const MAX_DENSE: usize = 1 << 28;
@@ -390,103 +392,6 @@ fn on_maps(op: &str) -> Option<TakeOver> {
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Slice" => Importer::view,
         _ => return None,
     })
-}
-
-/// A node with the values of its inputs.
-struct Node<'a> {
-    proto: &'a NodeProto,
-    inputs: Vec<Option<Value>>,
-}
-
-impl Node<'_> {
-    fn name(&self) -> String {
-        self.proto.label(0)
-    }
-
-    fn input(&self, index: usize) -> Result<&Value, Stop> {
-        let missing = || Stop::Wrong(format!("its input {} is missing", index + 1));
-        self.inputs.get(index).and_then(Option::as_ref).ok_or_else(missing)
-    }
-
-    /// An input that depends on the image, without padding around it.
-    fn feature(&self, index: usize) -> Result<&Feature, Stop> {
-        let feature = self.padded_feature(index)?;
-        if feature.is_padded() {
-            return unsupported(format!("Pad before {}", self.proto.op));
-        }
-        Ok(feature)
-    }
-
-    /// An input that depends on the image, perhaps with zeros around it.
-    fn padded_feature(&self, index: usize) -> Result<&Feature, Stop> {
-        let feature = self.padded_in_any_way(index)?;
-        if feature.repeats_edge {
-            return unsupported(format!("Pad of mode edge before {}", self.proto.op));
-        }
-        Ok(feature)
-    }
-
-    /// An input that depends on the image.
-    fn padded_in_any_way(&self, index: usize) -> Result<&Feature, Stop> {
-        match self.input(index)? {
-            Value::Feature(feature) => Ok(feature),
-            Value::Probabilities(_) => unsupported("Softmax inside of the network"),
-            Value::Constant(_) => unsupported(format!("{} of constants", self.proto.op)),
-            Value::Unknown | Value::UnknownConstant => unsupported(operator(self.proto)),
-        }
-    }
-
-    fn constant(&self, index: usize) -> Result<&Tensor, Stop> {
-        match self.input(index)? {
-            Value::Constant(tensor) => Ok(tensor),
-            _ => unsupported(missing::of_variable_weights(&self.proto.op)),
-        }
-    }
-
-    fn optional_constant(&self, index: usize) -> Result<Option<&Tensor>, Stop> {
-        match self.inputs.get(index) {
-            None | Some(None) => Ok(None),
-            Some(Some(_)) => self.constant(index).map(Some),
-        }
-    }
-}
-
-/// The places of `nodes` in an order in which each follows those that it reads, as near to their own as possible.
-///
-/// # Errors
-/// When there is a cycle; names nodes that wait for it.
-fn ordered(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
-    let mut makers: HashMap<&str, usize> = HashMap::new();
-    for (index, node) in nodes.iter().enumerate() {
-        for name in node.outputs.iter().filter(|name| !name.is_empty()) {
-            makers.entry(name).or_insert(index);
-        }
-    }
-    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    let mut waiting = vec![0_usize; nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        for &maker in node.inputs.iter().filter_map(|name| makers.get(name.as_str())) {
-            readers[maker].push(index);
-            waiting[index] += 1;
-        }
-    }
-    let mut ready: BinaryHeap<Reverse<usize>> =
-        (0..nodes.len()).filter(|&i| waiting[i] == 0).map(Reverse).collect();
-    let mut order = Vec::with_capacity(nodes.len());
-    while let Some(Reverse(index)) = ready.pop() {
-        order.push(index);
-        for &reader in &readers[index] {
-            waiting[reader] -= 1;
-            if waiting[reader] == 0 {
-                ready.push(Reverse(reader));
-            }
-        }
-    }
-    if order.len() == nodes.len() {
-        return Ok(order);
-    }
-    let circle = (0..nodes.len()).filter(|&i| waiting[i] > 0).map(|i| nodes[i].label(i));
-    Err(format!("its nodes form a cycle: {}", listed(circle)))
 }
 
 /// The operator's name with its domain.

@@ -71,7 +71,9 @@ fn options_and_files_beside_it_say_what_the_file_leaves_open() {
     assert!(run.stderr.contains("normalization from net.json"), "{}", run.stderr);
     assert!(run.stderr.contains("class names from net.json"), "{}", run.stderr);
     place.msdcam("classify photo.tif --weights net.onnx --labels imagenet").refused(2, &["6 classes"]);
-    place.msdcam("classify photo.tif --weights net.onnx --labels cifar10").refused(2, &["imagenet, or a file"]);
+    place
+        .msdcam("classify photo.tif --weights net.onnx --labels cifar10")
+        .refused(2, &["imagenet, or a file"]);
     place.msdcam("classify photo.tif --weights net.onnx --input-size 64").refused(4, &["32x32", "64x64"]);
     place.msdcam("classify photo.tif --weights net.onnx --input-size 0x3").refused(2, &["expected HxW"]);
     place.msdcam("classify photo.tif --normalize none").refused(2, &["are for ONNX files"]);
