@@ -165,7 +165,7 @@ fn read(
     let maps = tiles::maps(&args.run, &record)?.ok_or_else(|| refused("has no maps"))?;
     let picture = |exit: &usize| {
         let at = record.exits.iter().position(|e| e.exit == *exit).expect("the run has it");
-        let map = &maps[at];
+        let map = &maps[at].map;
         let heatmap = Heatmap::new(&map.values, (map.shape[0], map.shape[1]), size);
         match heatmap.status {
             MapStatus::Ok => overlay(&photo, &heatmap, colormap, args.heat_alpha),

@@ -118,6 +118,20 @@ impl ModelArgs {
 }
 
 impl LoadedModel {
+    /// SHA-256 of the checkpoint that the weights come from, if there is one.
+    pub fn source_sha256(&self) -> Option<&str> {
+        Some(self.model.source.checkpoint_sha256()).filter(|sha256| !sha256.is_empty())
+    }
+
+    /// What a manifest says of the weights beside their digest.
+    pub fn weights_fields(&self) -> serde_json::Value {
+        let mut fields = serde_json::json!({ "file": self.weights });
+        if let Some(sha256) = self.source_sha256() {
+            fields["source_sha256"] = sha256.into();
+        }
+        fields
+    }
+
     /// Reports on standard error what was assumed of the model, and the device.
     pub fn announce(&self) {
         if !self.quiet {

@@ -1,5 +1,7 @@
 //! Accuracy with confidence intervals, and the confusion matrix.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ImageOutcome;
@@ -49,13 +51,13 @@ impl Accuracy {
     }
 }
 
-/// Confusion matrix of the exit at position `exit`: images by label (row) and predicted class (column).
-pub(super) fn confusion(outcomes: &[ImageOutcome], exit: usize, classes: usize) -> Vec<Vec<u64>> {
-    let mut counts = vec![vec![0; classes]; classes];
+/// Confusion matrix of the exit at position `exit`, without its zeros: label, predicted class and number of images.
+pub(super) fn confusion(outcomes: &[ImageOutcome], exit: usize) -> Vec<(usize, usize, u64)> {
+    let mut counts = BTreeMap::new();
     for outcome in outcomes {
-        counts[outcome.label][outcome.exits[exit].class as usize] += 1;
+        *counts.entry((outcome.label, outcome.exits[exit].class as usize)).or_default() += 1;
     }
-    counts
+    counts.into_iter().map(|((label, predicted), images)| (label, predicted, images)).collect()
 }
 
 /// Accuracy of the exit at position `exit` on each class: its images that are predicted as it.

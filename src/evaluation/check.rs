@@ -79,12 +79,17 @@ impl ExitEvaluation {
         for ClassAccuracy { top1, top1_interval, .. } in &self.classes {
             within("accuracy of a class", top1.iter().chain(top1_interval.iter().flatten()).copied(), 100.0)?;
         }
-        let Some(confusion) = &self.confusion else { return Ok(()) };
-        equal("rows of the confusion matrix", classes, confusion.len())?;
-        for row in confusion {
-            equal("columns of the confusion matrix", classes, row.len())?;
+        let mut before = None;
+        for &(label, predicted, _) in &self.confusion {
+            if label.max(predicted) >= classes {
+                return Err(format!("confusion matrix: classes {label} and {predicted} of {classes}"));
+            }
+            if before >= Some((label, predicted)) {
+                return Err(format!("confusion matrix: classes {label} and {predicted} are not in order"));
+            }
+            before = Some((label, predicted));
         }
-        counts("confusion matrix", images, confusion.iter().flatten().copied())
+        counts("confusion matrix", images, self.confusion.iter().map(|&(_, _, images)| images))
     }
 }
 
@@ -143,7 +148,9 @@ mod tests {
             "/exits/0/reliability/10/confidence",
             "/exits/0/classes/0/images",
             "/exits/0/classes/0/top1",
+            "/exits/1/confusion/0/0",
             "/exits/1/confusion/2/1",
+            "/exits/1/confusion/2/2",
             "/hardness/right_exits/0",
             "/hardness/first_right/1",
             "/hardness/never_right",
@@ -163,6 +170,16 @@ mod tests {
         for number in numbers {
             let result = damaged(|value| *value.pointer_mut(number).expect(number) = 5000.into());
             assert!(result.is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_confusion_matrix_has_each_pair_once() {
+        for pair in [[0, 0, 0], [9, 9, 0]] {
+            let result = damaged(|value| {
+                value["exits"][0]["confusion"].as_array_mut().unwrap().push(serde_json::json!(pair));
+            });
+            assert!(result.unwrap_err().contains("confusion matrix: classes"), "{pair:?}");
         }
     }
 

@@ -95,14 +95,9 @@ pub struct ExitEvaluation {
     pub calibration: Calibration,
     /// Its accuracy on each class.
     pub classes: Vec<ClassAccuracy>,
-    /// Confusion matrix: images by label (row) and predicted class (column). `None` for more than
-    /// [`MAX_CONFUSION`] classes, since its size is their square.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub confusion: Option<Vec<Vec<u64>>>,
+    /// Confusion matrix, without its zeros: label, predicted class and number of images, in ascending order.
+    pub confusion: Vec<(usize, usize, u64)>,
 }
-
-/// Maximum number of classes of a confusion matrix: 34 MB for each exit.
-pub const MAX_CONFUSION: usize = 2048;
 
 /// Time of the model for an image that stops at an exit, without reading and decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -136,17 +131,14 @@ impl Evaluation {
         assert!(outcomes.iter().all(known), "a class beyond the {} that have a name", classes.len());
         let counts = multiply_adds.map_or(exits.len(), <[u64]>::len);
         assert_eq!(counts, exits.len(), "multiply-adds of the exits");
-        let evaluate = |(i, &exit)| {
-            let is_small = classes.len() <= MAX_CONFUSION;
-            ExitEvaluation {
-                exit,
-                accuracy: Accuracy::new(outcomes, i),
-                multiply_adds: multiply_adds.map(|work| work[i]),
-                milliseconds: None,
-                calibration: Calibration::new(outcomes, i),
-                classes: accuracy::per_class(outcomes, i, classes),
-                confusion: is_small.then(|| accuracy::confusion(outcomes, i, classes.len())),
-            }
+        let evaluate = |(i, &exit)| ExitEvaluation {
+            exit,
+            accuracy: Accuracy::new(outcomes, i),
+            multiply_adds: multiply_adds.map(|work| work[i]),
+            milliseconds: None,
+            calibration: Calibration::new(outcomes, i),
+            classes: accuracy::per_class(outcomes, i, classes),
+            confusion: accuracy::confusion(outcomes, i),
         };
         Evaluation {
             images: outcomes.len(),

@@ -20,7 +20,12 @@ pub struct Tap {
 impl Tap {
     /// The own tap of exit `exit`, numbered from 1.
     pub(crate) fn of_exit(exit: usize, node: NodeId) -> Tap {
-        Tap { name: format!("exit{exit}"), node, scale: None }
+        Tap { name: Tap::name_at_exit(exit), node, scale: None }
+    }
+
+    /// The name of the own tap of exit `exit`, numbered from 1.
+    pub(crate) fn name_at_exit(exit: usize) -> String {
+        format!("exit{exit}")
     }
 }
 

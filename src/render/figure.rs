@@ -86,7 +86,6 @@ fn column_names(page: &mut RgbImage, exits: &[usize], y: usize, left: impl Fn(us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sheet::HEADER;
 
     #[test]
     fn a_row_is_the_photo_then_its_exits_with_verdicts() {
@@ -104,7 +103,7 @@ mod tests {
         let options = SheetOptions { cell: 112, ..SheetOptions::default() };
         let page = figure(&[row([false, true]), row([true, false])], &options);
         let step = 112 + GAP;
-        let top = MARGIN + HEADER + COLUMN_NAMES;
+        let top = MARGIN + SheetHeader::new(&options, page.width - 2 * MARGIN).height() + COLUMN_NAMES;
         for number in 0..2 {
             let y = top + number * (112 + CAPTION + ROW_GAP) + 5;
             assert_eq!(page.pixel(MARGIN + 5, y), [200, 30, 60]);

@@ -1,8 +1,8 @@
 //! Grid of film strips: one row per scale, layer or class, one column per exit.
 
 use super::sheet::{
-    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption, column,
-    framed, label_bar, label_colors, with_lines,
+    CAPTION, ExitCell, GAP, LABEL, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption,
+    caption_height, column, framed, label_bar, label_colors, with_lines,
 };
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
@@ -33,7 +33,9 @@ pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &Sheet
         |row: &GridRow| row.cells.iter().map(|c| (c.label.to_string(), c.probability)).collect::<Vec<_>>();
     let alike = rows.windows(2).all(|two| captions(&two[0]) == captions(&two[1]));
     let captioned = |row: usize| !alike || row + 1 == rows.len();
-    let below = |row: usize| if captioned(row) { CAPTION + ROW_GAP } else { GAP };
+    let cells: Vec<ExitCell> = rows.iter().flat_map(|row| &row.cells).copied().collect();
+    let below_picture = caption_height(&cells, step - GAP);
+    let below = |row: usize| if captioned(row) { below_picture + ROW_GAP } else { GAP };
     let width = (columns + 1) * step - GAP;
     let header = SheetHeader::new(options, width);
     let top = MARGIN + header.height();
@@ -50,7 +52,6 @@ pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &Sheet
     let pixels = format!("seen as {} x {} pixels", seen.width, seen.height);
     with_lines(&mut page, (MARGIN, top + TITLE), &photo, ["photo", &pixels]);
     let room = width as f32;
-    let cells: Vec<ExitCell> = rows.iter().flat_map(|row| &row.cells).copied().collect();
     let colors = label_colors(&cells);
     for (number, (row, &top)) in rows.iter().zip(&tops).enumerate() {
         assert_eq!(row.cells.len(), columns, "cells of row '{}'", row.title);
@@ -73,7 +74,7 @@ pub fn grid(photo: &RgbImage, seen: &RgbImage, rows: &[GridRow], options: &Sheet
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sheet::HEADER;
+    use crate::render::sheet::LABEL_LINE;
 
     /// Two rows of two exits, in red and in green.
     fn drawn(labels: [&str; 2]) -> RgbImage {
@@ -94,13 +95,21 @@ mod tests {
     #[test]
     fn rows_are_stacked_to_the_right_of_the_photo() {
         let page = drawn(["cat", "cat"]);
-        let (left, top) = (MARGIN + 112 + GAP, MARGIN + HEADER + TITLE);
+        let options = SheetOptions { cell: 112, ..SheetOptions::default() };
+        let header = SheetHeader::new(&options, page.width - 2 * MARGIN);
+        let (left, top) = (MARGIN + 112 + GAP, MARGIN + header.height() + TITLE);
         assert_eq!(page.pixel(MARGIN, top), [9, 9, 9]);
         for x in [left, left + 112 + GAP] {
             assert_eq!(page.pixel(x, top), [255, 0, 0]);
             assert_eq!(page.pixel(x + 111, top + 112 + GAP + TITLE), [0, 128, 0]);
         }
         assert_eq!(page.width, 2 * MARGIN + 3 * 112 + 2 * GAP);
+    }
+
+    #[test]
+    fn a_long_label_takes_two_lines() {
+        let long = "Greater Swiss Mountain dog";
+        assert_eq!(drawn([long; 2]).height, drawn(["cat"; 2]).height + LABEL_LINE);
     }
 
     #[test]

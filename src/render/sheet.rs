@@ -126,17 +126,22 @@ const BAR_AT: usize = 10;
 const BAR: usize = 8;
 const FIRST_LINE: usize = 38;
 const SECOND_LINE: usize = 60;
+/// Height of a caption with one line of label, and of a further line.
 pub(super) const CAPTION: usize = 68;
+pub(super) const LABEL_LINE: usize = 21;
 pub(super) const ROW_GAP: usize = 28;
 
-/// Header above the pictures: title and lines on the left and, if there is space, the legend on the right.
+/// Header above the pictures: title and lines on the left, and the legend on the right or, on a narrow page, below.
 pub(super) struct SheetHeader {
     title: String,
     lines: Vec<String>,
-    legend: bool,
+    /// Lines of a legend below the others: its note.
+    note: Option<Vec<String>>,
 }
 
 const BAR_WIDTH: usize = 150;
+/// Height of a color bar below the lines, with the space around it.
+const LEGEND: usize = 22;
 /// Space between the color bar and its labels.
 const SPACE: usize = 8;
 
@@ -144,21 +149,23 @@ impl SheetHeader {
     /// The header of a page of `width` pixels between its margins.
     pub fn new(options: &SheetOptions, width: usize) -> SheetHeader {
         /// Minimum width of a page with a legend.
-        const MIN_WIDTH: usize = 560;
+        const MIN_WIDTH: usize = 520;
         let Legend { bar, note } = &options.legend;
         let wide = |text: &str| SMALL.width(text).ceil() as usize;
         let bar = bar.as_ref().map_or(0, |(_, [low, high])| wide(low) + wide(high) + BAR_WIDTH + 2 * SPACE);
-        let legend = width >= MIN_WIDTH;
-        let beside = if legend { width.saturating_sub(bar.max(wide(note)) + 2 * SPACE) } else { width };
+        let is_beside = width >= MIN_WIDTH;
+        let beside = if is_beside { width.saturating_sub(bar.max(wide(note)) + 2 * SPACE) } else { width };
         let (beside, width) = (beside as f32, width as f32);
         let mut lines = SMALL.wrap(&options.subtitle, beside, width, LINES - 1);
         lines.extend(SMALL.wrap(&options.remark, width, width, LINES - lines.len()));
-        SheetHeader { title: TITLE.fit(&options.title, beside).into_owned(), lines, legend }
+        let note = (!is_beside).then(|| SMALL.wrap(note, width, width, 2));
+        SheetHeader { title: TITLE.fit(&options.title, beside).into_owned(), lines, note }
     }
 
     /// Height from the margin to the pictures, in pixels.
     pub fn height(&self) -> usize {
-        HEADER + (self.lines.len().max(1) - 1) * LINE
+        let below = self.note.as_ref().map_or(0, |note| LEGEND + note.len() * LINE);
+        HEADER + (self.lines.len().max(1) - 1) * LINE + below
     }
 
     pub fn draw(&self, page: &mut RgbImage, options: &SheetOptions) {
@@ -167,24 +174,45 @@ impl SheetHeader {
         for (i, line) in self.lines.iter().enumerate() {
             SMALL.draw(page, left, (MARGIN + 40 + i * LINE) as f32, line);
         }
-        if self.legend {
-            legend(page, &options.legend);
+        let right = page.width - MARGIN;
+        let Some(note) = &self.note else {
+            SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, &options.legend.note);
+            if let Some((colors, [low, high])) = &options.legend.bar {
+                let end = right - SMALL.width(high).ceil() as usize - SPACE;
+                color_bar(page, colors, [low, high], (end - BAR_WIDTH, MARGIN + 7), BAR_WIDTH);
+            }
+            return;
+        };
+        let mut y = MARGIN + 40 + self.lines.len() * LINE;
+        if let Some((colors, ends)) = &options.legend.bar {
+            let room = right - MARGIN;
+            let [low, high] = ends.each_ref().map(|text| SMALL.fit(text, room as f32 / 3.0));
+            let [before, after] = [&low, &high].map(|text| SMALL.width(text).ceil() as usize + SPACE);
+            let width = room.saturating_sub(before + after).min(BAR_WIDTH);
+            color_bar(page, colors, [&low, &high], (MARGIN + before, y - 11), width);
+            y += LEGEND;
+        }
+        for (i, line) in note.iter().enumerate() {
+            SMALL.draw(page, left, (y + i * LINE) as f32, line);
         }
     }
 }
 
-fn legend(page: &mut RgbImage, Legend { bar, note }: &Legend) {
-    let right = page.width - MARGIN;
-    SMALL.draw_right(page, right as f32, (MARGIN + 40) as f32, note);
-    let Some((colors, [low, high])) = bar else { return };
-    let end = right - SMALL.width(high).ceil() as usize - SPACE;
-    page.fill(Rect { x: end - BAR_WIDTH - 1, y: MARGIN + 6, width: BAR_WIDTH + 2, height: 14 }, FRAME);
-    for i in 0..BAR_WIDTH {
-        let color = colors[i * 255 / (BAR_WIDTH - 1)];
-        page.fill(Rect { x: end - BAR_WIDTH + i, y: MARGIN + 7, width: 1, height: 12 }, color);
+/// Draws the color bar of a legend, `width` pixels from `x` and `y`, between the labels of its ends.
+fn color_bar(
+    page: &mut RgbImage,
+    colors: &[Rgb; 256],
+    [low, high]: [&str; 2],
+    (x, y): (usize, usize),
+    width: usize,
+) {
+    page.fill(Rect { x: x - 1, y: y - 1, width: width + 2, height: 14 }, FRAME);
+    for i in 0..width {
+        let color = colors[i * 255 / (width - 1).max(1)];
+        page.fill(Rect { x: x + i, y, width: 1, height: 12 }, color);
     }
-    SMALL.draw(page, (end + SPACE) as f32, (MARGIN + 18) as f32, high);
-    SMALL.draw_right(page, (end - BAR_WIDTH - SPACE) as f32, (MARGIN + 18) as f32, low);
+    SMALL.draw(page, (x + width + SPACE) as f32, (y + 11) as f32, high);
+    SMALL.draw_right(page, (x - SPACE) as f32, (y + 11) as f32, low);
 }
 
 /// Draws a picture with a frame.
@@ -224,13 +252,21 @@ pub(super) fn change_mark(page: &mut RgbImage, x: usize, top: usize, height: usi
     page.fill(Rect { x: x - 1, y: top, width: 2, height }, INK);
 }
 
+/// Height of the captions of `cells` in columns of `width` pixels: higher if a label takes two lines.
+pub(super) fn caption_height(cells: &[ExitCell], width: usize) -> usize {
+    let wraps = |cell: &ExitCell| LABEL.wrap(cell.label, width as f32, width as f32, 2).len() > 1;
+    if cells.iter().any(wraps) { CAPTION + LABEL_LINE } else { CAPTION }
+}
+
 /// Draws exit, probability and label below a picture.
 pub(super) fn caption(page: &mut RgbImage, cell: &ExitCell, x: usize, below: usize, size: usize) {
     let line = (below + FIRST_LINE) as f32;
     SMALL.draw(page, x as f32, line, &format!("exit {}", cell.exit));
     let probability = TextStyle { color: INK, ..SMALL };
     probability.draw_right(page, (x + size) as f32, line, &percent(cell.probability));
-    LABEL.draw(page, x as f32, (below + SECOND_LINE) as f32, &LABEL.fit(cell.label, size as f32));
+    for (i, line) in LABEL.wrap(cell.label, size as f32, size as f32, 2).iter().enumerate() {
+        LABEL.draw(page, x as f32, (below + SECOND_LINE + i * LABEL_LINE) as f32, line);
+    }
 }
 
 /// A probability as text; never rounds up to "100.0 %" or down to "0.0 %".

@@ -2,8 +2,8 @@
 
 use super::pixels::enlarged;
 use super::sheet::{
-    CAPTION, ExitCell, FRAME, GAP, HEADER, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE, caption,
-    change_mark, column, framed, label_bar, label_colors, with_lines,
+    CAPTION, ExitCell, FRAME, GAP, HEADER, LABEL_LINE, MARGIN, ROW_GAP, SheetHeader, SheetOptions, WHITE,
+    caption, caption_height, change_mark, column, framed, label_bar, label_colors, with_lines,
 };
 use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{Filter, Region, resample};
@@ -20,6 +20,8 @@ struct StripLayout {
     column: usize,
     /// Height of a picture.
     height: usize,
+    /// Height of a caption.
+    caption: usize,
     /// Upper edge of the first row.
     top: usize,
 }
@@ -28,12 +30,12 @@ impl StripLayout {
     fn new(exits: usize, (height, width): (usize, usize)) -> StripLayout {
         let rows = exits.div_ceil(COLUMNS).max(1);
         let columns = exits.div_ceil(rows);
-        StripLayout { columns, rows, column: column(width), height, top: MARGIN + HEADER }
+        StripLayout { columns, rows, column: column(width), height, caption: CAPTION, top: MARGIN + HEADER }
     }
 
     /// Upper left corner of a picture; column 0 is the photo's.
     fn at(&self, row: usize, column: usize) -> (usize, usize) {
-        (MARGIN + column * (self.column + GAP), self.top + row * (self.height + CAPTION + ROW_GAP))
+        (MARGIN + column * (self.column + GAP), self.top + row * (self.height + self.caption + ROW_GAP))
     }
 
     /// Width between the margins.
@@ -61,6 +63,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &Sh
     let mut layout = StripLayout::new(cells.len(), (height, width));
     let header = SheetHeader::new(options, layout.width());
     layout.top = MARGIN + header.height();
+    layout.caption = caption_height(cells, layout.column);
     let (whole_width, whole_height) = layout.size();
     let mut page = RgbImage::filled(whole_width, whole_height, WHITE);
     header.draw(&mut page, options);
@@ -88,7 +91,7 @@ pub fn strip(photo: &RgbImage, seen: &RgbImage, cells: &[ExitCell], options: &Sh
         let reach = if same && !starts_row { GAP } else { 0 };
         label_bar(&mut page, (x - reach, y + height), layout.column + reach, colors[i]);
         if i > 0 && !same {
-            change_mark(&mut page, x - GAP / 2, y, height + CAPTION);
+            change_mark(&mut page, x - GAP / 2, y, height + layout.caption);
         }
         caption(&mut page, cell, x, y + height, layout.column);
     }
@@ -106,9 +109,12 @@ pub fn photo(strip: &RgbImage, cells: usize) -> Option<RgbImage> {
     let framed = |top: usize| {
         let height = (top..=bottom).take_while(|&y| is_frame(left, y)).count().checked_sub(2)?;
         let width = (left..=right).take_while(|&x| is_frame(x, top)).count().checked_sub(2)?;
-        let layout = StripLayout { top: top + 1, ..StripLayout::new(cells, (height, width)) };
-        let is_whole = height > 0 && width > 0 && (strip.width, strip.height) == layout.size();
-        is_whole.then_some((top + 1, height, width))
+        let is_whole = |caption: usize| {
+            let layout = StripLayout { top: top + 1, caption, ..StripLayout::new(cells, (height, width)) };
+            (strip.width, strip.height) == layout.size()
+        };
+        let found = height > 0 && width > 0 && [CAPTION, CAPTION + LABEL_LINE].into_iter().any(is_whole);
+        found.then_some((top + 1, height, width))
     };
     let (top, height, width) = (first..bottom).find_map(framed)?;
     let rows = (top..top + height).flat_map(|y| &strip.rgb[3 * (y * strip.width + MARGIN)..][..3 * width]);

@@ -33,9 +33,32 @@ pub struct EmbeddedPhoto {
     pub size: (usize, usize),
 }
 
+/// What a map of an exit is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MapSource {
+    /// The fusion of several taps' maps.
+    Fused,
+    /// The map at the exit's own tap, by name.
+    Own(String),
+    /// The map at another tap.
+    Tap(String),
+}
+
+impl MapSource {
+    /// Name of the tap, if there is one.
+    fn tap(&self) -> Option<&str> {
+        match self {
+            MapSource::Fused => None,
+            MapSource::Own(tap) | MapSource::Tap(tap) => Some(tap),
+        }
+    }
+}
+
 /// Activation maps of an image, one of each exit, quantized to one byte per element.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedMaps {
+    /// What each exit's map is.
+    sources: Vec<MapSource>,
     /// (height, width) of each exit's map.
     sizes: Vec<(usize, usize)>,
     /// Maximum of each exit's map.
@@ -46,8 +69,11 @@ pub struct QuantizedMaps {
 
 impl QuantizedMaps {
     /// Quantizes the maps of the exits, after their ReLU: (height, width) and elements of each.
-    pub fn new<'m>(maps: impl Iterator<Item = ((usize, usize), &'m [f32])>) -> QuantizedMaps {
-        let mut quantized = QuantizedMaps { sizes: Vec::new(), max: Vec::new(), values: Vec::new() };
+    pub fn new<'m>(
+        sources: Vec<MapSource>,
+        maps: impl Iterator<Item = ((usize, usize), &'m [f32])>,
+    ) -> QuantizedMaps {
+        let mut quantized = QuantizedMaps { sources, sizes: Vec::new(), max: Vec::new(), values: Vec::new() };
         for (size, map) in maps {
             let max = map.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
             // NaN becomes 0; a map with NaN is not drawn.
@@ -132,6 +158,8 @@ struct GalleryData<'a> {
     aspect: f64,
     /// Height and width of each exit's map.
     sizes: &'a [(usize, usize)],
+    /// What each exit's map is, such as `map at relu`.
+    shown: Vec<String>,
     /// Tables of 256 RGB colors by name, in base64.
     colormaps: serde_json::Map<String, serde_json::Value>,
     initial_colormap: &'a str,
@@ -154,9 +182,32 @@ struct ImageData {
     maps: Option<String>,
 }
 
+/// Sentence that says which maps the gallery shows; `None` without maps.
+pub fn which_maps(report: &Report) -> Option<String> {
+    let sources = &report.tiles.iter().find_map(|tile| tile.maps.as_ref())?.sources;
+    let method = report.method.unwrap_or("Heatmaps");
+    if sources.iter().all(|source| *source == MapSource::Fused) {
+        let fusion = report.fusion.as_ref().map_or(String::new(), |fusion| format!(" by {}", name(fusion)));
+        return Some(format!("{method}, the maps of several taps fused{fusion}."));
+    }
+    if sources.iter().all(|source| matches!(source, MapSource::Own(_))) {
+        let exit = if sources.len() > 1 { "each exit" } else { "the exit" };
+        return Some(format!("{method} at {exit}'s own tap."));
+    }
+    let mut taps: Vec<String> = sources.iter().filter_map(MapSource::tap).map(name).collect();
+    taps.dedup();
+    Some(format!("{method} at {}.", taps.join(", ")))
+}
+
 /// Data of the scripts as JSON that is safe inside a script element.
 pub fn data(report: &Report) -> String {
-    let sizes = report.tiles.iter().find_map(|tile| tile.maps.as_ref()).map_or(&[][..], |maps| &maps.sizes);
+    let maps = report.tiles.iter().find_map(|tile| tile.maps.as_ref());
+    let sizes = maps.map_or(&[][..], |maps| &maps.sizes);
+    let shown = |source: &MapSource| match source {
+        MapSource::Fused => "fused map".into(),
+        MapSource::Own(_) => "map".into(),
+        MapSource::Tap(tap) => format!("map at {}", name(tap)),
+    };
     let colormaps =
         Colormap::ALL.map(|map| (map.name().to_string(), STANDARD.encode(map.table().as_flattened()).into()));
     json::for_script(&GalleryData {
@@ -164,6 +215,7 @@ pub fn data(report: &Report) -> String {
         classes: report.classes.iter().map(|class| name(class)).collect(),
         aspect: aspect(report),
         sizes,
+        shown: maps.map_or(Vec::new(), |maps| maps.sources.iter().map(shown).collect()),
         colormaps: colormaps.into_iter().collect(),
         initial_colormap: report.colormap.name(),
         images: report.tiles.iter().map(|tile| image(tile, sizes)).collect(),
@@ -179,7 +231,10 @@ pub fn aspect(report: &Report) -> f64 {
 fn image(tile: &Tile, sizes: &[(usize, usize)]) -> ImageData {
     let exits = &tile.record.exits;
     let maps = tile.maps.as_ref().filter(|maps| maps.sizes == sizes && sizes.len() == exits.len());
-    let status = |(i, exit): (usize, &super::ExitResult)| match (exit.status, maps) {
+    let status = |(i, exit): (usize, &super::ExitResult)| match (
+        exit.status_at(maps.and_then(|maps| maps.sources[i].tap())),
+        maps,
+    ) {
         (Some(status), _) => status,
         (None, Some(maps)) if maps.max[i] > 0.0 => MapStatus::Ok,
         (None, _) => MapStatus::Empty,
@@ -204,11 +259,12 @@ mod tests {
     #[test]
     fn maps_are_quantized_relative_to_their_maximum() {
         let (a, b) = ([0.0, 1.0, 4.0], [0.0, 0.0]);
-        let maps = QuantizedMaps::new([((1, 3), &a[..]), ((2, 1), &b[..])].into_iter());
+        let maps =
+            QuantizedMaps::new(vec![MapSource::Fused; 2], [((1, 3), &a[..]), ((2, 1), &b[..])].into_iter());
         assert_eq!((&maps.values[..], &maps.max[..]), (&[0, 64, 255, 0, 0][..], &[4.0, 0.0][..]));
         assert_eq!(maps.sizes, [(1, 3), (2, 1)]);
         let broken = [f32::NAN, f32::INFINITY, 2.0];
-        let broken = QuantizedMaps::new([((1, 3), &broken[..])].into_iter());
+        let broken = QuantizedMaps::new(vec![MapSource::Fused], [((1, 3), &broken[..])].into_iter());
         assert_eq!((broken.values[0], broken.max[0]), (0, 2.0));
     }
 

@@ -18,7 +18,7 @@ pub fn headline(evaluation: &Evaluation) -> String {
     let exit = |e: &ExitEvaluation| (e.exit, percent(e.accuracy.top1, n));
     match &evaluation.exits[..] {
         [] => String::new(),
-        [only] => format!("Exit {} is right on {}", only.exit, exit(only).1),
+        [only] => format!("Exit {} is right on {} of the images", only.exit, exit(only).1),
         [first, .., last] => {
             let ((a, first), (b, last)) = (exit(first), exit(last));
             format!("Exit {a} is right on {first} of the images, exit {b} on {last}")
@@ -31,6 +31,14 @@ pub fn key_figures(evaluation: &Evaluation) -> Vec<KeyFigure> {
     let n = evaluation.images;
     let hardness = &evaluation.hardness;
     let figure = |value, label: &str| KeyFigure { value, label: label.into() };
+    if let [only] = &evaluation.exits[..] {
+        let mut figures = Vec::new();
+        if evaluation.classes.len() > 5 {
+            figures.push(figure(percent(only.accuracy.top5, n), "right within the five likeliest classes"));
+        }
+        figures.push(figure(percent(100.0 * only.calibration.ece, n), "calibration error"));
+        return figures;
+    }
     let every = hardness.right_exits.last().copied().unwrap_or(0);
     let some = n as u64 - every - hardness.never_right;
     let mut figures = vec![
@@ -49,8 +57,11 @@ fn best(evaluation: &Evaluation) -> Option<&ExitEvaluation> {
     evaluation.exits.iter().rev().max_by(|a, b| a.accuracy.top1.total_cmp(&b.accuracy.top1))
 }
 
-/// Sentence that compares the best exit with the last one.
+/// Sentence that compares the best exit with the last one; `None` for a single exit.
 pub fn best_and_last(evaluation: &Evaluation) -> Option<String> {
+    if evaluation.exits.len() < 2 {
+        return None;
+    }
     let n = evaluation.images;
     let (best, last) = (best(evaluation)?, evaluation.exits.last()?);
     let [most, at_last] = [best, last].map(|e| percent(e.accuracy.top1, n));

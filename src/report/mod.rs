@@ -13,7 +13,7 @@ mod result;
 mod section;
 mod sections;
 
-pub use gallery::{EmbeddedPhoto, QuantizedMaps, Tile};
+pub use gallery::{EmbeddedPhoto, MapSource, QuantizedMaps, Tile};
 pub use result::{ExitResult, ImageResult, ResultFiles, outcomes};
 
 use serde::Serialize;
@@ -40,6 +40,10 @@ pub struct Report<'a> {
     pub tiles: &'a [Tile<'a>],
     /// Images that failed.
     pub failed: &'a [ImageResult],
+    /// Title of the method of the maps, if it is known.
+    pub method: Option<&'static str>,
+    /// Name of the fusion of maps, if they are fused.
+    pub fusion: Option<String>,
     /// Initial colormap of the gallery.
     pub colormap: Colormap,
     /// Whether the page is written into the run's folder, so that it can link to film strips.

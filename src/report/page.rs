@@ -81,8 +81,11 @@ fn headline(report: &Report) -> String {
     match report.evaluation {
         Some(evaluation) => headline::headline(evaluation),
         None => {
-            let exits = count(report.exits.len(), "exit", "exits");
-            format!("Where {exits} of the model look in {}", images(report.images))
+            let images = images(report.images);
+            match report.exits {
+                [only] => format!("Where exit {only} looks in {images}"),
+                exits => format!("Where {} exits of the model look in {images}", exits.len()),
+            }
         }
     }
 }
@@ -107,10 +110,15 @@ fn gallery_text(report: &Report) -> String {
     } else {
         String::new()
     };
-    format!(
-        "{some}Each exit's prediction, its confidence and its heatmap over the photo. Move the slider to change \
-         the exit; open an image to compare two exits."
-    )
+    let each = match report.exits {
+        [_] => "The prediction, its confidence and its heatmap over the photo.",
+        _ => {
+            "Each exit's prediction, its confidence and its heatmap over the photo. Move the slider to change the \
+             exit; open an image to compare two exits."
+        }
+    };
+    let maps = gallery::which_maps(report).map_or(String::new(), |maps| format!(" {maps}"));
+    format!("{some}{each}{maps}")
 }
 
 /// Names of the colormaps, the run's own first.

@@ -23,11 +23,15 @@ pub const MAX_CLASSES: usize = 30;
 pub fn all(evaluation: &Evaluation) -> Vec<Plot> {
     let size = ChartSize::FILE;
     let plot = |name: &str, drawing| Plot { name: name.into(), drawing };
-    let mut plots = vec![plot("accuracy", accuracy(evaluation, size))];
-    plots.extend(multiply_adds(evaluation, size).map(|drawing| plot("multiply_adds", drawing)));
-    plots.extend(milliseconds(evaluation, size).map(|drawing| plot("milliseconds", drawing)));
-    plots.push(plot("hardness", hardness(evaluation, size)));
-    plots.push(plot("first_right", first_right(evaluation, size)));
+    let mut plots = Vec::new();
+    // Charts that compare exits.
+    if evaluation.exits.len() > 1 {
+        plots.push(plot("accuracy", accuracy(evaluation, size)));
+        plots.extend(multiply_adds(evaluation, size).map(|drawing| plot("multiply_adds", drawing)));
+        plots.extend(milliseconds(evaluation, size).map(|drawing| plot("milliseconds", drawing)));
+        plots.push(plot("hardness", hardness(evaluation, size)));
+        plots.push(plot("first_right", first_right(evaluation, size)));
+    }
     plots.extend(classes(evaluation, size).map(|drawing| plot("classes", drawing)));
     for exit in &evaluation.exits {
         let of_exit = |name: &str, drawing| plot(&format!("{name}_exit{:02}", exit.exit), drawing);
@@ -44,7 +48,7 @@ pub fn accuracy(evaluation: &Evaluation, size: ChartSize) -> Drawing {
     let intervals: Vec<(f64, f64)> = intervals.collect();
     let series = [Series { name: "top-1", points: &points, intervals: &intervals }];
     let y = "Images whose class is right, %, with 95 % intervals";
-    LineChart { title: "Accuracy at each exit", x: "exit", y, from: YOrigin::Data, series: &series }
+    LineChart { title: "Accuracy at each exit", x: "exit", y, from: YOrigin::Percent, series: &series }
         .draw(size)
 }
 
@@ -87,7 +91,7 @@ fn cost(
     let series = series.into_iter().filter(|(_, points)| !points.is_empty());
     let series: Vec<Series> = series.map(|(name, points)| Series { name, points, intervals: &[] }).collect();
     let y = "Images whose class is right, %";
-    let chart = LineChart { title, x, y, from: YOrigin::Data, series: &series };
+    let chart = LineChart { title, x, y, from: YOrigin::Percent, series: &series };
     (!series.is_empty()).then(|| chart.draw(size))
 }
 
@@ -174,13 +178,22 @@ pub fn confidence(exit: &ExitEvaluation, size: ChartSize) -> Drawing {
     ReliabilityDiagram { title: &title, bins: &bins.collect::<Vec<_>>() }.draw(size)
 }
 
-/// Confusion matrix of an exit; `None` for more than [`MAX_CLASSES`] classes.
+/// Images of an exit by label (row) and predicted class (column).
+pub fn confusion_matrix(exit: &ExitEvaluation, classes: usize) -> Vec<Vec<u64>> {
+    let mut matrix = vec![vec![0; classes]; classes];
+    for &(label, predicted, images) in &exit.confusion {
+        matrix[label][predicted] = images;
+    }
+    matrix
+}
+
+/// Chart of the confusion matrix of an exit; `None` for more than [`MAX_CLASSES`] classes.
 pub fn confusion(evaluation: &Evaluation, exit: &ExitEvaluation, size: ChartSize) -> Option<Drawing> {
     let names = &evaluation.classes[..];
     if names.len() > MAX_CLASSES {
         return None;
     }
-    let values: Vec<f64> = exit.confusion.as_ref()?.iter().flatten().map(|&n| n as f64).collect();
+    let values: Vec<f64> = confusion_matrix(exit, names.len()).iter().flatten().map(|&n| n as f64).collect();
     let most = values.iter().copied().fold(1.0, f64::max);
     let title = format!("What exit {} takes for what, images", exit.exit);
     let text = |v: f64| thousands(v as u64);

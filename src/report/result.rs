@@ -80,8 +80,31 @@ pub struct ExitResult {
     pub target: Option<usize>,
     /// Name of the explained class.
     pub target_name: Option<String>,
-    /// Status of the map.
+    /// Status of the first map.
     pub status: Option<MapStatus>,
+    /// All maps, if there are several.
+    #[serde(default)]
+    pub maps: Vec<MapResult>,
+}
+
+impl ExitResult {
+    /// Status of the map at `tap`, or of the fused map for `None`.
+    pub fn status_at(&self, tap: Option<&str>) -> Option<MapStatus> {
+        let is_at = |map: &&MapResult| map.minus.is_none() && tap.is_some_and(|tap| map.taps == [tap]);
+        self.maps.iter().find(is_at).map(|map| map.status).or(self.status)
+    }
+}
+
+/// One of several maps of an exit.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct MapResult {
+    /// Its tap; of a fused map, all taps.
+    #[serde(default)]
+    pub taps: Vec<String>,
+    /// What is subtracted, if it is a difference.
+    pub minus: Option<String>,
+    /// Its status.
+    pub status: MapStatus,
 }
 
 /// Files of an image, as paths relative to the run's folder.
@@ -123,6 +146,19 @@ mod tests {
         assert_eq!((record.exits[1].probability, record.exits[1].status), (None, None));
         let failed: ImageResult = serde_json::from_str(r#"{"image":"b","error":"no"}"#).unwrap();
         assert!(failed.error.is_some() && failed.exits.is_empty());
+    }
+
+    #[test]
+    fn the_status_of_one_of_several_maps_is_found_by_its_tap() {
+        let line = LINE.replacen(
+            r#""status":"ok","#,
+            r#""status":"ok","maps":[{"taps":["relu","exit1"],"status":"ok"},
+               {"taps":["exit1"],"minus":"dog","status":"constant"},{"taps":["exit1"],"status":"empty"}],"#,
+            1,
+        );
+        let record = ImageResult::parse(&line).unwrap();
+        let status = [None, Some("exit1"), Some("gone")].map(|tap| record.exits[0].status_at(tap));
+        assert_eq!(status, [MapStatus::Ok, MapStatus::Empty, MapStatus::Ok].map(Some));
     }
 
     #[test]

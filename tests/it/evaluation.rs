@@ -112,16 +112,29 @@ fn accuracy_confusion_and_calibration_match_public_tools() {
         assert_near(&what, ours.accuracy.top1, theirs.top1, 1e-12 * 100.0);
         assert_near(&what, ours.accuracy.top5, theirs.top5, 1e-12 * 100.0);
         assert_near(&what, ours.calibration.ece, theirs.ece, 1e-6);
-        let confusion = ours.confusion.as_ref().unwrap();
-        assert_eq!(*confusion, theirs.confusion, "{what}");
+        let mut confusion = vec![vec![0; 10]; 10];
+        for &(label, predicted, images) in &ours.confusion {
+            assert!(images > 0, "{what}: {label} {predicted}");
+            confusion[label][predicted] = images;
+        }
+        assert_eq!(confusion, theirs.confusion, "{what}");
         let images: u64 = ours.calibration.reliability.iter().map(|bin| bin.images).sum();
         assert_eq!((ours.calibration.reliability.len(), images), (15, 700));
-        for (class, row) in ours.classes.iter().zip(confusion) {
+        for (class, row) in ours.classes.iter().zip(&confusion) {
             assert_eq!(class.images, row.iter().sum::<u64>());
         }
         let diagonal: u64 = (0..10).map(|class| confusion[class][class]).sum();
         assert_near(&what, 100.0 * diagonal as f64 / 700.0, ours.accuracy.top1, 1e-10);
     }
+}
+
+#[test]
+fn a_confusion_matrix_grows_with_the_images_not_with_the_square_of_the_classes() {
+    let outcome = |label: usize| ImageOutcome { label, exits: [ExitOutcome::new(3, 0.5, 3 - label)].into() };
+    let evaluation = Evaluation::new(&[2, 0, 2, 3].map(outcome), &[1], &names(5000), None);
+    assert_eq!(evaluation.exits[0].confusion, [(0, 3, 1), (2, 3, 2), (3, 3, 1)]);
+    let json = serde_json::to_value(&evaluation).unwrap();
+    assert_eq!(json["exits"][0]["confusion"], serde_json::json!([[0, 3, 1], [2, 3, 2], [3, 3, 1]]));
 }
 
 #[test]

@@ -12,6 +12,8 @@ const STEP: usize = CELL + 14;
 /// Upper edge of the first row of pictures, and middle of the label bar below it.
 const TOP: usize = MARGIN + 68;
 const BAR: usize = TOP + CELL + 14;
+/// Height of a legend below the lines of a narrow page.
+const LEGEND: usize = 42;
 const WHITE: [u8; 3] = [255; 3];
 
 fn options() -> SheetOptions {
@@ -37,11 +39,12 @@ fn the_photo_comes_first_then_the_exits() {
     picture.rgb[..3].fill(250);
     let page = drawn(&["cat", "cat"], &picture, &options());
     assert_eq!(page.width, 2 * MARGIN + 2 * STEP + CELL);
-    assert_eq!(page.pixel(MARGIN + 5, TOP + 5), PHOTO);
+    let top = TOP + LEGEND;
+    assert_eq!(page.pixel(MARGIN + 5, top + 5), PHOTO);
     for exit in 1..=2 {
         let left = MARGIN + exit * STEP;
-        assert_eq!(page.pixel(left, TOP), [250; 3]);
-        assert_eq!(page.pixel(left + CELL - 1, TOP + CELL - 1), [9; 3]);
+        assert_eq!(page.pixel(left, top), [250; 3]);
+        assert_eq!(page.pixel(left + CELL - 1, top + CELL - 1), [9; 3]);
     }
 }
 
@@ -80,16 +83,18 @@ fn many_exits_are_drawn_in_several_rows() {
     for (exits, rows, columns) in [(0, 1, 1), (1, 1, 2), (6, 1, 7), (7, 2, 5), (10, 2, 6), (30, 5, 7)] {
         let page = plain(&vec!["cat"; exits]);
         assert_eq!(page.width, 2 * MARGIN + columns * STEP - 14, "{exits} exits");
-        assert_eq!(page.height, TOP + MARGIN + rows * (CELL + 68 + 28) - 28, "{exits} exits");
+        // The note of the legend takes two lines on a page as narrow as the photo alone.
+        let legend = [LEGEND + 20, LEGEND].get(exits).copied().unwrap_or(0);
+        assert_eq!(page.height, TOP + legend + MARGIN + rows * (CELL + 68 + 28) - 28, "{exits} exits");
         let last = exits.max(1) - 1;
         let (row, column) = (last / (columns - 1).max(1), last % (columns - 1).max(1));
-        let bar = BAR + row * (CELL + 68 + 28);
+        let bar = BAR + legend + row * (CELL + 68 + 28);
         if exits > 0 {
             assert_ne!(page.pixel(MARGIN + (column + 1) * STEP + CELL / 2, bar), WHITE, "{exits} exits");
         }
         // The model's input is drawn if there is a second row.
         if rows > 1 {
-            assert_eq!(page.pixel(MARGIN + 5, TOP + CELL + 68 + 28 + 5), [1, 2, 3]);
+            assert_eq!(page.pixel(MARGIN + 5, TOP + legend + CELL + 68 + 28 + 5), [1, 2, 3]);
         }
     }
 }
@@ -114,6 +119,36 @@ fn a_remark_adds_a_line_and_the_color_bar_is_optional() {
     let without = SheetOptions { legend: Legend { bar: None, note: "grey: nothing".into() }, ..options() };
     assert!(words(&low) > 1000);
     assert_eq!(words(&drawn(&["cat"; 4], &picture, &without)), 0);
+}
+
+#[test]
+fn strips_of_few_exits_have_a_color_bar_too() {
+    for cell in [CELL, 176] {
+        for exits in [1, 2, 3] {
+            let picture = RgbImage::filled(cell, cell, [9, 9, 9]);
+            let page = drawn(&["cat"; 3][..exits], &picture, &SheetOptions { cell, ..options() });
+            let above = page.rgb[..page.width * (TOP + LEGEND - 4) * 3].chunks_exact(3);
+            let colored = above.filter(|p| p[0].abs_diff(p[1]).max(p[1].abs_diff(p[2])) > 60).count();
+            assert!(colored > 600, "{exits} exits of {cell}: {colored}");
+        }
+    }
+}
+
+#[test]
+fn a_long_label_takes_two_lines_of_which_none_is_cut() {
+    let label = "Greater Swiss Mountain dog";
+    let photo = RgbImage::filled(176, 176, PHOTO);
+    let options = SheetOptions { cell: 176, ..options() };
+    let page = |labels: &[&str]| {
+        let cell = |(exit, label)| ExitCell { exit, label, probability: 0.5, picture: &photo };
+        let cells: Vec<ExitCell> = (1..).zip(labels.iter().copied()).map(cell).collect();
+        strip(&photo, &photo, &cells, &options)
+    };
+    let (short, long) = (page(&["cat"; 3]), page(&["cat", label, "cat"]));
+    assert_eq!(long.height, short.height + 21);
+    let dark = |page: &RgbImage| page.rgb.chunks_exact(3).filter(|pixel| pixel[0] < 100).count();
+    assert!(dark(&long) > dark(&short));
+    assert_eq!(strip::photo(&long, 3), Some(photo.clone()));
 }
 
 #[test]

@@ -58,12 +58,10 @@ fn confusion_csv(report: &EvaluationReport) -> String {
     let names: Vec<String> = report.evaluation.classes.iter().map(|class| csv::cell(class)).collect();
     let mut csv = String::from("exit,label,label_name,predicted,predicted_name,images\n");
     for exit in &report.evaluation.exits {
-        for (label, row) in exit.confusion.iter().flatten().enumerate() {
-            for (predicted, images) in row.iter().enumerate().filter(|&(_, &images)| images > 0) {
-                let (from, to) = (&names[label], &names[predicted]);
-                // Writing to a String cannot fail.
-                let _ = writeln!(csv, "{},{label},{from},{predicted},{to},{images}", exit.exit);
-            }
+        for &(label, predicted, images) in &exit.confusion {
+            let (from, to) = (&names[label], &names[predicted]);
+            // Writing to a String cannot fail.
+            let _ = writeln!(csv, "{},{label},{from},{predicted},{to},{images}", exit.exit);
         }
     }
     csv

@@ -29,8 +29,9 @@ pub struct EvaluationReport {
     fit: String,
     /// Weights file.
     weights: String,
-    /// SHA-256 of the checkpoint that the weights come from.
-    source_sha256: String,
+    /// SHA-256 of the checkpoint that the weights come from, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_sha256: Option<String>,
     /// Device that the times were measured on.
     device: String,
 }
@@ -63,7 +64,7 @@ impl EvaluationReport {
             label_mapping: dataset.label_mapping().cloned(),
             fit: model.input.resize.to_string(),
             weights: model.weights.clone(),
-            source_sha256: model.source.checkpoint_sha256().to_string(),
+            source_sha256: model.source_sha256().map(String::from),
             device: model.device.description(),
         })
     }

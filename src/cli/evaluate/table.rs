@@ -18,6 +18,8 @@ const DEFAULT_BUDGETS: [u16; 8] = [1, 5, 10, 15, 20, 25, 30, 39];
 /// The tables of `mode`, or all. Writing to a String cannot fail.
 pub fn report(report: &EvaluationReport, mode: Option<EvalMode>) -> String {
     let evaluation = &report.evaluation;
+    // With one exit, all exits are the first and all budgets are the same.
+    let several = evaluation.exits.len() > 1;
     let mut text = format!("{} images, {} classes\n", evaluation.images, evaluation.classes.len());
     if mode != Some(EvalMode::Dynamic) {
         exits(&mut text, &evaluation.exits);
@@ -26,10 +28,15 @@ pub fn report(report: &EvaluationReport, mode: Option<EvalMode>) -> String {
         if evaluation.classes.len() <= MAX_CLASSES {
             classes(&mut text, &evaluation.exits);
         }
-        hardness(&mut text, &evaluation.hardness, &evaluation.exits);
+        if several {
+            hardness(&mut text, &evaluation.hardness, &evaluation.exits);
+        }
     }
-    if let Some(budgeted) = evaluation.budgeted.as_ref().filter(|_| mode != Some(EvalMode::Anytime)) {
-        budgets(&mut text, budgeted, mode == Some(EvalMode::Dynamic));
+    let dynamic = mode == Some(EvalMode::Dynamic);
+    if let Some(budgeted) = &evaluation.budgeted
+        && (dynamic || mode.is_none() && several)
+    {
+        budgets(&mut text, budgeted, dynamic);
     }
     if let Some(early) = &report.early_exit {
         early_exit(&mut text, early, &evaluation.exits);

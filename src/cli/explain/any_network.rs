@@ -279,9 +279,9 @@ fn the_report_reads_maps_of_different_sizes() {
         std::fs::write(folder.path().join("a.npz"), found.file("a.npz")).unwrap();
         let record = ImageResult::parse(&format!("{{\"image\":\"a.png\",{}", &found.row[1..])).unwrap();
         let maps = tiles::maps(folder.path(), &record).unwrap().unwrap();
-        let shapes: Vec<&[usize]> = maps.iter().map(|map| &*map.shape).collect();
+        let shapes: Vec<&[usize]> = maps.iter().map(|map| &*map.map.shape).collect();
         assert_eq!(shapes, [[12, 24], [3, 6]]);
-        assert!(maps.iter().all(|map| map.values.iter().any(|&x| x > 0.0)));
+        assert!(maps.iter().all(|map| map.map.values.iter().any(|&x| x > 0.0)));
     }
 }
 

@@ -171,8 +171,7 @@ impl Args {
         }
         spec.pictures.add_to_manifest(&mut manifest);
         manifest["device"] = model.device.description().into();
-        manifest["weights"] =
-            serde_json::json!({ "file": model.weights, "source_sha256": model.source.checkpoint_sha256() });
+        manifest["weights"] = model.weights_fields();
         manifest["labels"] = model.labels.clone().into();
         // A weights file says these itself.
         if let Source::Onnx { .. } = model.source {

@@ -38,7 +38,8 @@ pub struct RunMetadata {
     /// How photos were brought to the input: `--fit`.
     fit: String,
     weights: String,
-    source_sha256: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_sha256: Option<String>,
     device: String,
 }
 
@@ -70,7 +71,7 @@ impl FaithfulnessReport {
                 settings: recorded,
                 fit: model.input.resize.to_string(),
                 weights: model.weights.clone(),
-                source_sha256: model.source.checkpoint_sha256().to_string(),
+                source_sha256: model.source_sha256().map(String::from),
                 device: model.device.description(),
             },
             randomisation: randomization,

@@ -93,6 +93,8 @@ pub(super) fn page(
         shown: run.shown,
         tiles: &read.tiles,
         failed: &run.failed,
+        method: run.method(),
+        fusion: run.fusion(),
         colormap: colormap.or(run.colormap()).unwrap_or_default(),
         linked,
         notices: run.notices(),

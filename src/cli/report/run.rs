@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::evaluation::{Evaluation, ImageOutcome};
+use crate::explain::MapMethod;
 use crate::render::Colormap;
 use crate::report::{ImageResult, MetadataRow, outcomes};
 use crate::run::{RunInfo, read_results};
@@ -134,6 +135,20 @@ impl LoadedRun {
         self.info.as_ref()?.manifest["colormap"].as_str()?.parse().ok()
     }
 
+    /// Title of the first CAM method of the run.
+    pub fn method(&self) -> Option<&'static str> {
+        let methods = self.info.as_ref()?.manifest["methods"].as_array()?;
+        let title = |name: &Value| {
+            MapMethod::ALL.into_iter().find(|method| name == method.name()).map(MapMethod::title)
+        };
+        methods.iter().find_map(title)
+    }
+
+    /// Name of the run's fusion, if it has one.
+    pub fn fusion(&self) -> Option<String> {
+        self.info.as_ref()?.manifest["fuse"].as_str().map(String::from)
+    }
+
     /// Notices for the top of the report.
     pub fn notices(&self) -> Vec<String> {
         let Some(RunInfo { finished: false, images, .. }) = self.info else { return Vec::new() };
@@ -206,18 +221,37 @@ fn add_rows(rows: &mut Vec<MetadataRow>, name: &str, value: &Value) {
     const MAX_LEN: usize = 200;
     let text = match value {
         Value::Null => return,
-        Value::String(text) => text.clone(),
         Value::Object(inner) => {
             return inner.iter().for_each(|(key, value)| add_rows(rows, &format!("{name} {key}"), value));
         }
-        Value::Array(values) if values.iter().all(|v| v.is_string() || v.is_number()) => {
-            let words = values.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), String::from));
-            words.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
+        other => text(other),
     };
-    if text.len() <= MAX_LEN {
+    if !text.is_empty() && text.len() <= MAX_LEN {
         rows.push(MetadataRow { name: name.replace('_', " "), value: text });
+    }
+}
+
+/// A value as a reader writes it: `a, b`, `class: 0, name: cat; class: 1, name: dog`.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            // The digits of an f32, which a JSON value holds as an f64.
+            Some(x) if number.is_f64() && f64::from(x as f32) == x => (x as f32).to_string(),
+            _ => number.to_string(),
+        },
+        Value::Array(values) => {
+            let by = if values.iter().any(Value::is_object) { "; " } else { ", " };
+            values.iter().map(text).collect::<Vec<_>>().join(by)
+        }
+        Value::Object(inner) => {
+            let field =
+                |(key, value): (&String, &Value)| format!("{}: {}", key.replace('_', " "), text(value));
+            inner.iter().map(field).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 
@@ -233,10 +267,46 @@ fn read_evaluation(path: &Path) -> Result<Option<(Evaluation, Value)>> {
     let metadata = ["weights", "source_sha256", "device", "failed"];
     let metadata = metadata.iter().filter_map(|&key| Some((key.to_string(), value.get(key)?.clone())));
     let metadata = Value::Object(metadata.collect());
-    let evaluation: Evaluation =
-        serde_json::from_value(value).map_err(|e| Error::refused_by(path, "JSON", e))?;
+    let other = |e| {
+        format!(
+            "{e}; if another version of msdcam wrote it, `msdcam evaluate -o` with the same words makes it again"
+        )
+    };
+    let evaluation: Evaluation = serde_json::from_value(value).map_err(|e| refused("JSON", other(e)))?;
     match evaluation.check() {
         Err(cause) => Err(Error::refused(path, "JSON", cause)),
         Ok(()) => Ok(Some((evaluation, metadata))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_text_without_json_and_noise() {
+        let made = serde_json::json!({
+            "mean": [0.485_f32, 0.456_f32],
+            "share": 0.1,
+            "images": 2000,
+            "weights": { "file": "a.onnx", "source_sha256": "" },
+            "label_mapping": { "classes": [{ "class": 0, "class_name": "cat" }, { "class": 1, "class_name": "dog" }] },
+            "thresholds": [0.9_f32, null],
+            "long": vec!["a"; 500],
+        });
+        let mut rows = Vec::new();
+        made.as_object().unwrap().iter().for_each(|(name, value)| add_rows(&mut rows, name, value));
+        let rows: Vec<(&str, &str)> =
+            rows.iter().map(|row| (row.name.as_str(), row.value.as_str())).collect();
+        let expected = [
+            ("mean", "0.485, 0.456"),
+            ("share", "0.1"),
+            ("images", "2000"),
+            ("weights file", "a.onnx"),
+            ("label mapping classes", "class: 0, class name: cat; class: 1, class name: dog"),
+            ("thresholds", "0.9, none"),
+        ];
+        assert_eq!(rows.len(), expected.len(), "{rows:?}");
+        assert!(expected.iter().all(|row| rows.contains(row)), "{rows:?}");
     }
 }

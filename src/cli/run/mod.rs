@@ -117,7 +117,7 @@ impl RunOptions {
         // Determined by the weights; a difference would be reported twice.
         settings.as_object_mut().map(|settings| settings.remove("labels"));
         let metadata = json!({
-            "weights": { "file": model.weights, "source_sha256": model.source.checkpoint_sha256() },
+            "weights": model.weights_fields(),
             "dataset": {
                 "name": reversible_text(dataset.name()),
                 "label_mapping": dataset.label_mapping(),

@@ -22,8 +22,8 @@ pub struct Series<'a> {
 pub enum YOrigin {
     /// Zero, so that heights can be compared.
     Zero,
-    /// A round value below the data, so that small differences are visible.
-    Data,
+    /// A round value below the data, so that small differences are visible. The axis stays within 0 to 100.
+    Percent,
 }
 
 /// A line chart.
@@ -85,7 +85,12 @@ impl LineChart<'_> {
         let ys = self.points().map(|(_, y)| y).chain(ends.filter(|y| y.is_finite()));
         let start = if self.from == YOrigin::Zero { (0.0, 0.0) } else { (f64::MAX, f64::MIN) };
         let (low, high) = ys.fold(start, |(low, high), y| (low.min(y), high.max(y)));
-        if low <= high { (low, high) } else { (0.0, 1.0) }
+        match self.from {
+            _ if low > high => (0.0, 1.0),
+            // Around a single value, as far as the ends allow. Round steps divide 100, so ticks do not exceed it either.
+            YOrigin::Percent if low == high => ((low - 5.0).max(0.0), (high + 5.0).min(100.0)),
+            _ => (low, high),
+        }
     }
 
     fn x_axis(&self, ends: (f64, f64)) -> Axis {
@@ -96,6 +101,8 @@ impl LineChart<'_> {
             [first, .., last] if ticks.len() > MAX_OWN_TICKS || ticks.iter().any(|t| t.fract() != 0.0) => {
                 Axis::round((first, last), 5, ends)
             }
+            // A single value is in the middle of the axis, wherever its tick is.
+            [only] => Axis::exact(vec![round(only)], ends),
             _ => Axis::exact(ticks, ends),
         }
     }
@@ -164,6 +171,7 @@ fn round(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::chart::drawing::Mark;
 
     fn chart(series: &[Series]) -> String {
         LineChart { title: "T", x: "exit", y: "ms", from: YOrigin::Zero, series }.draw(ChartSize::FILE).svg()
@@ -177,6 +185,32 @@ mod tests {
         assert!(svg.contains("points=\"51.2,368 "), "{svg}");
         assert!(svg.contains(",68\""), "{svg}");
         assert!(svg.contains(">a &amp; b<"), "{svg}");
+    }
+
+    /// Texts of the drawing of a line through `points`, whose values are in percent.
+    fn texts(points: &[(f64, f64)]) -> Vec<String> {
+        let series = [Series { name: "a", points, intervals: &[] }];
+        let chart = LineChart { title: "", x: "", y: "", from: YOrigin::Percent, series: &series };
+        let text = |mark: &Mark| match &mark.geometry {
+            Geometry::Text(text) => Some(text.text.clone()),
+            _ => None,
+        };
+        chart.draw(ChartSize::PAGE).marks.iter().filter_map(text).collect()
+    }
+
+    #[test]
+    fn an_axis_of_shares_stays_within_0_to_100() {
+        for values in [&[0.0][..], &[100.0], &[99.7], &[0.0, 0.0], &[0.0, 100.0], &[93.0, 100.0]] {
+            let points: Vec<(f64, f64)> = values.iter().enumerate().map(|(x, &y)| (x as f64, y)).collect();
+            let ticks = texts(&points).into_iter().filter_map(|text| text.parse::<f64>().ok());
+            let ticks: Vec<f64> = ticks.collect();
+            assert!(ticks.iter().all(|tick| (0.0..=100.0).contains(tick)), "{values:?}: {ticks:?}");
+        }
+    }
+
+    #[test]
+    fn the_tick_of_a_single_point_is_short() {
+        assert!(texts(&[(1_814.073_344, 50.0)]).contains(&"1,814".into()));
     }
 
     #[test]

@@ -12,6 +12,8 @@ for (const image of data.images) {
   image.hardness = right.filter(Boolean).length;
   image.first = right.indexOf(true);
   image.group = image.label === null ? image.predicted.at(-1) : image.label;
+  const classes = [image.label, ...image.predicted].filter(c => c !== null).map(c => data.classes[c]);
+  image.words = [image.name, ...classes].join("\n").toLowerCase();
 }
 
 // Only tiles near the viewport are drawn.
@@ -88,7 +90,10 @@ options(find("by-class"), "all", data.classes.map((name, c) => [c, name, image =
 if (find("by-hardness")) {
   const exits = data.exits.length;
   const labeled = image => image.label !== null;
-  options(find("by-hardness"), "any", [
+  options(find("by-hardness"), "any", exits === 1 ? [
+    ["1", "right", image => image.hardness === 1],
+    ["0", "wrong", image => labeled(image) && image.hardness === 0],
+  ] : [
     ["all", "right at every exit", image => labeled(image) && image.hardness === exits],
     ["some", "right at some exits", image => image.hardness > 0 && image.hardness < exits],
     ["0", "right at no exit", image => labeled(image) && image.hardness === 0],
@@ -110,7 +115,7 @@ function wanted() {
   }[hardness] ?? (image => image.hardness === Number(hardness));
   return image => (group === "" || image.group === Number(group)) && hard(image) && (hardness === "" || image.label !== null)
     && (first === "" || (image.label !== null && image.first === (first === "never" ? -1 : Number(first))))
-    && image.name.toLowerCase().includes(name);
+    && image.words.includes(name);
 }
 function filter() {
   const test = wanted();

@@ -20,7 +20,7 @@ function openViewer(i) {
   find("viewer-name").replaceChildren(name, label);
   drawFilm(image);
   drawViews();
-  if (!viewer.open) { viewer.showModal(); views[0].slider.focus(); }
+  if (!viewer.open) { viewer.showModal(); (data.exits.length < 2 ? find("next") : views[0].slider).focus(); }
 }
 
 function drawViews() {
@@ -33,8 +33,8 @@ function drawViews() {
     showPlaceholder(photo, image, exit);
     showPrediction(element.querySelector(".prediction"), image, exit);
     const other = image.target[exit] !== image.predicted[exit];
-    const largest = mapsOf(image) ? `map maximum ${image.max[exit].toPrecision(3)}` : "no map";
-    element.querySelector(".target").textContent = other ? `map of ${data.classes[image.target[exit]]}, ${largest}` : largest;
+    const largest = mapsOf(image) ? `${data.shown[exit]}, maximum ${image.max[exit].toPrecision(3)}` : "no map";
+    element.querySelector(".target").textContent = other ? `${data.classes[image.target[exit]]}: ${largest}` : largest;
   }
   [...find("film").children].forEach((cell, k) => {
     cell.firstChild.setAttribute("aria-pressed", k === views[0].exit);
@@ -75,6 +75,7 @@ function go(step) {
   openViewer(next);
 }
 function compare() {
+  if (data.exits.length < 2) return;
   const both = views[1].element.hidden;
   views[1].element.hidden = !both;
   find("compare").setAttribute("aria-pressed", both);

@@ -17,36 +17,47 @@ const NARROW: ChartSize = ChartSize { width: 380.0, height: 290.0, heading: fals
 
 /// All sections for which `evaluation` has values.
 pub fn all(evaluation: &Evaluation) -> Vec<Section> {
-    let sections = [Some(accuracy(evaluation)), classes::classes(evaluation), cost(evaluation)];
-    let others = [Some(hardness(evaluation)), Some(confidence(evaluation)), confusion::confusion(evaluation)];
-    sections.into_iter().chain(others).flatten().collect()
+    let several = evaluation.exits.len() > 1;
+    let mut sections = vec![accuracy(evaluation)];
+    sections.extend(classes::classes(evaluation));
+    if several {
+        sections.extend(cost(evaluation));
+        sections.push(hardness(evaluation));
+    }
+    sections.extend([confidence(evaluation), confusion::confusion(evaluation)]);
+    sections
 }
 
 fn accuracy(evaluation: &Evaluation) -> Section {
-    let mut texts = Vec::new();
-    texts.extend(best_and_last(evaluation));
-    texts.push("The band is the 95 % Wilson score interval of each exit.".into());
+    let several = evaluation.exits.len() > 1;
+    let texts = if several {
+        let band = "The band is the 95 % Wilson score interval of each exit.".to_string();
+        best_and_last(evaluation).into_iter().chain([band]).collect()
+    } else {
+        vec!["The interval is Wilson's score interval.".into()]
+    };
+    let has_work = evaluation.exits.iter().any(|e| e.multiply_adds.is_some());
     let work =
         |e: &ExitEvaluation| e.multiply_adds.map_or(String::new(), |w| format!("{:.1}", w as f64 / 1e6));
     let row = |e: &ExitEvaluation| {
         let a = &e.accuracy;
         let [low, high] = a.top1_interval.map(|end| format!("{end:.2}"));
-        let cells = [format!("{:.2}", a.top1), format!("{low} to {high}"), format!("{:.2}", a.top5), work(e)];
-        TableRow { name: e.exit.to_string(), cells: cells.map(plain).into() }
+        let cells = [format!("{:.2}", a.top1), format!("{low} to {high}"), format!("{:.2}", a.top5)];
+        let cells = cells.into_iter().chain(has_work.then(|| work(e)));
+        TableRow { name: e.exit.to_string(), cells: cells.map(plain).collect() }
     };
     let columns = ["exit", "top-1, %", "95 % interval", "top-5, %", "multiply-adds, millions"];
-    let mut table = table("Values", &columns, evaluation.exits.iter().map(row).collect());
-    table.folded = true;
+    let mut table =
+        table("Values", &columns[..if has_work { 5 } else { 4 }], evaluation.exits.iter().map(row).collect());
+    table.folded = several;
+    let chart = several.then(|| both(WIDE, |size| plots::accuracy(evaluation, size)));
     Section {
         id: "accuracy",
         link: "Accuracy",
-        title: "Accuracy, exit by exit".into(),
+        title: if several { "Accuracy, exit by exit" } else { "Accuracy" }.into(),
         texts,
         layout: "wide",
-        panels: vec![Panel {
-            chart: Some(both(WIDE, |size| plots::accuracy(evaluation, size))),
-            table: Some(table),
-        }],
+        panels: vec![Panel { chart, table: Some(table) }],
         ..Section::default()
     }
 }
@@ -126,7 +137,7 @@ fn confidence(evaluation: &Evaluation) -> Section {
     Section {
         id: "confidence",
         link: "Confidence",
-        title: "Is each exit calibrated?".into(),
+        title: if evaluation.exits.len() > 1 { "Is each exit calibrated?" } else { "Calibration" }.into(),
         texts: vec![text.into()],
         choice: choice(evaluation),
         layout: "wide",
@@ -134,8 +145,10 @@ fn confidence(evaluation: &Evaluation) -> Section {
     }
 }
 
+/// The choice of an exit, if there are several.
 fn choice(evaluation: &Evaluation) -> Option<Choice> {
-    Some(Choice { legend: "Exit", options: exit_names(evaluation).collect() })
+    let options: Vec<String> = exit_names(evaluation).collect();
+    (options.len() > 1).then_some(Choice { legend: "Exit", options })
 }
 
 fn exit_names(evaluation: &Evaluation) -> impl Iterator<Item = String> {

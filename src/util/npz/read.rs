@@ -52,6 +52,18 @@ impl<'a> Archive<'a> {
             .map_err(|cause| Error::refused(self.file, format!("array '{name}'"), cause))
     }
 
+    /// Dimensions and elements of the array of texts called `name`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it is damaged, or not little-endian text in C order.
+    pub fn texts(&mut self, name: &str) -> Result<Option<(Vec<usize>, Vec<String>)>> {
+        if !self.names().iter().any(|found| found == name) {
+            return Ok(None);
+        }
+        let read = self.entry(name).and_then(|bytes| parse_texts(&bytes));
+        read.map(Some).map_err(|cause| Error::refused(self.file, format!("array '{name}'"), cause))
+    }
+
     /// The .npy bytes of an array.
     fn entry(&mut self, name: &str) -> std::result::Result<Vec<u8>, String> {
         let entry = self.zip.by_name(&format!("{name}.npy")).map_err(|e| e.to_string())?;
@@ -68,8 +80,40 @@ impl<'a> Archive<'a> {
 /// Maximum size of an array in bytes, above that of any array that msdcam writes.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The .npy format, versions 1 to 3.
+/// An array of `<f4`.
 fn parse(bytes: &[u8]) -> std::result::Result<Floats, String> {
+    let (header, shape, elements) = parts(bytes)?;
+    if !header.contains("'<f4'") {
+        return Err(format!("expected '<f4', the header says {}", header.trim_end()));
+    }
+    let (floats, rest) = elements.as_chunks();
+    let expected = shape.iter().try_fold(1_usize, |all, &side| all.checked_mul(side));
+    if expected != Some(floats.len()) || !rest.is_empty() {
+        return Err(format!("shape {shape:?} and {} bytes", elements.len()));
+    }
+    Ok(Floats { shape, values: floats.iter().map(|b| f32::from_le_bytes(*b)).collect() })
+}
+
+/// An array of `<U`: UTF-32 of one length, padded with zeros.
+fn parse_texts(bytes: &[u8]) -> std::result::Result<(Vec<usize>, Vec<String>), String> {
+    let (header, shape, elements) = parts(bytes)?;
+    let letters = header.split("'<U").nth(1).and_then(|rest| rest.split('\'').next()?.parse::<usize>().ok());
+    let Some(letters) = letters.filter(|&letters| letters > 0) else {
+        return Err(format!("expected '<U', the header says {}", header.trim_end()));
+    };
+    let (units, rest) = elements.as_chunks();
+    let expected = shape.iter().try_fold(letters, |all, &side| all.checked_mul(side));
+    if expected != Some(units.len()) || !rest.is_empty() {
+        return Err(format!("shape {shape:?} and {} bytes", elements.len()));
+    }
+    let letter = |unit: &[u8; 4]| char::from_u32(u32::from_le_bytes(*unit)).ok_or("not Unicode");
+    let text = |units: &[[u8; 4]]| units.iter().map(letter).collect::<std::result::Result<String, _>>();
+    let texts = units.chunks(letters).map(|units| Ok(text(units)?.trim_end_matches('\0').to_string()));
+    Ok((shape, texts.collect::<std::result::Result<_, String>>()?))
+}
+
+/// Header, dimensions and bytes of the elements: the .npy format, versions 1 to 3.
+fn parts(bytes: &[u8]) -> std::result::Result<(&str, Vec<usize>, &[u8]), String> {
     let begin = bytes.get(..8).filter(|begin| begin.starts_with(b"\x93NUMPY")).ok_or("no .npy header")?;
     let short = "ends inside the header";
     let (at, length): (usize, usize) = if begin[6] == 1 {
@@ -81,9 +125,6 @@ fn parse(bytes: &[u8]) -> std::result::Result<Floats, String> {
     };
     let header = bytes.get(at..at.saturating_add(length)).ok_or(short)?;
     let header = std::str::from_utf8(header).map_err(|_| "the header is not text")?;
-    if !header.contains("'<f4'") {
-        return Err(format!("expected '<f4', the header says {}", header.trim_end()));
-    }
     if !header.contains("'fortran_order': False") {
         return Err("expected C order, the array is in Fortran order".into());
     }
@@ -92,12 +133,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<Floats, String> {
     let shape: Vec<usize> = sides
         .map(|side| side.parse().map_err(|_| format!("side {side}")))
         .collect::<std::result::Result<_, _>>()?;
-    let (elements, rest) = bytes[at + length..].as_chunks();
-    let expected = shape.iter().try_fold(1_usize, |all, &side| all.checked_mul(side));
-    if expected != Some(elements.len()) || !rest.is_empty() {
-        return Err(format!("shape {shape:?} and {} bytes", bytes.len() - at - length));
-    }
-    Ok(Floats { shape, values: elements.iter().map(|b| f32::from_le_bytes(*b)).collect() })
+    Ok((header, shape, &bytes[at + length..]))
 }
 
 #[cfg(test)]
@@ -130,6 +166,21 @@ mod tests {
         let none = parse(include_bytes!("../../../tests/golden/npy/none.npy")).unwrap();
         assert_eq!((none.shape, none.values.len()), (vec![0, 8, 8], 0));
         assert_eq!(parse(include_bytes!("../../../tests/golden/npy/one.npy")).unwrap().values, [2.0]);
+    }
+
+    #[test]
+    fn texts_are_read_as_they_were_written() {
+        let words = ["exit1", "", "\u{e4}\u{1f408}"];
+        let bytes = encode(&[Array { name: "tap", shape: &[3, 1], values: Values::Text(&words) }]);
+        let mut archive = Archive::open(Path::new("a.npz"), &bytes).unwrap();
+        assert_eq!(archive.texts("tap"), Ok(Some((vec![3, 1], words.map(String::from).into()))));
+        assert_eq!(archive.texts("cam"), Ok(None));
+        let npy = include_bytes!("../../../tests/golden/npy/tap.npy");
+        assert_eq!(parse_texts(npy).unwrap().1, ["exit1", "\u{e4}\u{1f408}"]);
+        for end in 0..npy.len() {
+            assert!(parse_texts(&npy[..end]).is_err(), "{end} bytes");
+        }
+        assert!(parse_texts(include_bytes!("../../../tests/golden/npy/logits.npy")).is_err());
     }
 
     #[test]

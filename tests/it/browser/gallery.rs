@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::browser::browser;
 use crate::browser::chrome::{Chrome, Look};
-use crate::browser::runs::{IMAGES, LABELLED, THOUSAND};
+use crate::browser::runs::{IMAGES, LABELLED, ONE_EXIT, THOUSAND};
 
 /// The colors of the canvas that `selector` finds, as a sum that changes when they do.
 fn colors(chrome: &mut Chrome, selector: &str) -> u64 {
@@ -115,6 +115,25 @@ fn a_heat_map_is_drawn_as_the_program_draws_it() {
 }
 
 #[test]
+fn a_gallery_of_one_exit_offers_nothing_to_compare() {
+    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
+    chrome.open(&ONE_EXIT.page());
+    chrome.eval("document.getElementById('gallery').scrollIntoView({ behavior: 'instant' })");
+    chrome.until("document.querySelectorAll('.tile canvas').length > 1");
+    chrome.eval("document.querySelector('.tile a').click()");
+    chrome.until("document.getElementById('viewer').open");
+    for id in ["exit", "bar-scale", "viewer-scale", "by-first", "compare", "film"] {
+        assert_eq!(chrome.eval(&format!("document.getElementById('{id}').checkVisibility()")), false, "{id}");
+    }
+    chrome.press("c");
+    assert_eq!(chrome.eval("document.getElementById('view-b').checkVisibility()"), false);
+    set(&mut chrome, "by-hardness", "0");
+    let wrong = ONE_EXIT.results().iter().filter(|row| row["exits"][0]["label_rank"] != 0).count();
+    assert_eq!(chrome.eval("shown.length"), wrong);
+    assert_eq!(chrome.problems(), [""; 0]);
+}
+
+#[test]
 fn filters_show_what_the_results_say() {
     let Some(mut chrome) = gallery() else { return };
     let rows = LABELLED.results();
@@ -139,6 +158,11 @@ fn filters_show_what_the_results_say() {
     shows("by-first", &first.to_string(), firsts.iter().filter(|f| **f == Some(*first)).count());
     shows("by-first", "never", firsts.iter().filter(|f| f.is_none()).count());
     shows("by-name", "0001", count(&|row| row["image"].as_str().unwrap().contains("0001")));
+    let has_ship = |row: &Value| {
+        let exits = row["exits"].as_array().unwrap();
+        row["label_name"] == "ship" || exits.iter().any(|exit| exit["class_name"] == "ship")
+    };
+    shows("by-name", "Ship", count(&has_ship));
     shows("by-name", "", IMAGES);
     // Two at once.
     set(&mut chrome, "by-class", "3");

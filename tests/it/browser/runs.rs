@@ -32,15 +32,21 @@ impl Reported {
 }
 
 /// 24 images in CIFAR-10's form: stripes and discs, with labels at hand and some that are right.
-pub static LABELLED: LazyLock<Reported> = LazyLock::new(|| {
+pub static LABELLED: LazyLock<Reported> = LazyLock::new(|| labelled("all"));
+
+/// The same with the last exit alone.
+pub static ONE_EXIT: LazyLock<Reported> = LazyLock::new(|| labelled("10"));
+
+fn labelled(exits: &str) -> Reported {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data_batch.bin");
     std::fs::write(&data, (0..IMAGES).flat_map(record).collect::<Vec<u8>>()).unwrap();
     let run = folder.path().join("run");
-    msdcam(&["explain", path(&data), "--format", "cifar10", "-o", path(&run), "--quiet", "--size", "64"]);
+    let output = ["-o", path(&run), "--quiet", "--size", "64", "--exits", exits];
+    msdcam(&[&["explain", path(&data), "--format", "cifar10"][..], &output].concat());
     msdcam(&["report", path(&run)]);
     Reported { folder }
-});
+}
 
 /// The same images forty times over: a thousand, but for a few.
 pub static THOUSAND: LazyLock<Reported> = LazyLock::new(|| {

@@ -107,6 +107,17 @@ fn all_files_agree() {
 }
 
 #[test]
+fn one_exit_is_not_compared_with_itself() {
+    let place = Place::new();
+    folders(&place);
+    let text = place.msdcam("evaluate . --exits 3").stdout;
+    assert!(text.contains("top-1 % at exit") && !text.contains("correct exit"), "{text}");
+    assert!(!text.contains("Budgets"), "{text}");
+    let asked = place.msdcam("evaluate . --exits 3 --evalmode dynamic").stdout;
+    assert!(asked.contains("Budgets"), "{asked}");
+}
+
+#[test]
 fn prints_the_requested_tables() {
     let place = Place::new();
     folders(&place);

@@ -49,6 +49,13 @@ fn every_command_takes_an_onnx_file() {
         assert_eq!(run.code, 0, "{line}: {run:?}");
         assert!(!run.stderr.contains("error"), "{line}: {run:?}");
     }
+    // No checkpoint was converted.
+    for file in
+        ["out/manifest.json", "run/manifest.json", "eval/evaluation.json", "measured/faithfulness.json"]
+    {
+        let text = String::from_utf8(place.read(file)).unwrap();
+        assert!(!text.contains("source_sha256"), "{file}: {text}");
+    }
     let run = place.msdcam("classify photo.tif --weights net.onnx --early-exit 0.01 --json -q");
     assert_eq!(run.json()[0]["exits"].as_array().unwrap().len(), 1, "it stops at the first exit: {run:?}");
 }

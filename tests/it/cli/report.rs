@@ -103,6 +103,64 @@ fn unlabeled_photos_give_a_gallery_and_failed_ones_a_list() {
 }
 
 #[test]
+fn a_page_of_one_exit_compares_no_exits() {
+    let place = labeled();
+    for line in [
+        "explain set --format folders --exits 10 -o one --size 64 --quiet",
+        "evaluate set --format folders --exits 10 -o one --quiet",
+    ] {
+        assert_eq!(place.msdcam(line).code, 0, "{line}");
+    }
+    let run = place.msdcam("report one");
+    let page = page(&place, &run, "one/report.html");
+    for needless in [
+        "class=\"choice\"",
+        "<section id=\"cost\"",
+        "<section id=\"hardness\"",
+        "need the later exits",
+        "The last exit",
+        "most accurate exit",
+        "Move the slider",
+    ] {
+        assert!(!page.contains(needless), "{needless}");
+    }
+    for section in ["accuracy", "classes", "confidence", "confusion", "gallery"] {
+        assert!(page.contains(&format!("<section id=\"{section}\"")), "{section}");
+    }
+    assert!(page.contains("Grad-CAM at the exit&#x27;s own tap."), "which map it is");
+    let plots = place.names("one/plots");
+    let of_exit = |name: &String| name.contains("_exit10.") || name.starts_with("classes.");
+    assert!(plots.iter().all(of_exit), "{plots:?}");
+}
+
+#[test]
+fn the_gallery_shows_the_fused_map_or_one_tap_and_says_so() {
+    let place = Place::new();
+    place.small("noise.png");
+    place.cat("cat.png");
+    let shown = |options: &str| {
+        std::fs::remove_dir_all(place.path().join("run")).ok();
+        let run = place.msdcam(format!("explain noise.png cat.png -o run --exits 2,10 {options}").trim());
+        assert_eq!(run.code, 0, "{run:?}");
+        let page = page(&place, &place.msdcam("report run"), "run/report.html");
+        let data = data(&page);
+        (page, data["shown"].clone(), data["sizes"].clone())
+    };
+    let (text, names, sizes) = shown("--tap all-scales --fuse refine-cam");
+    assert!(text.contains("Grad-CAM, the maps of several taps fused by refine-cam."), "{names}");
+    assert_eq!(names, serde_json::json!(["fused map", "fused map"]));
+    assert_eq!(sizes, serde_json::json!([[32, 32], [32, 32]]), "as large as the input");
+    let (text, names, sizes) = shown("--tap all-scales");
+    assert!(names.as_array().unwrap().iter().all(|name| name.as_str().unwrap().ends_with(".scale3")));
+    assert!(text.contains("Grad-CAM at layer"), "{names}");
+    assert_eq!(sizes, serde_json::json!([[8, 8], [8, 8]]), "the coarsest scale, which the exits read");
+    let (_, names, _) = shown("--tap layer1.scale1,layer1.scale2 --method layer-cam,grad-cam");
+    assert_eq!(names, serde_json::json!(["map at layer1.scale2", "map at layer1.scale2"]));
+    let (text, names, _) = shown("");
+    assert!(text.contains("Grad-CAM at each exit&#x27;s own tap.") && names[0] == "map", "{names}");
+}
+
+#[test]
 fn the_page_reports_unfinished_runs_and_allows_missing_pictures() {
     let place = labeled();
     std::fs::remove_file(place.path().join("run/manifest.json")).unwrap();
@@ -212,6 +270,13 @@ fn refuses_an_evaluation_that_does_not_add_up() {
     value["hardness"]["never_right"] = 18_446_744_073_709_551_615_u64.into();
     place.write("run/evaluation.json", value.to_string().as_bytes());
     place.msdcam("report run").refused(4, &["evaluation.json: JSON: first right exits: sum of the images"]);
+    // The confusion matrix as the first version wrote it.
+    let mut value: Value = serde_json::from_str(&whole).unwrap();
+    value["exits"][0]["confusion"] = serde_json::json!(vec![vec![0; 10]; 10]);
+    place.write("run/evaluation.json", value.to_string().as_bytes());
+    place
+        .msdcam("report run")
+        .refused(4, &["evaluation.json: JSON: ", "if another version of msdcam wrote it"]);
 }
 
 #[test]
