@@ -176,12 +176,18 @@ impl Args {
         // A weights file says these itself.
         if let Source::Onnx { .. } = model.source {
             let InputSpec { height, width, normalization: Normalization { mean, std }, .. } = model.input;
+            let (mean, std) = (mean.map(short), std.map(short));
             manifest["input"] =
                 serde_json::json!({ "height": height, "width": width, "mean": mean, "std": std });
         }
         let run = if is_set { Some(self.run.resolve()?) } else { None };
         Ok(ExplainJob { model, dataset, request, spec, manifest, output: self.output, run, json: self.json })
     }
+}
+
+/// `x` with the few digits that tell it from other numbers of single precision: 0.485, not 0.48500001430511475.
+fn short(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
 }
 
 /// The article's `_cam_gb` is drawn from the first heatmap and the gradient.
