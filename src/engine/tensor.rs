@@ -55,8 +55,7 @@ impl std::fmt::Display for Shape {
 /// # Errors
 /// When the system has too little memory.
 pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Result<Arc<[f32]>> {
-    allocation::check::<f32>("weights", len)?;
-    let mut elements: Arc<[f32]> = std::iter::repeat_n(0.0, len).collect();
+    let mut elements = allocation::zeros("weights", len)?;
     fill(Arc::get_mut(&mut elements).expect("a new Arc has one owner"));
     Ok(elements)
 }

@@ -3,6 +3,9 @@
 //! What grows with weights, pictures or batches is asked for here. The standard library ends the process where a
 //! small allocation fails, so a large one is refused unless it leaves room for those that follow.
 
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
 use crate::Result;
 use crate::error::DeviceError;
 
@@ -44,6 +47,34 @@ pub(crate) fn vec<T: Clone>(what: &'static str, len: usize, value: T) -> Result<
 /// When the system has too little memory.
 pub(crate) fn vec_or_panic<T: Clone>(what: &'static str, len: usize, value: T) -> Vec<T> {
     vec(what, len, value).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Size of a large page of memory in bytes.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// `len` zeros, called `what` in the error. Large pages are asked for: a matrix that is read row beside row needs more
+/// small ones than a processor remembers.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn zeros(what: &'static str, len: usize) -> Result<Arc<[f32]>> {
+    check::<f32>(what, len)?;
+    let mut elements = Arc::<[f32]>::new_uninit_slice(len);
+    let own = Arc::get_mut(&mut elements).expect("a new Arc has one owner");
+    #[cfg(target_os = "linux")]
+    {
+        let bytes = own.as_mut_ptr_range();
+        let (first, end) =
+            ((bytes.start as usize).next_multiple_of(HUGE_PAGE), bytes.end as usize / HUGE_PAGE * HUGE_PAGE);
+        if first < end {
+            // SAFETY: whole pages of this allocation; the advice does not change their contents. Nothing depends on
+            // whether the system follows it.
+            unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
+        }
+    }
+    own.fill(MaybeUninit::new(0.0));
+    // SAFETY: every element has been written.
+    Ok(unsafe { elements.assume_init() })
 }
 
 /// An empty vector with room for `len` elements and `spare` more, unless these are few.

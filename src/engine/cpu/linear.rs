@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::aligned::CACHE_LINE_F32;
 use super::cost;
 use super::cost::QuarterCycles;
 use super::kernel::{Kernel, Operands, Tile};
@@ -12,6 +13,8 @@ use super::simd::{Isa, MAX_LANES, Simd, compiled};
 
 /// Rows that are multiplied together, each element of the input being loaded once for all of them.
 const ROWS: usize = 4;
+/// Columns by which weights are prefetched: 1 KiB of each row. Hardware alone prefetches several rows at once less well.
+const AHEAD: usize = 256;
 /// Columns of the smallest part of a gradient that a thread computes: 4 KiB of each row, a page, beyond which hardware
 /// prefetches nothing.
 const MIN_COLUMNS: usize = 1024;
@@ -121,6 +124,9 @@ unsafe fn products_of_rows<S: Simd>(call: &RowProducts, first: usize, rows: usiz
         let mut column = 0;
         while column + 2 * S::LANES <= columns {
             let (a, b) = (S::load(x.add(column)), S::load(x.add(column + S::LANES)));
+            for ahead in (AHEAD..AHEAD + 2 * S::LANES).step_by(CACHE_LINE_F32) {
+                row.iter().for_each(|row| S::prefetch(row.wrapping_add(column + ahead)));
+            }
             for i in 0..ROWS {
                 sums[i] = S::fma(S::load(row[i].add(column)), a, sums[i]);
                 odd[i] = S::fma(S::load(row[i].add(column + S::LANES)), b, odd[i]);

@@ -255,7 +255,7 @@ impl StoredTensor {
         read: impl FnOnce(&mut [u8]) -> Result<(), String>,
     ) -> Result<(), String> {
         if self.element == FLOAT && length.is_multiple_of(4) && cfg!(target_endian = "little") {
-            let mut elements = zeros(length / 4)?;
+            let mut elements = allocation::zeros("weights", length / 4).map_err(|e| e.to_string())?;
             let own = Arc::get_mut(&mut elements).expect("nobody else has it yet");
             read(bytemuck::cast_slice_mut(own))?;
             self.data = Data::RawFloats(elements);
@@ -370,12 +370,6 @@ impl StoredTensor {
         let checked = elements.iter().map(|&n| kind.checked(n)).collect::<Result<_, _>>()?;
         Ok(Elements::Integers(checked, kind))
     }
-}
-
-/// `len` zeros.
-fn zeros(len: usize) -> Result<Arc<[f32]>, String> {
-    allocation::check::<f32>("weights", len).map_err(|e| e.to_string())?;
-    Ok(std::iter::repeat_n(0.0, len).collect())
 }
 
 #[cfg(test)]
