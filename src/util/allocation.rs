@@ -49,11 +49,27 @@ pub(crate) fn vec_or_panic<T: Clone>(what: &'static str, len: usize, value: T) -
     vec(what, len, value).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Size of a large page of memory in bytes.
-const HUGE_PAGE: usize = 2 << 20;
+/// Bytes of a huge page.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
-/// `len` zeros, called `what` in the error. Large pages are asked for: a matrix that is read row beside row needs more
-/// small ones than a processor remembers.
+/// Asks the system for huge pages where whole ones are inside of the `bytes` from `start` on, an allocation of the
+/// caller's. Nothing depends on whether it follows.
+pub(crate) fn advise_huge_pages(start: *mut u8, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let (first, end) = (start.addr().next_multiple_of(HUGE_PAGE), start.addr() + bytes);
+        let len = (end / HUGE_PAGE * HUGE_PAGE).saturating_sub(first);
+        if len > 0 {
+            // SAFETY: whole pages of an allocation; the advice does not change their contents.
+            unsafe { libc::madvise(start.with_addr(first).cast(), len, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, bytes);
+}
+
+/// `len` zeros, called `what` in the error. Huge pages are asked for: a matrix that is read several rows at once needs more
+/// small ones than the processor's table of addresses holds.
 ///
 /// # Errors
 /// As [`check`].
@@ -61,17 +77,7 @@ pub(crate) fn zeros(what: &'static str, len: usize) -> Result<Arc<[f32]>> {
     check::<f32>(what, len)?;
     let mut elements = Arc::<[f32]>::new_uninit_slice(len);
     let own = Arc::get_mut(&mut elements).expect("a new Arc has one owner");
-    #[cfg(target_os = "linux")]
-    {
-        let bytes = own.as_mut_ptr_range();
-        let (first, end) =
-            ((bytes.start as usize).next_multiple_of(HUGE_PAGE), bytes.end as usize / HUGE_PAGE * HUGE_PAGE);
-        if first < end {
-            // SAFETY: whole pages of this allocation; the advice does not change their contents. Nothing depends on
-            // whether the system follows it.
-            unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
-        }
-    }
+    advise_huge_pages(own.as_mut_ptr().cast(), size_of_val(own));
     own.fill(MaybeUninit::new(0.0));
     // SAFETY: every element has been written.
     Ok(unsafe { elements.assume_init() })

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Result;
 use crate::error::DeviceError;
-use crate::util::allocation;
+use crate::util::allocation::{self, HUGE_PAGE};
 
 /// Floats in a cache line. Two threads that write neighboring areas must not share one, and a vector
 /// that crosses two lines takes twice as long to load.
@@ -21,9 +21,6 @@ pub(crate) const CACHE_LINE_F32: usize = 16;
 /// would notice an access beyond an area. With `--cfg asan` and AddressSanitizer (CONTRIBUTING.md), guards are
 /// poisoned, so that a read is reported as well as a write.
 pub(crate) const GUARD: usize = if cfg!(debug_assertions) { 4 * CACHE_LINE_F32 } else { 0 };
-
-/// Bytes of a huge page.
-const HUGE_PAGE: usize = 2 << 20;
 
 /// Uninitialized memory for floats that begins at a cache line.
 pub(crate) struct AlignedBuffer {
@@ -45,14 +42,7 @@ impl AlignedBuffer {
         let layout = Layout::from_size_align(bytes, align).ok()?;
         // SAFETY: the layout is not empty.
         let start = NonNull::new(unsafe { std::alloc::alloc(layout) })?;
-        #[cfg(target_os = "linux")]
-        if align == HUGE_PAGE {
-            // SAFETY: whole pages of this allocation; the advice does not change their contents. Nothing
-            // depends on whether the system follows it.
-            unsafe {
-                libc::madvise(start.as_ptr().cast(), bytes / HUGE_PAGE * HUGE_PAGE, libc::MADV_HUGEPAGE)
-            };
-        }
+        allocation::advise_huge_pages(start.as_ptr(), bytes);
         Some(AlignedBuffer { start: start.cast(), layout })
     }
 

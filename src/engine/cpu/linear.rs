@@ -45,8 +45,8 @@ impl LinearKernel {
     /// Computes `tile` of the layer's output at `out` from its input at `x`.
     ///
     /// # Safety
-    /// The tile is one of [`Kernel::tiles`]. The CPU has the kernel's instruction set; `x` is valid for the layer's inputs, and `out` for its outputs, of
-    /// which no other thread touches those of the tile.
+    /// The tile is one of [`Kernel::tiles`]. The CPU has the kernel's instruction set; `x` is valid for the layer's
+    /// inputs, and `out` for its outputs, of which no other thread touches those of the tile.
     pub(crate) unsafe fn apply(&self, tile: Option<&Tile>, x: *const f32, out: *mut f32) {
         let groups = tile.map_or(self.whole().groups, |tile| tile.groups.clone());
         let rows = groups.start * ROWS..(groups.end * ROWS).min(self.bias.len());
