@@ -57,7 +57,7 @@ __device__ __forceinline__ void pool_gradient(const Step& step, const float* row
                 sum = covers ? fmaf(__ldg(weight + p * step.out_w + q), part, sum) : sum;
             }
         }
-        out[i] = relu_gate(step.relu, sum, y);
+        out[i] = relu_gate(step.relu, step.relu_max, sum, y);
     }
 }
 

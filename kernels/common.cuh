@@ -95,6 +95,11 @@ struct __align__(16) Step {
     unsigned int bias;
     // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
+    // Upper bound of the ReLU.
+    float relu_max;
+    unsigned int unused;
+    unsigned int unused_2;
+    unsigned int unused_3;
     // Pooled gradients (`by_row` divides by the gradient's positions): number of border classes, offset of their
     // positions in the tables, elements in a row of the kernel sums (channels of the tap, rounded up to 16), and
     // channels of the gradient that are summed at once.
@@ -124,6 +129,9 @@ struct Conv {
     unsigned int extra_plane;
     // How a sum is finished: FINISH_...
     unsigned int finish;
+    // Upper bound of the ReLU.
+    float relu_max;
+    unsigned int unused;
     // (C, H, W) of the input, and elements in its plane.
     int in_c;
     int in_h;
@@ -235,17 +243,18 @@ __device__ __forceinline__ float* element(float* start, unsigned int i, unsigned
     return (float*)((char*)start + (unsigned long long)(4 * stride) * i);
 }
 
-// Gradient `g` of a ReLU under a rule, where the ReLU's result was `y`.
-__device__ __forceinline__ float relu_gate(unsigned int rule, float g, float y) {
+// Gradient `g` of a ReLU bounded by `max` under a rule, where the ReLU's result was `y`.
+__device__ __forceinline__ float relu_gate(unsigned int rule, float max, float g, float y) {
     const bool open = rule == RULE_PLAIN    ? y > 0.0f
                     : rule == RULE_GUIDED   ? y > 0.0f && g > 0.0f
                     : rule == RULE_DECONVNET ? g > 0.0f
                                             : true;
-    return open ? g : 0.0f;
+    return open && (rule == RULE_NONE || y < max) ? g : 0.0f;
 }
 
-// max(x, 0) that propagates NaN.
+// max(x, 0) that propagates NaN, and min(max(x, 0), max).
 __device__ __forceinline__ float positive(float x) { return x < 0.0f ? 0.0f : x; }
+__device__ __forceinline__ float clipped(float x, float max) { return x < 0.0f ? 0.0f : x > max ? max : x; }
 
 #define INFINITE __int_as_float(0x7f800000)
 

@@ -179,6 +179,24 @@ pub enum GraphError {
         /// The padding.
         padding: [[usize; 2]; 2],
     },
+    /// Groups that do not divide the channels.
+    #[error("{op}: {groups} groups of {channels} channels")]
+    Groups {
+        /// The operation.
+        op: &'static str,
+        /// Number of groups.
+        groups: usize,
+        /// Number of channels.
+        channels: usize,
+    },
+    /// Positions of a resize that are not inside any map.
+    #[error("{op}: {sampling}")]
+    Sampling {
+        /// The operation.
+        op: &'static str,
+        /// The positions.
+        sampling: String,
+    },
     /// A resize of several channels, or to an empty image.
     #[error("{op}: {input} to {height} x {width}")]
     Resize {

@@ -141,7 +141,7 @@ AVG_POOL_PADDED = [
 SOFTMAX = [((1, 1), 2), ((2, 7), 2), ((3, 17), 32), ((1, 5), 256)]
 
 # (N, C, H, W), (height, width)
-RESIZE = [
+RESIZE_MIN_MAX = [
     ((1, 1, 8, 8), (32, 32)),
     ((2, 1, 7, 7), (45, 45)),
     ((1, 3, 1, 1), (5, 3)),
@@ -152,6 +152,100 @@ RESIZE = [
     ((1, 1, 2, 2), (1, 1)),
     ((1, 1, 8, 8), (27, 13)),
 ]
+
+# As CONV2D_DILATED, with groups at the end: depthwise, several outputs of each channel, groups of several channels
+CONV2D_GROUPED = [
+    ((1, 3, 5, 1), 3, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), True, 3),
+    ((2, 5, 3, 2), 5, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), False, 5),
+    ((3, 7, 4, 5), 7, (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), True, 7),
+    ((1, 17, 7, 7), 17, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), True, 17),
+    ((2, 3, 5, 16), 3, (3, 3), (1, 1), (0, 0), (0, 0), (1, 1), False, 3),
+    ((1, 5, 9, 17), 5, (3, 3), (2, 2), (0, 0), (1, 1), (1, 1), True, 5),
+    ((1, 7, 3, 33), 7, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), False, 7),
+    ((1, 3, 5, 56), 3, (3, 3), (2, 1), (1, 1), (1, 1), (1, 1), True, 3),
+    ((1, 2, 7, 56), 2, (3, 3), (2, 2), (0, 0), (1, 1), (1, 1), False, 2),
+    ((1, 5, 7, 7), 5, (5, 5), (1, 1), (2, 2), (2, 2), (1, 1), True, 5),
+    ((2, 3, 6, 17), 3, (5, 5), (2, 2), (1, 1), (2, 2), (1, 1), False, 3),
+    ((1, 3, 9, 33), 3, (5, 5), (1, 1), (2, 2), (2, 2), (1, 1), True, 3),
+    ((1, 17, 1, 2), 17, (5, 5), (2, 1), (2, 2), (2, 2), (1, 1), True, 17),
+    ((1, 4, 9, 16), 4, (7, 7), (1, 1), (3, 3), (3, 3), (1, 1), False, 4),
+    ((2, 3, 2, 1), 3, (7, 7), (2, 2), (3, 3), (3, 3), (1, 1), True, 3),
+    ((1, 5, 9, 19), 5, (3, 3), (1, 1), (2, 2), (2, 2), (2, 2), True, 5),
+    ((2, 3, 7, 8), 3, (3, 3), (2, 2), (2, 1), (1, 3), (2, 2), False, 3),
+    ((1, 3, 7, 9), 6, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), True, 3),
+    ((2, 5, 4, 17), 10, (3, 3), (2, 2), (0, 0), (1, 1), (1, 1), False, 5),
+    ((1, 6, 5, 7), 10, (1, 1), (1, 1), (0, 0), (0, 0), (1, 1), True, 2),
+    ((2, 34, 1, 3), 34, (1, 1), (2, 2), (0, 0), (0, 0), (1, 1), False, 2),
+    ((2, 9, 7, 5), 15, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), False, 3),
+    ((1, 6, 5, 4), 3, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), True, 3),
+    ((1, 12, 9, 17), 20, (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), True, 4),
+    ((1, 12, 6, 33), 8, (3, 3), (2, 1), (0, 1), (1, 0), (1, 1), False, 4),
+]
+
+# (N, C, H, W), upper bound, rule
+RELU_BOUNDED = [((2, 5, 7, 3), 6.0, "plain"), ((1, 3, 1, 33), 1.0, "plain")]
+RELU_BOUNDED += [((2, 5, 7, 3), 6.0, rule) for rule in ("guided", "deconvnet")]
+RELU_BOUNDED += [((1, 17, 1, 19), 1.0, rule) for rule in ("guided", "deconvnet")]
+
+# Kind, its parameters, PyTorch's function
+ACTIVATIONS = [
+    ("sigmoid", {}, torch.sigmoid),
+    ("hard_sigmoid", {"slope": 1 / 6, "offset": 0.5}, F.hardsigmoid),
+    ("hard_sigmoid", {"slope": 0.2, "offset": 0.5}, lambda x: F.hardtanh(0.2 * x + 0.5, 0, 1)),
+    ("hard_swish", {}, F.hardswish),
+    ("silu", {}, F.silu),
+    ("leaky_relu", {"slope": 0.01}, lambda x: F.leaky_relu(x, 0.01)),
+    ("leaky_relu", {"slope": 0.2}, lambda x: F.leaky_relu(x, 0.2)),
+]
+
+# (N, C, H, W) of each of them
+ACTIVATED = [(1, 1, 1, 1), (2, 5, 7, 3), (1, 17, 1, 33)]
+
+# (N, C, H, W), (H, W) of the second factor
+MUL = [
+    ((1, 1, 1, 1), (1, 1)),
+    ((2, 5, 7, 3), (7, 3)),
+    ((1, 17, 5, 7), (1, 1)),
+    ((3, 3, 1, 19), (1, 1)),
+    ((2, 7, 3, 33), (1, 1)),
+]
+
+# (N, C, H, W), groups
+CHANNEL_SHUFFLE = [((1, 8, 5, 3), 2), ((2, 15, 3, 7), 3), ((1, 15, 1, 19), 5), ((3, 12, 1, 1), 4)]
+
+# (N, C, H, W), the first channel, channels
+SLICE = [((2, 7, 5, 3), 0, 3), ((1, 17, 3, 5), 5, 9), ((2, 5, 1, 19), 3, 2), ((3, 7, 3, 1), 6, 1)]
+
+# (N, C, H, W), size, alpha, beta, bias, largest magnitude of the grid
+LRN = [
+    ((1, 3, 2, 5), 1, 0.5, 0.5, 1.0, 2),
+    ((2, 7, 3, 5), 3, 1.0, 1.0, 0.5, 2),
+    ((1, 17, 1, 19), 5, 1e-4, 0.75, 1.0, 128),
+    ((2, 11, 3, 3), 4, 2.0, 0.75, 2.0, 2),
+    ((1, 5, 7, 3), 9, 1.0, 0.75, 1.0, 4),
+]
+
+# (N, C, H, W), (height, width), mode, coordinates
+RESIZE = [
+    ((2, 3, 5, 7), (11, 19), "linear", "half_pixel"),
+    ((1, 5, 9, 11), (4, 3), "linear", "half_pixel"),
+    ((1, 17, 1, 1), (7, 5), "linear", "half_pixel"),
+    ((1, 3, 4, 6), (9, 33), "linear", "align_corners"),
+    ((2, 3, 9, 10), (5, 10), "linear", "align_corners"),
+    ((1, 3, 5, 7), (1, 1), "linear", "align_corners"),
+    ((1, 5, 3, 5), (7, 10), "nearest", "asymmetric"),
+    ((1, 3, 9, 19), (4, 7), "nearest", "asymmetric"),
+    ((2, 3, 5, 6), (8, 3), "nearest", "half_pixel"),
+    ((1, 7, 5, 3), (5, 3), "nearest", "half_pixel"),
+]
+
+# PyTorch's arguments for them
+INTERPOLATE = {
+    ("linear", "half_pixel"): {"mode": "bilinear", "align_corners": False},
+    ("linear", "align_corners"): {"mode": "bilinear", "align_corners": True},
+    ("nearest", "asymmetric"): {"mode": "nearest"},
+    ("nearest", "half_pixel"): {"mode": "nearest-exact"},
+}
 
 
 class Grid:
@@ -192,7 +286,7 @@ class Cases:
         inputs = [x.requires_grad_(differentiate) for x in inputs]
         output = compute(*inputs)
         kept = {"output": output, **fixed}
-        suffixes = [""] if op not in ("concat", "add") else [str(i) for i in range(len(inputs))]
+        suffixes = [""] if op not in ("concat", "add", "mul") else [str(i) for i in range(len(inputs))]
         kept |= {f"input{s}": x for s, x in zip(suffixes, inputs, strict=True)}
         if differentiate:
             kept["grad_output"] = self.grid(*output.shape)
@@ -256,11 +350,11 @@ def vectors(cases):
         cases.add("softmax", {}, [g(n, c, 1, 1, limit=limit)], {}, lambda x: x.softmax(1))
 
 
-def resizes(cases):
-    for shape, size in RESIZE:
+def heatmaps(cases):
+    for shape, size in RESIZE_MIN_MAX:
         params = {"h": size[0], "w": size[1]}
         cases.add(
-            "resize", params, [cases.grid(*shape)], {},
+            "resize_min_max", params, [cases.grid(*shape)], {},
             lambda x: F.interpolate(x, size=size, mode="bilinear", align_corners=False), differentiate=False,
         )  # fmt: skip
 
@@ -275,13 +369,15 @@ def behind(size, kernel, stride, before, positions):
     return [max(0, (n - 1) * s + k - p - x) for n, s, k, p, x in zip(positions, stride, kernel, before, size, strict=True)]
 
 
-def convolution(cases, shape, cout, kernel, stride, before, after, dilation, biased):
+def convolution(cases, shape, cout, kernel, stride, before, after, dilation, biased, groups=1):
     g = cases.grid
-    fixed = {"weight": g(cout, shape[1], *kernel, limit=1.0)}
+    fixed = {"weight": g(cout, shape[1] // groups, *kernel, limit=1.0)}
     if biased:
         fixed["bias"] = g(cout)
     params = {"stride": stride, "padding": [before, after], "dilation": dilation}
-    conv = lambda x: F.conv2d(padded(x, before, after), **fixed, stride=stride, dilation=dilation)
+    if groups > 1:
+        params["groups"] = groups
+    conv = lambda x: F.conv2d(padded(x, before, after), **fixed, stride=stride, dilation=dilation, groups=groups)
     cases.add("conv2d", params, [g(*shape)], fixed, conv)
 
 
@@ -313,9 +409,87 @@ def sides(cases):
         cases.add("avg_pool", params, [x], {}, pool)
 
 
+def grouped(cases):
+    for case in CONV2D_GROUPED:
+        convolution(cases, *case)
+
+
+class BoundedRelu(torch.autograd.Function):
+    """min(max(x, 0), bound), which blocks the gradient from the bound on, besides what the ReLU's rule blocks."""
+
+    @staticmethod
+    def forward(ctx, x, bound, rule):
+        y = F.hardtanh(x, 0, bound)
+        ctx.save_for_backward(y)
+        ctx.bound, ctx.rule = bound, rule
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        (y,) = ctx.saved_tensors
+        passed = y < ctx.bound
+        if ctx.rule == "guided":
+            passed &= y > 0
+        return grad.clamp(min=0) * passed, None, None
+
+
+def bounded_relu(cases):
+    for shape, bound, rule in RELU_BOUNDED:
+        x = cases.grid(*shape, limit=2 * bound, steps=4)
+        plain = rule == "plain"
+        bounded = lambda x: F.hardtanh(x, 0, bound) if plain else BoundedRelu.apply(x, bound, rule)
+        cases.add("relu", {"rule": rule, "max": bound}, [x], {}, bounded)
+
+
+def activations(cases):
+    g = cases.grid
+    for kind, params, compute in ACTIVATIONS:
+        for shape in ACTIVATED:
+            cases.add("activation", {"kind": kind, **params}, [g(*shape, limit=8, steps=32)], {}, compute)
+    for kind, compute in (("sigmoid", torch.sigmoid), ("silu", F.silu)):
+        cases.add("activation", {"kind": kind}, [g(1, 3, 5, 7, limit=100)], {}, compute)
+
+
+def channels(cases):
+    g = cases.grid
+    for (n, c, h, w), size in MUL:
+        cases.add("mul", {}, [g(n, c, h, w), g(n, c, *size)], {}, torch.mul)
+    for shape, groups in CHANNEL_SHUFFLE:
+        shuffle = lambda x: x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+        cases.add("channel_shuffle", {"groups": groups}, [g(*shape)], {}, shuffle)
+    for shape, first, count in SLICE:
+        cases.add("slice", {"first": first, "channels": count}, [g(*shape)], {}, lambda x: x[:, first : first + count])
+
+
+def normalized(x, size, alpha, beta, bias):
+    """Local response normalization by ONNX's definition; PyTorch's window of an even size begins a channel earlier."""
+    c = x.shape[1]
+    before, after = (size - 1) // 2, size // 2
+    sums = [(x[:, max(0, i - before) : min(c, i + after + 1)] ** 2).sum(1) for i in range(c)]
+    y = x / (bias + alpha / size * torch.stack(sums, 1)) ** beta
+    if size % 2:
+        torch.testing.assert_close(y, F.local_response_norm(x, size, alpha, beta, bias), rtol=1e-14, atol=0)
+    return y
+
+
+def lrn(cases):
+    for shape, size, alpha, beta, bias, limit in LRN:
+        params = {"size": size, "alpha": alpha, "beta": beta, "bias": bias}
+        cases.add("lrn", params, [cases.grid(*shape, limit=limit)], {}, lambda x: normalized(x, **params))
+
+
+def resizes(cases):
+    for shape, size, mode, coordinates in RESIZE:
+        params = {"h": size[0], "w": size[1], "mode": mode, "coordinates": coordinates}
+        interpolate = lambda x: F.interpolate(x, size=size, **INTERPOLATE[mode, coordinates])
+        cases.add("resize", params, [cases.grid(*shape)], {}, interpolate)
+
+
 def make(rng):
     """(tensors, list of cases)."""
     cases = Cases(rng)
-    for family in (conv2d, batch_norm, relu, pools, joins, vectors, resizes, sides, dilated):
+    for family in (conv2d, batch_norm, relu, pools, joins, vectors, heatmaps, sides, dilated):
+        family(cases)
+    for family in (grouped, bounded_relu, activations, channels, lrn, resizes):
         family(cases)
     return cases.tensors, cases.list

@@ -188,7 +188,7 @@ fn wide_network() -> Model {
     let weight = graph.add_param("conv", &[CHANNELS, 3, 1, 1], weights(3 * CHANNELS));
     let conv = Conv2d::new(&graph, weight, None, [16, 16], [0, 0]);
     let conv = graph.push(conv, &[input]).unwrap();
-    let tap = graph.push(Op::Relu, &[conv]).unwrap();
+    let tap = graph.push(Op::RELU, &[conv]).unwrap();
     let pooled =
         graph.push(AvgPool { window: Window::square(4, 4, 0), counted: [[0; 2]; 2] }, &[tap]).unwrap();
     let weight = graph.add_param("linear", &[2, CHANNELS], weights(2 * CHANNELS));

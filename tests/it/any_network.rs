@@ -91,7 +91,7 @@ impl Builder {
     }
 
     fn relu(&mut self, x: NodeId) -> NodeId {
-        self.graph.push(Op::Relu, &[x]).unwrap()
+        self.graph.push(Op::RELU, &[x]).unwrap()
     }
 
     /// A linear layer on all elements of `x`, (c, h, w) in the network that is not transposed.

@@ -66,7 +66,7 @@ impl Forward {
         let pool_grad = gradients(&mut graph, logits, one_hot, &[x], ReluRule::Plain).unwrap()[0];
         let linear_grad = graph.node(pool_grad).inputs[0];
         let gradient = match rule {
-            Some(rule) => graph.push(ReluGrad { rule }, &[pool_grad, x]).unwrap(),
+            Some(rule) => graph.push(ReluGrad { rule, max: f32::INFINITY }, &[pool_grad, x]).unwrap(),
             None => pool_grad,
         };
         Chain { graph, x, pooled, linear, logits, probabilities, one_hot, linear_grad, pool_grad, gradient }
@@ -209,7 +209,7 @@ fn a_chain_is_fused_unless_a_value_that_the_record_lacks_is_needed() {
         for lacking in [chain().pooled, chain().one_hot, chain().linear_grad] {
             assert!(!is_fused(&graph, &[&chain().outputs()[..], &[lacking]].concat()), "{rule:?}: an output");
             let mut read = graph.clone();
-            let reader = read.push(Op::Relu, &[lacking]).unwrap();
+            let reader = read.push(Op::RELU, &[lacking]).unwrap();
             assert!(!is_fused(&read, &[&chain().outputs()[..], &[reader]].concat()), "{rule:?}: a reader");
         }
         // The gradient before the gate is in the record where the gate is not.
@@ -230,8 +230,8 @@ fn a_classifier_without_gradient_is_not_fused() {
 #[test]
 fn a_gate_by_another_value_is_not_fused() {
     let Chain { mut graph, x, pool_grad, logits, probabilities, .. } = small(5).differentiated(None);
-    let other = graph.push(Op::Relu, &[x]).unwrap();
-    let gated = graph.push(ReluGrad { rule: ReluRule::Plain }, &[pool_grad, other]).unwrap();
+    let other = graph.push(Op::RELU, &[x]).unwrap();
+    let gated = graph.push(ReluGrad { rule: ReluRule::Plain, max: f32::INFINITY }, &[pool_grad, other]).unwrap();
     let outputs = [logits, probabilities, gated];
     assert!(is_fused(&graph, &outputs));
     let plan = Plan::with_options(&graph, &outputs, &ALL).unwrap();
@@ -244,9 +244,9 @@ fn readers_of_logits_and_probabilities_keep_their_order() {
         for of_probabilities in [false, true] {
             let mut forward = small(5);
             let read = if of_probabilities { forward.probabilities } else { forward.logits };
-            let early = (!late).then(|| forward.graph.push(Op::Relu, &[read]).unwrap());
+            let early = (!late).then(|| forward.graph.push(Op::RELU, &[read]).unwrap());
             let mut chain = forward.differentiated(Some(ReluRule::Plain));
-            let reader = early.unwrap_or_else(|| chain.graph.push(Op::Relu, &[read]).unwrap());
+            let reader = early.unwrap_or_else(|| chain.graph.push(Op::RELU, &[read]).unwrap());
             let outputs = [&chain.outputs()[..], &[reader]].concat();
             assert_eq!(is_fused(&chain.graph, &outputs), late, "{of_probabilities}");
         }
@@ -270,7 +270,7 @@ fn a_target_that_depends_on_the_logits_is_not_fused() {
         assert!(!is_fused(&chain.graph, &chain.outputs()));
     }
     let mut forward = small(1);
-    let target = forward.graph.push(Op::Relu, &[forward.probabilities]).unwrap();
+    let target = forward.graph.push(Op::RELU, &[forward.probabilities]).unwrap();
     let chain = Forward { target, ..forward }.differentiated(None);
     assert!(!is_fused(&chain.graph, &chain.outputs()));
 }

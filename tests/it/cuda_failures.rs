@@ -31,7 +31,7 @@ fn plan() -> Arc<Plan> {
     let mut graph = Graph::new();
     let mut x = graph.push(Op::Input(Shape::new(3, 65, 63)), &[]).unwrap();
     for _ in 0..4 {
-        x = graph.push(Op::Relu, &[x]).unwrap();
+        x = graph.push(Op::RELU, &[x]).unwrap();
         x = graph
             .push(msdcam::engine::graph::ops::MaxPool { window: Window::square(3, 1, 1) }, &[x])
             .unwrap();

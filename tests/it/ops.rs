@@ -134,7 +134,7 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
                 ["weight", "bias", "running_mean", "running_var"].map(|suffix| param(graph, suffix));
             BatchNorm { weight, bias, mean, variance, eps: row.eps }.into()
         }
-        "relu" => Op::Relu,
+        "relu" => Op::RELU,
         "max_pool" => MaxPool { window }.into(),
         "avg_pool" => AvgPool { window, counted: row.counted }.into(),
         "concat" => Op::Concat,

@@ -253,7 +253,7 @@ fn consecutive_small_steps_are_one_job() {
 fn lays_out_nested_concats_and_slices() {
     let mut graph = Graph::new();
     let x = graph.push(Op::Input(Shape::new(2, 3, 5)), &[]).unwrap();
-    let a = graph.push(Op::Relu, &[x]).unwrap();
+    let a = graph.push(Op::RELU, &[x]).unwrap();
     let b = graph.push(Op::Softmax, &[x]).unwrap();
     let twice = graph.push(Op::Concat, &[a, a, b]).unwrap();
     let slice = graph.push(Slice { offset: 7, shape: Shape::new(1, 3, 5) }, &[twice]).unwrap();
@@ -262,7 +262,7 @@ fn lays_out_nested_concats_and_slices() {
     let alone = graph.push(Op::Concat, &[a]).unwrap();
     let of_inputs = graph.push(Op::Concat, &[x, x]).unwrap();
     let inner = graph.push(Slice { offset: 3, shape: Shape::vector(4) }, &[slice]).unwrap();
-    let read = graph.push(Op::Relu, &[inner]).unwrap();
+    let read = graph.push(Op::RELU, &[inner]).unwrap();
     // Reads two small steps of one level, so it cannot continue the chain of either.
     let diamond = graph.push(Op::Add, &[a, b]).unwrap();
     let tail = graph.push(Op::Add, &[b, diamond, a]).unwrap();

@@ -112,7 +112,7 @@ impl Builder {
                 let variance = self.param(&[shape.c], &[3.5]); // sqrt(3.5 + 0.5) = 2, exactly
                 self.push_op(BatchNorm { weight, bias, mean, variance, eps: 0.5 }, &[x]).ok()
             }
-            4 | 5 => self.push_op(Op::Relu, &[x]).ok(),
+            4 | 5 => self.push_op(Op::RELU, &[x]).ok(),
             // All elements in another shape.
             10 => {
                 let shape = Shape::new(shape.w, shape.c, shape.h);

@@ -71,7 +71,7 @@ fn cases() -> Vec<Case> {
         }),
         case("conv2d with relu", Shape::new(2, 4, 5), |g, x| {
             let weight = param(g, &[3, 2, 3, 3]);
-            let op = Conv2d { relu: true, ..Conv2d::new(g, weight, None, [1, 1], [1, 1]) };
+            let op = Conv2d { relu: Some(Relu::PLAIN), ..Conv2d::new(g, weight, None, [1, 1], [1, 1]) };
             g.push(op, &[x]).unwrap()
         }),
         case("batch_norm", Shape::new(4, 3, 2), |g, x| {
@@ -79,7 +79,7 @@ fn cases() -> Vec<Case> {
             let variance = g.add_param("variance", &[4], vec![0.1, 1.0, 2.5, 0.0]);
             g.push(BatchNorm { weight, bias, mean, variance, eps: 1e-3 }, &[x]).unwrap()
         }),
-        case("relu", Shape::new(3, 4, 5), |g, x| g.push(Op::Relu, &[x]).unwrap()),
+        case("relu", Shape::new(3, 4, 5), |g, x| g.push(Op::RELU, &[x]).unwrap()),
         case("max_pool", Shape::new(2, 5, 7), |g, x| {
             g.push(MaxPool { window: Window::square(3, 2, 1) }, &[x]).unwrap()
         }),
@@ -110,11 +110,11 @@ fn cases() -> Vec<Case> {
         case("copy", Shape::vector(3), |g, x| g.push(Op::Copy, &[x]).unwrap()),
         case("a value read by many", Shape::new(2, 4, 4), |g, x| {
             let a = conv(g, x, [2, 2, 3, 3], [1, 1], [1, 1]);
-            let b = g.push(Op::Relu, &[a]).unwrap();
+            let b = g.push(Op::RELU, &[a]).unwrap();
             let sum = g.push(Op::Add, &[x, b, x]).unwrap();
             let all = g.push(Op::Concat, &[b, sum, b, x]).unwrap();
             let c = conv(g, all, [3, 8, 1, 1], [1, 1], [0, 0]);
-            g.push(Op::Relu, &[c]).unwrap()
+            g.push(Op::RELU, &[c]).unwrap()
         }),
     ]
 }
@@ -155,7 +155,7 @@ fn a_gradient_can_be_asked_for_at_several_places_at_once() {
     let mut graph = Graph::new();
     let x = graph.push(Op::Input(Shape::new(2, 4, 3)), &[]).unwrap();
     let a = conv(&mut graph, x, [4, 2, 3, 3], [1, 1], [1, 1]);
-    let a = graph.push(Op::Relu, &[a]).unwrap();
+    let a = graph.push(Op::RELU, &[a]).unwrap();
     let score = conv(&mut graph, a, [2, 4, 3, 3], [2, 2], [1, 1]);
     let seed = graph.push(Op::Input(graph.shape(score)), &[]).unwrap();
     let [together_x, together_a, own] =
@@ -178,7 +178,7 @@ fn what_cannot_be_differentiated_is_refused_in_one_line() {
     let mut graph = Graph::new();
     let x = graph.push(Op::Input(Shape::vector(4)), &[]).unwrap();
     let other = graph.push(Op::Input(Shape::vector(4)), &[]).unwrap();
-    let y = graph.push(Op::Relu, &[x]).unwrap();
+    let y = graph.push(Op::RELU, &[x]).unwrap();
     let lost = gradients(&mut graph, y, x, &[x, other], ReluRule::Plain).unwrap_err().to_string();
     assert!(lost.contains("the score does not depend on tap 2 of 2"), "{lost}");
     let slice = graph.push(Op::Slice(Slice { offset: 1, shape: Shape::vector(2) }), &[x]).unwrap();

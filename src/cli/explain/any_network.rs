@@ -41,7 +41,7 @@ fn conv(graph: &mut Graph, x: NodeId, out: usize, stride: [usize; 2]) -> NodeId 
     let weight = graph.add_param(format!("conv {}", graph.params().len()), &[out, channels, 3, 3], weight);
     let conv = Conv2d::new(graph, weight, None, stride, [1, 1]);
     let conv = graph.push(conv, &[x]).unwrap();
-    graph.push(Op::Relu, &[conv]).unwrap()
+    graph.push(Op::RELU, &[conv]).unwrap()
 }
 
 fn head(graph: &mut Graph, tap: NodeId) -> NodeId {

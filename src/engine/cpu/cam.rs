@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::cost;
 use super::cost::QuarterCycles;
-use super::elementwise::positive;
+use super::elementwise::clipped;
 use super::gemv;
 use super::gemv::{RowSum, RowSumKernel};
 use super::kernel::{Kernel, Operands, SliceKernel, Tile};
@@ -108,7 +108,7 @@ unsafe fn sum_channels(kernel: RowSumKernel, relu: bool, weights: &[f32], x: &[f
     }
     if relu {
         for out in out {
-            *out = positive(*out);
+            *out = clipped(*out, f32::INFINITY);
         }
     }
 }

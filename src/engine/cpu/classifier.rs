@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cost;
 use super::cost::QuarterCycles;
-use super::elementwise::apply_relu_rule;
+use super::elementwise::apply_relu_grad;
 
 use super::kernel::{Kernel, Operands, Tile};
 use super::linear::{LinearKernel, sum_of_rows};
@@ -74,8 +74,8 @@ impl Kernel for Classifier {
             let pooled_gradient = std::slice::from_raw_parts_mut(pooled, pooled_len);
             sum_of_rows(&self.weight, pooled_len, 0, class, pooled_gradient);
             scatter_evenly(&self.op.pooling(), [shape, pooled_shape], pooled_gradient, gradient);
-            if let Some(rule) = self.op.relu {
-                apply_relu_rule(rule, x, gradient);
+            if let Some(relu) = self.op.relu {
+                apply_relu_grad(relu, x, gradient);
             }
         }
     }

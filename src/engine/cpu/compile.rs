@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::cam::Cam;
 use super::classifier::Classifier;
 use super::conv::{
-    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, SmallConv2dGradKernel, WinogradKernel, WinogradTiling,
+    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, DepthwiseConv2dKernel, GroupedKernel, SmallConv2dGradKernel,
+    WinogradKernel, WinogradTiling, depthwise_conv2d_grad,
 };
 use super::gemm::transposable_channels;
 use super::kernel::Kernel;
@@ -16,7 +17,7 @@ use super::packed_weight::{PackedWeight, WeightSource};
 use super::pooled_grad::PooledGrad;
 use super::simd::Isa;
 use super::weight_cache::WeightCache;
-use super::{cam, elementwise, heatmap, pool, softmax};
+use super::{activation, cam, elementwise, heatmap, lrn, pool, resize, softmax};
 use crate::Result;
 use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, LinearGrad, PooledConv2dGrad};
 use crate::engine::graph::{Op, ParamId};
@@ -47,15 +48,18 @@ impl<'a> Compiler<'a> {
     pub(crate) fn compile(&mut self, step: &Step) -> Result<Box<dyn Kernel>> {
         let isa = self.isa;
         let params = &self.plan.params;
+        let (first, output) = (step.inputs[0].shape, step.output.shape);
         Ok(match &step.op {
+            Op::Conv2d(op) if op.groups > 1 => self.grouped_conv2d(step, op)?,
+            Op::Conv2dGrad(op) if op.groups > 1 => self.grouped_conv2d_grad(step, op)?,
             Op::Conv2d(op) => self.conv2d(step, op)?,
             Op::Linear(op) => Box::new(self.linear(op)),
             Op::Conv2dGrad(op) => self.conv2d_grad(step, op)?,
             Op::LinearGrad(op) => Box::new(self.linear_grad(step, op)),
-            Op::BatchNorm(op) => elementwise::affine(narrow(&op.affine(params))),
+            Op::BatchNorm(op) => elementwise::affine(isa, narrow(&op.affine(params)), output),
             Op::BatchNormGrad(op) => {
                 let scales = op.forward.affine(params).into_iter().map(|(scale, _)| (scale, 0.0));
-                elementwise::affine(narrow(&scales.collect::<Vec<_>>()))
+                elementwise::affine(isa, narrow(&scales.collect::<Vec<_>>()), output)
             }
             Op::PooledConv2dGrad(op) => Box::new(self.pooled_grad(step, op)?),
             Op::Cam(op) => {
@@ -71,10 +75,20 @@ impl<'a> Compiler<'a> {
             Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
             Op::Range => cam::range(),
             Op::ResizeMinMax(_) => heatmap::resize_min_max(step),
-            Op::Copy => elementwise::copy(),
-            Op::Add => elementwise::add(),
-            Op::Relu => elementwise::relu(),
-            Op::ReluGrad(op) => elementwise::relu_grad(op.rule),
+            Op::Copy => elementwise::copy(output),
+            Op::Add => elementwise::add(isa, output),
+            Op::Relu(op) => elementwise::relu(isa, *op, output),
+            Op::ReluGrad(op) => elementwise::relu_grad(isa, *op, output),
+            Op::Activation(op) => activation::activation(isa, *op, output),
+            Op::ActivationGrad(op) => activation::activation_grad(isa, *op, output),
+            Op::Mul => elementwise::mul(isa, [first, step.inputs[1].shape]),
+            Op::ChannelDot => elementwise::channel_dot(first),
+            Op::ChannelShuffle(op) => elementwise::channel_shuffle(*op, output),
+            Op::SliceGrad(op) => elementwise::slice_grad(*op),
+            Op::Lrn(op) => lrn::lrn(isa, *op, output),
+            Op::LrnGrad(op) => lrn::lrn_grad(isa, *op, output),
+            Op::Resize(op) => resize::resize(op, [first, output]),
+            Op::ResizeGrad(op) => resize::resize_grad(&op.forward, [output, first]),
             Op::MaxPool(op) => pool::max_pool(step, op.window),
             Op::MaxPoolGrad(op) => pool::max_pool_grad(step, op.window),
             Op::AvgPool(op) => pool::avg_pool(step, *op),
@@ -107,17 +121,62 @@ impl<'a> Compiler<'a> {
     }
 
     fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Result<Box<dyn Kernel>> {
+        self.dense_conv2d(step, op, self.data(op.weight), op.bias.map(|id| &self.data(id)[..]))
+    }
+
+    /// A convolution of one group with this weight and bias.
+    fn dense_conv2d(
+        &mut self,
+        step: &Step,
+        op: &Conv2d,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Box<dyn Kernel>> {
         let isa = self.isa;
         let shapes = [step.inputs[0].shape, step.output.shape];
-        let (weight, bias) = (self.data(op.weight), op.bias.map(|id| &self.data(id)[..]));
         let direct = Conv2dTiling::new(isa, op, shapes);
         let is_cheaper = |winograd: &WinogradTiling| winograd.cost(None) < direct.cost(None);
         if let Some(winograd) = WinogradTiling::new(isa, op, shapes).filter(is_cheaper) {
             return Ok(Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias)?));
         }
         let kernel = Conv2dKernel::new(self.weights, op, direct, weight, bias)?;
-        self.packed.insert(op.weight, Arc::clone(kernel.weight()));
+        if weight.len() == self.data(op.weight).len() {
+            self.packed.insert(op.weight, Arc::clone(kernel.weight()));
+        }
         Ok(Box::new(kernel))
+    }
+
+    /// A convolution of several groups: depthwise, or one convolution for each group.
+    fn grouped_conv2d(&mut self, step: &Step, op: &Conv2d) -> Result<Box<dyn Kernel>> {
+        if op.groups == op.channels {
+            let (weight, bias) = (self.data(op.weight), op.bias.map(|id| self.data(id)));
+            let shapes = [step.inputs[0].shape, step.output.shape];
+            let kernel =
+                DepthwiseConv2dKernel::new(self.isa, op, shapes, Arc::clone(weight), bias.map(Arc::clone));
+            return Ok(Box::new(kernel));
+        }
+        let groups = (0..op.groups).map(|group| {
+            let step = step.of_group(group, op.groups, op.of_group());
+            let of_group = |id: ParamId| part(self.data(id), group, op.groups);
+            let kernel = self.dense_conv2d(&step, &op.of_group(), of_group(op.weight), op.bias.map(of_group))?;
+            Ok((step, kernel))
+        });
+        Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)))
+    }
+
+    /// The gradient of a convolution of several groups.
+    fn grouped_conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Result<Box<dyn Kernel>> {
+        if op.groups == op.input.c {
+            return Ok(depthwise_conv2d_grad(op, step.inputs[0].shape, Arc::clone(self.data(op.weight))));
+        }
+        let groups = (0..op.groups).map(|group| {
+            let step = step.of_group(group, op.groups, op.of_group());
+            let (grad, work) = (step.inputs[0].shape, step.multiply_adds());
+            let weight = part(self.data(op.weight), group, op.groups);
+            let kernel = Conv2dGradKernel::new(self.weights, self.isa, &op.of_group(), grad, weight, work)?;
+            Ok((step, Box::new(kernel) as Box<dyn Kernel>))
+        });
+        Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)))
     }
 
     fn conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Result<Box<dyn Kernel>> {
@@ -165,6 +224,12 @@ fn packed_param(op: &Op) -> Option<ParamId> {
         Op::Cam(op) => Some(op.pooled.weight),
         _ => None,
     }
+}
+
+/// The part of a weight or bias that group `group` of `groups` reads.
+fn part(data: &[f32], group: usize, groups: usize) -> &[f32] {
+    let len = data.len() / groups;
+    &data[group * len..][..len]
 }
 
 fn narrow(affine: &[(f64, f64)]) -> Vec<(f32, f32)> {

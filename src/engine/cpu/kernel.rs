@@ -62,6 +62,12 @@ pub(crate) trait Kernel: Send + Sync {
     /// Estimated time of a tile, without what [`step_cost`] adds for every step.
     fn cost(&self, tile: Option<&Tile>) -> QuarterCycles;
 
+    /// Of `all` elements that the step reads and writes, those of a tile.
+    fn elements(&self, tile: Option<&Tile>, all: usize) -> usize {
+        let _ = tile;
+        all
+    }
+
     /// Floats of scratch that a run needs.
     fn scratch_len(&self) -> usize {
         0
@@ -87,7 +93,8 @@ pub(crate) trait Kernel: Send + Sync {
 /// Estimated time of a tile of `step`: the kernel's, and what every step costs.
 pub(crate) fn step_cost(step: &Step, kernel: &dyn Kernel, tile: Option<&Tile>) -> QuarterCycles {
     let read: usize = step.inputs.iter().map(|slot| slot.shape.len()).sum();
-    cost::STEP + kernel.cost(tile) + cost::elements(read + step.output.shape.len())
+    let elements = kernel.elements(tile, read + step.output.shape.len());
+    cost::STEP + kernel.cost(tile) + cost::elements(elements)
 }
 
 /// Where a kernel finds a step's operands for one image.
@@ -142,7 +149,8 @@ impl<'a> Operands<'a> {
 pub(crate) struct SliceKernel<F> {
     cost: QuarterCycles,
     scratch_len: usize,
-    /// The output's shape where the step is cut by channel; then every input has the output's channels.
+    /// The output's shape where the step is cut by channel; then every input has the output's channels, or a multiple of
+    /// them.
     by_channel: Option<Shape>,
     run: F,
 }
@@ -172,6 +180,10 @@ impl<F: Fn(&Inputs, &mut [f32], &mut [f32]) + Send + Sync + 'static> SliceKernel
 impl<F: Fn(&Inputs, &mut [f32], &mut [f32]) + Send + Sync> Kernel for SliceKernel<F> {
     fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
         self.by_channel.map_or(self.cost, |output| channel_share(self.cost, tile, output.c))
+    }
+
+    fn elements(&self, tile: Option<&Tile>, all: usize) -> usize {
+        self.by_channel.map_or(all, |output| channel_share(all, tile, output.c))
     }
 
     fn scratch_len(&self) -> usize {
@@ -208,6 +220,11 @@ impl<'a> Inputs<'a> {
         unsafe { &self.operands.input_slice(index)[range] }
     }
 
+    /// The tile's first channel.
+    pub(crate) fn first_channel(&self) -> usize {
+        self.tile.map_or(0, |tile| tile.groups.start)
+    }
+
     /// How many inputs there are.
     pub(crate) fn len(&self) -> usize {
         self.operands.step.inputs.len()
@@ -216,7 +233,11 @@ impl<'a> Inputs<'a> {
     /// The tile's elements of a value of `shape`.
     fn range(&self, shape: Shape) -> Range<usize> {
         match self.tile {
-            Some(tile) => tile.groups.start * shape.plane()..tile.groups.end * shape.plane(),
+            Some(tile) => {
+                let output = self.operands.step.output.shape;
+                let channel = shape.c / output.c * shape.plane();
+                tile.groups.start * channel..tile.groups.end * channel
+            }
             None => 0..shape.len(),
         }
     }

@@ -204,7 +204,7 @@ mod tests {
     fn a_write_beside_a_space_is_noticed_and_one_inside_is_not() {
         let mut graph = Graph::new();
         let input = graph.push(Op::Input(Shape::new(2, 5, 5)), &[]).unwrap();
-        let inner = graph.push(Op::Relu, &[input]).unwrap();
+        let inner = graph.push(Op::RELU, &[input]).unwrap();
         let output = graph.push(Op::SpatialMean, &[inner]).unwrap();
         let plan = Plan::new(&graph, &[output], Order::Depth).unwrap();
         let memory = SessionMemory::new(&plan, 2, 1, 10, 0, f32::NAN).unwrap();

@@ -1,5 +1,6 @@
 //! The CPU device: plans run by a pool of threads with vector instructions.
 
+mod activation;
 mod aligned;
 mod assign;
 mod cam;
@@ -14,10 +15,12 @@ mod gemv;
 mod heatmap;
 mod kernel;
 mod linear;
+mod lrn;
 mod memory;
 mod packed_weight;
 mod pool;
 mod pooled_grad;
+mod resize;
 mod session;
 mod simd;
 mod softmax;

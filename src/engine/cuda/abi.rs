@@ -139,7 +139,7 @@ cuda_struct! {
         by_plane: Divisor, by_row: Divisor,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
         counted_top: i32, counted_left: i32, counted_bottom: i32, counted_right: i32,
-        weight: u32, bias: u32, relu: u32,
+        weight: u32, bias: u32, relu: u32, relu_max: f32, unused: u32, unused_2: u32, unused_3: u32,
         classes: i32, class_table: u32, weight_row: i32, chunk: i32,
     }
 }
@@ -148,7 +148,7 @@ cuda_struct! {
     /// `Conv` of `kernels/common.cuh`, which documents the fields: a convolution.
     ConvRow {
         input: u64, weight: u64, out: u64, extra: u64, scratch: u64, counters: u64,
-        in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32, finish: u32,
+        in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32, finish: u32, relu_max: f32, unused: u32,
         in_c: i32, in_h: i32, in_w: i32, in_plane: i32,
         row_first: i32, row_step: i32, row_turn: i32,
         column_first: i32, column_step: i32, column_turn: i32,
@@ -239,6 +239,7 @@ mod tests {
                 None => (name.into(), "u32", [4, 4]),
             },
             "int" => (name.into(), "i32", [4, 4]),
+            "float" => (name.into(), "f32", [4, 4]),
             _ if text.ends_with('*') => (name.into(), "u64", [8, 8]),
             _ => panic!("no Rust type for '{line}'"),
         }

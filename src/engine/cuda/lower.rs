@@ -8,7 +8,7 @@ use super::abi::{
 };
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{
-    AvgPool, BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluRule, Window,
+    AvgPool, BorderClasses, Conv2d, Conv2dGrad, Op, PooledConv2dGrad, ReluGrad, ReluRule, Window,
 };
 use crate::engine::graph::{Param, ParamId};
 use crate::engine::plan::{Plan, Slot, Space, Step};
@@ -112,9 +112,10 @@ impl Tables {
         };
         match &step.op {
             Op::Copy => one(Opcode::Copy),
-            Op::Relu => one(Opcode::Relu),
+            Op::Relu(op) => rows(vec![StepRow { op: Opcode::Relu as u32, relu_max: op.max, ..row }]),
             Op::ReluGrad(op) => {
-                rows(vec![StepRow { op: Opcode::ReluGrad as u32, relu: rule(Some(op.rule)), ..row }])
+                let (relu, relu_max) = relu_gate(Some(*op));
+                rows(vec![StepRow { op: Opcode::ReluGrad as u32, relu, relu_max, ..row }])
             }
             Op::BatchNorm(_) | Op::BatchNormGrad(_) => {
                 let (norm, gradient) = match &step.op {
@@ -173,11 +174,22 @@ impl Tables {
                 let bias = offset(self.weights.add(data(op.linear.bias).iter().copied()))?;
                 let pooled = op.pooled(step.inputs[0].shape)?;
                 let row = row.with_output_shape(Shape::new(op.classes, pooled.h, pooled.w));
-                let row = StepRow { weight, bias, relu: rule(op.relu), ..row };
+                let (relu, relu_max) = relu_gate(op.relu);
+                let row = StepRow { weight, bias, relu, relu_max, ..row };
                 rows(vec![StepRow { op: Opcode::Classifier as u32, ..row }.with_window(&op.window)])
             }
             Op::Conv2d(op) => Ok(Lowered::Convs(vec![self.conv2d(params, op, step)?])),
             Op::Conv2dGrad(op) => Ok(Lowered::Convs(self.conv2d_grad(params, op, step)?)),
+            Op::Activation(_)
+            | Op::ActivationGrad(_)
+            | Op::SliceGrad(_)
+            | Op::ChannelShuffle(_)
+            | Op::Mul
+            | Op::ChannelDot
+            | Op::Lrn(_)
+            | Op::LrnGrad(_)
+            | Op::Resize(_)
+            | Op::ResizeGrad(_) => Err(unsupported(format!("{} on CUDA", step.op.name()))),
             Op::Input(_) | Op::Slice(_) | Op::Concat => {
                 unreachable!("{} is not a step of a plan", step.op.name())
             }
@@ -247,7 +259,8 @@ impl Tables {
         let row = ConvRow {
             extra_step: 0,
             extra_plane: 1,
-            finish: if op.relu { FINISH_BIAS_RELU } else { FINISH_BIAS },
+            finish: if op.relu.is_some() { FINISH_BIAS_RELU } else { FINISH_BIAS },
+            relu_max: op.relu.map_or(f32::INFINITY, |relu| relu.max),
             row_first: -(padding[0] as i32),
             row_step: stride[0] as i32,
             row_turn: dilation[0] as i32,
@@ -288,7 +301,8 @@ impl Tables {
                 let row = ConvRow {
                     extra_step: gate.is_some().into(),
                     extra_plane: if gate.is_some() { (op.input.h * op.input.w) as u32 } else { 0 },
-                    finish: rule(op.relu),
+                    finish: relu_gate(op.relu).0,
+                    relu_max: relu_gate(op.relu).1,
                     row_first,
                     row_step: 1,
                     row_turn,
@@ -461,13 +475,15 @@ pub(super) fn index_of(space: Space) -> u32 {
     }
 }
 
-fn rule(rule: Option<ReluRule>) -> u32 {
-    match rule {
+/// The number of a ReLU gradient's rule, and the upper bound of the ReLU.
+fn relu_gate(relu: Option<ReluGrad>) -> (u32, f32) {
+    let rule = match relu.map(|relu| relu.rule) {
         None => 0,
         Some(ReluRule::Plain) => 1,
         Some(ReluRule::Guided) => 2,
         Some(ReluRule::Deconvnet) => 3,
-    }
+    };
+    (rule, relu.map_or(f32::INFINITY, |relu| relu.max))
 }
 
 /// The error of a plan that exceeds a limit of the kernels.

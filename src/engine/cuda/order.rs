@@ -125,7 +125,7 @@ mod tests {
         let mut graph = Graph::new();
         let mut block = graph.push(Op::Input(Shape::new(2, 5, 5)), &[]).unwrap();
         let chain = |graph: &mut Graph, exit: usize, from: NodeId, length: usize| {
-            (0..length).fold(from, |node, _| graph.push_at(exit, Op::Relu, &[node]).unwrap())
+            (0..length).fold(from, |node, _| graph.push_at(exit, Op::RELU, &[node]).unwrap())
         };
         let mut outputs = Vec::new();
         for exit in 1..=3 {

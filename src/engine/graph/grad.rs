@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: it appends the gradient's nodes to the graph.
 
-use super::ops::{Op, ReluRule};
+use super::ops::{Op, ReluRule, joined_slice_grads};
 use super::{Graph, NodeId};
 use crate::Result;
 use crate::error::GraphError;
@@ -42,7 +42,10 @@ pub fn gradients(
         let grad = match contributions[id.index()].as_slice() {
             [] => continue,
             [one] => *one,
-            several => graph.push(Op::Add, several)?,
+            several => match joined_slice_grads(graph, several)? {
+                Some(joined) => joined,
+                None => graph.push(Op::Add, several)?,
+            },
         };
         for (result, _) in results.iter_mut().zip(wanted).filter(|&(_, &w)| w == id) {
             *result = grad;

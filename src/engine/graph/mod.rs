@@ -290,8 +290,8 @@ mod tests {
     fn a_node_belongs_to_its_own_exit_or_to_the_last_one_of_its_inputs() {
         let mut graph = Graph::new();
         let none = graph.push(Op::Input(Shape::vector(2)), &[]).unwrap();
-        let first = graph.push_at(1, Op::Relu, &[none]).unwrap();
-        let third = graph.push_at(3, Op::Relu, &[first]).unwrap();
+        let first = graph.push_at(1, Op::RELU, &[none]).unwrap();
+        let third = graph.push_at(3, Op::RELU, &[first]).unwrap();
         let inherited = graph.push(Op::Add, &[third, first]).unwrap();
         let raised = graph.push_at(2, Op::Add, &[third, none]).unwrap();
         let mut copy = graph.clone();

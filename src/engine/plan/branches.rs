@@ -64,9 +64,9 @@ mod tests {
     fn what_one_exit_but_the_last_needs_is_a_branch() {
         let mut graph = Graph::new();
         let input = graph.push(Op::Input(Shape::new(2, 3, 3)), &[]).unwrap();
-        let block = graph.push_at(1, Op::Relu, &[input]).unwrap();
+        let block = graph.push_at(1, Op::RELU, &[input]).unwrap();
         let head = graph.push_at(1, Op::SpatialMean, &[block]).unwrap();
-        let next = graph.push_at(2, Op::Relu, &[block]).unwrap();
+        let next = graph.push_at(2, Op::RELU, &[block]).unwrap();
         let last = graph.push_at(2, Op::SpatialMean, &[next]).unwrap();
         let found = branch_of_each_node(&graph);
         let expected = [(input, 0), (block, 0), (head, 1), (next, 0), (last, 0)];

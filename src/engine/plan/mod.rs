@@ -93,6 +93,15 @@ impl Step {
         self.op.is_small(&self.input_shapes(), self.output.shape)
     }
 
+    /// The step between the channels of group `group` of `groups`, as a step of `op`.
+    pub(crate) fn of_group(&self, group: usize, groups: usize, op: impl Into<Op>) -> Step {
+        let part = |slot: &Slot| {
+            let shape = Shape { c: slot.shape.c / groups, ..slot.shape };
+            Slot { offset: slot.offset + group * shape.len(), shape, ..*slot }
+        };
+        Step { op: op.into(), inputs: self.inputs.iter().map(part).collect(), output: part(&self.output) }
+    }
+
     fn input_shapes(&self) -> Vec<Shape> {
         self.inputs.iter().map(|slot| slot.shape).collect()
     }

@@ -275,7 +275,7 @@ impl<'a> Builder<'a> {
             eps: BATCH_NORM_EPS,
         };
         let x = self.push(norm, &[x])?;
-        self.push(Op::Relu, &[x])
+        self.push(Op::RELU, &[x])
     }
 
     /// A convolution with the tensors of `prefix`, whose weight is called `name` in the graph.
@@ -298,7 +298,7 @@ impl<'a> Builder<'a> {
             &[out, channels, kh, kw],
         )?;
         let bias = if biased { Some(self.param(prefix, "bias", &[out])?) } else { None };
-        self.push(Conv2d { weight, bias, out, channels, window, relu: false }, &[x])
+        self.push(Conv2d { weight, bias, out, channels, groups: 1, window, relu: None }, &[x])
     }
 
     fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {

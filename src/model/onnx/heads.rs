@@ -105,7 +105,7 @@ fn before_class_maps(graph: &Graph, tap: NodeId, logits: NodeId) -> NodeId {
     let mut id = logits;
     while id != tap {
         let node = graph.node(id);
-        let is_plain = matches!(node.op, Op::AvgPool(_) | Op::Slice(_) | Op::Copy | Op::Relu);
+        let is_plain = matches!(node.op, Op::AvgPool(_) | Op::Slice(_) | Op::Copy | Op::Relu(_));
         match node.inputs[..] {
             [input] if is_plain => id = input,
             _ => return tap,
@@ -115,7 +115,7 @@ fn before_class_maps(graph: &Graph, tap: NodeId, logits: NodeId) -> NodeId {
     loop {
         let node = graph.node(id);
         match (&node.op, &node.inputs[..]) {
-            (Op::Relu | Op::BatchNorm(_), [input]) => id = *input,
+            (Op::Relu(_) | Op::BatchNorm(_), [input]) => id = *input,
             (Op::Conv2d(conv), [input]) if conv.window.area() == 1 && is_map(graph, *input) => return *input,
             _ => return tap,
         }
@@ -144,9 +144,9 @@ mod tests {
             let channels = self.graph.shape(input).c;
             let weight = self.graph.declare_param("w", &[out, channels, 1, 1]);
             let conv =
-                Conv2d { weight, bias: None, out, channels, window: Window::square(1, 1, 0), relu: false };
+                Conv2d { weight, bias: None, out, channels, groups: 1, window: Window::square(1, 1, 0), relu: None };
             let conv = self.graph.push(conv, &[input]).unwrap();
-            self.graph.push(Op::Relu, &[conv]).unwrap()
+            self.graph.push(Op::RELU, &[conv]).unwrap()
         }
 
         fn linear(&mut self, input: NodeId) -> NodeId {

@@ -23,8 +23,6 @@ use crate::engine::graph::{Graph, NodeId, Op, ParamId};
 use node::Node;
 use order::ordered;
 
-/// Most elements of all dense weights together that stand for grouped ones.
-const MAX_DENSE: usize = 1 << 28;
 /// How many times the elements of its weights a file may have computed from constants, and how many in any case.
 const MAX_FOLDED: (usize, usize) = (8, 1 << 24);
 
@@ -125,8 +123,6 @@ pub struct Importer {
     /// Version of the operators.
     opset: i64,
     values: HashMap<String, Value>,
-    /// Elements that dense weights may still have which stand for grouped ones.
-    dense_left: usize,
     /// Elements that may still be computed from constants.
     folded_left: usize,
     /// Nodes that are the image, or the image times and plus constants of the architecture.
@@ -158,13 +154,12 @@ impl Importer {
         let names = HashMap::from([(node, name)]);
         let (params, unknown) = (HashMap::new(), HashMap::new());
         let folded_left = elements.saturating_mul(MAX_FOLDED.0).saturating_add(MAX_FOLDED.1);
-        let (dense_left, preparation) = (MAX_DENSE, HashSet::from([node]));
+        let preparation = HashSet::from([node]);
         Ok(Importer {
             graph,
             batch,
             opset,
             values,
-            dense_left,
             folded_left,
             preparation,
             params,

@@ -2,7 +2,10 @@
 //! graphs and plans with it. It shares only the parameters of ops with `src`.
 
 use msdcam::Shape;
-use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Op, PooledConv2dGrad, ReluRule, ResizeMinMax, Window};
+use msdcam::engine::graph::ops::{
+    Activation, AvgPool, BatchNorm, Interpolation, Lrn, Op, PooledConv2dGrad, ReluGrad, ReluRule, Resize, ResizeMinMax,
+    Window,
+};
 use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
 use msdcam::engine::plan::{Plan, Slot, Space};
 use msdcam::engine::tensor::Tensor;
@@ -140,26 +143,69 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
         Op::Input(_) => unreachable!("inputs are given"),
         Op::Copy => x[0].data.to_vec(),
         Op::Conv2d(op) => {
-            let sum = conv2d(&op.window, param(op.weight), op.bias.map(param), x[0], shape);
-            if op.relu { sum.into_iter().map(relu).collect() } else { sum }
+            let sum = conv2d(&op.window, op.groups, param(op.weight), op.bias.map(param), x[0], shape);
+            match op.relu {
+                Some(op) => sum.into_iter().map(|x| relu(x, op.max)).collect(),
+                None => sum,
+            }
         }
         Op::Conv2dGrad(op) => {
-            let grad = conv2d_grad(&op.window, param(op.weight), x[0], shape);
+            let grad = conv2d_grad(&op.window, op.groups, param(op.weight), x[0], shape);
             match op.relu {
-                Some(rule) => relu_grad(rule, &grad, x[1].data),
+                Some(relu) => relu_grad(relu, &grad, x[1].data),
                 None => grad,
             }
         }
         Op::BatchNorm(op) => batch_norm(op, params, x[0], |x, mean, scale, bias| (x - mean) * scale + bias),
         Op::BatchNormGrad(op) => batch_norm(&op.forward, params, x[0], |g, _, scale, _| g * scale),
-        Op::Relu => x[0].data.iter().map(|&x| relu(x)).collect(),
-        Op::ReluGrad(op) => relu_grad(op.rule, x[0].data, x[1].data),
+        Op::Relu(op) => x[0].data.iter().map(|&x| relu(x, op.max)).collect(),
+        Op::ReluGrad(op) => relu_grad(*op, x[0].data, x[1].data),
         Op::MaxPool(op) => max_pool(&op.window, x[0], shape),
         Op::MaxPoolGrad(op) => max_pool_grad(&op.window, x[0], x[1]),
         Op::AvgPool(op) => avg_pool(op, x[0], shape),
         Op::AvgPoolGrad(op) => avg_pool_grad(&op.forward, x[0], shape),
         Op::Concat => x.iter().flat_map(|part| part.data).copied().collect(),
+        Op::Activation(op) => x[0].data.iter().map(|&x| activation(*op, x)).collect(),
+        Op::ActivationGrad(op) => {
+            x[0].data.iter().zip(x[1].data).map(|(&g, &x)| g * activation_slope(*op, x)).collect()
+        }
+        Op::Mul => {
+            let factor = |i: usize| x[1].data[if x[1].shape == shape { i } else { i / shape.plane() }];
+            (0..shape.len()).map(|i| x[0].data[i] * factor(i)).collect()
+        }
+        Op::ChannelDot => {
+            let products: Vec<f64> = x[0].data.iter().zip(x[1].data).map(|(a, b)| a * b).collect();
+            products.chunks(x[0].shape.plane()).map(|channel| channel.iter().sum()).collect()
+        }
+        Op::ChannelShuffle(op) => {
+            // (G, C / G) transposed to (C / G, G).
+            let (groups, each) = (op.groups, shape.c / op.groups);
+            let order = (0..each).flat_map(|j| (0..groups).map(move |i| i * each + j));
+            order.flat_map(|c| &x[0].data[c * shape.plane()..][..shape.plane()]).copied().collect()
+        }
+        Op::Lrn(op) => {
+            let scale = lrn_scales(op, x[0]);
+            x[0].data.iter().zip(&scale).map(|(x, s)| x / s.powf(op.beta.into())).collect()
+        }
+        Op::LrnGrad(op) => lrn_grad(op, x[0], x[1]),
+        Op::Resize(op) => {
+            let mut out = Result::zeros(shape);
+            resize(op, x[0].shape, shape.c, |c, p, q, y, z, part| *out.at(c, p, q) += part * x[0].at(c, y, z));
+            out.data
+        }
+        Op::ResizeGrad(op) => {
+            let mut dx = Result::zeros(shape);
+            resize(&op.forward, shape, shape.c, |c, p, q, y, z, part| {
+                *dx.at(c, y, z) += part * x[0].at(c, p, q);
+            });
+            dx.data
+        }
         Op::Slice(op) => x[0].data[op.offset..op.offset + op.shape.len()].to_vec(),
+        Op::SliceGrad(op) => {
+            let mut dx = vec![0.0; shape.len()];
+            dx[op.offset..op.offset + x[0].data.len()].copy_from_slice(x[0].data);
+            dx
+        }
         Op::Linear(op) => linear(param(op.weight), param(op.bias), x[0].data),
         Op::LinearGrad(op) => linear_grad(param(op.weight), x[0].data, shape.len()),
         Op::Add => (0..shape.len()).map(|i| x.iter().map(|x| x.data[i]).sum()).collect(),
@@ -190,7 +236,7 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
             let class = one_hot(&logits, x[1].data[0]);
             let grad = linear_grad(weight, &class, pooled.len());
             let grad = avg_pool_grad(&pool, Value { shape: pooled_shape, data: &grad }, image);
-            let grad = op.relu.map_or(grad.clone(), |rule| relu_grad(rule, &grad, x[0].data));
+            let grad = op.relu.map_or(grad.clone(), |relu| relu_grad(relu, &grad, x[0].data));
             [&logits[..], &softmax(&logits), &grad].concat()
         }
     }
@@ -231,12 +277,14 @@ fn tap(window: &Window, weight: &[f32], channels: usize, [o, i, u, v]: [usize; 4
 }
 
 /// y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u*dy, q*sx - px + v*dx].
-fn conv2d(window: &Window, weight: &[f32], bias: Option<&[f32]>, x: Value, shape: Shape) -> Vec<f64> {
+fn conv2d(window: &Window, groups: usize, weight: &[f32], bias: Option<&[f32]>, x: Value, shape: Shape) -> Vec<f64> {
     let mut out = Result::zeros(shape);
+    let each = x.shape.c / groups;
     for o in 0..shape.c {
-        for i in 0..x.shape.c {
+        let first = o / (shape.c / groups) * each;
+        for i in 0..each {
             windows(window, shape, x.shape, |p, q, u, v, y, z| {
-                *out.at(o, p, q) += tap(window, weight, x.shape.c, [o, i, u, v]) * x.at(i, y, z);
+                *out.at(o, p, q) += tap(window, weight, each, [o, i, u, v]) * x.at(first + i, y, z);
             });
         }
         if let Some(bias) = bias {
@@ -250,12 +298,14 @@ fn conv2d(window: &Window, weight: &[f32], bias: Option<&[f32]>, x: Value, shape
 
 /// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q],
 /// where p*sy - py + u*dy = y and q*sx - px + v*dx = x.
-fn conv2d_grad(window: &Window, weight: &[f32], g: Value, shape: Shape) -> Vec<f64> {
+fn conv2d_grad(window: &Window, groups: usize, weight: &[f32], g: Value, shape: Shape) -> Vec<f64> {
     let mut dx = Result::zeros(shape);
+    let each = shape.c / groups;
     for o in 0..g.shape.c {
-        for i in 0..shape.c {
+        let first = o / (g.shape.c / groups) * each;
+        for i in 0..each {
             windows(window, g.shape, shape, |p, q, u, v, y, x| {
-                *dx.at(i, y, x) += tap(window, weight, shape.c, [o, i, u, v]) * g.at(o, p, q);
+                *dx.at(first + i, y, x) += tap(window, weight, each, [o, i, u, v]) * g.at(o, p, q);
             });
         }
     }
@@ -278,17 +328,126 @@ fn batch_norm(op: &BatchNorm, params: &[Param], x: Value, f: fn(f64, f64, f64, f
     out.data
 }
 
-fn relu(x: f64) -> f64 {
-    x.max(0.0)
+fn relu(x: f64, max: f32) -> f64 {
+    x.max(0.0).min(f64::from(max))
 }
 
-fn relu_grad(rule: ReluRule, grad: &[f64], result: &[f64]) -> Vec<f64> {
-    let open = |g: f64, y: f64| match rule {
+fn relu_grad(relu: ReluGrad, grad: &[f64], result: &[f64]) -> Vec<f64> {
+    let open = |g: f64, y: f64| match relu.rule {
         ReluRule::Plain => y > 0.0,
         ReluRule::Guided => y > 0.0 && g > 0.0,
         ReluRule::Deconvnet => g > 0.0,
     };
-    grad.iter().zip(result).map(|(&g, &y)| if open(g, y) { g } else { 0.0 }).collect()
+    grad.iter().zip(result).map(|(&g, &y)| if open(g, y) && y < f64::from(relu.max) { g } else { 0.0 }).collect()
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn activation(op: Activation, x: f64) -> f64 {
+    match op {
+        Activation::Sigmoid => sigmoid(x),
+        Activation::HardSigmoid { slope, offset } => {
+            (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0)
+        }
+        Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Silu => x * sigmoid(x),
+        Activation::LeakyRelu { slope } => x.max(0.0) + f64::from(slope) * x.min(0.0),
+    }
+}
+
+/// The derivative at `x`.
+fn activation_slope(op: Activation, x: f64) -> f64 {
+    match op {
+        Activation::Sigmoid => sigmoid(x) * sigmoid(-x),
+        Activation::HardSigmoid { slope, offset } => {
+            let y = f64::from(slope) * x + f64::from(offset);
+            if 0.0 < y && y < 1.0 { slope.into() } else { 0.0 }
+        }
+        Activation::HardSwish if x <= -3.0 => 0.0,
+        Activation::HardSwish if x >= 3.0 => 1.0,
+        Activation::HardSwish => x / 3.0 + 0.5,
+        Activation::Silu => sigmoid(x) * (1.0 + x * sigmoid(-x)),
+        Activation::LeakyRelu { slope } => {
+            if x > 0.0 { 1.0 } else { slope.into() }
+        }
+    }
+}
+
+/// The channels in the window of channel `c` of `channels`.
+fn lrn_window(op: &Lrn, c: usize, channels: usize) -> impl Iterator<Item = usize> + use<> {
+    let (before, behind) = ((op.size - 1) / 2, op.size / 2);
+    (0..channels).filter(move |&other| other + before >= c && other <= c + behind)
+}
+
+/// bias + alpha / size * sum of the squares in the window of each element.
+fn lrn_scales(op: &Lrn, x: Value) -> Vec<f64> {
+    let plane = x.shape.plane();
+    let scale = |i: usize| {
+        let window = lrn_window(op, i / plane, x.shape.c);
+        let sum: f64 = window.map(|c| x.data[c * plane + i % plane].powi(2)).sum();
+        f64::from(op.bias) + f64::from(op.alpha) / op.size as f64 * sum
+    };
+    (0..x.data.len()).map(scale).collect()
+}
+
+/// The derivative of each result with respect to each element of its window, times the result's gradient.
+fn lrn_grad(op: &Lrn, g: Value, x: Value) -> Vec<f64> {
+    let (plane, beta) = (x.shape.plane(), f64::from(op.beta));
+    let scales = lrn_scales(op, x);
+    let mut dx = vec![0.0; x.data.len()];
+    for (i, &s) in scales.iter().enumerate() {
+        dx[i] += g.data[i] * s.powf(-beta);
+        for c in lrn_window(op, i / plane, x.shape.c) {
+            let other = c * plane + i % plane;
+            let ds = 2.0 * f64::from(op.alpha) / op.size as f64 * x.data[other];
+            dx[other] -= g.data[i] * x.data[i] * beta * s.powf(-beta - 1.0) * ds;
+        }
+    }
+    dx
+}
+
+/// Calls `visit(c, p, q, y, x, part)` for each pixel (p, q) of the result and each (y, x) of the input that it comes from.
+fn resize(
+    op: &Resize,
+    input: Shape,
+    channels: usize,
+    mut visit: impl FnMut(usize, usize, usize, usize, usize, f64),
+) {
+    // Pixels with their parts, for each position along an axis.
+    let along = |axis: usize, size: usize| -> Vec<Vec<(usize, f64)>> {
+        let sampling = op.axes[axis];
+        let place = |i: usize| (sampling.scale * i as f64 + sampling.shift).clamp(0.0, (size - 1) as f64);
+        let nearest = |place: f64| match op.interpolation {
+            Interpolation::NearestPreferFloor => (place - 0.5 - 1e-9).ceil(),
+            Interpolation::NearestPreferCeil => (place + 0.5 + 1e-9).floor(),
+            Interpolation::Floor => (place + 1e-9).floor(),
+            Interpolation::Ceil => (place - 1e-9).ceil(),
+            Interpolation::Linear => unreachable!("two pixels"),
+        };
+        let pixels = |i: usize| match op.interpolation {
+            Interpolation::Linear => {
+                // The hat function of each pixel.
+                let hat = |pixel: usize| (pixel, (1.0 - (place(i) - pixel as f64).abs()).max(0.0));
+                (0..size).map(hat).collect()
+            }
+            _ => vec![((nearest(place(i)).max(0.0) as usize).min(size - 1), 1.0)],
+        };
+        (0..sampling.len).map(pixels).collect()
+    };
+    let (rows, columns) = (along(0, input.h), along(1, input.w));
+    for c in 0..channels {
+        for (p, row) in rows.iter().enumerate() {
+            for (q, column) in columns.iter().enumerate() {
+                for &(y, down) in row {
+                    for &(x, right) in column {
+                        visit(c, p, q, y, x, down * right);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// For each (channel, position): the pixel of the first maximum in row order.

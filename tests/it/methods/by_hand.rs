@@ -16,7 +16,7 @@ fn pooling_network() -> Model {
     let weight = graph.add_param("conv", &[2, 3, 1, 1], vec![1.0, 0.0, 0.0, 0.0, 1.0, -1.0]);
     let conv = Conv2d::new(&graph, weight, None, [1, 1], [0, 0]);
     let conv = graph.push(conv, &[input]).unwrap();
-    let tap = graph.push(Op::Relu, &[conv]).unwrap();
+    let tap = graph.push(Op::RELU, &[conv]).unwrap();
     let pooled =
         graph.push(AvgPool { window: Window::square(2, 2, 0), counted: [[0; 2]; 2] }, &[tap]).unwrap();
     let weight = graph.add_param("linear", &[2, 2], vec![1.0, 2.0, -1.0, 3.0]);

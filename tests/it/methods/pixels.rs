@@ -15,7 +15,7 @@ fn guided_backpropagation_covers_every_relu_before_the_score() {
             let mut graph = network.graph.clone();
             let needed = graph.ancestors(&[exit.logits]);
             let is_relu = |(node, needed): (&msdcam::engine::graph::Node, &bool)| {
-                *needed && matches!(node.op, Op::Relu)
+                *needed && matches!(node.op, Op::Relu(_))
             };
             let relus = graph.nodes().iter().zip(&needed).filter(|&pair| is_relu(pair)).count();
             let seed = graph.push(Op::Input(graph.shape(exit.logits)), &[]).unwrap();

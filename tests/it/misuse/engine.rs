@@ -37,7 +37,7 @@ fn a_graph_refuses_what_devices_could_not_trust() {
     check(&[
         ("push, another graph's node", Refused("relu: node 3 of a graph of 1 nodes"), || {
             let (mut graph, _) = graph_of(Shape::vector(1));
-            shown(graph.push(Op::Relu, &[foreign_node()])?)
+            shown(graph.push(Op::RELU, &[foreign_node()])?)
         }),
         (
             "push, another graph's parameter",
@@ -82,7 +82,7 @@ fn a_graph_refuses_what_devices_could_not_trust() {
             pushed(&[&[2, 4, 3, 3]], |p| {
                 let input = Shape::new(90, 8, 8);
                 let window = Window::square(3, 1, 1);
-                Conv2dGrad { weight: p[0], out: 4, input, window, relu: None }.into()
+                Conv2dGrad { weight: p[0], out: 4, input, groups: 1, window, relu: None }.into()
             })
         }),
         ("linear, a weight of one dimension", Refused("expected 2 of them"), || {
@@ -174,7 +174,7 @@ fn graph_of_result(shape: Shape) -> Result<NodeId> {
 
 /// A convolution of four channels.
 fn convolution(weight: ParamId, bias: Option<ParamId>, out: usize, window: Window) -> Conv2d {
-    Conv2d { weight, bias, out, channels: 4, window, relu: false }
+    Conv2d { weight, bias, out, channels: 4, groups: 1, window, relu: None }
 }
 
 /// A session of one convolution of an input of 4x8x8 by `window`, whose weights are 1, for `batch` images.

@@ -68,14 +68,14 @@ fn graph_of(shape: Shape) -> (Graph, NodeId) {
 /// The fourth node of another graph.
 fn foreign_node() -> NodeId {
     let (mut graph, mut node) = graph_of(Shape::vector(1));
-    (0..3).for_each(|_| node = graph.push(Op::Relu, &[node]).unwrap());
+    (0..3).for_each(|_| node = graph.push(Op::RELU, &[node]).unwrap());
     node
 }
 
 /// A classifier of the means of its input's channels, for images of 8 x 8.
 fn small_model() -> Model {
     let (mut graph, input) = graph_of(Shape::new(3, 8, 8));
-    let relu = graph.push(Op::Relu, &[input]).unwrap();
+    let relu = graph.push(Op::RELU, &[input]).unwrap();
     let mean =
         graph.push(AvgPool { window: Window::square(8, 8, 0), counted: [[0; 2]; 2] }, &[relu]).unwrap();
     let weight = graph.add_param("weight", &[2, 3], (0..6).map(|i| i as f32).collect::<Vec<_>>());

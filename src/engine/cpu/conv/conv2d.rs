@@ -7,7 +7,7 @@ use super::pack;
 use super::pack::{BandLayout, CopyKernel, PackKernel};
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
-use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, bounds, choose_kernel};
 use crate::engine::cpu::kernel::{Kernel, Operands, Tile};
 use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
@@ -85,7 +85,7 @@ impl Conv2dTiling {
 pub(crate) struct Conv2dKernel {
     tiling: Conv2dTiling,
     weight: Arc<PackedWeight>,
-    relu: bool,
+    bounds: [f32; 2],
 }
 
 impl Conv2dKernel {
@@ -103,7 +103,7 @@ impl Conv2dKernel {
         let at = |o: usize, i: usize| weight[o * tiling.k + i];
         let source = WeightSource { channels: op.out, k: tiling.k, at, bias };
         let weight = weights.pack(tiling.kernel.channels, &source)?;
-        Ok(Conv2dKernel { tiling, weight, relu: op.relu })
+        Ok(Conv2dKernel { tiling, weight, bounds: bounds(op.relu) })
     }
 
     /// Computes `tile` of the convolution of `input` into `output`.
@@ -195,7 +195,7 @@ impl Conv2dKernel {
                         out_stride: plane,
                         channels,
                         pixels: kernel.pixels().min(tile.pixels.end - first),
-                        relu: self.relu,
+                        bounds: self.bounds,
                     };
                     kernel.run(&micro_tile);
                 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
-use crate::engine::cpu::elementwise::apply_relu_rule;
-use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
+use crate::engine::cpu::elementwise::apply_relu_grad;
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, UNBOUNDED, choose_kernel};
 use crate::engine::cpu::kernel::{Kernel, Operands, Tile, channel_share};
 use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::cpu::weight_cache::WeightCache;
-use crate::engine::graph::ops::{Conv2dGrad, ReluRule, Window};
+use crate::engine::graph::ops::{Conv2dGrad, ReluGrad, Window};
 use crate::{Result, Shape};
 
 /// The kernel of a convolution's gradient; a tile's groups are input channels.
@@ -23,7 +23,7 @@ pub(crate) struct Conv2dGradKernel {
     window: Window,
     input: Shape,
     grad: Shape,
-    relu: Option<ReluRule>,
+    relu: Option<ReluGrad>,
     cost: QuarterCycles,
 }
 
@@ -121,7 +121,7 @@ impl Kernel for Conv2dGradKernel {
                         out_stride: plane,
                         channels,
                         pixels: self.kernel.pixels().min(plane - pixel),
-                        relu: false,
+                        bounds: UNBOUNDED,
                     };
                     self.kernel.run(&micro_tile);
                 }
@@ -140,9 +140,9 @@ impl Kernel for Conv2dGradKernel {
                     self.input.plane(),
                 );
                 self.gather(taps, out);
-                if let (Some(rule), Some(gate)) = (self.relu, gate) {
+                if let (Some(relu), Some(gate)) = (self.relu, gate) {
                     let gate = std::slice::from_raw_parts(gate.add(channel * out.len()), out.len());
-                    apply_relu_rule(rule, gate, out);
+                    apply_relu_grad(relu, gate, out);
                 }
             }
         }

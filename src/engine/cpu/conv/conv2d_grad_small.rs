@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::Shape;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
-use crate::engine::cpu::elementwise::apply_relu_rule;
+use crate::engine::cpu::elementwise::apply_relu_grad;
 use crate::engine::cpu::gemm::{COLUMNS, TransposedKernels, transposed_kernels};
 use crate::engine::cpu::kernel::{Kernel, Operands, Tile, channel_share};
 use crate::engine::cpu::packed_weight::PackedWeight;
 use crate::engine::cpu::simd::Isa;
-use crate::engine::graph::ops::{Conv2dGrad, ReluRule, Window};
+use crate::engine::graph::ops::{Conv2dGrad, ReluGrad, Window};
 
 /// For one output pixel: (tap of the window, input pixel under it).
 type Taps = Vec<(u32, u32)>;
@@ -39,7 +39,7 @@ pub(crate) struct SmallConv2dGradKernel {
     taps: Vec<Taps>,
     area: usize,
     input: Shape,
-    relu: Option<ReluRule>,
+    relu: Option<ReluGrad>,
     cost: QuarterCycles,
 }
 
@@ -117,9 +117,9 @@ impl Kernel for SmallConv2dGradKernel {
                     }
                 }
             }
-            if let (Some(rule), Some(gate)) = (self.relu, operands.optional_input(1)) {
+            if let (Some(relu), Some(gate)) = (self.relu, operands.optional_input(1)) {
                 let gate = std::slice::from_raw_parts(gate.add(channels.start * size), out.len());
-                apply_relu_rule(rule, gate, out);
+                apply_relu_grad(relu, gate, out);
             }
         }
     }

@@ -3,10 +3,14 @@
 mod conv2d;
 mod conv2d_grad;
 mod conv2d_grad_small;
+mod depthwise;
+mod grouped;
 mod pack;
 mod winograd;
 
 pub(crate) use conv2d::{Conv2dKernel, Conv2dTiling};
 pub(crate) use conv2d_grad::Conv2dGradKernel;
 pub(crate) use conv2d_grad_small::SmallConv2dGradKernel;
+pub(crate) use depthwise::{DepthwiseConv2dKernel, depthwise_conv2d_grad};
+pub(crate) use grouped::GroupedKernel;
 pub(crate) use winograd::{WinogradKernel, WinogradTiling};

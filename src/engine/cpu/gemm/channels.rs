@@ -37,12 +37,12 @@ pub(crate) unsafe fn tile<S: Simd, const V: usize, const P: usize>(t: &MicroTile
             }
             weight = weight.add(V * S::LANES);
         }
-        let floor = S::splat(if t.relu { 0.0 } else { f32::NEG_INFINITY });
+        let [low, high] = t.bounds.map(|bound| S::splat(bound));
         let mut results = [[S::splat(0.0); V]; P];
         for (results, sums) in results.iter_mut().zip(&acc) {
             for (result, &sum) in results.iter_mut().zip(sums) {
-                // Propagates NaN: `max` returns its second argument where either is NaN.
-                *result = S::max(floor, sum);
+                // Propagates NaN: both return their second argument where either is NaN.
+                *result = S::min(high, S::max(low, sum));
             }
         }
         // Forces the results through memory. Otherwise the loop below, which indexes them by a value known

@@ -16,6 +16,7 @@ use super::cost::QuarterCycles;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Isa, Portable, Simd};
+use crate::engine::graph::ops::Relu;
 
 /// Floats that a micro-kernel may read beyond the last one that it needs.
 pub(crate) const OVERREAD: usize = 64;
@@ -43,8 +44,16 @@ pub(crate) struct MicroTile {
     pub(crate) channels: usize,
     /// Pixels to store, 1 to V vectors.
     pub(crate) pixels: usize,
-    /// Whether negative results become zero.
-    pub(crate) relu: bool,
+    /// The lowest and the highest result, to which others are set.
+    pub(crate) bounds: [f32; 2],
+}
+
+/// Bounds of results that stay as they are.
+pub(crate) const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+
+/// Bounds of results behind which there is a ReLU, or none.
+pub(crate) fn bounds(relu: Option<Relu>) -> [f32; 2] {
+    relu.map_or(UNBOUNDED, |relu| [0.0, relu.max])
 }
 
 /// A compiled micro-kernel of M output channels, for each tile width up to its largest.

@@ -32,12 +32,12 @@ pub(crate) unsafe fn tile<S: Simd, const M: usize, const V: usize>(t: &MicroTile
             }
             weight = weight.add(M);
         }
-        let floor = S::splat(if t.relu { 0.0 } else { f32::NEG_INFINITY });
+        let [low, high] = t.bounds.map(|bound| S::splat(bound));
         for (m, row) in acc.iter().enumerate().take(t.channels) {
             let out = t.out.add(m * t.out_stride);
             for (v, &sum) in row.iter().enumerate() {
-                // Propagates NaN: `max` returns its second argument where either is NaN.
-                let (start, value) = (v * S::LANES, S::max(floor, sum));
+                // Propagates NaN: both return their second argument where either is NaN.
+                let (start, value) = (v * S::LANES, S::min(high, S::max(low, sum)));
                 if start + S::LANES <= t.pixels {
                     S::store(out.add(start), value);
                 } else if start < t.pixels {

@@ -106,6 +106,32 @@ macro_rules! compiled {
 }
 pub(crate) use compiled;
 
+/// A safe function that the compiler vectorizes for each instruction set, of which the one for `isa` is returned:
+/// `vectorized!(isa, fn(x: T) { ... })`. The CPU has the instruction set: a device was opened for it.
+macro_rules! vectorized {
+    ($isa:expr, fn($($arg:ident: $type:ty),*) $body:block) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512vl")]
+        fn avx512($($arg: $type),*) $body
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2($($arg: $type),*) $body
+        fn portable($($arg: $type),*) $body
+        let chosen = match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::engine::cpu::simd::Isa::Avx512 => avx512,
+            #[cfg(target_arch = "x86_64")]
+            $crate::engine::cpu::simd::Isa::Avx2 => avx2,
+            _ => portable as unsafe fn($($type),*),
+        };
+        move |$($arg: $type),*| {
+            // SAFETY: only the CPU's instruction set is required.
+            unsafe { chosen($($arg),*) }
+        }
+    }};
+}
+pub(crate) use vectorized;
+
 /// Floats in the longest vector.
 pub(crate) const MAX_LANES: usize = 16;
 
@@ -188,6 +214,12 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// See [`Simd`].
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+
+    /// The smaller in each lane; `b` where either is NaN.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
 
     /// The lanes whose bit of `mask` is set; the others are zero.
     ///

@@ -22,13 +22,13 @@
 //! the logits are elements 0 to 9, the probabilities 10 to 19, and the gradient at channel c, row y,
 //! column z is element 20 + 4 c + 2 y + z.
 
-use super::{AvgPool, Linear, Op, ReluRule, Slice, Window, one_hot};
+use super::{AvgPool, Linear, Op, ReluGrad, Slice, Window, one_hot};
 use crate::engine::graph::Graph;
 use crate::error::GraphError;
 use crate::{Result, Shape};
 
 /// Parameters of [`Op::Classifier`]; inputs: x (C, H, W), target (an encoded [`super::TargetInput`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Classifier {
     /// Kernel and stride of the average pooling. The padding is zero.
     pub window: Window,
@@ -36,8 +36,8 @@ pub struct Classifier {
     pub linear: Linear,
     /// Number of classes K.
     pub classes: usize,
-    /// Gradient rule of the ReLU whose result x is; `None` where the gradient is not gated.
-    pub relu: Option<ReluRule>,
+    /// Gradient of the ReLU whose result x is; `None` where the gradient is not gated.
+    pub relu: Option<ReluGrad>,
 }
 
 impl From<Classifier> for Op {

@@ -1,11 +1,12 @@
-//! Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`), groups 1:
+//! Two-dimensional convolution (cross-correlation, as PyTorch's `Conv2d`):
 //! y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u*dy, q*sx - px + v*dx],
 //! where x is zero outside the image and (py, px) is the padding before it,
-//! (sy, sx) the stride and (dy, dx) the dilation.
+//! (sy, sx) the stride and (dy, dx) the dilation. With G groups, the weight has I / G input channels, and output channel o
+//! reads those of its group, o G / O rounded down; G = I is a depthwise convolution.
 
 use std::ops::Range;
 
-use super::{Op, ReluGrad, ReluRule};
+use super::{Op, Relu, ReluGrad, ReluRule};
 use crate::engine::graph::{Graph, NodeId, ParamId};
 use crate::error::GraphError;
 use crate::{Result, Shape};
@@ -106,7 +107,7 @@ impl Window {
 /// Parameters of [`Op::Conv2d`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv2d {
-    /// (O, I, KH, KW).
+    /// (O, I / groups, KH, KW).
     pub weight: ParamId,
     /// (O), if any.
     pub bias: Option<ParamId>,
@@ -114,10 +115,12 @@ pub struct Conv2d {
     pub out: usize,
     /// Input channels I.
     pub channels: usize,
+    /// Groups of channels; divides both numbers of channels.
+    pub groups: usize,
     /// Kernel, stride, padding, dilation.
     pub window: Window,
-    /// Whether a ReLU is applied to the result in the same step.
-    pub relu: bool,
+    /// The ReLU that is applied to the result in the same step.
+    pub relu: Option<Relu>,
 }
 
 impl From<Conv2d> for Op {
@@ -127,8 +130,8 @@ impl From<Conv2d> for Op {
 }
 
 impl Conv2d {
-    /// A convolution with the sizes of its weight (O, I, KH, KW), as much padding after the image as before, and no
-    /// dilation.
+    /// A convolution of one group with the sizes of its weight (O, I, KH, KW), as much padding after the image as before,
+    /// and no dilation.
     ///
     /// # Panics
     /// When the graph has no such weight, or it does not have four dimensions.
@@ -151,8 +154,9 @@ impl Conv2d {
             bias,
             out,
             channels,
+            groups: 1,
             window: Window { kernel: [kh, kw], stride, padding: [padding; 2], dilation: [1; 2] },
-            relu: false,
+            relu: None,
         }
     }
 
@@ -162,12 +166,19 @@ impl Conv2d {
             return Err(GraphError::WeightSize { op: "conv2d", unit: "channels", expected, given }.into());
         }
         let [kh, kw] = self.window.kernel;
-        graph.check_dims("conv2d", self.weight, [self.out, self.channels, kh, kw])?;
+        let channels = channels_of_group("conv2d", self.groups, [self.channels, self.out])?;
+        graph.check_dims("conv2d", self.weight, [self.out, channels, kh, kw])?;
         if let Some(bias) = self.bias {
             graph.check_dims("conv2d", bias, [self.out])?;
         }
         let [h, w] = self.window.positions("conv2d", input.h, input.w)?;
         Ok(Shape::new(self.out, h, w))
+    }
+
+    /// The convolution of one group alone; its weight is the group's part of the whole one.
+    pub(crate) fn of_group(&self) -> Conv2d {
+        let &Conv2d { out, channels, groups, .. } = self;
+        Conv2d { out: out / groups, channels: channels / groups, groups: 1, ..self.clone() }
     }
 
     pub(super) fn vjp(
@@ -179,29 +190,46 @@ impl Conv2d {
         rule: ReluRule,
     ) -> Result<NodeId> {
         let input = graph.shape(input);
-        let grad = if self.relu { graph.push(ReluGrad { rule }, &[grad, node])? } else { grad };
-        let op = Conv2dGrad { weight: self.weight, out: self.out, input, window: self.window, relu: None };
+        let grad = match self.relu {
+            Some(relu) => relu.vjp(graph, node, grad, rule)?,
+            None => grad,
+        };
+        let &Conv2d { weight, out, groups, window, .. } = self;
+        let op = Conv2dGrad { weight, out, input, groups, window, relu: None };
         graph.push(op, &[grad])
+    }
+}
+
+/// Input channels of each group.
+///
+/// # Errors
+/// When the groups do not divide the input's channels and the result's.
+fn channels_of_group(op: &'static str, groups: usize, channels: [usize; 2]) -> Result<usize> {
+    match channels.into_iter().find(|channels| groups == 0 || !channels.is_multiple_of(groups)) {
+        Some(channels) => Err(GraphError::Groups { op, groups, channels }.into()),
+        None => Ok(channels[0] / groups),
     }
 }
 
 /// Parameters of [`Op::Conv2dGrad`]:
 /// dx[i, y, x] = sum over o, u, v of weight[o, i, u, v] * g[o, p, q],
-/// where p*sy - py + u*dy = y and q*sx - px + v*dx = x.
+/// where p*sy - py + u*dy = y and q*sx - px + v*dx = x, and o runs over the group of i.
 ///
 /// Inputs: the gradient and, with `relu`, the ReLU's result, which gates the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv2dGrad {
-    /// The convolution's weight (O, I, KH, KW).
+    /// The convolution's weight (O, I / groups, KH, KW).
     pub weight: ParamId,
     /// Channels of the gradient, O.
     pub out: usize,
     /// Shape of the convolution's input, which is that of the result.
     pub input: Shape,
+    /// The convolution's groups.
+    pub groups: usize,
     /// The convolution's kernel, stride, padding, dilation.
     pub window: Window,
     /// The ReLU gradient applied to the result in the same step.
-    pub relu: Option<ReluRule>,
+    pub relu: Option<ReluGrad>,
 }
 
 impl From<Conv2dGrad> for Op {
@@ -211,6 +239,13 @@ impl From<Conv2dGrad> for Op {
 }
 
 impl Conv2dGrad {
+    /// The gradient of one group alone.
+    pub(crate) fn of_group(&self) -> Conv2dGrad {
+        let &Conv2dGrad { out, input, groups, .. } = self;
+        let input = Shape { c: input.c / groups, ..input };
+        Conv2dGrad { out: out / groups, input, groups: 1, ..self.clone() }
+    }
+
     pub(super) fn arity(&self) -> std::ops::RangeInclusive<usize> {
         let inputs = 1 + usize::from(self.relu.is_some());
         inputs..=inputs
@@ -218,7 +253,8 @@ impl Conv2dGrad {
 
     pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
         let [kh, kw] = self.window.kernel;
-        graph.check_dims("conv2d_grad", self.weight, [self.out, self.input.c, kh, kw])?;
+        let channels = channels_of_group("conv2d_grad", self.groups, [self.input.c, self.out])?;
+        graph.check_dims("conv2d_grad", self.weight, [self.out, channels, kh, kw])?;
         let [h, w] = self.window.positions("conv2d_grad", self.input.h, self.input.w)?;
         let expected = Shape::new(self.out, h, w);
         if inputs[0] != expected {

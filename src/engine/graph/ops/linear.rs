@@ -34,7 +34,7 @@ impl Linear {
     /// The 1x1 convolution that computes it, from a vector of `inputs` elements to one of `outputs`.
     pub(crate) fn as_conv2d(&self, [inputs, outputs]: [usize; 2]) -> Conv2d {
         let (weight, bias, window) = (self.weight, Some(self.bias), Window::square(1, 1, 0));
-        Conv2d { weight, bias, out: outputs, channels: inputs, window, relu: false }
+        Conv2d { weight, bias, out: outputs, channels: inputs, groups: 1, window, relu: None }
     }
 
     pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {
@@ -56,7 +56,7 @@ impl LinearGrad {
     /// The gradient of the 1x1 convolution that computes the layer, for a layer of `outputs` outputs.
     pub(crate) fn as_conv2d_grad(&self, outputs: usize) -> Conv2dGrad {
         let (input, window) = (Shape::vector(self.input.len()), Window::square(1, 1, 0));
-        Conv2dGrad { weight: self.weight, out: outputs, input, window, relu: None }
+        Conv2dGrad { weight: self.weight, out: outputs, input, groups: 1, window, relu: None }
     }
 
     pub(super) fn shape(&self, graph: &Graph, grad: Shape) -> Result<Shape> {

@@ -1,30 +1,40 @@
 //! The ops. Each file has an op's parameters, the shape of its result, and its vector-Jacobian product:
 //! the gradient of an input from the gradient of the result.
 
+mod activation;
 mod add;
 mod avg_pool;
 mod batch_norm;
 mod cam;
+mod channel_shuffle;
 mod classifier;
 mod concat;
 mod conv2d;
 mod linear;
+mod lrn;
 mod max_pool;
+mod mul;
 mod one_hot;
 mod relu;
+mod resize;
 mod resize_min_max;
 mod softmax;
 
+pub use activation::Activation;
 pub use avg_pool::{AvgPool, AvgPoolGrad};
 pub use batch_norm::{BatchNorm, BatchNormGrad};
 pub use cam::{BorderClasses, Cam, PooledConv2dGrad, WeightedSum};
+pub use channel_shuffle::ChannelShuffle;
 pub use classifier::Classifier;
-pub use concat::Slice;
+pub(crate) use concat::joined_slice_grads;
+pub use concat::{Slice, SliceGrad};
 pub use conv2d::{Conv2d, Conv2dGrad, Window};
 pub use linear::{Linear, LinearGrad};
+pub use lrn::Lrn;
 pub use max_pool::{MaxPool, MaxPoolGrad};
 pub use one_hot::TargetInput;
-pub use relu::{ReluGrad, ReluRule};
+pub use relu::{Relu, ReluGrad, ReluRule};
+pub use resize::{Interpolation, Resize, ResizeGrad, Sample, Sampling};
 pub use resize_min_max::ResizeMinMax;
 
 use super::{Graph, NodeId, ParamId};
@@ -49,10 +59,14 @@ pub enum Op {
     BatchNorm(BatchNorm),
     /// Gradient of [`Op::BatchNorm`].
     BatchNormGrad(BatchNormGrad),
-    /// max(x, 0).
-    Relu,
+    /// min(max(x, 0), max).
+    Relu(Relu),
     /// Gradient of [`Op::Relu`] under one of three rules; inputs: gradient, the ReLU's result.
     ReluGrad(ReluGrad),
+    /// A smooth or leaky activation.
+    Activation(Activation),
+    /// Gradient of [`Op::Activation`]; inputs: gradient, the activation's input.
+    ActivationGrad(Activation),
     /// Maximum over windows.
     MaxPool(MaxPool),
     /// Gradient of [`Op::MaxPool`]; inputs: gradient, the pooling's input.
@@ -65,12 +79,28 @@ pub enum Op {
     Concat,
     /// A contiguous range of the input's elements with another shape.
     Slice(Slice),
+    /// Gradient of [`Op::Slice`]: zeros but for the slice.
+    SliceGrad(SliceGrad),
+    /// Transposition of groups of channels.
+    ChannelShuffle(ChannelShuffle),
     /// Fully connected layer on the flattened input.
     Linear(Linear),
     /// Gradient of [`Op::Linear`].
     LinearGrad(LinearGrad),
     /// Elementwise sum of the inputs.
     Add,
+    /// Elementwise product; inputs: a map, another one of its shape or a factor for each channel.
+    Mul,
+    /// Sum over H and W of the products of two maps, for each channel.
+    ChannelDot,
+    /// Local response normalization across channels.
+    Lrn(Lrn),
+    /// Gradient of [`Op::Lrn`]; inputs: gradient, the normalization's input.
+    LrnGrad(Lrn),
+    /// Other numbers of rows and columns.
+    Resize(Resize),
+    /// Gradient of [`Op::Resize`].
+    ResizeGrad(ResizeGrad),
     /// Softmax over the channels.
     Softmax,
     /// Gradient of [`Op::Softmax`]; inputs: gradient, the softmax's result.
@@ -95,6 +125,9 @@ pub enum Op {
 }
 
 impl Op {
+    /// max(x, 0).
+    pub const RELU: Op = Op::Relu(Relu::PLAIN);
+
     /// The op's name, used in Rust, CUDA, tests and documents.
     pub fn name(&self) -> &'static str {
         match self {
@@ -104,17 +137,27 @@ impl Op {
             Op::Conv2dGrad(_) => "conv2d_grad",
             Op::BatchNorm(_) => "batch_norm",
             Op::BatchNormGrad(_) => "batch_norm_grad",
-            Op::Relu => "relu",
+            Op::Relu(_) => "relu",
             Op::ReluGrad(_) => "relu_grad",
+            Op::Activation(_) => "activation",
+            Op::ActivationGrad(_) => "activation_grad",
             Op::MaxPool(_) => "max_pool",
             Op::MaxPoolGrad(_) => "max_pool_grad",
             Op::AvgPool(_) => "avg_pool",
             Op::AvgPoolGrad(_) => "avg_pool_grad",
             Op::Concat => "concat",
             Op::Slice(_) => "slice",
+            Op::SliceGrad(_) => "slice_grad",
+            Op::ChannelShuffle(_) => "channel_shuffle",
             Op::Linear(_) => "linear",
             Op::LinearGrad(_) => "linear_grad",
             Op::Add => "add",
+            Op::Mul => "mul",
+            Op::ChannelDot => "channel_dot",
+            Op::Lrn(_) => "lrn",
+            Op::LrnGrad(_) => "lrn_grad",
+            Op::Resize(_) => "resize",
+            Op::ResizeGrad(_) => "resize_grad",
             Op::Softmax => "softmax",
             Op::SoftmaxGrad => "softmax_grad",
             Op::OneHot => "one_hot",
@@ -156,6 +199,10 @@ impl Op {
             Op::Concat => 1..=usize::MAX,
             Op::Add => 2..=usize::MAX,
             Op::ReluGrad(_)
+            | Op::ActivationGrad(_)
+            | Op::Mul
+            | Op::ChannelDot
+            | Op::LrnGrad(_)
             | Op::MaxPoolGrad(_)
             | Op::SoftmaxGrad
             | Op::OneHot
@@ -174,18 +221,26 @@ impl Op {
         }
         let shape = match self {
             Op::Input(shape) => Ok(*shape),
-            Op::Copy | Op::Relu | Op::Softmax => Ok(inputs[0]),
+            Op::Copy | Op::Relu(_) | Op::Activation(_) | Op::Lrn(_) | Op::Softmax => Ok(inputs[0]),
             Op::BatchNormGrad(op) => op.forward.shape(graph, inputs[0]),
             Op::Conv2d(op) => op.shape(graph, inputs[0]),
             Op::Conv2dGrad(op) => op.shape(graph, inputs),
             Op::BatchNorm(op) => op.shape(graph, inputs[0]),
-            Op::ReluGrad(_) | Op::Add | Op::SoftmaxGrad => add::shape(self.name(), inputs),
+            Op::ReluGrad(_) | Op::ActivationGrad(_) | Op::LrnGrad(_) | Op::Add | Op::SoftmaxGrad => {
+                add::shape(self.name(), inputs)
+            }
+            Op::Mul => mul::shape(inputs),
+            Op::ChannelDot => mul::channel_dot_shape(inputs),
+            Op::Resize(op) => op.shape(inputs[0]),
+            Op::ResizeGrad(op) => op.shape(inputs[0]),
             Op::MaxPool(op) => op.shape(inputs[0]),
             Op::MaxPoolGrad(op) => op.shape(inputs),
             Op::AvgPool(op) => op.shape(inputs[0]),
             Op::AvgPoolGrad(op) => op.shape(inputs[0]),
             Op::Concat => concat::shape(inputs),
             Op::Slice(op) => op.shape(inputs[0]),
+            Op::SliceGrad(op) => op.shape(inputs[0]),
+            Op::ChannelShuffle(op) => op.shape(inputs[0]),
             Op::Linear(op) => op.shape(graph, inputs[0]),
             Op::LinearGrad(op) => op.shape(graph, inputs[0]),
             Op::OneHot => one_hot::shape(self.name(), inputs),
@@ -209,8 +264,8 @@ impl Op {
     /// Multiply-adds for one image; zero for ops whose count is negligible.
     pub fn multiply_adds(&self, graph_inputs: &[Shape], output: Shape) -> u64 {
         let count = match self {
-            Op::Conv2d(op) => output.len() * graph_inputs[0].c * op.window.area(),
-            Op::Conv2dGrad(op) => graph_inputs[0].len() * op.input.c * op.window.area(),
+            Op::Conv2d(op) => output.len() * (graph_inputs[0].c / op.groups) * op.window.area(),
+            Op::Conv2dGrad(op) => graph_inputs[0].len() * (op.input.c / op.groups) * op.window.area(),
             Op::Linear(_) | Op::LinearGrad(_) => graph_inputs[0].len() * output.len(),
             Op::PooledConv2dGrad(op) => op.classes.count() * graph_inputs[0].c * output.len(),
             Op::Cam(op) => {
@@ -242,7 +297,12 @@ impl Op {
             Op::Copy | Op::Add => Ok(grad),
             Op::Conv2d(op) => op.vjp(graph, node, input, grad, rule),
             Op::BatchNorm(op) => op.vjp(graph, grad),
-            Op::Relu => relu::vjp(graph, node, grad, rule),
+            Op::Relu(op) => op.vjp(graph, node, grad, rule),
+            Op::Activation(op) => op.vjp(graph, input, grad),
+            Op::Mul => mul::vjp(graph, node, grad, index),
+            Op::ChannelShuffle(op) => op.vjp(graph, grad),
+            Op::Lrn(op) => op.vjp(graph, input, grad),
+            Op::Resize(op) => op.vjp(graph, input, grad),
             Op::MaxPool(op) => op.vjp(graph, input, grad),
             Op::AvgPool(op) => op.vjp(graph, input, grad),
             Op::Concat => concat::vjp(graph, node, grad, index),

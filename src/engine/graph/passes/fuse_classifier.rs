@@ -93,7 +93,7 @@ fn chain(graph: &Graph, outputs: &[NodeId], readers: &[Vec<NodeId>], one_hot: No
         && node(pool_grad).op == Op::AvgPoolGrad(pool_back);
     let gate = only_reader(pool_grad).filter(|&id| node(id).inputs == [pool_grad, x]);
     let (gradient, relu) = match gate.map(|id| (id, &node(id).op)) {
-        Some((id, Op::ReluGrad(gate))) => (id, Some(gate.rule)),
+        Some((id, Op::ReluGrad(gate))) => (id, Some(*gate)),
         _ => (pool_grad, None),
     };
 

@@ -14,13 +14,13 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         let before = graph.node(source);
         let alone = readers[source.index()] == 1 && !is_output.contains(&source);
         match (&node.op, &before.op) {
-            (Op::Relu, Op::Conv2d(conv)) if alone && !conv.relu => {
+            (Op::Relu(relu), Op::Conv2d(conv)) if alone && conv.relu.is_none() => {
                 let inputs = new.all(&before.inputs);
-                new.push(Conv2d { relu: true, ..conv.clone() }, &inputs).map(Some)
+                new.push(Conv2d { relu: Some(*relu), ..conv.clone() }, &inputs).map(Some)
             }
             (Op::ReluGrad(relu), Op::Conv2dGrad(conv)) if alone && conv.relu.is_none() => {
                 let inputs = [new.at(before.inputs[0]), new.at(node.inputs[1])];
-                new.push(Conv2dGrad { relu: Some(relu.rule), ..conv.clone() }, &inputs).map(Some)
+                new.push(Conv2dGrad { relu: Some(*relu), ..conv.clone() }, &inputs).map(Some)
             }
             _ => new.copy(node).map(Some),
         }

@@ -28,13 +28,14 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
 
 /// For each convolution with siblings: the first of the group, and the whole group.
 fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
-    let mut groups: HashMap<(NodeId, usize, bool, bool), Vec<NodeId>> = HashMap::new();
+    let mut groups: HashMap<(NodeId, usize, Option<u32>, bool), Vec<NodeId>> = HashMap::new();
     for id in graph.ids() {
         let node = graph.node(id);
         if let Op::Conv2d(conv) = &node.op
             && conv.window.is_pointwise()
+            && conv.groups == 1
         {
-            let key = (node.inputs[0], node.exit, conv.relu, conv.bias.is_some());
+            let key = (node.inputs[0], node.exit, conv.relu.map(|relu| relu.max.to_bits()), conv.bias.is_some());
             groups.entry(key).or_default().push(id);
         }
     }

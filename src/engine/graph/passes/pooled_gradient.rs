@@ -10,7 +10,7 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     rebuild(graph, outputs, |new, _, node| {
         let source = node.inputs.first().map(|&id| graph.node(id));
         match (&node.op, source.map(|n| &n.op)) {
-            (Op::SpatialMean, Some(Op::Conv2dGrad(conv))) if conv.relu.is_none() => {
+            (Op::SpatialMean, Some(Op::Conv2dGrad(conv))) if conv.relu.is_none() && conv.groups == 1 => {
                 let classes = BorderClasses::new(&conv.window, conv.input)?;
                 let grad = new.at(graph.node(node.inputs[0]).inputs[0]);
                 let (weight, pixels) = (conv.weight, conv.input.plane());

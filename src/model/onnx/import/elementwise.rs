@@ -12,7 +12,7 @@ impl Importer {
     pub(super) fn relu(&mut self, node: &Node) -> Result<Feature, Stop> {
         // Zeros stay zeros, and copies of the edge copies.
         let feature = node.padded_in_any_way(0)?.clone();
-        Ok(Feature { node: self.graph.push(Op::Relu, &[feature.node])?, ..feature })
+        Ok(Feature { node: self.graph.push(Op::RELU, &[feature.node])?, ..feature })
     }
 
     /// `Clip` from 0 on: min(max(x, 0), b) = max(x, 0) - max(x - b, 0).
@@ -30,12 +30,12 @@ impl Importer {
         if low != 0.0 || high.is_nan() || high <= 0.0 {
             return unsupported(format!("Clip to {low} to {high}"));
         }
-        let positive = self.graph.push(Op::Relu, &[feature.node])?;
+        let positive = self.graph.push(Op::RELU, &[feature.node])?;
         if high >= unbounded {
             return Ok(Feature { node: positive, ..feature });
         }
         let above = self.uniform(node, feature.node, 1.0, -high as f32)?;
-        let above = self.graph.push(Op::Relu, &[above])?;
+        let above = self.graph.push(Op::RELU, &[above])?;
         let above = self.uniform(node, above, -1.0, 0.0)?;
         Ok(Feature { node: self.graph.push(Op::Add, &[positive, above])?, ..feature })
     }

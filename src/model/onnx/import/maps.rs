@@ -1,11 +1,8 @@
 //! Convolutions, poolings and what concerns where pixels are.
 
-use std::sync::Arc;
-
 use super::{Feature, Importer, Node, Stop, Value, unsupported};
 use crate::engine::graph::ops::{AvgPool, Conv2d, MaxPool, Window};
 use crate::engine::graph::{NodeId, Op};
-use crate::engine::tensor::filled;
 use crate::model::onnx::fold::{
     SliceRanges, axes, axis, flattened, permutation, reshaped, squeezed, unsqueezed,
 };
@@ -32,26 +29,14 @@ impl Importer {
         }
         let placed = Placement::new(node.proto, Some([kh, kw]), [shape.h, shape.w], feature.padding)?;
         let window = placed.window(placed.after);
-        let weight = if group == 1 {
-            let weight = weight.clone();
-            self.param(node, 1, &weight, &weight.dims)?
-        } else {
-            let count = weight.len().saturating_mul(group);
-            self.dense_left = match self.dense_left.checked_sub(count) {
-                Some(left) => left,
-                None => {
-                    return unsupported(format!("Conv of {group} groups in a network that is this large"));
-                }
-            };
-            let dense = dense(weight.as_floats()?, [out, channels, kh * kw], group)?;
-            self.made_param(node, 1, &[out, shape.c, kh, kw], dense)?
-        };
+        let weight = weight.clone();
+        let weight = self.param(node, 1, &weight, &weight.dims)?;
         let bias = match node.optional_constant(2)? {
             Some(bias) if bias.len() == out => Some(self.param(node, 2, &bias.clone(), &[out])?),
             Some(bias) => return Err(Stop::Wrong(format!("{out} output channels, {} biases", bias.len()))),
             None => None,
         };
-        let op = Conv2d { weight, bias, out, channels: shape.c, window, relu: false };
+        let op = Conv2d { weight, bias, out, channels: shape.c, groups: group, window, relu: None };
         Ok(Feature::nchw(self.graph.push(op, &[input])?))
     }
 
@@ -59,7 +44,7 @@ impl Importer {
         let feature = node.padded_in_any_way(0)?;
         // Padding is never the maximum. Neither are zeros beside positive values, but where all are 0; nor copies of
         // the edge, which is in every window that reaches them.
-        let is_positive = matches!(self.graph.node(feature.node).op, Op::Relu);
+        let is_positive = matches!(self.graph.node(feature.node).op, Op::Relu(_));
         if feature.is_padded() && !feature.repeats_edge && !is_positive {
             return unsupported("Pad before MaxPool");
         }
@@ -283,15 +268,4 @@ impl Importer {
         let feature = Feature { layout, ..feature };
         Ok(if is_scores { Value::Probabilities(feature) } else { Value::Feature(feature) })
     }
-}
-
-/// The weight (O, I, K) of a convolution of one group that equals one of `group` groups.
-fn dense(weight: &[f32], [out, channels, area]: [usize; 3], group: usize) -> crate::Result<Arc<[f32]>> {
-    let row = channels * group * area;
-    filled(out * row, |dense| {
-        for (o, own) in weight.chunks_exact(channels * area).enumerate() {
-            let first = o / (out / group) * channels * area;
-            dense[o * row + first..][..own.len()].copy_from_slice(own);
-        }
-    })
 }

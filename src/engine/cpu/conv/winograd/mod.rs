@@ -18,7 +18,7 @@ use super::pack::{BandLayout, PackKernel};
 use crate::engine::cpu::aligned::CACHE_LINE_F32;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
-use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, choose_kernel};
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, UNBOUNDED, bounds, choose_kernel};
 use crate::engine::cpu::kernel::{Kernel, Operands, Tile};
 use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
@@ -121,7 +121,7 @@ pub(crate) struct WinogradKernel {
     taps: [u32; POINTS],
     /// Offset of each input channel in one point's patches.
     offsets: Vec<u32>,
-    relu: bool,
+    bounds: [f32; 2],
 }
 
 impl WinogradKernel {
@@ -157,7 +157,7 @@ impl WinogradKernel {
             pack: pack::kernel(isa),
             taps: std::array::from_fn(|element| offsets[element]),
             offsets: (0..op.channels).map(|i| (i * tiling.channel_stride()) as u32).collect(),
-            relu: op.relu,
+            bounds: bounds(op.relu),
             tiling,
         })
     }
@@ -252,7 +252,7 @@ impl WinogradKernel {
                             out_stride: tiling.channel_stride(),
                             channels,
                             pixels: tiling.kernel.pixels().min(count - first),
-                            relu: false,
+                            bounds: UNBOUNDED,
                         };
                         tiling.kernel.run(&micro_tile);
                     }
@@ -288,7 +288,7 @@ impl WinogradKernel {
                     out: output.add(channel * tiling.output.plane() + 2 * row * tiling.output.w),
                     out_width: tiling.output.w,
                     out_rows: (tiling.output.h - 2 * row).min(2 * rows),
-                    relu: self.relu,
+                    bounds: self.bounds,
                     tiles: buffer,
                     tiles_stride: tiling.channel_stride(),
                 };

@@ -28,6 +28,7 @@ impl Case {
         let mut graph = Graph::new();
         let id = graph.add_param("weight", &[out, input.c, 3, 3], weight.clone());
         let window = Window { padding, ..Window::square(3, 1, 0) };
+        let relu = relu.then_some(Relu::PLAIN);
         let op = Conv2d { relu, window, ..Conv2d::new(&graph, id, None, [1, 1], [0, 0]) };
         let [h, w] = op.window.positions("conv2d", input.h, input.w).unwrap();
         let mut around = vec![f32::NAN; input.len() + 2 * OVERREAD];
@@ -54,7 +55,7 @@ impl Case {
                     sum += term;
                     size += term.abs();
                 }
-                all.push((if self.op.relu { sum.max(0.0) } else { sum }, size));
+                all.push((if self.op.relu.is_some() { sum.max(0.0) } else { sum }, size));
             }
         }
         all

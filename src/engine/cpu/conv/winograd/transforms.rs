@@ -33,7 +33,7 @@ pub(crate) struct Pixels {
     /// Output rows that are inside the image.
     pub(crate) out_rows: usize,
     /// Whether negative results become zero.
-    pub(crate) relu: bool,
+    pub(crate) bounds: [f32; 2],
     /// Room for the four pixels of every tile, `tiles_stride` floats apart.
     pub(crate) tiles: *mut f32,
     pub(crate) tiles_stride: usize,
@@ -132,7 +132,7 @@ unsafe fn pixels<S: Simd>(call: &Pixels) {
     // SAFETY: whole vectors of the products and of the room for tiles, as the caller promises; of the output
     // only pixels inside the image.
     unsafe {
-        let floor = S::splat(if call.relu { 0.0 } else { f32::NEG_INFINITY });
+        let [low, high] = call.bounds.map(|bound| S::splat(bound));
         for first in (0..call.width * call.rows).step_by(S::LANES) {
             let mut half = [[S::splat(0.0); 2]; 4];
             for (column, half) in half.iter_mut().enumerate() {
@@ -142,8 +142,8 @@ unsafe fn pixels<S: Simd>(call: &Pixels) {
             for row in 0..2 {
                 let m = half.map(|column| column[row]);
                 for (column, pixels) in output_side::<S>(m).into_iter().enumerate() {
-                    // Propagates NaN: `max` returns its second argument where either is NaN.
-                    let pixels = S::max(floor, pixels);
+                    // Propagates NaN: both return their second argument where either is NaN.
+                    let pixels = S::min(high, S::max(low, pixels));
                     S::store(call.tiles.add((2 * row + column) * call.tiles_stride + first), pixels);
                 }
             }
