@@ -231,7 +231,8 @@ fn a_classifier_without_gradient_is_not_fused() {
 fn a_gate_by_another_value_is_not_fused() {
     let Chain { mut graph, x, pool_grad, logits, probabilities, .. } = small(5).differentiated(None);
     let other = graph.push(Op::RELU, &[x]).unwrap();
-    let gated = graph.push(ReluGrad { rule: ReluRule::Plain, max: f32::INFINITY }, &[pool_grad, other]).unwrap();
+    let gated =
+        graph.push(ReluGrad { rule: ReluRule::Plain, max: f32::INFINITY }, &[pool_grad, other]).unwrap();
     let outputs = [logits, probabilities, gated];
     assert!(is_fused(&graph, &outputs));
     let plan = Plan::with_options(&graph, &outputs, &ALL).unwrap();

@@ -8,7 +8,8 @@ use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
-    AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Window,
+    Activation, AvgPool, BatchNorm, ChannelShuffle, Conv2d, Interpolation, Linear, Lrn, MaxPool, Op, Relu,
+    ReluRule, Resize, ResizeMinMax, Sampling, Slice, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
 use msdcam::engine::plan::{Order, PlanOptions};
@@ -32,14 +33,46 @@ struct Row {
     /// Padding that counts as elements of a mean.
     #[serde(default)]
     counted: [[usize; 2]; 2],
+    #[serde(default = "one_group")]
+    groups: usize,
     #[serde(default)]
     eps: f32,
     #[serde(default)]
     rule: String,
+    /// Upper bound of a ReLU.
+    max: Option<f32>,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    slope: f32,
+    #[serde(default)]
+    offset: f32,
+    /// Channels of a slice.
+    #[serde(default)]
+    first: usize,
+    #[serde(default)]
+    channels: usize,
+    /// Parameters of a local response normalization.
+    #[serde(default)]
+    size: usize,
+    #[serde(default)]
+    alpha: f32,
+    #[serde(default)]
+    beta: f32,
+    #[serde(default)]
+    bias: f32,
     #[serde(default)]
     h: usize,
     #[serde(default)]
     w: usize,
+    #[serde(default)]
+    mode: String,
+    #[serde(default)]
+    coordinates: String,
+}
+
+fn one_group() -> usize {
+    1
 }
 
 fn one() -> [usize; 2] {
@@ -74,8 +107,10 @@ impl Case {
 fn cases() -> Vec<Case> {
     let golden = Golden::load("ops");
     let rows: Vec<Row> = golden.json("cases");
-    assert_eq!(rows.len(), 121, "cases in the golden file");
-    rows.iter().map(|row| if row.op == "resize" { heat(&golden, row) } else { op(&golden, row) }).collect()
+    assert_eq!(rows.len(), 203, "cases in the golden file");
+    rows.iter()
+        .map(|row| if row.op == "resize_min_max" { heat(&golden, row) } else { op(&golden, row) })
+        .collect()
 }
 
 /// An op and the gradients of its inputs; the upstream gradient is an additional input.
@@ -91,7 +126,7 @@ fn op(golden: &Golden, row: &Row) -> Case {
     let mut graph = Graph::new();
     let push = |graph: &mut Graph, t: &Tensor| graph.push(Op::Input(t.shape), &[]).unwrap();
     let nodes: Vec<NodeId> = inputs.iter().map(|t| push(&mut graph, t)).collect();
-    let forward = op_of(golden, row, &mut graph);
+    let forward = op_of(golden, row, &mut graph, inputs[0].shape);
     let result = graph.push(forward, &nodes).unwrap();
 
     inputs.push(golden.tensor(&name("grad_output")));
@@ -113,7 +148,7 @@ fn op(golden: &Golden, row: &Row) -> Case {
     Case { name: row.name.clone(), graph, inputs, outputs }
 }
 
-fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
+fn op_of(golden: &Golden, row: &Row, graph: &mut Graph, input: Shape) -> Op {
     let name = |suffix: &str| format!("{}.{suffix}", row.name);
     let param = |graph: &mut Graph, suffix: &str| {
         let (dims, data) = golden.array(&name(suffix));
@@ -127,18 +162,29 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
             let weight = param(graph, "weight");
             let bias = has_bias.then(|| param(graph, "bias"));
             let conv = Conv2d::new(graph, weight, bias, row.stride, [0, 0]);
-            Conv2d { window: Window { kernel: conv.window.kernel, ..window }, ..conv }.into()
+            let (channels, groups) = (conv.channels * row.groups, row.groups);
+            let window = Window { kernel: conv.window.kernel, ..window };
+            Conv2d { window, channels, groups, ..conv }.into()
         }
         "batch_norm" => {
             let [weight, bias, mean, variance] =
                 ["weight", "bias", "running_mean", "running_var"].map(|suffix| param(graph, suffix));
             BatchNorm { weight, bias, mean, variance, eps: row.eps }.into()
         }
-        "relu" => Op::RELU,
+        "relu" => Relu { max: row.max.unwrap_or(f32::INFINITY) }.into(),
+        "activation" => activation(row).into(),
         "max_pool" => MaxPool { window }.into(),
         "avg_pool" => AvgPool { window, counted: row.counted }.into(),
         "concat" => Op::Concat,
         "add" => Op::Add,
+        "mul" => Op::Mul,
+        "channel_shuffle" => ChannelShuffle { groups: row.groups }.into(),
+        "slice" => {
+            let shape = Shape { c: row.channels, ..input };
+            Slice { offset: row.first * input.plane(), shape }.into()
+        }
+        "lrn" => Lrn { size: row.size, alpha: row.alpha, beta: row.beta, bias: row.bias }.into(),
+        "resize" => resize(row, input).into(),
         "linear" => {
             let weight = param(graph, "weight");
             let out = graph.param(weight).dims[0];
@@ -149,6 +195,39 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph) -> Op {
         "softmax" => Op::Softmax,
         other => panic!("{}: unknown op '{other}'", row.name),
     }
+}
+
+fn activation(row: &Row) -> Activation {
+    let &Row { slope, offset, .. } = row;
+    match row.kind.as_str() {
+        "sigmoid" => Activation::Sigmoid,
+        "hard_sigmoid" => Activation::HardSigmoid { slope, offset },
+        "hard_swish" => Activation::HardSwish,
+        "silu" => Activation::Silu,
+        "leaky_relu" => Activation::LeakyRelu { slope },
+        other => panic!("{}: unknown activation '{other}'", row.name),
+    }
+}
+
+/// PyTorch's `interpolate`: `nearest` takes the pixel before, `nearest-exact` the nearest one, the latter in the middle.
+fn resize(row: &Row, input: Shape) -> Resize {
+    let axis = |from: usize, to: usize| {
+        let ratio = from as f64 / to as f64;
+        let (scale, shift) = match row.coordinates.as_str() {
+            "half_pixel" => (ratio, ratio / 2.0 - 0.5),
+            "align_corners" if to > 1 => ((from - 1) as f64 / (to - 1) as f64, 0.0),
+            "align_corners" => (0.0, 0.0),
+            "asymmetric" => (ratio, 0.0),
+            other => panic!("{}: unknown coordinates '{other}'", row.name),
+        };
+        Sampling { len: to, scale, shift }
+    };
+    let interpolation = match (row.mode.as_str(), row.coordinates.as_str()) {
+        ("linear", _) => Interpolation::Linear,
+        ("nearest", "asymmetric") => Interpolation::Floor,
+        _ => Interpolation::NearestPreferCeil,
+    };
+    Resize { interpolation, axes: [axis(input.h, row.h), axis(input.w, row.w)] }
 }
 
 /// PyTorch's resizing, channel by channel, scaled to [0, 1] like a heatmap.
@@ -203,7 +282,7 @@ fn every_device_agrees_with_pytorch() {
 fn resizing_agrees_with_pytorch() {
     let golden = Golden::load("ops");
     let rows: Vec<Row> = golden.json("cases");
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.op == "resize").collect();
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.op == "resize_min_max").collect();
     assert_eq!(rows.len(), 9);
     for row in rows {
         let map = golden.tensor(&format!("{}.input", row.name));

@@ -12,13 +12,14 @@ use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
-    AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, ReluRule, ResizeMinMax, Slice, WeightedSum, Window,
+    Activation, AvgPool, BatchNorm, ChannelShuffle, Conv2d, Interpolation, Linear, MaxPool, Op, Relu,
+    ReluRule, Resize, ResizeMinMax, Sampling, Slice, WeightedSum, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, ParamId};
 use msdcam::engine::plan::{Order, Plan, PlanOptions};
 use msdcam::engine::tensor::Tensor;
 
-const GRAPHS: u64 = 300;
+const GRAPHS: u64 = 400;
 /// Maximum depth of convolutions: with more, elements exceed what f32 represents exactly.
 const MAX_CONVOLUTIONS: usize = 3;
 
@@ -86,22 +87,43 @@ impl Builder {
         self.linear(pooled.unwrap())
     }
 
+    /// Whether the value of `factor` has the shape of that of `x`, or a number for each of its channels, and is small enough
+    /// for a product to be exact: nothing that is a product itself.
+    fn fits(&self, x: NodeId, factor: NodeId) -> bool {
+        let (shape, own) = (self.graph.shape(x), self.graph.shape(factor));
+        let products = |id: NodeId| {
+            let ancestors = self.graph.ancestors(&[id]);
+            self.graph
+                .ids()
+                .filter(|id| ancestors[id.index()])
+                .filter(|&id| self.graph.node(id).op == Op::Mul)
+                .count()
+        };
+        (own == shape || own == Shape::vector(shape.c)) && products(x) + products(factor) == 0
+    }
+
     /// A random op on random nodes; `None` if the shapes do not match.
     fn push(&mut self) -> Option<NodeId> {
         let x = self.random.pick(&self.nodes);
         let shape = self.graph.shape(x);
-        match self.random.below(11) {
+        match self.random.below(16) {
             0..=2 if self.convolutions < MAX_CONVOLUTIONS => {
                 let window = self.window();
                 let dilation = self.random.pick(&[[1, 1], [1, 1], [1, 1], [2, 2], [1, 3], [4, 2]]);
                 let window = Window { dilation, ..window };
                 let out = 1 + self.random.below(19);
-                let weight =
-                    self.param(&[out, shape.c, window.kernel[0], window.kernel[1]], &[-1.0, 0.0, 0.0, 1.0]);
+                let (out, groups) = match self.random.below(4) {
+                    0 => (shape.c * self.random.pick(&[1, 1, 2]), shape.c),
+                    1 if shape.c.is_multiple_of(2) => (2 * out, shape.c / 2),
+                    2 if shape.c.is_multiple_of(3) => (3 * out, 3),
+                    _ => (out, 1),
+                };
+                let dims = [out, shape.c / groups, window.kernel[0], window.kernel[1]];
+                let weight = self.param(&dims, &[-1.0, 0.0, 0.0, 1.0]);
                 let bias = self.random.below(2) == 1;
                 let bias = bias.then(|| self.param(&[out], &[-2.0, -1.0, 0.0, 1.0, 3.0]));
                 let conv = Conv2d::new(&self.graph, weight, bias, [1, 1], [0, 0]);
-                let conv = Conv2d { window, ..conv };
+                let conv = Conv2d { window, groups, channels: shape.c, ..conv };
                 let y = self.push_op(conv, &[x]).ok()?;
                 self.convolutions += 1;
                 Some(y)
@@ -112,7 +134,49 @@ impl Builder {
                 let variance = self.param(&[shape.c], &[3.5]); // sqrt(3.5 + 0.5) = 2, exactly
                 self.push_op(BatchNorm { weight, bias, mean, variance, eps: 0.5 }, &[x]).ok()
             }
-            4 | 5 => self.push_op(Op::RELU, &[x]).ok(),
+            4 | 5 => {
+                let max = self.random.pick(&[f32::INFINITY, f32::INFINITY, 3.0]);
+                self.push_op(Relu { max }, &[x]).ok()
+            }
+            // Activations that stay exact.
+            11 => {
+                let hard_sigmoid = Activation::HardSigmoid { slope: 0.25, offset: 0.5 };
+                let leaky = Activation::LeakyRelu { slope: 0.5 };
+                let activation = self.random.pick(&[hard_sigmoid, leaky]);
+                self.push_op(activation, &[x]).ok()
+            }
+            12 => {
+                let factors: Vec<NodeId> =
+                    self.nodes.iter().copied().filter(|&id| self.fits(x, id)).collect();
+                let factor = self.random.pick(&factors);
+                self.push_op(Op::Mul, &[x, factor]).ok()
+            }
+            13 => {
+                let groups = (1..=shape.c).filter(|&groups| shape.c.is_multiple_of(groups));
+                let groups = self.random.pick(&groups.collect::<Vec<_>>());
+                self.push_op(ChannelShuffle { groups }, &[x]).ok()
+            }
+            14 => {
+                let first = self.random.below(shape.c);
+                let c = 1 + self.random.below(shape.c - first);
+                self.push_op(Slice { offset: first * shape.plane(), shape: Shape { c, ..shape } }, &[x]).ok()
+            }
+            15 => {
+                let interpolation = self.random.pick(&[
+                    Interpolation::Linear,
+                    Interpolation::Floor,
+                    Interpolation::NearestPreferFloor,
+                    Interpolation::NearestPreferCeil,
+                    Interpolation::Ceil,
+                ]);
+                let mut axis = || Sampling {
+                    len: 1 + self.random.below(15),
+                    scale: self.random.pick(&[0.5, 1.0, 2.0, 0.0]),
+                    shift: self.random.pick(&[0.0, -0.5, 0.5, 2.0]),
+                };
+                let axes = [axis(), axis()];
+                self.push_op(Resize { interpolation, axes }, &[x]).ok()
+            }
             // All elements in another shape.
             10 => {
                 let shape = Shape::new(shape.w, shape.c, shape.h);
@@ -224,7 +288,20 @@ fn devices_and_reference_agree_on_random_graphs() {
             }
         }
     }
-    for op in ["conv2d", "conv2d_grad", "batch_norm_grad", "max_pool_grad", "avg_pool_grad", "linear_grad"] {
+    let rare = [
+        "conv2d",
+        "conv2d_grad",
+        "batch_norm_grad",
+        "max_pool_grad",
+        "avg_pool_grad",
+        "linear_grad",
+        "activation_grad",
+        "mul",
+        "channel_shuffle",
+        "slice_grad",
+        "resize_grad",
+    ];
+    for op in rare {
         assert!(seen.get(op).is_some_and(|&n| n > 10), "{op} is rare: {seen:?}");
     }
     assert!(fused.get("classifier").is_some_and(|&n| n > 10), "classifiers are rare: {fused:?}");

@@ -3,8 +3,8 @@
 
 use msdcam::Shape;
 use msdcam::engine::graph::ops::{
-    Activation, AvgPool, BatchNorm, Interpolation, Lrn, Op, PooledConv2dGrad, ReluGrad, ReluRule, Resize, ResizeMinMax,
-    Window,
+    Activation, AvgPool, BatchNorm, Interpolation, Lrn, Op, PooledConv2dGrad, ReluGrad, ReluRule, Resize,
+    ResizeMinMax, Window,
 };
 use msdcam::engine::graph::{Graph, NodeId, Param, ParamId};
 use msdcam::engine::plan::{Plan, Slot, Space};
@@ -190,7 +190,9 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
         Op::LrnGrad(op) => lrn_grad(op, x[0], x[1]),
         Op::Resize(op) => {
             let mut out = Result::zeros(shape);
-            resize(op, x[0].shape, shape.c, |c, p, q, y, z, part| *out.at(c, p, q) += part * x[0].at(c, y, z));
+            resize(op, x[0].shape, shape.c, |c, p, q, y, z, part| {
+                *out.at(c, p, q) += part * x[0].at(c, y, z)
+            });
             out.data
         }
         Op::ResizeGrad(op) => {
@@ -277,7 +279,14 @@ fn tap(window: &Window, weight: &[f32], channels: usize, [o, i, u, v]: [usize; 4
 }
 
 /// y[o, p, q] = bias[o] + sum over i, u, v of weight[o, i, u, v] * x[i, p*sy - py + u*dy, q*sx - px + v*dx].
-fn conv2d(window: &Window, groups: usize, weight: &[f32], bias: Option<&[f32]>, x: Value, shape: Shape) -> Vec<f64> {
+fn conv2d(
+    window: &Window,
+    groups: usize,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    x: Value,
+    shape: Shape,
+) -> Vec<f64> {
     let mut out = Result::zeros(shape);
     let each = x.shape.c / groups;
     for o in 0..shape.c {
@@ -338,7 +347,10 @@ fn relu_grad(relu: ReluGrad, grad: &[f64], result: &[f64]) -> Vec<f64> {
         ReluRule::Guided => y > 0.0 && g > 0.0,
         ReluRule::Deconvnet => g > 0.0,
     };
-    grad.iter().zip(result).map(|(&g, &y)| if open(g, y) && y < f64::from(relu.max) { g } else { 0.0 }).collect()
+    grad.iter()
+        .zip(result)
+        .map(|(&g, &y)| if open(g, y) && y < f64::from(relu.max) { g } else { 0.0 })
+        .collect()
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -370,7 +382,11 @@ fn activation_slope(op: Activation, x: f64) -> f64 {
         Activation::HardSwish => x / 3.0 + 0.5,
         Activation::Silu => sigmoid(x) * (1.0 + x * sigmoid(-x)),
         Activation::LeakyRelu { slope } => {
-            if x > 0.0 { 1.0 } else { slope.into() }
+            if x > 0.0 {
+                1.0
+            } else {
+                slope.into()
+            }
         }
     }
 }
@@ -567,7 +583,7 @@ fn pooled_conv2d_grad(op: &PooledConv2dGrad, weight: &Param, g: Value) -> Vec<f6
 fn weighted_sum(positive: bool, weights: &[f64], x: Value) -> Vec<f64> {
     let sum =
         |i: usize| -> f64 { (0..x.shape.c).map(|c| weights[c] * x.data[c * x.shape.plane() + i]).sum() };
-    (0..x.shape.plane()).map(sum).map(|y| if positive { relu(y) } else { y }).collect()
+    (0..x.shape.plane()).map(sum).map(|y| if positive { y.max(0.0) } else { y }).collect()
 }
 
 fn range(x: &[f64]) -> [f64; 2] {
