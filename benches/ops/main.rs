@@ -1,7 +1,7 @@
-//! Every op of the CIFAR or ImageNet model with its shapes there, on the CPU: time, rate, percentage of the
+//! Every op of a model with its shapes there, on the CPU: time, rate, percentage of the
 //! machine's peak multiply-add rate, and bytes.
 //!
-//!     cargo bench --bench ops -- [cifar|imagenet] [avx512|avx2|portable] [threads]
+//!     cargo bench --bench ops -- [cifar|imagenet|FILE.onnx] [avx512|avx2|portable] [threads]
 //!
 //! An op is timed as the difference between a plan with many independent copies of it and a plan
 //! with one, so that copying inputs and waking threads cancel out. Each copy has its own weights and
@@ -19,6 +19,7 @@ use msdcam::engine::graph::{Graph, Op, Param};
 use msdcam::engine::plan::{Order, Plan, PlanOptions, Step};
 use msdcam::engine::session::Session;
 use msdcam::explain::{ExplainRequest, Explainer};
+use msdcam::model::Model;
 use msdcam::model::msdnet::Config;
 use msdcam::{Result, Shape};
 use support::{median, noise, random_network};
@@ -52,13 +53,16 @@ struct Kind {
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let given = |name: &str| args.iter().any(|a| a == name);
-    let config = if given("imagenet") { Config::imagenet(4) } else { Config::cifar10_anytime() };
     let isa = Isa::available().into_iter().find(|isa| given(isa.name())).unwrap_or(Isa::detect());
     let threads = args.iter().find_map(|a| a.parse().ok()).unwrap_or(1);
     let cpu = Cpu::with_isa(threads, isa)?;
     let device = Device::Cpu(cpu.clone());
 
-    let model = random_network(&config);
+    let model = match args.iter().find(|arg| arg.ends_with(".onnx")) {
+        Some(path) => Model::open(path)?,
+        None if given("imagenet") => random_network(&Config::imagenet(4)),
+        None => random_network(&Config::cifar10_anytime()),
+    };
     let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
     let plan = explainer.session().plan().clone();
     let mut kinds = kinds(&plan);

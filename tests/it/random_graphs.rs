@@ -148,6 +148,9 @@ impl Builder {
             12 => {
                 let factors: Vec<NodeId> =
                     self.nodes.iter().copied().filter(|&id| self.fits(x, id)).collect();
+                if factors.is_empty() {
+                    return None;
+                }
                 let factor = self.random.pick(&factors);
                 self.push_op(Op::Mul, &[x, factor]).ok()
             }

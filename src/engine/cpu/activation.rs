@@ -54,7 +54,11 @@ fn value(activation: Activation, x: f32) -> f32 {
         Activation::HardSwish => x * clip(x + 3.0, 0.0, 6.0) / 6.0,
         Activation::Silu => x * sigmoid(x),
         Activation::LeakyRelu { slope } => {
-            if x < 0.0 { slope * x } else { x }
+            if x < 0.0 {
+                slope * x
+            } else {
+                x
+            }
         }
     }
 }
@@ -81,7 +85,11 @@ fn derivative(activation: Activation, x: f32) -> f32 {
             s + x * s * (1.0 - s)
         }
         Activation::LeakyRelu { slope } => {
-            if x > 0.0 { 1.0 } else { slope }
+            if x > 0.0 {
+                1.0
+            } else {
+                slope
+            }
         }
     }
 }
@@ -152,11 +160,12 @@ mod tests {
             worst = worst.max((f64::from(sigmoid(x)) - exact).abs() / exact);
         }
         // At -90 the result is that at -87: 1e-38, where 1e-39 is right.
-        let near: f64 = worst.min((-90_000..=90_000).filter(|i: &i32| *i >= -87_000).fold(0.0, |worst, i| {
-            let x = i as f32 * 1e-3;
-            let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
-            f64::max(worst, (f64::from(sigmoid(x)) - exact).abs() / exact)
-        }));
+        let near: f64 =
+            worst.min((-90_000..=90_000).filter(|i: &i32| *i >= -87_000).fold(0.0, |worst, i| {
+                let x = i as f32 * 1e-3;
+                let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
+                f64::max(worst, (f64::from(sigmoid(x)) - exact).abs() / exact)
+            }));
         assert!(near < 4e-7, "relative error {near:e}");
         assert_eq!([f32::INFINITY, 0.0].map(sigmoid), [1.0, 0.5]);
         assert!(sigmoid(f32::NEG_INFINITY) < 1e-37 && sigmoid(f32::NAN).is_nan());

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::cam::Cam;
 use super::classifier::Classifier;
 use super::conv::{
-    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, DepthwiseConv2dKernel, GroupedKernel, SmallConv2dGradKernel,
-    WinogradKernel, WinogradTiling, depthwise_conv2d_grad,
+    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, DepthwiseConv2dKernel, GroupedKernel,
+    SmallConv2dGradKernel, WinogradKernel, WinogradTiling, depthwise_conv2d_grad,
 };
 use super::gemm::transposable_channels;
 use super::kernel::Kernel;
@@ -158,7 +158,8 @@ impl<'a> Compiler<'a> {
         let groups = (0..op.groups).map(|group| {
             let step = step.of_group(group, op.groups, op.of_group());
             let of_group = |id: ParamId| part(self.data(id), group, op.groups);
-            let kernel = self.dense_conv2d(&step, &op.of_group(), of_group(op.weight), op.bias.map(of_group))?;
+            let kernel =
+                self.dense_conv2d(&step, &op.of_group(), of_group(op.weight), op.bias.map(of_group))?;
             Ok((step, kernel))
         });
         Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)))

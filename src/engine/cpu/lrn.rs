@@ -90,7 +90,8 @@ pub(crate) fn lrn_grad(isa: Isa, op: Lrn, shape: Shape) -> Box<dyn Kernel> {
     let apply = vectorized!(isa, fn(op: &Lrn, shape: Shape, values: [&[f32]; 2], out: &mut [f32], ratios: &mut [f32]) {
         differentiate(op, shape, values[0], values[1], out, ratios)
     });
-    let work = cost::multiply_adds(2 * shape.len() * op.size.min(shape.c)) + cost::activations(4 * shape.len());
+    let work =
+        cost::multiply_adds(2 * shape.len() * op.size.min(shape.c)) + cost::activations(4 * shape.len());
     SliceKernel::new(work, move |x, out, scratch| {
         apply(&op, shape, [x.get(0), x.get(1)], out, scratch);
     })

@@ -143,8 +143,15 @@ mod tests {
         fn conv(&mut self, input: NodeId, out: usize) -> NodeId {
             let channels = self.graph.shape(input).c;
             let weight = self.graph.declare_param("w", &[out, channels, 1, 1]);
-            let conv =
-                Conv2d { weight, bias: None, out, channels, groups: 1, window: Window::square(1, 1, 0), relu: None };
+            let conv = Conv2d {
+                weight,
+                bias: None,
+                out,
+                channels,
+                groups: 1,
+                window: Window::square(1, 1, 0),
+                relu: None,
+            };
             let conv = self.graph.push(conv, &[input]).unwrap();
             self.graph.push(Op::RELU, &[conv]).unwrap()
         }

@@ -155,17 +155,7 @@ impl Importer {
         let (params, unknown) = (HashMap::new(), HashMap::new());
         let folded_left = elements.saturating_mul(MAX_FOLDED.0).saturating_add(MAX_FOLDED.1);
         let preparation = HashSet::from([node]);
-        Ok(Importer {
-            graph,
-            batch,
-            opset,
-            values,
-            folded_left,
-            preparation,
-            params,
-            names,
-            unknown,
-        })
+        Ok(Importer { graph, batch, opset, values, folded_left, preparation, params, names, unknown })
     }
 
     /// Takes over all `nodes`, of whose values the caller reads `outputs`.

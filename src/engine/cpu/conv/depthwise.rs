@@ -60,7 +60,8 @@ impl DepthwiseConv2dKernel {
         let fitting = (MAX_BAND_LEN / (remainders * run)).saturating_sub(behind[0]);
         let band = output.h.div_ceil(output.h.div_ceil(fitting.clamp(1, output.h)));
         let rows = band + behind[0];
-        let taps = (0..kernel[0]).flat_map(|u| (0..kernel[1]).map(move |v| [u * dilation[0], v * dilation[1]]));
+        let taps =
+            (0..kernel[0]).flat_map(|u| (0..kernel[1]).map(move |v| [u * dilation[0], v * dilation[1]]));
         let offsets = taps.map(|[down, right]| {
             let plane = (down % stride[0] * stride[1] + right % stride[1]) * rows * run;
             (plane + down / stride[0] * run + right / stride[1]) as u32

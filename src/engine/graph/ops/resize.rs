@@ -136,7 +136,13 @@ impl ResizeGrad {
 mod tests {
     use super::*;
 
-    fn samples(interpolation: Interpolation, len: usize, scale: f64, shift: f64, size: usize) -> Vec<(usize, f32)> {
+    fn samples(
+        interpolation: Interpolation,
+        len: usize,
+        scale: f64,
+        shift: f64,
+        size: usize,
+    ) -> Vec<(usize, f32)> {
         let axis = Sampling { len, scale, shift };
         let op = Resize { interpolation, axes: [axis; 2] };
         op.samples(0, size).into_iter().map(|sample| (sample.first, sample.part)).collect()

@@ -17,7 +17,9 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         let Some(&source) = node.inputs.first() else { return new.copy(node).map(Some) };
         let before = graph.node(source);
         match (&node.op, &before.op) {
-            (Op::BatchNorm(norm), Op::Conv2d(conv)) if conv.relu.is_none() && readers[source.index()] == 1 => {
+            (Op::BatchNorm(norm), Op::Conv2d(conv))
+                if conv.relu.is_none() && readers[source.index()] == 1 =>
+            {
                 let weight = folded.weight(&mut new.graph, conv.weight, norm)?;
                 let bias = folded_bias(&mut new.graph, conv, norm);
                 let input = new.all(&before.inputs);

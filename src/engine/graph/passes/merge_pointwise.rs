@@ -35,7 +35,8 @@ fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
             && conv.window.is_pointwise()
             && conv.groups == 1
         {
-            let key = (node.inputs[0], node.exit, conv.relu.map(|relu| relu.max.to_bits()), conv.bias.is_some());
+            let key =
+                (node.inputs[0], node.exit, conv.relu.map(|relu| relu.max.to_bits()), conv.bias.is_some());
             groups.entry(key).or_default().push(id);
         }
     }
