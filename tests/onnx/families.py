@@ -488,10 +488,10 @@ class MultiScaleLayer(nn.Module):
 class MultiScaleHead(nn.Module):
     """Two strided convolutions, average pooling and a linear layer, on the coarsest scale."""
 
-    def __init__(self, width, inner=5):
+    def __init__(self, width, inner=5, classes=CLASSES):
         super().__init__()
         self.features = nn.Sequential(unit(width, inner, stride=2), unit(inner, inner, stride=2), nn.AvgPool2d(2))
-        self.linear = nn.Linear(inner, CLASSES)
+        self.linear = nn.Linear(inner, classes)
 
     def forward(self, maps):
         x = self.features(maps[-1])
@@ -539,11 +539,11 @@ class Msdnet(Family):
 class MixedPooling(nn.Module):
     """Internal classifier of a shallow-deep network: a learned mix of max and average pooling, then a linear layer."""
 
-    def __init__(self, width, size):
+    def __init__(self, width, size, classes=CLASSES):
         super().__init__()
         self.max, self.average = nn.MaxPool2d(size // 4), nn.AvgPool2d(size // 4)
         self.alpha = nn.Parameter(torch.rand(1))
-        self.linear = nn.Linear(width * 16, CLASSES)
+        self.linear = nn.Linear(width * 16, classes)
 
     def forward(self, x):
         x = self.alpha * self.max(x) + (1 - self.alpha) * self.average(x)
@@ -575,11 +575,11 @@ class ShallowDeep(Family):
 class CollaborativeHead(nn.Module):
     """Head that also reads the previous exit's logits."""
 
-    def __init__(self, width, previous):
+    def __init__(self, width, previous, inner=5, read=4, classes=CLASSES):
         super().__init__()
-        self.features = nn.Sequential(unit(width, 5, stride=2), unit(5, 5, stride=2), nn.AvgPool2d(2))
-        self.collaboration = nn.Sequential(nn.Linear(CLASSES, 4), nn.ReLU()) if previous else None
-        self.linear = nn.Linear(5 + (4 if previous else 0), CLASSES)
+        self.features = nn.Sequential(unit(width, inner, stride=2), unit(inner, inner, stride=2), nn.AvgPool2d(2))
+        self.collaboration = nn.Sequential(nn.Linear(classes, read), nn.ReLU()) if previous else None
+        self.linear = nn.Linear(inner + (read if previous else 0), classes)
 
     def forward(self, x, logits):
         x = self.features(x)
@@ -679,6 +679,447 @@ class MobileNet(Family):
         return self.fc(self.last(x).mean([2, 3]))
 
 
+class Residual(nn.Module):
+    """Adds what comes in to what the layers give, where both have one shape."""
+
+    def __init__(self, *layers, adds=True):
+        super().__init__()
+        self.layers, self.adds = nn.Sequential(*layers), adds
+
+    def forward(self, x):
+        return x + self.layers(x) if self.adds else self.layers(x)
+
+
+def activated(inputs, outputs, kernel, activation, stride=1, groups=1):
+    """Convolution without bias, batch normalization, an activation."""
+    return nn.Sequential(*unit(inputs, outputs, kernel, stride, groups=groups)[:2], activation())
+
+
+class MobileNetV2(Family):
+    """Depthwise convolutions with and without a stride, of ReLU6; the first block does not expand."""
+
+    SIZE = (32, 40)
+    TAPS = ("features.4",)
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            activated(3, 8, 3, nn.ReLU6, 2), self.block(8, 8, 1, 1), self.block(8, 10, 2, 3), self.block(10, 10, 1, 2),
+            activated(10, 24, 1, nn.ReLU6),
+        )
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(24, CLASSES))
+
+    @staticmethod
+    def block(inputs, outputs, stride, ratio):
+        inner = inputs * ratio
+        layers = [activated(inputs, inner, 1, nn.ReLU6)] if ratio > 1 else []
+        layers.append(activated(inner, inner, 3, nn.ReLU6, stride, inner))
+        return Residual(*layers, *unit(inner, outputs, 1)[:2], adds=stride == 1 and inputs == outputs)
+
+    def forward(self, x):
+        x = functional.adaptive_avg_pool2d(self.features(x), (1, 1))
+        return self.classifier(torch.flatten(x, 1))
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation: a factor for each channel, from the means of all, by two 1x1 convolutions."""
+
+    def __init__(self, width, inner, activation=nn.ReLU, gate=nn.Sigmoid, pools=True):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1) if pools else None
+        self.reduce, self.activation = nn.Conv2d(width, inner, 1), activation()
+        self.expand, self.gate = nn.Conv2d(inner, width, 1), gate()
+
+    def forward(self, x):
+        mean = x.mean((2, 3), keepdim=True) if self.pool is None else self.pool(x)
+        gate = self.gate(self.expand(self.activation(self.reduce(mean))))
+        return gate * x if self.pool is None else x * gate
+
+
+class MobileNetV3(Family):
+    """Hard swish of maps and of the classifier's vector, gates of hard sigmoid, ReLU in the first block."""
+
+    SIZE = (32, 36)
+    TAPS = ("features.4",)
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            activated(3, 8, 3, nn.Hardswish, 2), self.block(8, 8, 3, 1, 8, nn.ReLU), self.block(8, 10, 5, 2, 16),
+            self.block(10, 10, 5, 1, 12, gates=False), activated(10, 24, 1, nn.Hardswish),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(nn.Linear(24, 16), nn.Hardswish(), nn.Dropout(0.2), nn.Linear(16, CLASSES))
+
+    @staticmethod
+    def block(inputs, outputs, kernel, stride, inner, activation=nn.Hardswish, gates=True):
+        layers = [activated(inputs, inner, 1, activation)] if inner != inputs else []
+        layers.append(activated(inner, inner, kernel, activation, stride, inner))
+        if gates:
+            layers.append(Gate(inner, 4, gate=nn.Hardsigmoid))
+        return Residual(*layers, *unit(inner, outputs, 1)[:2], adds=stride == 1 and inputs == outputs)
+
+    def forward(self, x):
+        return self.classifier(torch.flatten(self.pool(self.features(x)), 1))
+
+
+class EfficientNet(Family):
+    """SiLU, gates of sigmoid with SiLU between, a depthwise 5x5 convolution with a stride of 2."""
+
+    SIZE = (36, 32)
+    TAPS = ("features.4",)
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            activated(3, 8, 3, nn.SiLU, 2), self.block(8, 8, 3, 1, 8), self.block(8, 10, 5, 2, 16),
+            self.block(10, 10, 3, 1, 20), activated(10, 24, 1, nn.SiLU),
+        )
+        self.classifier = nn.Linear(24, CLASSES)
+
+    @staticmethod
+    def block(inputs, outputs, kernel, stride, inner):
+        layers = [activated(inputs, inner, 1, nn.SiLU)] if inner != inputs else []
+        layers += [activated(inner, inner, kernel, nn.SiLU, stride, inner), Gate(inner, 3, nn.SiLU)]
+        return Residual(*layers, *unit(inner, outputs, 1)[:2], adds=stride == 1 and inputs == outputs)
+
+    def forward(self, x):
+        x = functional.adaptive_avg_pool2d(self.features(x), 1)
+        return self.classifier(torch.flatten(x, 1))
+
+
+class GroupedBlock(nn.Module):
+    """Residual block of a 1x1, a grouped 3x3 and a 1x1 convolution, with a gate."""
+
+    def __init__(self, inputs, outputs, stride, group=4, pools=False):
+        super().__init__()
+        self.body = nn.Sequential(
+            unit(inputs, outputs, 1), unit(outputs, outputs, stride=stride, groups=outputs // group),
+            Gate(outputs, 3, pools=pools), *unit(outputs, outputs, 1)[:2],
+        )
+        self.down = None
+        if stride != 1 or inputs != outputs:
+            self.down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        return torch.relu(self.body(x) + (x if self.down is None else self.down(x)))
+
+
+class RegNetY(Family):
+    """Grouped convolutions of four channels and gates by means in both forms, the factor before or behind the map."""
+
+    SIZE = (32, 28)
+    TAPS = ("stages",)
+
+    def __init__(self):
+        super().__init__()
+        self.stem = unit(3, 8, stride=2)
+        self.stages = nn.Sequential(
+            GroupedBlock(8, 12, 2), GroupedBlock(12, 12, 1, pools=True), GroupedBlock(12, 16, 2, group=8)
+        )
+        self.fc = nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        return self.fc(self.stages(self.stem(x)).mean((2, 3)))
+
+
+class LinearGate(nn.Module):
+    """Squeeze and excitation by two linear layers, as in the first SENets."""
+
+    def __init__(self, width, inner):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Sequential(
+            nn.Linear(width, inner, bias=False), nn.ReLU(inplace=True), nn.Linear(inner, width, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x):
+        batch, channels, _, _ = x.size()
+        return x * self.fc(self.pool(x).view(batch, channels)).view(batch, channels, 1, 1)
+
+
+class SeResNet(ResNet):
+    """Residual network whose gates are vectors of linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        for stage, width in zip(self.stages, (8, 9)):
+            stage.body.append(LinearGate(width, 4))
+
+
+def shuffled(x, groups):
+    """Channels of all groups in turn."""
+    batch, channels, height, width = x.size()
+    x = x.view(batch, groups, channels // groups, height, width)
+    return torch.transpose(x, 1, 2).contiguous().view(batch, -1, height, width)
+
+
+class ShuffleV1Block(nn.Module):
+    """Grouped 1x1 convolutions with the channels shuffled between; a stride of 2 concatenates the averaged maps."""
+
+    def __init__(self, inputs, outputs, stride, groups):
+        super().__init__()
+        self.groups = groups
+        inner, last = 12, outputs - inputs if stride == 2 else outputs
+        self.first = unit(inputs, inner, 1, groups=groups)
+        self.depthwise = nn.Sequential(*unit(inner, inner, stride=stride, groups=inner)[:2])
+        self.last = nn.Sequential(*unit(inner, last, 1, groups=groups)[:2])
+        self.shortcut = nn.AvgPool2d(3, stride=2, padding=1) if stride == 2 else None
+
+    def forward(self, x):
+        answer = self.last(self.depthwise(shuffled(self.first(x), self.groups)))
+        if self.shortcut is None:
+            return torch.relu(x + answer)
+        return torch.relu(torch.cat([self.shortcut(x), answer], 1))
+
+
+class ShuffleNetV1(Family):
+    SIZE = (32, 40)
+    TAPS = ("stages",)
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(unit(3, 9, stride=2), nn.MaxPool2d(3, 2, 1))
+        self.stages = nn.Sequential(ShuffleV1Block(9, 18, 2, 3), ShuffleV1Block(18, 18, 1, 3))
+        self.fc = nn.Linear(18, CLASSES)
+
+    def forward(self, x):
+        x = self.stages(self.stem(x))
+        return self.fc(functional.avg_pool2d(x, x.size()[2:]).flatten(1))
+
+
+class ShuffleV2Block(nn.Module):
+    """Half of the channels pass, or both halves come from two branches with a stride of 2; then a shuffle."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        half = outputs // 2
+        self.pass_ = None
+        if stride == 2:
+            self.pass_ = nn.Sequential(
+                *unit(inputs, inputs, stride=2, groups=inputs)[:2], unit(inputs, half, 1)
+            )
+        before = inputs if stride == 2 else inputs // 2
+        self.branch = nn.Sequential(
+            unit(before, half, 1), *unit(half, half, stride=stride, groups=half)[:2], unit(half, half, 1)
+        )
+
+    def forward(self, x):
+        if self.pass_ is None:
+            passed, x = x.chunk(2, dim=1)
+        else:
+            passed = self.pass_(x)
+        return shuffled(torch.cat((passed, self.branch(x)), dim=1), 2)
+
+
+class ShuffleNetV2(Family):
+    SIZE = (32, 40)
+    TAPS = ("last",)
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(unit(3, 8, stride=2), nn.MaxPool2d(3, 2, 1))
+        self.stages = nn.Sequential(
+            ShuffleV2Block(8, 12, 2), ShuffleV2Block(12, 12, 1), ShuffleV2Block(12, 12, 1)
+        )
+        self.last = unit(12, 16, 1)
+        self.fc = nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        return self.fc(self.last(self.stages(self.stem(x))).mean([2, 3]))
+
+
+class GatedExits(MobileNetV3):
+    """An exit at a sum behind a gate, and the last one."""
+
+    TAPS = ("features.3", "features.4")
+
+    def __init__(self):
+        super().__init__()
+        self.early = nn.Linear(10, CLASSES)
+
+    def forward(self, x):
+        x = self.features[:4](x)
+        return self.early(x.mean((2, 3))), self.classifier(torch.flatten(self.pool(self.features[4](x)), 1))
+
+
+class ShuffledExits(ShuffleNetV2):
+    """Exits at shuffled maps of which deeper blocks read the halves."""
+
+    TAPS = ("stages.0", "stages.1", "last")
+
+    def __init__(self):
+        super().__init__()
+        self.early = nn.ModuleList(nn.Linear(12, CLASSES) for _ in range(2))
+
+    def forward(self, x):
+        x, answers = self.stem(x), []
+        for stage, head in zip(self.stages, self.early):
+            x = stage(x)
+            answers.append(head(x.mean([2, 3])))
+        return [*answers, self.fc(self.last(self.stages[2](x)).mean([2, 3]))]
+
+
+class Parts(Family):
+    """Ranges of channels of unequal sizes, counted from both ends, one of which is left out."""
+
+    SIZE = (28, 24)
+    TAPS = ("features",)
+
+    def __init__(self):
+        super().__init__()
+        self.stem = unit(3, 11, stride=2)
+        self.first, self.second = unit(3, 5), nn.Conv2d(6, 8, 3, padding=1)
+        self.features = unit(10, 12, stride=2)
+        self.fc = nn.Linear(12, CLASSES)
+
+    def forward(self, x):
+        first, _, last = torch.split(self.stem(x), [3, 2, 6], dim=1)
+        x = torch.cat([self.second(last), self.first(first)], 1)
+        x = torch.cat([x[:, -4:], x[:, 1:4] * x[:, 5:8], x[:, :3]], 1)
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+class AlexNetLrn(Family):
+    """Local response normalization over an odd and an even number of channels, before pooling."""
+
+    SIZE = (40, 36)
+    TAPS = ("features",)
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 9, 5, stride=2, padding=2), nn.ReLU(inplace=True),
+            nn.LocalResponseNorm(5, alpha=0.5, beta=0.75, k=2.0), nn.MaxPool2d(3, 2),
+            nn.Conv2d(9, 10, 5, padding=2), nn.ReLU(inplace=True),
+            nn.LocalResponseNorm(3, alpha=0.9, beta=0.5), nn.MaxPool2d(3, 2),
+        )
+        self.classifier = nn.Sequential(
+            nn.Dropout(), nn.Linear(10 * 4 * 3, 16), nn.ReLU(inplace=True), nn.Linear(16, CLASSES)
+        )
+
+    def forward(self, x):
+        return self.classifier(torch.flatten(self.features(x), 1))
+
+
+class UpFused(nn.Module):
+    """A dense layer of RANet: its own maps, and those of a coarser network brought to their size."""
+
+    def __init__(self, width, coarse, growth, align_corners):
+        super().__init__()
+        self.own, self.coarse = unit(width, growth), unit(coarse, growth, 1)
+        self.align_corners = align_corners
+
+    def forward(self, x, coarse):
+        own = self.own(x)
+        resized = functional.interpolate(
+            self.coarse(coarse), size=own.size()[2:], mode="bilinear", align_corners=self.align_corners
+        )
+        return torch.cat([x, resized, own], dim=1)
+
+
+class Ranet(Family):
+    """Two networks, of half the resolution and of the whole, whose layers also read the first one's maps, enlarged."""
+
+    SIZE = (36, 44)
+    TAPS = ("coarse.0", "coarse.1", "fine.1")
+
+    def __init__(self):
+        super().__init__()
+        self.scales = nn.ModuleList([unit(3, 6, stride=2), unit(6, 8, stride=2)])
+        self.coarse = nn.ModuleList([DenseOnce(8, 3), DenseOnce(11, 3)])
+        self.fine = nn.ModuleList([UpFused(6, 11, 3, True), UpFused(12, 14, 3, False)])
+        self.classifier = nn.ModuleList(MultiScaleHead(width) for width in (11, 14, 18))
+        for head in self.classifier:
+            head.features[-1] = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x):
+        x = self.scales[0](x)
+        coarse, maps, answers = self.scales[1](x), [], []
+        for block, head in zip(self.coarse, self.classifier):
+            coarse = block(coarse)
+            maps.append(coarse)
+            answers.append(head([coarse]))
+        for block, coarse in zip(self.fine, maps):
+            x = block(x, coarse)
+        return [*answers, self.classifier[-1]([x])]
+
+
+class DenseOnce(nn.Module):
+    def __init__(self, width, growth):
+        super().__init__()
+        self.unit = unit(width, growth)
+
+    def forward(self, x):
+        return torch.cat([x, self.unit(x)], dim=1)
+
+
+class Resized(Family):
+    """Maps brought to other sizes: nearest and bilinear, by factors and to sizes, larger and smaller."""
+
+    SIZE = (20, 24)
+    TAPS = ("features",)
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            unit(3, 8, stride=2), nn.Upsample(scale_factor=2, mode="nearest"),
+            unit(8, 8, stride=2), nn.Upsample(size=(13, 17), mode="nearest"),
+            unit(8, 8), nn.Upsample(scale_factor=(1.5, 2), mode="bilinear", align_corners=False),
+            unit(8, 8), nn.Upsample(size=(9, 14), mode="bilinear", align_corners=False),
+            unit(8, 8), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), unit(8, 9, stride=2),
+        )
+        self.fc = nn.Linear(9, CLASSES)
+
+    def forward(self, x):
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+class Leaky(Family):
+    """Leaky ReLU of two slopes; a learned slope, one for all and one for each channel, one of them negative."""
+
+    TAPS = ("features",)
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            activated(3, 8, 3, lambda: nn.LeakyReLU(0.1), 2), activated(8, 8, 3, nn.PReLU),
+            activated(8, 10, 3, lambda: nn.PReLU(10), 2), activated(10, 12, 3, nn.LeakyReLU),
+        )
+        self.fc = nn.Sequential(nn.Linear(12, 10), nn.LeakyReLU(0.2), nn.Linear(10, CLASSES))
+
+    def after_seeding(self):
+        self.features[1][2].weight.fill_(0.3)
+        self.features[2][2].weight.copy_(torch.linspace(-0.2, 1.3, 10))
+
+    def forward(self, x):
+        return self.fc(self.features(x).mean((2, 3)))
+
+
+class Products(Family):
+    """Products of two maps: of two branches, of a map with itself, of a map with the sigmoid of another, and of the
+    halves of the channels (GLU)."""
+
+    SIZE = (24, 32)
+    TAPS = ("features",)
+
+    def __init__(self):
+        super().__init__()
+        self.stem = unit(3, 8, stride=2)
+        self.left, self.right = unit(8, 8), nn.Conv2d(8, 8, 3, padding=1)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.glu = nn.Sequential(nn.Conv2d(8, 20, 3, stride=2, padding=1), nn.GLU(dim=1))
+        self.features = unit(10, 12, 1)
+        self.fc = nn.Linear(12, CLASSES)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = self.left(x) * self.right(x) + 0.25 * x * x
+        x = torch.sigmoid(self.gate(x)) * x
+        return self.fc(self.features(self.glu(x)).mean((2, 3)))
+
+
 def seeded(family, seed):
     """A network in evaluation mode with weights from a seed, of a magnitude that keeps that of the maps."""
     network = family().eval()
@@ -701,6 +1142,9 @@ def seeded(family, seed):
                 module.running_var.copy_(torch.rand(module.running_var.shape, generator=generator) + 0.5)
             elif isinstance(module, MixedPooling):
                 module.alpha.copy_(torch.rand(1, generator=generator))
+        for module in network.modules():
+            if isinstance(module, Gate):
+                module.expand.weight.mul_(4)  # Otherwise each factor were nearly the same.
         if hasattr(network, "after_seeding"):
             network.after_seeding()
     return network.requires_grad_(False)

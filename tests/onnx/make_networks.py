@@ -165,8 +165,41 @@ EXPORTS = [
            tap="StatefulPartitionedCall/model/re_lu/Relu:0", batch="batch"),
     Export("tf_same", tensorflow_like.Same, "hand", make=tensorflow_like.same,
            tap="StatefulPartitionedCall/model/conv2d_2/Relu:0", batch="batch"),
-    # Not imported yet.
-    *both("mobilenet", families.MobileNet, later="Clip as ReLU6, depthwise convolution"),
+    # Depthwise and grouped convolutions, activations, gates.
+    *both("mobilenet", families.MobileNet),
+    *both("mobilenet_v2", families.MobileNetV2),
+    *(Export(f"mobilenet_v2_opset{opset}", families.MobileNetV2, opset=opset) for opset in (9, 11)),
+    *both("mobilenet_v3", families.MobileNetV3),
+    Export("mobilenet_v3_opset11", families.MobileNetV3, opset=11, note="hard swish as HardSigmoid and Mul"),
+    *both("gated_exits", families.GatedExits),
+    *both("efficientnet", families.EfficientNet),
+    Export("efficientnet_batch", families.EfficientNet, batch="batch", dynamic_size=True),
+    Export("efficientnet_swish", families.EfficientNet, "dynamo", 24, rewrite=rewrites.swish),
+    *both("regnet_y", families.RegNetY),
+    *both("se_resnet", families.SeResNet),
+    Export("se_resnet_batch", families.SeResNet, batch="batch"),
+    *both("leaky", families.Leaky),
+    *both("products", families.Products),
+    Export("products_opset11", families.Products, opset=11),
+    # Channels in another order.
+    *both("shufflenet_v1", families.ShuffleNetV1),
+    *both("shufflenet_v2", families.ShuffleNetV2),
+    Export("shufflenet_v2_opset9", families.ShuffleNetV2, opset=9),
+    Export("shufflenet_v2_batch", families.ShuffleNetV2, batch="batch", dynamic_size=True),
+    Export("shufflenet_v2_batch_dynamo", families.ShuffleNetV2, "dynamo", 18, batch="batch"),
+    *both("shuffled_exits", families.ShuffledExits),
+    *both("parts", families.Parts),
+    Export("parts_opset11", families.Parts, opset=11),
+    # Maps of other sizes.
+    *both("ranet", families.Ranet),
+    Export("ranet_batch", families.Ranet, batch="batch"),
+    *both("resized", families.Resized),
+    Export("resized_opset11", families.Resized, opset=11),
+    # Local response normalization: one node, and as exporters write it.
+    Export("alexnet_lrn", families.AlexNetLrn, "dynamo", 18, rewrite=rewrites.local_response),
+    Export("alexnet_lrn_legacy", families.AlexNetLrn, later="Pad and AveragePool of five dimensions, If, Pow"),
+    Export("alexnet_lrn_dynamo", families.AlexNetLrn, "dynamo", 18,
+           later="Pad and AveragePool of five dimensions, Pow"),
 ]
 
 

