@@ -23,11 +23,17 @@ class UpTo(nn.Module):
         return head(self.tap(tap_of(self.net, x)))
 
 
+def up_to_each_exit(net):
+    if hasattr(net, "up_to_each_exit"):
+        return net.up_to_each_exit()
+    return [UpTo(net, k) for k in range(1, net.config.exits + 1)]
+
+
 class Library:
     def __init__(self, net, images):
         self.device = next(net.parameters()).device
         self.images = images
-        self.exits = [self.prepare(UpTo(net, k).eval()) for k in range(1, net.config.exits + 1)]
+        self.exits = [self.prepare(model.eval()) for model in up_to_each_exit(net)]
 
     def __call__(self):
         x = self.images.to(self.device)

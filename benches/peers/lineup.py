@@ -15,6 +15,8 @@ class Peer(NamedTuple):
     arguments: dict = {}
     devices: tuple = ("cpu", "cuda")
     compiled: str | None = None  # torch.compile's mode
+    files: bool = False  # also measured with networks in ONNX files
+    limited: bool = True  # keeps to the instruction set of the setting
 
 
 def one_pass(name, kind, arguments=None, **more):
@@ -26,10 +28,11 @@ def compiled(name, mode):
 
 
 PEERS = [
-    Peer("msdcam", (), GRAD_CAM, "ours.Ours", {"what": GRAD_CAM}),
-    Peer("msdcam, forward only", (), FORWARD, "ours.Ours", {"what": FORWARD}),
-    Peer("ONNX Runtime", ("onnxruntime|onnxruntime-gpu", "onnx"), FORWARD, "runtimes.OnnxRuntime"),
-    Peer("OpenVINO", ("openvino",), FORWARD, "runtimes.OpenVino", devices=("cpu",)),
+    Peer("msdcam", (), GRAD_CAM, "ours.Ours", {"what": GRAD_CAM}, files=True),
+    Peer("msdcam, forward only", (), FORWARD, "ours.Ours", {"what": FORWARD}, files=True),
+    Peer("ONNX Runtime", ("onnxruntime|onnxruntime-gpu", "onnx"), FORWARD, "runtimes.OnnxRuntime", files=True,
+         limited=False),
+    Peer("OpenVINO", ("openvino",), FORWARD, "runtimes.OpenVino", devices=("cpu",), files=True),
     one_pass("", "OnePass"),
     one_pass(", channels last", "OnePass", {"channels_last": True}),
     compiled(", compiled", "default"),
@@ -38,7 +41,7 @@ PEERS = [
     compiled(", compiled, reduce-overhead", "reduce-overhead"),
     compiled(", compiled, max-autotune", "max-autotune"),
     Peer("torchcam", ("torchcam", "torch"), GRAD_CAM, "libraries.TorchCam"),
-    Peer("pytorch-grad-cam", ("grad-cam", "torch"), GRAD_CAM, "libraries.PytorchGradCam"),
+    Peer("pytorch-grad-cam", ("grad-cam", "torch"), GRAD_CAM, "libraries.PytorchGradCam", files=True),
     Peer("captum", ("captum", "torch"), GRAD_CAM, "libraries.Captum"),
     Peer("the article's procedure", ("torch", "opencv-python-headless|opencv-python|opencv-contrib-python"), GRAD_CAM,
          "libraries.Article"),
@@ -47,15 +50,27 @@ PEERS = [
 COMPILED = [peer.compiled for peer in PEERS if peer.compiled]
 ORDER = [peer.name for peer in PEERS]
 
+# What holds the programs of a setting to an instruction set. ONNX Runtime documents no such switch: it takes
+# what the CPU has.
+ISAS = {
+    "avx512": {"MSDCAM_CPU": "avx512"},
+    "avx2": {"MSDCAM_CPU": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+
+# The PyTorch networks whose ONNX files `--export` writes unless told which.
+NETWORKS = ["resnet18", "resnet50", "densenet121", "vgg11", "googlenet", "inception_v3", "squeezenet1_1", "mobilenet_v2",
+            "efficientnet_lite0"]  # fmt: skip
+
 
 def is_ours(name):
     return name.startswith("msdcam")
 
 
-def chosen(device, mode=None, only=()):
+def chosen(device, mode=None, only=(), files=False):
     """The rows that share a process: those not compiled, or the one compiled in `mode`; ours are in each.
-    No rows where `only` leaves ours alone, unless it names them."""
+    No rows where `only` leaves ours alone, unless it names them. `files`: those for networks in ONNX files."""
     peers = [peer for peer in PEERS if device in peer.devices and (is_ours(peer.name) or peer.compiled == mode)]
+    peers = [peer for peer in peers if peer.files or not files]
     named = [peer for peer in peers if any(word.lower() in peer.name.lower() for word in only)]
     if only and not [peer for peer in named if not (mode and is_ours(peer.name))]:
         return []

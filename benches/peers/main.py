@@ -96,6 +96,7 @@ def machine(device, torch_device):
         "cpu": cpu.get("model name", "unknown"),
         "cpu_family": cpu.get("cpu family", "unknown"),
         "cpus": len(os.sched_getaffinity(0)),
+        "avx512": "avx512f" in cpu.get("flags", "").split(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": None,
@@ -156,18 +157,19 @@ class Run:
 
     def everything(self, msdcam, server):
         a = self.args
-        weights = {"cifar": a.weights}
-        for network in a.networks:
-            for batch in a.batches or ([1] if a.quick else [1, 64] if network == "cifar" else [1, 8]):
+        weights = {"cifar": a.weights} | {model.stem: model for model in a.model}
+        usual = {"cifar": [1, 64], "imagenet": [1, 8]}
+        for network, isa in itertools.product([model.stem for model in a.model] or a.networks, a.isa):
+            for batch in a.batches or ([1] if a.quick else usual.get(network, [1, 16])):
                 for threads in a.threads:
-                    key = {"network": network, "batch": batch, "threads": threads}
+                    key = {"network": network, "batch": batch, "threads": threads} | ({"isa": isa} if isa else {})
                     self.settings.append(key | {"msdcam_device": None, "problems": [], "rows": []})
         # Compiled rows last: each may take longer than all others together.
         for mode, setting in itertools.product([None, *a.compile], self.settings):
-            names = [(peer.name, peer.computes) for peer in lineup.chosen(a.device, mode, a.only)]
+            names = [(peer.name, peer.computes) for peer in lineup.chosen(a.device, mode, a.only, bool(a.model))]
             if not names:
                 continue
-            title = f"{setting['network']}, batch {setting['batch']}, {report.plural(setting['threads'], 'thread')}"
+            title = f"{setting['network']}, {report.about_setting(setting)}"
             say(title + (f", compiled: {mode}" if mode else ""))
             found, problem = {}, None if time.monotonic() < self.until else lineup.NO_TIME
             try:
@@ -200,8 +202,10 @@ class Run:
         words += ["--device", a.device, "--torch-device", a.torch_device]
         words += ["--threads", setting["threads"], "--batch", setting["batch"]]
         words += ["--rounds", a.rounds, "--seconds", a.seconds, "--until", self.until]
+        words += ["--torch", name] if (name := a.torch_names.get(setting["network"])) else []
         words += (["--compile", mode] if mode else []) + (["--only", *a.only] if a.only else [])
         environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(CACHE / "inductor")}
+        environment |= lineup.ISAS.get(setting.get("isa"), {})
         pinned = cores(setting["threads"])
 
         def prepare():
@@ -236,7 +240,7 @@ class Run:
         if self.args.quick or self.args.only or self.about.get("rehearsal"):
             return CACHE / "quick.json"
         name = report.slug(self.about.get("gpu") or (self.about["cpu"] if self.args.device == "cpu" else "gpu"))
-        return ROOT / f"benches/results/peers-{name}.json"
+        return ROOT / f"benches/results/{'onnx' if self.args.model else 'peers'}-{name}.json"
 
     def write(self):
         path, results = self.path(), {"machine": self.about, "how": self.how, "settings": self.settings}
@@ -258,6 +262,24 @@ def as_json(results):
     return json.dumps(results, indent=1) + "\n"
 
 
+def export(folder, names):
+    """Files for --model; 1 if one is missing. A network whose package is not installed is left out."""
+    import models  # imports PyTorch, which nothing else here needs
+
+    code = 0
+    for name in names:
+        try:
+            if not models.is_known(name):
+                raise ValueError("no such network")
+            say(f"{models.write(name, folder)}")
+        except ModuleNotFoundError as e:
+            say(f"left out: {name}: not here: {e}")
+        except Exception as e:
+            say(f"left out: {name}: failed: {type(e).__name__}: {e}")
+            code = 1
+    return code
+
+
 def main(arguments=None):
     p = argparse.ArgumentParser(prog="benches/peers/run", description=__doc__)
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -270,7 +292,16 @@ def main(arguments=None):
     p.add_argument("--weights", type=Path, default=ROOT / "weights/msdnet_cifar10.safetensors",
                    help="the CIFAR network, as `msdcam convert` wrote it")  # fmt: skip
     p.add_argument("--networks", nargs="+", choices=["cifar", "imagenet"], default=["cifar", "imagenet"])
-    p.add_argument("--batches", nargs="+", type=int, help="default: 1 and 64, for ImageNet 1 and 8")
+    p.add_argument("--model", nargs="+", action="extend", type=Path, default=[], metavar="FILE.onnx",
+                   help="instead of these networks: classifiers in ONNX files")  # fmt: skip
+    p.add_argument("--torch", nargs="+", action="extend", default=[], metavar="NAME",
+                   help="PyTorch's network of each --model, or none; default: by the file's name. With --export: "
+                        "those to export, any of benches/onnx_table.py")  # fmt: skip
+    p.add_argument("--export", type=Path, metavar="DIR",
+                   help="write ONNX files of PyTorch's networks for --model, and measure nothing: " + ", ".join(lineup.NETWORKS))  # fmt: skip
+    p.add_argument("--isa", nargs="+", choices=list(lineup.ISAS), default=[None],
+                   help="instruction sets to which to hold the CPU; ONNX Runtime cannot be held to any")  # fmt: skip
+    p.add_argument("--batches", nargs="+", type=int, help="default: 1 and 64, for ImageNet 1 and 8, with --model 1 and 16")
     p.add_argument("--threads", nargs="+", type=int, help="default: 1 and 2")
     p.add_argument("--rounds", type=int, default=5, help="turns that each peer gets, at least 5")
     p.add_argument("--seconds", type=float, help="length of a turn; default 1, with --quick 0.1")
@@ -284,7 +315,21 @@ def main(arguments=None):
     a.torch_device = a.torch_device or a.device
     if a.device == "cpu" and a.torch_device == "cuda":
         p.error("--torch-device cuda needs --device cuda")
-    if not any(lineup.chosen(a.device, mode, a.only) for mode in [None, *a.compile]):
+    if a.export:
+        return export(a.export, a.torch or lineup.NETWORKS)
+    if a.torch and len(a.torch) != len(a.model):
+        p.error("--torch needs as many names as there are files")
+    if missing := [model for model in a.model if model.suffix != ".onnx" or not model.is_file()]:
+        p.error(f"no ONNX file: {missing[0]}")
+    stems = [model.stem for model in a.model]
+    if len({*stems, *report.NETWORKS}) < len(stems) + len(report.NETWORKS):
+        p.error("the files' names are those of the networks: they have to differ")
+    a.torch_names = dict(zip(stems, a.torch))
+    if a.compile and a.model:
+        p.error("there are no compiled rows with --model")
+    if a.isa != [None] and a.device != "cpu":
+        p.error("--isa is for --device cpu")
+    if not any(lineup.chosen(a.device, mode, a.only, bool(a.model)) for mode in [None, *a.compile]):
         p.error("--only leaves no row; compiled ones need --compile")
     about = machine(a.device, a.torch_device)
     one_setting = a.device == "cuda" or a.quick or about["cpus"] == 1
@@ -301,7 +346,7 @@ def main(arguments=None):
     rows = [(s, row) for s in run.settings for row in s["rows"]]
     for s, row in rows:
         if "problem" in row:
-            say(f"left out: {s['network']}, batch {s['batch']}: {row['name']}: {row['problem']}")
+            say(f"left out: {s['network']}, {report.about_setting(s)}: {row['name']}: {row['problem']}")
             problems.append(row["problem"])
     measured = any(report.timed(row) for _, row in rows)
     bad = run.failed or run.stopped or not measured or any("not here" not in problem for problem in problems)

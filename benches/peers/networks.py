@@ -42,6 +42,17 @@ def tap_of(net, scales):
     return scales[net.config.scales - 1]
 
 
+def config_of(architecture):
+    """The golden network's configuration, which has a rule for the layers of the blocks where msdcam lists them.
+    What it cannot express fails when the weights are loaded."""
+    layers = architecture.get("layers", [])
+    if layers:
+        first, *others = layers
+        assert others == others[:1] * len(others), layers
+        architecture = architecture | {"exits": len(layers), "base": first, "step": next(iter(others), first)}
+    return Config(**{name: value for name, value in architecture.items() if name in Config.__dataclass_fields__})
+
+
 class Weights:
     """A weights file of msdcam: the network in it, and how its input is normalized."""
 
@@ -49,7 +60,7 @@ class Weights:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["msdcam"])
             self.state = {name: file.get_tensor(name).float() for name in file.keys()}
-        self.config = Config(**about["architecture"])
+        self.config = config_of(about["architecture"])
         self.mean, self.std = about["mean"], about["std"]
 
     def network(self):

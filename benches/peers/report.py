@@ -20,6 +20,19 @@ def plural(count, word):
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def about_setting(setting):
+    isa = f", {setting['isa']}" if setting.get("isa") else ""
+    return f"batch {setting['batch']}, {plural(setting['threads'], 'thread')}{isa}"
+
+
+def titles(results):
+    """The title of each network, ours first."""
+    found = [setting["network"] for setting in results["settings"]]
+    return {network: title for network, title in NETWORKS.items() if network in found} | {
+        network: network for network in found if network not in NETWORKS
+    }
+
+
 def label(row):
     """Name and version; what a forward-only row leaves out is said where rows are compared."""
     package = next(iter(row["versions"]), None)  # no packages where the row could not be had
@@ -37,6 +50,7 @@ def number(ms):
 
 def table(results):
     about, how = results["machine"], results["how"]
+    of_files = [s for s in results["settings"] if s["network"] not in NETWORKS]
     family = about.get("cpu_family")
     cpu = about["cpu"] + (f" of family {family}" if family else "")
     driver = about.get("driver") and f"driver {about['driver']}"
@@ -47,19 +61,24 @@ def table(results):
         text += "**A rehearsal, with PyTorch on the CPU: the times mean nothing.**\n\n"
     text += (
         f"{', '.join(filter(None, where))}; {about['date']}, commit {about['commit'] or 'unknown'}{changed}. "
-        "Milliseconds for one batch, median (p90), from images in host memory "
+        f"Milliseconds for one batch, median{'' if of_files else ' (p90)'}, from images in host memory "
         f"to answers in host memory, all exits; f32 everywhere. Peers took turns: {how['rounds']} rounds of "
-        f"{how['seconds_per_turn']:g} s each. Every row's answers agree with PyTorch in f64. \"Heat maps\" says "
-        "whether the row makes them: the others compute the forward pass alone."
+        f"{how['seconds_per_turn']:g} s each. Every row's answers agree with PyTorch in f64. "
     )
+    if of_files:
+        text += "Grad-CAM is the forward pass, the backward pass and the finished heat map of the predicted class."
+    else:
+        text += '"Heat maps" says whether the row makes them: the others compute the forward pass alone.'
     if any("msdcam_beside_ms" in row for setting in results["settings"] for row in setting["rows"]):
         text += " A compiled row took its turns in a process of its own, with msdcam's rows alone."
     text += "\n"
+    if of_files:
+        text += summary(of_files, about, how)
     for network, title in NETWORKS.items():
         settings = [s for s in results["settings"] if s["network"] == network]
         if not settings:
             continue
-        heads = [f"batch {s['batch']}, {plural(s['threads'], 'thread')}" for s in settings]
+        heads = [about_setting(s) for s in settings]
         text += f"\n## {title}\n\n| | heat maps | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}\n"
         for name in sorted({row["name"] for s in settings for row in s["rows"]}, key=lineup.ORDER.index):
             of_setting = [next((row for row in s["rows"] if row["name"] == name), None) for s in settings]
@@ -70,6 +89,55 @@ def table(results):
             name = f"**{label(first)}**" if lineup.is_ours(name) else label(first)
             text += f"| {name} | {maps} | {' | '.join(cells)} |\n"
     return text
+
+
+def summary(settings, about, how):
+    """The table of networks in ONNX files: a line for each setting."""
+    peers = lineup.chosen(how["device"], files=True)
+    rows = [{row["name"]: row for row in s["rows"]} for s in settings]
+    peers = [peer for peer in peers if any(peer.name in of_setting for of_setting in rows)]
+    heads = ["network", "instructions", "threads", "batch", *map(head, peers), "Grad-CAM / faster runtime"]
+    text = f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
+    marks = {}
+    for setting, of_setting in zip(settings, rows, strict=True):
+        cells = [setting["network"], setting.get("isa") or "all", setting["threads"], setting["batch"]]
+        runtimes = []
+        for peer in peers:
+            row, mark = of_setting.get(peer.name), ""
+            if row and timed(row):
+                if peer.computes == lineup.GRAD_CAM and "heat" not in row["largest_error"]:
+                    mark = "†"
+                elif not peer.limited and setting.get("isa") == "avx2" and about.get("avx512"):
+                    mark = "‡"
+                elif peer.computes == lineup.FORWARD and not lineup.is_ours(peer.name):
+                    runtimes.append(row["median_ms"])
+            marks[mark] = True
+            cells.append(median(row, how["rounds"]) + mark)
+        ours = of_setting.get(lineup.PEERS[0].name)
+        cells.append(f"{ours['median_ms'] / min(runtimes):.2f}" if runtimes and ours and timed(ours) else "")
+        text += f"| {' | '.join(map(str, cells))} |\n"
+    versions = {}
+    for row in (row for of_setting in rows for row in of_setting.values()):
+        versions |= row["versions"]
+    notes = [
+        f"Versions: {', '.join(f'{package} {number}' for package, number in versions.items())}." if versions else "",
+        "The 90th percentiles and the medians of the rounds are in the JSON file.",
+        *["†: no PyTorch network of this file is known: logits agree with ONNX Runtime's, and the map is unchecked."] * ("†" in marks),
+        *["‡: with AVX-512, since ONNX Runtime has no switch for it; not counted in the last column."] * ("‡" in marks),
+    ]
+    return text + f"\n{' '.join(filter(None, notes))}\n"
+
+
+def head(peer):
+    """Name and what is computed."""
+    name = peer.name.removesuffix(", forward only")
+    if peer.computes == lineup.FORWARD:
+        return f"{name} forward"
+    return f"{name} Grad-CAM" if lineup.is_ours(name) else name
+
+
+def median(row, rounds):
+    return re.sub(r" \(.*?\)", "", cell(row, rounds))
 
 
 def cell(row, rounds):
@@ -99,7 +167,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 def picture(results):
     """Horizontal bars on a log scale, ours first: one image, the most threads, each network."""
     parts, y = [], 10
-    for network, title in NETWORKS.items():
+    for network, title in titles(results).items():
         settings = [s for s in results["settings"] if s["network"] == network]
         settings = [s for s in settings if any(map(timed, s["rows"]))]
         if not settings:

@@ -1,5 +1,6 @@
 """Checks that what goes wrong in one place of a run costs nothing elsewhere: `python3 benches/peers/self_test.py`.
-Needs no network and no GPU; the tests of a setting's process need PyTorch."""
+Needs no network and no GPU; the tests of a setting's process need PyTorch, those of ONNX files also torchvision, onnx,
+ONNX Runtime and grad-cam."""
 
 import contextlib
 import importlib.util
@@ -20,6 +21,7 @@ sys.path.insert(0, str(HERE))
 
 import lineup  # noqa: E402
 import main  # noqa: E402
+import report  # noqa: E402
 
 # In the place of worker.py; what it does depends on the batch.
 FAKE_WORKER = """
@@ -37,6 +39,14 @@ def row(name, **more):
     return {"name": name, "computes": "grad_cam", "versions": {}, "largest_error": {}, **more}
 
 times = {"median_ms": 2.0, "p90_ms": 2.5, "round_medians_ms": [2.0], "calls": 1}
+if args["--weights"].endswith(".onnx"):
+    told = {"isa": os.environ.get("MSDCAM_CPU"), "onednn": os.environ.get("ONEDNN_MAX_CPU_ISA"), "torch": args.get("--torch")}
+    heat = {"logits": 1e-6, **({"heat": 1e-6} if "unknown" not in args["--weights"] else {})}
+    rows = [row("msdcam", **times, told=told) | {"largest_error": heat}]
+    rows += [{**row(name, **times), "computes": "forward", "median_ms": ms} for name, ms in (("ONNX Runtime", 3.0), ("OpenVINO", 4.0))]
+    rows += [row("pytorch-grad-cam", problem="not here: no PyTorch network")]
+    json.dump({"msdcam_device": "cpu", "torch": "2", "rows": rows}, open(args["--out"], "w"))
+    sys.exit()
 peer = {"reduce-overhead": "PyTorch, one pass, compiled, reduce-overhead", None: "captum"}[mode]
 rows = [row("msdcam", **times), row(peer, **times if batch in "14" else {"problem": "unfinished"})]
 device = "cuda:0 (A GPU, 132 multiprocessors)" if args["--device"] == "cuda" else "cpu (2 threads)"
@@ -140,6 +150,54 @@ class Runs(unittest.TestCase):
         (self.folder / "commit").unlink()
         self.assertEqual(main.commit(), (None, None))
 
+    def files(self, *names):
+        paths = [self.folder / f"{name}.onnx" for name in names]
+        for path in paths:
+            path.touch()
+        return [str(path) for path in paths]
+
+    def test_files(self):
+        one, other = self.files("one", "unknown")
+        options = ["--model", one, "--model", other, "--torch", "resnet18", "none", "--isa", "avx512", "avx2"]
+        code, results, _ = self.run_main(*options, "--batches", "1")
+        self.assertEqual(code, 1, "our forward pass has no result")
+        settings = [(s["network"], s["isa"], s["rows"][0]["told"]) for s in results["settings"]]
+        self.assertEqual(settings, [
+            ("one", "avx512", {"isa": "avx512", "onednn": None, "torch": "resnet18"}),
+            ("one", "avx2", {"isa": "avx2", "onednn": "AVX2", "torch": "resnet18"}),
+            ("unknown", "avx512", {"isa": "avx512", "onednn": None, "torch": "none"}),
+            ("unknown", "avx2", {"isa": "avx2", "onednn": "AVX2", "torch": "none"}),
+        ])  # fmt: skip
+        names = [peer.name for peer in lineup.PEERS if peer.files]
+        self.assertEqual([row["name"] for row in results["settings"][0]["rows"]], names)
+        results["machine"]["avx512"] = True
+        table = report.table(results)
+        for line in (
+            "| one | avx512 | 1 | 1 | 2.00, 1 round | failed | 3.00, 1 round | 4.00, 1 round | not here | 0.67 |",
+            "| one | avx2 | 1 | 1 | 2.00, 1 round | failed | 3.00, 1 round‡ | 4.00, 1 round | not here | 0.50 |",
+            "| unknown | avx512 | 1 | 1 | 2.00, 1 round† | failed | 3.00, 1 round | 4.00, 1 round | not here | 0.67 |",
+            "†: ", "‡: ",
+        ):  # fmt: skip
+            self.assertIn(line, table)
+        results["machine"]["avx512"] = False
+        self.assertNotIn("‡", report.table(results), "it has nothing else")
+        self.assertEqual(report.picture(results).count('class="title"'), 2)
+
+    def test_files_in_their_usual_settings(self):
+        _, results, _ = self.run_main("--model", *self.files("one"))
+        self.assertEqual([(s["batch"], s.get("isa")) for s in results["settings"]], [(1, None), (16, None)])
+        self.assertEqual([s["rows"][0]["told"]["torch"] for s in results["settings"]], [None, None])
+
+    def test_files_that_cannot_be_measured(self):
+        one, cifar = self.files("one", "cifar")
+        for options in (
+            [str(self.folder / "missing.onnx")], [str(self.folder / "commit")], [one, one], [cifar],
+            [one, "--torch", "resnet18", "resnet50"], [one, "--compile", "default"], [one, "--device", "cuda", "--isa", "avx2"],
+            [one, "--only", "captum"],
+        ):  # fmt: skip
+            with self.subTest(options), self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+                main.main(["--model", *options])
+
     def test_what_shares_a_process(self):
         def names(*arguments):
             return [peer.name for peer in lineup.chosen(*arguments)]
@@ -208,6 +266,17 @@ class Rows(unittest.TestCase):
         row = self.row(lambda: lambda: (self.right[0] * 1.01, None))
         self.assertRegex(row.result()["problem"], "^wrong: logits are off by 1.0e-02")
 
+    def test_the_weights_of_this_repository(self):
+        import networks
+
+        weights = networks.Weights(main.ROOT / "weights/msdnet_cifar10.safetensors")
+        self.assertEqual(len(weights.network().exits()), 10)
+
+    def test_maps_that_nothing_is_known_about(self):
+        row = self.worker.Row("a peer", (), lineup.GRAD_CAM, self.good)
+        row.start(self.right[0], None, {})
+        self.assertEqual((row.problem, list(row.errors)), (None, ["logits"]))
+
     def test_answers_of_another_shape(self):
         row = self.row(lambda: lambda: (self.right[0][:, :, :1], None))
         self.assertRegex(row.problem, "^failed: AssertionError")
@@ -255,6 +324,102 @@ class Rows(unittest.TestCase):
             row = self.row(lambda: ours.Ours(server, lineup.GRAD_CAM))
         self.assertEqual(row.problem, "failed: RuntimeError: msdcam's process ended with code -9")
         server.close()
+
+
+@unittest.skipUnless(
+    all(map(importlib.util.find_spec, ("torch", "torchvision", "onnx", "onnxruntime", "pytorch_grad_cam"))),
+    "a package is missing",
+)
+class Files(unittest.TestCase):
+    """`models.py` with a small network."""
+
+    def setUp(self):
+        import models
+
+        self.models = models
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        patch = mock.patch.dict(models.onnx_table.NETWORKS, {"two_exits": self.two_exits, "softmax": self.softmax, "stored": Path("stored")})
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def two_exits(self, last=None):
+        from torch import nn
+
+        class TwoExits(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+                self.second = nn.Sequential(nn.Conv2d(8, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU())
+                self.heads = nn.ModuleList([nn.Linear(8, 5), nn.Linear(8, 5)])
+
+            def forward(self, x):
+                first = self.first(x)
+                taps = [first, self.second(first)]
+                return tuple(
+                    softmax(head(tap.mean((2, 3)).reshape(len(x), 8)))
+                    for head, softmax, tap in zip(self.heads, (nn.Identity(), last), taps, strict=True)
+                )
+
+        last = last or nn.Identity()
+        return self.models.onnx_table.Subject(TwoExits(), ["first", "second"], 20)
+
+    def softmax(self):
+        return self.two_exits(self.models.nn.LogSoftmax(1))
+
+    def rows(self, file, count=3):
+        """The largest errors of ONNX Runtime's logits and of pytorch-grad-cam's maps."""
+        import libraries
+        import runtimes
+        import worker
+
+        images = file.images(count)
+        right = file.right_answers(images)
+        rows = []
+        for kind in (runtimes.OnnxRuntime, libraries.PytorchGradCam):
+            row = worker.Row("a peer", (), lineup.GRAD_CAM, lambda kind=kind: kind(file, images))
+            row.start(*right)
+            rows.append(row)
+        return right, rows
+
+    def test_several_exits_and_a_batch(self):
+        path = self.models.write("two_exits", self.folder)
+        with mock.patch.object(self.models, "of_batch", wraps=self.models.of_batch) as of_batch:
+            right, rows = self.rows(self.models.File(path))
+        self.assertEqual(of_batch.call_args.args, (path, 3, [20, 20]))
+        self.assertEqual((right[0].shape, right[1].shape), ((3, 2, 5), (3, 2, 20, 20)))
+        self.assertEqual([(row.problem, list(row.errors)) for row in rows], [(None, ["logits"]), (None, ["heat"])])
+
+    def test_a_file_without_a_network_in_pytorch(self):
+        """It ends in a softmax, whose input is compared."""
+        path = self.models.write("softmax", self.folder)
+        right, rows = self.rows(self.models.File(path, "none"))
+        self.assertEqual((right[0].shape, right[1]), ((3, 2, 5), None))
+        self.assertEqual((rows[0].problem, list(rows[0].errors)), (None, ["logits"]))
+        self.assertEqual(rows[1].problem, "not here: no PyTorch network of softmax.onnx")
+        scores = self.models.File(self.models.write("two_exits", self.folder)).right_answers(self.models.File(path).images(3))
+        self.assertLess(abs(right[0] - scores[0]).max(), 1e-4)
+        unnamed = path.rename(self.folder / "unnamed.onnx")
+        self.assertIsNone(self.models.File(unnamed).subject)
+        self.assertIsNotNone(self.models.File(unnamed, "two_exits").subject)
+        for name in ("nothing", "stored"):
+            with self.assertRaisesRegex(ValueError, f"no PyTorch network '{name}'"):
+                self.models.File(unnamed, name)
+
+    def test_another_network_of_that_name(self):
+        path = self.models.write("two_exits", self.folder)
+        with mock.patch.object(self.models.torch, "manual_seed", lambda _: torch_seed(1)):
+            torch_seed = self.models.torch.random.manual_seed
+            _, rows = self.rows(self.models.File(path))
+        self.assertRegex(rows[0].problem, "^wrong: logits are off by")
+
+    def test_export(self):
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            self.assertEqual(main.main(["--export", str(self.folder), "--torch", "two_exits"]), 0)
+            self.assertEqual(main.main(["--export", str(self.folder), "--torch", "nothing"]), 1)
+        self.assertTrue((self.folder / "two_exits.onnx").exists())
+        self.assertIn("left out: nothing: failed: ValueError: no such network", said.getvalue())
 
 
 if __name__ == "__main__":

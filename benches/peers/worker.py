@@ -79,7 +79,7 @@ class Row:
             self.call = self.make()
             found = dict(zip(("logits", "heat"), self.call(), strict=True))
             for what, right, more in (("logits", logits, {}), ("heat", heat, others)):
-                if found[what] is not None:
+                if found[what] is not None and right is not None:
                     self.errors[what] = largest_error(found[what], right, more)
         except (NotImplementedError, ModuleNotFoundError) as e:
             return self.fail(f"not here: {e}")
@@ -149,11 +149,26 @@ def measure(rows, rounds, seconds, time_left=lambda: True, save=lambda: None):
             row.fail(lineup.NO_TIME)
 
 
+def of_weights(a):
+    """The network, its images, and the right answers."""
+    weights = networks.Weights(a.weights)
+    net, images = weights.network(), weights.images(a.batch)
+    return net, images, networks.right_answers(net, images, a.torch_device)
+
+
+def of_file(a):
+    """The same of an ONNX file."""
+    import models  # imports ONNX Runtime and torchvision, which nothing else here needs
+
+    net = models.File(a.weights, a.torch)
+    images = net.images(a.batch)
+    right = net.right_answers(images)
+    return net.to(a.torch_device), images, right
+
+
 class Setting:
     def __init__(self, a):
-        weights = networks.Weights(a.weights)
-        self.net, self.images = weights.network(), weights.images(a.batch)
-        self.right = networks.right_answers(self.net, self.images, a.torch_device)
+        self.net, self.images, self.right = of_file(a) if a.weights.endswith(".onnx") else of_weights(a)
         # Only now: it would try every algorithm for every convolution in f64 as well.
         torch.backends.cudnn.benchmark = True
         self.facts = {"torch": torch.__version__}
@@ -176,6 +191,7 @@ class Setting:
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--weights", required=True)
+    p.add_argument("--torch", metavar="NAME", help="the network of an ONNX file in PyTorch")
     p.add_argument("--server", required=True)
     p.add_argument("--device", required=True)
     p.add_argument("--torch-device", required=True)
@@ -193,7 +209,7 @@ def main():
     torch.set_num_threads(a.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     setting = Setting(a)
-    rows = [setting.row(peer) for peer in lineup.chosen(a.device, a.compile, a.only)]
+    rows = [setting.row(peer) for peer in lineup.chosen(a.device, a.compile, a.only, a.weights.endswith(".onnx"))]
 
     def save():
         part = a.out.with_suffix(".part")
