@@ -18,8 +18,9 @@ type Pass = (&'static str, fn(&mut PlanOptions) -> &mut bool, bool);
 const ALL: PlanOptions = PlanOptions::new(Order::Depth);
 const NONE: PlanOptions = PlanOptions::unoptimized(Order::Depth);
 
-const PASSES: [Pass; 9] = [
+const PASSES: [Pass; 10] = [
     ("fold_batch_norm", |o| &mut o.passes.fold_batch_norm, true),
+    ("fuse_add", |o| &mut o.passes.fuse_add, false),
     ("fuse_relu", |o| &mut o.passes.fuse_relu, false),
     ("merge_pointwise", |o| &mut o.passes.merge_pointwise, false),
     ("pooled_gradient", |o| &mut o.passes.pooled_gradient, true),

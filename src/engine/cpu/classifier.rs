@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::cost;
 use super::cost::QuarterCycles;
 use super::elementwise::apply_relu_grad;
-
 use super::kernel::{Kernel, Operands, Tile};
 use super::linear::{LinearKernel, sum_of_rows};
-use super::pool::{mean_over_windows, scatter_evenly};
+use super::pool::Means;
+use super::simd::Isa;
 use super::softmax::{probabilities, select_class};
 use crate::Shape;
 use crate::engine::graph::ops;
@@ -19,6 +19,7 @@ use crate::engine::graph::ops;
 /// The scratch holds the one-hot vector of the class, then the pooled values, later their gradient.
 pub(crate) struct Classifier {
     op: ops::Classifier,
+    means: Means,
     linear: LinearKernel,
     /// The linear layer's (K, P) weight, for the gradient.
     weight: Arc<[f32]>,
@@ -30,12 +31,13 @@ impl Classifier {
     /// The kernel of `op` for an input and pooled values of `shapes`, with its linear layer's kernel and
     /// weight.
     pub(crate) fn new(
+        isa: Isa,
         op: ops::Classifier,
         linear: LinearKernel,
         weight: Arc<[f32]>,
         shapes: [Shape; 2],
     ) -> Self {
-        Classifier { op, linear, weight, shapes }
+        Classifier { op, means: Means::new(isa, op.pooling(), shapes), linear, weight, shapes }
     }
 }
 
@@ -62,7 +64,7 @@ impl Kernel for Classifier {
             let class = operands.scratch;
             let pooled = class.add(classes);
             let pooled_values = std::slice::from_raw_parts_mut(pooled, pooled_len);
-            mean_over_windows(&self.op.pooling(), [shape, pooled_shape], x, pooled_values);
+            self.means.apply(x, pooled_values);
             self.linear.apply(None, pooled, record);
 
             let record = std::slice::from_raw_parts_mut(record, 2 * classes + shape.len());
@@ -73,7 +75,7 @@ impl Kernel for Classifier {
             select_class(logits, target, class);
             let pooled_gradient = std::slice::from_raw_parts_mut(pooled, pooled_len);
             sum_of_rows(&self.weight, pooled_len, 0, class, pooled_gradient);
-            scatter_evenly(&self.op.pooling(), [shape, pooled_shape], pooled_gradient, gradient);
+            self.means.scatter(pooled_gradient, gradient);
             if let Some(relu) = self.op.relu {
                 apply_relu_grad(relu, x, gradient);
             }

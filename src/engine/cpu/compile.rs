@@ -70,7 +70,7 @@ impl<'a> Compiler<'a> {
                 let x = step.inputs[0].shape;
                 let pooled = op.pooled(x).expect("the graph has checked the window");
                 let weight = Arc::clone(self.data(op.linear.weight));
-                Box::new(Classifier::new(*op, self.linear(&op.linear), weight, [x, pooled]))
+                Box::new(Classifier::new(isa, *op, self.linear(&op.linear), weight, [x, pooled]))
             }
             Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
             Op::Range => cam::range(),
@@ -89,10 +89,10 @@ impl<'a> Compiler<'a> {
             Op::LrnGrad(op) => lrn::lrn_grad(isa, *op, output),
             Op::Resize(op) => resize::resize(op, [first, output]),
             Op::ResizeGrad(op) => resize::resize_grad(&op.forward, [output, first]),
-            Op::MaxPool(op) => pool::max_pool(step, op.window),
+            Op::MaxPool(op) => pool::max_pool(isa, step, op.window),
             Op::MaxPoolGrad(op) => pool::max_pool_grad(step, op.window),
-            Op::AvgPool(op) => pool::avg_pool(step, *op),
-            Op::AvgPoolGrad(op) => pool::avg_pool_grad(step, op.forward),
+            Op::AvgPool(op) => pool::avg_pool(isa, step, *op),
+            Op::AvgPoolGrad(op) => pool::avg_pool_grad(isa, step, op.forward),
             Op::SpatialMean => pool::spatial_mean(step),
             Op::Softmax => softmax::softmax(),
             Op::SoftmaxGrad => softmax::softmax_grad(),
@@ -139,7 +139,7 @@ impl<'a> Compiler<'a> {
         if let Some(winograd) = WinogradTiling::new(isa, op, shapes).filter(is_cheaper) {
             return Ok(Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias)?));
         }
-        let kernel = Conv2dKernel::new(self.weights, op, direct, weight, bias)?;
+        let kernel = Conv2dKernel::new(self.weights, isa, op, direct, weight, bias)?;
         if weight.len() == self.data(op.weight).len() {
             self.packed.insert(op.weight, Arc::clone(kernel.weight()));
         }

@@ -1,15 +1,23 @@
 //! Maximum and mean over windows, their gradients, and the mean over whole channels.
 
+use super::cost;
 use super::kernel::{Kernel, SliceKernel};
+use super::simd::{Isa, vectorized};
 use crate::Shape;
 use crate::engine::graph::ops::{AvgPool, Window};
 use crate::engine::plan::Step;
 
-/// Maximum over windows, cut by channel.
-pub(crate) fn max_pool(step: &Step, window: Window) -> Box<dyn Kernel> {
+/// Maximum over windows.
+pub(crate) fn max_pool(isa: Isa, step: &Step, window: Window) -> Box<dyn Kernel> {
     let [input, output] = [step.inputs[0].shape, step.output.shape];
+    let apply = vectorized!(
+        isa,
+        fn(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
+            max_over_windows(window, shapes, x, out, scratch)
+        }
+    );
     SliceKernel::new(input.len() + output.len(), move |x, out, scratch| {
-        max_over_windows(&window, [input, output], x.get(0), out, scratch);
+        apply(&window, [input, output], x.get(0), out, scratch);
     })
     .with_scratch(input.w)
     .by_channel(output)
@@ -19,19 +27,26 @@ pub(crate) fn max_pool(step: &Step, window: Window) -> Box<dyn Kernel> {
 /// Gradient of the maximum over windows, of the gradient and the pooling's input.
 pub(crate) fn max_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
     let shapes = [step.output.shape, step.inputs[0].shape];
-    SliceKernel::new(0, move |x, out, _| scatter_to_maximum(&window, shapes, x.get(0), x.get(1), out)).boxed()
+    let work = cost::multiply_adds(32 * shapes[1].len() * window.area());
+    SliceKernel::new(work, move |x, out, _| scatter_to_maximum(&window, shapes, x.get(0), x.get(1), out))
+        .by_channel(shapes[0])
+        .boxed()
 }
 
 /// Mean over windows.
-pub(crate) fn avg_pool(step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
-    let shapes = [step.inputs[0].shape, step.output.shape];
-    SliceKernel::new(0, move |x, out, _| mean_over_windows(&pool, shapes, x.get(0), out)).boxed()
+pub(crate) fn avg_pool(isa: Isa, step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
+    let means = Means::new(isa, pool, [step.inputs[0].shape, step.output.shape]);
+    let work = cost::multiply_adds(8 * step.output.shape.len() * pool.window.area());
+    SliceKernel::new(work, move |x, out, _| means.apply(x.get(0), out)).by_channel(step.output.shape).boxed()
 }
 
 /// Gradient of the mean over windows.
-pub(crate) fn avg_pool_grad(step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
-    let shapes = [step.output.shape, step.inputs[0].shape];
-    SliceKernel::new(0, move |x, out, _| scatter_evenly(&pool, shapes, x.get(0), out)).boxed()
+pub(crate) fn avg_pool_grad(isa: Isa, step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
+    let means = Means::new(isa, pool, [step.output.shape, step.inputs[0].shape]);
+    let work = cost::multiply_adds(16 * step.inputs[0].shape.len() * pool.window.area());
+    SliceKernel::new(work, move |x, out, _| means.scatter(x.get(0), out))
+        .by_channel(step.output.shape)
+        .boxed()
 }
 
 /// Mean of each channel.
@@ -42,7 +57,64 @@ pub(crate) fn spatial_mean(step: &Step) -> Box<dyn Kernel> {
             *out = channel.iter().sum::<f32>() / plane as f32;
         }
     })
+    .by_channel(step.output.shape)
     .boxed()
+}
+
+/// [`sum_over_windows`] for an instruction set.
+type Sum = dyn Fn(&Window, [Shape; 2], &[f32], &mut [f32]) + Send + Sync;
+
+/// Means over the windows of some channels.
+pub(crate) struct Means {
+    pool: AvgPool,
+    /// Shapes of what is pooled and of the means.
+    shapes: [Shape; 2],
+    /// One over the number of elements of each window.
+    shares: Vec<f32>,
+    sum: Box<Sum>,
+}
+
+impl Means {
+    /// Means from the first to the second of `shapes`.
+    pub(crate) fn new(isa: Isa, pool: AvgPool, shapes: [Shape; 2]) -> Means {
+        let [input, output] = shapes;
+        let positions = (0..output.h).flat_map(|p| (0..output.w).map(move |q| [p, q]));
+        let sum = Box::new(vectorized!(
+            isa,
+            fn(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) { sum_over_windows(window, shapes, x, out) }
+        ));
+        Means { pool, shapes, shares: positions.map(|position| pool.share(position, input)).collect(), sum }
+    }
+
+    /// The means of the channels of `x`.
+    pub(crate) fn apply(&self, x: &[f32], out: &mut [f32]) {
+        (self.sum)(&self.pool.window, self.shapes, x, out);
+        for channel in out.chunks_exact_mut(self.shares.len()) {
+            channel.iter_mut().zip(&self.shares).for_each(|(out, share)| *out *= share);
+        }
+    }
+
+    /// Adds each window's gradient, divided by the number of its elements, to all its pixels, from zero on.
+    pub(crate) fn scatter(&self, grad: &[f32], out: &mut [f32]) {
+        let [input, output] = self.shapes;
+        out.fill(0.0);
+        windows(
+            &self.pool.window,
+            input,
+            output,
+            grad.len() / output.plane(),
+            |channel, [p, q], rows, columns| {
+                let position = p * output.w + q;
+                let g = grad[channel * output.plane() + position] * self.shares[position];
+                let out = &mut out[channel * input.plane()..][..input.plane()];
+                for y in rows.0..rows.1 {
+                    for pixel in &mut out[y * input.w..][columns.0..columns.1] {
+                        *pixel += g;
+                    }
+                }
+            },
+        );
+    }
 }
 
 /// The rows or columns of the input under the window at `position`: first and end.
@@ -51,15 +123,16 @@ fn span(position: usize, kernel: usize, stride: usize, padding: usize, size: usi
     (start.saturating_sub(padding), (start + kernel).saturating_sub(padding).min(size))
 }
 
-/// Calls `visit(channel, position, rows, columns)` for each window.
+/// Calls `visit(channel, position, rows, columns)` for each window of so many channels.
 fn windows(
     window: &Window,
     input: Shape,
     output: Shape,
+    channels: usize,
     mut visit: impl FnMut(usize, [usize; 2], (usize, usize), (usize, usize)),
 ) {
     let Window { kernel, stride, padding: [padding, _], .. } = *window;
-    for channel in 0..output.c {
+    for channel in 0..channels {
         for p in 0..output.h {
             let rows = span(p, kernel[0], stride[0], padding[0], input.h);
             for q in 0..output.w {
@@ -84,12 +157,14 @@ fn argmax_nan(x: &[f32], width: usize, rows: (usize, usize), columns: (usize, us
 }
 
 /// The larger of two floats; NaN wins, as in PyTorch.
+#[inline(always)]
 fn max_nan(a: f32, b: f32) -> f32 {
     if a > b || a.is_nan() { a } else { b }
 }
 
 /// Maximum over windows of some channels. First over each window's rows, for a whole row at once, into
 /// `scratch` (a row of the input); then over its columns.
+#[inline(always)]
 fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
     let [input, output] = shapes;
     let Window { kernel, stride, padding: [padding, _], .. } = *window;
@@ -105,26 +180,53 @@ fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f
                 }
             }
             out.fill(f32::NEG_INFINITY);
-            for column in 0..kernel[1] {
-                let first = padding[1].saturating_sub(column).div_ceil(stride[1]).min(out.len());
-                let from = (first * stride[1] + column).saturating_sub(padding[1]).min(input.w);
-                // Whole strides have a constant length, so that the compiler can use vectors.
-                let out = &mut out[first..];
-                match stride[1] {
-                    1 => out.iter_mut().zip(&row_max[from..]).for_each(|(max, &x)| *max = max_nan(*max, x)),
-                    2 => {
-                        let (pairs, rest) = row_max[from..].as_chunks::<2>();
-                        out.iter_mut().zip(pairs).for_each(|(max, pair)| *max = max_nan(*max, pair[0]));
-                        if let (Some(max), Some(&x)) = (out.get_mut(pairs.len()), rest.first()) {
-                            *max = max_nan(*max, x);
-                        }
-                    }
-                    step => {
-                        let pixels = row_max[from..].iter().step_by(step);
-                        out.iter_mut().zip(pixels).for_each(|(max, &x)| *max = max_nan(*max, x));
-                    }
+            along_row(window, row_max, out, |max, x| *max = max_nan(*max, x));
+        }
+    }
+}
+
+/// Sums over windows of some channels, row by row of each window.
+#[inline(always)]
+fn sum_over_windows(window: &Window, [input, output]: [Shape; 2], x: &[f32], out: &mut [f32]) {
+    let Window { kernel, stride, padding: [padding, _], .. } = *window;
+    for (x, out) in x.chunks_exact(input.plane()).zip(out.chunks_exact_mut(output.plane())) {
+        for (p, out) in out.chunks_exact_mut(output.w).enumerate() {
+            let (top, bottom) = span(p, kernel[0], stride[0], padding[0], input.h);
+            let rows = x[top * input.w..bottom * input.w].chunks_exact(input.w);
+            // A window as wide as the map is summed along its rows.
+            if let [sum] = out {
+                let columns = span(0, kernel[1], stride[1], padding[1], input.w);
+                *sum = rows.flat_map(|row| &row[columns.0..columns.1]).sum();
+                continue;
+            }
+            out.fill(0.0);
+            for row in rows {
+                along_row(window, row, out, |sum, x| *sum += x);
+            }
+        }
+    }
+}
+
+/// Calls `join(result, pixel)` for each column of the windows along a row, and each window's pixel of that column which is
+/// inside of the row.
+#[inline(always)]
+fn along_row(window: &Window, row: &[f32], out: &mut [f32], join: impl Fn(&mut f32, f32)) {
+    let (stride, padding) = (window.stride[1], window.padding[0][1]);
+    for column in 0..window.kernel[1] {
+        let first = padding.saturating_sub(column).div_ceil(stride).min(out.len());
+        let from = (first * stride + column).saturating_sub(padding).min(row.len());
+        // Whole strides have a constant length, so that the compiler can use vectors.
+        let out = &mut out[first..];
+        match stride {
+            1 => out.iter_mut().zip(&row[from..]).for_each(|(out, &x)| join(out, x)),
+            2 => {
+                let (pairs, rest) = row[from..].as_chunks::<2>();
+                out.iter_mut().zip(pairs).for_each(|(out, pair)| join(out, pair[0]));
+                if let (Some(out), Some(&x)) = (out.get_mut(pairs.len()), rest.first()) {
+                    join(out, x);
                 }
             }
+            step => out.iter_mut().zip(row[from..].iter().step_by(step)).for_each(|(out, &x)| join(out, x)),
         }
     }
 }
@@ -133,35 +235,9 @@ fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f
 fn scatter_to_maximum(window: &Window, shapes: [Shape; 2], grad: &[f32], x: &[f32], out: &mut [f32]) {
     let [input, output] = shapes;
     out.fill(0.0);
-    windows(window, input, output, |channel, [p, q], rows, columns| {
+    windows(window, input, output, grad.len() / output.plane(), |channel, [p, q], rows, columns| {
         let start = channel * input.plane();
         let maximum = argmax_nan(&x[start..][..input.plane()], input.w, rows, columns);
         out[start + maximum] += grad[channel * output.plane() + p * output.w + q];
-    });
-}
-
-/// Mean over windows, from the first to the second of `shapes`.
-pub(crate) fn mean_over_windows(pool: &AvgPool, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) {
-    let [input, output] = shapes;
-    windows(&pool.window, input, output, |channel, [p, q], rows, columns| {
-        let x = &x[channel * input.plane()..][..input.plane()];
-        let sum: f32 = (rows.0..rows.1).flat_map(|y| &x[y * input.w..][columns.0..columns.1]).sum();
-        out[channel * output.plane() + p * output.w + q] = sum * pool.share([p, q], input);
-    });
-}
-
-/// Adds each window's gradient, divided by the number of its elements, to all its pixels; `shapes` are those of the result and of
-/// the gradient.
-pub(crate) fn scatter_evenly(pool: &AvgPool, shapes: [Shape; 2], grad: &[f32], out: &mut [f32]) {
-    let [input, output] = shapes;
-    out.fill(0.0);
-    windows(&pool.window, input, output, |channel, [p, q], rows, columns| {
-        let g = grad[channel * output.plane() + p * output.w + q] * pool.share([p, q], input);
-        let out = &mut out[channel * input.plane()..][..input.plane()];
-        for y in rows.0..rows.1 {
-            for pixel in &mut out[y * input.w..][columns.0..columns.1] {
-                *pixel += g;
-            }
-        }
     });
 }

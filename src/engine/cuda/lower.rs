@@ -178,6 +178,7 @@ impl Tables {
                 let row = StepRow { weight, bias, relu, relu_max, ..row };
                 rows(vec![StepRow { op: Opcode::Classifier as u32, ..row }.with_window(&op.window)])
             }
+            Op::Conv2d(op) if op.residual => Err(unsupported("a residual on CUDA".into())),
             Op::Conv2d(op) => Ok(Lowered::Convs(vec![self.conv2d(params, op, step)?])),
             Op::Conv2dGrad(op) => Ok(Lowered::Convs(self.conv2d_grad(params, op, step)?)),
             Op::Activation(_)

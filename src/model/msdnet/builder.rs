@@ -298,7 +298,10 @@ impl<'a> Builder<'a> {
             &[out, channels, kh, kw],
         )?;
         let bias = if biased { Some(self.param(prefix, "bias", &[out])?) } else { None };
-        self.push(Conv2d { weight, bias, out, channels, groups: 1, window, relu: None }, &[x])
+        self.push(
+            Conv2d { weight, bias, out, channels, groups: 1, window, residual: false, relu: None },
+            &[x],
+        )
     }
 
     fn push(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> Result<NodeId> {

@@ -150,6 +150,7 @@ mod tests {
                 channels,
                 groups: 1,
                 window: Window::square(1, 1, 0),
+                residual: false,
                 relu: None,
             };
             let conv = self.graph.push(conv, &[input]).unwrap();

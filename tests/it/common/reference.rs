@@ -144,6 +144,10 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
         Op::Copy => x[0].data.to_vec(),
         Op::Conv2d(op) => {
             let sum = conv2d(&op.window, op.groups, param(op.weight), op.bias.map(param), x[0], shape);
+            let sum: Vec<f64> = match x.get(1) {
+                Some(residual) => sum.iter().zip(residual.data).map(|(a, b)| a + b).collect(),
+                None => sum,
+            };
             match op.relu {
                 Some(op) => sum.into_iter().map(|x| relu(x, op.max)).collect(),
                 None => sum,

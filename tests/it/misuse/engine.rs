@@ -174,7 +174,7 @@ fn graph_of_result(shape: Shape) -> Result<NodeId> {
 
 /// A convolution of four channels.
 fn convolution(weight: ParamId, bias: Option<ParamId>, out: usize, window: Window) -> Conv2d {
-    Conv2d { weight, bias, out, channels: 4, groups: 1, window, relu: None }
+    Conv2d { weight, bias, out, channels: 4, groups: 1, window, residual: false, relu: None }
 }
 
 /// A session of one convolution of an input of 4x8x8 by `window`, whose weights are 1, for `batch` images.

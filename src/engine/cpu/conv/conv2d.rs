@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::pack;
 use super::pack::{BandLayout, CopyKernel, PackKernel};
+use super::residual::Residual;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
-use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, bounds, choose_kernel};
+use crate::engine::cpu::gemm::{MicroKernel, MicroTile, OVERREAD, UNBOUNDED, bounds, choose_kernel};
 use crate::engine::cpu::kernel::{Kernel, Operands, Tile};
 use crate::engine::cpu::packed_weight::{PackedWeight, WeightSource};
 use crate::engine::cpu::simd::Isa;
@@ -86,6 +87,7 @@ pub(crate) struct Conv2dKernel {
     tiling: Conv2dTiling,
     weight: Arc<PackedWeight>,
     bounds: [f32; 2],
+    residual: Option<Residual>,
 }
 
 impl Conv2dKernel {
@@ -95,6 +97,7 @@ impl Conv2dKernel {
     /// When the system has too little memory.
     pub(crate) fn new(
         weights: &WeightCache,
+        isa: Isa,
         op: &Conv2d,
         tiling: Conv2dTiling,
         weight: &[f32],
@@ -103,17 +106,21 @@ impl Conv2dKernel {
         let at = |o: usize, i: usize| weight[o * tiling.k + i];
         let source = WeightSource { channels: op.out, k: tiling.k, at, bias };
         let weight = weights.pack(tiling.kernel.channels, &source)?;
-        Ok(Conv2dKernel { tiling, weight, bounds: bounds(op.relu) })
+        let residual = op.residual.then(|| Residual::new(isa, op.relu));
+        // Where something is added, the ReLU follows that.
+        let bounds = if op.residual { UNBOUNDED } else { bounds(op.relu) };
+        Ok(Conv2dKernel { tiling, weight, bounds, residual })
     }
 
-    /// Computes `tile` of the convolution of `input` into `output`.
+    /// Computes `tile` of the convolution of `input` into `output`, from where on `residual` is added if there is one.
     ///
     /// # Safety
     /// As for [`Kernel::run`]; `input` is readable [`OVERREAD`] floats beyond both ends.
-    pub(crate) unsafe fn convolve(
+    unsafe fn convolve(
         &self,
         tile: Option<&Tile>,
         input: *const f32,
+        residual: Option<*const f32>,
         output: *mut f32,
         scratch: *mut f32,
     ) {
@@ -121,7 +128,9 @@ impl Conv2dKernel {
         let Conv2dTiling { kernel, k, .. } = self.tiling;
         let (layout, pack) = match &self.tiling.source {
             // SAFETY: the tile's pixels are inside the input, whose channels are a plane apart.
-            Source::Input => unsafe { return self.compute(tile, input.add(tile.pixels.start), output) },
+            Source::Input => unsafe {
+                return self.compute(tile, input.add(tile.pixels.start), residual, output);
+            },
             Source::Gathered { row, copy } => {
                 for first in tile.pixels.clone().step_by(kernel.pixels()) {
                     let pixels = first..tile.pixels.end.min(first + kernel.pixels());
@@ -129,7 +138,12 @@ impl Conv2dKernel {
                     unsafe {
                         let plane = self.tiling.input.plane();
                         copy(input.add(first), plane, k, pixels.len(), scratch, *row);
-                        self.compute(&Tile { pixels, groups: tile.groups.clone() }, scratch, output);
+                        self.compute(
+                            &Tile { pixels, groups: tile.groups.clone() },
+                            scratch,
+                            residual,
+                            output,
+                        );
                     }
                 }
                 return;
@@ -144,7 +158,7 @@ impl Conv2dKernel {
             // SAFETY: the scratch holds a packed band, in which the layout's offsets lead to valid pixels.
             unsafe {
                 pack(layout, layout.channels(), input, row, scratch);
-                self.compute(&band, scratch, output);
+                self.compute(&band, scratch, residual, output);
             }
         }
     }
@@ -174,8 +188,8 @@ impl Conv2dKernel {
     ///
     /// # Safety
     /// The offsets lead to valid pixels from `x` on, readable [`OVERREAD`] floats beyond the tile's last;
-    /// `output` is the step's output, whose part in the tile no other thread touches.
-    unsafe fn compute(&self, tile: &Tile, x: *const f32, output: *mut f32) {
+    /// `output` is the step's output, whose part in the tile no other thread touches, and `residual` has its shape.
+    unsafe fn compute(&self, tile: &Tile, x: *const f32, residual: Option<*const f32>, output: *mut f32) {
         debug_assert!(self.is_inside(tile), "{tile:?} of a convolution to {}", self.tiling.output);
         let Conv2dTiling { kernel, offsets, .. } = &self.tiling;
         let plane = self.tiling.output.plane();
@@ -198,6 +212,17 @@ impl Conv2dKernel {
                         bounds: self.bounds,
                     };
                     kernel.run(&micro_tile);
+                }
+            }
+            if let (Some(addition), Some(residual)) = (&self.residual, residual) {
+                let size = self.weight.group_channels;
+                let channels = tile.groups.start * size..self.weight.channels.min(tile.groups.end * size);
+                let (start, pixels) =
+                    (channels.start * plane + first, kernel.pixels().min(tile.pixels.end - first));
+                // SAFETY: the channels and pixels are those that were computed just now.
+                unsafe {
+                    let sizes = [channels.len(), pixels];
+                    addition.add(residual.add(start), output.add(start), plane, sizes);
                 }
             }
         }
@@ -226,6 +251,9 @@ impl Kernel for Conv2dKernel {
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
         // SAFETY: input and output are the step's, of the shapes for which the tiling was made; the input space and
         // the work space are readable beyond both ends, and the scratch has `scratch_len` floats.
-        unsafe { self.convolve(tile, operands.input(0), operands.output(), operands.scratch) }
+        unsafe {
+            let (input, residual) = (operands.input(0), operands.optional_input(1));
+            self.convolve(tile, input, residual, operands.output(), operands.scratch)
+        }
     }
 }

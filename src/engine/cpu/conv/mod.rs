@@ -6,6 +6,7 @@ mod conv2d_grad_small;
 mod depthwise;
 mod grouped;
 mod pack;
+mod residual;
 mod winograd;
 
 pub(crate) use conv2d::{Conv2dKernel, Conv2dTiling};

@@ -4,7 +4,7 @@
 //! (sy, sx) the stride and (dy, dx) the dilation. With G groups, the weight has I / G input channels, and output channel o
 //! reads those of its group, o G / O rounded down; G = I is a depthwise convolution.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::{Op, Relu, ReluGrad, ReluRule};
 use crate::engine::graph::{Graph, NodeId, ParamId};
@@ -119,6 +119,8 @@ pub struct Conv2d {
     pub groups: usize,
     /// Kernel, stride, padding, dilation.
     pub window: Window,
+    /// Whether a second input, of the result's shape, is added before the ReLU; then there is one group.
+    pub residual: bool,
     /// The ReLU that is applied to the result in the same step.
     pub relu: Option<Relu>,
 }
@@ -156,11 +158,18 @@ impl Conv2d {
             channels,
             groups: 1,
             window: Window { kernel: [kh, kw], stride, padding: [padding; 2], dilation: [1; 2] },
+            residual: false,
             relu: None,
         }
     }
 
-    pub(super) fn shape(&self, graph: &Graph, input: Shape) -> Result<Shape> {
+    pub(super) fn arity(&self) -> RangeInclusive<usize> {
+        let inputs = 1 + usize::from(self.residual);
+        inputs..=inputs
+    }
+
+    pub(super) fn shape(&self, graph: &Graph, inputs: &[Shape]) -> Result<Shape> {
+        let input = inputs[0];
         if input.c != self.channels {
             let (expected, given) = (self.channels, input.c);
             return Err(GraphError::WeightSize { op: "conv2d", unit: "channels", expected, given }.into());
@@ -172,7 +181,12 @@ impl Conv2d {
             graph.check_dims("conv2d", bias, [self.out])?;
         }
         let [h, w] = self.window.positions("conv2d", input.h, input.w)?;
-        Ok(Shape::new(self.out, h, w))
+        let result = Shape::new(self.out, h, w);
+        if let Some(residual) = inputs.get(1).filter(|&&residual| residual != result || self.groups != 1) {
+            let (roles, shapes) = (["residual", "result"], [*residual, result]);
+            return Err(GraphError::OperandShapes { op: "conv2d", roles, shapes }.into());
+        }
+        Ok(result)
     }
 
     /// The convolution of one group alone; its weight is the group's part of the whole one.
@@ -185,15 +199,18 @@ impl Conv2d {
         &self,
         graph: &mut Graph,
         node: NodeId,
-        input: NodeId,
+        index: usize,
         grad: NodeId,
         rule: ReluRule,
     ) -> Result<NodeId> {
-        let input = graph.shape(input);
+        let input = graph.shape(graph.node(node).inputs[0]);
         let grad = match self.relu {
             Some(relu) => relu.vjp(graph, node, grad, rule)?,
             None => grad,
         };
+        if index == 1 {
+            return Ok(grad);
+        }
         let &Conv2d { weight, out, groups, window, .. } = self;
         let op = Conv2dGrad { weight, out, input, groups, window, relu: None };
         graph.push(op, &[grad])
@@ -246,7 +263,7 @@ impl Conv2dGrad {
         Conv2dGrad { out: out / groups, input, groups: 1, ..self.clone() }
     }
 
-    pub(super) fn arity(&self) -> std::ops::RangeInclusive<usize> {
+    pub(super) fn arity(&self) -> RangeInclusive<usize> {
         let inputs = 1 + usize::from(self.relu.is_some());
         inputs..=inputs
     }

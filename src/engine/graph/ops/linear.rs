@@ -34,7 +34,16 @@ impl Linear {
     /// The 1x1 convolution that computes it, from a vector of `inputs` elements to one of `outputs`.
     pub(crate) fn as_conv2d(&self, [inputs, outputs]: [usize; 2]) -> Conv2d {
         let (weight, bias, window) = (self.weight, Some(self.bias), Window::square(1, 1, 0));
-        Conv2d { weight, bias, out: outputs, channels: inputs, groups: 1, window, relu: None }
+        Conv2d {
+            weight,
+            bias,
+            out: outputs,
+            channels: inputs,
+            groups: 1,
+            window,
+            residual: false,
+            relu: None,
+        }
     }
 
     pub(super) fn vjp(&self, graph: &mut Graph, input: NodeId, grad: NodeId) -> Result<NodeId> {

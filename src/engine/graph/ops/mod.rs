@@ -209,7 +209,8 @@ impl Op {
             | Op::WeightedSum(_)
             | Op::Cam(_)
             | Op::Classifier(_) => 2..=2,
-            Op::Conv2dGrad(g) => g.arity(),
+            Op::Conv2d(op) => op.arity(),
+            Op::Conv2dGrad(op) => op.arity(),
             _ => 1..=1,
         };
         if !arity.contains(&inputs.len()) {
@@ -223,7 +224,7 @@ impl Op {
             Op::Input(shape) => Ok(*shape),
             Op::Copy | Op::Relu(_) | Op::Activation(_) | Op::Lrn(_) | Op::Softmax => Ok(inputs[0]),
             Op::BatchNormGrad(op) => op.forward.shape(graph, inputs[0]),
-            Op::Conv2d(op) => op.shape(graph, inputs[0]),
+            Op::Conv2d(op) => op.shape(graph, inputs),
             Op::Conv2dGrad(op) => op.shape(graph, inputs),
             Op::BatchNorm(op) => op.shape(graph, inputs[0]),
             Op::ReluGrad(_) | Op::ActivationGrad(_) | Op::LrnGrad(_) | Op::Add | Op::SoftmaxGrad => {
@@ -295,7 +296,7 @@ impl Op {
         let input = graph.node(node).inputs[index];
         match self {
             Op::Copy | Op::Add => Ok(grad),
-            Op::Conv2d(op) => op.vjp(graph, node, input, grad, rule),
+            Op::Conv2d(op) => op.vjp(graph, node, index, grad, rule),
             Op::BatchNorm(op) => op.vjp(graph, grad),
             Op::Relu(op) => op.vjp(graph, node, grad, rule),
             Op::Activation(op) => op.vjp(graph, input, grad),

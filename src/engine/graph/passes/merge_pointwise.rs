@@ -34,6 +34,7 @@ fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
         if let Op::Conv2d(conv) = &node.op
             && conv.window.is_pointwise()
             && conv.groups == 1
+            && !conv.residual
         {
             let key =
                 (node.inputs[0], node.exit, conv.relu.map(|relu| relu.max.to_bits()), conv.bias.is_some());

@@ -3,6 +3,7 @@
 
 mod dead_nodes;
 mod fold_batch_norm;
+mod fuse_add;
 mod fuse_cam;
 mod fuse_classifier;
 mod fuse_relu;
@@ -17,6 +18,8 @@ use crate::Result;
 pub struct Passes {
     /// Folding of batch norm into the preceding convolution.
     pub fold_batch_norm: bool,
+    /// Fusion of a sum of two into the convolution that computes one of them.
+    pub fuse_add: bool,
     /// Fusion of ReLU and its gradient into the preceding convolution.
     pub fuse_relu: bool,
     /// Merging of 1x1 convolutions that read the same value.
@@ -35,6 +38,7 @@ impl Passes {
     /// All passes.
     pub const ALL: Passes = Passes {
         fold_batch_norm: true,
+        fuse_add: true,
         fuse_relu: true,
         merge_pointwise: true,
         pooled_gradient: true,
@@ -46,6 +50,7 @@ impl Passes {
     /// No pass.
     pub const NONE: Passes = Passes {
         fold_batch_norm: false,
+        fuse_add: false,
         fuse_relu: false,
         merge_pointwise: false,
         pooled_gradient: false,
@@ -61,8 +66,9 @@ impl Passes {
 /// When the graph lacks one of `outputs`, or a parameter that they need has no elements.
 pub fn apply(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Result<(Graph, Vec<NodeId>)> {
     type Pass = fn(&Graph, &mut [NodeId]) -> Result<Graph>;
-    let steps: [(bool, Pass); 6] = [
+    let steps: [(bool, Pass); 7] = [
         (passes.fold_batch_norm, fold_batch_norm::run),
+        (passes.fuse_add, fuse_add::run),
         (passes.fuse_relu, fuse_relu::run),
         (passes.merge_pointwise, merge_pointwise::run),
         (passes.pooled_gradient, pooled_gradient::run),

@@ -36,7 +36,16 @@ impl Importer {
             Some(bias) => return Err(Stop::Wrong(format!("{out} output channels, {} biases", bias.len()))),
             None => None,
         };
-        let op = Conv2d { weight, bias, out, channels: shape.c, groups: group, window, relu: None };
+        let op = Conv2d {
+            weight,
+            bias,
+            out,
+            channels: shape.c,
+            groups: group,
+            window,
+            residual: false,
+            relu: None,
+        };
         Ok(Feature::nchw(self.graph.push(op, &[input])?))
     }
 

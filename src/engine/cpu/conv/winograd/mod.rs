@@ -11,10 +11,12 @@
 mod tests;
 mod transforms;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::pack;
 use super::pack::{BandLayout, PackKernel};
+use super::residual::Residual;
 use crate::engine::cpu::aligned::CACHE_LINE_F32;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
@@ -122,6 +124,7 @@ pub(crate) struct WinogradKernel {
     /// Offset of each input channel in one point's patches.
     offsets: Vec<u32>,
     bounds: [f32; 2],
+    residual: Option<Residual>,
 }
 
 impl WinogradKernel {
@@ -157,7 +160,9 @@ impl WinogradKernel {
             pack: pack::kernel(isa),
             taps: std::array::from_fn(|element| offsets[element]),
             offsets: (0..op.channels).map(|i| (i * tiling.channel_stride()) as u32).collect(),
-            bounds: bounds(op.relu),
+            // Where something is added, the ReLU follows that.
+            bounds: if op.residual { UNBOUNDED } else { bounds(op.relu) },
+            residual: op.residual.then(|| Residual::new(isa, op.relu)),
             tiling,
         })
     }
@@ -167,7 +172,14 @@ impl WinogradKernel {
     /// # Safety
     /// As for [`Kernel::run`]: `input` and `output` are the step's, `scratch` has
     /// [`Kernel::scratch_len`] floats.
-    unsafe fn compute(&self, tile: &Tile, input: *const f32, output: *mut f32, scratch: *mut f32) {
+    unsafe fn compute(
+        &self,
+        tile: &Tile,
+        input: *const f32,
+        residual: Option<*const f32>,
+        output: *mut f32,
+        scratch: *mut f32,
+    ) {
         let tiling = &self.tiling;
         let row_pixels = 2 * tiling.output.w;
         let (first, end) = (tile.pixels.start / row_pixels, tile.pixels.end.div_ceil(row_pixels));
@@ -182,7 +194,7 @@ impl WinogradKernel {
                 let buffer = products.add(POINTS * tiling.products_len());
                 self.patches(input, row, rows, patches, buffer);
                 self.products(tile, rows, patches, products);
-                self.pixels(tile, row, rows, products, output, buffer);
+                self.pixels(tile, row..row + rows, products, residual, output, buffer);
             }
         }
     }
@@ -261,20 +273,21 @@ impl WinogradKernel {
         }
     }
 
-    /// Writes the pixels of the tile's output channels in `rows` rows of blocks from `row` on.
+    /// Writes the pixels of the tile's output channels in these rows of blocks.
     ///
     /// # Safety
     /// As for [`WinogradKernel::compute`], whose parts of the scratch `products` and `buffer` are.
     unsafe fn pixels(
         &self,
         tile: &Tile,
-        row: usize,
-        rows: usize,
+        rows: Range<usize>,
         products: *const f32,
+        residual: Option<*const f32>,
         output: *mut f32,
         buffer: *mut f32,
     ) {
         let tiling = &self.tiling;
+        let (row, rows) = (rows.start, rows.len());
         let size = tiling.kernel.channels;
         let channels = tile.groups.start * size..(tile.groups.end * size).min(tiling.output.c);
         for channel in channels {
@@ -293,6 +306,11 @@ impl WinogradKernel {
                     tiles_stride: tiling.channel_stride(),
                 };
                 (self.transforms.pixels)(&call);
+                if let (Some(addition), Some(residual)) = (&self.residual, residual) {
+                    let start = channel * tiling.output.plane() + 2 * row * tiling.output.w;
+                    let sizes = [1, call.out_rows * call.out_width];
+                    addition.add(residual.add(start), call.out, 0, sizes);
+                }
             }
         }
     }
@@ -319,6 +337,9 @@ impl Kernel for WinogradKernel {
         let tile = tile.unwrap_or(&self.tiling.whole);
         // SAFETY: input and output are the step's, of the shapes for which the tiling was made, and the scratch has
         // `scratch_len` floats.
-        unsafe { self.compute(tile, operands.input(0), operands.output(), operands.scratch) };
+        unsafe {
+            let (input, residual) = (operands.input(0), operands.optional_input(1));
+            self.compute(tile, input, residual, operands.output(), operands.scratch)
+        };
     }
 }
