@@ -105,7 +105,7 @@ fn before_class_maps(graph: &Graph, tap: NodeId, logits: NodeId) -> NodeId {
     let mut id = logits;
     while id != tap {
         let node = graph.node(id);
-        let is_plain = matches!(node.op, Op::AvgPool(_) | Op::Slice(_) | Op::Copy | Op::Relu(_));
+        let is_plain = matches!(node.op, Op::AvgPool(_) | Op::Slice(_) | Op::Copy) || is_activation(&node.op);
         match node.inputs[..] {
             [input] if is_plain => id = input,
             _ => return tap,
@@ -115,18 +115,23 @@ fn before_class_maps(graph: &Graph, tap: NodeId, logits: NodeId) -> NodeId {
     loop {
         let node = graph.node(id);
         match (&node.op, &node.inputs[..]) {
-            (Op::Relu(_) | Op::BatchNorm(_), [input]) => id = *input,
+            (op, [input]) if is_activation(op) || matches!(op, Op::BatchNorm(_)) => id = *input,
             (Op::Conv2d(conv), [input]) if conv.window.area() == 1 && is_map(graph, *input) => return *input,
             _ => return tap,
         }
     }
 }
 
+/// Whether `op` is a function of each element of a value.
+fn is_activation(op: &Op) -> bool {
+    matches!(op, Op::Relu(_) | Op::Activation(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Shape;
-    use crate::engine::graph::ops::{AvgPool, Conv2d, Linear, MaxPool, Window};
+    use crate::engine::graph::ops::{Activation, AvgPool, Conv2d, Linear, MaxPool, Window};
 
     struct Net {
         graph: Graph,
@@ -141,6 +146,10 @@ mod tests {
         }
 
         fn conv(&mut self, input: NodeId, out: usize) -> NodeId {
+            self.conv_with(Op::RELU, input, out)
+        }
+
+        fn conv_with(&mut self, activation: impl Into<Op>, input: NodeId, out: usize) -> NodeId {
             let channels = self.graph.shape(input).c;
             let weight = self.graph.declare_param("w", &[out, channels, 1, 1]);
             let conv = Conv2d {
@@ -154,7 +163,16 @@ mod tests {
                 relu: None,
             };
             let conv = self.graph.push(conv, &[input]).unwrap();
-            self.graph.push(Op::RELU, &[conv]).unwrap()
+            self.graph.push(activation, &[conv]).unwrap()
+        }
+
+        /// Squeeze and excitation: a gate of the map's own means.
+        fn gated(&mut self, map: NodeId) -> NodeId {
+            let channels = self.graph.shape(map).c;
+            let mean = self.mean(map);
+            let squeezed = self.conv_with(Activation::Silu, mean, 2);
+            let gate = self.conv_with(Activation::Sigmoid, squeezed, channels);
+            self.graph.push(Op::Mul, &[map, gate]).unwrap()
         }
 
         fn linear(&mut self, input: NodeId) -> NodeId {
@@ -230,5 +248,56 @@ mod tests {
             net.linear(mean)
         };
         assert_eq!(taps(&net.graph, net.input, &[one, two]), [sum, last]);
+    }
+
+    #[test]
+    fn gates_of_one_pixel_are_no_heads() {
+        let mut net = Net::new();
+        let stem = net.conv_with(Activation::HardSwish, net.input, 6);
+        // MobileNet v3: the gate, then a projection, then the last convolution and its activation.
+        let block = net.gated(stem);
+        let last = net.conv_with(Activation::HardSwish, block, 8);
+        let mean = net.mean(last);
+        let hidden = net.linear(mean);
+        let hidden = net.graph.push(Activation::HardSwish, &[hidden]).unwrap();
+        let logits = net.linear(hidden);
+        assert_eq!(taps(&net.graph, net.input, &[logits]), [last]);
+        // A gated map that is averaged itself, as in SE-ResNet: the sum behind it.
+        let sum = net.gated(block);
+        let sum = net.graph.push(Op::Add, &[sum, block]).unwrap();
+        let mean = net.mean(sum);
+        let logits = net.linear(mean);
+        assert_eq!(taps(&net.graph, net.input, &[logits]), [sum]);
+        // A gate on the averages of the last map reads that map too.
+        let vector = net.mean(last);
+        let vector = net.gated(vector);
+        let logits = net.linear(vector);
+        assert_eq!(taps(&net.graph, net.input, &[logits]), [last]);
+    }
+
+    #[test]
+    fn heads_behind_gated_blocks_begin_where_the_trunk_goes_on() {
+        let mut net = Net::new();
+        let first = net.conv(net.input, 6);
+        let first = net.gated(first);
+        let head = |net: &mut Net, tap| {
+            let conv = net.conv_with(Activation::Silu, tap, 4);
+            let mean = net.mean(conv);
+            net.linear(mean)
+        };
+        let one = head(&mut net, first);
+        let second = net.conv(first, 7);
+        let second = net.gated(second);
+        let two = head(&mut net, second);
+        assert_eq!(taps(&net.graph, net.input, &[one, two]), [first, second]);
+    }
+
+    #[test]
+    fn class_maps_may_have_any_activation() {
+        let mut net = Net::new();
+        let features = net.conv(net.input, 6);
+        let classes = net.conv_with(Activation::LeakyRelu { slope: 0.1 }, features, 5);
+        let logits = net.mean(classes);
+        assert_eq!(taps(&net.graph, net.input, &[logits]), [features]);
     }
 }

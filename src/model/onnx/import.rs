@@ -3,12 +3,17 @@
 //! Values are constants, which are computed here ([`fold`]), or depend on the image: then they are nodes of the graph with a
 //! [`Layout`]. What is not supported gives an unknown value; the error lists all operators at once.
 
+mod activations;
+mod channel_norm;
 mod classifiers;
 mod elementwise;
 mod maps;
 mod missing;
 mod node;
 mod order;
+mod parts;
+mod products;
+mod resize;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -253,19 +258,22 @@ impl Importer {
             }
         }
         let node = Node { proto: node, inputs };
-        Ok(vec![self.feature_node(&node)?])
-    }
-
-    fn feature_node(&mut self, node: &Node) -> Result<Value, Stop> {
+        if node.proto.op == "Split" {
+            return self.split(&node);
+        }
         match on_maps(&node.proto.op) {
-            Some(take_over) => take_over(self, node),
+            Some(take_over) => Ok(vec![take_over(self, &node)?]),
             None => unsupported(operator(node.proto)),
         }
     }
 
     /// `Shape` and `Size` of a map.
     fn size(&mut self, node: &Node) -> Result<Value, Stop> {
-        let dims = self.dims(node.feature(0)?);
+        let feature = node.in_any_layout(0)?;
+        if feature.is_padded() {
+            return unsupported(format!("Pad before {}", node.proto.op));
+        }
+        let dims = self.dims(feature);
         Ok(Value::Constant(if node.proto.op == "Shape" {
             super::fold::shape(node.proto, &dims)?
         } else {
@@ -349,34 +357,56 @@ impl Importer {
     }
 }
 
+/// Takes a node over, which gives a feature.
+type OfFeature = fn(&mut Importer, &Node) -> Result<Feature, Stop>;
+
 /// Takes a node over.
-type TakeOver = fn(&mut Importer, &Node) -> Result<Value, Stop>;
+type TakeOver = Box<dyn Fn(&mut Importer, &Node) -> Result<Value, Stop>>;
 
 /// How nodes of operator `op` are taken over where an input depends on the image; `None` if they are not.
 fn on_maps(op: &str) -> Option<TakeOver> {
-    Some(match op {
-        "Conv" => |importer, node| importer.conv(node).map(Value::Feature),
-        "MaxPool" => |importer, node| importer.max_pool(node).map(Value::Feature),
-        "AveragePool" => |importer, node| importer.average_pool(node).map(Value::Feature),
-        "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" => {
-            |importer, node| importer.reduce(node).map(Value::Feature)
+    let feature = |take_over: OfFeature| -> Option<TakeOver> {
+        Some(Box::new(move |importer, node| take_over(importer, node).map(Value::Feature)))
+    };
+    match op {
+        "Conv" => feature(Importer::conv),
+        "MaxPool" => feature(Importer::max_pool),
+        "AveragePool" => feature(Importer::average_pool),
+        "GlobalAveragePool" | "GlobalMaxPool" | "ReduceMean" => feature(Importer::reduce),
+        "Pad" => feature(Importer::pad),
+        "BatchNormalization" => feature(Importer::batch_norm),
+        "LRN" => feature(Importer::channel_norm),
+        "Relu" => feature(Importer::relu),
+        "Clip" => feature(Importer::clip),
+        "Max" | "Min" => feature(Importer::one_bound),
+        "Sigmoid" => feature(Importer::sigmoid),
+        "HardSigmoid" => feature(Importer::hard_sigmoid),
+        "HardSwish" => feature(Importer::hard_swish),
+        "Swish" => feature(Importer::swish),
+        "Tanh" => feature(Importer::tanh),
+        "LeakyRelu" => feature(Importer::leaky_relu),
+        "PRelu" => feature(Importer::parametric_relu),
+        "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Neg" => feature(Importer::arithmetic),
+        "Resize" | "Upsample" => feature(Importer::resize),
+        "Expand" | "Tile" => feature(Importer::repeated),
+        "Concat" => feature(Importer::concat),
+        "Slice" => feature(Importer::slice),
+        "Gather" => feature(Importer::gather),
+        "Gemm" => feature(Importer::gemm),
+        "MatMul" => feature(Importer::mat_mul),
+        "Softmax" | "LogSoftmax" => {
+            Some(Box::new(|importer, node| importer.softmax(node).map(Value::Probabilities)))
         }
-        "Pad" => |importer, node| importer.pad(node).map(Value::Feature),
-        "BatchNormalization" => |importer, node| importer.batch_norm(node).map(Value::Feature),
-        "Relu" => |importer, node| importer.relu(node).map(Value::Feature),
-        "Clip" => |importer, node| importer.clip(node).map(Value::Feature),
-        "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Neg" => {
-            |importer, node| importer.arithmetic(node).map(Value::Feature)
-        }
-        "Concat" => |importer, node| importer.concat(node).map(Value::Feature),
-        "Gemm" => |importer, node| importer.gemm(node).map(Value::Feature),
-        "MatMul" => |importer, node| importer.mat_mul(node).map(Value::Feature),
-        "Softmax" | "LogSoftmax" => |importer, node| importer.softmax(node).map(Value::Probabilities),
-        "Shape" | "Size" => Importer::size,
-        "Identity" | "Dropout" | "Cast" => Importer::identity,
-        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Slice" => Importer::view,
-        _ => return None,
-    })
+        "Shape" | "Size" => Some(Box::new(Importer::size)),
+        "Identity" | "Dropout" | "Cast" => Some(Box::new(Importer::identity)),
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => Some(Box::new(Importer::view)),
+        _ => None,
+    }
+}
+
+/// Whether nodes of operator `op` are taken over where an input depends on the image.
+fn is_on_maps(op: &str) -> bool {
+    op == "Split" || on_maps(op).is_some()
 }
 
 /// The operator's name with its domain.

@@ -1,41 +1,61 @@
 //! Layouts: how the axes of an ONNX value are those of the stored tensor (C, H, W).
 //!
 //! ONNX transposes and reshapes freely; TensorFlow's exporters wrap every convolution in two transposes. A layout
-//! follows that without moving an element: each axis behind the batch is a group of stored axes.
+//! follows that without moving an element: each axis behind the batch is a group of stored axes. The channels may be
+//! divided into two axes, groups and channels of a group, until they are one axis again: in their order, or in the other,
+//! which is a channel shuffle.
+
+use std::collections::VecDeque;
 
 use crate::Shape;
+
+/// The channels, or their groups where they are divided.
+const CHANNELS: usize = 0;
+/// The channels of a group, where they are divided.
+const OF_GROUP: usize = 3;
 
 /// The stored axes (0 is C, 1 is H, 2 is W) of each axis of a value behind the batch, outermost first. Stored axes of
 /// size 1 may be in any group or in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     groups: Vec<Vec<usize>>,
+    /// The number of groups into which the channels are divided: then 0 are the groups, and 3 the channels of each.
+    divided: Option<usize>,
 }
 
 impl Layout {
+    fn new<const N: usize>(groups: [&[usize]; N]) -> Layout {
+        Layout { groups: groups.map(<[usize]>::to_vec).to_vec(), divided: None }
+    }
+
     /// (N, C, H, W).
     pub fn nchw() -> Layout {
-        Layout { groups: vec![vec![0], vec![1], vec![2]] }
+        Layout::new([&[0], &[1], &[2]])
     }
 
     /// (N, H, W, C), as TensorFlow has it.
     pub fn nhwc() -> Layout {
-        Layout { groups: vec![vec![1], vec![2], vec![0]] }
+        Layout::new([&[1], &[2], &[0]])
     }
 
     /// (N, C * H * W).
     pub fn flat() -> Layout {
-        Layout { groups: vec![vec![0, 1, 2]] }
+        Layout::new([&[0, 1, 2]])
     }
 
     /// The dimensions behind the batch, for a stored tensor of `shape`.
     pub fn dims(&self, shape: Shape) -> Vec<usize> {
-        self.groups.iter().map(|group| group.iter().map(|&axis| size(shape, axis)).product()).collect()
+        self.groups.iter().map(|group| group.iter().map(|&axis| self.size(shape, axis)).product()).collect()
     }
 
     /// Number of axes behind the batch.
     pub fn rank(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Whether the channels are divided into two axes.
+    pub fn is_divided(&self) -> bool {
+        self.divided.is_some()
     }
 
     /// The same elements with the axes in the order `order`, which counts the batch as axis 0; `None` if that moves
@@ -44,46 +64,81 @@ impl Layout {
         if order.first() != Some(&0) {
             return None;
         }
-        Some(Layout { groups: order[1..].iter().map(|&axis| self.groups[axis - 1].clone()).collect() })
+        let groups = order[1..].iter().map(|&axis| self.groups[axis - 1].clone()).collect();
+        Some(Layout { groups, ..self.clone() })
     }
 
     /// The same elements in the same order with other dimensions; `None` where a dimension would be a part of a stored
-    /// axis, or of several that are not neighbors.
+    /// axis, other than one of two parts of the channels, or of several that are not neighbors.
     pub fn reshaped(&self, shape: Shape, dims: &[usize]) -> Option<Layout> {
-        let mut left = self.groups.iter().flatten().copied().peekable();
-        let mut groups = Vec::new();
+        let mut left: VecDeque<usize> = self.groups.iter().flatten().copied().collect();
+        let mut made = Layout { groups: Vec::new(), divided: self.divided };
         for (i, &dim) in dims.iter().enumerate() {
             let (mut group, mut product) = (Vec::new(), 1);
             while product < dim {
-                let axis = left.next()?;
-                product *= size(shape, axis);
+                let axis = left.pop_front()?;
+                let rest = dim / product;
+                if axis == CHANNELS && !made.is_divided() && rest < shape.c {
+                    if !shape.c.is_multiple_of(rest) {
+                        return None;
+                    }
+                    made.divided = Some(rest);
+                    left.push_front(OF_GROUP);
+                }
+                product *= made.size(shape, axis);
                 group.push(axis);
             }
             let is_last = i + 1 == dims.len();
-            while let Some(axis) =
-                left.next_if(|&axis| size(shape, axis) == 1 && (is_last || dim == 1 && group.is_empty()))
+            while let Some(&axis) = left.front()
+                && made.size(shape, axis) == 1
+                && (is_last || dim == 1 && group.is_empty())
             {
+                left.pop_front();
                 group.push(axis);
             }
             if product != dim {
                 return None;
             }
-            groups.push(group);
+            made.groups.push(group);
         }
         // Leading axes of size 1 of the next group were left for it; none of another size may be left.
-        left.all(|axis| size(shape, axis) == 1).then_some(Layout { groups })
+        if !left.iter().all(|&axis| made.size(shape, axis) == 1) {
+            return None;
+        }
+        Some(made.joined(shape, [CHANNELS, OF_GROUP]).map_or(made, |(_, whole)| whole))
+    }
+
+    /// The number of groups by which the channels are shuffled, and the layout of what the shuffle gives, where the two
+    /// axes into which they are divided are one again in the other order.
+    pub fn shuffled(&self, shape: Shape) -> Option<(usize, Layout)> {
+        self.joined(shape, [OF_GROUP, CHANNELS])
+    }
+
+    /// The number of groups and the layout of whole channels, where their two parts are neighbors in this order.
+    fn joined(&self, shape: Shape, parts: [usize; 2]) -> Option<(usize, Layout)> {
+        let groups = self.divided?;
+        let mut whole = self.clone();
+        whole.divided = None;
+        for group in &mut whole.groups {
+            let long = |axis: &usize| self.size(shape, *axis) > 1;
+            let neighbors: Vec<usize> = group.iter().copied().filter(long).collect();
+            if neighbors.windows(2).any(|pair| pair == parts) {
+                group.retain(|&axis| axis != parts[1]);
+                group.iter_mut().filter(|axis| **axis == parts[0]).for_each(|axis| *axis = CHANNELS);
+                return Some((groups, whole));
+            }
+        }
+        None
     }
 
     /// Whether the elements are in the order in which they are stored.
     pub fn is_stored_order(&self, shape: Shape) -> bool {
-        let order: Vec<usize> =
-            self.groups.iter().flatten().copied().filter(|&axis| size(shape, axis) > 1).collect();
-        order.is_sorted()
+        !self.is_divided() && self.order(shape).is_sorted()
     }
 
     /// The stored axes of more than one element in the order of the value, outermost first.
     pub fn order(&self, shape: Shape) -> Vec<usize> {
-        self.groups.iter().flatten().copied().filter(|&axis| size(shape, axis) > 1).collect()
+        self.groups.iter().flatten().copied().filter(|&axis| self.size(shape, axis) > 1).collect()
     }
 
     /// The stored axes of axis `axis`, which counts the batch as axis 0.
@@ -93,27 +148,34 @@ impl Layout {
 
     /// The layout of the axes `axes`, which count the batch as axis 0, alone.
     pub fn picked(&self, axes: &[usize]) -> Layout {
-        Layout { groups: axes.iter().map(|&axis| self.group(axis).to_vec()).collect() }
+        Layout { groups: axes.iter().map(|&axis| self.group(axis).to_vec()).collect(), ..self.clone() }
     }
 
-    /// Whether axis `axis`, which counts the batch as axis 0, is stored axis `stored` alone.
+    /// Whether axis `axis`, which counts the batch as axis 0, is stored axis `stored` alone, and all of it.
     pub fn is(&self, axis: usize, stored: usize, shape: Shape) -> bool {
         let Some(group) = axis.checked_sub(1).and_then(|i| self.groups.get(i)) else { return false };
         let others = || group.iter().filter(|&&a| a != stored);
         let elsewhere = || self.groups.iter().flatten().any(|&a| a == stored);
-        others().all(|&a| size(shape, a) == 1)
-            && (group.contains(&stored) || size(shape, stored) == 1 && !elsewhere())
+        (!self.is_divided() || stored != CHANNELS)
+            && others().all(|&a| self.size(shape, a) == 1)
+            && (group.contains(&stored) || self.size(shape, stored) == 1 && !elsewhere())
     }
 
     /// Whether it is (N, C, H, W), but for axes of size 1.
     pub fn is_nchw(&self, shape: Shape) -> bool {
         self.rank() == 3 && (0..3).all(|stored| self.is(stored + 1, stored, shape))
     }
-}
 
-/// Size of a stored axis.
-fn size(shape: Shape, axis: usize) -> usize {
-    [shape.c, shape.h, shape.w][axis]
+    /// Size of a stored axis, or of one of the two of divided channels.
+    fn size(&self, shape: Shape, axis: usize) -> usize {
+        match (axis, self.divided) {
+            (CHANNELS, None) => shape.c,
+            (CHANNELS, Some(groups)) => groups,
+            (OF_GROUP, groups) => shape.c / groups.unwrap_or(1),
+            (1, _) => shape.h,
+            _ => shape.w,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -132,9 +194,40 @@ mod tests {
         assert!(Layout::flat().is_stored_order(MAP));
         assert_eq!(Layout::nchw().reshaped(MAP, &[8, 20]).unwrap().dims(MAP), [8, 20]);
         assert!(Layout::nchw().transposed(&[1, 0, 2, 3]).is_none());
-        // A part of the channels.
-        assert!(Layout::nchw().reshaped(MAP, &[2, 4, 4, 5]).is_none());
         assert!(Layout::nchw().reshaped(MAP, &[32, 5]).is_some());
+        // A part of the rows.
+        assert!(Layout::nchw().reshaped(MAP, &[8, 2, 2, 5]).is_none());
+    }
+
+    #[test]
+    fn channels_that_were_divided_are_whole_again_or_shuffled() {
+        for (whole, parts) in [(Layout::nchw(), [2, 4, 4, 5]), (Layout::nhwc(), [4, 5, 2, 4])] {
+            let (dims, place) = (whole.dims(MAP), parts.iter().position(|&n| n == 2).unwrap());
+            let divided = whole.reshaped(MAP, &parts).unwrap();
+            assert_eq!((divided.dims(MAP), divided.is_divided()), (parts.to_vec(), true));
+            assert!((1..5).all(|axis| !divided.is(axis, 0, MAP)) && !divided.is_stored_order(MAP));
+            assert_eq!((divided.reshaped(MAP, &dims), divided.shuffled(MAP)), (Some(whole.clone()), None));
+            let mut order: Vec<usize> = (0..5).collect();
+            order.swap(place + 1, place + 2);
+            let swapped = divided.transposed(&order).unwrap();
+            assert_eq!((swapped.dims(MAP)[place], swapped.shuffled(MAP)), (4, None));
+            let joined = swapped.reshaped(MAP, &dims).unwrap();
+            assert_eq!(joined.shuffled(MAP), Some((2, whole)));
+            // Divided in other places than before.
+            assert!(swapped.reshaped(MAP, &[2, 4, 4, 5]).is_none());
+        }
+        // Three parts, or parts that are none.
+        assert!(Layout::nchw().reshaped(MAP, &[2, 2, 2, 4, 5]).is_none());
+        assert!(Layout::nchw().reshaped(MAP, &[3, 4, 4, 5]).is_none());
+    }
+
+    #[test]
+    fn a_vector_is_shuffled_too() {
+        let vector = Shape::vector(6);
+        let divided = Layout::nchw().reshaped(vector, &[3, 2]).unwrap();
+        let swapped = divided.transposed(&[0, 2, 1]).unwrap().reshaped(vector, &[6]).unwrap();
+        let (groups, whole) = swapped.shuffled(vector).unwrap();
+        assert_eq!((groups, whole.dims(vector), whole.is_stored_order(vector)), (3, vec![6], true));
     }
 
     #[test]

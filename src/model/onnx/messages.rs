@@ -366,6 +366,18 @@ impl NodeProto {
         }
     }
 
+    /// The list of numbers `name`, empty if it is not given.
+    ///
+    /// # Errors
+    /// When it is of another kind.
+    pub fn floats(&self, name: &str) -> Result<Vec<f32>, String> {
+        match self.attributes.get(name) {
+            None => Ok(Vec::new()),
+            Some(Attribute::Floats(values)) => Ok(values.clone()),
+            Some(_) => Err(format!("attribute '{name}' is no list of floating-point numbers")),
+        }
+    }
+
     /// The tensor of a `Constant`.
     ///
     /// # Errors

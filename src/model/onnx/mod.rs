@@ -24,7 +24,8 @@ use super::digest::{Digested, Digester};
 use super::source_file::SourceFile;
 use super::{Labels, Model, Normalization, OpenOptions, Source, Tap, class_names};
 use crate::Shape;
-use crate::engine::graph::NodeId;
+use crate::engine::graph::ops::Activation;
+use crate::engine::graph::{NodeId, Op};
 use crate::error::printable;
 use crate::imaging::ResizePolicy;
 use crate::util::listed::listed;
@@ -328,13 +329,21 @@ fn image_input(
 fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Result<Vec<NodeId>, String> {
     let mut scores: Vec<(NodeId, &str)> = Vec::new();
     let (mut others, mut unknown): (Vec<String>, Vec<&ValueInfo>) = (Vec::new(), Vec::new());
+    let mut is_sigmoid = false;
     for output in &graph.outputs {
-        match importer.value(&output.name) {
+        let value = importer.value(&output.name);
+        match value {
             Some(Value::Feature(feature) | Value::Probabilities(feature)) => {
                 let shape = importer.graph.shape(feature.node);
-                let is_scores = shape.len() == shape.c && shape.c > 1 && feature.padding == [[0; 2]; 2];
-                if is_scores {
-                    scores.push((feature.node, &output.name));
+                let is_vector = shape.len() == shape.c && shape.c > 1;
+                if is_vector && feature.padding == [[0; 2]; 2] && !feature.layout.is_divided() {
+                    // Probabilities of classes that do not exclude each other.
+                    let node = importer.graph.node(feature.node);
+                    let is_last = matches!(value, Some(Value::Feature(_)));
+                    let logits =
+                        (is_last && node.op == Op::Activation(Activation::Sigmoid)).then(|| node.inputs[0]);
+                    is_sigmoid |= logits.is_some();
+                    scores.push((logits.unwrap_or(feature.node), &output.name));
                 } else {
                     others.push(format!("{} of {shape}", output.name));
                 }
@@ -380,6 +389,9 @@ fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Re
     scores.dedup_by_key(|(node, _)| *node);
     if scores.len() > MAX_EXITS {
         return Err(format!("{} outputs of class scores, at most {MAX_EXITS} are supported", scores.len()));
+    }
+    if is_sigmoid {
+        notes.push("scores are what the sigmoid at the end reads; probabilities are their softmax".into());
     }
     if !others.is_empty() {
         let names = printable(&listed(&others));

@@ -133,6 +133,6 @@ pub fn shape(node: &NodeProto, dims: &[usize]) -> Result<Tensor, String> {
 ///
 /// # Errors
 /// When one is negative.
-pub(super) fn sizes(dims: &[i64]) -> Result<Vec<usize>, String> {
+pub fn sizes(dims: &[i64]) -> Result<Vec<usize>, String> {
     dims.iter().map(|&n| usize::try_from(n).map_err(|_| format!("dimensions {dims:?}"))).collect()
 }

@@ -6,14 +6,14 @@ mod dimensions;
 mod generators;
 mod selections;
 
-pub use dimensions::{axes, axis, flattened, permutation, reshaped, shape, squeezed, unsqueezed};
-pub use selections::SliceRanges;
+pub use dimensions::{axes, axis, flattened, permutation, reshaped, shape, sizes, squeezed, unsqueezed};
+pub use selections::{SliceRanges, split_sizes};
 
 use super::messages::NodeProto;
 use super::tensor::Tensor;
 use arithmetic::{arithmetic, cast, reduce_prod, unary};
 use generators::{constant_of_shape, range};
-use selections::{choose, concat, expand, gather, transpose};
+use selections::{choose, concat, expand, gather, split, transpose};
 
 /// The result of `node` for constant `inputs`; `None` for an operator that is not computed here. An input that is not
 /// given is `None`.
@@ -57,6 +57,7 @@ pub fn fold(node: &NodeProto, inputs: &[Option<&Tensor>]) -> Option<Result<Vec<T
             let ranges = SliceRanges::new(node, inputs)?;
             ranges.of(x)
         })),
+        "Split" => Some(input(0).and_then(|x| split(node, x, inputs.get(1).copied().flatten()))),
         "Range" => one(all().and_then(|inputs| range(&inputs))),
         "Expand" => one(input(0).and_then(|x| expand(x, input(1)?.as_integers()?))),
         "ReduceProd" => {
@@ -149,6 +150,30 @@ mod tests {
         assert_eq!(slice(&[2], &[1], &[1], &[1]).unwrap().dims, [2, 0]);
         assert!(slice(&[0], &[1], &[1], &[0]).is_err());
         assert!(slice(&[0], &[1], &[2], &[1]).is_err());
+    }
+
+    #[test]
+    fn splits_are_even_or_as_asked() {
+        let x = Tensor::integers(&[5, 2], (0..10).collect());
+        let split = |attributes: &[(&str, i64)], asked: Option<&[i64]>, outputs: usize| {
+            let attributes: Vec<_> = attributes.iter().map(|&(name, n)| (name, Attribute::Int(n))).collect();
+            let node = NodeProto { outputs: vec!["y".into(); outputs], ..node("Split", &attributes) };
+            let asked = asked.map(integers);
+            fold(&node, &[Some(&x), asked.as_ref()]).unwrap()
+        };
+        let parts = split(&[("num_outputs", 2)], None, 2).unwrap();
+        assert_eq!(parts[1], Tensor::integers(&[2, 2], vec![6, 7, 8, 9]));
+        let parts = split(&[], Some(&[1, 4]), 2).unwrap();
+        assert_eq!((&parts[0].dims[..], &parts[1].dims[..]), (&[1, 2][..], &[4, 2][..]));
+        let parts = split(&[("axis", -1)], None, 2).unwrap();
+        assert_eq!(parts[1], Tensor::integers(&[5, 1], vec![1, 3, 5, 7, 9]));
+        assert!(split(&[], None, 2).is_err(), "not even, and no number of parts");
+        for wrong in [&[1, 5][..], &[5], &[-1, 6], &[i64::MAX, i64::MAX]] {
+            assert!(split(&[], Some(wrong), 2).is_err(), "{wrong:?}");
+        }
+        assert!(
+            split(&[("num_outputs", 0)], None, 2).is_err() && split(&[("num_outputs", 3)], None, 2).is_err()
+        );
     }
 
     #[test]

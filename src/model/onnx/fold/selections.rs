@@ -168,6 +168,52 @@ impl SliceRanges {
     }
 }
 
+/// The lengths of the parts of a `Split` of `size` elements: an attribute before opset 13, input `asked` since; without
+/// them as many parts as the node has results, of the same length, but a shorter last one if `num_outputs` says how many.
+///
+/// # Errors
+/// When they are not all elements.
+pub fn split_sizes(node: &NodeProto, size: usize, asked: Option<&Tensor>) -> Result<Vec<usize>, String> {
+    let count = node.outputs.len();
+    let asked = match (node.ints("split")?, asked) {
+        (Some(list), _) => Some(list.to_vec()),
+        (None, Some(list)) => Some(list.as_integers()?.to_vec()),
+        (None, None) => None,
+    };
+    let Some(asked) = asked else {
+        let parts = node.int("num_outputs", count as i64)?;
+        let is_even = !node.attributes.contains_key("num_outputs");
+        if parts != count as i64 || count == 0 || is_even && !size.is_multiple_of(count) {
+            return Err(format!("{size} elements in {parts} parts, {count} results"));
+        }
+        let part = size.div_ceil(count);
+        return Ok((0..count).map(|i| size.min((i + 1) * part) - size.min(i * part)).collect());
+    };
+    let lengths = sizes(&asked)?;
+    let total = lengths.iter().try_fold(0_usize, |sum, &n| sum.checked_add(n));
+    if total != Some(size) || lengths.len() != count {
+        return Err(format!("{size} elements in parts of {asked:?}, {count} results"));
+    }
+    Ok(lengths)
+}
+
+/// The parts of `x` along an axis, one behind the other.
+///
+/// # Errors
+/// When they are not all of it.
+pub(super) fn split(node: &NodeProto, x: &Tensor, asked: Option<&Tensor>) -> Result<Vec<Tensor>, String> {
+    let along = axis(node.int("axis", 0)?, x.dims.len())?;
+    let mut first = 0;
+    let mut parts = Vec::new();
+    for size in split_sizes(node, x.dims[along], asked)? {
+        let end = first + size;
+        let ranges = SliceRanges { ranges: vec![(along as i64, first as i64, end as i64, 1)] };
+        parts.push(ranges.of(x)?);
+        first = end;
+    }
+    Ok(parts)
+}
+
 /// `x` with its dimensions of size 1 and missing ones repeated, as far as `other` ones say.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! Activations, and arithmetic of maps with each other and with constants.
+//! Arithmetic of maps with each other and with constants.
 
 use super::{Feature, Importer, Node, Stop, Value, unsupported};
-use crate::engine::graph::ops::{BatchNorm, Linear};
+use crate::engine::graph::ops::{Activation, BatchNorm, Linear, Slice};
 use crate::engine::graph::{NodeId, Op};
 use crate::model::onnx::tensor::Tensor;
 
@@ -9,37 +9,6 @@ use crate::model::onnx::tensor::Tensor;
 const MAX_CHANNELS: usize = 1 << 20;
 
 impl Importer {
-    pub(super) fn relu(&mut self, node: &Node) -> Result<Feature, Stop> {
-        // Zeros stay zeros, and copies of the edge copies.
-        let feature = node.padded_in_any_way(0)?.clone();
-        Ok(Feature { node: self.graph.push(Op::RELU, &[feature.node])?, ..feature })
-    }
-
-    /// `Clip` from 0 on: min(max(x, 0), b) = max(x, 0) - max(x - b, 0).
-    pub(super) fn clip(&mut self, node: &Node) -> Result<Feature, Stop> {
-        let feature = node.padded_feature(0)?.clone();
-        let bound = |index: usize, name: &str, default: f64| -> Result<f64, Stop> {
-            Ok(match node.optional_constant(index)? {
-                Some(tensor) => tensor.scalar().ok_or("a bound of several elements")?,
-                None if node.proto.attributes.contains_key(name) => node.proto.float(name, 0.0)?.into(),
-                None => default,
-            })
-        };
-        let (low, high) = (bound(1, "min", f64::NEG_INFINITY)?, bound(2, "max", f64::INFINITY)?);
-        let unbounded = f64::from(f32::MAX);
-        if low != 0.0 || high.is_nan() || high <= 0.0 {
-            return unsupported(format!("Clip to {low} to {high}"));
-        }
-        let positive = self.graph.push(Op::RELU, &[feature.node])?;
-        if high >= unbounded {
-            return Ok(Feature { node: positive, ..feature });
-        }
-        let above = self.uniform(node, feature.node, 1.0, -high as f32)?;
-        let above = self.graph.push(Op::RELU, &[above])?;
-        let above = self.uniform(node, above, -1.0, 0.0)?;
-        Ok(Feature { node: self.graph.push(Op::Add, &[positive, above])?, ..feature })
-    }
-
     pub(super) fn batch_norm(&mut self, node: &Node) -> Result<Feature, Stop> {
         let feature = node.feature(0)?.clone();
         let shape = self.graph.shape(feature.node);
@@ -103,29 +72,21 @@ impl Importer {
         }
     }
 
-    /// The sum or difference of maps.
+    /// The sum, difference or product of maps.
     fn of_maps(&mut self, node: &Node) -> Result<Feature, Stop> {
         let op = node.proto.op.as_str();
-        if !matches!(op, "Add" | "Sum" | "Sub") {
+        if op == "Div" {
             return unsupported(super::missing::of_two_maps(op));
         }
         let mut features: Vec<Feature> =
             (0..node.inputs.len()).map(|i| node.feature(i).cloned()).collect::<Result<_, _>>()?;
+        if op == "Mul" {
+            let [a, b] = <[Feature; 2]>::try_from(features).expect("two inputs");
+            return self.product(node, a, b);
+        }
         let first = features[0].clone();
         for feature in &mut features[1..] {
-            let (shape, own) = (self.graph.shape(first.node), self.graph.shape(feature.node));
-            if self.dims(feature) != self.dims(&first) {
-                return unsupported(format!("{op} of maps of different shapes"));
-            }
-            if own != shape || feature.layout.order(own) != first.layout.order(shape) {
-                let is_stored = first.layout.is_stored_order(shape) && feature.layout.is_stored_order(own);
-                if !is_stored {
-                    return unsupported(format!("{op} of transposed maps"));
-                }
-                feature.node = self
-                    .graph
-                    .push(crate::engine::graph::ops::Slice { offset: 0, shape }, &[feature.node])?;
-            }
+            self.align(node, feature, &first)?;
         }
         if features.len() == 1 {
             return Ok(first);
@@ -137,18 +98,43 @@ impl Importer {
         Ok(Feature { node: self.graph.push(Op::Add, &nodes)?, ..first })
     }
 
+    /// Gives `feature` the stored shape of `first`, of whose dimensions it is.
+    pub(super) fn align(&mut self, node: &Node, feature: &mut Feature, first: &Feature) -> Result<(), Stop> {
+        let op = node.proto.op.as_str();
+        let (shape, own) = (self.graph.shape(first.node), self.graph.shape(feature.node));
+        if self.dims(feature) != self.dims(first) {
+            return unsupported(format!("{op} of maps of different shapes"));
+        }
+        if own != shape || feature.layout.order(own) != first.layout.order(shape) {
+            if !first.layout.is_stored_order(shape) || !feature.layout.is_stored_order(own) {
+                return unsupported(format!("{op} of transposed maps"));
+            }
+            feature.node = self.graph.push(Slice { offset: 0, shape }, &[feature.node])?;
+        }
+        Ok(())
+    }
+
     fn scaled(&mut self, node: &Node, feature: &Feature, scale: f32) -> Result<Feature, Stop> {
         Ok(Feature { node: self.uniform(node, feature.node, scale, 0.0)?, ..feature.clone() })
     }
 
     /// scale * x + shift, the same for all channels.
-    fn uniform(&mut self, node: &Node, input: NodeId, scale: f32, shift: f32) -> Result<NodeId, Stop> {
+    pub(super) fn uniform(
+        &mut self,
+        node: &Node,
+        input: NodeId,
+        scale: f32,
+        shift: f32,
+    ) -> Result<NodeId, Stop> {
+        if (scale, shift) == (1.0, 0.0) {
+            return Ok(input);
+        }
         let channels = self.channels(node, input)?;
         self.affine(node, input, vec![scale; channels], vec![shift; channels], true)
     }
 
     /// Number of channels of `input`, if they are no more than a constant may have.
-    fn channels(&self, node: &Node, input: NodeId) -> Result<usize, Stop> {
+    pub(super) fn channels(&self, node: &Node, input: NodeId) -> Result<usize, Stop> {
         match self.graph.shape(input).c {
             channels if channels > MAX_CHANNELS => {
                 unsupported(format!("{} of {channels} channels", node.proto.op))
@@ -184,6 +170,13 @@ impl Importer {
         if is_neutral {
             return Ok(feature);
         }
+        if shifts.iter().all(|&t| t == 0.0)
+            && let [scale, ..] = scales[..]
+            && scales.iter().all(|&s| s == scale)
+            && let Some(input) = self.under_hard_swish(feature.node, scale)
+        {
+            return Ok(Feature { node: self.graph.push(Activation::HardSwish, &[input])?, ..feature });
+        }
         // The bias of a product with a matrix comes as a sum of its own.
         if let Op::Linear(linear) = self.graph.node(feature.node).op
             && scales.iter().all(|&s| s == 1.0)
@@ -198,7 +191,12 @@ impl Importer {
     }
 
     /// The value of `tensor` for each channel of `feature`; `None` if it has others.
-    fn per_channel(&self, feature: &Feature, tensor: &Tensor, elements: &[f32]) -> Option<Vec<f32>> {
+    pub(super) fn per_channel(
+        &self,
+        feature: &Feature,
+        tensor: &Tensor,
+        elements: &[f32],
+    ) -> Option<Vec<f32>> {
         let shape = self.graph.shape(feature.node);
         let dims = self.dims(feature);
         let skipped = dims.len().checked_sub(tensor.dims.len())?;
@@ -214,7 +212,7 @@ impl Importer {
     }
 
     /// scale * x + shift for each channel; training did not find them if the architecture `is_fixed`.
-    fn affine(
+    pub(super) fn affine(
         &mut self,
         node: &Node,
         input: NodeId,

@@ -1,11 +1,10 @@
 //! Convolutions, poolings and what concerns where pixels are.
 
+use super::activations::is_positive;
 use super::{Feature, Importer, Node, Stop, Value, unsupported};
-use crate::engine::graph::ops::{AvgPool, Conv2d, MaxPool, Window};
+use crate::engine::graph::ops::{AvgPool, ChannelShuffle, Conv2d, Interpolation, MaxPool, Sampling, Window};
 use crate::engine::graph::{NodeId, Op};
-use crate::model::onnx::fold::{
-    SliceRanges, axes, axis, flattened, permutation, reshaped, squeezed, unsqueezed,
-};
+use crate::model::onnx::fold::{self, axes, axis, flattened, permutation, reshaped, squeezed, unsqueezed};
 use crate::model::onnx::windows::Placement;
 
 /// Most concatenations inside each other that are looked through.
@@ -53,7 +52,7 @@ impl Importer {
         let feature = node.padded_in_any_way(0)?;
         // Padding is never the maximum. Neither are zeros beside positive values, but where all are 0; nor copies of
         // the edge, which is in every window that reaches them.
-        let is_positive = matches!(self.graph.node(feature.node).op, Op::Relu(_));
+        let is_positive = is_positive(&self.graph.node(feature.node).op);
         if feature.is_padded() && !feature.repeats_edge && !is_positive {
             return unsupported("Pad before MaxPool");
         }
@@ -231,11 +230,45 @@ impl Importer {
         }
     }
 
+    /// `Expand` and `Tile`: a vector repeated for each row and column, or what stays as it is.
+    pub(super) fn repeated(&mut self, node: &Node) -> Result<Feature, Stop> {
+        let feature = node.feature(0)?.clone();
+        let (shape, dims) = (self.graph.shape(feature.node), self.dims(&feature));
+        let asked = fold::sizes(node.constant(1)?.as_integers()?)?;
+        let other = || unsupported(format!("{} of other axes than rows and columns", node.proto.op));
+        let target: Vec<usize> = if node.proto.op == "Tile" {
+            if asked.len() != dims.len() {
+                return Err(Stop::Wrong(format!("repeats {asked:?} of {} axes", dims.len())));
+            }
+            dims.iter().zip(&asked).map(|(&n, &times)| n.saturating_mul(times)).collect()
+        } else {
+            let Some(missing) = dims.len().checked_sub(asked.len()) else { return other() };
+            let asked = std::iter::repeat_n(1, missing).chain(asked);
+            dims.iter().zip(asked).map(|(&n, asked)| if asked == 1 { n } else { asked }).collect()
+        };
+        if target == dims {
+            return Ok(feature);
+        }
+        let mut sides = [1; 2];
+        for (axis, (&n, &asked)) in dims.iter().zip(&target).enumerate().filter(|(_, (n, asked))| n != asked)
+        {
+            match (0..2).find(|&side| feature.layout.is(axis, side + 1, shape)) {
+                Some(side) if n == 1 && shape.plane() == 1 => sides[side] = asked,
+                _ => return other(),
+            }
+        }
+        self.resized(
+            &feature,
+            Interpolation::Floor,
+            sides.map(|len| Sampling { len, scale: 0.0, shift: 0.0 }),
+        )
+    }
+
     /// Operators that only change the dimensions.
     pub(super) fn view(&mut self, node: &Node) -> Result<Value, Stop> {
         let (feature, is_scores) = match node.input(0)? {
             Value::Probabilities(feature) => (feature.clone(), true),
-            _ => (node.padded_in_any_way(0)?.clone(), false),
+            _ => (node.in_any_layout(0)?.clone(), false),
         };
         let (shape, dims) = (self.graph.shape(feature.node), self.dims(&feature));
         let op = node.proto.op.as_str();
@@ -250,21 +283,7 @@ impl Importer {
                 }
                 "Flatten" => flattened(&dims, node.proto.int("axis", 1)?)?,
                 "Squeeze" => squeezed(&dims, axes(node.proto, node.optional_constant(1)?)?)?,
-                "Unsqueeze" => unsqueezed(&dims, axes(node.proto, node.optional_constant(1)?)?)?,
-                _ => {
-                    let inputs: Vec<_> = (0..node.inputs.len())
-                        .map(|i| if i == 0 { Ok(None) } else { node.optional_constant(i) })
-                        .collect::<Result<_, _>>()?;
-                    let ranges = SliceRanges::new(node.proto, &inputs)?.resolved(&dims)?;
-                    if ranges
-                        .iter()
-                        .zip(&dims)
-                        .any(|(&(first, count, step), &n)| (first, count, step) != (0, n, 1))
-                    {
-                        return unsupported("Slice of a part");
-                    }
-                    dims.clone()
-                }
+                _ => unsqueezed(&dims, axes(node.proto, node.optional_constant(1)?)?)?,
             };
             if target.first() != Some(&self.batch) {
                 return unsupported(format!("{op} of the batch"));
@@ -274,7 +293,14 @@ impl Importer {
         let Some(layout) = layout else {
             return unsupported(format!("{op} that divides or mixes channels, rows or columns"));
         };
-        let feature = Feature { layout, ..feature };
+        let feature = match layout.shuffled(shape) {
+            None => Feature { layout, ..feature },
+            Some((groups, layout)) => Feature {
+                node: self.graph.push(ChannelShuffle { groups }, &[feature.node])?,
+                layout,
+                ..feature
+            },
+        };
         Ok(if is_scores { Value::Probabilities(feature) } else { Value::Feature(feature) })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Importer, Stop, Value, on_maps, operator, unsupported};
+use super::{Importer, Stop, Value, is_on_maps, operator, unsupported};
 use crate::model::onnx::fold::is_folded;
 use crate::model::onnx::messages::NodeProto;
 
@@ -17,9 +17,9 @@ impl Importer {
         match node.op.as_str() {
             "Shape" | "Size" => Ok(Value::UnknownConstant),
             _ if maps == 0 && is_folded(node) => Ok(Value::UnknownConstant),
-            op @ ("Mul" | "Div") if maps > 1 => unsupported(of_two_maps(op)),
+            op @ "Div" if maps > 1 => unsupported(of_two_maps(op)),
             op @ ("Conv" | "Gemm" | "MatMul") if maps > 1 => unsupported(of_variable_weights(op)),
-            op if on_maps(op).is_some() => Ok(Value::Unknown),
+            op if is_on_maps(op) => Ok(Value::Unknown),
             _ => unsupported(operator(node)),
         }
     }
@@ -94,11 +94,14 @@ mod tests {
         assert_eq!(result("Relu", &[map]), "map");
         assert_eq!(result("Shape", &[map]), "constant");
         assert_eq!(result("Gather", &[constant]), "constant");
-        assert_eq!(result("Gather", &[map, constant]), "Gather");
+        assert_eq!(result("Gather", &[map, constant]), "map");
+        assert_eq!(result("GatherND", &[map, constant]), "GatherND");
+        assert_eq!(result("Split", &[map]), "map");
         assert_eq!(result("Pow", &[map]), "Pow");
         assert_eq!(result("Erf", &[constant]), "Erf");
         assert_eq!(result("Mul", &[map, constant]), "map");
-        assert_eq!(result("Mul", &[map, map]), "Mul of two maps");
+        assert_eq!(result("Mul", &[map, map]), "map");
+        assert_eq!(result("Div", &[map, map]), "Div of two maps");
         assert_eq!(result("MatMul", &[map, map]), "MatMul whose parameters depend on the image");
     }
 }

@@ -39,8 +39,17 @@ impl Node<'_> {
         Ok(feature)
     }
 
-    /// An input that depends on the image.
+    /// An input that depends on the image, perhaps with something around it.
     pub fn padded_in_any_way(&self, index: usize) -> Result<&Feature, Stop> {
+        let feature = self.in_any_layout(index)?;
+        if feature.layout.is_divided() {
+            return unsupported(format!("Reshape that divides channels before {}", self.proto.op));
+        }
+        Ok(feature)
+    }
+
+    /// An input that depends on the image, whose channels may be divided.
+    pub fn in_any_layout(&self, index: usize) -> Result<&Feature, Stop> {
         match self.input(index)? {
             Value::Feature(feature) => Ok(feature),
             Value::Probabilities(_) => unsupported("Softmax inside of the network"),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::graph::Graph;
+use crate::engine::graph::ops::Relu;
 
 /// Pseudorandom floats in [-1, 1).
 fn noise(len: usize, seed: u64) -> Vec<f32> {
