@@ -12,14 +12,26 @@
 // Opcode of a step, in the order of `Opcode` in src/engine/cuda/abi.rs.
 enum Op : unsigned int {
     OP_COPY,
+    OP_SLICE_GRAD,
+    OP_CHANNEL_SHUFFLE,
     OP_ADD,
+    OP_MUL,
+    OP_CHANNEL_DOT,
     OP_RELU,
     OP_RELU_GRAD,
+    OP_ACTIVATION,
+    OP_ACTIVATION_GRAD,
     OP_BATCH_NORM,
     OP_MAX_POOL,
     OP_MAX_POOL_GRAD,
     OP_AVG_POOL,
     OP_AVG_POOL_GRAD,
+    OP_LRN,
+    OP_LRN_GRAD,
+    OP_RESIZE,
+    OP_RESIZE_GRAD,
+    OP_GROUPED_CONV2D,
+    OP_GROUPED_CONV2D_GRAD,
     OP_LINEAR,
     OP_LINEAR_GRAD,
     OP_SOFTMAX,
@@ -50,6 +62,13 @@ enum Mode : unsigned int {
 // The end of a convolution's sum: a gradient's gate, by one of the rules above; or a bias; or a bias and a ReLU.
 #define FINISH_BIAS 4
 #define FINISH_BIAS_RELU 5
+
+// Activations, in the order of `Activation` in src/engine/graph/ops/activation.rs.
+#define ACTIVATION_SIGMOID 0
+#define ACTIVATION_HARD_SIGMOID 1
+#define ACTIVATION_HARD_SWISH 2
+#define ACTIVATION_SILU 3
+#define ACTIVATION_LEAKY_RELU 4
 
 // A divisor and what the host made of it: n / divisor = (2 n multiplier) >> (32 + shift) for n < 2^31.
 struct Divisor {
@@ -85,26 +104,28 @@ struct __align__(16) Step {
     int stride_w;
     int padding_h;
     int padding_w;
+    int dilation_h;
+    int dilation_w;
     // Means over windows: rows and columns of padding that count as elements, before and after the image.
     int counted_top;
     int counted_left;
     int counted_bottom;
     int counted_right;
-    // Element offsets in the weights: of the weight, and of the bias or shift.
+    // Element offsets in the weights: of the weight or an op's constants, and of the bias or shift.
     unsigned int weight;
     unsigned int bias;
     // The ReLU rule (gradients), or 1 where a ReLU follows (all other ops).
     unsigned int relu;
     // Upper bound of the ReLU.
     float relu_max;
-    unsigned int unused;
-    unsigned int unused_2;
-    unsigned int unused_3;
-    // Pooled gradients (`by_row` divides by the gradient's positions): number of border classes, offset of their
-    // positions in the tables, elements in a row of the kernel sums (channels of the tap, rounded up to 16), and
-    // channels of the gradient that are summed at once.
+    // ACTIVATION_...; groups of channels (convolutions, channel_shuffle); channels of a window (lrn); the first element
+    // of the slice (slice_grad); 1 where the second input is a factor for each channel (mul).
+    int detail;
+    // Element offset in the tables: of positions of border classes, or of samples (resize).
+    unsigned int table;
+    // Pooled gradients (`by_row` divides by the gradient's positions): number of border classes, elements in a row of
+    // the kernel sums (channels of the tap, rounded up to 16), and channels of the gradient that are summed at once.
     int classes;
-    unsigned int class_table;
     int weight_row;
     int chunk;
 };
@@ -131,6 +152,7 @@ struct Conv {
     unsigned int finish;
     // Upper bound of the ReLU.
     float relu_max;
+    // Fills the structure to a multiple of eight bytes.
     unsigned int unused;
     // (C, H, W) of the input, and elements in its plane.
     int in_c;
@@ -318,6 +340,15 @@ __device__ __forceinline__ void wait_for_copies() {
 #ifndef MSDCAM_STANDIN
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 #endif
+}
+
+// Sum over a warp, returned to all of its lanes.
+__device__ __forceinline__ float warp_sum(float mine) {
+#pragma unroll
+    for (int half = 16; half > 0; half /= 2) {
+        mine += __shfl_xor_sync(0xffffffffu, mine, half);
+    }
+    return mine;
 }
 
 // Minimum and maximum over a block, returned to all of its threads. `shared` has room for two floats

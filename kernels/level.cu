@@ -22,14 +22,26 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     }
     switch (step.op) {
     case OP_COPY: copy(step, in, out, share); break;
+    case OP_SLICE_GRAD: slice_grad(step, in, out, share); break;
+    case OP_CHANNEL_SHUFFLE: channel_shuffle(step, in, out, share); break;
     case OP_ADD: add(step, in, second, out, share); break;
+    case OP_MUL: mul(step, in, second, out, share); break;
+    case OP_CHANNEL_DOT: channel_dot(step, in, second, out, share); break;
     case OP_RELU: relu(step, in, out, share); break;
     case OP_RELU_GRAD: relu_grad(step, in, second, out, share); break;
+    case OP_ACTIVATION: activation(step, weights, in, out, share); break;
+    case OP_ACTIVATION_GRAD: activation_grad(step, weights, in, second, out, share); break;
     case OP_BATCH_NORM: batch_norm(step, weights, in, out, share); break;
     case OP_MAX_POOL: max_pool(step, in, out, share); break;
     case OP_MAX_POOL_GRAD: max_pool_grad(step, in, second, out, share); break;
     case OP_AVG_POOL: avg_pool(step, in, out, share); break;
     case OP_AVG_POOL_GRAD: avg_pool_grad(step, in, out, share); break;
+    case OP_LRN: lrn(step, weights, in, out, share); break;
+    case OP_LRN_GRAD: lrn_grad(step, weights, in, second, out, share); break;
+    case OP_RESIZE: resize(step, launch.tables, in, out, share); break;
+    case OP_RESIZE_GRAD: resize_grad(step, launch.tables, in, out, share); break;
+    case OP_GROUPED_CONV2D: grouped_conv2d(step, weights, in, out, share); break;
+    case OP_GROUPED_CONV2D_GRAD: grouped_conv2d_grad(step, weights, in, second, out, share); break;
     case OP_LINEAR: linear(step, weights, in, out, share); break;
     case OP_LINEAR_GRAD: linear_grad(step, weights, in, out, share); break;
     case OP_SOFTMAX: softmax(step, in, out, shared); break;

@@ -40,6 +40,12 @@ pub(super) const CHAIN_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUM
 pub(super) const FINISH_BIAS: u32 = 4;
 /// [`ConvRow::finish`]: a bias and a ReLU.
 pub(super) const FINISH_BIAS_RELU: u32 = 5;
+/// [`StepRow::detail`] of an activation.
+pub(super) const ACTIVATION_SIGMOID: i32 = 0;
+pub(super) const ACTIVATION_HARD_SIGMOID: i32 = 1;
+pub(super) const ACTIVATION_HARD_SWISH: i32 = 2;
+pub(super) const ACTIVATION_SILU: i32 = 3;
+pub(super) const ACTIVATION_LEAKY_RELU: i32 = 4;
 /// Largest height and width of an image.
 pub(super) const MAX_SIDE: usize = 8192;
 
@@ -64,14 +70,26 @@ cuda_enum! {
     /// Opcode of a step.
     Opcode {
         Copy = "OP_COPY",
+        SliceGrad = "OP_SLICE_GRAD",
+        ChannelShuffle = "OP_CHANNEL_SHUFFLE",
         Add = "OP_ADD",
+        Mul = "OP_MUL",
+        ChannelDot = "OP_CHANNEL_DOT",
         Relu = "OP_RELU",
         ReluGrad = "OP_RELU_GRAD",
+        Activation = "OP_ACTIVATION",
+        ActivationGrad = "OP_ACTIVATION_GRAD",
         BatchNorm = "OP_BATCH_NORM",
         MaxPool = "OP_MAX_POOL",
         MaxPoolGrad = "OP_MAX_POOL_GRAD",
         AvgPool = "OP_AVG_POOL",
         AvgPoolGrad = "OP_AVG_POOL_GRAD",
+        Lrn = "OP_LRN",
+        LrnGrad = "OP_LRN_GRAD",
+        Resize = "OP_RESIZE",
+        ResizeGrad = "OP_RESIZE_GRAD",
+        GroupedConv2d = "OP_GROUPED_CONV2D",
+        GroupedConv2dGrad = "OP_GROUPED_CONV2D_GRAD",
         Linear = "OP_LINEAR",
         LinearGrad = "OP_LINEAR_GRAD",
         Softmax = "OP_SOFTMAX",
@@ -138,9 +156,10 @@ cuda_struct! {
         in_c: i32, in_h: i32, in_w: i32, out_c: i32, out_h: i32, out_w: i32,
         by_plane: Divisor, by_row: Divisor,
         kernel_h: i32, kernel_w: i32, stride_h: i32, stride_w: i32, padding_h: i32, padding_w: i32,
+        dilation_h: i32, dilation_w: i32,
         counted_top: i32, counted_left: i32, counted_bottom: i32, counted_right: i32,
-        weight: u32, bias: u32, relu: u32, relu_max: f32, unused: u32, unused_2: u32, unused_3: u32,
-        classes: i32, class_table: u32, weight_row: i32, chunk: i32,
+        weight: u32, bias: u32, relu: u32, relu_max: f32, detail: i32, table: u32,
+        classes: i32, weight_row: i32, chunk: i32,
     }
 }
 
@@ -148,7 +167,8 @@ cuda_struct! {
     /// `Conv` of `kernels/common.cuh`, which documents the fields: a convolution.
     ConvRow {
         input: u64, weight: u64, out: u64, extra: u64, scratch: u64, counters: u64,
-        in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32, finish: u32, relu_max: f32, unused: u32,
+        in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32,
+        finish: u32, relu_max: f32, unused: u32,
         in_c: i32, in_h: i32, in_w: i32, in_plane: i32,
         row_first: i32, row_step: i32, row_turn: i32,
         column_first: i32, column_step: i32, column_turn: i32,
@@ -304,6 +324,11 @@ mod tests {
         assert_eq!(value(CONV2D, "MAX_GROUP"), MAX_GROUP);
         assert_eq!(value(TEXT, "FINISH_BIAS"), FINISH_BIAS as usize);
         assert_eq!(value(TEXT, "FINISH_BIAS_RELU"), FINISH_BIAS_RELU as usize);
+        assert_eq!(value(TEXT, "ACTIVATION_SIGMOID"), ACTIVATION_SIGMOID as usize);
+        assert_eq!(value(TEXT, "ACTIVATION_HARD_SIGMOID"), ACTIVATION_HARD_SIGMOID as usize);
+        assert_eq!(value(TEXT, "ACTIVATION_HARD_SWISH"), ACTIVATION_HARD_SWISH as usize);
+        assert_eq!(value(TEXT, "ACTIVATION_SILU"), ACTIVATION_SILU as usize);
+        assert_eq!(value(TEXT, "ACTIVATION_LEAKY_RELU"), ACTIVATION_LEAKY_RELU as usize);
         assert_eq!(value(CONV2D, "MAX_SIDE"), MAX_SIDE);
         assert_eq!(value(SMALL, "SMALL_CHANNELS"), SMALL_CHANNELS);
         assert_eq!(text(SMALL, "SMALL_WEIGHTS"), "(SLICE * SMALL_CHANNELS + 4)");

@@ -1,7 +1,7 @@
 //! Jobs divided into blocks, and what bounds the division.
 
 use super::abi::{ChainRow, Mode};
-use super::lower::Conv;
+use super::conv2d::Conv;
 
 /// What a GPU has.
 #[derive(Debug, Clone, Copy)]

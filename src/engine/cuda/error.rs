@@ -19,6 +19,11 @@ pub(super) fn unavailable(reason: impl Into<String>) -> Error {
     DeviceError::Unavailable { what: "cuda".into(), reason: reason.into() }.into()
 }
 
+/// The error of a plan that exceeds a limit of the kernels.
+pub(super) fn unsupported(reason: String) -> Error {
+    DeviceError::Unsupported { device: "cuda", reason }.into()
+}
+
 /// Whether the device is out of memory.
 pub(super) fn is_out_of_memory(error: DriverError) -> bool {
     error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY

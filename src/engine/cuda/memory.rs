@@ -10,8 +10,8 @@ use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice, result};
 
 use super::abi::{ConvRow, JobRow, Launch, MAX_JOBS};
+use super::conv2d::{Conv, Extra, Place, index_of};
 use super::cut::{CutKind, Needs};
-use super::lower::{Conv, Extra, Place, index_of};
 use super::program::{Grid, Program};
 use crate::engine::plan::Plan;
 
@@ -55,7 +55,7 @@ impl Constants {
             } else {
                 stream.clone_htod(weights)?
             },
-            tables: stream.clone_htod(&some(&program.tables.classes))?,
+            tables: stream.clone_htod(&some(&program.tables.integers))?,
             steps: stream.clone_htod(&some(bytemuck::cast_slice(&program.tables.steps)))?,
         };
         // The host's copies may be freed as soon as this returns.

@@ -7,6 +7,7 @@ mod abi;
 mod built_in;
 mod cache;
 mod compile;
+mod conv2d;
 mod cut;
 mod error;
 mod kernels;

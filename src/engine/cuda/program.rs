@@ -1,8 +1,9 @@
 //! The program of a session: a plan as launches of blocks, for any number of images.
 
 use super::abi::{CAM_CHANNELS, CHAIN_SHARED, ChainRow, Divisor, MAX_JOBS, Opcode, StepRow};
+use super::conv2d::Conv;
 use super::cut::{Cut, CutKind, Limits, Needs};
-use super::lower::{Conv, Lowered, Tables};
+use super::lower::{Lowered, Tables};
 use super::order::{self, Node};
 use super::tiles::cut;
 use super::variant::{Launches, Tiling, Variant};
@@ -51,14 +52,19 @@ pub(super) struct Program {
 
 /// Elements per block of a step that is distributed over several blocks.
 const SPREAD_LEN: usize = 1024;
+/// Results per block of a grouped convolution, each of which is a sum.
+const GROUPED_LEN: usize = 512;
+/// Channels per block that are summed, each by a warp.
+const SUMMED_CHANNELS: usize = 8;
 /// Outputs per block of a linear layer, and elements of a resized map.
 const LINEAR_OUTPUTS: usize = 16;
 const CLASSIFIER_OUTPUTS: usize = 32;
 const RESIZED_LEN: usize = 4096;
 /// Estimated cycles of a block of steps: those of a head, which are more than a small tile's.
 const CHAIN_CYCLES: usize = 6000;
-/// Most blocks per image of such a step.
+/// Most blocks per image of such a step, and of one whose elements are independent.
 const MAX_SPREAD_BLOCKS: usize = 64;
+const MAX_ELEMENT_BLOCKS: usize = 256;
 
 impl Program {
     /// Lowers `plan` for a GPU with these limits.
@@ -181,10 +187,11 @@ fn classifier_shared(step: &StepRow) -> usize {
 /// The division of a job's first step; `alone`: of its only one.
 fn spread(step: &StepRow, alone: bool) -> Spread {
     let len = (step.out_c * step.out_h * step.out_w) as usize;
-    let blocks = |of: usize, per_block: usize| match of.div_ceil(per_block).min(MAX_SPREAD_BLOCKS) {
+    let up_to = |most: usize, of: usize, per_block: usize| match of.div_ceil(per_block).min(most) {
         0 | 1 => Spread::No,
         blocks => Spread::Blocks(blocks),
     };
+    let blocks = |of: usize, per_block: usize| up_to(MAX_SPREAD_BLOCKS, of, per_block);
     let repeated = |of: usize, per_block: usize| match blocks(of, per_block) {
         Spread::Blocks(blocks) => Spread::Repeated(blocks),
         one => one,
@@ -197,7 +204,11 @@ fn spread(step: &StepRow, alone: bool) -> Spread {
     }
     match alone {
         false => Spread::No,
-        true if step.is_elementwise() => blocks(len, SPREAD_LEN),
+        true if step.is(Opcode::GroupedConv2d) || step.is(Opcode::GroupedConv2dGrad) => {
+            up_to(MAX_ELEMENT_BLOCKS, len, GROUPED_LEN)
+        }
+        true if step.is_elementwise() => up_to(MAX_ELEMENT_BLOCKS, len, SPREAD_LEN),
+        true if step.is(Opcode::SpatialMean) || step.is(Opcode::ChannelDot) => blocks(len, SUMMED_CHANNELS),
         true if step.is(Opcode::PooledConv2dGrad) => repeated(cam_groups(step), 1),
         true if step.is(Opcode::Linear) => blocks(len, LINEAR_OUTPUTS),
         true if step.is(Opcode::ResizeMinMax) => repeated(len, RESIZED_LEN),

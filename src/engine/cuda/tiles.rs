@@ -4,8 +4,8 @@ use super::abi::{
     ConvRow, Divisor, Mode, SLICE, SMALL_CHANNELS, SMALL_WEIGHTS, STAGES, THREADS, TILED_CHANNELS,
     TILED_READS_VECTORS, TILED_TWO_QUADS,
 };
+use super::conv2d::Conv;
 use super::cut::{Cut, CutKind, Limits, Needs};
-use super::lower::Conv;
 use super::variant::Tiling;
 
 const LANES: usize = THREADS as usize;
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::engine::cuda::abi::MAX_GROUP;
-    use crate::engine::cuda::lower::{Extra, Place};
+    use crate::engine::cuda::conv2d::{Extra, Place};
     use crate::engine::plan::Space;
 
     fn conv(positions: usize, channels: usize, in_c: usize, taps: usize, vectors: u32) -> Conv {

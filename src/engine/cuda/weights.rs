@@ -4,6 +4,8 @@ use crate::engine::graph::Param;
 use crate::engine::graph::ops::{BatchNorm, Conv2d, Conv2dGrad};
 
 use super::abi::SMALL_CHANNELS;
+use super::error::unsupported;
+use crate::Result;
 
 /// Floats to a multiple of which each part of the array is aligned: 64 bytes.
 const ALIGNMENT: usize = 16;
@@ -41,15 +43,18 @@ impl Taps {
 
 impl Weights {
     /// Appends `elements` and returns the offset of the first.
-    pub(super) fn add(&mut self, elements: impl IntoIterator<Item = f32>) -> usize {
+    ///
+    /// # Errors
+    /// Here and below, when the kernels cannot hold the offset.
+    pub(super) fn add(&mut self, elements: impl IntoIterator<Item = f32>) -> Result<u32> {
         self.elements.resize(self.elements.len().next_multiple_of(ALIGNMENT), 0.0);
-        let start = self.elements.len();
+        let start = u32::try_from(self.elements.len());
         self.elements.extend(elements);
-        start
+        start.map_err(|_| unsupported("the weights have more than 2^32 elements".into()))
     }
 
     /// Appends the weight of a convolution: for each tap and input channel a row of output channels.
-    pub(super) fn add_conv2d(&mut self, op: &Conv2d, weight: &[f32]) -> usize {
+    pub(super) fn add_conv2d(&mut self, op: &Conv2d, weight: &[f32]) -> Result<u32> {
         let [rows, columns] = op.window.kernel;
         let at =
             |o: usize, i: usize, u: usize, v: usize| weight[((o * op.channels + i) * rows + u) * columns + v];
@@ -58,7 +63,12 @@ impl Weights {
 
     /// Appends the weight of a convolution's input gradient, restricted to `taps`: for each of them and each
     /// gradient channel a row of input channels.
-    pub(super) fn add_conv2d_grad(&mut self, op: &Conv2dGrad, weight: &[f32], taps: [Taps; 2]) -> usize {
+    pub(super) fn add_conv2d_grad(
+        &mut self,
+        op: &Conv2dGrad,
+        weight: &[f32],
+        taps: [Taps; 2],
+    ) -> Result<u32> {
         let [rows, columns] = op.window.kernel;
         let at =
             |o: usize, i: usize, u: usize, v: usize| weight[((o * op.input.c + i) * rows + u) * columns + v];
@@ -73,8 +83,8 @@ impl Weights {
         terms: usize,
         channels: usize,
         at: impl Fn(usize, usize, usize, usize) -> f32,
-    ) -> usize {
-        let start = self.add([]);
+    ) -> Result<u32> {
+        let start = self.add([])?;
         let padding = row_length(channels) - channels;
         for u in rows.indices() {
             for v in columns.indices() {
@@ -84,7 +94,7 @@ impl Weights {
                 }
             }
         }
-        start
+        Ok(start)
     }
 
     /// Appends scale and shift of each channel; returns the offset of the scales and that of the shifts.
@@ -93,10 +103,10 @@ impl Weights {
         op: &BatchNorm,
         params: &[Param],
         gradient: bool,
-    ) -> (usize, usize) {
+    ) -> Result<(u32, u32)> {
         let affine = op.affine(params);
-        let scale = self.add(affine.iter().map(|&(scale, _)| scale as f32));
-        let shift = self.add(affine.iter().map(|&(_, shift)| if gradient { 0.0 } else { shift as f32 }));
-        (scale, shift)
+        let scale = self.add(affine.iter().map(|&(scale, _)| scale as f32))?;
+        let shift = self.add(affine.iter().map(|&(_, shift)| if gradient { 0.0 } else { shift as f32 }))?;
+        Ok((scale, shift))
     }
 }

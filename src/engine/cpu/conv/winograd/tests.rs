@@ -74,7 +74,7 @@ impl Case {
             // SAFETY: input, output and scratch have the lengths required; one tile after another.
             unsafe {
                 let input = self.input.as_ptr().add(OVERREAD);
-                conv.compute(&tile, input, output.as_mut_ptr(), scratch.as_mut_ptr());
+                conv.compute(&tile, input, None, output.as_mut_ptr(), scratch.as_mut_ptr());
             }
         }
         output
