@@ -62,6 +62,9 @@ enum Mode : unsigned int {
 // The end of a convolution's sum: a gradient's gate, by one of the rules above; or a bias; or a bias and a ReLU.
 #define FINISH_BIAS 4
 #define FINISH_BIAS_RELU 5
+// The same with a residual, a map that is added behind the bias.
+#define FINISH_RESIDUAL 6
+#define FINISH_RESIDUAL_RELU 7
 
 // Activations, in the order of `Activation` in src/engine/graph/ops/activation.rs.
 #define ACTIVATION_SIGMOID 0
@@ -137,6 +140,8 @@ struct Conv {
     const float* weight;
     float* out;
     const float* extra;
+    // The bias where a residual finishes it.
+    const float* bias;
     // Partial sums and counters of tiles that several blocks share.
     float* scratch;
     unsigned int* counters;

@@ -132,7 +132,7 @@ __device__ __forceinline__ void conv2d_small(const Launch& launch, const Conv& k
     }
 #pragma unroll 1
     while (channel + n < end) {
-        *element(finish.out, channel + n, k.out_plane) = finish_sum(k, extra, total);
+        *element(finish.out, channel + n, k.out_plane) = finish_sum(k, channel + n, extra, total);
         n += lanes;
         extra = next_extra;
         next_extra = read_extra(k, finish, channel + n + lanes, end);

@@ -209,10 +209,10 @@ __device__ __forceinline__ void write_vector(const Conv& k, const Finish& finish
     } else {
         extra = *(const float4*)from;
     }
-    four.x = finish_sum(k, extra.x, sum[0]);
-    four.y = finish_sum(k, extra.y, sum[1]);
-    four.z = finish_sum(k, extra.z, sum[2]);
-    four.w = finish_sum(k, extra.w, sum[3]);
+    four.x = finish_sum(k, channel, extra.x, sum[0]);
+    four.y = finish_sum(k, channel, extra.y, sum[1]);
+    four.z = finish_sum(k, channel, extra.z, sum[2]);
+    four.w = finish_sum(k, channel, extra.w, sum[3]);
     *(float4*)element(finish.out, channel, k.out_plane) = four;
 }
 
@@ -350,7 +350,7 @@ __device__ __forceinline__ void conv2d_tiled(const Launch& launch, const Conv& c
                     for (int n = 0; n < TILED_CHANNELS; n++) {
                         if (n < channels) {
                             const float extra = *element(finish.extra, channel + n, k.extra_plane);
-                            *element(finish.out, channel + n, k.out_plane) = finish_sum(k, extra, sum.at[q][n][p]);
+                            *element(finish.out, channel + n, k.out_plane) = finish_sum(k, channel + n, extra, sum.at[q][n][p]);
                         }
                     }
                 }

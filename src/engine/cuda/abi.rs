@@ -40,6 +40,10 @@ pub(super) const CHAIN_SHARED: usize = CAM_CHANNELS + THREADS as usize + CAM_SUM
 pub(super) const FINISH_BIAS: u32 = 4;
 /// [`ConvRow::finish`]: a bias and a ReLU.
 pub(super) const FINISH_BIAS_RELU: u32 = 5;
+/// [`ConvRow::finish`]: a bias and a residual.
+pub(super) const FINISH_RESIDUAL: u32 = 6;
+/// [`ConvRow::finish`]: a bias, a residual and a ReLU.
+pub(super) const FINISH_RESIDUAL_RELU: u32 = 7;
 /// [`StepRow::detail`] of an activation.
 pub(super) const ACTIVATION_SIGMOID: i32 = 0;
 pub(super) const ACTIVATION_HARD_SIGMOID: i32 = 1;
@@ -166,7 +170,7 @@ cuda_struct! {
 cuda_struct! {
     /// `Conv` of `kernels/common.cuh`, which documents the fields: a convolution.
     ConvRow {
-        input: u64, weight: u64, out: u64, extra: u64, scratch: u64, counters: u64,
+        input: u64, weight: u64, out: u64, extra: u64, bias: u64, scratch: u64, counters: u64,
         in_stride: u32, out_stride: u32, extra_stride: u32, extra_step: u32, extra_plane: u32,
         finish: u32, relu_max: f32, unused: u32,
         in_c: i32, in_h: i32, in_w: i32, in_plane: i32,
@@ -324,6 +328,8 @@ mod tests {
         assert_eq!(value(CONV2D, "MAX_GROUP"), MAX_GROUP);
         assert_eq!(value(TEXT, "FINISH_BIAS"), FINISH_BIAS as usize);
         assert_eq!(value(TEXT, "FINISH_BIAS_RELU"), FINISH_BIAS_RELU as usize);
+        assert_eq!(value(TEXT, "FINISH_RESIDUAL"), FINISH_RESIDUAL as usize);
+        assert_eq!(value(TEXT, "FINISH_RESIDUAL_RELU"), FINISH_RESIDUAL_RELU as usize);
         assert_eq!(value(TEXT, "ACTIVATION_SIGMOID"), ACTIVATION_SIGMOID as usize);
         assert_eq!(value(TEXT, "ACTIVATION_HARD_SIGMOID"), ACTIVATION_HARD_SIGMOID as usize);
         assert_eq!(value(TEXT, "ACTIVATION_HARD_SWISH"), ACTIVATION_HARD_SWISH as usize);

@@ -3,8 +3,8 @@
 use bytemuck::Zeroable;
 
 use super::abi::{
-    ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, MAX_GROUP, SLICE, TILED_READS_VECTORS,
-    TILED_WRITES_VECTORS,
+    ConvRow, Divisor, FINISH_BIAS, FINISH_BIAS_RELU, FINISH_RESIDUAL, FINISH_RESIDUAL_RELU, MAX_GROUP, SLICE,
+    TILED_READS_VECTORS, TILED_WRITES_VECTORS,
 };
 use super::weights::{Taps, Weights, row_length};
 use crate::engine::graph::ops::{Conv2d, Conv2dGrad, ReluGrad, ReluRule, Window};
@@ -28,6 +28,8 @@ pub(super) struct Conv {
 pub(super) enum Extra {
     /// A bias at an element offset in the weights.
     Bias(u32),
+    /// A bias at an element offset in the weights, and a residual.
+    Residual(u32, Place),
     /// The result of the ReLU that gates a gradient.
     Gate(Place),
     /// Nothing.
@@ -80,10 +82,19 @@ pub(super) fn conv2d(weights: &mut Weights, params: &[Param], op: &Conv2d, step:
             None => weights.add(std::iter::repeat_n(0.0, one.out))?,
         };
         let Shape { h, w, .. } = step.output.shape;
+        let extra = match op.residual {
+            true => Extra::Residual(bias, Place::of(step.inputs[1])),
+            false => Extra::Bias(bias),
+        };
         let row = ConvRow {
-            extra_step: 0,
-            extra_plane: 1,
-            finish: if op.relu.is_some() { FINISH_BIAS_RELU } else { FINISH_BIAS },
+            extra_step: op.residual.into(),
+            extra_plane: if op.residual { (h * w) as u32 } else { 1 },
+            finish: match (op.residual, op.relu) {
+                (false, None) => FINISH_BIAS,
+                (false, Some(_)) => FINISH_BIAS_RELU,
+                (true, None) => FINISH_RESIDUAL,
+                (true, Some(_)) => FINISH_RESIDUAL_RELU,
+            },
             relu_max: op.relu.map_or(f32::INFINITY, |relu| relu.max),
             row_first: -(padding[0] as i32),
             row_step: stride[0] as i32,
@@ -96,7 +107,7 @@ pub(super) fn conv2d(weights: &mut Weights, params: &[Param], op: &Conv2d, step:
             ..ConvRow::between(&step)
         };
         let (input, out) = (Place::of(step.inputs[0]), Place::of(step.output));
-        Ok(Conv { row, input, out, weight, extra: Extra::Bias(bias) }.with_sums([h, w], kernel))
+        Ok(Conv { row, input, out, weight, extra }.with_sums([h, w], kernel))
     });
     convs.collect()
 }
@@ -237,12 +248,12 @@ impl Conv {
             && [row.row_first, row.column_first] == [0, 0]
             && [rows, columns] == [row.in_h as usize, row.in_w as usize];
         let dense = [row.out_row, row.out_column] == [columns as i32, 1] && self.out.is_aligned();
-        let gate_is_aligned = match self.extra {
+        let extra_is_aligned = match self.extra {
             Extra::Bias(_) | Extra::Nothing => true,
-            Extra::Gate(gate) => gate.is_aligned(),
+            Extra::Residual(_, map) | Extra::Gate(map) => map.is_aligned(),
         };
         let reads = if pointwise && fours && self.input.is_aligned() { TILED_READS_VECTORS } else { 0 };
-        let writes = if dense && fours && gate_is_aligned { TILED_WRITES_VECTORS } else { 0 };
+        let writes = if dense && fours && extra_is_aligned { TILED_WRITES_VECTORS } else { 0 };
         let row = ConvRow {
             slices: slices as u32,
             group: slices.div_ceil(slices.div_ceil(MAX_GROUP).max(1)).max(1) as u32,

@@ -311,14 +311,19 @@ fn addressed(launch: &Launch, conv: &Conv, scratch: usize, counter: usize) -> Co
     let ((input, in_stride), (out, out_stride)) = (of(conv.input), of(conv.out));
     let (extra, extra_stride) = match conv.extra {
         Extra::Bias(offset) => (element(launch.weights, offset as usize), 0),
-        Extra::Gate(place) => of(place),
+        Extra::Residual(_, place) | Extra::Gate(place) => of(place),
         Extra::Nothing => (launch.weights, 0),
+    };
+    let bias = match conv.extra {
+        Extra::Residual(offset, _) => element(launch.weights, offset as usize),
+        _ => launch.weights,
     };
     ConvRow {
         input,
         weight: element(launch.weights, conv.weight as usize),
         out,
         extra,
+        bias,
         scratch: element(launch.scratch, scratch),
         counters: element(launch.counters, counter),
         in_stride,

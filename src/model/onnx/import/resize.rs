@@ -169,7 +169,9 @@ impl Importer {
                         kept.collect::<Result<Vec<_>, String>>()?
                     }
                     other => {
-                        return Err(Stop::Wrong(format!("attribute 'keep_aspect_ratio_policy' is '{other}'")));
+                        return Err(Stop::Wrong(format!(
+                            "attribute 'keep_aspect_ratio_policy' is '{other}'"
+                        )));
                     }
                 }
             }
