@@ -71,11 +71,6 @@ pub(crate) fn multiply_adds(count: usize) -> QuarterCycles {
     count / 8
 }
 
-/// `count` taps of a depthwise convolution.
-pub(crate) fn depthwise(count: usize) -> QuarterCycles {
-    count / 3
-}
-
 /// `count` exponentials and what is around them.
 pub(crate) fn activations(count: usize) -> QuarterCycles {
     2 * count

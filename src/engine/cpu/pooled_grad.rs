@@ -19,6 +19,9 @@ use crate::engine::graph::Param;
 use crate::engine::graph::ops::{BorderClasses, PooledConv2dGrad};
 use crate::{Result, Shape};
 
+/// Positions from which on the sums run along them, not along the channels.
+const MANY_POSITIONS: usize = 16;
+
 /// The kernel of a pooled gradient; a tile's groups are channels of the tap.
 pub(crate) struct PooledGrad {
     kernels: TransposedKernels,
@@ -120,7 +123,10 @@ impl PooledGrad {
             None => class_sums,
         };
         assert!(out.len() == channels.len() && channels.end <= self.channels());
-        let call = self.weight.transposed(self.terms(), channels, right.as_ptr(), out.as_mut_ptr());
+        let mut call = self.weight.transposed(self.terms(), channels, right.as_ptr(), out.as_mut_ptr());
+        if self.terms() == 1 {
+            call.skip_zeros(&right[..self.weight.padded_channels()]);
+        }
         assert!(
             right.len() >= self.terms() * self.weight.padded_channels(),
             "{} floats of sums",
@@ -138,6 +144,18 @@ impl PooledGrad {
         let (row, classes) = (self.weight.padded_channels(), &self.classes);
         let (positions, width) = (classes.rows.len() * classes.columns.len(), classes.columns.len());
         class_sums.fill(0.0);
+        if positions > MANY_POSITIONS {
+            for (o, grad) in grad.chunks_exact(positions).enumerate() {
+                // The gradient of one of many classes' scores has few channels that are not zero.
+                if !grad.iter().fold(false, |any, &g| any | (g != 0.0)) {
+                    continue;
+                }
+                for (position, g) in grad.iter().enumerate() {
+                    class_sums[classes.class(position / width, position % width) * row + o] += g;
+                }
+            }
+            return;
+        }
         for position in 0..positions {
             let class = classes.class(position / width, position % width);
             let sums = &mut class_sums[class * row..][..row];

@@ -33,6 +33,20 @@ pub(crate) struct TransposedProduct {
     pub(crate) out: *mut f32,
 }
 
+impl TransposedProduct {
+    /// Leaves out the groups before and behind those with an element of `right` that is not zero, where units are single
+    /// terms and P = 1; one group stays in any case.
+    pub(crate) fn skip_zeros(&mut self, right: &[f32]) {
+        debug_assert!(self.terms == 1 && right.len() == self.groups * self.group_channels);
+        let used = |group: &[f32]| group.iter().any(|&x| x != 0.0);
+        let first = right.chunks_exact(self.group_channels).position(used).unwrap_or(0);
+        let last = right.chunks_exact(self.group_channels).rposition(used).unwrap_or(0);
+        self.weight = self.weight.wrapping_add(first * self.group_len);
+        self.right = self.right.wrapping_add(first * self.group_channels);
+        self.groups = last + 1 - first;
+    }
+}
+
 /// The kernels of P = 1 and of P = [`COLUMNS`].
 #[derive(Clone, Copy)]
 pub(crate) struct TransposedKernels {

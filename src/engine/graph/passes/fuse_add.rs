@@ -13,16 +13,17 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         let (Op::Add, &[first, second]) = (&node.op, &node.inputs[..]) else {
             return new.copy(node).map(Some);
         };
-        // The later one, by which the other is known.
-        let (other, last) = (first.min(second), first.max(second));
-        let before = graph.node(last);
-        let alone = readers[last.index()] == 1 && !is_output.contains(&last);
-        match &before.op {
-            Op::Conv2d(conv) if alone && conv.groups == 1 && conv.relu.is_none() && !conv.residual => {
-                let inputs = [new.at(before.inputs[0]), new.at(other)];
-                new.push(Conv2d { residual: true, ..conv.clone() }, &inputs).map(Some)
+        let convolution = [(first, second), (second, first)].into_iter().find_map(|(id, other)| {
+            let alone = readers[id.index()] == 1 && !is_output.contains(&id) && id != other;
+            match &graph.node(id).op {
+                Op::Conv2d(conv) if alone && conv.groups == 1 && conv.relu.is_none() && !conv.residual => {
+                    Some((conv, graph.node(id).inputs[0], other))
+                }
+                _ => None,
             }
-            _ => new.copy(node).map(Some),
-        }
+        });
+        let Some((conv, input, other)) = convolution else { return new.copy(node).map(Some) };
+        let inputs = [new.at(input), new.at(other)];
+        new.push(Conv2d { residual: true, ..conv.clone() }, &inputs).map(Some)
     })
 }
