@@ -4,7 +4,7 @@
 // are in the weights.
 
 // Elements of a thread whose loads are in flight together.
-#define ACTIVATION_AHEAD 4
+#define ACTIVATION_AHEAD 2
 
 // 1 / (1 + exp(-x)), by the exponential of -|x|: on that side of zero no digits are lost.
 __device__ __forceinline__ float sigmoid(float x) {

@@ -1,9 +1,32 @@
 // level: the kernel of one level of a plan, whose blocks find their jobs here.
 
+// Ops with fields that no op of an MSD-Net has. `row` is the step in the table: what is carried from step to step in
+// registers does not have to include these fields.
+__device__ __forceinline__ void run_wide_step(const Launch& launch, const Step& row, const float* in, const float* second,
+                                              float* out, Share share) {
+    const Step step = row;
+    const float* weights = launch.weights;
+    switch (step.op) {
+    case OP_SLICE_GRAD: slice_grad(step, in, out, share); break;
+    case OP_CHANNEL_SHUFFLE: channel_shuffle(step, in, out, share); break;
+    case OP_MUL: mul(step, in, second, out, share); break;
+    case OP_CHANNEL_DOT: channel_dot(step, in, second, out, share); break;
+    case OP_ACTIVATION: activation(step, weights, in, out, share); break;
+    case OP_ACTIVATION_GRAD: activation_grad(step, weights, in, second, out, share); break;
+    case OP_LRN: lrn(step, weights, in, out, share); break;
+    case OP_LRN_GRAD: lrn_grad(step, weights, in, second, out, share); break;
+    case OP_RESIZE: resize(step, launch.tables, in, out, share); break;
+    case OP_RESIZE_GRAD: resize_grad(step, launch.tables, in, out, share); break;
+    case OP_GROUPED_CONV2D: grouped_conv2d(step, weights, in, out, share); break;
+    case OP_GROUPED_CONV2D_GRAD: grouped_conv2d_grad(step, weights, in, second, out, share); break;
+    default: break;
+    }
+}
+
 // Every op except the convolutions, for one image. Ops with dependent elements use the whole block;
-// elementwise ops compute the given share. False in a block that has nothing more to do.
-__device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chain, const Step& step, unsigned int image,
-                                         unsigned int image_index, Share share, float* shared) {
+// elementwise ops compute the given share. `row` is the step in the table. False in a block that has nothing more to do.
+__device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chain, const Step& step, const Step& row,
+                                         unsigned int image, unsigned int image_index, Share share, float* shared) {
     const float* in = slot(launch, step.first_space, step.first, image);
     const float* second = slot(launch, step.second_space, step.second, image);
     float* out = slot(launch, step.out_space, step.out, image);
@@ -22,26 +45,14 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     }
     switch (step.op) {
     case OP_COPY: copy(step, in, out, share); break;
-    case OP_SLICE_GRAD: slice_grad(step, in, out, share); break;
-    case OP_CHANNEL_SHUFFLE: channel_shuffle(step, in, out, share); break;
     case OP_ADD: add(step, in, second, out, share); break;
-    case OP_MUL: mul(step, in, second, out, share); break;
-    case OP_CHANNEL_DOT: channel_dot(step, in, second, out, share); break;
     case OP_RELU: relu(step, in, out, share); break;
     case OP_RELU_GRAD: relu_grad(step, in, second, out, share); break;
-    case OP_ACTIVATION: activation(step, weights, in, out, share); break;
-    case OP_ACTIVATION_GRAD: activation_grad(step, weights, in, second, out, share); break;
     case OP_BATCH_NORM: batch_norm(step, weights, in, out, share); break;
     case OP_MAX_POOL: max_pool(step, in, out, share); break;
     case OP_MAX_POOL_GRAD: max_pool_grad(step, in, second, out, share); break;
     case OP_AVG_POOL: avg_pool(step, in, out, share); break;
     case OP_AVG_POOL_GRAD: avg_pool_grad(step, in, out, share); break;
-    case OP_LRN: lrn(step, weights, in, out, share); break;
-    case OP_LRN_GRAD: lrn_grad(step, weights, in, second, out, share); break;
-    case OP_RESIZE: resize(step, launch.tables, in, out, share); break;
-    case OP_RESIZE_GRAD: resize_grad(step, launch.tables, in, out, share); break;
-    case OP_GROUPED_CONV2D: grouped_conv2d(step, weights, in, out, share); break;
-    case OP_GROUPED_CONV2D_GRAD: grouped_conv2d_grad(step, weights, in, second, out, share); break;
     case OP_LINEAR: linear(step, weights, in, out, share); break;
     case OP_LINEAR_GRAD: linear_grad(step, weights, in, out, share); break;
     case OP_SOFTMAX: softmax(step, in, out, shared); break;
@@ -50,7 +61,7 @@ __device__ __forceinline__ bool run_step(const Launch& launch, const Chain& chai
     case OP_SPATIAL_MEAN: spatial_mean(step, in, out, share); break;
     case OP_WEIGHTED_SUM: weighted_sum(step, in, second, out, share); break;
     case OP_RANGE: range(step, in, out, shared); break;
-    default: break;
+    default: run_wide_step(launch, row, in, second, out, share); break;
     }
     return true;
 }
@@ -69,7 +80,8 @@ __device__ __forceinline__ void run_chain(const Launch& launch, const Chain& cha
             copy_async<1>((float*)after + threadIdx.x, (const float*)(launch.steps + chain.first_step + s) + threadIdx.x, true);
         }
         commit_copies();
-        if (!run_step(launch, chain, step, image, image_index, share, shared) || s >= chain.steps) {
+        const Step& row = launch.steps[chain.first_step + s - 1];
+        if (!run_step(launch, chain, step, row, image, image_index, share, shared) || s >= chain.steps) {
             return;
         }
         wait_for_copies<0>();

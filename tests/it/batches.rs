@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::common::close::assert_same_bits;
+use crate::common::close;
+use crate::common::close::{assert_close, assert_same_bits};
 use crate::common::nets::{asked, cam_graph, inputs, random_network};
 use crate::common::random::Random;
-use crate::common::run;
 use crate::common::run::input_spaces;
+use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::device::Device;
+use msdcam::engine::graph::grad::gradients;
+use msdcam::engine::graph::ops::{
+    Activation, AvgPool, ChannelShuffle, Conv2d, Interpolation, Lrn, Op, Relu, ReluRule, Resize, Sampling,
+    Slice, Window,
+};
+use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::{Order, Plan};
 use msdcam::engine::tensor::Tensor;
 use msdcam::explain::{Classifier, ExitPrediction, ExplainRequest, Explainer, Target};
@@ -262,4 +269,74 @@ fn divides_large_requests_into_batches() {
     let explain =
         |batch| Explainer::new(&network, &request, &device, batch).unwrap().explain(&images.data).unwrap();
     assert_eq!(explain(2), explain(5));
+}
+
+/// Ops of mobile networks on maps that a GPU divides among many blocks, and the gradient with respect to the image.
+fn mobile_graph() -> (Graph, [Shape; 2], [NodeId; 2]) {
+    let (image, mut graph, mut random) = (Shape::new(8, 37, 41), Graph::new(), Random::new(23));
+    let x = graph.push(Op::Input(image), &[]).unwrap();
+    let mut conv =
+        |graph: &mut Graph, x: NodeId, out: usize, groups: usize, window: Window, max: Option<f32>| {
+            let channels = graph.shape(x).c;
+            let dims = [out, channels / groups, window.kernel[0], window.kernel[1]];
+            let scale = (dims[1..].iter().product::<usize>() as f32).sqrt();
+            let mut param = |dims: &[usize]| {
+                let numbers: Vec<f32> =
+                    random.numbers(dims.iter().product()).into_iter().map(|x| x / scale).collect();
+                graph.add_param(format!("p{}", graph.params().len()), dims, numbers)
+            };
+            let (weight, bias) = (param(&dims), Some(param(&[out])));
+            let relu = max.map(|max| Relu { max });
+            let conv = Conv2d::new(graph, weight, bias, [1, 1], [0, 0]);
+            graph.push(Conv2d { channels, groups, window, relu, ..conv }, &[x]).unwrap()
+        };
+    let window = |kernel, stride, padding, dilation: [usize; 2]| Window {
+        dilation,
+        ..Window::square(kernel, stride, padding)
+    };
+    let point = Window::square(1, 1, 0);
+    let y = conv(&mut graph, x, 48, 1, point, Some(1.5));
+    let y = conv(&mut graph, y, 96, 48, window(5, 1, 4, [2, 2]), Some(0.75));
+    let y = conv(&mut graph, y, 96, 96, window(3, 2, 1, [1, 1]), None);
+    let y = graph.push(Activation::Silu, &[y]).unwrap();
+    let shape = graph.shape(y);
+    let whole = Window { kernel: [shape.h, shape.w], ..point };
+    let gate = graph.push(AvgPool { window: whole, counted: [[0; 2]; 2] }, &[y]).unwrap();
+    let gate = conv(&mut graph, gate, 6, 1, point, Some(f32::INFINITY));
+    let gate = conv(&mut graph, gate, 96, 1, point, None);
+    let gate = graph.push(Activation::Sigmoid, &[gate]).unwrap();
+    let y = graph.push(Op::Mul, &[y, gate]).unwrap();
+    let y = graph.push(ChannelShuffle { groups: 3 }, &[y]).unwrap();
+    let y = conv(&mut graph, y, 60, 3, window(3, 1, 1, [1, 1]), None);
+    let y = graph.push(Activation::HardSwish, &[y]).unwrap();
+    let y = graph.push(Lrn { size: 5, alpha: 0.5, beta: 0.75, bias: 1.0 }, &[y]).unwrap();
+    let axis = |from: usize, len| {
+        let scale = from as f64 / len as f64;
+        Sampling { len, scale, shift: scale / 2.0 - 0.5 }
+    };
+    let axes = [axis(graph.shape(y).h, 33), axis(graph.shape(y).w, 29)];
+    let y = graph.push(Resize { interpolation: Interpolation::Linear, axes }, &[y]).unwrap();
+    let shape = Shape { c: 45, ..graph.shape(y) };
+    let y = graph.push(Slice { offset: 7 * shape.plane(), shape }, &[y]).unwrap();
+    let upstream = graph.push(Op::Input(shape), &[]).unwrap();
+    let gradient = gradients(&mut graph, y, upstream, &[x], ReluRule::Plain).unwrap()[0];
+    (graph, [image, shape], [y, gradient])
+}
+
+#[test]
+fn ops_of_mobile_networks_agree_with_the_reference_and_for_any_batch() {
+    let (graph, shapes, outputs) = mobile_graph();
+    let batch =
+        |n: usize| shapes.map(|shape| Tensor::new(n, shape, Random::new(29).numbers(n * shape.len())));
+    let three = batch(3);
+    let want = reference::run(&graph, &outputs, &three.each_ref());
+    for device in run::devices() {
+        let got = run::run(&device, &graph, &outputs, Order::Depth, &three.each_ref());
+        let alone = run::run(&device, &graph, &outputs, Order::Depth, &batch(1).each_ref());
+        for (i, what) in ["value", "gradient"].into_iter().enumerate() {
+            let who = format!("{}: {what}", device.description());
+            assert_close(&who, &got[i].data, &want[i], close::NETWORK);
+            assert_same_bits(&who, alone[i].image(0), got[i].image(0));
+        }
+    }
 }

@@ -99,11 +99,68 @@ def branch(name):
     return helper.make_graph([node("Relu", ["c"], name)], name, [], [value(name, [1, 5, 8, 8])])
 
 
-@case("operator", ["If"])
-def if_node():
+def chosen(name, first="r1", second="r2", outputs=("r",), **changes):
+    """A network with an `If`, whose condition is the value `name`."""
     yes = numpy_helper.from_array(np.array(True), "yes")
-    middle = [node("If", ["yes"], "r", then_branch=branch("r1"), else_branch=branch("r2"))]
+    other = node("Cast", ["c"], "unsure", to=TensorProto.BOOL)
+    branches = {"then_branch": branch(first), "else_branch": branch(second), **changes}
+    middle = [*([other] if name == "unsure" else []), node("If", [name], list(outputs), **branches)]
     return network(middle=middle, tensors=[yes], tap="r")
+
+
+@case("operator", ["If"], "its condition depends on the image")
+def if_node():
+    return chosen("unsure")
+
+
+@case("fine", [], "its condition is a constant")
+def if_constant():
+    return chosen("yes")
+
+
+@case("operator", ["If"], "it has one branch")
+def if_without_branch():
+    return chosen("yes", then_branch=helper.make_graph([], "empty", [], []))
+
+
+@case("graph", ["If", "there already"], "its branch computes a value again")
+def if_again():
+    return chosen("yes", first="c")
+
+
+@case("graph", ["If", "nothing"], "its branch reads a value that is nowhere")
+def if_of_nothing():
+    made = helper.make_graph([node("Relu", ["nothing"], "r1")], "b", [], [value("r1", [1, 5, 8, 8])])
+    return chosen("yes", then_branch=made)
+
+
+@case("graph", ["cycle"], "its branch reads its own result")
+def if_of_itself():
+    made = helper.make_graph([node("Relu", ["r"], "r1")], "b", [], [value("r1", [1, 5, 8, 8])])
+    return chosen("yes", then_branch=made)
+
+
+@case("operator", ["If"], "a thousand graphs, each in the next")
+def if_in_if():
+    def number(n):
+        return (bytes([n & 127 | 128]) + number(n >> 7)) if n > 127 else bytes([n])
+
+    def field(key, data):
+        return number(key << 3 | 2) + number(len(data)) + data
+
+    # The kind of an attribute with a graph is 5.
+    inner = b""
+    for _ in range(1000):
+        attribute = field(1, b"then_branch") + field(6, inner) + number(20 << 3) + number(5)
+        last, inner = attribute, field(1, field(2, b"i") + field(4, b"If") + field(5, attribute))
+    model = chosen("yes")
+    nodes = [part.SerializeToString(deterministic=True) for part in model.graph.node]
+    place = [part.op_type for part in model.graph.node].index("If")
+    nodes[place] = field(1, b"yes") + field(2, b"r") + field(4, b"If") + field(5, last)
+    del model.graph.node[:]
+    graph = b"".join(field(1, data) for data in nodes) + model.graph.SerializeToString(deterministic=True)
+    model.ClearField("graph")
+    return model.SerializeToString(deterministic=True) + field(7, graph)
 
 
 @case("operator", ["Loop"])
@@ -142,15 +199,243 @@ def matmul_of_activations():
     return network(middle=[node("MatMul", ["c", "c"], "r")], tap="r")
 
 
-@case("operator", ["Mul"], "the product of two activations")
+@case("fine", [], "the product of two activations")
 def product_of_activations():
     return network(middle=[node("Relu", ["c"], "d"), node("Mul", ["c", "d"], "r")], tap="r")
 
 
-@case("operator", ["LSTM", "Gelu", "Resize"], "three operators at once: all are named")
+@case("operator", ["Div of two maps"], "the quotient of two activations")
+def quotient_of_activations():
+    return network(middle=[node("Relu", ["c"], "d"), node("Div", ["c", "d"], "r")], tap="r")
+
+
+@case("operator", ["LSTM", "Gelu", "GridSample"], "three operators at once: all are named")
 def three_operators():
-    middle = [node("Gelu", ["c"], "d"), node("Resize", ["d", "", "z"], "r"), node("LSTM", ["r", "w", "w"], "e")]
-    return network(middle=middle, opset=20, tensors=[tensor("z", 4)], tap="e")
+    middle = [node("Gelu", ["c"], "d"), node("GridSample", ["d", "z"], "r"), node("LSTM", ["r", "w", "w"], "e")]
+    return network(middle=middle, opset=20, tensors=[tensor("z", 1, 4, 4, 2)], tap="e")
+
+
+def one(kind, *constants, inputs=("c",), opset=17, **attributes):
+    """A network with one node of `kind` that reads the map and `constants`."""
+    names = [f"k{i}" for i in range(len(constants))]
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for array, name in zip(constants, names)]
+    made = node(kind, [*inputs, *names], "r", **attributes)
+    return network(middle=[made], opset=opset, tensors=tensors, tap="r")
+
+
+def singles(*values):
+    return np.array(values, np.float32)
+
+
+@case("operator", ["Clip", "NaN"])
+def clip_nan():
+    return one("Clip", np.float32(np.nan), np.float32(6))
+
+
+@case("operator", ["Clip to 6 to 0"], "all elements would be the same")
+def clip_reversed():
+    return one("Clip", np.float32(6), np.float32(0))
+
+
+@case("shape", ["bound"])
+def clip_of_channels():
+    return one("Clip", singles(0, 1, 2, 3, 4).reshape(5, 1, 1))
+
+
+@case("weight", ["alpha", "NaN"])
+def leaky_nan():
+    return one("LeakyRelu", alpha=float("nan"))
+
+
+@case("weight", ["beta", "inf"])
+def hard_sigmoid_infinite():
+    return one("HardSigmoid", beta=float("inf"))
+
+
+@case("weight", ["NaN"])
+def prelu_nan():
+    return one("PRelu", singles(np.nan))
+
+
+@case("operator", ["PRelu"], "a slope for each pixel")
+def prelu_of_pixels():
+    return one("PRelu", np.ones((5, 8, 8), np.float32))
+
+
+@case("operator", ["Swish", "0"])
+def swish_zero():
+    return one("Swish", opset=24, alpha=0.0)
+
+
+for _name, _attributes, _words in [
+    ("zero", {"size": 0}, ["size", "0"]), ("negative", {"size": -3}, ["size", "-3"]),
+    ("huge", {"size": 2**40}, ["size", "1099511627776"]), ("unsized", {}, ["size"]),
+    ("alpha_nan", {"size": 3, "alpha": float("nan")}, ["alpha", "NaN"]),
+    ("bias_zero", {"size": 3, "bias": 0.0}, ["LRN", "bias 0"]),
+    ("alpha_negative", {"size": 3, "alpha": -1.0}, ["LRN", "alpha -1"]),
+]:
+
+    def lrn(attributes=_attributes):
+        return one("LRN", **attributes)
+
+    lrn.__name__ = f"lrn_{_name}"
+    case("weight", _words)(lrn)
+
+
+def resize_to(*sizes, **attributes):
+    return one("Resize", np.array(sizes, np.int64), inputs=("c", "", ""), **attributes)
+
+
+def scaled_by(*scales, **attributes):
+    return one("Resize", singles(*scales), inputs=("c", ""), **attributes)
+
+
+for _name, _sizes, _words in [
+    ("zero", (1, 5, 0, 8), ["8", "0"]), ("negative", (1, 5, -8, 8), ["-8"]), ("vast", (1, 5, 2**40, 8), ["1099511627776"]),
+    ("large", (1, 5, 60000, 60000), ["60000", "elements"]), ("short", (16, 16), ["2 sizes of 4"]),
+]:
+
+    def resized(sizes=_sizes):
+        return resize_to(*sizes)
+
+    resized.__name__ = f"resize_{_name}"
+    case("shape", _words)(resized)
+
+for _name, _scale in [("zero", 0), ("negative", -2), ("nan", np.nan), ("infinite", np.inf), ("tiny", 1e-9), ("vast", 1e30)]:
+
+    def scaled(scale=_scale):
+        return scaled_by(1, 1, scale, 2)
+
+    scaled.__name__ = f"resize_scale_{_name}"
+    case("shape", ["Resize", "8", "scaled"])(scaled)
+
+
+@case("operator", ["Resize of other axes"], "twice the channels")
+def resize_channels():
+    return scaled_by(1, 2, 1, 1)
+
+
+@case("operator", ["Resize of other axes"], "twice the images")
+def resize_batch():
+    return resize_to(2, 5, 8, 8)
+
+
+@case("operator", ["Resize of mode cubic"])
+def resize_cubic():
+    return resize_to(1, 5, 16, 16, mode="cubic")
+
+
+@case("operator", ["antialias"])
+def resize_antialias():
+    return resize_to(1, 5, 4, 4, mode="linear", antialias=1, opset=18)
+
+
+@case("operator", ["tf_crop_and_resize"])
+def resize_crop():
+    return resize_to(1, 5, 16, 16, mode="linear", coordinate_transformation_mode="tf_crop_and_resize")
+
+
+@case("shape", ["nearest_mode", "other"])
+def resize_nearest_mode():
+    return resize_to(1, 5, 16, 16, nearest_mode="other")
+
+
+@case("shape", ["neither scales nor sizes"])
+def resize_without_sizes():
+    return one("Resize", inputs=("c",))
+
+
+@case("shape", ["both scales and sizes"])
+def resize_twice():
+    return one("Resize", singles(1, 1, 2, 2), np.array([1, 5, 16, 16]), inputs=("c", ""))
+
+
+@case("operator", ["Expand"], "five channels to ten")
+def expand_channels():
+    return one("Expand", np.array([1, 10, 8, 8]))
+
+
+@case("operator", ["Tile"], "a map beside itself")
+def tile_maps():
+    return one("Tile", np.array([1, 1, 2, 2]))
+
+
+def split_of(outputs, *constants, opset=18, **attributes):
+    sizes = [numpy_helper.from_array(np.array(sizes, np.int64), "k") for sizes in constants]
+    made = node("Split", ["c", *(["k"] if sizes else [])], outputs, **attributes)
+    return network(middle=[made], opset=opset, tensors=sizes, tap=outputs[0])
+
+
+for _name, _sizes, _attributes, _words in [
+    ("sum", [2, 2], {"axis": 1}, ["5 elements", "[2, 2]"]), ("negative", [6, -1], {"axis": 1}, ["[6, -1]"]),
+    ("overflow", [2**63 - 1, 2**63 - 1], {"axis": 1}, ["9223372036854775807"]),
+    ("count", [5], {"axis": 1}, ["2 results"]), ("axis", [1, 4], {"axis": 4}, ["axis 4"]),
+    ("empty", [5, 0], {"axis": 1}, ["Split"]), ("rows", [3, 5], {"axis": 2}, ["Split of rows or columns"]),
+    ("batch", [1, 0], {"axis": 0}, ["Split"]), ("uneven", None, {"axis": 1}, ["5 elements in 2 parts"]),
+    ("no_parts", None, {"axis": 1, "num_outputs": 0}, ["0 parts"]),
+]:
+
+    def split(sizes=_sizes, attributes=_attributes):
+        return split_of(["r", "q"], *([] if sizes is None else [sizes]), **attributes)
+
+    split.__name__ = f"split_{_name}"
+    case("operator" if "Split" in _words[0] else "shape", _words)(split)
+
+
+@case("operator", ["Slice with steps"], "every other channel")
+def slice_of_steps():
+    return one("Slice", *(np.array([n]) for n in (0, 5, 1, 2)))
+
+
+@case("operator", ["Slice of rows or columns"])
+def slice_of_rows():
+    return one("Slice", *(np.array([n]) for n in (1, 5, 2)))
+
+
+@case("operator", ["Slice without elements"])
+def slice_of_nothing():
+    return one("Slice", *(np.array([n]) for n in (4, 2, 1)))
+
+
+@case("operator", ["Gather"], "channels in another order")
+def gather_in_disorder():
+    return one("Gather", np.array([1, 0, 2, 3, 4]), axis=1)
+
+
+@case("shape", ["5"], "a channel that does not exist")
+def gather_outside():
+    return one("Gather", np.array([4, 5]), axis=1)
+
+
+def shuffled(parts, order, whole):
+    shapes = [numpy_helper.from_array(np.array(shape), name) for name, shape in (("parts", parts), ("whole", whole))]
+    middle = [
+        node("Reshape", ["c", "parts"], "a"), node("Transpose", ["a"], "b", perm=order),
+        node("Reshape", ["b", "whole"], "r"),
+    ]
+    return network(middle=middle, tensors=shapes, tap="r")
+
+
+@case("shape", ["cannot become"], "five channels in two groups")
+def shuffle_of_two_groups():
+    return shuffled([1, 2, -1, 8, 8], [0, 2, 1, 3, 4], [1, 5, 8, 8])
+
+
+@case("operator", ["Reshape that divides"], "rows in two groups")
+def shuffle_of_rows():
+    return shuffled([1, 5, 2, 4, 8], [0, 1, 3, 2, 4], [1, 5, 8, 8])
+
+
+@case("operator", ["Mul with a factor for each pixel"])
+def gate_of_pixels():
+    middle = [node("Conv", ["c", "k"], "g", kernel_shape=[1, 1]), node("Mul", ["c", "g"], "r")]
+    return network(middle=middle, tensors=[tensor("k", 1, 5, 1, 1)], tap="r")
+
+
+@case("operator", ["Add of maps of different shapes"], "the sum of a map and its means")
+def sum_with_means():
+    middle = [node("GlobalAveragePool", ["c"], "g"), node("Add", ["c", "g"], "r")]
+    return network(middle=middle, tap="r")
 
 
 @case("operator", ["ConvTranspose"])

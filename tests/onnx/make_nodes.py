@@ -72,7 +72,7 @@ MAX_ELEMENTS = 1024
 MAX_BYTES = 2500
 MAX_NODES = 4
 # Where the order of axes plays no role, and types that others stand for.
-ANY_LAYOUT = {"Dropout", "Relu", "Neg", "Identity", "Sum", "Shape", "Size", "Cast"}
+ANY_LAYOUT = set("Dropout Relu Neg Identity Sum Shape Size Cast Sigmoid HardSigmoid HardSwish Swish LeakyRelu Tanh".split())
 SKIPPED = re.compile(r"(add|sub|mul|div|equal|less|greater)_(u?int16|uint32|int8)|(min|max)_(u?int16|u?int32)"
                      r"|cast_.*(FLOAT16|DOUBLE)_to_.*(INT[24]|FLOAT[48]).*|cast_no_saturate_.*")
 MAX_CHANNELS = 256
@@ -84,13 +84,14 @@ SHARED_SEED = 5
 READ = set(
     "Conv MaxPool AveragePool GlobalAveragePool GlobalMaxPool ReduceMean BatchNormalization Relu Clip Add Sub Mul Div "
     "Neg Sum Concat Gemm MatMul Pad Reshape Flatten Squeeze Unsqueeze Transpose Identity Dropout Cast Softmax "
-    "LogSoftmax Split Slice Shape Size".split()
+    "LogSoftmax Split Slice Shape Size Sigmoid HardSigmoid HardSwish Swish LeakyRelu PRelu Tanh Max Min LRN Resize "
+    "Upsample Expand Tile Gather Pow".split()
 )
 # Operators on constants.
 FOLDED = set(
     "Constant ConstantOfShape Identity Dropout Cast Shape Size Reshape Flatten Transpose Squeeze Unsqueeze Concat "
     "Gather Slice Range Expand ReduceProd Add Sub Mul Div Pow Min Max Equal Less Greater Neg Sqrt Reciprocal Sigmoid "
-    "Exp Abs Floor Ceil Tanh Relu Where".split()
+    "Exp Abs Floor Ceil Tanh Relu Where Split".split()
 )
 # The package has five digits of an output; numbers of 16 bits become such of 32 bits.
 TOLERANCES = {"averagepool_2d_ceil_last_window_starts_on_pad": 1e-4, "own_cast_half": 2e-3}

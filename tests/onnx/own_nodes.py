@@ -158,6 +158,161 @@ def own_graphs():
     ], numbers(1, 4, 1, 2), numbers(8, 4, 1, 2))
     of_map("flatten_nhwc_matmul", [node("Flatten", "i0", "t"), node("MatMul", "t c0")], numbers(2, 3, 2, 4),
            numbers(24, 5), last=True)
+    # Bounds on either side of 0, or with 0 between them; of one side.
+    x = numbers(2, 4, 3, 3) * 20
+    for name, low, high in [("positive", 2, 9), ("negative", -9, -2), ("to_zero", -9, 0), ("near", -1, 3),
+                            ("far", -30, 25), ("below", -40, None), ("above", None, 3), ("under", None, -3)]:
+        bounds = [np.array(bound, np.float32) for bound in (low, high) if bound is not None]
+        inputs = "i0 " + " ".join(f"c{k}" for k in range(len(bounds)))
+        clip = node("Clip", inputs)
+        if low is None:
+            clip = helper.make_node("Clip", ["i0", "", "c0"], ["o"], "o")
+        of_map(f"clip_{name}", [clip], x, *bounds)
+    of_map("clip_none", [node("Clip", "i0")], x)
+    three = np.array(3, np.float32)
+    of_map("max_number", [node("Max", "i0 c0")], x, three)
+    of_map("min_number", [node("Min", "c0 i0")], x, -three)
+    # Activations written out, with the factors in both orders.
+    six, zero = np.array(6, np.float32), np.array(0, np.float32)
+    x = numbers(2, 4, 3, 3) * 4
+    gate = [node("Add", "i0 c0", "s"), node("Clip", "s c1 c2", "t")]
+    numbers_ = (three, zero, six)
+    for order in ("i0 t", "t i0"):
+        end = "_swapped" * (order == "t i0")
+        of_map(f"silu{end}", [node("Sigmoid", "i0", "t"), node("Mul", order)], x)
+        of_map(f"hard_swish{end}", [node("HardSigmoid", "i0", "t", alpha=1 / 6), node("Mul", order)], x)
+        of_map(f"hard_swish_of_products{end}", [*gate, node("Mul", order, "u"), node("Div", "u c2")], x, *numbers_)
+        scaled = [*gate, node("Div", "t c2", "u"), node("Mul", order.replace("t", "u"))]
+        of_map(f"hard_swish_of_quotients{end}", scaled, x, *numbers_)
+    of_map("hard_sigmoid_other_gate", [node("HardSigmoid", "i0", "t"), node("Mul", "i0 t")], x)
+    of_map("sigmoid_of_other", [node("Neg", "i0", "n"), node("Sigmoid", "n", "t"), node("Mul", "i0 t")], x)
+    slopes = np.array([0.25, -0.5, 2, 1], np.float32)
+    of_map("prelu_channels", [node("PRelu", "i0 c0")], x, slopes.reshape(4, 1, 1), opset=16)
+    of_map("prelu_last", [node("PRelu", "i0 c0")], x, slopes, opset=16, last=True)
+    of_map("prelu_number", [node("PRelu", "i0 c0")], x, slopes[:1].reshape(1, 1, 1), opset=16)
+    # Zeros around a map, of which activations make other values or none.
+    for op, attributes in [("HardSwish", {}), ("LeakyRelu", {"alpha": 0.3}), ("Tanh", {}), ("Sigmoid", {})]:
+        nodes = [pad, node(op, "p", "a", **attributes), node("Conv", "a c1")]
+        of_map(f"pad_{op.lower()}_conv", nodes, x, around, numbers(2, 4, 2, 2))
+    of_map("sigmoid_pad_max", [node("Sigmoid", "i0", "r"), node("Pad", "r c0", "p"), node("MaxPool", "p", **window)],
+           numbers(1, 4, 5, 5), around)
+    # Gates: of channels in both orders, of a vector, repeated, of one channel, of pixels.
+    pooled = node("GlobalAveragePool", "i0", "p")
+    gate = [pooled, node("Sigmoid", "p", "g")]
+    of_map("gate", [*gate, node("Mul", "i0 g")], x)
+    of_map("gate_first", [*gate, node("Mul", "g i0")], x)
+    vector = [pooled, node("Flatten", "p", "f"), node("Gemm", "f c0", "h"), node("Sigmoid", "h", "v")]
+    matrix = numbers(4, 4)
+    of_map("gate_unsqueezed", [*vector, node("Unsqueeze", "v c1", "g"), node("Mul", "i0 g")], x, matrix, integers(2, 3))
+    of_map("gate_reshaped", [*vector, node("Reshape", "v c1", "g"), node("Mul", "g i0")], x, matrix,
+           integers(0, 4, 1, 1))
+    of_map("gate_expanded", [*gate, node("Expand", "g c0", "e"), node("Mul", "i0 e")], x, integers(2, 4, 3, 3))
+    of_map("expanded_sum", [*gate, node("Expand", "g c0", "e"), node("Add", "i0 e")], x, integers(3, 3))
+    of_map("tile_once", [node("Tile", "i0 c0", "t"), node("Relu", "t")], x, integers(1, 1, 1, 1))
+    last = [node("ReduceMean", "i0 c0", "p"), node("Sigmoid", "p", "g"), node("Mul", "i0 g")]
+    of_map("gate_nhwc", last, x, integers(1, 2), last=True)
+    of_map("gate_of_pixels", [node("Conv", "i0 c0", "g"), node("Mul", "i0 g")], x, numbers(1, 4, 1, 1))
+    of_map("gate_of_all", [*gate, node("Conv", "g c0", "h"), node("Mul", "i0 h")], x, numbers(1, 4, 1, 1))
+    of_map("gate_of_one_channel", [pooled, node("Mul", "i0 p")], numbers(2, 1, 3, 4))
+    of_map("square", [node("Mul", "i0 i0")], x)
+    of_map("product_of_transposed", [node("Transpose", "i0", "t", perm=[0, 1, 3, 2]), node("Mul", "i0 t")], x)
+    of_map("product_of_flattened", [
+        node("Conv", "i0 c0", "g"), node("Flatten", "g", "a"), node("Flatten", "i0", "b"), node("Mul", "a b"),
+    ], numbers(1, 4, 1, 2), numbers(8, 4, 1, 2))
+    # Parts.
+    x = numbers(2, 6, 3, 2)
+
+    def split(name, *nodes, opset=18, constants=(), x=x, last=False, **attributes):
+        parts = helper.make_node("Split", ["i0", *(["c0"] if constants else [])], ["a", "b"], "s", **attributes)
+        of_map(f"split_{name}", [parts, *nodes], x, *constants, opset=opset, last=last)
+
+    swapped = node("Concat", "b a", axis=1)
+    split("even", swapped, axis=1, num_outputs=2)
+    split("attribute", swapped, axis=1, split=[2, 4], opset=11)
+    split("without_sizes", swapped, axis=1, opset=13)
+    split("sizes", swapped, axis=-3, constants=(integers(5, 1),), opset=13)
+    split("shorter_end", swapped, axis=1, num_outputs=2, x=numbers(2, 5, 2, 2))
+    split("last", node("Concat", "b a", axis=-1), axis=3, num_outputs=2, last=True)
+    split("rows", node("Concat", "b a", axis=2), axis=2, constants=(integers(1, 2),))
+    split("batch", node("Concat", "b a", axis=0), axis=0, num_outputs=2)
+    split("of_vectors", swapped, axis=1, num_outputs=2, x=numbers(2, 6))
+    split("half_unread", node("Relu", "b"), axis=1, num_outputs=2)
+    halves = helper.make_node("Split", ["c0"], ["a", "b"], "s", axis=0, num_outputs=2)
+    of_map("split_weights", [halves, node("Conv", "i0 a", "l"), node("Conv", "i0 b", "r"), node("Sub", "l r")], x,
+           numbers(4, 6, 2, 2))
+    of_map("slice_channels", [node("Slice", "i0 c0 c1 c2")], x, integers(1), integers(4), integers(1))
+    of_map("slice_channels_end", [node("Slice", "i0 c0 c1 c2")], x, integers(-2), integers(2**31), integers(1))
+    of_map("slice_channels_last", [node("Slice", "i0 c0 c1 c2")], x, integers(1), integers(4), integers(-1), last=True)
+    of_map("slice_channel_steps", [node("Slice", "i0 c0 c1 c2 c3")], x, integers(0), integers(6), integers(1),
+           integers(2))
+    of_map("slice_rows", [node("Slice", "i0 c0 c1 c2")], x, integers(1), integers(3), integers(2))
+    of_map("slice_flattened", [node("Flatten", "i0", "f"), node("Slice", "f c0 c1 c2")], x, integers(5), integers(20),
+           integers(1))
+    of_map("gather_range", [node("Gather", "i0 c0", axis=1)], x, integers(2, 3, 4))
+    of_map("gather_channel", [node("Gather", "i0 c0", axis=1)], x, np.array(-2))
+    of_map("gather_swapped", [node("Gather", "i0 c0", axis=1)], x, integers(1, 0))
+    # Shuffles: groups, then channels of a group, in the other order.
+    for last, (parts, order, whole) in enumerate([
+        ((0, 2, 3, 3, 2), (0, 2, 1, 3, 4), (0, -1, 3, 2)), ((2, 3, 2, 2, 3), (0, 1, 2, 4, 3), (2, 3, 2, 6)),
+    ]):
+        shuffle = [node("Reshape", "i0 c0", "r"), node("Transpose", "r", "t", perm=order)]
+        end = "_last" * last
+        constants = (integers(*parts), integers(*whole))
+        of_map(f"shuffle{end}", [*shuffle, node("Reshape", "t c1")], x, *constants, last=bool(last))
+        of_map(f"divided_and_whole{end}", [shuffle[0], node("Reshape", "r c1")], x, *constants, last=bool(last))
+        of_map(f"relu_of_divided{end}", [shuffle[0], node("Relu", "r", "q"), node("Reshape", "q c1")], x, *constants,
+               last=bool(last))
+    of_map("shuffle_flattened", [*[
+        node("Reshape", "i0 c0", "r"), node("Transpose", "r", "t", perm=(0, 2, 1, 3, 4))], node("Flatten", "t")],
+        x, integers(0, 3, 2, 3, 2))
+    of_map("shuffle_in_three", [
+        node("Reshape", "i0 c0", "r"), node("Transpose", "r", "t", perm=(0, 3, 2, 1, 4)), node("Reshape", "t c1"),
+    ], numbers(1, 8, 3), integers(0, 2, 2, 2, 3), integers(0, 8, 3))
+    # Normalization across channels.
+    for name, attributes in [("even", {"size": 4}), ("one", {"size": 1, "alpha": 0.5}),
+                             ("wide", {"size": 15, "alpha": 2.0, "beta": 0.5, "bias": 2.0})]:
+        of_map(f"lrn_{name}", [node("LRN", "i0", **attributes)], x)
+    of_map("lrn_last", [node("LRN", "i0", size=3)], x, last=True)
+    for size in (3, 4):
+        pads = integers(0, 0, size // 2, 0, 0, 0, 0, (size - 1) // 2, 0, 0)
+        of_map(f"lrn_written_out_{size}", [
+            node("Mul", "i0 i0", "q"), node("Reshape", "q c0", "r"), node("Pad", "r c1", "p"),
+            node("AveragePool", "p", "m", kernel_shape=[size, 1, 1]), node("Squeeze", "m c2", "s"),
+            node("Mul", "s c3", "a"), node("Add", "a c4", "b"), node("Pow", "b c5", "e"), node("Div", "i0 e"),
+        ], x, integers(2, 1, 6, 3, -1), pads, integers(1), *(np.array(y, np.float32) for y in (0.5, 2, 0.75)))
+    # Resizes: scales that are no fractions of two, each way of finding a pixel, versions of the operator.
+    x, constants = numbers(1, 3, 4, 7), (np.array([], np.float32),)
+
+    def resize(name, *sizes, opset=13, x=x, last=False, **attributes):
+        inputs = ["i0", "c0", "c1"] if sizes[0].dtype == np.float32 else ["i0", "c0", "", "c1"]
+        made = helper.make_node("Resize", inputs, ["o"], "o", **attributes)
+        of_map(f"resize_{name}", [made], x, *constants, *sizes, opset=opset, last=last)
+
+    def scales(*values):
+        return np.array(values, np.float32)
+
+    for mode in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"):
+        for name, sizes in [("larger", (1, 3, 9, 10)), ("smaller", (1, 3, 3, 4)), ("one", (1, 3, 1, 7))]:
+            resize(f"linear_{mode}_{name}", integers(*sizes), mode="linear", coordinate_transformation_mode=mode)
+            for how in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
+                if mode != "pytorch_half_pixel":
+                    resize(f"{how}_{mode}_{name}", integers(*sizes), mode="nearest", nearest_mode=how,
+                           coordinate_transformation_mode=mode)
+    resize("scales", scales(1, 1, 2.25, 1.5), mode="linear")
+    resize("scales_nearest", scales(1, 1, 1 / 3, 0.6), mode="nearest", nearest_mode="floor",
+           coordinate_transformation_mode="asymmetric")
+    resize("scales_symmetric", scales(1, 1, 0.6, 1.3), mode="linear", opset=19,
+           coordinate_transformation_mode="half_pixel_symmetric")
+    resize("axes", integers(9, 5), mode="linear", opset=18, axes=[3, 2])
+    resize("last", scales(1, 2, 1.5, 1), mode="linear", last=True)
+    resize("channels", scales(1, 2, 1, 1), mode="nearest")
+    resize("tf_half_pixel", scales(1, 1, 2, 2), mode="nearest", opset=11,
+           coordinate_transformation_mode="tf_half_pixel_for_nn")
+    for mode in ("nearest", "linear"):
+        of_map(f"resize_opset10_{mode}", [node("Resize", "i0 c0", mode=mode)], x, scales(1, 1, 2, 3), opset=10)
+        of_map(f"upsample_{mode}", [node("Upsample", "i0 c0", mode=mode)], x, scales(1, 1, 2, 3), opset=9)
+        of_map(f"upsample_attribute_{mode}", [node("Upsample", "i0", mode=mode, scales=[1.0, 1.0, 3.0, 2.0])], x,
+               opset=7)
     of_map("cast_half", [node("Cast", "i0", "t", to=TensorProto.FLOAT16), node("Cast", "t", to=TensorProto.FLOAT)],
            numbers(2, 4, 3, 3))
     return graphs

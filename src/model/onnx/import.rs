@@ -20,11 +20,12 @@ use std::sync::Arc;
 
 use super::fold::{drops_out, fold};
 use super::layout::Layout;
-use super::messages::{GraphProto, NodeProto, ValueInfo};
+use super::messages::{Attribute, GraphProto, NodeProto, ValueInfo};
 use super::tensor::{Tensor, element_type, is_floating_point};
 use crate::Shape;
 use crate::engine::graph::ops::Slice;
 use crate::engine::graph::{Graph, NodeId, Op, ParamId};
+use channel_norm::Squares;
 use node::Node;
 use order::ordered;
 
@@ -40,6 +41,8 @@ pub enum Value {
     Feature(Feature),
     /// The softmax of class scores, or its logarithm: an output, which is explained by the scores.
     Probabilities(Feature),
+    /// The divisor of a local response normalization, as far as it is computed.
+    Squares(Squares),
     /// It depends on an operator that is not supported, or is an optional result that nothing computes.
     Unknown,
     /// It does not depend on the image, but on dimensions of a value that is not known.
@@ -169,33 +172,18 @@ impl Importer {
     /// When one contradicts itself or reads a value that no node before it computes.
     pub fn import(&mut self, nodes: &[NodeProto], outputs: &[ValueInfo]) -> Result<(), String> {
         let mut readers: HashMap<&str, usize> = HashMap::new();
-        let read = nodes.iter().flat_map(|node| &node.inputs);
+        let read = nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.captured));
         for name in read.chain(outputs.iter().map(|output| &output.name)) {
             *readers.entry(name).or_default() += 1;
         }
         for index in ordered(nodes)? {
             let node = &nodes[index];
-            let place = || place(node, index);
-            let missing =
-                node.inputs.iter().find(|name| !name.is_empty() && !self.values.contains_key(*name));
-            if let Some(name) = missing {
-                return Err(format!("{}: its input '{name}' is computed by no node", place()));
-            }
-            if let Some(name) =
-                node.outputs.iter().find(|name| !name.is_empty() && self.values.contains_key(*name))
-            {
-                return Err(format!("{}: value '{name}' is there already", place()));
-            }
-            match self.node(node) {
-                Ok(results) => self.keep(node, index, results),
-                Err(Stop::Unsupported(op)) => self.mark_unknown(node, index, &Value::Unknown, Some(op)),
-                Err(Stop::Wrong(cause)) => return Err(format!("{}: {cause}", place())),
-            }
+            self.take_over(node, index)?;
             // What nobody reads, or nobody any more, gives its memory back: weights of which others were made.
-            for name in &node.inputs {
+            for name in node.inputs.iter().chain(&node.captured) {
                 readers.entry(name).and_modify(|left| *left -= 1);
             }
-            for name in node.inputs.iter().chain(&node.outputs) {
+            for name in node.inputs.iter().chain(&node.captured).chain(&node.outputs) {
                 let is_read = readers.get(name.as_str()).is_some_and(|&left| left > 0);
                 if let (false, Some(Value::Constant(tensor))) = (is_read, self.values.get_mut(name)) {
                     *tensor = Tensor::integers(&[0], Vec::new());
@@ -203,6 +191,52 @@ impl Importer {
             }
         }
         Ok(())
+    }
+
+    /// Takes over `node`, which is node `index`, or a part of it.
+    fn take_over(&mut self, node: &NodeProto, index: usize) -> Result<(), String> {
+        let place = || place(node, index);
+        let missing = node
+            .inputs
+            .iter()
+            .chain(&node.captured)
+            .find(|name| !name.is_empty() && !self.values.contains_key(*name));
+        if let Some(name) = missing {
+            return Err(format!("{}: its input '{name}' is computed by no node", place()));
+        }
+        if let Some(name) =
+            node.outputs.iter().find(|name| !name.is_empty() && self.values.contains_key(*name))
+        {
+            return Err(format!("{}: value '{name}' is there already", place()));
+        }
+        match self.node(node, index) {
+            Ok(results) => self.keep(node, index, results),
+            Err(Stop::Unsupported(op)) => self.mark_unknown(node, index, &Value::Unknown, Some(op)),
+            Err(Stop::Wrong(cause)) => return Err(format!("{}: {cause}", place())),
+        }
+        Ok(())
+    }
+
+    /// The results of the branch of `node`, an `If`, that its condition chooses; `None` where that depends on the image.
+    fn branch(&mut self, node: &NodeProto, index: usize) -> Result<Option<Vec<Value>>, Stop> {
+        let Some(Value::Constant(condition)) = node.inputs.first().and_then(|name| self.values.get(name))
+        else {
+            return Ok(None);
+        };
+        let chosen = condition.scalar().ok_or("a condition of several elements")? != 0.0;
+        let name = if chosen { "then_branch" } else { "else_branch" };
+        let Some(Attribute::Graph(branch)) = node.attributes.get(name) else { return Ok(None) };
+        if !branch.initializers.is_empty() || branch.outputs.len() != node.outputs.len() {
+            return Ok(None);
+        }
+        for place in ordered(&branch.nodes)? {
+            self.take_over(&branch.nodes[place], index)?;
+        }
+        let value = |output: &ValueInfo| {
+            let value = self.values.get(&output.name).cloned();
+            value.ok_or_else(|| format!("its result '{}' is computed by no node", output.name))
+        };
+        Ok(Some(branch.outputs.iter().map(value).collect::<Result<_, _>>()?))
     }
 
     /// Keeps the `results` of node `index`.
@@ -229,9 +263,14 @@ impl Importer {
     }
 
     /// The results of a node; one that is unknown, for all, where an input is.
-    fn node(&mut self, node: &NodeProto) -> Result<Vec<Value>, Stop> {
+    fn node(&mut self, node: &NodeProto, index: usize) -> Result<Vec<Value>, Stop> {
         if !node.domain.is_empty() {
             return unsupported(operator(node));
+        }
+        if node.op == "If"
+            && let Some(results) = self.branch(node, index)?
+        {
+            return Ok(results);
         }
         let inputs: Vec<Option<Value>> = node
             .inputs
@@ -258,6 +297,9 @@ impl Importer {
             }
         }
         let node = Node { proto: node, inputs };
+        if let Some(value) = self.written_out(&node)? {
+            return Ok(vec![value]);
+        }
         if node.proto.op == "Split" {
             return self.split(&node);
         }

@@ -1,6 +1,6 @@
 //! The messages of an ONNX file (`onnx.proto3`, IR versions 3 to 13), as far as classifiers use them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use super::protobuf::Message;
@@ -45,6 +45,8 @@ pub struct NodeProto {
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
     pub attributes: HashMap<String, Attribute>,
+    /// Values of the graph around it that its own graphs read.
+    pub captured: Vec<String>,
 }
 
 /// The value of an attribute.
@@ -56,7 +58,9 @@ pub enum Attribute {
     Tensor(Box<StoredTensor>),
     Floats(Vec<f32>),
     Ints(Vec<i64>),
-    /// A graph, or a kind that no operator here has.
+    /// A graph, but of a node of the file's own graph only.
+    Graph(Box<GraphProto>),
+    /// A kind that no operator here has.
     Other,
 }
 
@@ -98,7 +102,7 @@ impl ModelProto {
                         return Err("damaged: it has two graphs".into());
                     }
                     let entries = &mut model.entries;
-                    model.graph = Some(field.message(|graph| GraphProto::read(graph, entries))?);
+                    model.graph = Some(field.message(|graph| GraphProto::read(graph, entries, true))?);
                 }
                 8 => {
                     let (domain, version) = field.message(|mut entry| {
@@ -146,7 +150,12 @@ fn count(entries: &mut usize) -> Result<(), String> {
 }
 
 impl GraphProto {
-    fn read<R: Read>(mut message: Message<'_, R>, entries: &mut usize) -> Result<GraphProto, String> {
+    /// Reads the fields of a graph, whose nodes may have graphs of their own if it `is_outer`.
+    fn read<R: Read>(
+        mut message: Message<'_, R>,
+        entries: &mut usize,
+        is_outer: bool,
+    ) -> Result<GraphProto, String> {
         let mut graph = GraphProto::default();
         while let Some(field) = message.field()? {
             match field.number {
@@ -154,7 +163,7 @@ impl GraphProto {
                     if graph.nodes.len() == MAX_NODES {
                         return Err(format!("more than {MAX_NODES} nodes"));
                     }
-                    graph.nodes.push(field.message(|node| NodeProto::read(node, entries))?);
+                    graph.nodes.push(field.message(|node| NodeProto::read(node, entries, is_outer))?);
                 }
                 5 => {
                     count(entries)?;
@@ -177,10 +186,23 @@ impl GraphProto {
         }
         Ok(graph)
     }
+
+    /// The values that its nodes read or it returns, and that are none of its own.
+    fn captured(&self) -> impl Iterator<Item = &String> {
+        let given = self.inputs.iter().map(|input| &input.name).chain(self.initializers.keys());
+        let made: HashSet<&String> = self.nodes.iter().flat_map(|node| &node.outputs).chain(given).collect();
+        let read = self.nodes.iter().flat_map(|node| &node.inputs);
+        let read = read.chain(self.outputs.iter().map(|output| &output.name));
+        read.filter(move |name| !name.is_empty() && !made.contains(name))
+    }
 }
 
 impl NodeProto {
-    fn read<R: Read>(mut message: Message<'_, R>, entries: &mut usize) -> Result<NodeProto, String> {
+    fn read<R: Read>(
+        mut message: Message<'_, R>,
+        entries: &mut usize,
+        has_graphs: bool,
+    ) -> Result<NodeProto, String> {
         let mut node = NodeProto::default();
         while let Some(field) = message.field()? {
             match field.number {
@@ -196,7 +218,10 @@ impl NodeProto {
                 4 => node.op = field.text()?,
                 5 => {
                     count(entries)?;
-                    let (name, value) = field.message(attribute)?;
+                    let (name, value) = field.message(|it| attribute(it, entries, has_graphs))?;
+                    if let Attribute::Graph(graph) = &value {
+                        node.captured.extend(graph.captured().cloned());
+                    }
                     node.attributes.insert(name, value);
                 }
                 7 => node.domain = field.text()?,
@@ -210,8 +235,12 @@ impl NodeProto {
     }
 }
 
-/// An attribute's name and value.
-fn attribute<R: Read>(mut message: Message<'_, R>) -> Result<(String, Attribute), String> {
+/// An attribute's name and value, which may be a graph if that `has_graphs`.
+fn attribute<R: Read>(
+    mut message: Message<'_, R>,
+    entries: &mut usize,
+    has_graphs: bool,
+) -> Result<(String, Attribute), String> {
     let (mut name, mut value) = (String::new(), None);
     let (mut floats, mut ints, mut kind) = (Vec::new(), Vec::new(), 0);
     while let Some(field) = message.field()? {
@@ -224,6 +253,11 @@ fn attribute<R: Read>(mut message: Message<'_, R>) -> Result<(String, Attribute)
                 value = Some(String::from_utf8(text).map_or(Attribute::Other, Attribute::Text));
             }
             5 => value = Some(Attribute::Tensor(Box::new(field.message(StoredTensor::read)?.1))),
+            6 if has_graphs => {
+                count(entries)?;
+                let graph = field.message(|graph| GraphProto::read(graph, entries, false))?;
+                value = Some(Attribute::Graph(Box::new(graph)));
+            }
             7 => field.numbers(&mut floats, f32::from_le_bytes)?,
             8 => field.integers(&mut ints)?,
             20 => kind = field.integer()?,

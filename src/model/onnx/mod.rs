@@ -349,6 +349,7 @@ fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Re
                 }
             }
             Some(Value::Unknown | Value::UnknownConstant) => unknown.push(output),
+            Some(Value::Squares(_)) => others.push(output.name.clone()),
             Some(Value::Constant(_)) => others.push(format!("{}, a constant", output.name)),
             None => return Err(format!("output '{}' is computed by no node", output.name)),
         }

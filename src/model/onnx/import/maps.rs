@@ -5,6 +5,7 @@ use super::{Feature, Importer, Node, Stop, Value, unsupported};
 use crate::engine::graph::ops::{AvgPool, ChannelShuffle, Conv2d, Interpolation, MaxPool, Sampling, Window};
 use crate::engine::graph::{NodeId, Op};
 use crate::model::onnx::fold::{self, axes, axis, flattened, permutation, reshaped, squeezed, unsqueezed};
+use crate::model::onnx::layout::Layout;
 use crate::model::onnx::windows::Placement;
 
 /// Most concatenations inside each other that are looked through.
@@ -270,7 +271,21 @@ impl Importer {
             Value::Probabilities(feature) => (feature.clone(), true),
             _ => (node.in_any_layout(0)?.clone(), false),
         };
-        let (shape, dims) = (self.graph.shape(feature.node), self.dims(&feature));
+        let shape = self.graph.shape(feature.node);
+        let layout = self.viewed(node, &feature)?;
+        let feature = match layout.shuffled(shape) {
+            None => Feature { layout, ..feature },
+            Some((groups, layout)) => {
+                let node = self.graph.push(ChannelShuffle { groups }, &[feature.node])?;
+                Feature { node, layout, ..feature }
+            }
+        };
+        Ok(if is_scores { Value::Probabilities(feature) } else { Value::Feature(feature) })
+    }
+
+    /// The layout that `node` gives to `feature`.
+    pub(super) fn viewed(&self, node: &Node, feature: &Feature) -> Result<Layout, Stop> {
+        let (shape, dims) = (self.graph.shape(feature.node), self.dims(feature));
         let op = node.proto.op.as_str();
         let layout = if op == "Transpose" {
             feature.layout.transposed(&permutation(node.proto, dims.len())?)
@@ -290,17 +305,9 @@ impl Importer {
             }
             feature.layout.reshaped(shape, &target[1..])
         };
-        let Some(layout) = layout else {
-            return unsupported(format!("{op} that divides or mixes channels, rows or columns"));
-        };
-        let feature = match layout.shuffled(shape) {
-            None => Feature { layout, ..feature },
-            Some((groups, layout)) => Feature {
-                node: self.graph.push(ChannelShuffle { groups }, &[feature.node])?,
-                layout,
-                ..feature
-            },
-        };
-        Ok(if is_scores { Value::Probabilities(feature) } else { Value::Feature(feature) })
+        match layout {
+            Some(layout) => Ok(layout),
+            None => unsupported(format!("{op} that divides or mixes channels, rows or columns")),
+        }
     }
 }

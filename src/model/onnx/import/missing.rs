@@ -45,7 +45,8 @@ impl Importer {
             if let Some(op) = op {
                 *counts.entry(op).or_default() += 1;
             }
-            open.extend(nodes[*index].inputs.iter().map(String::as_str));
+            let node = &nodes[*index];
+            open.extend(node.inputs.iter().chain(&node.captured).map(String::as_str));
         }
         let all: Vec<String> = counts.iter().map(|(op, n)| format!("{op} ({n})")).collect();
         let hint = if counts.keys().any(|op| is_quantized(op)) {

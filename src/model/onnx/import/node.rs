@@ -53,6 +53,7 @@ impl Node<'_> {
         match self.input(index)? {
             Value::Feature(feature) => Ok(feature),
             Value::Probabilities(_) => unsupported("Softmax inside of the network"),
+            Value::Squares(_) => unsupported(format!("{} of a normalization's divisor", self.proto.op)),
             Value::Constant(_) => unsupported(format!("{} of constants", self.proto.op)),
             Value::Unknown | Value::UnknownConstant => unsupported(operator(self.proto)),
         }

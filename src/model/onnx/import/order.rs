@@ -20,7 +20,7 @@ pub fn ordered(nodes: &[NodeProto]) -> Result<Vec<usize>, String> {
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut waiting = vec![0_usize; nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
-        for &maker in node.inputs.iter().filter_map(|name| makers.get(name.as_str())) {
+        for &maker in node.inputs.iter().chain(&node.captured).filter_map(|name| makers.get(name.as_str())) {
             readers[maker].push(index);
             waiting[index] += 1;
         }
