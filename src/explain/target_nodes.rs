@@ -79,6 +79,7 @@ fn affine(graph: &mut Graph, x: NodeId, factor: f32, shift: Vec<f32>) -> Result<
         mean: constant("zero", vec![0.0; n]),
         variance: constant("one", vec![1.0; n]),
         eps: 0.0,
+        relu: None,
     };
     graph.push(norm, &[x])
 }

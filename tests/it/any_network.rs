@@ -86,7 +86,7 @@ impl Builder {
             self.graph.add_param(format!("norm {from}"), &[channels], values)
         };
         let [weight, bias, mean, variance] = [1.0, 0.1, 0.0, 1.5].map(&mut param);
-        let op = BatchNorm { weight, bias, mean, variance, eps: 1e-5 };
+        let op = BatchNorm { weight, bias, mean, variance, eps: 1e-5, relu: None };
         self.graph.push(op, &[x]).unwrap()
     }
 

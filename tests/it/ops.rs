@@ -169,7 +169,7 @@ fn op_of(golden: &Golden, row: &Row, graph: &mut Graph, input: Shape) -> Op {
         "batch_norm" => {
             let [weight, bias, mean, variance] =
                 ["weight", "bias", "running_mean", "running_var"].map(|suffix| param(graph, suffix));
-            BatchNorm { weight, bias, mean, variance, eps: row.eps }.into()
+            BatchNorm { weight, bias, mean, variance, eps: row.eps, relu: None }.into()
         }
         "relu" => Relu { max: row.max.unwrap_or(f32::INFINITY) }.into(),
         "activation" => activation(row).into(),

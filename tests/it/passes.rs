@@ -213,7 +213,7 @@ fn one_weight_under_two_norms_and_two_biases_folds_into_different_convolutions()
         let [conv_bias, bias] = [(); 2].map(|()| param(&mut graph, &[3]));
         let conv = Conv2d::new(&graph, weight, Some(conv_bias), [1, 1], [1, 1]);
         let y = graph.push(conv, &[x]).unwrap();
-        let norm = BatchNorm { weight: scale, bias, mean, variance, eps };
+        let norm = BatchNorm { weight: scale, bias, mean, variance, eps, relu: None };
         let y = graph.push(norm, &[y]).unwrap();
         let seed = graph.push(Op::Input(graph.shape(y)), &[]).unwrap();
         outputs.push(y);

@@ -80,7 +80,7 @@ fn cases() -> Vec<Case> {
         case("batch_norm", Shape::new(4, 3, 2), |g, x| {
             let [weight, bias, mean] = [param(g, &[4]), param(g, &[4]), param(g, &[4])];
             let variance = g.add_param("variance", &[4], vec![0.1, 1.0, 2.5, 0.0]);
-            g.push(BatchNorm { weight, bias, mean, variance, eps: 1e-3 }, &[x]).unwrap()
+            g.push(BatchNorm { weight, bias, mean, variance, eps: 1e-3, relu: None }, &[x]).unwrap()
         }),
         case("relu", Shape::new(3, 4, 5), |g, x| g.push(Op::RELU, &[x]).unwrap()),
         case("max_pool", Shape::new(2, 5, 7), |g, x| {

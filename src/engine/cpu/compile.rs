@@ -56,10 +56,10 @@ impl<'a> Compiler<'a> {
             Op::Linear(op) => Box::new(self.linear(op)),
             Op::Conv2dGrad(op) => self.conv2d_grad(step, op)?,
             Op::LinearGrad(op) => Box::new(self.linear_grad(step, op)),
-            Op::BatchNorm(op) => elementwise::affine(isa, narrow(&op.affine(params)), output),
+            Op::BatchNorm(op) => elementwise::affine(isa, narrow(&op.affine(params)), op.relu, output),
             Op::BatchNormGrad(op) => {
                 let scales = op.forward.affine(params).into_iter().map(|(scale, _)| (scale, 0.0));
-                elementwise::affine(isa, narrow(&scales.collect::<Vec<_>>()), output)
+                elementwise::affine(isa, narrow(&scales.collect::<Vec<_>>()), None, output)
             }
             Op::PooledConv2dGrad(op) => Box::new(self.pooled_grad(step, op)?),
             Op::Cam(op) => {

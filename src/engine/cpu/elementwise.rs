@@ -1,6 +1,7 @@
 //! Ops that compute each element, or each channel, from the same element or channel of their inputs; vectorized by the
 //! compiler for each instruction set, and cut by channel.
 
+use super::gemm::bounds;
 use super::kernel::{Kernel, SliceKernel};
 use super::simd::{Isa, vectorized};
 use crate::Shape;
@@ -75,17 +76,26 @@ pub(crate) fn add(isa: Isa, shape: Shape) -> Box<dyn Kernel> {
     .boxed()
 }
 
-/// out = scale * x + shift, with a scale and a shift for each channel.
-pub(crate) fn affine(isa: Isa, scale_shift: Vec<(f32, f32)>, shape: Shape) -> Box<dyn Kernel> {
-    let apply = vectorized!(isa, fn(scale: f32, shift: f32, x: &[f32], out: &mut [f32]) {
+/// out = scale * x + shift, with a scale and a shift for each channel, and the ReLU behind it.
+pub(crate) fn affine(
+    isa: Isa,
+    scale_shift: Vec<(f32, f32)>,
+    relu: Option<Relu>,
+    shape: Shape,
+) -> Box<dyn Kernel> {
+    let [low, high] = bounds(relu);
+    let apply = vectorized!(isa, fn(affine: [f32; 2], bounds: [f32; 2], x: &[f32], out: &mut [f32]) {
         for (out, &x) in out.iter_mut().zip(x) {
-            *out = scale * x + shift;
+            let y = affine[0] * x + affine[1];
+            // NaN stays NaN.
+            let y = if y < bounds[0] { bounds[0] } else { y };
+            *out = if y > bounds[1] { bounds[1] } else { y };
         }
     });
     SliceKernel::new(0, move |x, out, _| {
         let channels = out.chunks_exact_mut(shape.plane()).zip(x.get(0).chunks_exact(shape.plane()));
         for ((out, x), &(scale, shift)) in channels.zip(&scale_shift[x.first_channel()..]) {
-            apply(scale, shift, x, out);
+            apply([scale, shift], [low, high], x, out);
         }
     })
     .by_channel(shape)

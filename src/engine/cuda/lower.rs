@@ -83,7 +83,9 @@ impl Tables {
                     _ => unreachable!("matched above"),
                 };
                 let (weight, bias) = self.weights.add_batch_norm(&norm, params, gradient)?;
-                rows(vec![StepRow { op: Opcode::BatchNorm as u32, weight, bias, ..row }])
+                let row = StepRow { weight, bias, relu: norm.relu.is_some().into(), ..row };
+                let relu_max = norm.relu.map_or(f32::INFINITY, |relu| relu.max);
+                rows(vec![StepRow { op: Opcode::BatchNorm as u32, relu_max, ..row }])
             }
             Op::MaxPool(op) => windowed(Opcode::MaxPool, &op.window),
             Op::MaxPoolGrad(op) => windowed(Opcode::MaxPoolGrad, &op.window),

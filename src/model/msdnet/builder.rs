@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
         };
         let (weight, bias) = (constant("weight", factor), constant("bias", 0.0));
         let (mean, variance) = (constant("mean", 0.0), constant("variance", 1.0));
-        self.push(BatchNorm { weight, bias, mean, variance, eps: 0.0 }, &[x])
+        self.push(BatchNorm { weight, bias, mean, variance, eps: 0.0, relu: None }, &[x])
     }
 
     /// A k x k or a global convolution, then BN and ReLU.
@@ -273,6 +273,7 @@ impl<'a> Builder<'a> {
             mean: self.param(prefix, "running_mean", &dims)?,
             variance: self.param(prefix, "running_var", &dims)?,
             eps: BATCH_NORM_EPS,
+            relu: None,
         };
         let x = self.push(norm, &[x])?;
         self.push(Op::RELU, &[x])

@@ -160,7 +160,13 @@ pub fn apply(op: &Op, params: &[Param], x: &[Value], shape: Shape) -> Vec<f64> {
                 None => grad,
             }
         }
-        Op::BatchNorm(op) => batch_norm(op, params, x[0], |x, mean, scale, bias| (x - mean) * scale + bias),
+        Op::BatchNorm(op) => {
+            let y = batch_norm(op, params, x[0], |x, mean, scale, bias| (x - mean) * scale + bias);
+            match op.relu {
+                Some(op) => y.into_iter().map(|y| relu(y, op.max)).collect(),
+                None => y,
+            }
+        }
         Op::BatchNormGrad(op) => batch_norm(&op.forward, params, x[0], |g, _, scale, _| g * scale),
         Op::Relu(op) => x[0].data.iter().map(|&x| relu(x, op.max)).collect(),
         Op::ReluGrad(op) => relu_grad(*op, x[0].data, x[1].data),

@@ -98,7 +98,8 @@ fn a_graph_refuses_what_devices_could_not_trust() {
         }),
         ("batch_norm, a short variance", Refused("has dimensions [3], expected [4]"), || {
             pushed(&[&[4], &[3]], |p| {
-                BatchNorm { weight: p[0], bias: p[0], mean: p[0], variance: p[1], eps: 0.0 }.into()
+                BatchNorm { weight: p[0], bias: p[0], mean: p[0], variance: p[1], eps: 0.0, relu: None }
+                    .into()
             })
         }),
         ("max_pool, a padding that overflows", Refused("padding [9223372036854775808, "), || {

@@ -1,7 +1,7 @@
 //! Batch normalization with stored statistics:
 //! y = (x - mean) * weight / sqrt(variance + eps) + bias, per channel.
 
-use super::Op;
+use super::{Op, Relu, ReluRule};
 use crate::engine::graph::{Graph, NodeId, Param, ParamId};
 use crate::error::GraphError;
 use crate::{Result, Shape};
@@ -19,6 +19,8 @@ pub struct BatchNorm {
     pub variance: ParamId,
     /// Added to the variance.
     pub eps: f32,
+    /// The ReLU that is applied to the result in the same step.
+    pub relu: Option<Relu>,
 }
 
 impl From<BatchNorm> for Op {
@@ -57,14 +59,25 @@ impl BatchNorm {
         Ok(input)
     }
 
-    pub(super) fn vjp(&self, graph: &mut Graph, grad: NodeId) -> Result<NodeId> {
-        graph.push(Op::BatchNormGrad(BatchNormGrad { forward: *self }), &[grad])
+    pub(super) fn vjp(
+        &self,
+        graph: &mut Graph,
+        node: NodeId,
+        grad: NodeId,
+        rule: ReluRule,
+    ) -> Result<NodeId> {
+        let grad = match self.relu {
+            Some(relu) => relu.vjp(graph, node, grad, rule)?,
+            None => grad,
+        };
+        let forward = BatchNorm { relu: None, ..*self };
+        graph.push(Op::BatchNormGrad(BatchNormGrad { forward }), &[grad])
     }
 }
 
 /// Parameters of [`Op::BatchNormGrad`]: dx = g * weight / sqrt(variance + eps).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormGrad {
-    /// The normalization.
+    /// The normalization, without a ReLU.
     pub forward: BatchNorm,
 }

@@ -297,7 +297,7 @@ impl Op {
         match self {
             Op::Copy | Op::Add => Ok(grad),
             Op::Conv2d(op) => op.vjp(graph, node, index, grad, rule),
-            Op::BatchNorm(op) => op.vjp(graph, grad),
+            Op::BatchNorm(op) => op.vjp(graph, node, grad, rule),
             Op::Relu(op) => op.vjp(graph, node, grad, rule),
             Op::Activation(op) => op.vjp(graph, input, grad),
             Op::Mul => mul::vjp(graph, node, grad, index),

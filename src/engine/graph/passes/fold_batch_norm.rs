@@ -18,7 +18,10 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
         let before = graph.node(source);
         match (&node.op, &before.op) {
             (Op::BatchNorm(norm), Op::Conv2d(conv))
-                if conv.relu.is_none() && !conv.residual && readers[source.index()] == 1 =>
+                if norm.relu.is_none()
+                    && conv.relu.is_none()
+                    && !conv.residual
+                    && readers[source.index()] == 1 =>
             {
                 let weight = folded.weight(&mut new.graph, conv.weight, norm)?;
                 let bias = folded_bias(&mut new.graph, conv, norm);

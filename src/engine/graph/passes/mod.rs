@@ -20,7 +20,7 @@ pub struct Passes {
     pub fold_batch_norm: bool,
     /// Fusion of a sum of two into the convolution that computes one of them.
     pub fuse_add: bool,
-    /// Fusion of ReLU and its gradient into the preceding convolution.
+    /// Fusion of a ReLU into the preceding convolution or batch norm, and of its gradient into that of a convolution.
     pub fuse_relu: bool,
     /// Merging of 1x1 convolutions that read the same value.
     pub merge_pointwise: bool,

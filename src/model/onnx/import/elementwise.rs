@@ -32,7 +32,7 @@ impl Importer {
         if lowest + eps <= 0.0 {
             return Err(Stop::Wrong(format!("a variance of {lowest}")));
         }
-        let op = BatchNorm { weight, bias, mean, variance, eps };
+        let op = BatchNorm { weight, bias, mean, variance, eps, relu: None };
         Ok(Feature { node: self.graph.push(op, &[feature.node])?, ..feature })
     }
 
@@ -232,7 +232,8 @@ impl Importer {
         };
         let (weight, bias) = (param("scale", scale)?, param("shift", shift)?);
         let (mean, variance) = (param("mean", vec![0.0; count])?, param("variance", vec![1.0; count])?);
-        let node = self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.0 }, &[input])?;
+        let node =
+            self.graph.push(BatchNorm { weight, bias, mean, variance, eps: 0.0, relu: None }, &[input])?;
         if is_fixed && self.preparation.contains(&input) {
             self.preparation.insert(node);
         }

@@ -86,7 +86,7 @@ impl Importer {
     /// x, scale and shift, where `id` is scale * x + shift with constants of the architecture.
     fn as_uniform(&self, id: NodeId) -> Option<(NodeId, f32, f32)> {
         let node = self.graph.node(id);
-        let Op::BatchNorm(BatchNorm { weight, bias, mean, variance, eps: 0.0 }) = node.op else {
+        let Op::BatchNorm(BatchNorm { weight, bias, mean, variance, eps: 0.0, relu: None }) = node.op else {
             return None;
         };
         let all = |id: ParamId| {
