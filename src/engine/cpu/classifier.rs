@@ -9,7 +9,6 @@ use super::elementwise::apply_relu_grad;
 use super::kernel::{Kernel, Operands, Tile};
 use super::linear::{LinearKernel, sum_of_rows};
 use super::pool::Means;
-use super::simd::Isa;
 use super::softmax::{probabilities, select_class};
 use crate::Shape;
 use crate::engine::graph::ops;
@@ -31,13 +30,12 @@ impl Classifier {
     /// The kernel of `op` for an input and pooled values of `shapes`, with its linear layer's kernel and
     /// weight.
     pub(crate) fn new(
-        isa: Isa,
         op: ops::Classifier,
         linear: LinearKernel,
         weight: Arc<[f32]>,
         shapes: [Shape; 2],
     ) -> Self {
-        Classifier { op, means: Means::new(isa, op.pooling(), shapes), linear, weight, shapes }
+        Classifier { op, means: Means::new(op.pooling(), shapes), linear, weight, shapes }
     }
 }
 

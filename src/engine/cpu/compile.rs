@@ -70,7 +70,7 @@ impl<'a> Compiler<'a> {
                 let x = step.inputs[0].shape;
                 let pooled = op.pooled(x).expect("the graph has checked the window");
                 let weight = Arc::clone(self.data(op.linear.weight));
-                Box::new(Classifier::new(isa, *op, self.linear(&op.linear), weight, [x, pooled]))
+                Box::new(Classifier::new(*op, self.linear(&op.linear), weight, [x, pooled]))
             }
             Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
             Op::Range => cam::range(),
@@ -92,7 +92,7 @@ impl<'a> Compiler<'a> {
             Op::MaxPool(op) => pool::max_pool(isa, step, op.window),
             Op::MaxPoolGrad(op) => pool::max_pool_grad(step, op.window),
             Op::AvgPool(op) => pool::avg_pool(isa, step, *op),
-            Op::AvgPoolGrad(op) => pool::avg_pool_grad(isa, step, op.forward),
+            Op::AvgPoolGrad(op) => pool::avg_pool_grad(step, op.forward),
             Op::SpatialMean => pool::spatial_mean(step),
             Op::Softmax => softmax::softmax(),
             Op::SoftmaxGrad => softmax::softmax_grad(),

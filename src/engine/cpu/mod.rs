@@ -4,6 +4,7 @@ mod activation;
 mod aligned;
 mod assign;
 mod cam;
+mod channel_windows;
 mod classifier;
 mod compile;
 mod compiled_plan;

@@ -1,27 +1,68 @@
 //! Maximum and mean over windows, their gradients, and the mean over whole channels.
 
+use super::channel_windows::{ChannelWindows, Finish, Join};
 use super::cost;
-use super::kernel::{Kernel, SliceKernel};
-use super::simd::{Isa, vectorized};
+use super::cost::QuarterCycles;
+use super::gemm::UNBOUNDED;
+use super::kernel::{Kernel, Operands, SliceKernel, Tile, channel_share};
+use super::simd::Isa;
 use crate::Shape;
 use crate::engine::graph::ops::{AvgPool, Window};
 use crate::engine::plan::Step;
 
+/// Pooling whose results are more than one pixel; a tile's groups are channels.
+struct PoolKernel {
+    windows: ChannelWindows,
+    /// What each sum is multiplied by.
+    shares: Option<Vec<f32>>,
+    /// Shapes of the input and of the output.
+    shapes: [Shape; 2],
+}
+
+impl Kernel for PoolKernel {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        let channels = self.shapes[1].c;
+        channel_share(channels * self.windows.cost(), tile, channels)
+    }
+
+    fn elements(&self, tile: Option<&Tile>, all: usize) -> usize {
+        channel_share(all, tile, self.shapes[1].c)
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.windows.scratch_len()
+    }
+
+    fn tiles(&self, max: usize) -> Vec<Tile> {
+        Tile::by_channel(self.shapes[1], max)
+    }
+
+    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
+        let [input, output] = self.shapes;
+        // SAFETY: the scratch has this length and is this thread's.
+        self.windows.begin(unsafe { operands.scratch_slice(self.scratch_len()) });
+        for channel in tile.map_or(0..output.c, |tile| tile.groups.clone()) {
+            let finish = Finish { weight: &[], bias: 0.0, bounds: UNBOUNDED };
+            // SAFETY: the channels are inside the input, which is readable beyond its end, and inside the output, of which
+            // no other thread touches them; the scratch was prepared.
+            unsafe {
+                let x = operands.input(0).add(channel * input.plane());
+                let out = operands.output().add(channel * output.plane());
+                self.windows.apply(x, finish, out, operands.scratch);
+                if let Some(shares) = &self.shares {
+                    let out = std::slice::from_raw_parts_mut(out, output.plane());
+                    out.iter_mut().zip(shares).for_each(|(out, share)| *out *= share);
+                }
+            }
+        }
+    }
+}
+
 /// Maximum over windows.
 pub(crate) fn max_pool(isa: Isa, step: &Step, window: Window) -> Box<dyn Kernel> {
-    let [input, output] = [step.inputs[0].shape, step.output.shape];
-    let apply = vectorized!(
-        isa,
-        fn(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
-            max_over_windows(window, shapes, x, out, scratch)
-        }
-    );
-    SliceKernel::new(input.len() + output.len(), move |x, out, scratch| {
-        apply(&window, [input, output], x.get(0), out, scratch);
-    })
-    .with_scratch(input.w)
-    .by_channel(output)
-    .boxed()
+    let shapes = [step.inputs[0].shape, step.output.shape];
+    let windows = ChannelWindows::new(isa, Join::Maximum, window, shapes);
+    Box::new(PoolKernel { windows, shares: None, shapes })
 }
 
 /// Gradient of the maximum over windows, of the gradient and the pooling's input.
@@ -35,14 +76,18 @@ pub(crate) fn max_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
 
 /// Mean over windows.
 pub(crate) fn avg_pool(isa: Isa, step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
-    let means = Means::new(isa, pool, [step.inputs[0].shape, step.output.shape]);
-    let work = cost::multiply_adds(8 * step.output.shape.len() * pool.window.area());
-    SliceKernel::new(work, move |x, out, _| means.apply(x.get(0), out)).by_channel(step.output.shape).boxed()
+    let shapes = [step.inputs[0].shape, step.output.shape];
+    let means = Means::new(pool, shapes);
+    if step.output.shape.plane() > 1 {
+        let windows = ChannelWindows::new(isa, Join::Sum, pool.window, shapes);
+        return Box::new(PoolKernel { windows, shares: Some(means.shares), shapes });
+    }
+    SliceKernel::new(0, move |x, out, _| means.apply(x.get(0), out)).by_channel(step.output.shape).boxed()
 }
 
 /// Gradient of the mean over windows.
-pub(crate) fn avg_pool_grad(isa: Isa, step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
-    let means = Means::new(isa, pool, [step.output.shape, step.inputs[0].shape]);
+pub(crate) fn avg_pool_grad(step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
+    let means = Means::new(pool, [step.output.shape, step.inputs[0].shape]);
     let work = cost::multiply_adds(16 * step.inputs[0].shape.len() * pool.window.area());
     SliceKernel::new(work, move |x, out, _| means.scatter(x.get(0), out))
         .by_channel(step.output.shape)
@@ -61,9 +106,6 @@ pub(crate) fn spatial_mean(step: &Step) -> Box<dyn Kernel> {
     .boxed()
 }
 
-/// [`sum_over_windows`] for an instruction set.
-type Sum = dyn Fn(&Window, [Shape; 2], &[f32], &mut [f32]) + Send + Sync;
-
 /// Means over the windows of some channels.
 pub(crate) struct Means {
     pool: AvgPool,
@@ -71,27 +113,29 @@ pub(crate) struct Means {
     shapes: [Shape; 2],
     /// One over the number of elements of each window.
     shares: Vec<f32>,
-    sum: Box<Sum>,
 }
 
 impl Means {
     /// Means from the first to the second of `shapes`.
-    pub(crate) fn new(isa: Isa, pool: AvgPool, shapes: [Shape; 2]) -> Means {
+    pub(crate) fn new(pool: AvgPool, shapes: [Shape; 2]) -> Means {
         let [input, output] = shapes;
         let positions = (0..output.h).flat_map(|p| (0..output.w).map(move |q| [p, q]));
-        let sum = Box::new(vectorized!(
-            isa,
-            fn(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32]) { sum_over_windows(window, shapes, x, out) }
-        ));
-        Means { pool, shapes, shares: positions.map(|position| pool.share(position, input)).collect(), sum }
+        Means { pool, shapes, shares: positions.map(|position| pool.share(position, input)).collect() }
     }
 
     /// The means of the channels of `x`.
     pub(crate) fn apply(&self, x: &[f32], out: &mut [f32]) {
-        (self.sum)(&self.pool.window, self.shapes, x, out);
-        for channel in out.chunks_exact_mut(self.shares.len()) {
-            channel.iter_mut().zip(&self.shares).for_each(|(out, share)| *out *= share);
-        }
+        let [input, output] = self.shapes;
+        let channels = out.len() / output.plane();
+        windows(&self.pool.window, input, output, channels, |channel, [p, q], rows, columns| {
+            let x = &x[channel * input.plane()..][rows.0 * input.w..rows.1 * input.w];
+            let sum = match columns == (0, input.w) {
+                true => sum_of(x),
+                false => x.chunks_exact(input.w).flat_map(|row| &row[columns.0..columns.1]).sum(),
+            };
+            let position = p * output.w + q;
+            out[channel * output.plane() + position] = sum * self.shares[position];
+        });
     }
 
     /// Adds each window's gradient, divided by the number of its elements, to all its pixels, from zero on.
@@ -156,35 +200,6 @@ fn argmax_nan(x: &[f32], width: usize, rows: (usize, usize), columns: (usize, us
     best
 }
 
-/// The larger of two floats; NaN wins, as in PyTorch.
-#[inline(always)]
-fn max_nan(a: f32, b: f32) -> f32 {
-    if a > b || a.is_nan() { a } else { b }
-}
-
-/// Maximum over windows of some channels. First over each window's rows, for a whole row at once, into
-/// `scratch` (a row of the input); then over its columns.
-#[inline(always)]
-fn max_over_windows(window: &Window, shapes: [Shape; 2], x: &[f32], out: &mut [f32], scratch: &mut [f32]) {
-    let [input, output] = shapes;
-    let Window { kernel, stride, padding: [padding, _], .. } = *window;
-    let row_max = &mut scratch[..input.w];
-    for (x, out) in x.chunks_exact(input.plane()).zip(out.chunks_exact_mut(output.plane())) {
-        for (p, out) in out.chunks_exact_mut(output.w).enumerate() {
-            let (top, bottom) = span(p, kernel[0], stride[0], padding[0], input.h);
-            let mut rows = x[top * input.w..bottom * input.w].chunks_exact(input.w);
-            row_max.copy_from_slice(rows.next().expect("a window covers a row of the image"));
-            for row in rows {
-                for (max, &x) in row_max.iter_mut().zip(row) {
-                    *max = max_nan(*max, x);
-                }
-            }
-            out.fill(f32::NEG_INFINITY);
-            along_row(window, row_max, out, |max, x| *max = max_nan(*max, x));
-        }
-    }
-}
-
 /// Elements from which on a sum has several parts.
 const LONG_SUM: usize = 32;
 /// Parts of a long sum.
@@ -203,55 +218,6 @@ fn sum_of(x: &[f32]) -> f32 {
     }
     parts.iter_mut().zip(rest).for_each(|(part, x)| *part += x);
     parts.iter().sum()
-}
-
-/// Sums over windows of some channels, row by row of each window.
-#[inline(always)]
-fn sum_over_windows(window: &Window, [input, output]: [Shape; 2], x: &[f32], out: &mut [f32]) {
-    let Window { kernel, stride, padding: [padding, _], .. } = *window;
-    for (x, out) in x.chunks_exact(input.plane()).zip(out.chunks_exact_mut(output.plane())) {
-        for (p, out) in out.chunks_exact_mut(output.w).enumerate() {
-            let (top, bottom) = span(p, kernel[0], stride[0], padding[0], input.h);
-            let rows = x[top * input.w..bottom * input.w].chunks_exact(input.w);
-            // A window as wide as the map is summed along its rows.
-            if let [sum] = out {
-                let columns = span(0, kernel[1], stride[1], padding[1], input.w);
-                *sum = match columns == (0, input.w) {
-                    true => sum_of(&x[top * input.w..bottom * input.w]),
-                    false => rows.flat_map(|row| &row[columns.0..columns.1]).sum(),
-                };
-                continue;
-            }
-            out.fill(0.0);
-            for row in rows {
-                along_row(window, row, out, |sum, x| *sum += x);
-            }
-        }
-    }
-}
-
-/// Calls `join(result, pixel)` for each column of the windows along a row, and each window's pixel of that column which is
-/// inside of the row.
-#[inline(always)]
-fn along_row(window: &Window, row: &[f32], out: &mut [f32], join: impl Fn(&mut f32, f32)) {
-    let (stride, padding) = (window.stride[1], window.padding[0][1]);
-    for column in 0..window.kernel[1] {
-        let first = padding.saturating_sub(column).div_ceil(stride).min(out.len());
-        let from = (first * stride + column).saturating_sub(padding).min(row.len());
-        // Whole strides have a constant length, so that the compiler can use vectors.
-        let out = &mut out[first..];
-        match stride {
-            1 => out.iter_mut().zip(&row[from..]).for_each(|(out, &x)| join(out, x)),
-            2 => {
-                let (pairs, rest) = row[from..].as_chunks::<2>();
-                out.iter_mut().zip(pairs).for_each(|(out, pair)| join(out, pair[0]));
-                if let (Some(out), Some(&x)) = (out.get_mut(pairs.len()), rest.first()) {
-                    join(out, x);
-                }
-            }
-            step => out.iter_mut().zip(row[from..].iter().step_by(step)).for_each(|(out, &x)| join(out, x)),
-        }
-    }
 }
 
 /// Adds each window's gradient to the pixel that is its maximum.

@@ -27,6 +27,8 @@ pub(crate) struct PooledGrad {
     kernels: TransposedKernels,
     weight: Arc<PackedWeight>,
     classes: BorderClasses,
+    /// The class of each position.
+    class_of: Vec<usize>,
     /// Rows and columns of the window where terms are taps.
     taps: Option<[usize; 2]>,
     /// Factor of the sums: 1 / (H W), unless the weight includes it.
@@ -87,7 +89,10 @@ impl PooledGrad {
     ) -> Self {
         let (kernels, classes) = (transposed_kernels(isa), op.classes.clone());
         let cost = cost::L3_WEIGHT * multiply_adds as usize;
-        PooledGrad { kernels, weight, classes, taps, scale, cost }
+        let width = classes.columns.len();
+        let positions = 0..classes.rows.len() * width;
+        let class_of = positions.map(|position| classes.class(position / width, position % width)).collect();
+        PooledGrad { kernels, weight, classes, class_of, taps, scale, cost }
     }
 
     /// Channels of the tap.
@@ -141,8 +146,7 @@ impl PooledGrad {
 
     /// (classes, O): the gradient summed over each class's positions.
     fn class_sums(&self, grad: &[f32], class_sums: &mut [f32]) {
-        let (row, classes) = (self.weight.padded_channels(), &self.classes);
-        let (positions, width) = (classes.rows.len() * classes.columns.len(), classes.columns.len());
+        let (row, positions) = (self.weight.padded_channels(), self.class_of.len());
         class_sums.fill(0.0);
         if positions > MANY_POSITIONS {
             for (o, grad) in grad.chunks_exact(positions).enumerate() {
@@ -150,14 +154,13 @@ impl PooledGrad {
                 if !grad.iter().fold(false, |any, &g| any | (g != 0.0)) {
                     continue;
                 }
-                for (position, g) in grad.iter().enumerate() {
-                    class_sums[classes.class(position / width, position % width) * row + o] += g;
+                for (&class, g) in self.class_of.iter().zip(grad) {
+                    class_sums[class * row + o] += g;
                 }
             }
             return;
         }
-        for position in 0..positions {
-            let class = classes.class(position / width, position % width);
+        for (position, &class) in self.class_of.iter().enumerate() {
             let sums = &mut class_sums[class * row..][..row];
             for (sum, grad) in sums.iter_mut().zip(grad.chunks_exact(positions)) {
                 *sum += grad[position];

@@ -68,6 +68,11 @@ impl Simd for Avx2 {
         _mm256_max_ps(a, b)
     }
     #[inline(always)]
+    unsafe fn max_nan(a: Self::V, b: Self::V) -> Self::V {
+        let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
+        _mm256_blendv_ps(_mm256_max_ps(a, b), a, is_nan)
+    }
+    #[inline(always)]
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
         _mm256_min_ps(a, b)
     }

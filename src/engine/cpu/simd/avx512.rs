@@ -55,6 +55,11 @@ impl Simd for Avx512 {
         _mm512_max_ps(a, b)
     }
     #[inline(always)]
+    unsafe fn max_nan(a: Self::V, b: Self::V) -> Self::V {
+        let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+        _mm512_mask_mov_ps(_mm512_max_ps(a, b), is_nan, a)
+    }
+    #[inline(always)]
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
         _mm512_min_ps(a, b)
     }

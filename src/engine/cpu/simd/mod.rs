@@ -215,6 +215,12 @@ pub(crate) trait Simd: Copy {
     /// See [`Simd`].
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
 
+    /// The larger in each lane; NaN where either is NaN.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn max_nan(a: Self::V, b: Self::V) -> Self::V;
+
     /// The smaller in each lane; `b` where either is NaN.
     ///
     /// # Safety

@@ -48,6 +48,10 @@ impl Simd for Portable {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
+    unsafe fn max_nan(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| if a[i] > b[i] || a[i].is_nan() { a[i] } else { b[i] })
+    }
+    #[inline(always)]
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
