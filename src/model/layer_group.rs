@@ -88,7 +88,7 @@ impl Model {
         for id in graph.ids() {
             let layer = match &graph.node(id).op {
                 Op::Conv2d(op) => {
-                    let fan_in = op.channels * op.window.kernel[0] * op.window.kernel[1];
+                    let fan_in = op.channels / op.groups * op.window.kernel[0] * op.window.kernel[1];
                     Layer { weight: op.weight, bias: op.bias, fan_in: Some(fan_in), statistics: None }
                 }
                 Op::Linear(op) => {

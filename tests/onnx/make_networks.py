@@ -197,9 +197,7 @@ EXPORTS = [
     Export("resized_opset11", families.Resized, opset=11),
     # Local response normalization: one node, and as exporters write it.
     Export("alexnet_lrn", families.AlexNetLrn, "dynamo", 18, rewrite=rewrites.local_response),
-    Export("alexnet_lrn_legacy", families.AlexNetLrn, later="Pad and AveragePool of five dimensions, If, Pow"),
-    Export("alexnet_lrn_dynamo", families.AlexNetLrn, "dynamo", 18,
-           later="Pad and AveragePool of five dimensions, Pow"),
+    *both("alexnet_lrn", families.AlexNetLrn),
 ]
 
 

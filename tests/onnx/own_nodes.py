@@ -188,7 +188,7 @@ def own_graphs():
     of_map("sigmoid_of_other", [node("Neg", "i0", "n"), node("Sigmoid", "n", "t"), node("Mul", "i0 t")], x)
     slopes = np.array([0.25, -0.5, 2, 1], np.float32)
     of_map("prelu_channels", [node("PRelu", "i0 c0")], x, slopes.reshape(4, 1, 1), opset=16)
-    of_map("prelu_last", [node("PRelu", "i0 c0")], x, slopes, opset=16, last=True)
+    of_map("prelu_last", [node("PRelu", "i0 c0")], numbers(2, 3, 3, 4), slopes, opset=16, last=True)
     of_map("prelu_number", [node("PRelu", "i0 c0")], x, slopes[:1].reshape(1, 1, 1), opset=16)
     # Zeros around a map, of which activations make other values or none.
     for op, attributes in [("HardSwish", {}), ("LeakyRelu", {"alpha": 0.3}), ("Tanh", {}), ("Sigmoid", {})]:
@@ -252,16 +252,19 @@ def own_graphs():
     of_map("gather_channel", [node("Gather", "i0 c0", axis=1)], x, np.array(-2))
     of_map("gather_swapped", [node("Gather", "i0 c0", axis=1)], x, integers(1, 0))
     # Shuffles: groups, then channels of a group, in the other order.
-    for last, (parts, order, whole) in enumerate([
-        ((0, 2, 3, 3, 2), (0, 2, 1, 3, 4), (0, -1, 3, 2)), ((2, 3, 2, 2, 3), (0, 1, 2, 4, 3), (2, 3, 2, 6)),
-    ]):
+    wide = numbers(2, 3, 2, 6)
+    for last, x, parts, order, whole in [
+        (False, x, (0, 2, 3, 3, 2), (0, 2, 1, 3, 4), (0, -1, 3, 2)),
+        (True, wide, (2, 3, 2, 2, 3), (0, 1, 2, 4, 3), (2, 3, 2, 6)),
+    ]:
         shuffle = [node("Reshape", "i0 c0", "r"), node("Transpose", "r", "t", perm=order)]
         end = "_last" * last
         constants = (integers(*parts), integers(*whole))
-        of_map(f"shuffle{end}", [*shuffle, node("Reshape", "t c1")], x, *constants, last=bool(last))
-        of_map(f"divided_and_whole{end}", [shuffle[0], node("Reshape", "r c1")], x, *constants, last=bool(last))
+        of_map(f"shuffle{end}", [*shuffle, node("Reshape", "t c1")], x, *constants, last=last)
+        of_map(f"divided_and_whole{end}", [shuffle[0], node("Reshape", "r c1")], x, *constants, last=last)
         of_map(f"relu_of_divided{end}", [shuffle[0], node("Relu", "r", "q"), node("Reshape", "q c1")], x, *constants,
-               last=bool(last))
+               last=last)
+    x = numbers(2, 6, 3, 2)
     of_map("shuffle_flattened", [*[
         node("Reshape", "i0 c0", "r"), node("Transpose", "r", "t", perm=(0, 2, 1, 3, 4))], node("Flatten", "t")],
         x, integers(0, 3, 2, 3, 2))
@@ -269,17 +272,18 @@ def own_graphs():
         node("Reshape", "i0 c0", "r"), node("Transpose", "r", "t", perm=(0, 3, 2, 1, 4)), node("Reshape", "t c1"),
     ], numbers(1, 8, 3), integers(0, 2, 2, 2, 3), integers(0, 8, 3))
     # Normalization across channels.
-    for name, attributes in [("even", {"size": 4}), ("one", {"size": 1, "alpha": 0.5}),
+    # Only the reference implementation knows even sizes, and only as many channels as images.
+    of_map("lrn_even", [node("LRN", "i0", size=4, alpha=2.0)], numbers(6, 6, 2, 2))
+    for name, attributes in [("one", {"size": 1, "alpha": 0.5}),
                              ("wide", {"size": 15, "alpha": 2.0, "beta": 0.5, "bias": 2.0})]:
         of_map(f"lrn_{name}", [node("LRN", "i0", **attributes)], x)
     of_map("lrn_last", [node("LRN", "i0", size=3)], x, last=True)
-    for size in (3, 4):
-        pads = integers(0, 0, size // 2, 0, 0, 0, 0, (size - 1) // 2, 0, 0)
-        of_map(f"lrn_written_out_{size}", [
-            node("Mul", "i0 i0", "q"), node("Reshape", "q c0", "r"), node("Pad", "r c1", "p"),
-            node("AveragePool", "p", "m", kernel_shape=[size, 1, 1]), node("Squeeze", "m c2", "s"),
-            node("Mul", "s c3", "a"), node("Add", "a c4", "b"), node("Pow", "b c5", "e"), node("Div", "i0 e"),
-        ], x, integers(2, 1, 6, 3, -1), pads, integers(1), *(np.array(y, np.float32) for y in (0.5, 2, 0.75)))
+    pads = integers(0, 0, 1, 0, 0, 0, 0, 1, 0, 0)
+    of_map("lrn_written_out", [
+        node("Mul", "i0 i0", "q"), node("Reshape", "q c0", "r"), node("Pad", "r c1", "p"),
+        node("AveragePool", "p", "m", kernel_shape=[3, 1, 1]), node("Squeeze", "m c2", "s"),
+        node("Mul", "s c3", "a"), node("Add", "a c4", "b"), node("Pow", "b c5", "e"), node("Div", "i0 e"),
+    ], x, integers(2, 1, 6, 3, -1), pads, integers(1), *(np.array(y, np.float32) for y in (0.5, 2, 0.75)))
     # Resizes: scales that are no fractions of two, each way of finding a pixel, versions of the operator.
     x, constants = numbers(1, 3, 4, 7), (np.array([], np.float32),)
 

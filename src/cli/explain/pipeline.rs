@@ -3,10 +3,11 @@
 use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
 
-use crate::Result;
 use crate::dataset::Item;
-use crate::explain::{Explainer, Explanation};
+use crate::engine::graph::Op;
+use crate::explain::{ExplainRequest, Explainer, Explanation};
 use crate::run::Summary;
+use crate::{Model, Result};
 
 use super::job::ExplainJob;
 use super::selected::{ModelResult, SelectedOnly};
@@ -61,6 +62,7 @@ pub fn process_images(
         let writer = Writer::new(job, timings, sink, indices.len());
         model.announce();
         model.announce_notes(explainer.session().notes());
+        model.announce_notes(guided_note(model, request).as_slice());
         let photos = early.map_or_else(|| read(indices), Ok)?;
         let (sender, receiver) = sync_channel(0);
         let written = isolation::spawn(scope, move || writer.write_all(receiver))?;
@@ -97,4 +99,21 @@ pub fn process_images(
 fn explained((items, results): Finished<Explanation>) -> (Vec<Item>, Vec<Result<(Photo, ModelResult)>>) {
     let of_photo = |(photo, explanations)| (photo, ModelResult::Explained(explanations));
     (items, results.into_iter().map(|result| result.map(of_photo)).collect())
+}
+
+/// A note where a method by the guided rule, which is for ReLUs, is asked of a network with other activations.
+fn guided_note(model: &Model, request: &ExplainRequest) -> Option<String> {
+    if !request.pixels.iter().any(|method| method.reads_guided_gradient()) {
+        return None;
+    }
+    let logits: Vec<_> = request.exits.iter().map(|&exit| model.exits[exit - 1].logits).collect();
+    let needed = model.graph.ancestors(&logits);
+    let count = |is: fn(&Op) -> bool| {
+        model.graph.ids().filter(|id| needed[id.index()] && is(&model.graph.node(*id).op)).count()
+    };
+    let relus = count(|op| matches!(op, Op::Relu(_)));
+    let others = count(|op| matches!(op, Op::Activation(_)));
+    (others > 0).then(|| {
+        format!("the guided rule is for the network's ReLUs ({relus}); its other activations ({others}) keep their derivative")
+    })
 }
