@@ -59,7 +59,8 @@ enum Mode : unsigned int {
 #define RULE_GUIDED 2
 #define RULE_DECONVNET 3
 
-// The end of a convolution's sum: a gradient's gate, by one of the rules above; or a bias; or a bias and a ReLU.
+// The end of a convolution's sum: a gradient's gate, by one of the rules above; or a bias; or a bias and a ReLU, which the
+// odd ones of these numbers have.
 #define FINISH_BIAS 4
 #define FINISH_BIAS_RELU 5
 // The same with a residual, a map that is added behind the bias.
