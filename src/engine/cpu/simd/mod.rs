@@ -110,9 +110,13 @@ pub(crate) use compiled;
 /// `vectorized!(isa, fn(x: T) { ... })`. The CPU has the instruction set: a device was opened for it.
 macro_rules! vectorized {
     ($isa:expr, fn($($arg:ident: $type:ty),*) $body:block) => {{
+        /// # Safety
+        /// The CPU has AVX-512.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512vl")]
         fn avx512($($arg: $type),*) $body
+        /// # Safety
+        /// The CPU has AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         fn avx2($($arg: $type),*) $body
