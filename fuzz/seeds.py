@@ -152,9 +152,10 @@ for name in ["scans_420.jpg", "fine_chroma_progressive.jpg", "progressive_restar
 # ONNX files of both exporters, with every form of weights, and some that are refused.
 onnx = golden.parent / "onnx"
 for name in ["all_f16", "weights_f16_typed", "weights_bf16", "weights_constant", "matmul_transpose", "normalized_legacy",
-             "pool_mean_negative18", "pool_squeeze13", "softmax_dynamo", "confidence_last", "plain_dynamo_opset23"]:
+             "pool_mean_negative18", "pool_squeeze13", "softmax_dynamo", "confidence_last", "plain_dynamo_opset23",
+             "mobilenet_v3_legacy", "shufflenet_v2_legacy", "parts_legacy", "resized_legacy", "leaky_legacy", "alexnet_lrn"]:
     write("onnx", f"{name}.onnx", (onnx / "networks" / f"{name}.onnx").read_bytes())
-for name in ["good", "out_of_order", "three_operators", "cycle", "huge_constant", "wrong_reshape", "data_outside"]:
+for name in ["good", "out_of_order", "three_operators", "cycle", "huge_constant", "wrong_reshape", "data_outside", "clip_nan", "resize_twice", "split_sum", "shuffle_of_two_groups"]:
     write("onnx", f"{name}.onnx", (onnx / "bad" / f"{name}.onnx").read_bytes())
 
 

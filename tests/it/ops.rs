@@ -360,3 +360,32 @@ fn a_map_of_tiny_values_is_finite_and_reaches_one() {
         }
     }
 }
+
+/// As in PyTorch: a window with a NaN is NaN, of a maximum and of a mean; others are not.
+#[test]
+fn a_window_is_nan_where_one_of_its_pixels_is() {
+    for (kernel, stride) in [([3, 3], 1), ([3, 3], 2), ([2, 5], 1)] {
+        let shape = Shape::new(2, 9, 19);
+        let window = Window { kernel, stride: [stride; 2], padding: [[1, 1], [0, 1]], dilation: [1; 2] };
+        let mut graph = Graph::new();
+        let x = graph.push(Op::Input(shape), &[]).unwrap();
+        let maximum = graph.push(MaxPool { window }, &[x]).unwrap();
+        let mean = graph.push(AvgPool { window, counted: [[0; 2]; 2] }, &[x]).unwrap();
+        let places = [[0, 0], [4, 17], [8, 18]];
+        let mut data = Random::new(29).numbers(shape.len());
+        places.iter().for_each(|[y, z]| data[y * shape.w + z] = f32::NAN);
+        let image = Tensor::new(1, shape, data);
+        let result = graph.shape(maximum);
+        let covers = |position: usize, axis: usize, pixel: usize| {
+            (position * stride..position * stride + kernel[axis]).contains(&(pixel + 1))
+        };
+        for device in run::devices() {
+            let results = run::run(&device, &graph, &[maximum, mean], Order::Depth, &[&image]);
+            for (i, is_nan) in results.iter().flat_map(|t| t.data.iter().map(|x| x.is_nan()).enumerate()) {
+                let (c, p, q) = (i / result.plane(), i / result.w % result.h, i % result.w);
+                let expected = c == 0 && places.iter().any(|&[y, z]| covers(p, 0, y) && covers(q, 1, z));
+                assert_eq!(is_nan, expected, "{}: {kernel:?} at ({c}, {p}, {q})", device.description());
+            }
+        }
+    }
+}

@@ -4,10 +4,14 @@
 //! every tap of the window reads consecutive pixels. Vectors run along a row of results; some rows are computed together,
 //! since a row of the channel has taps in several of them.
 
+use std::sync::Arc;
+
+use super::cost;
+use super::cost::QuarterCycles;
+use super::gemm::UNBOUNDED;
+use super::kernel::{Kernel, Operands, Tile, channel_share};
 use super::simd::{Isa, MAX_LANES, Simd, compiled};
 use crate::Shape;
-use crate::engine::cpu::cost;
-use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::graph::ops::Window;
 
 /// Rows of results that are computed together.
@@ -26,7 +30,7 @@ pub(crate) enum Join {
     Maximum,
 }
 
-/// Windows over the channels of one shape.
+/// The kernel of windows over each channel; a tile's groups are channels of the results.
 pub(crate) struct ChannelWindows {
     window: Window,
     input: Shape,
@@ -44,17 +48,14 @@ pub(crate) struct ChannelWindows {
     pack: unsafe fn(&ChannelWindows, *const f32, usize, *mut f32),
     join: unsafe fn(&Call),
     cost: QuarterCycles,
-}
-
-/// What finishes the results of a channel.
-#[derive(Clone, Copy)]
-pub(crate) struct Finish<'a> {
-    /// A weight for each tap, row by row, of products.
-    pub(crate) weight: &'a [f32],
-    /// Added to products and sums.
-    pub(crate) bias: f32,
+    /// A weight for each channel of the results and each tap, row by row, of products; otherwise empty.
+    weight: Arc<[f32]>,
+    /// Added to the products of each channel.
+    bias: Option<Arc<[f32]>>,
     /// The lowest and the highest result.
-    pub(crate) bounds: [f32; 2],
+    bounds: [f32; 2],
+    /// What each result of a channel is multiplied by at last.
+    shares: Option<Vec<f32>>,
 }
 
 impl ChannelWindows {
@@ -93,6 +94,10 @@ impl ChannelWindows {
                 Join::Maximum => joined::<Maximum>(isa, &window),
             },
             cost: cost::VECTOR_FMA * vectors * (window.area() + 4) + cost::PACKED_VECTOR * packed,
+            weight: Arc::default(),
+            bias: None,
+            bounds: UNBOUNDED,
+            shares: None,
         };
         let Window { kernel, stride, dilation, .. } = window;
         let taps =
@@ -110,29 +115,31 @@ impl ChannelWindows {
         self.rows * self.run
     }
 
-    /// Floats of scratch: a packed band, with those that the last vectors read beyond it.
-    pub(crate) fn scratch_len(&self) -> usize {
-        self.window.stride[0] * self.window.stride[1] * self.plane_len() + MAX_LANES
+    /// The same with the weight of each channel of the results, (O, KH, KW), what is added to its products, and the lowest
+    /// and the highest result.
+    pub(crate) fn with_products(
+        self,
+        weight: Arc<[f32]>,
+        bias: Option<Arc<[f32]>>,
+        bounds: [f32; 2],
+    ) -> ChannelWindows {
+        debug_assert_eq!(weight.len(), self.output.c * self.offsets.len());
+        ChannelWindows { weight, bias, bounds, ..self }
     }
 
-    /// Estimated time of one channel.
-    pub(crate) fn cost(&self) -> QuarterCycles {
-        self.cost
+    /// The same with what each result of a channel is multiplied by.
+    pub(crate) fn with_shares(self, shares: Vec<f32>) -> ChannelWindows {
+        debug_assert_eq!(shares.len(), self.output.plane());
+        ChannelWindows { shares: Some(shares), ..self }
     }
 
-    /// Prepares the scratch for some channels.
-    pub(crate) fn begin(&self, scratch: &mut [f32]) {
-        scratch[..self.scratch_len()].fill(self.padding);
-    }
-
-    /// The results of the channel at `x`, at `out`.
+    /// The results of channel `channel`, which reads that at `x`, at `out`.
     ///
     /// # Safety
-    /// The CPU has the instruction set for which the windows were made. `x` is valid for a channel and readable two vectors
-    /// beyond it; `out` is valid for a channel of results, which no other thread touches. The scratch has
-    /// [`ChannelWindows::scratch_len`] floats and was prepared by [`ChannelWindows::begin`].
-    pub(crate) unsafe fn apply(&self, x: *const f32, finish: Finish, out: *mut f32, scratch: *mut f32) {
-        debug_assert!(finish.weight.len() == self.offsets.len() || finish.weight.is_empty());
+    /// As for [`Kernel::run`]: `x` is a channel of the input and `out` one of the output; the scratch was filled with the
+    /// padding.
+    unsafe fn apply(&self, channel: usize, x: *const f32, out: *mut f32, scratch: *mut f32) {
+        let taps = if self.weight.is_empty() { 0 } else { self.offsets.len() };
         for first in (0..self.output.h).step_by(self.band) {
             // SAFETY: as the caller promises.
             unsafe {
@@ -142,7 +149,9 @@ impl ChannelWindows {
                     run: self.run,
                     plane: self.plane_len(),
                     offsets: &self.offsets,
-                    finish,
+                    weight: &self.weight[channel * taps..][..taps],
+                    bias: self.bias.as_ref().map_or(0.0, |bias| bias[channel]),
+                    bounds: self.bounds,
                     out: out.add(first * self.output.w),
                     width: self.output.w,
                     rows: self.band.min(self.output.h - first),
@@ -152,11 +161,49 @@ impl ChannelWindows {
     }
 }
 
+impl Kernel for ChannelWindows {
+    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
+        channel_share(self.output.c * self.cost, tile, self.output.c)
+    }
+
+    fn elements(&self, tile: Option<&Tile>, all: usize) -> usize {
+        channel_share(all, tile, self.output.c)
+    }
+
+    /// A packed band, with what the last vectors read beyond it.
+    fn scratch_len(&self) -> usize {
+        self.window.stride[0] * self.window.stride[1] * self.plane_len() + MAX_LANES
+    }
+
+    fn tiles(&self, max: usize) -> Vec<Tile> {
+        Tile::by_channel(self.output, max)
+    }
+
+    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
+        let multiplier = self.output.c / self.input.c;
+        // SAFETY: the scratch has this length and is this thread's.
+        unsafe { operands.scratch_slice(self.scratch_len()) }.fill(self.padding);
+        for channel in tile.map_or(0..self.output.c, |tile| tile.groups.clone()) {
+            // SAFETY: the channels are inside the input, which is readable beyond its end, and inside the output, of which no
+            // other thread touches them; the scratch was filled.
+            unsafe {
+                let x = operands.input(0).add(channel / multiplier * self.input.plane());
+                let out = operands.output().add(channel * self.output.plane());
+                self.apply(channel, x, out, operands.scratch);
+                if let Some(shares) = &self.shares {
+                    let out = std::slice::from_raw_parts_mut(out, shares.len());
+                    out.iter_mut().zip(shares).for_each(|(out, share)| *out *= share);
+                }
+            }
+        }
+    }
+}
+
 /// Packs what the rows of results from `first` on read of channel `x`. What is beside the image in its rows is the padding's
 /// value before.
 ///
 /// # Safety
-/// As for [`ChannelWindows::apply`], with the instruction set of `S`.
+/// As for [`ChannelWindows::apply`], with the instruction set of `S`; `x` is readable two vectors beyond the channel.
 #[inline(always)]
 unsafe fn pack<S: Simd>(windows: &ChannelWindows, x: *const f32, first: usize, packed: *mut f32) {
     let &ChannelWindows { window, input, run, rows, .. } = windows;
@@ -214,7 +261,10 @@ struct Call<'a> {
     plane: usize,
     /// Offset of each tap.
     offsets: &'a [u32],
-    finish: Finish<'a>,
+    /// A weight for each tap of products.
+    weight: &'a [f32],
+    bias: f32,
+    bounds: [f32; 2],
     /// First result of the band.
     out: *mut f32,
     /// Results in a row.
@@ -340,14 +390,14 @@ unsafe fn square<S: Simd, J: Joining, const K: usize, const STRIDE: usize>(call:
     unsafe {
         let mut weight = [[S::splat(1.0); K]; K];
         if J::WEIGHTED {
-            for (weight, &w) in weight.as_flattened_mut().iter_mut().zip(call.finish.weight) {
+            for (weight, &w) in weight.as_flattened_mut().iter_mut().zip(call.weight) {
                 *weight = S::splat(w);
             }
         }
         for first in (0..call.rows).step_by(ROWS) {
             for column in (0..call.width).step_by(S::LANES) {
                 let x = call.x.add(first * call.run + column);
-                let mut results = [S::splat(J::start(call.finish.bias)); ROWS];
+                let mut results = [S::splat(J::start(call.bias)); ROWS];
                 for y in 0..(ROWS - 1) * STRIDE + K {
                     let row = x.add(y % STRIDE * STRIDE * call.plane + y / STRIDE * call.run);
                     for v in 0..K {
@@ -376,9 +426,9 @@ unsafe fn any<S: Simd, J: Joining>(call: &Call) {
         for first in (0..call.rows).step_by(ROWS) {
             for column in (0..call.width).step_by(S::LANES) {
                 let x = call.x.add(first * call.run + column);
-                let mut results = [S::splat(J::start(call.finish.bias)); ROWS];
+                let mut results = [S::splat(J::start(call.bias)); ROWS];
                 for (tap, &offset) in call.offsets.iter().enumerate() {
-                    let weight = S::splat(if J::WEIGHTED { call.finish.weight[tap] } else { 1.0 });
+                    let weight = S::splat(if J::WEIGHTED { call.weight[tap] } else { 1.0 });
                     for (r, result) in results.iter_mut().enumerate() {
                         let pixels = S::load(x.add(offset as usize + r * call.run));
                         *result = J::join::<S>(weight, pixels, *result);
@@ -398,7 +448,7 @@ unsafe fn any<S: Simd, J: Joining>(call: &Call) {
 unsafe fn store<S: Simd>(call: &Call, [first, column]: [usize; 2], results: &[S::V; ROWS]) {
     // SAFETY: as for `square`.
     unsafe {
-        let [low, high] = call.finish.bounds.map(|bound| S::splat(bound));
+        let [low, high] = call.bounds.map(|bound| S::splat(bound));
         let count = S::LANES.min(call.width - column);
         for (r, &result) in results.iter().enumerate().take(call.rows - first) {
             // Both propagate NaN, as their second argument.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::cam::Cam;
 use super::classifier::Classifier;
 use super::conv::{
-    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, DepthwiseConv2dKernel, GroupedKernel,
-    SmallConv2dGradKernel, WinogradKernel, WinogradTiling, depthwise_conv2d_grad,
+    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, GroupedKernel, SmallConv2dGradKernel, WinogradKernel,
+    WinogradTiling, depthwise_conv2d, depthwise_conv2d_grad,
 };
 use super::gemm::transposable_channels;
 use super::kernel::Kernel;
@@ -151,9 +151,7 @@ impl<'a> Compiler<'a> {
         if op.groups == op.channels {
             let (weight, bias) = (self.data(op.weight), op.bias.map(|id| self.data(id)));
             let shapes = [step.inputs[0].shape, step.output.shape];
-            let kernel =
-                DepthwiseConv2dKernel::new(self.isa, op, shapes, Arc::clone(weight), bias.map(Arc::clone));
-            return Ok(Box::new(kernel));
+            return Ok(depthwise_conv2d(self.isa, op, shapes, Arc::clone(weight), bias.map(Arc::clone)));
         }
         let groups = (0..op.groups).map(|group| {
             let step = step.of_group(group, op.groups, op.of_group());

@@ -1,68 +1,17 @@
 //! Maximum and mean over windows, their gradients, and the mean over whole channels.
 
-use super::channel_windows::{ChannelWindows, Finish, Join};
+use super::channel_windows::{ChannelWindows, Join};
 use super::cost;
-use super::cost::QuarterCycles;
-use super::gemm::UNBOUNDED;
-use super::kernel::{Kernel, Operands, SliceKernel, Tile, channel_share};
+use super::kernel::{Kernel, SliceKernel};
 use super::simd::Isa;
 use crate::Shape;
 use crate::engine::graph::ops::{AvgPool, Window};
 use crate::engine::plan::Step;
 
-/// Pooling whose results are more than one pixel; a tile's groups are channels.
-struct PoolKernel {
-    windows: ChannelWindows,
-    /// What each sum is multiplied by.
-    shares: Option<Vec<f32>>,
-    /// Shapes of the input and of the output.
-    shapes: [Shape; 2],
-}
-
-impl Kernel for PoolKernel {
-    fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
-        let channels = self.shapes[1].c;
-        channel_share(channels * self.windows.cost(), tile, channels)
-    }
-
-    fn elements(&self, tile: Option<&Tile>, all: usize) -> usize {
-        channel_share(all, tile, self.shapes[1].c)
-    }
-
-    fn scratch_len(&self) -> usize {
-        self.windows.scratch_len()
-    }
-
-    fn tiles(&self, max: usize) -> Vec<Tile> {
-        Tile::by_channel(self.shapes[1], max)
-    }
-
-    unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
-        let [input, output] = self.shapes;
-        // SAFETY: the scratch has this length and is this thread's.
-        self.windows.begin(unsafe { operands.scratch_slice(self.scratch_len()) });
-        for channel in tile.map_or(0..output.c, |tile| tile.groups.clone()) {
-            let finish = Finish { weight: &[], bias: 0.0, bounds: UNBOUNDED };
-            // SAFETY: the channels are inside the input, which is readable beyond its end, and inside the output, of which
-            // no other thread touches them; the scratch was prepared.
-            unsafe {
-                let x = operands.input(0).add(channel * input.plane());
-                let out = operands.output().add(channel * output.plane());
-                self.windows.apply(x, finish, out, operands.scratch);
-                if let Some(shares) = &self.shares {
-                    let out = std::slice::from_raw_parts_mut(out, output.plane());
-                    out.iter_mut().zip(shares).for_each(|(out, share)| *out *= share);
-                }
-            }
-        }
-    }
-}
-
 /// Maximum over windows.
 pub(crate) fn max_pool(isa: Isa, step: &Step, window: Window) -> Box<dyn Kernel> {
     let shapes = [step.inputs[0].shape, step.output.shape];
-    let windows = ChannelWindows::new(isa, Join::Maximum, window, shapes);
-    Box::new(PoolKernel { windows, shares: None, shapes })
+    Box::new(ChannelWindows::new(isa, Join::Maximum, window, shapes))
 }
 
 /// Gradient of the maximum over windows, of the gradient and the pooling's input.
@@ -80,7 +29,7 @@ pub(crate) fn avg_pool(isa: Isa, step: &Step, pool: AvgPool) -> Box<dyn Kernel> 
     let means = Means::new(pool, shapes);
     if step.output.shape.plane() > 1 {
         let windows = ChannelWindows::new(isa, Join::Sum, pool.window, shapes);
-        return Box::new(PoolKernel { windows, shares: Some(means.shares), shapes });
+        return Box::new(windows.with_shares(means.shares));
     }
     SliceKernel::new(0, move |x, out, _| means.apply(x.get(0), out)).by_channel(step.output.shape).boxed()
 }

@@ -12,6 +12,6 @@ mod winograd;
 pub(crate) use conv2d::{Conv2dKernel, Conv2dTiling};
 pub(crate) use conv2d_grad::Conv2dGradKernel;
 pub(crate) use conv2d_grad_small::SmallConv2dGradKernel;
-pub(crate) use depthwise::{DepthwiseConv2dKernel, depthwise_conv2d_grad};
+pub(crate) use depthwise::{depthwise_conv2d, depthwise_conv2d_grad};
 pub(crate) use grouped::GroupedKernel;
 pub(crate) use winograd::{WinogradKernel, WinogradTiling};
