@@ -6,6 +6,7 @@ use crate::common::golden::Golden;
 use crate::common::random::Random;
 use crate::common::{reference, run};
 use msdcam::Shape;
+use msdcam::engine::device::Device;
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{
     Activation, AvgPool, BatchNorm, ChannelShuffle, Conv2d, Interpolation, Linear, Lrn, MaxPool, Op, Relu,
@@ -386,6 +387,45 @@ fn a_window_is_nan_where_one_of_its_pixels_is() {
                 let expected = c == 0 && places.iter().any(|&[y, z]| covers(p, 0, y) && covers(q, 1, z));
                 assert_eq!(is_nan, expected, "{}: {kernel:?} at ({c}, {p}, {q})", device.description());
             }
+        }
+    }
+}
+
+/// Windows, strides and dilations far beyond the image take no memory for what is not there.
+#[test]
+fn windows_much_larger_than_the_image_agree_with_the_reference() {
+    let shape = Shape::new(3, 4, 5);
+    let mut graph = Graph::new();
+    let x = graph.push(Op::Input(shape), &[]).unwrap();
+    let windows = [
+        Window { kernel: [1, 1], stride: [60_000; 2], padding: [[0; 2]; 2], dilation: [1; 2] },
+        Window { kernel: [3, 20_001], stride: [1, 20_000], padding: [[1, 20_000], [1, 0]], dilation: [1; 2] },
+        Window {
+            kernel: [2_001, 2_003],
+            stride: [2_000; 2],
+            padding: [[2_000; 2], [0; 2]],
+            dilation: [1; 2],
+        },
+    ];
+    let mut outputs = Vec::new();
+    for window in windows {
+        outputs.push(graph.push(MaxPool { window }, &[x]).unwrap());
+        outputs.push(graph.push(AvgPool { window, counted: [[0; 2]; 2] }, &[x]).unwrap());
+    }
+    let mut random = Random::new(31);
+    let weight = graph.add_param("weight", &[3, 1, 2, 2], random.numbers(12));
+    let conv = Conv2d::new(&graph, weight, None, [1, 1], [0, 0]);
+    for (padding, dilation) in [([0, 30_000], [1, 30_000]), ([9_000; 2], [9_000; 2])] {
+        let window = Window { padding: [padding, [0; 2]], dilation, ..conv.window };
+        outputs.push(graph.push(Conv2d { window, channels: 3, groups: 3, ..conv.clone() }, &[x]).unwrap());
+    }
+    let image = Tensor::new(1, shape, random.numbers(shape.len()));
+    let want = reference::run(&graph, &outputs, &[&image]);
+    // A GPU refuses more than 8,192 rows or columns.
+    for device in run::devices().into_iter().filter(|device| matches!(device, Device::Cpu(_))) {
+        let got = run::run(&device, &graph, &outputs, Order::Depth, &[&image]);
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert_close(&format!("{}: output {i}", device.description()), &got.data, want, close::OP);
         }
     }
 }

@@ -18,17 +18,8 @@ use crate::engine::graph::ops::Window;
 const ROWS: usize = 4;
 /// Floats of the largest packed band, so that it stays in the L1 cache.
 const MAX_BAND_LEN: usize = 4 * 1024;
-
-/// What becomes of the pixels under a window.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Join {
-    /// The sum of their products with weights.
-    Products,
-    /// Their sum.
-    Sum,
-    /// Their maximum; NaN if one of them is.
-    Maximum,
-}
+/// Floats from which on a band is not packed at all: those of a window that is much larger than the image.
+const MAX_SCRATCH: usize = 1 << 20;
 
 /// The kernel of windows over each channel; a tile's groups are channels of the results.
 pub(crate) struct ChannelWindows {
@@ -41,8 +32,10 @@ pub(crate) struct ChannelWindows {
     run: usize,
     /// Packed rows of one remainder, with those that are read in vain where a band's rows are no multiple of [`ROWS`].
     rows: usize,
-    /// The value of the padding.
+    /// The value of the padding, and of results to which nothing else is added.
     padding: f32,
+    /// Remainders of rows and columns modulo the stride that the window has taps of.
+    remainders: [usize; 2],
     /// Offset of each tap in a packed band.
     offsets: Vec<u32>,
     pack: unsafe fn(&ChannelWindows, *const f32, usize, *mut f32),
@@ -59,15 +52,16 @@ pub(crate) struct ChannelWindows {
 }
 
 impl ChannelWindows {
-    /// Windows over channels of `input`, which give channels of `output`.
-    pub(crate) fn new(isa: Isa, join: Join, window: Window, [input, output]: [Shape; 2]) -> Self {
+    /// Windows over channels of `input`, which give channels of `output`; `None` where a window is too large to be packed.
+    pub(crate) fn new<J: Joining>(isa: Isa, window: Window, [input, output]: [Shape; 2]) -> Option<Self> {
         // Half of a longer vector would be idle.
         let isa = if isa == Isa::Avx512 && output.w <= Isa::Avx2.lanes() { Isa::Avx2 } else { isa };
         // Packed rows or columns beyond those of the results.
         let behind = [0, 1].map(|axis| (window.extent()[axis] - 1) / window.stride[axis]);
         let run = output.w + behind[1];
-        let remainders = window.stride[0] * window.stride[1];
-        let fitting = (MAX_BAND_LEN / (remainders * run)).saturating_sub(behind[0]).max(ROWS);
+        let remainders = [0, 1].map(|axis| window.stride[axis].min(window.extent()[axis]));
+        let planes = remainders[0] * remainders[1];
+        let fitting = (MAX_BAND_LEN / (planes * run)).saturating_sub(behind[0]).max(ROWS);
         let band = output.h.div_ceil(output.h.div_ceil(fitting.min(output.h))).next_multiple_of(ROWS);
         let vectors = output.h.next_multiple_of(ROWS) * output.w.div_ceil(isa.lanes());
         let packed = 2 * input.plane() / isa.lanes();
@@ -78,7 +72,8 @@ impl ChannelWindows {
             band,
             run,
             rows: band + behind[0],
-            padding: if join == Join::Maximum { f32::NEG_INFINITY } else { 0.0 },
+            padding: J::PADDING,
+            remainders,
             offsets: Vec::new(),
             pack: compiled!(isa, S => unsafe fn(
                 windows: &ChannelWindows,
@@ -88,26 +83,25 @@ impl ChannelWindows {
             ) {
                 pack::<S>(windows, x, first, packed)
             }),
-            join: match join {
-                Join::Products => joined::<Products>(isa, &window),
-                Join::Sum => joined::<Sum>(isa, &window),
-                Join::Maximum => joined::<Maximum>(isa, &window),
-            },
+            join: joined::<J>(isa, &window),
             cost: cost::VECTOR_FMA * vectors * (window.area() + 4) + cost::PACKED_VECTOR * packed,
             weight: Arc::default(),
             bias: None,
             bounds: UNBOUNDED,
             shares: None,
         };
+        if planes.saturating_mul(windows.rows.saturating_mul(run)) > MAX_SCRATCH {
+            return None;
+        }
         let Window { kernel, stride, dilation, .. } = window;
         let taps =
             (0..kernel[0]).flat_map(|u| (0..kernel[1]).map(move |v| [u * dilation[0], v * dilation[1]]));
         let offset = |[down, right]: [usize; 2]| {
-            let plane = (down % stride[0] * stride[1] + right % stride[1]) * windows.plane_len();
+            let plane = (down % stride[0] * remainders[1] + right % stride[1]) * windows.plane_len();
             (plane + down / stride[0] * run + right / stride[1]) as u32
         };
         windows.offsets = taps.map(offset).collect();
-        windows
+        Some(windows)
     }
 
     /// Floats of the rows of one remainder of rows and one of columns.
@@ -150,7 +144,7 @@ impl ChannelWindows {
                     plane: self.plane_len(),
                     offsets: &self.offsets,
                     weight: &self.weight[channel * taps..][..taps],
-                    bias: self.bias.as_ref().map_or(0.0, |bias| bias[channel]),
+                    bias: self.bias.as_ref().map_or(self.padding, |bias| bias[channel]),
                     bounds: self.bounds,
                     out: out.add(first * self.output.w),
                     width: self.output.w,
@@ -172,7 +166,7 @@ impl Kernel for ChannelWindows {
 
     /// A packed band, with what the last vectors read beyond it.
     fn scratch_len(&self) -> usize {
-        self.window.stride[0] * self.window.stride[1] * self.plane_len() + MAX_LANES
+        self.remainders[0] * self.remainders[1] * self.plane_len() + MAX_LANES
     }
 
     fn tiles(&self, max: usize) -> Vec<Tile> {
@@ -206,12 +200,12 @@ impl Kernel for ChannelWindows {
 /// As for [`ChannelWindows::apply`], with the instruction set of `S`; `x` is readable two vectors beyond the channel.
 #[inline(always)]
 unsafe fn pack<S: Simd>(windows: &ChannelWindows, x: *const f32, first: usize, packed: *mut f32) {
-    let &ChannelWindows { window, input, run, rows, .. } = windows;
+    let &ChannelWindows { window, input, run, rows, remainders, .. } = windows;
     let Window { stride: [sy, sx], padding: [[py, px], _], .. } = window;
     // Otherwise the rows beside the image stay what they were.
     let has_bands = windows.band < windows.output.h;
-    for plane in 0..sy * sx {
-        let (down, right) = (plane / sx, plane % sx);
+    for plane in 0..remainders[0] * remainders[1] {
+        let (down, right) = (plane / remainders[1], plane % remainders[1]);
         // Columns j of the packed row with 0 <= j * sx + right - px < width.
         let begin = px.saturating_sub(right).div_ceil(sx).min(run);
         let end = (input.w + px).saturating_sub(right).div_ceil(sx).clamp(begin, run);
@@ -263,6 +257,7 @@ struct Call<'a> {
     offsets: &'a [u32],
     /// A weight for each tap of products.
     weight: &'a [f32],
+    /// What the first pixel is joined with.
     bias: f32,
     bounds: [f32; 2],
     /// First result of the band.
@@ -273,13 +268,12 @@ struct Call<'a> {
     rows: usize,
 }
 
-/// A way to join pixels, in vectors.
-trait Joining {
+/// What becomes of the pixels under a window.
+pub(crate) trait Joining {
     /// Whether there are weights.
     const WEIGHTED: bool;
-
-    /// What the first pixel is joined with.
-    fn start(bias: f32) -> f32;
+    /// The value of the padding, which joined with a pixel is that pixel's.
+    const PADDING: f32;
 
     /// `x`, times `weight` if there are weights, joined with what was joined `before`.
     ///
@@ -288,16 +282,16 @@ trait Joining {
     unsafe fn join<S: Simd>(weight: S::V, x: S::V, before: S::V) -> S::V;
 }
 
-struct Products;
-struct Sum;
-struct Maximum;
+/// The sum of their products with weights.
+pub(crate) struct Products;
+/// Their sum.
+pub(crate) struct Sum;
+/// Their maximum; NaN if one of them is.
+pub(crate) struct Maximum;
 
 impl Joining for Products {
     const WEIGHTED: bool = true;
-
-    fn start(bias: f32) -> f32 {
-        bias
-    }
+    const PADDING: f32 = 0.0;
 
     #[inline(always)]
     unsafe fn join<S: Simd>(weight: S::V, x: S::V, before: S::V) -> S::V {
@@ -308,10 +302,7 @@ impl Joining for Products {
 
 impl Joining for Sum {
     const WEIGHTED: bool = false;
-
-    fn start(bias: f32) -> f32 {
-        bias
-    }
+    const PADDING: f32 = 0.0;
 
     #[inline(always)]
     unsafe fn join<S: Simd>(_: S::V, x: S::V, before: S::V) -> S::V {
@@ -322,10 +313,7 @@ impl Joining for Sum {
 
 impl Joining for Maximum {
     const WEIGHTED: bool = false;
-
-    fn start(_: f32) -> f32 {
-        f32::NEG_INFINITY
-    }
+    const PADDING: f32 = f32::NEG_INFINITY;
 
     #[inline(always)]
     unsafe fn join<S: Simd>(_: S::V, x: S::V, before: S::V) -> S::V {
@@ -397,7 +385,7 @@ unsafe fn square<S: Simd, J: Joining, const K: usize, const STRIDE: usize>(call:
         for first in (0..call.rows).step_by(ROWS) {
             for column in (0..call.width).step_by(S::LANES) {
                 let x = call.x.add(first * call.run + column);
-                let mut results = [S::splat(J::start(call.bias)); ROWS];
+                let mut results = [S::splat(call.bias); ROWS];
                 for y in 0..(ROWS - 1) * STRIDE + K {
                     let row = x.add(y % STRIDE * STRIDE * call.plane + y / STRIDE * call.run);
                     for v in 0..K {
@@ -426,7 +414,7 @@ unsafe fn any<S: Simd, J: Joining>(call: &Call) {
         for first in (0..call.rows).step_by(ROWS) {
             for column in (0..call.width).step_by(S::LANES) {
                 let x = call.x.add(first * call.run + column);
-                let mut results = [S::splat(J::start(call.bias)); ROWS];
+                let mut results = [S::splat(call.bias); ROWS];
                 for (tap, &offset) in call.offsets.iter().enumerate() {
                     let weight = S::splat(if J::WEIGHTED { call.weight[tap] } else { 1.0 });
                     for (r, result) in results.iter_mut().enumerate() {

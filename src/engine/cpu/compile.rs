@@ -151,7 +151,10 @@ impl<'a> Compiler<'a> {
         if op.groups == op.channels {
             let (weight, bias) = (self.data(op.weight), op.bias.map(|id| self.data(id)));
             let shapes = [step.inputs[0].shape, step.output.shape];
-            return Ok(depthwise_conv2d(self.isa, op, shapes, Arc::clone(weight), bias.map(Arc::clone)));
+            let kernel = depthwise_conv2d(self.isa, op, shapes, Arc::clone(weight), bias.map(Arc::clone));
+            if let Some(kernel) = kernel {
+                return Ok(kernel);
+            }
         }
         let groups = (0..op.groups).map(|group| {
             let step = step.of_group(group, op.groups, op.of_group());

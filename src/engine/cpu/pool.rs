@@ -1,6 +1,6 @@
 //! Maximum and mean over windows, their gradients, and the mean over whole channels.
 
-use super::channel_windows::{ChannelWindows, Join};
+use super::channel_windows::{ChannelWindows, Maximum, Sum};
 use super::cost;
 use super::kernel::{Kernel, SliceKernel};
 use super::simd::Isa;
@@ -11,7 +11,19 @@ use crate::engine::plan::Step;
 /// Maximum over windows.
 pub(crate) fn max_pool(isa: Isa, step: &Step, window: Window) -> Box<dyn Kernel> {
     let shapes = [step.inputs[0].shape, step.output.shape];
-    Box::new(ChannelWindows::new(isa, Join::Maximum, window, shapes))
+    if let Some(windows) = ChannelWindows::new::<Maximum>(isa, window, shapes) {
+        return Box::new(windows);
+    }
+    let [input, output] = shapes;
+    SliceKernel::new(0, move |x, out, _| {
+        let (x, channels) = (x.get(0), out.len() / output.plane());
+        windows(&window, input, output, channels, |channel, [p, q], rows, columns| {
+            let x = &x[channel * input.plane()..][..input.plane()];
+            out[channel * output.plane() + p * output.w + q] = x[argmax_nan(x, input.w, rows, columns)];
+        });
+    })
+    .by_channel(output)
+    .boxed()
 }
 
 /// Gradient of the maximum over windows, of the gradient and the pooling's input.
@@ -27,8 +39,9 @@ pub(crate) fn max_pool_grad(step: &Step, window: Window) -> Box<dyn Kernel> {
 pub(crate) fn avg_pool(isa: Isa, step: &Step, pool: AvgPool) -> Box<dyn Kernel> {
     let shapes = [step.inputs[0].shape, step.output.shape];
     let means = Means::new(pool, shapes);
-    if step.output.shape.plane() > 1 {
-        let windows = ChannelWindows::new(isa, Join::Sum, pool.window, shapes);
+    if step.output.shape.plane() > 1
+        && let Some(windows) = ChannelWindows::new::<Sum>(isa, pool.window, shapes)
+    {
         return Box::new(windows.with_shares(means.shares));
     }
     SliceKernel::new(0, move |x, out, _| means.apply(x.get(0), out)).by_channel(step.output.shape).boxed()

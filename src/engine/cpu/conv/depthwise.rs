@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Shape;
-use crate::engine::cpu::channel_windows::{ChannelWindows, Join};
+use crate::engine::cpu::channel_windows::{ChannelWindows, Products};
 use crate::engine::cpu::cost;
 use crate::engine::cpu::elementwise::apply_relu_grad;
 use crate::engine::cpu::gemm::bounds;
@@ -11,16 +11,17 @@ use crate::engine::cpu::kernel::{Kernel, SliceKernel};
 use crate::engine::cpu::simd::Isa;
 use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Window};
 
-/// The convolution `op`, whose groups are its input channels, with its (O, 1, KH, KW) weight and its bias.
+/// The convolution `op`, whose groups are its input channels, with its (O, 1, KH, KW) weight and its bias; `None` where its
+/// window is too large.
 pub(crate) fn depthwise_conv2d(
     isa: Isa,
     op: &Conv2d,
     shapes: [Shape; 2],
     weight: Arc<[f32]>,
     bias: Option<Arc<[f32]>>,
-) -> Box<dyn Kernel> {
-    let windows = ChannelWindows::new(isa, Join::Products, op.window, shapes);
-    Box::new(windows.with_products(weight, bias, bounds(op.relu)))
+) -> Option<Box<dyn Kernel>> {
+    let windows = ChannelWindows::new::<Products>(isa, op.window, shapes)?;
+    Some(Box::new(windows.with_products(weight, bias, bounds(op.relu))))
 }
 
 /// Gradient of a depthwise convolution, cut by input channel.
