@@ -180,7 +180,7 @@ pub enum GraphError {
         padding: [[usize; 2]; 2],
     },
     /// Groups that do not divide the channels.
-    #[error("{op}: {groups} groups of {channels} channels")]
+    #[error("{op}: {groups} groups do not divide {channels} channels")]
     Groups {
         /// The operation.
         op: &'static str,
