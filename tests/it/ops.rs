@@ -429,3 +429,51 @@ fn windows_much_larger_than_the_image_agree_with_the_reference() {
         }
     }
 }
+
+/// Windows over single channels, and convolutions of single pixels, for every width up to beyond two vectors: which of their
+/// vectors end with a row, and which read or write beyond it, depends on that.
+#[test]
+fn rows_of_every_width_agree_with_the_reference() {
+    let devices = run::devices();
+    let mut random = Random::new(37);
+    for width in 1..=36 {
+        let shape = Shape::new(3, 1 + width % 10, width);
+        let mut graph = Graph::new();
+        let x = graph.push(Op::Input(shape), &[]).unwrap();
+        let mut outputs = Vec::new();
+        for (side, stride) in [(3, 1), (5, 1), (3, 2), (5, 2)] {
+            // Multiplier 2: two channels of results read one.
+            let weight = graph.add_param("weight", &[6, 1, side, side], random.numbers(6 * side * side));
+            let bias = graph.add_param("bias", &[6], random.numbers(6));
+            let conv = Conv2d::new(&graph, weight, Some(bias), [stride; 2], [side / 2; 2]);
+            let ahead = Window { padding: [[side - 1; 2], [0; 2]], ..conv.window };
+            for window in [conv.window, ahead] {
+                let conv = Conv2d { window, channels: 3, groups: 3, ..conv.clone() };
+                outputs.push(graph.push(conv, &[x]).unwrap());
+            }
+        }
+        for stride in [1, 2] {
+            let window =
+                Window { kernel: [3; 2], stride: [stride; 2], padding: [[1; 2]; 2], dilation: [1; 2] };
+            outputs.push(graph.push(MaxPool { window }, &[x]).unwrap());
+            outputs.push(graph.push(AvgPool { window, counted: [[1; 2]; 2] }, &[x]).unwrap());
+        }
+        // Few and many terms, few and many groups of output channels.
+        let mut wide = x;
+        for out in [70, 7, 130] {
+            let channels = graph.shape(wide).c;
+            let weight = graph.add_param("weight", &[out, channels, 1, 1], random.numbers(out * channels));
+            wide = graph.push(Conv2d::new(&graph, weight, None, [1, 1], [0, 0]), &[wide]).unwrap();
+            outputs.push(wide);
+        }
+        let image = Tensor::new(2, shape, random.numbers(2 * shape.len()));
+        let want = reference::run(&graph, &outputs, &[&image]);
+        for device in &devices {
+            let got = run::run(device, &graph, &outputs, Order::Depth, &[&image]);
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let what = format!("{}: width {width}, output {i}", device.description());
+                assert_close(&what, &got.data, want, close::OP);
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::common::{reference, run};
 use msdcam::Shape;
 use msdcam::engine::cpu::Isa;
 use msdcam::engine::graph::grad::gradients;
-use msdcam::engine::graph::ops::{BatchNorm, Conv2d, Op, Relu, ReluRule, Window};
+use msdcam::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Op, Relu, ReluRule, Window};
 use msdcam::engine::graph::passes::{Passes, apply};
 use msdcam::engine::graph::{Graph, NodeId};
 use msdcam::engine::plan::{Order, Plan, PlanOptions};
@@ -272,6 +272,34 @@ fn a_sum_inside_of_its_convolution_has_the_same_bits() {
                 .map(|options| run::run_with(&device, &graph, &[result], &options, &inputs.each_ref()));
             assert_close(&what, &fused[0].data, &want[0], NETWORK);
             assert_same_bits(&what, &fused[0].data, &apart[0].data);
+        }
+    }
+}
+
+/// The mean of the gradient of a mean over the whole map is no step of a map; that of a part of the map stays one.
+#[test]
+fn the_gradient_of_a_mean_over_a_map_is_never_a_map() {
+    let mut random = Random::new(41);
+    for (side, padding, whole) in
+        [([7, 5], [0, 0], true), ([1, 1], [0, 0], true), ([3, 3], [0, 0], false), ([7, 5], [1, 0], false)]
+    {
+        let shape = if side == [1, 1] { Shape::new(9, 1, 1) } else { Shape::new(9, 7, 5) };
+        let mut graph = Graph::new();
+        let x = graph.push(Op::Input(shape), &[]).unwrap();
+        let window = Window { kernel: side, stride: [3; 2], padding: [padding, [0; 2]], dilation: [1; 2] };
+        let y = graph.push(AvgPool { window, counted: [[0; 2]; 2] }, &[x]).unwrap();
+        let seed = graph.push(Op::Input(graph.shape(y)), &[]).unwrap();
+        let gradient = gradients(&mut graph, y, seed, &[x], ReluRule::Plain).unwrap()[0];
+        let mean = graph.push(Op::SpatialMean, &[gradient]).unwrap();
+
+        let plan = Plan::new(&graph, &[mean], Order::Depth).unwrap();
+        let steps: Vec<&str> = plan.steps().map(|step| step.op().name()).collect();
+        assert_eq!(whole, steps == ["batch_norm"], "{side:?}: {steps:?}");
+        let inputs = [shape, graph.shape(y)].map(|s| Tensor::new(2, s, random.numbers(2 * s.len())));
+        let want = reference::run(&graph, &[mean], &inputs.each_ref());
+        for device in run::devices() {
+            let got = run::run_with(&device, &graph, &[mean], &ALL, &inputs.each_ref());
+            assert_close(&format!("{side:?}, {}", device.description()), &got[0].data, &want[0], NETWORK);
         }
     }
 }

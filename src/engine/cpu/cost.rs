@@ -52,6 +52,9 @@ pub(crate) const BROADCAST: QuarterCycles = 1;
 /// A micro-kernel's load of one vector from the L1 or L2 cache, mostly hidden likewise.
 pub(crate) const VECTOR_LOAD: QuarterCycles = 3;
 
+/// The same where sixteen registers hold few sums for each load, as in AVX2 along the channels.
+pub(crate) const VECTOR_LOAD_OF_FEW_SUMS: QuarterCycles = 6;
+
 /// The same from beyond the L2 cache.
 pub(crate) const VECTOR_LOAD_BEYOND_L2: QuarterCycles = 9;
 

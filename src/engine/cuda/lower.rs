@@ -89,7 +89,7 @@ impl Tables {
             }
             Op::MaxPool(op) => windowed(Opcode::MaxPool, &op.window),
             Op::MaxPoolGrad(op) => windowed(Opcode::MaxPoolGrad, &op.window),
-            Op::AvgPool(op) if is_mean(op, step.inputs[0].shape) => one(Opcode::SpatialMean),
+            Op::AvgPool(op) if op.is_mean(step.inputs[0].shape) => one(Opcode::SpatialMean),
             Op::AvgPool(op) => rows(vec![StepRow { op: Opcode::AvgPool as u32, ..row }.with_mean(op)]),
             Op::AvgPoolGrad(op) => {
                 rows(vec![StepRow { op: Opcode::AvgPoolGrad as u32, ..row }.with_mean(&op.forward)])
@@ -367,12 +367,6 @@ impl StepRow {
     pub(super) fn is(&self, opcode: Opcode) -> bool {
         self.op == opcode as u32
     }
-}
-
-/// Whether a pooling of `input` is the mean of each channel.
-fn is_mean(op: &AvgPool, input: Shape) -> bool {
-    let Window { kernel, padding, .. } = op.window;
-    kernel == [input.h, input.w] && padding == [[0; 2]; 2]
 }
 
 /// `step` between vectors.

@@ -19,14 +19,23 @@ use crate::{Result, Shape};
 /// Floats of the largest packed band, so that bands stay in the L2 cache.
 const MAX_BAND_LEN: usize = 128 * 1024;
 
-/// Groups of output channels from which on a tile's pixels are gathered.
+/// Groups of output channels from which on a tile's pixels are gathered for vectors along the channels.
 const MIN_GATHER_GROUPS: usize = 3;
-/// Floats of a tile's pixels up to which they are gathered, so that they stay in the L1 cache.
+/// The same for vectors along the pixels.
+const MIN_GATHER_GROUPS_OF_PIXELS: usize = 9;
+/// Floats of a tile's pixels up to which they are gathered for vectors along the channels, so that they stay in
+/// the L1 cache.
 const MAX_GATHER_LEN: usize = 6 * 1024;
+
+/// Floats of the terms of the pixels of which one group of output channels is computed before the next. With few terms a
+/// result takes little more than its store, and stores into a few channels at a time are faster than into all.
+const MAX_CHUNK_LEN: usize = 16 * 1024;
 
 /// How a convolution is cut for one instruction set: everything but its weights.
 pub(crate) struct Conv2dTiling {
     kernel: MicroKernel,
+    /// Pixels of which one group of output channels is computed before the next.
+    chunk: usize,
     /// Terms of each sum.
     k: usize,
     offsets: Vec<u32>,
@@ -40,8 +49,8 @@ pub(crate) struct Conv2dTiling {
 enum Source {
     /// The input in place: the windows are single pixels.
     Input,
-    /// A tile's pixels gathered in rows of `row` floats, one row a channel, which stay in the L1 cache for
-    /// all groups of output channels.
+    /// The pixels of a chunk's tiles gathered in rows of `row` floats, one row a channel, which stay in a cache for all
+    /// groups of output channels.
     Gathered { row: usize, copy: CopyKernel },
     /// Packed bands.
     Bands(BandLayout, PackKernel),
@@ -54,9 +63,10 @@ impl Conv2dTiling {
         let kernel = choose_kernel(isa, k, op.out, output.plane());
         let groups = op.out.div_ceil(kernel.channels);
         let row = kernel.pixels().next_multiple_of(isa.lanes());
+        let chunk = kernel.pixels() * (MAX_CHUNK_LEN / (k * kernel.pixels())).max(1);
         let multiples_of = |step: usize| (0..k).map(|i| (i * step) as u32).collect();
         let (offsets, source) = if op.window.is_pointwise() {
-            if kernel.along_channels() && groups >= MIN_GATHER_GROUPS && k * row <= MAX_GATHER_LEN {
+            if gathers(isa, &kernel, groups, k * row) {
                 (multiples_of(row), Source::Gathered { row, copy: pack::copy_kernel(isa) })
             } else {
                 (multiples_of(input.plane()), Source::Input)
@@ -69,7 +79,7 @@ impl Conv2dTiling {
             (layout.offsets(), Source::Bands(layout, pack::kernel(isa)))
         };
         let whole = Tile { groups: 0..groups, pixels: 0..output.plane() };
-        Conv2dTiling { kernel, k, offsets, source, input, output, whole }
+        Conv2dTiling { kernel, chunk, k, offsets, source, input, output, whole }
     }
 
     /// Estimated time of a tile.
@@ -79,6 +89,15 @@ impl Conv2dTiling {
         let packing = if let Source::Bands(layout, _) = &self.source { layout.cost(rows) } else { 0 };
         let sums = self.kernel.cost(self.k, groups.len(), pixels.len());
         packing + sums.max(cost::weights_from_memory(groups.len() * self.kernel.channels * self.k))
+    }
+}
+
+/// Whether the `len` floats of a tile's pixels are gathered for `groups` groups of output channels. Vectors along the
+/// pixels of AVX2 need it most: a row of two vectors crosses cache lines, and the next row is in another page.
+fn gathers(isa: Isa, kernel: &MicroKernel, groups: usize, len: usize) -> bool {
+    match kernel.along_channels() {
+        true => groups >= MIN_GATHER_GROUPS && len <= MAX_GATHER_LEN,
+        false => groups >= MIN_GATHER_GROUPS_OF_PIXELS && isa == Isa::Avx2,
     }
 }
 
@@ -129,21 +148,20 @@ impl Conv2dKernel {
         let (layout, pack) = match &self.tiling.source {
             // SAFETY: the tile's pixels are inside the input, whose channels are a plane apart.
             Source::Input => unsafe {
-                return self.compute(tile, input.add(tile.pixels.start), residual, output);
+                return self.compute(tile, input.add(tile.pixels.start), kernel.pixels(), residual, output);
             },
             Source::Gathered { row, copy } => {
-                for first in tile.pixels.clone().step_by(kernel.pixels()) {
-                    let pixels = first..tile.pixels.end.min(first + kernel.pixels());
-                    // SAFETY: the pixels are inside the input, and the scratch holds k rows of them.
+                let plane = self.tiling.input.plane();
+                for start in tile.pixels.clone().step_by(self.tiling.chunk) {
+                    let pixels = start..tile.pixels.end.min(start + self.tiling.chunk);
+                    // SAFETY: the pixels are inside the input, and the scratch holds k rows of each of the chunk's tiles.
                     unsafe {
-                        let plane = self.tiling.input.plane();
-                        copy(input.add(first), plane, k, pixels.len(), scratch, *row);
-                        self.compute(
-                            &Tile { pixels, groups: tile.groups.clone() },
-                            scratch,
-                            residual,
-                            output,
-                        );
+                        for (i, first) in pixels.clone().step_by(kernel.pixels()).enumerate() {
+                            let count = kernel.pixels().min(pixels.end - first);
+                            copy(input.add(first), plane, k, count, scratch.add(i * k * row), *row);
+                        }
+                        let chunk = Tile { pixels, groups: tile.groups.clone() };
+                        self.compute(&chunk, scratch, k * row, residual, output);
                     }
                 }
                 return;
@@ -158,7 +176,7 @@ impl Conv2dKernel {
             // SAFETY: the scratch holds a packed band, in which the layout's offsets lead to valid pixels.
             unsafe {
                 pack(layout, layout.channels(), input, row, scratch);
-                self.compute(&band, scratch, residual, output);
+                self.compute(&band, scratch, kernel.pixels(), residual, output);
             }
         }
     }
@@ -169,59 +187,70 @@ impl Conv2dKernel {
     }
 
     /// Whether the terms of `tile` are inside what the micro-kernel reads, and its results inside the output.
-    fn is_inside(&self, tile: &Tile) -> bool {
-        let Conv2dTiling { k, offsets, source, input, output, .. } = &self.tiling;
+    fn is_inside(&self, tile: &Tile, step: usize) -> bool {
+        let Conv2dTiling { kernel, chunk, k, offsets, source, input, output, .. } = &self.tiling;
         let readable = match source {
             Source::Input => input.len() - tile.pixels.start,
-            Source::Gathered { row, .. } => k * row,
+            Source::Gathered { row, .. } => chunk / kernel.pixels() * k * row,
             Source::Bands(layout, _) => layout.len(),
         };
         let furthest = offsets.iter().max().map_or(0, |&offset| offset as usize);
-        furthest + tile.pixels.len() <= readable
+        let last = (tile.pixels.len() - 1) / kernel.pixels();
+        furthest + last * step + tile.pixels.len() - last * kernel.pixels() <= readable
             && offsets.len() == self.weight.k
             && tile.pixels.end <= output.plane()
             && tile.groups.end <= self.weight.groups()
             && self.weight.channels == output.c
     }
 
-    /// Computes `tile`, whose first pixel in input channel 0, or in a copy of it, is at `x`.
+    /// Computes `tile`, whose first pixel in input channel 0, or in a copy of it, is at `x`, with `step` floats from one
+    /// tile of the micro-kernel to the next.
     ///
     /// # Safety
     /// The offsets lead to valid pixels from `x` on, readable [`OVERREAD`] floats beyond the tile's last;
     /// `output` is the step's output, whose part in the tile no other thread touches, and `residual` has its shape.
-    unsafe fn compute(&self, tile: &Tile, x: *const f32, residual: Option<*const f32>, output: *mut f32) {
-        debug_assert!(self.is_inside(tile), "{tile:?} of a convolution to {}", self.tiling.output);
-        let Conv2dTiling { kernel, offsets, .. } = &self.tiling;
+    unsafe fn compute(
+        &self,
+        tile: &Tile,
+        x: *const f32,
+        step: usize,
+        residual: Option<*const f32>,
+        output: *mut f32,
+    ) {
+        debug_assert!(self.is_inside(tile, step), "{tile:?} of a convolution to {}", self.tiling.output);
+        let Conv2dTiling { kernel, chunk, offsets, .. } = &self.tiling;
         let plane = self.tiling.output.plane();
-        for first in tile.pixels.clone().step_by(kernel.pixels()) {
+        for start in tile.pixels.clone().step_by(*chunk) {
+            let pixels = start..tile.pixels.end.min(start + chunk);
             for group in tile.groups.clone() {
                 let (weight, bias, channels) = self.weight.group(group);
-                // SAFETY: the micro-tile's channels and pixels are inside the tile, so that its results are
-                // inside the output and its terms at valid pixels.
-                unsafe {
-                    let micro_tile = MicroTile {
-                        weight: weight.as_ptr(),
-                        x: x.add(first - tile.pixels.start),
-                        offsets: offsets.as_ptr(),
-                        k: self.weight.k,
-                        bias: bias.as_ptr(),
-                        out: output.add(group * self.weight.group_channels * plane + first),
-                        out_stride: plane,
-                        channels,
-                        pixels: kernel.pixels().min(tile.pixels.end - first),
-                        bounds: self.bounds,
-                    };
-                    kernel.run(&micro_tile);
+                for first in pixels.clone().step_by(kernel.pixels()) {
+                    // SAFETY: the micro-tile's channels and pixels are inside the tile, so that its results are
+                    // inside the output and its terms at valid pixels.
+                    unsafe {
+                        let micro_tile = MicroTile {
+                            weight: weight.as_ptr(),
+                            x: x.add((first - tile.pixels.start) / kernel.pixels() * step),
+                            offsets: offsets.as_ptr(),
+                            k: self.weight.k,
+                            bias: bias.as_ptr(),
+                            out: output.add(group * self.weight.group_channels * plane + first),
+                            out_stride: plane,
+                            channels,
+                            pixels: kernel.pixels().min(pixels.end - first),
+                            bounds: self.bounds,
+                        };
+                        kernel.run(&micro_tile);
+                    }
                 }
             }
             if let (Some(addition), Some(residual)) = (&self.residual, residual) {
                 let size = self.weight.group_channels;
                 let channels = tile.groups.start * size..self.weight.channels.min(tile.groups.end * size);
-                let (start, pixels) =
-                    (channels.start * plane + first, kernel.pixels().min(tile.pixels.end - first));
+                let start = channels.start * plane + pixels.start;
                 // SAFETY: the channels and pixels are those that were computed just now.
                 unsafe {
-                    let sizes = [channels.len(), pixels];
+                    let sizes = [channels.len(), pixels.len()];
                     addition.add(residual.add(start), output.add(start), plane, sizes);
                 }
             }
@@ -237,7 +266,9 @@ impl Kernel for Conv2dKernel {
     fn scratch_len(&self) -> usize {
         match &self.tiling.source {
             Source::Input => 0,
-            Source::Gathered { row, .. } => self.tiling.k * row + OVERREAD,
+            Source::Gathered { row, .. } => {
+                self.tiling.chunk / self.tiling.kernel.pixels() * self.tiling.k * row + OVERREAD
+            }
             Source::Bands(layout, _) => layout.len() + OVERREAD,
         }
     }

@@ -15,7 +15,7 @@ use super::cost;
 use super::cost::QuarterCycles;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Isa, Portable, Simd};
+use super::simd::{Isa, MAX_LANES, Portable, Simd};
 use crate::engine::graph::ops::Relu;
 
 /// Floats that a micro-kernel may read beyond the last one that it needs.
@@ -99,6 +99,7 @@ impl MicroKernel {
     pub(crate) fn cost(&self, k: usize, groups: usize, pixels: usize) -> QuarterCycles {
         let weight_load = match groups * self.channels * k > cost::L2_FLOATS {
             true => cost::VECTOR_LOAD_BEYOND_L2,
+            false if self.lanes < MAX_LANES => cost::VECTOR_LOAD_OF_FEW_SUMS,
             false => cost::VECTOR_LOAD,
         };
         let tile = |steps: usize| {

@@ -30,6 +30,12 @@ impl AvgPool {
         self.window.pooled("avg_pool", input)
     }
 
+    /// Whether this is the mean over each whole channel of `input`.
+    pub(crate) fn is_mean(&self, input: Shape) -> bool {
+        let Window { kernel, padding, .. } = self.window;
+        kernel == [input.h, input.w] && padding == [[0; 2]; 2]
+    }
+
     /// Padding that counts and is within reach of a window, before and after the image, each (rows, columns).
     pub(crate) fn counted(&self) -> [[usize; 2]; 2] {
         [0, 1].map(|side| [0, 1].map(|axis| self.counted[side][axis].min(self.window.padding[side][axis])))
