@@ -53,7 +53,7 @@ pub(crate) const BROADCAST: QuarterCycles = 1;
 pub(crate) const VECTOR_LOAD: QuarterCycles = 3;
 
 /// The same where sixteen registers hold few sums for each load, as in AVX2 along the channels.
-pub(crate) const VECTOR_LOAD_OF_FEW_SUMS: QuarterCycles = 6;
+pub(crate) const VECTOR_LOAD_OF_FEW_SUMS: QuarterCycles = 4;
 
 /// The same from beyond the L2 cache.
 pub(crate) const VECTOR_LOAD_BEYOND_L2: QuarterCycles = 9;

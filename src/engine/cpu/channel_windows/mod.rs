@@ -89,59 +89,36 @@ impl ChannelWindows {
         ChannelWindows { shares: Some(shares), ..self }
     }
 
-    /// The channel of the input that `channel` of the results reads.
-    ///
-    /// # Safety
-    /// As for [`Kernel::run`].
-    unsafe fn channel(&self, channel: usize, operands: &Operands) -> *const f32 {
-        let multiplier = self.output.c / self.input.c;
-        // SAFETY: the channel is inside the input.
-        unsafe { operands.input(0).add(channel / multiplier * self.input.plane()) }
-    }
-
-    /// The rows of results of `channel` from `first` on, of which there are `rows`.
-    ///
-    /// # Safety
-    /// As for [`Kernel::run`].
-    unsafe fn results(&self, channel: usize, first: usize, rows: usize, operands: &Operands) -> Results<'_> {
-        let taps = self.weight.len() / self.output.c;
-        Results {
-            weight: &self.weight[channel * taps..][..taps],
-            bias: self.bias.as_ref().map_or(self.padding, |bias| bias[channel]),
-            bounds: self.bounds,
-            // SAFETY: the rows are inside the output.
-            out: unsafe { operands.output().add(channel * self.output.plane() + first * self.output.w) },
-            width: self.output.w,
-            rows,
-        }
-    }
-
-    /// Computes `channels`, at most a block of the packed ones.
+    /// Computes `channel` of the results.
     ///
     /// # Safety
     /// As for [`Kernel::run`]; the scratch was filled with the padding.
-    unsafe fn apply(&self, channels: Range<usize>, operands: &Operands) {
-        // SAFETY: the channels are inside the input, which is readable beyond both ends, and inside the output, and their
-        // packed bands inside the scratch.
+    unsafe fn apply(&self, channel: usize, operands: &Operands) {
+        let multiplier = self.output.c / self.input.c;
+        let taps = self.weight.len() / self.output.c;
+        // SAFETY: the channels are inside the input, which is readable beyond both ends, and inside the output.
         unsafe {
+            let x = operands.input(0).add(channel / multiplier * self.input.plane());
+            let out = operands.output().add(channel * self.output.plane());
+            let results = |rows: Range<usize>| Results {
+                weight: &self.weight[channel * taps..][..taps],
+                bias: self.bias.as_ref().map_or(self.padding, |bias| bias[channel]),
+                bounds: self.bounds,
+                out: out.add(rows.start * self.output.w),
+                width: self.output.w,
+                rows: rows.len(),
+            };
             match &self.source {
-                Source::InPlace(in_place) => {
-                    for channel in channels {
-                        let x = self.channel(channel, operands);
-                        in_place.join(x, &self.results(channel, 0, self.output.h, operands));
-                    }
-                }
+                Source::InPlace(in_place) => in_place.join(x, &results(0..self.output.h)),
                 Source::Packed(packed) => {
                     for rows in packed.bands() {
-                        for (i, channel) in channels.clone().enumerate() {
-                            packed.pack(self.channel(channel, operands), rows.start, i, operands.scratch);
-                        }
-                        for (i, channel) in channels.clone().enumerate() {
-                            let results = self.results(channel, rows.start, rows.len(), operands);
-                            packed.join(i, operands.scratch, &results);
-                        }
+                        packed.join(x, rows.start, operands.scratch, &results(rows));
                     }
                 }
+            }
+            if let Some(shares) = &self.shares {
+                let out = std::slice::from_raw_parts_mut(out, shares.len());
+                out.iter_mut().zip(shares).for_each(|(out, share)| *out *= share);
             }
         }
     }
@@ -170,22 +147,9 @@ impl Kernel for ChannelWindows {
     unsafe fn run(&self, tile: Option<&Tile>, operands: &Operands) {
         // SAFETY: the scratch has this length and is this thread's.
         unsafe { operands.scratch_slice(self.scratch_len()) }.fill(self.padding);
-        let block = match &self.source {
-            Source::InPlace(_) => 1,
-            Source::Packed(packed) => packed.block(),
-        };
-        let channels = tile.map_or(0..self.output.c, |tile| tile.groups.clone());
-        for first in channels.clone().step_by(block) {
-            let block = first..channels.end.min(first + block);
-            // SAFETY: the channels are inside the output, of which no other thread touches them; the scratch was filled.
-            unsafe {
-                self.apply(block.clone(), operands);
-                if let Some(shares) = &self.shares {
-                    let out = operands.output().add(first * shares.len());
-                    let out = std::slice::from_raw_parts_mut(out, block.len() * shares.len());
-                    out.iter_mut().zip(shares.iter().cycle()).for_each(|(out, share)| *out *= share);
-                }
-            }
+        for channel in tile.map_or(0..self.output.c, |tile| tile.groups.clone()) {
+            // SAFETY: the channel is inside the output, and no other thread touches it; the scratch was filled.
+            unsafe { self.apply(channel, operands) };
         }
     }
 }

@@ -11,10 +11,8 @@ use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::cpu::simd::{Isa, MAX_LANES, Simd, compiled};
 use crate::engine::graph::ops::Window;
 
-/// Floats of the largest packed bands of a block of channels, so that they stay in the L1 cache.
+/// Floats of the largest packed band, so that it stays in the L1 cache.
 const MAX_BAND_LEN: usize = 4 * 1024;
-/// Channels of a block at most.
-const MAX_BLOCK: usize = 8;
 /// Floats from which on a band is not packed at all: those of a window that is much larger than the image.
 const MAX_SCRATCH: usize = 1 << 20;
 
@@ -96,20 +94,9 @@ impl Packed {
         self.rows * self.run
     }
 
-    /// Floats of a channel's packed band, with what the last vectors read and write beyond it.
-    fn packed_len(&self) -> usize {
-        self.remainders[0] * self.remainders[1] * self.plane_len() + MAX_LANES
-    }
-
-    /// Channels that are packed before the first of them is computed. Loads that reach over two rows wait until both are in
-    /// the cache.
-    pub(super) fn block(&self) -> usize {
-        (MAX_BAND_LEN / self.packed_len()).clamp(1, MAX_BLOCK)
-    }
-
-    /// Floats of a block's packed bands.
+    /// Floats of a packed band, with what the last vectors read and write beyond it.
     pub(super) fn scratch_len(&self) -> usize {
-        self.block() * self.packed_len()
+        self.remainders[0] * self.remainders[1] * self.plane_len() + MAX_LANES
     }
 
     /// The rows of results of each band.
@@ -117,25 +104,18 @@ impl Packed {
         (0..self.height).step_by(self.band).map(|first| first..self.height.min(first + self.band))
     }
 
-    /// Packs what the rows of results from `first` on read of the channel `x`, as channel `i` of a block.
+    /// Computes some rows of results, of a band from row `first` on, of the channel `x`.
     ///
     /// # Safety
     /// `x` is a channel of the input, readable beyond both ends, and `scratch` has [`Packed::scratch_len`] floats, which were
-    /// filled with the padding before the first band.
-    pub(super) unsafe fn pack(&self, x: *const f32, first: usize, i: usize, scratch: *mut f32) {
-        debug_assert!(i < self.block() && first < self.height);
+    /// filled with the padding before the first band. The results are writable.
+    pub(super) unsafe fn join(&self, x: *const f32, first: usize, scratch: *mut f32, to: &Results) {
+        debug_assert!(first + to.rows <= self.height && to.rows <= self.band);
         // SAFETY: as the caller promises; the CPU has the instruction set.
-        unsafe { (self.pack)(self, x, first, scratch.add(i * self.packed_len())) }
-    }
-
-    /// Computes the results of channel `i` of a block, of the band that was packed.
-    ///
-    /// # Safety
-    /// As for [`Packed::pack`], which was called for these rows.
-    pub(super) unsafe fn join(&self, i: usize, scratch: *const f32, to: &Results) {
-        debug_assert!(i < self.block() && to.rows <= self.band);
-        // SAFETY: as the caller promises; the CPU has the instruction set.
-        unsafe { (self.join)(self, scratch.add(i * self.packed_len()), to) }
+        unsafe {
+            (self.pack)(self, x, first, scratch);
+            (self.join)(self, scratch, to);
+        }
     }
 }
 
@@ -143,7 +123,7 @@ impl Packed {
 /// value before.
 ///
 /// # Safety
-/// As for [`Packed::pack`], with the instruction set of `S`; `x` is readable two vectors beyond the channel.
+/// As for [`Packed::join`], with the instruction set of `S`; `x` is readable two vectors beyond the channel.
 #[inline(always)]
 unsafe fn pack<S: Simd>(packing: &Packed, x: *const f32, first: usize, to: *mut f32) {
     let &Packed { window, input, height, band, run, rows, padding, remainders, .. } = packing;

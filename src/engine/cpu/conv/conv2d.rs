@@ -25,7 +25,7 @@ const MIN_GATHER_GROUPS: usize = 3;
 const MIN_GATHER_GROUPS_OF_PIXELS: usize = 9;
 /// Floats of a tile's pixels up to which they are gathered for vectors along the channels, so that they stay in
 /// the L1 cache.
-const MAX_GATHER_LEN: usize = 6 * 1024;
+const MAX_GATHER_LEN: usize = 8 * 1024;
 
 /// Floats of the terms of the pixels of which one group of output channels is computed before the next. With few terms a
 /// result takes little more than its store, and stores into a few channels at a time are faster than into all.
