@@ -10,5 +10,5 @@ static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
 fn main() -> std::process::ExitCode {
     let start = Instant::now();
     ALLOCATOR.fill();
-    msdcam::cli::main(start)
+    msdcam::cli::main(std::env::args_os(), start).into()
 }

@@ -47,7 +47,8 @@ def executables():
         ["build", "--bin", "msdcam", *(word for name in BENCHES for word in ("--bench", name))],
         ["test", "--no-run", "--test", TESTS],
     ):
-        lines = output("cargo", *command, "--release", "--message-format", "json-render-diagnostics").splitlines()
+        words = [*command, "--release", "--workspace", "--message-format", "json-render-diagnostics"]
+        lines = output("cargo", *words).splitlines()
         made = [message for message in map(json.loads, lines) if message.get("executable")]
         found |= {message["target"]["name"]: Path(message["executable"]) for message in made}
     return {name: found[name] for name in ["msdcam", *BENCHES, TESTS]}

@@ -70,7 +70,7 @@ def test_on_machine_code(cubin, nvdisasm):
     """The integration tests of small networks and random graphs."""
     env = os.environ | {"STANDIN_SM90": nvdisasm, "MSDCAM_CUBIN": str(cubin), "MSDCAM_CUDA_TESTS": "standin"}
     env.pop("MSDCAM_NVRTC", None)
-    words = ["cargo", "test", "--release", "--quiet", "--test", "it", "--", *TESTS]
+    words = ["cargo", "test", "--release", "--workspace", "--quiet", "--test", "it", "--", *TESTS]
     if subprocess.run([ROOT / "tests/standin/run", *words], cwd=ROOT, env=env).returncode != 0:
         raise prediction.Wrong("a test fails on the machine code")
 

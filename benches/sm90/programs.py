@@ -31,7 +31,7 @@ def folder(script):
 def build(*benches):
     """The paths of bench programs, built if needed."""
     words = [word for bench in benches for word in ("--bench", bench)]
-    done = run("cargo", "build", "--release", "--quiet", *words, "--message-format=json", stdout=subprocess.PIPE)
+    done = run("cargo", "build", "--release", "--workspace", "--quiet", *words, "--message-format=json", stdout=subprocess.PIPE)
     paths = {}
     for line in done.stdout.splitlines():
         message = json.loads(line)

@@ -29,13 +29,17 @@ mod table;
 mod timings;
 mod values;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{path_text, printable};
 use crate::util::{panic, parallel};
 use clap::Parser;
 use exit_status::{Outcome, exit_code};
+
+#[doc(hidden)]
+pub use explain::drawing;
 
 /// Explain the predictions of Multi-Scale Dense Networks at each of their exits
 #[derive(Debug, Parser)]
@@ -63,14 +67,17 @@ enum Command {
     Figure(figure::Args),
 }
 
-/// Runs the command that the arguments name and returns its exit code. `start` is the start of the
-/// program, from which `--timings` counts.
-pub fn main(start: Instant) -> ExitCode {
+/// Runs the command that `arguments` name, the program's name first, and returns the exit code for the process.
+/// `start` is the start of the program, from which `--timings` counts.
+///
+/// For programs: it catches signals and panics of the process, which is to end afterwards.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Instant) -> u8 {
     signals::watch();
     panic::report_in_one_line();
-    let command = match Cli::try_parse() {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli.command,
-        Err(message) => return print_message(&message),
+        Err(message) => return print_message(&message, &arguments),
     };
     let outcome = match command {
         Command::Explain(args) => explain::run(*args, start),
@@ -85,16 +92,16 @@ pub fn main(start: Instant) -> ExitCode {
         Command::Figure(args) => figure::run(args).map(|()| Outcome::AllDone),
     };
     match outcome {
-        Ok(outcome) => ExitCode::from(outcome.exit_code()),
+        Ok(outcome) => outcome.exit_code(),
         Err(error) => {
             output::error(&error);
-            ExitCode::from(exit_code(&error))
+            exit_code(&error)
         }
     }
 }
 
-/// Prints clap's message: help, version or a usage error.
-fn print_message(message: &clap::Error) -> ExitCode {
+/// Prints clap's message about `arguments`: help, version or a usage error.
+fn print_message(message: &clap::Error, arguments: &[OsString]) -> u8 {
     use clap::error::ErrorKind;
     let is_help = matches!(
         message.kind(),
@@ -103,24 +110,25 @@ fn print_message(message: &clap::Error) -> ExitCode {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     if !is_help {
-        output::note(&usage_error(message));
-        return ExitCode::from(2);
+        output::note(&usage_error(message, arguments));
+        return 2;
     }
     match message.print() {
         Err(e) if !message.use_stderr() && e.kind() != std::io::ErrorKind::BrokenPipe => {
-            let error = crate::Error::cannot_write(std::path::Path::new("standard output"), e);
+            let error = crate::Error::cannot_write(Path::new("standard output"), e);
             output::error(&error);
-            ExitCode::from(exit_code(&error))
+            exit_code(&error)
         }
-        _ => ExitCode::from(if message.use_stderr() { 2 } else { 0 }),
+        _ if message.use_stderr() => 2,
+        _ => 0,
     }
 }
 
 /// The text of a usage error on one line. It repeats arguments as they are, so they are parsed again in
 /// their printable form.
-fn usage_error(message: &clap::Error) -> String {
-    let arguments = std::env::args_os().map(|argument| path_text(std::path::Path::new(&argument)));
-    let text = match Cli::try_parse_from(arguments) {
+fn usage_error(message: &clap::Error, arguments: &[OsString]) -> String {
+    let printable_arguments = arguments.iter().map(|argument| path_text(Path::new(argument)));
+    let text = match Cli::try_parse_from(printable_arguments) {
         Err(again) if again.kind() == message.kind() => again.to_string(),
         _ => message.to_string(),
     };

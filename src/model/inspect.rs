@@ -229,8 +229,11 @@ fn inspect_onnx(source: &SourceFile) -> Result<Inspection> {
 /// What notes about assumptions begin with.
 const ASSUMED: &str = "assumed: ";
 
-/// The cost of each exit of any model.
-fn exits_of_model(model: &Model) -> Vec<Exit> {
+/// The cost of each exit of any model, exit 1 first.
+///
+/// # Panics
+/// When the graph lacks the node of a tap or of an exit.
+pub fn exits_of_model(model: &Model) -> Vec<Exit> {
     let graph = &model.graph;
     let taps: Vec<_> = (1..=model.exits.len()).map(|exit| model.exit_tap(exit).node).collect();
     let in_trunk = graph.ancestors(&taps);

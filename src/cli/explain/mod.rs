@@ -12,6 +12,7 @@ mod arrays;
 mod article;
 mod artifacts;
 mod difference;
+pub mod drawing;
 mod job;
 mod layer_view;
 mod layers;
