@@ -43,6 +43,10 @@ callgrind:
 gpu-kit *args:
     benches/gpu.sh build {{args}}
 
+# The Python package: wheel, tests, types
+python *args:
+    python/check {{args}}
+
 lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
