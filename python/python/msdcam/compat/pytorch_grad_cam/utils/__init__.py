@@ -1,0 +1,1 @@
+"""Targets and pictures, as in ``pytorch_grad_cam.utils``."""
