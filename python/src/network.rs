@@ -106,28 +106,6 @@ impl FileArguments {
     }
 }
 
-/// The device that `text` names.
-fn device_choice(text: &str) -> Option<DeviceChoice> {
-    match text {
-        "auto" => Some(DeviceChoice::Auto),
-        "cpu" => Some(DeviceChoice::Cpu),
-        "cuda" => Some(DeviceChoice::Cuda(0)),
-        _ => text.strip_prefix("cuda:")?.parse().ok().map(DeviceChoice::Cuda),
-    }
-}
-
-/// The instruction set that the variable `MSDCAM_CPU` demands, as for the command line.
-fn isa_from_environment(py: Python<'_>) -> PyResult<Option<Isa>> {
-    let Some(name) = std::env::var_os("MSDCAM_CPU") else { return Ok(None) };
-    let available = Isa::available();
-    if let Some(isa) = available.iter().find(|isa| name == isa.name()) {
-        return Ok(Some(*isa));
-    }
-    let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
-    let text = format!("MSDCAM_CPU is '{}': this machine has {}", name.to_string_lossy(), names.join(", "));
-    Err(errors::device(py, text))
-}
-
 impl Network {
     /// Calls `work` with the model and the runtime of this process, without the GIL.
     fn run<R: Send>(
@@ -172,7 +150,7 @@ impl Network {
         threads: usize,
         file: FileArguments,
     ) -> PyResult<Network> {
-        let Some(choice) = device_choice(device) else {
+        let Some(choice) = DeviceChoice::parse(device) else {
             let device = msdcam::error::printable(device);
             return Err(PyValueError::new_err(format!(
                 "device '{device}': expected auto, cpu, cuda or cuda:N"
@@ -182,7 +160,10 @@ impl Network {
             return Err(PyValueError::new_err(format!("threads {threads}: at most 1024")));
         }
         let model = file.open(py, path)?;
-        let isa = if matches!(choice, DeviceChoice::Cuda(_)) { None } else { isa_from_environment(py)? };
+        let isa = match choice {
+            DeviceChoice::Cuda(_) => None,
+            _ => Isa::from_env().map_err(|error| errors::exception(py, &error))?,
+        };
         let options = DeviceOptions { choice, threads, isa, variant: Variant::from_env() };
         let opened = detached(py, |_| Ok(Runtimes::open(options)?));
         let (runtimes, gpu_error) = opened.map_err(|stop| stop.into_python(py))?;

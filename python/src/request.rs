@@ -2,7 +2,7 @@
 
 use msdcam::error::RequestError;
 use msdcam::explain::{Integration, Noise, Smoothing};
-use msdcam::{Error, ExplainRequest, Method, Model, Result, Score, Taps, Target};
+use msdcam::{Error, ExplainRequest, Method, Model, Result, Score, Target};
 use pyo3::prelude::*;
 
 /// A target as Python gives it.
@@ -66,13 +66,8 @@ impl RequestArguments {
             ..ExplainRequest::new(model, &methods(&self.methods)?)
         };
         request.check(model)?;
-        let several = match &request.taps {
-            Taps::Exit => false,
-            Taps::Named(names) => names.len() > 1,
-            Taps::AllScales => true,
-        };
         match request.fusion {
-            Some(fusion) if !several => Err(Error::usage(format!(
+            Some(fusion) if !request.taps.are_several() => Err(Error::usage(format!(
                 "fuse '{}': needs several taps; give tap='all-scales' or a list",
                 fusion.name()
             ))),

@@ -108,13 +108,8 @@ impl MethodArgs {
             ..ExplainRequest::new(&model.model, &self.methods)
         };
         request.check(&model.model)?;
-        let several = match &request.taps {
-            Taps::Exit => false,
-            Taps::Named(names) => names.len() > 1,
-            Taps::AllScales => true,
-        };
         match request.fusion {
-            Some(fusion) if !several => Err(Error::usage(format!(
+            Some(fusion) if !request.taps.are_several() => Err(Error::usage(format!(
                 "fuse {}: needs several taps; use --tap all-scales or a list",
                 fusion.name()
             ))),

@@ -101,7 +101,7 @@ impl ModelArgs {
         let (device, gpu_error) = Device::with_options(&DeviceOptions {
             choice: self.device,
             threads: self.threads.map_or(0, usize::from),
-            isa: if on_gpu { None } else { isa_from_environment()? },
+            isa: if on_gpu { None } else { Isa::from_env()? },
             variant: variant.with_env(),
         })?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -166,20 +166,6 @@ impl std::ops::Deref for LoadedModel {
     }
 }
 
-/// The instruction set that the variable `MSDCAM_CPU` demands: `avx512`, `avx2` or `portable`.
-///
-/// # Errors
-/// When it names one that this machine lacks.
-fn isa_from_environment() -> crate::Result<Option<Isa>> {
-    let Some(name) = std::env::var_os("MSDCAM_CPU") else { return Ok(None) };
-    let available = Isa::available();
-    if let Some(isa) = available.iter().find(|isa| name == isa.name()) {
-        return Ok(Some(*isa));
-    }
-    let (name, names) = (name.to_string_lossy(), available.iter().map(|isa| isa.name()).collect::<Vec<_>>());
-    Err(crate::Error::device(format!("MSDCAM_CPU is '{name}': this machine has {}", names.join(", "))))
-}
-
 fn labels(text: &str) -> Result<Labels, String> {
     if text.eq_ignore_ascii_case("imagenet") {
         return Ok(Labels::ImageNet);
@@ -198,14 +184,5 @@ fn input_size(text: &str) -> Result<(usize, usize), String> {
 }
 
 fn device_choice(text: &str) -> Result<DeviceChoice, String> {
-    let invalid = || "expected auto, cpu, cuda or cuda:N".to_string();
-    match text {
-        "auto" => Ok(DeviceChoice::Auto),
-        "cpu" => Ok(DeviceChoice::Cpu),
-        "cuda" => Ok(DeviceChoice::Cuda(0)),
-        _ => {
-            let number = text.strip_prefix("cuda:").ok_or_else(invalid)?;
-            number.parse().map(DeviceChoice::Cuda).map_err(|_| invalid())
-        }
-    }
+    DeviceChoice::parse(text).ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into())
 }

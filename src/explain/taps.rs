@@ -62,6 +62,15 @@ impl Taps {
         }
     }
 
+    /// Whether an exit may have more than one of them.
+    pub fn are_several(&self) -> bool {
+        match self {
+            Taps::Exit => false,
+            Taps::Named(names) => names.len() > 1,
+            Taps::AllScales => true,
+        }
+    }
+
     /// The taps of exit `exit`; with `need_path` its score has to depend on each.
     ///
     /// # Errors

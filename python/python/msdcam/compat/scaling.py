@@ -44,13 +44,17 @@ def scale_cam_image(cam: NDArray[Any], target_size: tuple[int, int] | None = Non
         raise ValueError(f"cam: shape {cam.shape}, expected (N, h, w)")
     if not np.issubdtype(cam.dtype, np.floating):
         cam = cam.astype(np.float32)
-    cam = cam - cam.min(axis=(1, 2), keepdims=True, initial=np.inf)
-    cam = (cam / (1e-7 + cam.max(axis=(1, 2), keepdims=True, initial=-np.inf))).astype(np.float32)
+    cam = _to_unit_range(cam, 1e-7)
     return cam if target_size is None else resize(cam, target_size[1], target_size[0])
 
 
 def normalize(cams: NDArray[Any]) -> NDArray[Any]:
     """Maps (N, h, w), each scaled to [0, 1] as torchcam does: the maximum plus 1e-8."""
+    return _to_unit_range(cams, 1e-8)
+
+
+def _to_unit_range(cams: NDArray[Any], epsilon: float) -> NDArray[Any]:
+    """Maps (N, h, w), each less its minimum and divided by its maximum plus ``epsilon``, float32."""
     cams = cams - cams.min(axis=(1, 2), keepdims=True, initial=np.inf)
-    cams = cams / (cams.max(axis=(1, 2), keepdims=True, initial=-np.inf) + 1e-8)
+    cams = cams / (cams.max(axis=(1, 2), keepdims=True, initial=-np.inf) + epsilon)
     return cams.astype(np.float32)

@@ -4,8 +4,6 @@ use std::marker::PhantomData;
 
 use super::{Join, JoinKernel, Joining, ROWS, Results, join_kernel, store, vectors, weights};
 use crate::Shape;
-use crate::engine::cpu::cost;
-use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::cpu::gemm::OVERREAD;
 use crate::engine::cpu::simd::{Isa, MAX_LANES, Simd};
 use crate::engine::graph::ops::Window;
@@ -25,12 +23,6 @@ pub(super) struct InPlace {
     /// What a row beside the image has, from the first column of the padding on.
     zeros: Vec<f32>,
     join: JoinKernel<InPlace>,
-}
-
-/// Estimated time of a channel.
-pub(super) fn cost(isa: Isa, window: &Window, output: Shape) -> QuarterCycles {
-    let vectors = output.h.next_multiple_of(ROWS) * output.w.div_ceil(isa.lanes());
-    cost::VECTOR_FMA * vectors * (window.area() + 4)
 }
 
 impl InPlace {
@@ -53,12 +45,11 @@ impl InPlace {
             let reads = |lane: usize| (first + lane + v).wrapping_sub(padding[1]) < input.w;
             (0..lanes).filter(|&lane| reads(lane)).map(|lane| 1 << lane).sum()
         };
-        let masks = (0..output.w).step_by(lanes).map(|column| column.min(output.w.saturating_sub(lanes)));
         Some(InPlace {
             height: input.h,
             width: input.w,
             padding,
-            masks: masks.map(|first| std::array::from_fn(|v| mask(first, v))).collect(),
+            masks: vectors(output.w, lanes).map(|first| std::array::from_fn(|v| mask(first, v))).collect(),
             zeros: vec![0.0; output.w + columns + MAX_LANES],
             join,
         })
@@ -95,7 +86,7 @@ impl<J: Joining, const K: usize> Join<InPlace> for Square<J, K> {
                 for (y, pointer) in rows[..ROWS - 1 + K].iter_mut().enumerate() {
                     *pointer = row(first + y);
                 }
-                for (column, masks) in vectors::<S>(to.width).zip(&windows.masks) {
+                for (column, masks) in vectors(to.width, S::LANES).zip(&windows.masks) {
                     let mut results = [S::splat(to.bias); ROWS];
                     // Column by column of the window, whose weights are then few enough for sixteen registers.
                     for v in 0..K {

@@ -9,6 +9,7 @@ mod packed;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::cost;
 use super::cost::QuarterCycles;
 use super::gemm::UNBOUNDED;
 use super::kernel::{Kernel, Operands, Tile, channel_share};
@@ -52,12 +53,12 @@ impl ChannelWindows {
         let [input, output] = shapes;
         // Half of a longer vector would be idle.
         let isa = if isa == Isa::Avx512 && output.w <= Isa::Avx2.lanes() { Isa::Avx2 } else { isa };
-        let (source, cost) = match InPlace::new::<J>(isa, &window, shapes) {
-            Some(in_place) => (Source::InPlace(in_place), in_place::cost(isa, &window, output)),
-            None => {
-                (Source::Packed(Packed::new::<J>(isa, window, shapes)?), packed::cost(isa, &window, shapes))
-            }
+        let (source, packing) = match InPlace::new::<J>(isa, &window, shapes) {
+            Some(in_place) => (Source::InPlace(in_place), 0),
+            None => (Source::Packed(Packed::new::<J>(isa, window, shapes)?), packed::cost(isa, input)),
         };
+        let vectors = output.h.next_multiple_of(ROWS) * output.w.div_ceil(isa.lanes());
+        let cost = cost::VECTOR_FMA * vectors * (window.area() + 4) + packing;
         Some(ChannelWindows {
             input,
             output,
@@ -274,9 +275,10 @@ unsafe fn weights<S: Simd, J: Joining, const K: usize>(results: &Results) -> [[S
     std::array::from_fn(|u| std::array::from_fn(|v| weight(u * K + v)))
 }
 
-/// The first column of each vector of a row: the last vector ends with the row, unless the row is shorter.
-fn vectors<S: Simd>(width: usize) -> impl Iterator<Item = usize> {
-    (0..width).step_by(S::LANES).map(move |column| column.min(width.saturating_sub(S::LANES)))
+/// The first column of each vector of `lanes` in a row of `width`: the last vector ends with the row, unless the row is
+/// shorter.
+fn vectors(width: usize, lanes: usize) -> impl Iterator<Item = usize> {
+    (0..width).step_by(lanes).map(move |column| column.min(width.saturating_sub(lanes)))
 }
 
 /// Stores a block of rows of results from the row `first` and `column` on, between the bounds.

@@ -38,11 +38,9 @@ pub(super) struct Packed {
     join: JoinKernel<Packed>,
 }
 
-/// Estimated time of a channel.
-pub(super) fn cost(isa: Isa, window: &Window, [input, output]: [Shape; 2]) -> QuarterCycles {
-    let vectors = output.h.next_multiple_of(ROWS) * output.w.div_ceil(isa.lanes());
-    let packed = 2 * input.plane() / isa.lanes();
-    cost::VECTOR_FMA * vectors * (window.area() + 4) + cost::PACKED_VECTOR * packed
+/// Estimated time of packing a channel of `input`.
+pub(super) fn cost(isa: Isa, input: Shape) -> QuarterCycles {
+    cost::PACKED_VECTOR * (2 * input.plane() / isa.lanes())
 }
 
 impl Packed {
@@ -172,7 +170,7 @@ unsafe fn pack_row<S: Simd>(out: *mut f32, width: usize, padding: f32, load: imp
     // SAFETY: as the caller promises.
     unsafe {
         if width >= S::LANES {
-            for i in vectors::<S>(width) {
+            for i in vectors(width, S::LANES) {
                 S::store(out.add(i), load(i));
             }
         } else if padding == 0.0 {
@@ -206,7 +204,7 @@ impl<J: Joining, const K: usize, const STRIDE: usize> Join<Packed> for Square<J,
         unsafe {
             let weights = weights::<S, J, K>(to);
             for first in (0..to.rows).step_by(ROWS) {
-                for column in vectors::<S>(to.width) {
+                for column in vectors(to.width, S::LANES) {
                     let x = x.add(first * run + column);
                     let mut results = [S::splat(to.bias); ROWS];
                     // Column by column of the window, whose weights are then few enough for sixteen registers.
@@ -238,7 +236,7 @@ impl<J: Joining> Join<Packed> for Any<J> {
         // SAFETY: as for `Square`.
         unsafe {
             for first in (0..to.rows).step_by(ROWS) {
-                for column in vectors::<S>(to.width) {
+                for column in vectors(to.width, S::LANES) {
                     let x = x.add(first * packed.run + column);
                     let mut results = [S::splat(to.bias); ROWS];
                     for (tap, &offset) in packed.offsets.iter().enumerate() {

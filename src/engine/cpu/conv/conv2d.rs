@@ -82,6 +82,11 @@ impl Conv2dTiling {
         Conv2dTiling { kernel, chunk, k, offsets, source, input, output, whole }
     }
 
+    /// Floats of the gathered pixels of a chunk's tiles, in rows of `row`.
+    fn gathered_len(&self, row: usize) -> usize {
+        self.chunk / self.kernel.pixels() * self.k * row
+    }
+
     /// Estimated time of a tile.
     pub(crate) fn cost(&self, tile: Option<&Tile>) -> QuarterCycles {
         let Tile { groups, pixels } = tile.unwrap_or(&self.whole);
@@ -188,10 +193,10 @@ impl Conv2dKernel {
 
     /// Whether the terms of `tile` are inside what the micro-kernel reads, and its results inside the output.
     fn is_inside(&self, tile: &Tile, step: usize) -> bool {
-        let Conv2dTiling { kernel, chunk, k, offsets, source, input, output, .. } = &self.tiling;
+        let Conv2dTiling { kernel, offsets, source, input, output, .. } = &self.tiling;
         let readable = match source {
             Source::Input => input.len() - tile.pixels.start,
-            Source::Gathered { row, .. } => chunk / kernel.pixels() * k * row,
+            Source::Gathered { row, .. } => self.tiling.gathered_len(*row),
             Source::Bands(layout, _) => layout.len(),
         };
         let furthest = offsets.iter().max().map_or(0, |&offset| offset as usize);
@@ -266,9 +271,7 @@ impl Kernel for Conv2dKernel {
     fn scratch_len(&self) -> usize {
         match &self.tiling.source {
             Source::Input => 0,
-            Source::Gathered { row, .. } => {
-                self.tiling.chunk / self.tiling.kernel.pixels() * self.tiling.k * row + OVERREAD
-            }
+            Source::Gathered { row, .. } => self.tiling.gathered_len(*row) + OVERREAD,
             Source::Bands(layout, _) => layout.len() + OVERREAD,
         }
     }

@@ -13,6 +13,8 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
 
+use crate::{Error, Result};
+
 /// Instruction set of the CPU's kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
@@ -51,6 +53,21 @@ impl Isa {
     /// Floats in a vector.
     pub(crate) fn lanes(self) -> usize {
         if self == Isa::Avx512 { 16 } else { 8 }
+    }
+
+    /// The one that the variable `MSDCAM_CPU` demands: `avx512`, `avx2` or `portable`; `None` without it.
+    ///
+    /// # Errors
+    /// When it names one that this machine lacks.
+    pub fn from_env() -> Result<Option<Isa>> {
+        let Some(name) = std::env::var_os("MSDCAM_CPU") else { return Ok(None) };
+        let available = Isa::available();
+        if let Some(isa) = available.iter().find(|isa| name == isa.name()) {
+            return Ok(Some(*isa));
+        }
+        let (name, names) =
+            (name.to_string_lossy(), available.iter().map(|isa| isa.name()).collect::<Vec<_>>());
+        Err(Error::device(format!("MSDCAM_CPU is '{name}': this machine has {}", names.join(", "))))
     }
 
     /// All that this machine can run, best first.
