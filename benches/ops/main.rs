@@ -1,7 +1,10 @@
 //! Every op of a model with its shapes there, on the CPU: time, rate, percentage of the
 //! machine's peak multiply-add rate, and bytes.
 //!
-//!     cargo bench --bench ops -- [cifar|imagenet|FILE.onnx] [avx512|avx2|portable] [threads]
+//!     cargo bench --bench ops -- [cifar|imagenet|FILE.onnx] [avx512|avx2|portable] [threads] [schedule]
+//!
+//! `schedule`, instead: by the cost model, how many times as fast as one thread more threads are, for one image and for
+//! several. The model knows levels, their division and barriers, not that threads share memory and its bandwidth.
 //!
 //! An op is timed as the difference between a plan with many independent copies of it and a plan
 //! with one, so that copying inputs and waking threads cancel out. Each copy has its own weights and
@@ -65,6 +68,9 @@ fn main() -> Result<()> {
     };
     let mut explainer = Explainer::new(&model, &ExplainRequest::grad_cam(&model), &device, 1)?;
     let plan = explainer.session().plan().clone();
+    if given("schedule") {
+        return print_schedule(&cpu, &plan);
+    }
     let mut kinds = kinds(&plan);
     for kind in &mut kinds {
         measure(kind, plan.params(), &device, &cpu)?;
@@ -177,7 +183,7 @@ fn measure(kind: &mut Kind, params: &[Param], device: &Device, cpu: &Cpu) -> Res
     let copies = copies.max(1);
     let [one, many] = [1, 1 + copies].map(|copies| plan_of(&kind.step, params, copies));
     let (one, many) = (one?, many?);
-    kind.estimate = (cpu.estimated_cycles(&many)? - cpu.estimated_cycles(&one)?) / copies as f64;
+    kind.estimate = (cpu.estimated_cycles(&many, 1, 1)? - cpu.estimated_cycles(&one, 1, 1)?) / copies as f64;
     let (mut one, mut many) = (Subject::new(one, device)?, Subject::new(many, device)?);
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -226,6 +232,28 @@ fn print(kinds: &mut [Kind], device: &str, whole: f64, threads: usize) {
         work as f64 * 1e-6,
         2e-1 * work as f64 / total / peak / threads as f64,
     );
+}
+
+/// Estimated speedups over one thread, by threads and images of a batch: as divided among teams, and with every image on
+/// all threads.
+fn print_schedule(cpu: &Cpu, plan: &Plan) -> Result<()> {
+    const BATCHES: [usize; 7] = [1, 2, 3, 4, 8, 16, 64];
+    println!(
+        "{}, times as fast as one thread, estimated; in parentheses, images one after another\n",
+        cpu.isa().name()
+    );
+    println!("threads {}", BATCHES.map(|images| format!("{images:>14}")).concat());
+    let alone = cpu.estimated_cycles(plan, 1, 1)?;
+    for threads in [1, 2, 4, 8, 16, 64] {
+        let together = alone / cpu.estimated_cycles(plan, threads, 1)?;
+        print!("{threads:>7} ");
+        for images in BATCHES {
+            let speedup = images as f64 * alone / cpu.estimated_cycles(plan, threads, images)?;
+            print!("{:>14}", format!("{speedup:.1} ({together:.1})"));
+        }
+        println!();
+    }
+    Ok(())
 }
 
 /// The table summed over shapes, by op and window. `fit`: the measured time over the estimated one,

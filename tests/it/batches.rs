@@ -69,7 +69,7 @@ fn the_bits_do_not_depend_on_threads_or_batch_size() {
             let (plan, spaces) = plan(&network, Order::Depth, &images);
             let want = read(&plan, &run_in_batches(&run::cpu(1, isa), &plan, &spaces, 1));
             assert!(want.iter().all(|x| x.is_finite()));
-            for threads in [1, 2, 3, 5] {
+            for threads in [1, 2, 3, 5, 8] {
                 let got = run_in_batches(&run::cpu(threads, isa), &plan, &spaces, batch);
                 let what = format!("{}, {threads} threads, batches of {batch}", isa.name());
                 assert_same_bits(&what, &read(&plan, &got), &want);
@@ -101,7 +101,7 @@ fn early_exit_gives_the_same_results_for_less_work() {
         levels.iter().flat_map(|l| l.jobs()).flat_map(|j| j.steps()).map(|s| s.multiply_adds()).sum()
     };
     assert!(cost(1) < cost(2) && cost(2) < cost(3) && cost(3) == plan.multiply_adds());
-    for threads in [1, 2, 3, 5] {
+    for threads in [1, 2, 3, 5, 8] {
         for batch in [1, 4, 11, 64] {
             let what = format!("{threads} threads, batches of {batch}");
             let device = run::cpu(threads, Isa::detect());

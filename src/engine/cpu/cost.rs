@@ -25,6 +25,10 @@ pub(crate) type QuarterCycles = usize;
 /// Any step, beside its work: resolving addresses, waiting for the other threads.
 pub(crate) const STEP: QuarterCycles = 600;
 
+/// A barrier's wait for each thread that comes to it: they take turns at one cache line. An assumption, not fitted: about
+/// 20 ns.
+pub(crate) const BARRIER_THREAD: QuarterCycles = 240;
+
 /// One pixel of a heatmap: bilinear interpolation, range, division.
 pub(crate) const HEATMAP_PIXEL: QuarterCycles = 8;
 

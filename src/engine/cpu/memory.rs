@@ -1,5 +1,5 @@
-//! Memory of a session: for each image in flight its input, output and work spaces, for each thread its
-//! scratch, and for each step a counter. It is allocated once.
+//! Memory of a session: for each image in flight its input, output and work spaces and a counter for each step,
+//! for each thread its scratch. It is allocated once.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ pub(crate) struct SessionMemory {
     work: Area,
     threads: usize,
     scratch_len: usize,
-    /// For each step, of how many output channels its tiles have ended.
+    /// For each image and step, of how many output channels its tiles have ended: (images, steps).
     channels_done: Vec<AtomicUsize>,
 }
 
@@ -67,7 +67,7 @@ impl SessionMemory {
             // SAFETY: the buffer has room for `len` floats.
             unsafe { floats.start().add(i).write(fill) };
         }
-        let channels_done = (0..steps).map(|_| AtomicUsize::new(0)).collect();
+        let channels_done = (0..images.saturating_mul(steps)).map(|_| AtomicUsize::new(0)).collect();
         let memory = SessionMemory {
             floats,
             images,
@@ -166,9 +166,9 @@ impl SessionMemory {
         self.scratch_len - OVERREAD.next_multiple_of(CACHE_LINE_F32) - GUARD
     }
 
-    /// The counter of step `step`.
-    pub(crate) fn channels_done(&self, step: usize) -> &AtomicUsize {
-        &self.channels_done[step]
+    /// The counter of step `step` of image `image`.
+    pub(crate) fn channels_done(&self, image: usize, step: usize) -> &AtomicUsize {
+        &self.channels_done[image * (self.channels_done.len() / self.images) + step]
     }
 
     /// Zeroes all counters: a run that panicked may have left some.

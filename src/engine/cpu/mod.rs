@@ -96,14 +96,15 @@ impl Cpu {
         self.pool.count()
     }
 
-    /// Clock cycles that the cost model estimates for `plan` on one thread: for fitting the model.
+    /// Clock cycles that the cost model estimates for `images` images of `plan` on `threads` threads: for fitting the model,
+    /// and for what a machine with more cores would gain.
     ///
     /// # Errors
     /// As [`Cpu::session`].
     #[doc(hidden)]
-    pub fn estimated_cycles(&self, plan: &Plan) -> Result<f64> {
-        let compiled = compiled_plan::CompiledPlan::new(plan, 1, self.isa, &self.weights)?;
-        Ok(compiled.total_cost() as f64 / 4.0)
+    pub fn estimated_cycles(&self, plan: &Plan, threads: usize, images: usize) -> Result<f64> {
+        let compiled = compiled_plan::CompiledPlan::new(plan, threads, self.isa, &self.weights)?;
+        Ok(compiled.batch_cost(images) as f64 / 4.0)
     }
 
     /// Prepares `plan` for batches of up to `batch` images.

@@ -1,11 +1,12 @@
 //! Session on the CPU: a compiled plan run on batches. As many images as there are threads run side by
-//! side, each on a thread of its own; remaining images run one at a time on all threads together.
+//! side, each on a thread of its own; remaining images are divided among teams of threads, of the size that the
+//! cost model finds fastest.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::Cpu;
-use super::compiled_plan::CompiledPlan;
+use super::compiled_plan::{CompiledLevel, CompiledPlan};
 use super::memory::SessionMemory;
 use super::thread_pool::ThreadPool;
 use crate::Result;
@@ -45,7 +46,11 @@ impl CpuSession {
     pub(crate) fn new(cpu: &Cpu, plan: Arc<Plan>, batch: usize) -> Result<Self> {
         let (pool, threads) = (Arc::clone(&cpu.pool), cpu.pool.count());
         let compiled = CompiledPlan::new(&plan, threads, cpu.isa, &cpu.weights)?;
-        let images = if batch < threads { 1 } else { batch.min(threads.saturating_mul(IMAGES_PER_BLOCK)) };
+        let images = if batch < threads {
+            batch.min(threads / compiled.teams[compiled.fastest_team(batch)].size)
+        } else {
+            batch.min(threads.saturating_mul(IMAGES_PER_BLOCK))
+        };
         // NaN makes it visible when a step reads an element that no step has written.
         let (scratch_len, steps) = (compiled.scratch_len, compiled.steps());
         let memory = SessionMemory::new(&plan, images, threads, scratch_len, steps, f32::NAN)?;
@@ -73,26 +78,34 @@ impl CpuSession {
         self.multiply_adds += work * self.active.len() as u64;
         let images_per_thread = self.active.len() / pool.count();
         let (side_by_side, remaining) = self.active.split_at(images_per_thread * pool.count());
+        let choice = compiled.fastest_team(remaining.len());
+        let size = compiled.teams[choice].size;
+        let teams = pool.count() / size;
         memory.reset_counters();
         pool.run(&|thread| {
             let scratch = memory.scratch(thread);
             let own = &side_by_side[thread * images_per_thread..(thread + 1) * images_per_thread];
-            for level in levels.iter().filter(|_| !own.is_empty()) {
-                for item in &level.uncut {
-                    for &image in own {
-                        // SAFETY: only this thread works on `image`, level after level, in its own scratch.
-                        unsafe { compiled.run(item, memory, image, scratch) };
-                    }
+            for run in levels.chunk_by(|a, b| a.one_by_one && b.one_by_one) {
+                let items = || run.iter().flat_map(CompiledLevel::uncut);
+                // SAFETY: only this thread works on its own images, each level after level, in its own scratch.
+                let run_item = |item, image| unsafe { compiled.run(item, memory, image, scratch) };
+                if run[0].one_by_one {
+                    own.iter().for_each(|&image| items().for_each(|item| run_item(item, image)));
+                } else {
+                    items().for_each(|item| own.iter().for_each(|&image| run_item(item, image)));
                 }
             }
-            for &image in remaining {
+            let (team, member) = (thread / size, thread % size);
+            // Threads that are too few for a team have nothing to do.
+            let images = if team < teams { remaining } else { &[] };
+            for &image in images.iter().skip(team).step_by(teams) {
                 for level in levels {
-                    for item in &level.assigned[thread] {
-                        // SAFETY: items of a level are independent of each other, and the barrier
-                        // separates levels.
+                    for item in &level.assigned[choice][member] {
+                        // SAFETY: the image belongs to one team. Items of a level are independent of each other, and the
+                        // team's barrier separates levels.
                         unsafe { compiled.run(item, memory, image, scratch) };
                     }
-                    pool.barrier();
+                    pool.barrier(team, size);
                 }
             }
         });

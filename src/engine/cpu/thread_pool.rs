@@ -1,5 +1,5 @@
 //! Thread pool of a device: a fixed number of threads that run one task together, and wait for each other
-//! at a spin barrier between levels. Between tasks they sleep. More threads than cores sleep at the
+//! at spin barriers between levels: all of them, or teams of equal size by themselves. Between tasks they sleep. More threads than cores sleep at the
 //! barrier too: a spinning thread would take a core from a working one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,7 +41,8 @@ struct Shared {
 pub(crate) struct ThreadPool {
     shared: Arc<Shared>,
     handles: Vec<JoinHandle<()>>,
-    barrier: Barrier,
+    /// One for each team that there could be.
+    barriers: Vec<Barrier>,
     /// Held during a run.
     turn: Mutex<()>,
 }
@@ -61,8 +62,8 @@ impl ThreadPool {
             quit: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
         });
-        let barrier = Barrier::new(count);
-        let mut pool = ThreadPool { shared, handles: Vec::new(), barrier, turn: Mutex::new(()) };
+        let barriers = (0..count).map(|_| Barrier::default()).collect();
+        let mut pool = ThreadPool { shared, handles: Vec::new(), barriers, turn: Mutex::new(()) };
         for index in 1..count {
             let shared = Arc::clone(&pool.shared);
             let builder = std::thread::Builder::new().name(format!("msdcam-{index}"));
@@ -76,13 +77,13 @@ impl ThreadPool {
         self.handles.len() + 1
     }
 
-    /// Waits, inside a run, until every thread is here.
+    /// Waits, inside a run, until all `size` threads of team `team` are here. Teams of one run have one size.
     ///
     /// # Panics
     /// When another thread has panicked and will never arrive.
-    pub(crate) fn barrier(&self) {
-        if !self.handles.is_empty() {
-            self.barrier.wait(&self.shared.wait, &self.shared.panicked);
+    pub(crate) fn barrier(&self, team: usize, size: usize) {
+        if size > 1 {
+            self.barriers[team].wait(size, &self.shared.wait, &self.shared.panicked);
         }
     }
 
@@ -100,7 +101,7 @@ impl ThreadPool {
         // No thread is in a run now, so that the state left by a run that panicked can be reset.
         shared.panicked.store(false, Ordering::Relaxed);
         shared.ended.store(0, Ordering::Relaxed);
-        self.barrier.reset();
+        self.barriers.iter().for_each(Barrier::reset);
         // SAFETY: only the lifetime changes; this function returns after the last use.
         let pointer = TaskPointer(unsafe {
             std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Task>(task)
@@ -189,26 +190,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A barrier for a fixed number of threads.
+/// A barrier, in cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
 struct Barrier {
-    count: usize,
     arrived: AtomicUsize,
     round: AtomicUsize,
 }
 
 impl Barrier {
-    fn new(count: usize) -> Self {
-        Barrier { count, arrived: AtomicUsize::new(0), round: AtomicUsize::new(0) }
-    }
-
     /// Forgets threads that arrived and then gave up. No thread may be waiting.
     fn reset(&self) {
         self.arrived.store(0, Ordering::Relaxed);
     }
 
-    fn wait(&self, wait: &Wait, panicked: &AtomicBool) {
+    /// Waits until `count` threads are here.
+    fn wait(&self, count: usize, wait: &Wait, panicked: &AtomicBool) {
         let round = self.round.load(Ordering::Relaxed);
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == count {
             self.arrived.store(0, Ordering::Relaxed);
             self.round.store(round.wrapping_add(1), Ordering::Release);
             wait.notify();
@@ -285,7 +284,7 @@ mod tests {
                 pool.run(&|thread| {
                     assert_ne!(Some(thread), failing, "on purpose");
                     arrived.fetch_add(1, Ordering::Relaxed);
-                    pool.barrier();
+                    pool.barrier(0, pool.count());
                     assert_eq!(arrived.load(Ordering::Relaxed), count);
                 });
             };
@@ -305,11 +304,31 @@ mod tests {
             for round in 1..=rounds {
                 pool.run(&|_| {
                     arrived.fetch_add(1, Ordering::Relaxed);
-                    pool.barrier();
+                    pool.barrier(0, pool.count());
                     assert_eq!(arrived.load(Ordering::Relaxed), count * round);
-                    pool.barrier();
+                    pool.barrier(0, pool.count());
                 });
             }
+        }
+    }
+
+    #[test]
+    fn a_team_waits_for_its_own_threads_alone() {
+        // Of seven threads two teams of three, which pass different numbers of barriers, and one thread without a team.
+        const SIZE: usize = 3;
+        let pool = ThreadPool::new(7).unwrap();
+        for _ in 0..50 {
+            let arrived = [const { AtomicUsize::new(0) }; 2];
+            pool.run(&|thread| {
+                let team = thread / SIZE;
+                let Some(arrived) = arrived.get(team) else { return };
+                for round in 1..=3 + 4 * team {
+                    arrived.fetch_add(1, Ordering::Relaxed);
+                    pool.barrier(team, SIZE);
+                    assert_eq!(arrived.load(Ordering::Relaxed), SIZE * round);
+                    pool.barrier(team, SIZE);
+                }
+            });
         }
     }
 
@@ -329,9 +348,9 @@ mod tests {
                                     if thread == 0 {
                                         assert_eq!(inside.swap(caller + 1, Ordering::Relaxed), 0);
                                     }
-                                    pool.barrier();
+                                    pool.barrier(0, pool.count());
                                     assert_eq!(inside.load(Ordering::Relaxed), caller + 1);
-                                    pool.barrier();
+                                    pool.barrier(0, pool.count());
                                     if thread == 0 {
                                         inside.store(0, Ordering::Relaxed);
                                         assert!(!panics, "on purpose");
