@@ -2,7 +2,6 @@
 #![allow(dead_code)] // each bench is a separate crate and uses a part
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use msdcam::Result;
 use msdcam::engine::cpu::{Cpu, Isa};
@@ -43,7 +42,7 @@ pub fn random_network(config: &Config) -> Model {
             noise(len, &mut state, (2.0 / fan_in as f32).sqrt())
         };
         seed.set(state);
-        Ok(Arc::from(data))
+        Ok(data.into())
     })
     .expect("a published configuration")
 }

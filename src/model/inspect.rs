@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -101,11 +102,12 @@ pub fn inspect(path: &Path, state_dict: Option<&str>) -> Result<Inspection> {
     let bytes = source.bytes()?;
     let size = bytes.len();
     if is_safetensors(&bytes) && Weights::is_written_here(&bytes) {
-        let weights = Weights::from_bytes(path, &bytes)?;
+        let sha256 = sha256::sha256(&bytes);
+        let weights = Weights::from_shared(path, Arc::new(bytes))?;
         return Ok(Inspection {
             format: "msdcam weights (safetensors)".into(),
             bytes: size,
-            sha256: sha256::sha256(&bytes),
+            sha256,
             external_data_sha256: None,
             source_sha256: Some(weights.source_sha256),
             state_dict: None,

@@ -62,7 +62,7 @@ impl Model {
             for id in [layer.weight].into_iter().chain(layer.bias).chain(statistics) {
                 let param = self.graph.param(id);
                 // A shared parameter is drawn under the name of the first that has its elements.
-                let first = self.graph.params().iter().find(|p| Arc::ptr_eq(&p.data, &param.data));
+                let first = self.graph.params().iter().find(|p| p.data.is_same(&param.data));
                 let name = &first.unwrap_or(param).name;
                 let is_weight = id == layer.weight;
                 let one = layer.statistics.is_some_and(|[_, variance]| id == variance);
@@ -71,7 +71,7 @@ impl Model {
                     Some(_) => vec![0.0; param.data.len()].into(),
                     None => vec![if is_weight || one { 1.0 } else { 0.0 }; param.data.len()].into(),
                 };
-                model.graph.set_param(id, data);
+                model.graph.set_param(id, data.into());
             }
         }
         model
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(changed(&[LayerGroup::Head(2), LayerGroup::Block(3)], 0).len(), head.len() + block.len());
         let params = |seed| -> Vec<_> {
             let random = trained.reinitialized(&[LayerGroup::Head(1)], seed);
-            random.graph.params().iter().map(|p| Arc::clone(&p.data)).collect()
+            random.graph.params().iter().map(|p| p.data.clone()).collect()
         };
         assert!(params(1) == params(1) && params(1) != params(2));
     }

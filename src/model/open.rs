@@ -1,6 +1,7 @@
 //! Opening of model files: the content decides which reader is used.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::digest::{Digester, ModelDigest};
 use super::pretrained::built_in_weights;
@@ -52,7 +53,7 @@ fn read(path: &Path, options: &OpenOptions, digester: Option<&mut Digester>) -> 
         digester.file(&bytes);
     }
     // The reader of weights files names what it finds instead.
-    from_weights(&Weights::from_bytes(path, &bytes)?)
+    from_weights(&Weights::from_shared(path, Arc::new(bytes))?)
 }
 
 /// The model inside the library.

@@ -1,6 +1,7 @@
 //! The built-in weights: a ten-exit CIFAR-10 model, see `weights/README.md`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::digest::{Digester, ModelDigest};
 use super::weights::Weights;
@@ -13,7 +14,7 @@ static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
 /// # Errors
 /// Only if the library was built from a damaged file.
 pub fn built_in_weights() -> Result<Weights> {
-    Weights::from_bytes(Path::new("built-in weights"), FILE)
+    Weights::from_shared(Path::new("built-in weights"), Arc::new(FILE))
 }
 
 /// The digest of the built-in weights file.

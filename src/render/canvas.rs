@@ -1,5 +1,7 @@
 //! Drawing primitives on an [`RgbImage`]: rectangles, other images, blended pixels; clipped to the image.
 
+use std::ops::Range;
+
 use crate::imaging::rgb_image::RgbImage;
 
 /// An RGB color.
@@ -17,20 +19,25 @@ pub(super) struct Rect {
 impl RgbImage {
     /// Fills `area` with a color.
     pub(super) fn fill(&mut self, area: Rect, color: Rgb) {
-        for y in area.y..area.y + area.height {
-            for x in area.x..area.x + area.width {
-                self.blend(x, y, color, 1.0);
-            }
+        let columns = area.x.min(self.width)..(area.x + area.width).min(self.width);
+        for y in area.y..(area.y + area.height).min(self.height) {
+            self.row(y, columns.clone()).as_chunks_mut().0.fill(color);
         }
     }
 
     /// Copies `other` with its upper left corner at (`x`, `y`).
     pub(super) fn place(&mut self, x: usize, y: usize, other: &RgbImage) {
-        for row in 0..other.height {
-            for column in 0..other.width {
-                self.blend(x + column, y + row, other.pixel(column, row), 1.0);
-            }
+        let columns = x.min(self.width)..(x + other.width).min(self.width);
+        for (y, row) in (y..self.height).zip(other.rgb.chunks_exact(3 * other.width.max(1))) {
+            let visible = &row[..3 * columns.len()];
+            self.row(y, columns.clone()).copy_from_slice(visible);
         }
+    }
+
+    /// The pixels of row `y` in `columns`.
+    fn row(&mut self, y: usize, columns: Range<usize>) -> &mut [u8] {
+        let first = y * self.width;
+        &mut self.rgb[3 * (first + columns.start)..3 * (first + columns.end)]
     }
 
     /// Blends `color` into one pixel; an `opacity` of 1 replaces it.

@@ -17,6 +17,9 @@ const EDGE: f32 = 0.7;
 /// When the picture and the heatmap differ in size.
 pub fn draw_contours(on: &mut RgbImage, heatmap: &Heatmap, levels: &[f32]) {
     assert_eq!((on.width, on.height), (heatmap.width, heatmap.height), "sizes of picture and heatmap");
+    if levels.is_empty() {
+        return;
+    }
     let scale = line_scale(on);
     let mut field = DistanceField::new(on);
     for &level in levels {

@@ -9,7 +9,6 @@ use msdcam::model::msdnet::{Config, layers};
 use msdcam::model::pytorch::Checkpoint;
 use msdcam::model::weights::{Precision, Weights};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/checkpoints").join(name)
@@ -100,20 +99,23 @@ fn the_safetensors_crate_finds_the_names_and_types_of_pytorch() {
     assert_eq!(dtype("blocks.0.0.layers.0.1.running_var"), safetensors::Dtype::F32);
 }
 
-/// The elements of a tensor, mutable.
-fn numbers<'a>(weights: &'a mut Weights, tensor: &str) -> &'a mut [f32] {
-    Arc::make_mut(&mut weights.tensors.get_mut(tensor).unwrap().1)
+/// Changes the elements of a tensor.
+fn change(weights: &mut Weights, tensor: &str, change: impl FnOnce(&mut [f32])) {
+    let elements = &mut weights.tensors.get_mut(tensor).unwrap().1;
+    let mut changed = elements.to_vec();
+    change(&mut changed);
+    *elements = changed.into();
 }
 
 #[test]
 fn half_precision_counts_rounded_elements_and_refuses_overflow() {
     let mut weights = small();
     let conv = "blocks.0.0.layers.0.0.weight";
-    numbers(&mut weights, conv)[..3].copy_from_slice(&[0.1, -0.3, 65504.0]);
+    change(&mut weights, conv, |x| x[..3].copy_from_slice(&[0.1, -0.3, 65504.0]));
     // Biases stay f32 and are not counted.
-    numbers(&mut weights, "classifier.0.linear.bias")[0] = 1e30;
+    change(&mut weights, "classifier.0.linear.bias", |x| x[0] = 1e30);
     assert_eq!(weights.to_bytes(Path::new("w"), Precision::F16).unwrap().1, 2);
-    numbers(&mut weights, conv)[0] = 65520.0;
+    change(&mut weights, conv, |x| x[0] = 65520.0);
     assert_eq!(
         weights.to_bytes(Path::new("w"), Precision::F16).unwrap_err().to_string(),
         format!("w: tensor '{conv}': 65520 is too large for f16, whose largest is 65504; use f32")
@@ -205,7 +207,7 @@ fn refuses_elements_that_are_not_finite_and_negative_variances() {
         ("blocks.0.0.layers.0.1.running_var", -0.5, "1 of 2 variances are negative"),
     ] {
         let mut weights = small();
-        numbers(&mut weights, tensor)[1] = number;
+        change(&mut weights, tensor, |x| x[1] = number);
         assert_eq!(refusal(&bytes(&weights)), format!("tensor '{tensor}': {said}"));
     }
 }

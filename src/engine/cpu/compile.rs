@@ -20,7 +20,7 @@ use super::weight_cache::WeightCache;
 use super::{activation, cam, elementwise, heatmap, lrn, pool, resize, softmax};
 use crate::Result;
 use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, LinearGrad, PooledConv2dGrad};
-use crate::engine::graph::{Op, ParamId};
+use crate::engine::graph::{Elements, Op, ParamId};
 use crate::engine::plan::{Plan, Step};
 
 /// Makes the kernels of a plan's steps. The choice depends on the plan and the instruction set alone, so
@@ -31,14 +31,17 @@ pub(crate) struct Compiler<'a> {
     weights: &'a WeightCache,
     /// Weights of the plan's convolutions as they are packed.
     packed: HashMap<ParamId, Arc<PackedWeight>>,
+    /// Room for a weight that is computed for its packing.
+    buffer: Vec<f32>,
 }
 
 impl<'a> Compiler<'a> {
     /// A compiler of `plan`'s steps that shares the weights in `weights`.
     pub(crate) fn new(plan: &'a Plan, isa: Isa, weights: &'a WeightCache) -> Self {
         let used: HashSet<ParamId> = plan.steps().filter_map(|step| packed_param(&step.op)).collect();
-        weights.expect(used.iter().map(|id| plan.params[id.index()].data.len()).sum());
-        Compiler { plan, isa, weights, packed: HashMap::new() }
+        let len = |id: &ParamId| plan.params[id.index()].data.len();
+        weights.expect(used.iter().map(len).sum());
+        Compiler { plan, isa, weights, packed: HashMap::new(), buffer: Vec::new() }
     }
 
     /// The kernel of `step`.
@@ -53,9 +56,9 @@ impl<'a> Compiler<'a> {
             Op::Conv2d(op) if op.groups > 1 => self.grouped_conv2d(step, op)?,
             Op::Conv2dGrad(op) if op.groups > 1 => self.grouped_conv2d_grad(step, op)?,
             Op::Conv2d(op) => self.conv2d(step, op)?,
-            Op::Linear(op) => Box::new(self.linear(op)),
+            Op::Linear(op) => Box::new(self.linear(op)?),
             Op::Conv2dGrad(op) => self.conv2d_grad(step, op)?,
-            Op::LinearGrad(op) => Box::new(self.linear_grad(step, op)),
+            Op::LinearGrad(op) => Box::new(self.linear_grad(step, op)?),
             Op::BatchNorm(op) => elementwise::affine(isa, narrow(&op.affine(params)), op.relu, output),
             Op::BatchNormGrad(op) => {
                 let scales = op.forward.affine(params).into_iter().map(|(scale, _)| (scale, 0.0));
@@ -69,8 +72,8 @@ impl<'a> Compiler<'a> {
             Op::Classifier(op) => {
                 let x = step.inputs[0].shape;
                 let pooled = op.pooled(x).expect("the graph has checked the window");
-                let weight = Arc::clone(self.data(op.linear.weight));
-                Box::new(Classifier::new(*op, self.linear(&op.linear), weight, [x, pooled]))
+                let weight = Arc::clone(self.data(op.linear.weight)?);
+                Box::new(Classifier::new(*op, self.linear(&op.linear)?, weight, [x, pooled]))
             }
             Op::WeightedSum(op) => cam::weighted_sum(isa, op.relu, step),
             Op::Range => cam::range(),
@@ -103,25 +106,49 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn data(&self, id: ParamId) -> &'a Arc<[f32]> {
+    fn elements(&self, id: ParamId) -> &'a Elements {
         &self.plan.params[id.index()].data
     }
 
-    fn linear(&self, op: &Linear) -> LinearKernel {
-        let [weight, bias] = [op.weight, op.bias].map(|id| Arc::clone(self.data(id)));
-        LinearKernel::new(self.isa, weight, bias)
+    /// The elements of a parameter that a kernel reads as they are.
+    fn data(&self, id: ParamId) -> Result<&'a Arc<[f32]>> {
+        self.elements(id).hold()
     }
 
-    fn linear_grad(&self, step: &Step, op: &LinearGrad) -> LinearGradKernel {
+    /// The bias of a parameter, if there is one.
+    fn bias(&self, id: Option<ParamId>) -> Result<Option<&'a Arc<[f32]>>> {
+        id.map(|id| self.data(id)).transpose()
+    }
+
+    /// Lets `pack` read the elements of a parameter, which are not held afterwards unless they were before.
+    fn with_weight<T>(
+        &mut self,
+        id: ParamId,
+        pack: impl FnOnce(&mut Self, &[f32]) -> Result<T>,
+    ) -> Result<T> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let made = self.elements(id).read(&mut buffer).and_then(|weight| pack(self, weight));
+        self.buffer = buffer;
+        made
+    }
+
+    fn linear(&self, op: &Linear) -> Result<LinearKernel> {
+        let [weight, bias] = [self.data(op.weight)?, self.data(op.bias)?].map(Arc::clone);
+        Ok(LinearKernel::new(self.isa, weight, bias))
+    }
+
+    fn linear_grad(&self, step: &Step, op: &LinearGrad) -> Result<LinearGradKernel> {
         let grad = step.inputs[0];
         // Another step may write the same memory later; the cost alone depends on this.
         let is_one_hot = self.plan.steps().any(|made| made.op == Op::OneHot && made.output == grad);
         let rows = if is_one_hot { 1 } else { grad.shape.len() };
-        LinearGradKernel::new(Arc::clone(self.data(op.weight)), step.output.shape.len(), rows)
+        let weight = Arc::clone(self.data(op.weight)?);
+        Ok(LinearGradKernel::new(weight, step.output.shape.len(), rows))
     }
 
     fn conv2d(&mut self, step: &Step, op: &Conv2d) -> Result<Box<dyn Kernel>> {
-        self.dense_conv2d(step, op, self.data(op.weight), op.bias.map(|id| &self.data(id)[..]))
+        let bias = self.bias(op.bias)?.map(|bias| &bias[..]);
+        self.with_weight(op.weight, |this, weight| this.dense_conv2d(step, op, weight, bias))
     }
 
     /// A convolution of one group with this weight and bias.
@@ -140,7 +167,7 @@ impl<'a> Compiler<'a> {
             return Ok(Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias)?));
         }
         let kernel = Conv2dKernel::new(self.weights, isa, op, direct, weight, bias)?;
-        if weight.len() == self.data(op.weight).len() {
+        if weight.len() == self.elements(op.weight).len() {
             self.packed.insert(op.weight, Arc::clone(kernel.weight()));
         }
         Ok(Box::new(kernel))
@@ -149,36 +176,42 @@ impl<'a> Compiler<'a> {
     /// A convolution of several groups: depthwise, or one convolution for each group.
     fn grouped_conv2d(&mut self, step: &Step, op: &Conv2d) -> Result<Box<dyn Kernel>> {
         if op.groups == op.channels {
-            let (weight, bias) = (self.data(op.weight), op.bias.map(|id| self.data(id)));
+            let (weight, bias) = (self.data(op.weight)?, self.bias(op.bias)?);
             let shapes = [step.inputs[0].shape, step.output.shape];
             let kernel = depthwise_conv2d(self.isa, op, shapes, Arc::clone(weight), bias.map(Arc::clone));
             if let Some(kernel) = kernel {
                 return Ok(kernel);
             }
         }
-        let groups = (0..op.groups).map(|group| {
-            let step = step.of_group(group, op.groups, op.of_group());
-            let of_group = |id: ParamId| part(self.data(id), group, op.groups);
-            let kernel =
-                self.dense_conv2d(&step, &op.of_group(), of_group(op.weight), op.bias.map(of_group))?;
-            Ok((step, kernel))
-        });
-        Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)))
+        let bias = self.bias(op.bias)?;
+        self.with_weight(op.weight, |this, weight| {
+            let groups = (0..op.groups).map(|group| {
+                let step = step.of_group(group, op.groups, op.of_group());
+                let of_group = |data| part(data, group, op.groups);
+                let bias = bias.map(|bias| of_group(bias));
+                let kernel = this.dense_conv2d(&step, &op.of_group(), of_group(weight), bias)?;
+                Ok((step, kernel))
+            });
+            Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)) as Box<dyn Kernel>)
+        })
     }
 
     /// The gradient of a convolution of several groups.
     fn grouped_conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Result<Box<dyn Kernel>> {
         if op.groups == op.input.c {
-            return Ok(depthwise_conv2d_grad(op, step.inputs[0].shape, Arc::clone(self.data(op.weight))));
+            return Ok(depthwise_conv2d_grad(op, step.inputs[0].shape, Arc::clone(self.data(op.weight)?)));
         }
-        let groups = (0..op.groups).map(|group| {
-            let step = step.of_group(group, op.groups, op.of_group());
-            let (grad, work) = (step.inputs[0].shape, step.multiply_adds());
-            let weight = part(self.data(op.weight), group, op.groups);
-            let kernel = Conv2dGradKernel::new(self.weights, self.isa, &op.of_group(), grad, weight, work)?;
-            Ok((step, Box::new(kernel) as Box<dyn Kernel>))
-        });
-        Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)))
+        self.with_weight(op.weight, |this, weight| {
+            let groups = (0..op.groups).map(|group| {
+                let step = step.of_group(group, op.groups, op.of_group());
+                let (grad, work) = (step.inputs[0].shape, step.multiply_adds());
+                let weight = part(weight, group, op.groups);
+                let kernel =
+                    Conv2dGradKernel::new(this.weights, this.isa, &op.of_group(), grad, weight, work)?;
+                Ok((step, Box::new(kernel) as Box<dyn Kernel>))
+            });
+            Ok(Box::new(GroupedKernel::new(groups.collect::<Result<_>>()?)) as Box<dyn Kernel>)
+        })
     }
 
     fn conv2d_grad(&mut self, step: &Step, op: &Conv2dGrad) -> Result<Box<dyn Kernel>> {
@@ -187,8 +220,10 @@ impl<'a> Compiler<'a> {
             let weight = self.transposable(op.weight)?;
             Ok(Box::new(SmallConv2dGradKernel::new(self.isa, op, grad, weight, work)))
         } else {
-            let weight = self.data(op.weight);
-            Ok(Box::new(Conv2dGradKernel::new(self.weights, self.isa, op, grad, weight, work)?))
+            self.with_weight(op.weight, |this, weight| {
+                let kernel = Conv2dGradKernel::new(this.weights, this.isa, op, grad, weight, work)?;
+                Ok(Box::new(kernel) as Box<dyn Kernel>)
+            })
         }
     }
 
@@ -209,9 +244,11 @@ impl<'a> Compiler<'a> {
         }
         let param = &self.plan.params[id.index()];
         let (channels, k) = (param.dims[0], param.data.len() / param.dims[0]);
-        let at = |o: usize, i: usize| param.data[o * k + i];
-        let source = WeightSource { channels, k, at, bias: None };
-        let packed = self.weights.pack(transposable_channels(self.isa), &source)?;
+        let packed = self.with_weight(id, |this, weight| {
+            let at = |o: usize, i: usize| weight[o * k + i];
+            let source = WeightSource { channels, k, at, bias: None };
+            this.weights.pack(transposable_channels(this.isa), &source)
+        })?;
         self.packed.insert(id, Arc::clone(&packed));
         Ok(packed)
     }

@@ -70,8 +70,11 @@ impl Program {
     /// Lowers `plan` for a GPU with these limits.
     ///
     /// # Errors
-    /// When a step exceeds a limit of the kernels.
+    /// When a step exceeds a limit of the kernels, or the system has too little memory for the weights.
     pub(super) fn new(plan: &Plan, limits: Limits, variant: &Variant) -> Result<Program> {
+        // Tables are made of slices of the weights: those that are computed are held, or refused, before.
+        let used = plan.steps().flat_map(|step| step.op.params());
+        used.map(|id| plan.params[id.index()].data.hold()).try_for_each(|held| held.map(drop))?;
         let mut tables = Tables::default();
         let nodes = order::order(plan, variant.launches == Launches::Branches);
         let mut jobs_of_nodes = Vec::new();

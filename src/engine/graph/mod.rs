@@ -4,6 +4,7 @@
 //! A node's value is a tensor (N, C, H, W); the graph holds (C, H, W), and N is known at run time.
 //! Nodes are in topological order by construction: a node's inputs precede it.
 
+mod elements;
 mod exits;
 pub mod grad;
 pub mod ops;
@@ -11,10 +12,10 @@ pub mod passes;
 mod small;
 mod subgraph;
 
-use std::sync::Arc;
-
 use crate::error::GraphError;
 use crate::{Result, Shape};
+pub use elements::Elements;
+pub(crate) use elements::FileBytes;
 pub use ops::Op;
 
 /// Identifier of a node of a [`Graph`].
@@ -48,7 +49,7 @@ pub struct Param {
     pub dims: Vec<usize>,
     /// The elements, row-major, shared between the graphs that use them; empty where the parameter is
     /// only declared.
-    pub data: Arc<[f32]>,
+    pub data: Elements,
     /// Whether it is part of the architecture, as the bound of a clipped activation is, rather than found by training.
     pub(crate) is_fixed: bool,
 }
@@ -186,7 +187,7 @@ impl Graph {
         &mut self,
         name: impl Into<String>,
         dims: &[usize],
-        data: impl Into<Arc<[f32]>>,
+        data: impl Into<Elements>,
     ) -> ParamId {
         let (name, data) = (name.into(), data.into());
         assert_eq!(Some(data.len()), element_count(dims), "elements of parameter '{name}' of {dims:?}");
@@ -204,7 +205,7 @@ impl Graph {
         self.params.push(Param {
             name: name.into(),
             dims: dims.to_vec(),
-            data: Arc::default(),
+            data: Elements::default(),
             is_fixed: false,
         });
         ParamId(self.params.len() as u32 - 1)
@@ -214,7 +215,7 @@ impl Graph {
     ///
     /// # Panics
     /// When the graph has no such parameter, or `data` does not have as many elements as it.
-    pub fn set_param(&mut self, id: ParamId, data: Arc<[f32]>) {
+    pub fn set_param(&mut self, id: ParamId, data: Elements) {
         let params = self.params.len();
         let param = self.params.get_mut(id.index());
         let param =

@@ -1,13 +1,11 @@
 //! The builder of the graph, for both layouts: they differ in tensor names and in fields of the
 //! configuration.
 
-use std::sync::Arc;
-
 use super::config::{Config, GlobalConv, HeadPool, Layout, Stem};
 use super::tensor_names;
 use super::tensor_names::{Branch, ConvBn, Names};
 use crate::engine::graph::ops::{AvgPool, BatchNorm, Conv2d, Linear, MaxPool, Op, Window};
-use crate::engine::graph::{Graph, NodeId, ParamId};
+use crate::engine::graph::{Elements, Graph, NodeId, ParamId};
 use crate::error::RequestError;
 use crate::model::{Model, Source, Tap};
 use crate::{Result, Shape};
@@ -20,7 +18,7 @@ const BATCH_NORM_EPS: f32 = 1e-5;
 ///
 /// # Errors
 /// When the configuration is invalid or the input too small for its scales; those of `tensor`.
-pub fn build(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Arc<[f32]>>) -> Result<Model> {
+pub fn build(config: &Config, tensor: impl Fn(&str, &[usize]) -> Result<Elements>) -> Result<Model> {
     Builder::new(config, Some(&tensor))?.build()
 }
 
@@ -36,7 +34,7 @@ pub fn outline(config: &Config) -> Result<Model> {
 /// Prefix of the parameters that are constants of the architecture and in no file.
 pub(super) const BOOST: &str = "boost.";
 
-type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Arc<[f32]>>;
+type TensorSource<'a> = &'a dyn Fn(&str, &[usize]) -> Result<Elements>;
 
 struct Builder<'a> {
     config: &'a Config,

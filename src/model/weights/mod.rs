@@ -9,13 +9,13 @@ mod write;
 pub use write::Precision;
 
 use super::msdnet::Config;
+use crate::engine::graph::Elements;
 use crate::error::RequestError;
 use crate::model::msdnet::infer::Shapes;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Key of the JSON text in `__metadata__`.
 const KEY: &str = "msdcam";
@@ -37,7 +37,7 @@ pub struct Weights {
     pub source_sha256: String,
     /// Dimensions and elements (row-major) of every tensor of
     /// [`tensors`](crate::model::msdnet::layers::tensors); models share the elements.
-    pub tensors: BTreeMap<String, (Vec<usize>, Arc<[f32]>)>,
+    pub tensors: BTreeMap<String, (Vec<usize>, Elements)>,
 }
 
 /// The JSON text in a weights file.
@@ -57,7 +57,7 @@ impl Weights {
     ///
     /// # Errors
     /// When there is no such tensor or its dimensions are not `dims`.
-    pub fn get(&self, name: &str, dims: &[usize]) -> Result<&Arc<[f32]>> {
+    pub fn get(&self, name: &str, dims: &[usize]) -> Result<&Elements> {
         match self.tensors.get(name) {
             Some((found, data)) if found == dims => Ok(data),
             Some((found, _)) => {

@@ -1,14 +1,13 @@
 //! Reading of weights files.
 
 use super::{About, KEY, VERSION, Weights};
+use crate::engine::graph::{Elements, FileBytes};
 use crate::engine::tensor::filled;
 use crate::model::safetensors_header::{self, is_safetensors};
 use crate::model::{pytorch, source_file};
-use crate::util::allocation;
 use crate::{Error, Result};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ impl Weights {
     /// # Errors
     /// As [`Weights::from_bytes`], or when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        Weights::from_bytes(path, &source_file::read(path)?)
+        Weights::from_shared(path, Arc::new(source_file::read(path)?))
     }
 
     /// Whether a safetensors file is one of weights, rather than a state dict.
@@ -26,12 +25,22 @@ impl Weights {
         safetensors_header::read(bytes).is_ok_and(|header| header.metadata.contains_key(KEY))
     }
 
-    /// Reads weights from memory; errors call them `name`.
+    /// Reads weights from a copy of `bytes`; errors call them `name`.
+    ///
+    /// # Errors
+    /// As [`Weights::from_shared`].
+    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
+        Weights::from_shared(name, Arc::new(bytes.to_vec()))
+    }
+
+    /// Reads the weights in `file`, which large tensors of half precision stay in: they are widened where they are
+    /// read. Errors call it `name`.
     ///
     /// # Errors
     /// When the header is inconsistent, the file was not written by msdcam, an element is not finite, or
     /// the tensors are not those of the file's architecture.
-    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn from_shared(name: &Path, file: FileBytes) -> Result<Self> {
+        let bytes = (*file).as_ref();
         let refused = |place: &str, cause: String| Error::refused(name, place, cause);
         if !is_safetensors(bytes) {
             let cause = match pytorch::sniff(bytes) {
@@ -50,7 +59,7 @@ impl Weights {
         })?;
         let about = about(text).map_err(|cause| refused("metadata", cause))?;
         // The safetensors crate validates the whole file.
-        let file = SafeTensors::deserialize(bytes).map_err(|e| Error::refused_by(name, "header", e))?;
+        SafeTensors::deserialize(bytes).map_err(|e| Error::refused_by(name, "header", e))?;
         let mut weights = Weights {
             config: about.architecture,
             labels: about.labels,
@@ -62,14 +71,19 @@ impl Weights {
         for entry in &header.tensors {
             let tensor = entry.name.as_str();
             let place = format!("tensor '{tensor}'");
-            let view = file.tensor(tensor).map_err(|e| Error::refused_by(name, &place, e))?;
-            let data = match view.dtype() {
-                Dtype::F32 => from_single(view.data())?,
-                Dtype::F16 => from_half(view.data())?,
-                _ => return Err(refused(&place, format!("holds {}, expected F32 or F16", entry.dtype))),
+            let range = entry.range.map(|end| header.data + end);
+            let range = range[0]..range[1];
+            let elements = &bytes[range.clone()];
+            let data: Elements = match entry.dtype.as_str() {
+                // Variances, which must not be negative, are vectors.
+                "F16" if entry.shape.len() > 1 && are_finite_halves(elements) => {
+                    Elements::half(file.clone(), range)
+                }
+                "F16" => checked(tensor, from_half(elements)?).map_err(|cause| refused(&place, cause))?,
+                "F32" => checked(tensor, from_single(elements)?).map_err(|cause| refused(&place, cause))?,
+                other => return Err(refused(&place, format!("holds {other}, expected F32 or F16"))),
             };
-            pytorch::check_numbers(tensor, &data).map_err(|cause| refused(&place, cause))?;
-            weights.tensors.insert(tensor.to_string(), (view.shape().to_vec(), data));
+            weights.tensors.insert(tensor.to_string(), (entry.shape.clone(), data));
         }
         weights.check(name)?;
         Ok(weights)
@@ -84,11 +98,26 @@ fn from_single(bytes: &[u8]) -> Result<Arc<[f32]>> {
     })
 }
 
-/// The elements of little-endian `bytes` in half precision, in bulk: four times as fast as one by one.
+/// The elements of little-endian `bytes` in half precision, which may be infinite or NaN.
 fn from_half(bytes: &[u8]) -> Result<Arc<[f32]>> {
-    let mut halves = allocation::with_capacity("weights", bytes.len() / 2)?;
-    halves.extend(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)));
-    filled(halves.len(), |numbers| halves.convert_to_f32_slice(numbers))
+    let (elements, _) = bytes.as_chunks();
+    filled(elements.len(), |numbers| {
+        numbers.iter_mut().zip(elements).for_each(|(x, bytes)| *x = f16::from_le_bytes(*bytes).to_f32());
+    })
+}
+
+/// Whether no element of half precision in little-endian `bytes` is infinite or NaN: has an exponent of ones.
+/// Integers and no early end, so that it is done in vectors.
+fn are_finite_halves(bytes: &[u8]) -> bool {
+    const EXPONENT: u16 = 0x7c00;
+    let halves = bytes.as_chunks().0.iter().map(|half| u16::from_le_bytes(*half));
+    !halves.fold(false, |any, half| any | (half & EXPONENT == EXPONENT))
+}
+
+/// The elements of tensor `name`, unless one is not finite or is a negative variance.
+fn checked(name: &str, data: Arc<[f32]>) -> Result<Elements, String> {
+    pytorch::check_numbers(name, &data)?;
+    Ok(data.into())
 }
 
 fn about(text: &str) -> Result<About, String> {

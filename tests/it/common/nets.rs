@@ -1,7 +1,6 @@
 //! The golden networks, random ones, and graphs with Grad-CAM at every exit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use msdcam::engine::graph::grad::gradients;
 use msdcam::engine::graph::ops::{Op, ReluRule, ResizeMinMax, TargetInput, WeightedSum};
@@ -41,7 +40,7 @@ pub fn golden_network(variant: &str) -> (Golden, Model) {
     let path = repository(&format!("tests/golden/nets/{variant}.pth"));
     let tensors = network_tensors(&Checkpoint::read(&path, None).unwrap()).unwrap();
     let network = build(&options.config(), |name, dims| match tensors.get(name) {
-        Some(tensor) if tensor.dims == dims => Ok(Arc::from(tensor.data.as_slice())),
+        Some(tensor) if tensor.dims == dims => Ok(tensor.data.clone().into()),
         Some(tensor) => Err(Error::usage(format!("{name} is {:?}, not {dims:?}", tensor.dims))),
         None => Err(Error::usage(format!("there is no {name}"))),
     });
@@ -63,7 +62,7 @@ pub fn random_network(config: &Config) -> Model {
         let spread = if fan_in > 1 { (6.0 / fan_in as f32).sqrt() } else { 0.3 };
         let center = if name.ends_with("running_var") { 1.0 } else { 0.0 };
         elements.iter_mut().for_each(|x| *x = center + spread * *x);
-        Ok(Arc::from(elements))
+        Ok(elements.into())
     };
     build(config, tensor).unwrap()
 }

@@ -111,18 +111,32 @@ impl PooledConv2dGrad {
     /// # Errors
     /// When the system has too little memory.
     pub fn kernel_sums(&self, params: &[Param]) -> Result<std::sync::Arc<[f32]>> {
+        /// Kernels whose taps lie side by side in the first cache, so that they are summed in vectors.
+        const BLOCK: usize = 256;
         let Param { dims, data, .. } = &params[self.weight.index()];
+        let mut buffer = Vec::new();
+        let data = data.read(&mut buffer)?;
         let (kernels, width, area) = (dims[0] * dims[1], dims[3], dims[2] * dims[3]);
         let columns = &self.classes.valid_columns;
         let valid = self.classes.valid_rows.iter().flat_map(|&r| columns.iter().map(move |&c| (r, c)));
+        let mut taps = vec![[0.0; BLOCK]; area];
         filled(self.classes.count() * kernels, |sums| {
-            for (sums, ((top, bottom), (left, right))) in sums.chunks_exact_mut(kernels).zip(valid) {
-                for (sum, kernel) in sums.iter_mut().zip(data.chunks_exact(area)) {
-                    let mut taps = 0.0;
-                    for row in kernel.chunks_exact(width).take(bottom).skip(top) {
-                        row[left..right].iter().for_each(|&w| taps += f64::from(w));
+            for (first, block) in (0..).step_by(BLOCK).zip(data.chunks(BLOCK * area)) {
+                for (k, kernel) in block.chunks_exact(area).enumerate() {
+                    taps.iter_mut().zip(kernel).for_each(|(tap, &w)| tap[k] = w);
+                }
+                let own = first..first + block.len() / area;
+                for (sums, ((top, bottom), (left, right))) in
+                    sums.chunks_exact_mut(kernels).zip(valid.clone())
+                {
+                    let mut totals = [0.0; BLOCK];
+                    for row in taps.chunks_exact(width).take(bottom).skip(top) {
+                        for tap in &row[left..right] {
+                            totals.iter_mut().zip(tap).for_each(|(total, &w)| *total += f64::from(w));
+                        }
                     }
-                    *sum = (taps / self.pixels as f64) as f32;
+                    let means = totals.map(|total| (total / self.pixels as f64) as f32);
+                    sums[own.clone()].iter_mut().zip(means).for_each(|(sum, mean)| *sum = mean);
                 }
             }
         })

@@ -8,7 +8,6 @@ use super::rebuild;
 use crate::Result;
 use crate::engine::graph::ops::{BatchNorm, Conv2d, Conv2dGrad};
 use crate::engine::graph::{Graph, NodeId, Op, ParamId};
-use crate::engine::tensor::filled;
 
 pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     let readers = graph.fan_out();
@@ -23,13 +22,13 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
                     && !conv.residual
                     && readers[source.index()] == 1 =>
             {
-                let weight = folded.weight(&mut new.graph, conv.weight, norm)?;
+                let weight = folded.weight(&mut new.graph, conv.weight, norm);
                 let bias = folded_bias(&mut new.graph, conv, norm);
                 let input = new.all(&before.inputs);
                 new.push(Conv2d { weight, bias: Some(bias), ..conv.clone() }, &input).map(Some)
             }
             (Op::Conv2dGrad(conv), Op::BatchNormGrad(norm)) => {
-                let weight = folded.weight(&mut new.graph, conv.weight, &norm.forward)?;
+                let weight = folded.weight(&mut new.graph, conv.weight, &norm.forward);
                 let mut inputs = new.all(&node.inputs);
                 inputs[0] = new.at(before.inputs[0]);
                 new.push(Conv2dGrad { weight, ..conv.clone() }, &inputs).map(Some)
@@ -50,26 +49,17 @@ type NormKey = (ParamId, ParamId, u32);
 
 impl Folded {
     /// The folded weight s w: each output channel's kernel times the channel's scale.
-    ///
-    /// # Errors
-    /// When the system has too little memory.
-    fn weight(&mut self, graph: &mut Graph, weight: ParamId, norm: &BatchNorm) -> Result<ParamId> {
+    fn weight(&mut self, graph: &mut Graph, weight: ParamId, norm: &BatchNorm) -> ParamId {
         let key = (weight, (norm.weight, norm.variance, norm.eps.to_bits()));
         if let Some(&folded) = self.weights.get(&key) {
-            return Ok(folded);
+            return folded;
         }
-        let affine = norm.affine(graph.params());
+        let scales = norm.affine(graph.params()).into_iter().map(|(s, _)| s).collect();
         let old = graph.param(weight).clone();
-        let kernel = old.data.len() / affine.len();
-        let data = filled(old.data.len(), |data| {
-            let kernels = data.chunks_exact_mut(kernel).zip(old.data.chunks_exact(kernel));
-            for ((folded, kernel), &(s, _)) in kernels.zip(&affine) {
-                folded.iter_mut().zip(kernel).for_each(|(f, &w)| *f = (s * f64::from(w)) as f32);
-            }
-        })?;
+        let data = old.data.scaled(scales);
         let folded = graph.add_param(format!("{} (folded)", old.name), &old.dims, data);
         self.weights.insert(key, folded);
-        Ok(folded)
+        folded
     }
 }
 

@@ -5,10 +5,9 @@
 use std::collections::HashMap;
 
 use super::rebuild;
+use crate::Result;
 use crate::engine::graph::ops::{Conv2d, Slice};
-use crate::engine::graph::{Graph, NodeId, Op, ParamId};
-use crate::engine::tensor::filled;
-use crate::{Error, Result};
+use crate::engine::graph::{Elements, Graph, NodeId, Op, ParamId};
 
 pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     let siblings = siblings(graph);
@@ -16,7 +15,7 @@ pub(super) fn run(graph: &Graph, outputs: &mut [NodeId]) -> Result<Graph> {
     rebuild(graph, outputs, |new, id, node| {
         let Some((first, group)) = siblings.get(&id) else { return new.copy(node).map(Some) };
         if id == *first {
-            let merged = merged(&mut new.graph, graph, group)?;
+            let merged = merged(&mut new.graph, graph, group);
             let input = new.at(node.inputs[0]);
             made.insert(id, new.push(merged, &[input])?);
         }
@@ -48,10 +47,7 @@ fn siblings(graph: &Graph) -> HashMap<NodeId, (NodeId, Vec<NodeId>)> {
 }
 
 /// One convolution with the output channels of all of `group`, in order.
-///
-/// # Errors
-/// When the system has too little memory.
-fn merged(new: &mut Graph, old: &Graph, group: &[NodeId]) -> Result<Conv2d> {
+fn merged(new: &mut Graph, old: &Graph, group: &[NodeId]) -> Conv2d {
     let convs: Vec<&Conv2d> = group
         .iter()
         .map(|&id| match &old.node(id).op {
@@ -62,14 +58,11 @@ fn merged(new: &mut Graph, old: &Graph, group: &[NodeId]) -> Result<Conv2d> {
     let out = convs.iter().map(|c| c.out).sum();
     let join = |new: &mut Graph, ids: Vec<ParamId>, dims: &[usize]| {
         let name = ids.iter().map(|&id| old.param(id).name.as_str()).collect::<Vec<_>>().join(" + ");
-        let elements = ids.iter().flat_map(|&id| old.param(id).data.iter());
-        let data = filled(dims.iter().product(), |data| {
-            data.iter_mut().zip(elements).for_each(|(to, from)| *to = *from);
-        })?;
-        Ok::<_, Error>(new.add_param(name, dims, data))
+        let parts = ids.iter().map(|&id| old.param(id).data.clone()).collect();
+        new.add_param(name, dims, Elements::joined(parts))
     };
-    let weight = join(new, convs.iter().map(|c| c.weight).collect(), &[out, convs[0].channels, 1, 1])?;
+    let weight = join(new, convs.iter().map(|c| c.weight).collect(), &[out, convs[0].channels, 1, 1]);
     let biases: Option<Vec<ParamId>> = convs.iter().map(|c| c.bias).collect();
-    let bias = biases.map(|ids| join(new, ids, &[out])).transpose()?;
-    Ok(Conv2d { weight, bias, out, ..convs[0].clone() })
+    let bias = biases.map(|ids| join(new, ids, &[out]));
+    Conv2d { weight, bias, out, ..convs[0].clone() }
 }
