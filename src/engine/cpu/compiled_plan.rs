@@ -22,8 +22,8 @@ pub(crate) struct CompiledLevel {
     pub(crate) assigned: Vec<Vec<Vec<WorkItem>>>,
     /// Multiply-adds for one image.
     pub(crate) multiply_adds: u64,
-    /// Whether several images go through this level, and those like it beside it, one after another: its maps are larger
-    /// than its weights, so that they, rather than the weights, are what a cache should keep.
+    /// Whether a thread's images go one after another through this level and the consecutive levels like it: maps are
+    /// larger than weights there, and a cache should keep the larger.
     pub(crate) one_by_one: bool,
 }
 

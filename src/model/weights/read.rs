@@ -33,8 +33,8 @@ impl Weights {
         Weights::from_shared(name, Arc::new(bytes.to_vec()))
     }
 
-    /// Reads the weights in `file`, which large tensors of half precision stay in: they are widened where they are
-    /// read. Errors call it `name`.
+    /// Reads the weights in `file`; errors call it `name`. Matrices and kernels of half precision stay in the file's bytes
+    /// and are converted where they are used.
     ///
     /// # Errors
     /// When the header is inconsistent, the file was not written by msdcam, an element is not finite, or
