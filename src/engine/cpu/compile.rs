@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::cam::Cam;
 use super::classifier::Classifier;
 use super::conv::{
-    Conv2dGradKernel, Conv2dKernel, Conv2dTiling, GroupedKernel, SmallConv2dGradKernel, WinogradKernel,
-    WinogradTiling, depthwise_conv2d, depthwise_conv2d_grad,
+    Block, Conv2dGradKernel, Conv2dKernel, Conv2dTiling, GroupedKernel, SmallConv2dGradKernel,
+    WinogradKernel, WinogradTiling, depthwise_conv2d, depthwise_conv2d_grad,
 };
 use super::gemm::transposable_channels;
 use super::kernel::Kernel;
@@ -162,8 +162,13 @@ impl<'a> Compiler<'a> {
         let isa = self.isa;
         let shapes = [step.inputs[0].shape, step.output.shape];
         let direct = Conv2dTiling::new(isa, op, shapes);
-        let is_cheaper = |winograd: &WinogradTiling| winograd.cost(None) < direct.cost(None);
-        if let Some(winograd) = WinogradTiling::new(isa, op, shapes).filter(is_cheaper) {
+        let tiling = |block: Block| WinogradTiling::new(isa, op, shapes, block);
+        let two = tiling(Block::Two).filter(|two| two.cost(None) < direct.cost(None));
+        // Blocks of 4x4 have three times the rounding error of 2x2: they have to be worth it.
+        let others = two.as_ref().map_or(direct.cost(None), |two| two.cost(None));
+        let four = tiling(Block::Four).filter(|four| 5 * four.cost(None) < 4 * others);
+        let winograd = four.or(two);
+        if let Some(winograd) = winograd {
             return Ok(Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias)?));
         }
         let kernel = Conv2dKernel::new(self.weights, isa, op, direct, weight, bias)?;

@@ -38,11 +38,23 @@ pub(crate) const L3_WEIGHT: QuarterCycles = 1;
 /// Loading and storing one vector of a packed band of the input.
 pub(crate) const PACKED_VECTOR: QuarterCycles = 8;
 
-/// Winograd's transform of one vector of tiles of one input channel.
-pub(crate) const WINOGRAD_INPUT_VECTOR: QuarterCycles = 150;
+/// Winograd's transform of one row of the input: each vector of one column of its patches.
+pub(crate) const WINOGRAD_ROW_VECTOR: QuarterCycles = 15;
 
-/// Winograd's transform of one vector of tiles of one output channel.
-pub(crate) const WINOGRAD_OUTPUT_VECTOR: QuarterCycles = 200;
+/// The same where the row is no longer than a vector.
+pub(crate) const WINOGRAD_SHORT_ROW_VECTOR: QuarterCycles = 6;
+
+/// Winograd's transform of the columns of one vector of patches of one input channel, for blocks of 2x2 pixels.
+pub(crate) const WINOGRAD_INPUT_VECTOR_OF_2X2: QuarterCycles = 110;
+
+/// The same for blocks of 4x4 pixels.
+pub(crate) const WINOGRAD_INPUT_VECTOR_OF_4X4: QuarterCycles = 400;
+
+/// Winograd's transform of one vector of blocks of 2x2 pixels of one output channel.
+pub(crate) const WINOGRAD_OUTPUT_VECTOR_OF_2X2: QuarterCycles = 130;
+
+/// The same for blocks of 4x4 pixels.
+pub(crate) const WINOGRAD_OUTPUT_VECTOR_OF_4X4: QuarterCycles = 520;
 
 /// Floats of weights that the L2 cache holds beside everything else.
 pub(crate) const L2_FLOATS: usize = 256 * 1024;

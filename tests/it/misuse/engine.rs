@@ -194,7 +194,9 @@ fn sum_of(window: Window) -> Result<String> {
     session.run(&[1.0; 4 * 8 * 8], &mut outputs)?;
     let slot = session.plan().outputs()[0];
     let values = &outputs[slot.offset()..][..slot.shape().len()];
-    shown(values.iter().map(|&x| f64::from(x)).sum::<f64>())
+    // Winograd's algorithm with blocks of 4x4 is exact only to some digits.
+    let sum: f64 = values.iter().map(|&x| f64::from(x)).sum();
+    shown((1e3 * sum).round() / 1e3)
 }
 
 #[test]

@@ -14,4 +14,4 @@ pub(crate) use conv2d_grad::Conv2dGradKernel;
 pub(crate) use conv2d_grad_small::SmallConv2dGradKernel;
 pub(crate) use depthwise::{depthwise_conv2d, depthwise_conv2d_grad};
 pub(crate) use grouped::GroupedKernel;
-pub(crate) use winograd::{WinogradKernel, WinogradTiling};
+pub(crate) use winograd::{Block, WinogradKernel, WinogradTiling};

@@ -5,6 +5,8 @@
 //! by their remainder modulo the row stride, so that successive output rows are contiguous too. A tap is
 //! then an offset, and a tile of pixels may span rows.
 
+use std::ops::Range;
+
 use crate::Shape;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
@@ -15,26 +17,26 @@ use crate::engine::graph::ops::Window;
 /// The layout of one convolution's packed bands.
 #[derive(Debug, Clone)]
 pub(crate) struct BandLayout {
-    window: Window,
-    input: Shape,
+    pub(super) window: Window,
+    pub(super) input: Shape,
     /// Pixels of an output row.
-    width: usize,
+    pub(super) width: usize,
     /// Output rows of the largest band.
     band: usize,
     /// Rows of one remainder: the band's own and those below it that the window covers.
-    rows: usize,
+    pub(super) rows: usize,
     lanes: usize,
     /// For each window column, the vectors of a packed row.
-    shifts: Vec<Vec<Shift>>,
+    pub(super) shifts: Vec<Vec<Shift>>,
 }
 
 /// Where the elements of one vector of a packed row come from.
 #[derive(Debug, Clone)]
-struct Shift {
+pub(super) struct Shift {
     /// Pixel of the input row for each lane, for rows that are at most a vector long.
-    index: [u32; MAX_LANES],
+    pub(super) index: [u32; MAX_LANES],
     /// Lanes that are inside the image; the others are zero.
-    mask: u32,
+    pub(super) mask: u32,
 }
 
 impl Shift {
@@ -76,10 +78,30 @@ impl BandLayout {
         self.band
     }
 
+    /// The rows of one remainder that are inside the image, of the band that begins at output row `first`.
+    pub(super) fn rows_inside(&self, first: usize, remainder: usize) -> Range<usize> {
+        let (stride, padding) = (self.window.stride[0], self.window.padding[0][0]);
+        let start = first * stride + remainder;
+        let top = padding.saturating_sub(start).div_ceil(stride).min(self.rows);
+        let bottom = (self.input.h + padding).saturating_sub(start).div_ceil(stride).clamp(top, self.rows);
+        top..bottom
+    }
+
+    /// Offset in an input plane of row `row` of one remainder, which is inside the image.
+    pub(super) fn offset(&self, first: usize, remainder: usize, row: usize) -> usize {
+        let (stride, padding) = (self.window.stride[0], self.window.padding[0][0]);
+        ((first + row) * stride + remainder).saturating_sub(padding) * self.input.w
+    }
+
     /// Floats of the rows of one window column and remainder, with room for the last row's last vector,
     /// which would otherwise overwrite rows already written.
-    fn run_len(&self) -> usize {
+    pub(super) fn run_len(&self) -> usize {
         self.rows * self.width + self.width.next_multiple_of(self.lanes) - self.width
+    }
+
+    /// Whether one vector holds a row of the input, and one a packed row.
+    pub(super) fn is_short(&self) -> bool {
+        self.input.w <= self.lanes && self.width <= self.lanes
     }
 
     /// Floats of one channel of a packed band.
@@ -89,9 +111,14 @@ impl BandLayout {
 
     /// Estimated time of packing the bands of `rows` output rows.
     pub(crate) fn cost(&self, rows: usize) -> QuarterCycles {
+        cost::PACKED_VECTOR * self.vectors(rows)
+    }
+
+    /// Vectors of the bands of `rows` output rows.
+    pub(super) fn vectors(&self, rows: usize) -> usize {
         let (kw, height) = (self.window.kernel[1], self.window.extent()[0]);
         let packed = rows * self.window.stride[0] + (height - 1) * rows.div_ceil(self.band);
-        cost::PACKED_VECTOR * self.input.c * kw * packed * self.width.div_ceil(self.lanes)
+        self.input.c * kw * packed * self.width.div_ceil(self.lanes)
     }
 
     /// Floats of a packed band.
@@ -193,15 +220,13 @@ unsafe fn pack<S: Simd>(
     first: usize,
     packed: *mut f32,
 ) {
-    let Window { kernel: [_, kw], stride: [sy, sx], padding: [[py, px], [_, right]], .. } = layout.window;
+    let Window { kernel: [_, kw], stride: [sy, sx], padding: [[_, px], [_, right]], .. } = layout.window;
     // Whole vectors reach beyond a row by the padding and less than two vectors.
     let is_near = px.max(right) + 2 * MAX_LANES <= OVERREAD;
     for channel in (0..channels).step_by(CHANNELS_PER_BLOCK) {
         let block = CHANNELS_PER_BLOCK.min(channels - channel);
         for remainder in 0..sy {
-            let start = first * sy + remainder;
-            let top = py.saturating_sub(start).div_ceil(sy).min(layout.rows);
-            let bottom = (layout.input.h + py).saturating_sub(start).div_ceil(sy).clamp(top, layout.rows);
+            let inside = layout.rows_inside(first, remainder);
             for column in 0..kw {
                 // SAFETY: rows of the band. A row's last vector may extend beyond its end with zeros,
                 // into a row that is zero too or is written later, or into the room after the last row;
@@ -209,17 +234,18 @@ unsafe fn pack<S: Simd>(
                 unsafe {
                     let out = packed.add(channel * layout.channel_len());
                     let out = out.add((column * sy + remainder) * layout.run_len());
-                    for row in (0..top).chain(bottom..layout.rows) {
+                    for row in (0..inside.start).chain(inside.end..layout.rows) {
                         fill_row::<S>(layout, block, out.add(row * layout.width));
                     }
-                    let y = (start + top * sy).saturating_sub(py);
                     let rows = Rows {
                         column,
                         // Outside of the input where the band has no row of it.
-                        from: input.wrapping_add(channel * layout.input.plane() + y * layout.input.w),
+                        from: input.wrapping_add(
+                            channel * layout.input.plane() + layout.offset(first, remainder, inside.start),
+                        ),
                         from_step: sy * layout.input.w,
-                        out: out.add(top * layout.width),
-                        count: bottom - top,
+                        out: out.add(inside.start * layout.width),
+                        count: inside.len(),
                         channels: block,
                     };
                     match (sx, &layout.shifts[column][..]) {
@@ -227,7 +253,7 @@ unsafe fn pack<S: Simd>(
                             pack_short_rows::<S>(layout, shift, &rows);
                         }
                         (1, _) if is_near => pack_rows::<S>(layout, &rows, |from| S::load(from)),
-                        (2, _) if is_near => pack_rows::<S>(layout, &rows, |from| S::load_even(from)),
+                        (2, _) if is_near => pack_rows::<S>(layout, &rows, |from| load_even::<S>(from)),
                         _ => pack_any_stride(layout, &rows),
                     }
                 }
@@ -296,6 +322,16 @@ unsafe fn pack_rows<S: Simd>(layout: &BandLayout, rows: &Rows, load: impl Fn(*co
             }
         }
     }
+}
+
+/// Every second of the 2 * LANES floats from `p`.
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+unsafe fn load_even<S: Simd>(p: *const f32) -> S::V {
+    // SAFETY: the caller promises that the floats are there.
+    unsafe { S::even(S::load(p), S::load(p.add(S::LANES))) }
 }
 
 /// Packs rows of any stride, one element at a time.

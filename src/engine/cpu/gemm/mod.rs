@@ -19,7 +19,7 @@ use super::simd::{Isa, MAX_LANES, Portable, Simd};
 use crate::engine::graph::ops::Relu;
 
 /// Floats that a micro-kernel may read beyond the last one that it needs.
-pub(crate) const OVERREAD: usize = 64;
+pub(crate) const OVERREAD: usize = 96;
 
 /// How far ahead weights are prefetched, in floats: 4 KiB.
 const PREFETCH_DISTANCE: usize = 1024;

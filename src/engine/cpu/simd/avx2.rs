@@ -135,9 +135,13 @@ impl Simd for Avx2 {
         [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
     }
     #[inline(always)]
-    unsafe fn load_even(p: *const f32) -> Self::V {
-        let (a, b) = (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)));
+    unsafe fn even(a: Self::V, b: Self::V) -> Self::V {
         let pairs = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+        _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(pairs))
+    }
+    #[inline(always)]
+    unsafe fn odd(a: Self::V, b: Self::V) -> Self::V {
+        let pairs = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
         _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(pairs))
     }
 }

@@ -131,8 +131,13 @@ impl Simd for Avx512 {
         [_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b)]
     }
     #[inline(always)]
-    unsafe fn load_even(p: *const f32) -> Self::V {
+    unsafe fn even(a: Self::V, b: Self::V) -> Self::V {
         let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p.add(16)))
+        _mm512_permutex2var_ps(a, even, b)
+    }
+    #[inline(always)]
+    unsafe fn odd(a: Self::V, b: Self::V) -> Self::V {
+        let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        _mm512_permutex2var_ps(a, odd, b)
     }
 }

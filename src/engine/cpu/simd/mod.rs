@@ -181,11 +181,17 @@ pub(crate) trait Simd: Copy {
     /// See [`Simd`].
     unsafe fn load(p: *const f32) -> Self::V;
 
-    /// Every second of the 2 * LANES floats from `p`.
+    /// Lanes 0, 2, 4 and so on of `a`, then of `b`.
     ///
     /// # Safety
     /// See [`Simd`].
-    unsafe fn load_even(p: *const f32) -> Self::V;
+    unsafe fn even(a: Self::V, b: Self::V) -> Self::V;
+
+    /// Lanes 1, 3, 5 and so on of `a`, then of `b`.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    unsafe fn odd(a: Self::V, b: Self::V) -> Self::V;
 
     /// Prefetches the cache line of `p` into the L2 cache.
     ///

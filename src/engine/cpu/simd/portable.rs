@@ -96,7 +96,11 @@ impl Simd for Portable {
         [std::array::from_fn(element), std::array::from_fn(|i| element(8 + i))]
     }
     #[inline(always)]
-    unsafe fn load_even(p: *const f32) -> Self::V {
-        std::array::from_fn(|i| *p.add(2 * i))
+    unsafe fn even(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| [a, b][i / 4][i % 4 * 2])
+    }
+    #[inline(always)]
+    unsafe fn odd(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| [a, b][i / 4][i % 4 * 2 + 1])
     }
 }

@@ -63,8 +63,9 @@ impl Case {
     }
 
     /// The result with one instruction set, computed in at most `max_tiles` tiles.
-    fn run(&self, isa: Isa, max_tiles: usize) -> Vec<f32> {
-        let tiling = WinogradTiling::new(isa, &self.op, self.shapes).expect("a 3x3 window of stride 1");
+    fn run(&self, isa: Isa, block: Block, max_tiles: usize) -> Vec<f32> {
+        let tiling =
+            WinogradTiling::new(isa, &self.op, self.shapes, block).expect("a 3x3 window of stride 1");
         let cache = WeightCache::default();
         let conv =
             WinogradKernel::new(&cache, isa, &self.op, tiling, &self.weight, Some(&self.bias)).unwrap();
@@ -102,19 +103,24 @@ fn unusual_shapes_agree_with_the_definition() {
         for relu in [false, true] {
             let case = Case::new(input, out, padding, relu);
             let expected = case.expected();
-            for isa in Isa::available() {
-                let whole = case.run(isa, 1);
+            let variants = Isa::available().into_iter().flat_map(|isa| Block::ALL.map(|block| (isa, block)));
+            for (isa, block) in variants {
+                let whole = case.run(isa, block, 1);
                 for (i, (&result, &(exact, size))) in whole.iter().zip(&expected).enumerate() {
                     let error = (f64::from(result) - exact).abs() / size;
                     assert!(
                         error < 2e-6,
-                        "{input} -> {out}, {}: element {i} is {result}, not {exact}",
+                        "{input} -> {out}, {}, {block:?}: element {i} is {result}, not {exact}",
                         isa.name()
                     );
                 }
                 for tiles in [2, 3, 7] {
-                    let cut = case.run(isa, tiles);
-                    assert!(cut == whole, "{input} -> {out}, {}: {tiles} tiles differ", isa.name());
+                    let cut = case.run(isa, block, tiles);
+                    assert!(
+                        cut == whole,
+                        "{input} -> {out}, {}, {block:?}: {tiles} tiles differ",
+                        isa.name()
+                    );
                 }
             }
         }
@@ -129,6 +135,6 @@ fn other_windows_have_no_tiling() {
     let shapes = [Shape::new(1, 8, 8), Shape::new(2, 4, 4)];
     for (weight, stride) in [(five, [1, 1]), (three, [2, 2]), (three, [1, 2])] {
         let op = Conv2d::new(&graph, weight, None, stride, [1, 1]);
-        assert!(WinogradTiling::new(Isa::detect(), &op, shapes).is_none(), "{:?}", op.window);
+        assert!(WinogradTiling::new(Isa::detect(), &op, shapes, Block::Two).is_none(), "{:?}", op.window);
     }
 }
