@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::cam::Cam;
 use super::classifier::Classifier;
 use super::conv::{
-    Block, Conv2dGradKernel, Conv2dKernel, Conv2dTiling, GroupedKernel, SmallConv2dGradKernel,
-    WinogradKernel, WinogradTiling, depthwise_conv2d, depthwise_conv2d_grad,
+    Block, Conv2dGradKernel, Conv2dKernel, Conv2dTiling, GroupedKernel, HeadConv2dGradKernel,
+    SmallConv2dGradKernel, WinogradKernel, WinogradTiling, depthwise_conv2d, depthwise_conv2d_grad,
 };
 use super::gemm::transposable_channels;
 use super::kernel::Kernel;
@@ -223,6 +223,9 @@ impl<'a> Compiler<'a> {
         let (grad, work) = (step.inputs[0].shape, step.multiply_adds());
         if SmallConv2dGradKernel::is_small(self.isa, grad) {
             let weight = self.transposable(op.weight)?;
+            if HeadConv2dGradKernel::is_of_head(op, grad) {
+                return Ok(Box::new(HeadConv2dGradKernel::new(self.isa, op, weight)));
+            }
             Ok(Box::new(SmallConv2dGradKernel::new(self.isa, op, grad, weight, work)))
         } else {
             self.with_weight(op.weight, |this, weight| {

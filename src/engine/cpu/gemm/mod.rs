@@ -22,7 +22,7 @@ use crate::engine::graph::ops::Relu;
 pub(crate) const OVERREAD: usize = 96;
 
 /// How far ahead weights are prefetched, in floats: 4 KiB.
-const PREFETCH_DISTANCE: usize = 1024;
+pub(crate) const PREFETCH_DISTANCE: usize = 1024;
 
 /// Operands of one call of a micro-kernel of M output channels by V vectors.
 pub(crate) struct MicroTile {
