@@ -8,7 +8,6 @@ tap's own size. A map without positive evidence has no similarity to another and
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -23,20 +22,19 @@ EARLY, LATE, BEST = (1, 3), (5, 10), 7  # the article's pairs of exits, and its 
 
 
 def read(run):
-    """right, predicted, cam (N, E, h, w) and heat (N, E, H, W) of every image that has a label."""
-    right, predicted, cam, heat = [], [], [], []
-    for line in (run / "results.jsonl").open():
-        record = json.loads(line)
-        if "label" not in record or "files" not in record:  # not labelled, failed, or not selected
-            continue
-        with np.load(run / record["files"]["arrays"]) as arrays:
-            cam.append(arrays["cam"])
-            heat.append(arrays["heatmap"])
-        predicted.append([e["class"] for e in record["exits"]])
-        right.append([e["class"] == record["label"] for e in record["exits"]])
-    if not right:
+    """right, predicted (N, E), cam (N, E, h, w) and heat (N, E, H, W) of every image that has a label and maps."""
+    missing = [key for key in ("cam", "heatmap") if not (run / f"arrays/{key}.npy").exists()]
+    if missing:
+        sys.exit(f"{run}: no array {' or '.join(missing)}; make the run with `explain --arrays all`")
+    state, label, predicted, cam, heat = (
+        np.load(run / f"arrays/{key}.npy", mmap_mode="r") for key in ("state", "label", "class", "cam", "heatmap")
+    )
+    chosen = np.flatnonzero((state == 2) & (label >= 0))  # not failed, not left out by --select, labelled
+    if not len(chosen):
         sys.exit(f"{run}: no image with a label and a map")
-    return np.array(right), np.array(predicted), np.array(cam), np.array(heat)
+    predicted = predicted[chosen]
+    cam, heat = (maps[chosen].astype(np.float32) for maps in (cam, heat))
+    return predicted == label[chosen][:, None], predicted, cam, heat
 
 
 # ---- statistics ----

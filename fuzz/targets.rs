@@ -209,7 +209,7 @@ pub fn run(data: &[u8]) {
     }
     let lines = || {
         let mut lines = Vec::new();
-        let read = read_results(&run, |line| {
+        let read = read_results(&run, |_, line| {
             lines.push(line.to_string());
             Ok(())
         });
@@ -230,7 +230,7 @@ pub fn run(data: &[u8]) {
     }
     let out = folder.path("merged");
     if let Some(summary) = accepted(merge(&RealDisk, std::slice::from_ref(&run), &out)) {
-        let info = read_results(&out, |_| Ok(())).expect("a run that was just merged").expect("a run");
+        let info = read_results(&out, |_, _| Ok(())).expect("a run that was just merged").expect("a run");
         assert_eq!((info.finished, info.images), (true, Some(summary.images)));
     }
 }

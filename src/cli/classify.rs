@@ -107,7 +107,9 @@ pub fn run(args: Args) -> Result<Outcome> {
     };
     let mut in_flight = images::InFlight::default();
     std::thread::scope(|scope| -> Result<()> {
-        for (items, photos) in images::groups(scope, &model, dataset.items(), group, None, &timings)? {
+        for (items, photos) in
+            images::groups(scope, &model, dataset.items(), group, images::ViewSides::default(), &timings)?
+        {
             let finished = match args.early_exit {
                 Some(confidence) => {
                     let thresholds = vec![Some(confidence); exits.len()];

@@ -21,7 +21,7 @@ use super::output::Output;
 use super::run::Selection;
 use super::{drawn_names, output};
 use crate::cli::report::run::LoadedRun;
-use crate::cli::report::tiles;
+use crate::cli::report::tiles::Sources;
 
 /// Draw a figure of images by exits: the photo and its hardness, then the heatmap of each exit
 ///
@@ -84,7 +84,9 @@ pub fn run(args: Args) -> Result<()> {
     let records = chosen(&run, &args)?;
     let files: Vec<PathBuf> = run.files(&records).collect();
     check_not_an_input(&args.output, files.iter().map(PathBuf::as_path))?;
-    let images = records.into_iter().map(|record| read(&args, record, &exits, (&options, colormap)));
+    let sources = run.sources();
+    let images =
+        records.into_iter().map(|record| read(&args, &sources, record, &exits, (&options, colormap)));
     let images = images.collect::<Result<Vec<Image>>>()?;
     let classes = drawn_names::classes(&run.classes);
     let rows: Vec<FigureRow> = images.iter().map(|image| row(image, &exits, &classes)).collect();
@@ -153,16 +155,17 @@ fn is_called(record: &ImageResult, name: &str) -> bool {
 /// Loads the photo and draws the pictures of an image at the size of the sheet.
 fn read(
     args: &Args,
+    sources: &Sources,
     record: ImageResult,
     exits: &[usize],
     (options, colormap): (&SheetOptions, Colormap),
 ) -> Result<Image> {
     let refused = |cause: &str| Error::refused(&args.run, &record.image, cause);
     let photo =
-        tiles::photo(&args.run, &record)?.ok_or_else(|| refused("has no film strip with its photo"))?;
+        sources.photo(&record)?.ok_or_else(|| refused("has neither a film strip nor an array `input`"))?;
     let size = options.picture((photo.height, photo.width));
     let photo = resample(&photo, Region::all(&photo), size.1, size.0, Filter::Bicubic);
-    let maps = tiles::maps(&args.run, &record)?.ok_or_else(|| refused("has no maps"))?;
+    let maps = sources.maps(&record)?.ok_or_else(|| refused("has no maps"))?;
     let picture = |exit: &usize| {
         let at = record.exits.iter().position(|e| e.exit == *exit).expect("the run has it");
         let map = &maps[at].map;

@@ -26,7 +26,7 @@ pub fn is_command_line(arguments: &[&str]) -> bool {
 /// When there is none, or it is damaged.
 pub fn report(folder: &Path) -> Result<String> {
     let run = LoadedRun::open(folder)?;
-    let html = page(folder, &run, 4, None, false)?.html;
+    let html = page(&run, 4, None, false)?.html;
     let draw = |drawing: Drawing| (drawing.svg(), drawing.picture(Theme::Light, 0.5));
     run.evaluation.iter().flat_map(plots::all).for_each(|plot| drop(draw(plot.drawing)));
     Ok(html)

@@ -23,8 +23,10 @@ pub struct Photo {
     pub width: usize,
     /// Height of the upright photo, pixels.
     pub height: usize,
-    /// The region that the model sees, at the requested size.
+    /// The region that the model sees, at the size of an exit's picture.
     pub view: Option<RgbImage>,
+    /// The same at the size of the pictures in a sheet.
+    pub small_view: Option<RgbImage>,
     /// The model's input before normalization.
     pub seen: RgbImage,
     /// The region of the photo that the model sees.
@@ -32,6 +34,15 @@ pub struct Photo {
     /// The class of the photo, if the data set has labels.
     pub label: Option<usize>,
     tensor: Vec<f32>,
+}
+
+/// Longer sides of the views of a photo that pictures are drawn over, in pixels; `None` for those not needed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ViewSides {
+    /// That of [`Photo::view`].
+    pub picture: Option<usize>,
+    /// That of [`Photo::small_view`].
+    pub sheet: Option<usize>,
 }
 
 /// A photo and the result of each exit for it.
@@ -49,7 +60,7 @@ pub fn group_size(model: &LoadedModel, images: usize) -> usize {
 pub type Group = (Vec<Item>, Vec<Result<Photo>>);
 
 /// Reads `items` on threads of `scope`, ahead of the consumer, and yields them in groups of
-/// `group`. An unreadable photo is an error of its own. `view` is the longer side of [`Photo::view`].
+/// `group`. An unreadable photo is an error of its own.
 ///
 /// # Errors
 /// When the system refuses every thread.
@@ -58,11 +69,11 @@ pub fn groups<'scope>(
     model: &'scope LoadedModel,
     items: impl Iterator<Item = Item> + Send + 'scope,
     group: usize,
-    view: Option<usize>,
+    views: ViewSides,
     timings: &'scope Timings,
 ) -> Result<impl Iterator<Item = Group> + Send> {
     let read = move |item: Item| {
-        let photo = isolated(&item, || read(model, &item, view, timings));
+        let photo = isolated(&item, || read(model, &item, views, timings));
         (item, photo)
     };
     let threads = model.threads.min(MAX_READERS).min(items.size_hint().1.unwrap_or(usize::MAX));
@@ -248,19 +259,20 @@ pub fn inputs(photos: &[Result<Photo>]) -> Vec<f32> {
     photos.iter().flatten().flat_map(|photo| &photo.tensor).copied().collect()
 }
 
-fn read(model: &LoadedModel, item: &Item, view: Option<usize>, timings: &Timings) -> Result<Photo> {
+fn read(model: &LoadedModel, item: &Item, views: ViewSides, timings: &Timings) -> Result<Photo> {
     let held = timings.time(Stage::Decode, || item.read())?;
-    Ok(timings.time(Stage::Resize, || Photo::new(model, &held.image, item.label, view)))
+    Ok(timings.time(Stage::Resize, || Photo::new(model, &held.image, item.label, views)))
 }
 
 impl Photo {
-    /// `image` prepared for `model`. `view` is the longer side of [`Photo::view`].
-    pub fn new(model: &Model, image: &RgbImage, label: Option<usize>, view: Option<usize>) -> Photo {
+    /// `image` prepared for `model`.
+    pub fn new(model: &Model, image: &RgbImage, label: Option<usize>, views: ViewSides) -> Photo {
         let prepared = model.prepare(image);
         Photo {
             width: image.width,
             height: image.height,
-            view: view.map(|size| prepared.view(image, size)),
+            view: views.picture.map(|side| prepared.view(image, side)),
+            small_view: views.sheet.map(|side| prepared.view(image, side)),
             seen: prepared.seen,
             crop: prepared.crop,
             label,

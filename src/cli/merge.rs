@@ -10,7 +10,7 @@ use super::output::Output;
 
 /// Merge the shards of `msdcam explain --shard` into one run
 ///
-/// The result is byte for byte that of a run of the whole set. Pictures become hard links to those of
+/// The result is byte for byte that of a run of the whole set. Arrays are copied; pictures become hard links to those of
 /// the shards, or copies where the file system does not support links. Missing, unfinished, duplicate
 /// or foreign shards are refused by name.
 #[derive(Debug, clap::Args)]

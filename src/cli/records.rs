@@ -88,7 +88,9 @@ pub struct MapRecord {
     /// The box around its most salient region; null if there is none.
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
     pub bounding_box: Option<Option<BoxRecord>>,
-    pub files: MapFiles,
+    /// Its pictures, if they are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<MapFiles>,
 }
 
 /// A region of the photo, in its pixels; it reaches beyond the photo where the input is padded.
@@ -163,8 +165,9 @@ pub struct LayerRecord {
     /// As [`MapRecord::bounding_box`].
     #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
     pub bounding_box: Option<Option<BoxRecord>>,
-    /// Name of the picture.
-    pub file: String,
+    /// Name of the picture, if it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl ExitRecord {

@@ -1,12 +1,14 @@
-//! Encoding of images as PNG and JPEG.
+//! Encoding of images as PNG, JPEG and WebP.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::rgb_image::RgbImage;
 
-/// The bytes of a PNG file, encoded for speed rather than size.
+/// The bytes of a PNG file, encoded for speed rather than size: one filter for all rows, which on overlays and strips
+/// gives the size of choosing one for each row, and a deflate of one pass (levels: benches/NOTES.md).
 ///
 /// # Panics
 /// When the image is empty, exceeds the limit of PNG (2^31 pixels per side), or has more or fewer bytes than its
@@ -14,7 +16,7 @@ use super::rgb_image::RgbImage;
 pub fn encode_png(picture: &RgbImage) -> Vec<u8> {
     assert_encodable(picture, i32::MAX as usize);
     let mut bytes = Vec::with_capacity(picture.rgb.len() / 2);
-    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Paeth);
     let (width, height) = (picture.width as u32, picture.height as u32);
     encoder
         .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
@@ -39,6 +41,21 @@ pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of a WebP file, lossless.
+///
+/// # Panics
+/// When the image is empty, exceeds the limit of WebP (16384 pixels per side), or has more or fewer bytes than its
+/// pixels.
+pub fn encode_webp(picture: &RgbImage) -> Vec<u8> {
+    assert_encodable(picture, 1 << 14);
+    let mut bytes = Vec::new();
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    WebPEncoder::new_lossless(&mut bytes)
+        .write_image(&picture.rgb, width, height, ExtendedColorType::Rgb8)
+        .expect("encoding a non-empty image into memory succeeds");
+    bytes
+}
+
 /// Assertion that `picture` has sides of 1 to `max` pixels, and their bytes.
 ///
 /// # Panics
@@ -58,11 +75,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn png_is_lossless() {
+    fn png_and_webp_are_lossless() {
         let rgb = (0..37 * 23 * 3).map(|i| (i * 7919 % 251) as u8).collect();
         let picture = RgbImage::new(37, 23, rgb);
-        let back = crate::imaging::decode(&encode_png(&picture), std::path::Path::new("made here")).unwrap();
-        assert_eq!(back, picture);
+        for bytes in [encode_png(&picture), encode_webp(&picture)] {
+            let back = crate::imaging::decode(&bytes, std::path::Path::new("made here")).unwrap();
+            assert_eq!(back, picture);
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use bounding_box::{BoundingBox, Threshold};
 pub use decode::decode;
 #[doc(hidden)]
 pub use decode::{HeldImage, MAX_BYTES, MAX_PIXELS};
-pub use encode::{encode_jpeg, encode_png};
+pub use encode::{encode_jpeg, encode_png, encode_webp};
 pub use heatmap::{Heatmap, MapStatus, common_scale};
 pub use prepare::{Prepared, ResizePolicy};
 #[doc(hidden)]

@@ -52,10 +52,18 @@ pub fn pixel_picture(values: &[f32], (height, width): (usize, usize), view: Pixe
 /// `picture` enlarged to `height` x `width` by nearest neighbor, because an array has no values between its
 /// pixels.
 pub fn enlarged(picture: &RgbImage, (height, width): (usize, usize)) -> RgbImage {
-    let row = move |y: usize| {
-        (0..width).map(move |x| picture.pixel(x * picture.width / width, y * picture.height / height))
-    };
-    RgbImage::new(width, height, (0..height).flat_map(row).flatten().collect())
+    let columns: Vec<usize> = (0..width).map(|x| x * picture.width / width).collect();
+    let mut rgb = Vec::with_capacity(3 * width * height);
+    for y in 0..height {
+        let from = y * picture.height / height;
+        if y > 0 && from == (y - 1) * picture.height / height {
+            rgb.extend_from_within(rgb.len() - 3 * width..);
+            continue;
+        }
+        let row = picture.rgb[3 * from * picture.width..].as_chunks::<3>().0;
+        columns.iter().for_each(|&x| rgb.extend_from_slice(&row[x]));
+    }
+    RgbImage::new(width, height, rgb)
 }
 
 /// 99th percentile of the magnitudes, as `numpy.percentile` computes it; the maximum if that is zero, and 1

@@ -8,6 +8,9 @@ use crate::imaging::heatmap::MapStatus;
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ImageResult {
+    /// Index in the set, from 0; not a field of the line.
+    #[serde(skip)]
+    pub index: usize,
     /// The image's name in its set.
     pub image: String,
     /// Index of the true class, if the image has a label.
@@ -57,9 +60,10 @@ impl ImageResult {
         Ok(())
     }
 
-    /// Whether the image has a film strip or arrays.
-    pub fn has_pictures(&self) -> bool {
-        self.files.strip.is_some() || self.files.arrays.is_some()
+    /// Whether the image was explained, and not classified alone.
+    pub fn is_explained(&self) -> bool {
+        let has_maps = |exit: &ExitResult| exit.status.is_some() || !exit.maps.is_empty();
+        self.files != ResultFiles::default() || self.exits.iter().any(has_maps)
     }
 }
 

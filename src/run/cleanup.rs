@@ -18,6 +18,7 @@ pub fn remove_temporaries(disk: &dyn Disk, folder: &Path, shard: Shard, range: R
     let ours = [paths::journal(shard), paths::manifest(shard), paths::RESULTS.into(), paths::FAILED.into()];
     let ours = &ours[..if shard == Shard::WHOLE { 4 } else { 2 }];
     remove(disk, folder, |name| ours.iter().any(|ours| ours == name))?;
+    remove(disk, &folder.join(paths::arrays(shard)), |_| true)?;
     let folders = range.start / IMAGES_PER_FOLDER..range.end.div_ceil(IMAGES_PER_FOLDER);
     let images = folder.join(IMAGES);
     for entry in std::fs::read_dir(&images).into_iter().flatten().flatten() {

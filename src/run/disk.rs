@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -34,10 +34,16 @@ pub trait Disk: Send + Sync {
     /// When they cannot be written; some of them may have been.
     fn append(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()>;
 
-    /// Truncates `file`, which is at `path`, to `len` bytes.
+    /// Writes `bytes` at `offset` of `file`, which is at `path`.
     ///
     /// # Errors
-    /// When it cannot be truncated.
+    /// When they cannot be written; some of them may have been.
+    fn write_at(&self, file: &File, path: &Path, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Truncates `file`, which is at `path`, to `len` bytes, or extends it with zeros.
+    ///
+    /// # Errors
+    /// When its length cannot be changed.
     fn cut(&self, file: &File, path: &Path, len: u64) -> Result<()>;
 
     /// Makes `to` a hard link to `from`, or a copy where links are impossible.
@@ -61,6 +67,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// When it exists and cannot be removed.
     fn remove(&self, path: &Path) -> Result<()>;
+
+    /// Removes a folder if it exists and is empty.
+    ///
+    /// # Errors
+    /// When it is empty and cannot be removed.
+    fn remove_folder(&self, path: &Path) -> Result<()>;
 }
 
 /// The real file system.
@@ -80,6 +92,11 @@ impl Disk for RealDisk {
 
     fn append(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
         file.write_all(bytes).map_err(|e| Error::cannot_write(path, e))
+    }
+
+    fn write_at(&self, mut file: &File, path: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
+        let written = file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(bytes));
+        written.map_err(|e| Error::cannot_write(path, e))
     }
 
     fn cut(&self, file: &File, path: &Path, len: u64) -> Result<()> {
@@ -117,6 +134,15 @@ impl Disk for RealDisk {
     fn remove(&self, path: &Path) -> Result<()> {
         match fs::remove_file(path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::cannot_write(path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_folder(&self, path: &Path) -> Result<()> {
+        match fs::remove_dir(path) {
+            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                Err(Error::cannot_write(path, e))
+            }
             _ => Ok(()),
         }
     }

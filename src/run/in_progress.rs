@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::array_files::{ArrayFiles, checksum};
 use super::claim::{Gate, check_foreign, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
 use super::journal::{Entry, Journal, JournalHeader};
@@ -25,6 +26,7 @@ pub struct Run {
     folder: PathBuf,
     spec: RunSpec,
     journal: Journal,
+    arrays: ArrayFiles,
     lock: Lock,
     lost: usize,
 }
@@ -37,7 +39,7 @@ impl std::fmt::Debug for Run {
 
 impl Run {
     /// Starts the run in `folder`, or resumes it. Temporary files of a killed process are removed. Images
-    /// whose files are missing or damaged become pending again, with `retry_failed` also those that failed
+    /// whose files or rows are missing or damaged become pending again, with `retry_failed` also those that failed
     /// and, if the run is finished, those that have lost files since.
     ///
     /// # Errors
@@ -86,9 +88,8 @@ impl Run {
                 journal
             }
             None => {
-                let header =
-                    JournalHeader::new(shard, spec.images, spec.settings.clone(), spec.metadata.clone());
-                let journal = Journal::create(&*disk, &path, &header, range)?;
+                let header = JournalHeader::new(&spec);
+                let journal = Journal::create(&*disk, &path, &header, range.clone())?;
                 // Where folders cannot be locked, another process may have started meanwhile. It sees this
                 // journal as this process sees that one's: whoever gives up leaves nothing.
                 if let Err(error) = check_other_shards(folder, shard) {
@@ -100,8 +101,17 @@ impl Run {
             }
         };
         drop(gate);
-        let (journal, lost) = resume::drop_lost(&*disk, folder, journal, retry_failed)?;
-        Ok(Opened::InProgress(Box::new(Run { disk, folder: folder.into(), spec, journal, lock, lost })))
+        let arrays = ArrayFiles::open(&*disk, folder, shard, &spec.arrays, range)?;
+        let (journal, lost) = resume::drop_lost(&*disk, folder, journal, &arrays, retry_failed)?;
+        Ok(Opened::InProgress(Box::new(Run {
+            disk,
+            folder: folder.into(),
+            spec,
+            journal,
+            arrays,
+            lock,
+            lost,
+        })))
     }
 
     /// The run's folder.
@@ -144,7 +154,22 @@ impl Run {
         Ok(WrittenFile::new(name.into(), bytes))
     }
 
-    /// Records an image as done or failed. Its files must have been written.
+    /// Writes the rows of an image, one for each field of [`RunSpec::arrays`], and returns their checksum for the
+    /// image's [`Entry`]. A failed image has rows, too.
+    ///
+    /// # Errors
+    /// [`crate::Error::Write`].
+    ///
+    /// # Panics
+    /// When the image is not one of this shard, or a row has not the size of its field's.
+    pub fn write_rows(&self, image: usize, rows: &[&[u8]]) -> Result<Option<u32>> {
+        assert!(self.spec.shard.range(self.spec.images).contains(&image), "image {image}");
+        assert!(rows.iter().map(|row| row.len()).eq(self.arrays.row_sizes()), "sizes of rows");
+        self.arrays.write(&*self.disk, image, rows)?;
+        Ok((!rows.is_empty()).then(|| checksum(rows.iter().copied())))
+    }
+
+    /// Records an image as done or failed. Its files and rows must have been written.
     ///
     /// # Errors
     /// [`crate::Error::Write`]; then the image is still pending.
@@ -166,8 +191,9 @@ impl Run {
     pub fn finish(self) -> Result<Summary> {
         let pending = self.pending().count();
         assert_eq!(pending, 0, "images pending");
-        let Run { disk, folder, spec, journal, lock, .. } = self;
+        let Run { disk, folder, spec, journal, arrays, lock, .. } = self;
         finalize::sync(&*disk, &folder, &journal)?;
+        arrays.sync(&*disk)?;
         let header = journal.header();
         let summary = journal.summary();
         if spec.shard == Shard::WHOLE {

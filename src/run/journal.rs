@@ -14,12 +14,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Disk, Shard, Summary, WrittenFile};
+use super::arrays::ArraySpec;
+use super::{Disk, RunSpec, Summary, WrittenFile};
 use crate::util::input_file;
 use crate::util::sha256::hex;
 use crate::{Error, Result};
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// The oldest version that is read: without arrays.
+const OLDEST: u32 = 2;
 
 /// Maximum length of a line in bytes: a row of results with every exit, tap and rank is far below it.
 const MAX_LINE: u64 = 1 << 26;
@@ -33,11 +36,14 @@ pub struct JournalHeader {
     pub settings: Value,
     #[serde(rename = "remarks")]
     pub metadata: Value,
+    #[serde(default)]
+    pub arrays: ArraySpec,
 }
 
 impl JournalHeader {
-    pub fn new(shard: Shard, images: usize, settings: Value, metadata: Value) -> JournalHeader {
-        JournalHeader { journal: VERSION, shard: shard.to_string(), images, settings, metadata }
+    pub fn new(spec: &RunSpec) -> JournalHeader {
+        let RunSpec { settings, metadata, arrays, images, shard } = spec.clone();
+        JournalHeader { journal: VERSION, shard: shard.to_string(), images, settings, metadata, arrays }
     }
 }
 
@@ -50,6 +56,10 @@ pub struct Entry {
     pub failed: bool,
     /// Files of the image.
     pub files: Vec<WrittenFile>,
+    /// Checksum of the image's rows in the run's arrays, as [`super::Run::write_rows`] returns it; `None` in a run
+    /// without arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u32>,
     /// Line of results.jsonl, without the line feed.
     pub row: Box<RawValue>,
 }
@@ -124,8 +134,9 @@ impl Journal {
             .and_then(|line| serde_json::from_slice(line).ok())
             .filter(|header: &JournalHeader| header.settings.is_object() && header.metadata.is_object())
             .ok_or_else(|| refused("line 1", "not the journal of a run; remove it to start over".into()))?;
-        if header.journal != VERSION {
-            let cause = format!("journal version {}, this program supports {VERSION}", header.journal);
+        if !(OLDEST..=VERSION).contains(&header.journal) {
+            let cause =
+                format!("journal version {}, this program supports {OLDEST} to {VERSION}", header.journal);
             return Err(refused("line 1", cause));
         }
         let range = range(&header)?;

@@ -41,7 +41,7 @@ pub const RUN: Kind = Kind {
     title: "the run of a data set",
     marker: paths::MANIFEST,
     lock: "lock",
-    files: &[paths::RESULTS, paths::FAILED, file_names::IMAGES],
+    files: &[paths::RESULTS, paths::FAILED, file_names::IMAGES, paths::ARRAYS],
 };
 
 /// Explanations of photos that are given by name.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::array_files::{self, ArrayFiles, RowReader};
+use super::arrays::ArraySpec;
 use super::claim::{check_foreign, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
 use super::journal::Journal;
@@ -24,7 +26,7 @@ struct FinishedShard {
 }
 
 /// Merges the shards in `folders` into a run in `out`, byte for byte equal to a run of the whole set.
-/// Pictures become hard links to those of the shards where the file system supports links. `out` may be
+/// Arrays are copied, one after another. Pictures become hard links to those of the shards where the file system supports links. `out` may be
 /// one of the folders: then its pictures stay in place and the shards' journals are removed, once the whole
 /// run is there. An interrupted merge can be repeated.
 ///
@@ -42,8 +44,9 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
             None => {
                 let sources = sources(folders)?;
                 let summary = write(disk, &sources, out)?;
+                let arrays = sources[0].journal.header().arrays.clone();
                 drop(sources);
-                forget_shards(disk, out)?;
+                forget_shards(disk, out, &arrays)?;
                 Ok(summary)
             }
         };
@@ -68,13 +71,16 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
 fn write(disk: &dyn Disk, sources: &[FinishedShard], out: &Path) -> Result<Summary> {
     let header = sources[0].journal.header();
     remove_temporaries(disk, out, Shard::WHOLE, 0..header.images)?;
+    let arrays = ArrayFiles::open(disk, out, Shard::WHOLE, &header.arrays, 0..header.images)?;
     for source in sources {
         source.check_files()?;
+        source.copy_rows(disk, &arrays)?;
         if !same(&source.folder, out) {
             source.link(disk, out)?;
         }
         finalize::sync(disk, out, &source.journal)?;
     }
+    arrays.sync(disk)?;
     let summary: Summary = sources.iter().map(|source| source.journal.summary()).sum();
     let entries = || sources.iter().flat_map(|source| source.journal.entries());
     finalize::write(disk, out, header, summary, entries)?;
@@ -90,6 +96,7 @@ fn forget_merged(disk: &dyn Disk, folders: &[PathBuf], out: &Path, manifest: &Va
         let cause = format!("{} is missing or not the one that was written", paths::RESULTS);
         return Err(Error::refused(out, "finished run", cause));
     }
+    let mut arrays = ArraySpec::default();
     for folder in folders {
         for shard in paths::shards(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
             let path = folder.join(paths::journal(shard));
@@ -97,14 +104,16 @@ fn forget_merged(disk: &dyn Disk, folders: &[PathBuf], out: &Path, manifest: &Va
             let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
             let header = journal.header();
             finalize::compare(out, manifest, &header.settings, &header.metadata)?;
+            arrays = header.arrays.clone();
         }
     }
-    forget_shards(disk, out)
+    forget_shards(disk, out, &arrays)
 }
 
-/// Removes the shards' manifests and journals from a folder that now holds the whole run.
-fn forget_shards(disk: &dyn Disk, folder: &Path) -> Result<()> {
+/// Removes the shards' arrays, manifests and journals from a folder that now holds the whole run.
+fn forget_shards(disk: &dyn Disk, folder: &Path, arrays: &ArraySpec) -> Result<()> {
     for shard in paths::shards(folder)?.into_iter().filter(|&shard| shard != Shard::WHOLE) {
+        array_files::remove(disk, folder, shard, arrays)?;
         disk.remove(&folder.join(paths::manifest(shard)))?;
         disk.remove(&folder.join(paths::journal(shard)))?;
     }
@@ -181,7 +190,7 @@ impl FinishedShard {
         }
         let [ours, other] = [self, first].map(|source| {
             let header = source.journal.header();
-            json!({"settings": header.settings, "images": header.images})
+            json!({"settings": header.settings, "images": header.images, "arrays": header.arrays})
         });
         let differences = differences("it has", &ours, &theirs, &other, &json!({}));
         differences.map_or(Ok(()), |text| Err(self.refused(text.replace("settings.", ""))))
@@ -196,6 +205,36 @@ impl FinishedShard {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Copies the rows into the `arrays` of the whole run.
+    fn copy_rows(&self, disk: &dyn Disk, arrays: &ArrayFiles) -> Result<()> {
+        let header = self.journal.header();
+        if header.arrays.fields.is_empty() {
+            return Ok(());
+        }
+        let own =
+            ArrayFiles::read(&self.folder, self.shard, &header.arrays, self.shard.range(header.images))?;
+        let mut rows = RowReader::new(&own);
+        let mut written = 0;
+        for entry in self.journal.entries() {
+            let entry = entry?;
+            if entry.rows != Some(rows.checksum(entry.image)?) {
+                let cause = format!(
+                    "the rows of image {} in its arrays are not those that were written",
+                    entry.image
+                );
+                return Err(self.refused(cause));
+            }
+            // Every image has an entry, so the block's last one ends it.
+            let (block, bytes) = rows.block(entry.image)?;
+            if entry.image + 1 == block.end {
+                arrays.write(disk, block.start, bytes)?;
+                written += block.len();
+            }
+        }
+        debug_assert_eq!(written, self.journal.summary().images, "every image has an entry");
         Ok(())
     }
 

@@ -8,13 +8,17 @@
 //!
 //! ```text
 //! images/0001/000123_dog_rex_strip.png   the files of image 123: one folder for each hundred images
+//! arrays/cam.npy                         an array with a row for each image, in the order of the set
 //! results.jsonl                          one line per image, in the order of the set
 //! failed.jsonl                           the lines of the failed images, if there are any
 //! manifest.json                          the settings; written last: the run is complete
 //! journal.jsonl, lock                    only while the run is in progress
-//! journal-2-of-4.jsonl, manifest-2-of-4.json   a shard, until it is merged
+//! journal-2-of-4.jsonl, manifest-2-of-4.json, arrays-2-of-4   a shard, until it is merged
 //! ```
 
+mod array_files;
+mod array_reader;
+mod arrays;
 mod claim;
 mod cleanup;
 mod disk;
@@ -34,6 +38,8 @@ mod spec;
 mod summary;
 mod written_file;
 
+pub use array_reader::RunArrays;
+pub use arrays::{ArrayField, ArraySpec, ConstantArray, ConstantValues, ElementKind};
 pub use disk::{Disk, Fill, RealDisk};
 pub use file_names::{FlatNames, file_stem, image_stem};
 pub use in_progress::{Opened, Run};

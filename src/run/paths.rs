@@ -1,4 +1,4 @@
-//! Names of a run's bookkeeping files: results, failures, journals, manifests, locks.
+//! Names of a run's bookkeeping files: results, failures, journals, manifests, locks, and of its folder of arrays.
 
 use std::path::Path;
 
@@ -9,6 +9,8 @@ use crate::{Error, Result};
 pub const RESULTS: &str = "results.jsonl";
 pub const FAILED: &str = "failed.jsonl";
 pub const MANIFEST: &str = "manifest.json";
+/// Folder of the arrays of a whole run.
+pub const ARRAYS: &str = "arrays";
 
 /// `journal.jsonl`, or a shard's `journal-2-of-4.jsonl`.
 pub fn journal(shard: Shard) -> String {
@@ -23,6 +25,11 @@ pub fn manifest(shard: Shard) -> String {
 /// `lock`, or a shard's `lock-2-of-4`.
 pub fn lock(shard: Shard) -> String {
     named("lock", shard, "")
+}
+
+/// The folder `arrays`, or a shard's `arrays-2-of-4`.
+pub fn arrays(shard: Shard) -> String {
+    named(ARRAYS, shard, "")
 }
 
 fn named(kind: &str, shard: Shard, ending: &str) -> String {

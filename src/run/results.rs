@@ -23,13 +23,16 @@ pub struct RunInfo {
     pub images: Option<usize>,
 }
 
-/// Calls `each` with every result line in `folder`, in the order of the set: the lines of results.jsonl
-/// or, while the run is in progress, those of the journals of all its shards. Nothing is locked or
-/// changed. Returns `None` if there is no run.
+/// Calls `each` with the index in the set and the result line of every image in `folder`, in the order of the
+/// set: the lines of results.jsonl or, while the run is in progress, those of the journals of all its shards.
+/// Nothing is locked or changed. Returns `None` if there is no run.
 ///
 /// # Errors
 /// The errors of `each`, or when a file cannot be read.
-pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<Option<RunInfo>> {
+pub fn read_results(
+    folder: &Path,
+    mut each: impl FnMut(usize, &str) -> Result<()>,
+) -> Result<Option<RunInfo>> {
     if let Some(found) = finished(folder, &mut each)? {
         return Ok(Some(found));
     }
@@ -43,7 +46,8 @@ pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> 
         };
         let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
         for entry in journal.entries() {
-            each(entry?.row.get())?;
+            let entry = entry?;
+            each(entry.image, entry.row.get())?;
         }
         let header = journal.header();
         let manifest = merged(&header.settings, &header.metadata);
@@ -53,14 +57,14 @@ pub fn read_results(folder: &Path, mut each: impl FnMut(&str) -> Result<()>) -> 
 }
 
 /// Reads results.jsonl, if there is one.
-fn finished(folder: &Path, each: &mut impl FnMut(&str) -> Result<()>) -> Result<Option<RunInfo>> {
+fn finished(folder: &Path, each: &mut impl FnMut(usize, &str) -> Result<()>) -> Result<Option<RunInfo>> {
     let path = folder.join(paths::RESULTS);
     let file = match input_file::open(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|e| Error::refused_by(&path, "file", e))?,
     };
     for (i, line) in BufReader::new(file).lines().enumerate() {
-        each(&line.map_err(|e| Error::refused_by(&path, format!("line {}", i + 1), e))?)?;
+        each(i, &line.map_err(|e| Error::refused_by(&path, format!("line {}", i + 1), e))?)?;
     }
     let manifest = paths::read_json(&folder.join(paths::MANIFEST))?;
     let finished = manifest.as_ref().is_some_and(|manifest| !marker::is_in_progress(manifest));
@@ -73,11 +77,11 @@ mod tests {
     use super::*;
     use crate::run::Shard;
     use crate::run::journal::JournalHeader;
-    use crate::run::{Disk, Entry, RealDisk};
+    use crate::run::{Disk, Entry, RealDisk, RunSpec};
 
     fn read(folder: &Path) -> (Vec<String>, Option<RunInfo>) {
         let mut lines = Vec::new();
-        let found = read_results(folder, |line| {
+        let found = read_results(folder, |_, line| {
             lines.push(line.to_string());
             Ok(())
         });
@@ -91,14 +95,20 @@ mod tests {
         let disk: &dyn Disk = &RealDisk;
         for index in [2, 1] {
             let shard = Shard::new(index, 2).unwrap();
-            let header =
-                JournalHeader::new(shard, 10, serde_json::json!({ "exits": [1] }), serde_json::json!({}));
+            let spec = RunSpec {
+                settings: serde_json::json!({ "exits": [1] }),
+                metadata: serde_json::json!({}),
+                arrays: Default::default(),
+                images: 10,
+                shard,
+            };
+            let header = JournalHeader::new(&spec);
             let path = folder.path().join(paths::journal(shard));
             let mut journal = Journal::create(disk, &path, &header, shard.range(10)).unwrap();
             let last = shard.range(10).last().unwrap();
             for image in [last, last - 1] {
                 let row = serde_json::value::to_raw_value(&image).unwrap();
-                journal.add(disk, &Entry { image, failed: false, files: vec![], row }).unwrap();
+                journal.add(disk, &Entry { image, failed: false, files: vec![], rows: None, row }).unwrap();
             }
         }
         let (lines, found) = read(folder.path());

@@ -1,4 +1,4 @@
-//! Images that become pending again: those that failed, and those whose files are lost or damaged.
+//! Images that become pending again: those that failed, and those whose files or rows are lost or damaged.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::array_files::{ArrayFiles, RowReader};
 use super::journal::{Entry, Journal, JournalHeader};
 use super::written_file::each_block;
 use super::{Disk, RunSpec, Shard, finalize, journal, paths};
@@ -25,17 +26,20 @@ use crate::{Error, Result};
 /// When the manifest or the journal of a shard cannot be read.
 pub fn lost_since(folder: &Path, spec: &RunSpec) -> Result<Option<Error>> {
     let is_whole = spec.shard == Shard::WHOLE;
-    let cause = if is_whole { lost_from_results(folder)? } else { lost_from_journal(folder, spec)? };
+    let cause = if is_whole { lost_from_results(folder, spec)? } else { lost_from_journal(folder, spec)? };
     let remedy = "--retry-failed makes them again";
     Ok(cause.map(|cause| Error::refused(folder, "finished run", format!("{cause}; {remedy}"))))
 }
 
 /// What a finished run of the whole set has lost.
-fn lost_from_results(folder: &Path) -> Result<Option<String>> {
+fn lost_from_results(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
     let Some((manifest, summary)) = finalize::read_manifest(folder, Shard::WHOLE)? else { return Ok(None) };
     let Some(rows) = sound_results(folder, &manifest)? else {
         return Ok(Some(format!("{} is missing or not the one that was written", paths::RESULTS)));
     };
+    if let Err(error) = ArrayFiles::read(folder, Shard::WHOLE, &spec.arrays, 0..spec.images) {
+        return Ok(Some(error.to_string()));
+    }
     let (mut lost, mut first) = (0, None);
     for row in rows {
         if let Some(missing) = first_missing(folder, row?.row.get()) {
@@ -53,7 +57,11 @@ fn lost_from_journal(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
     let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let range = spec.shard.range(spec.images);
     let journal = Journal::read(&path, file, |_| Ok(range.clone()))?;
-    let lost = range.len() - journal.summary().images + damaged(folder, &journal)?.len();
+    let damaged = match ArrayFiles::read(folder, spec.shard, &spec.arrays, range.clone()) {
+        Ok(arrays) => damaged(folder, &journal, &arrays)?.len(),
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    let lost = range.len() - journal.summary().images + damaged;
     Ok((lost > 0).then(|| format!("files of {lost} of {} images are missing or damaged", range.len())))
 }
 
@@ -95,10 +103,20 @@ pub fn reopen(disk: &dyn Disk, folder: &Path, spec: &RunSpec) -> Result<()> {
     {
         // The journal was deleted when the results were written. Until the manifest is removed, the run
         // counts as finished.
-        let header = JournalHeader::new(shard, spec.images, spec.settings.clone(), spec.metadata.clone());
+        let header = JournalHeader::new(spec);
         let rows = sound_results(folder, &manifest)?.into_iter().flatten();
         let is_done = |entry: &Entry| !entry.failed && first_missing(folder, entry.row.get()).is_none();
-        let done = rows.filter(|entry| entry.as_ref().map_or(true, is_done));
+        // Without one of the arrays, all images are done again.
+        let arrays = ArrayFiles::read(folder, shard, &spec.arrays, 0..spec.images).ok();
+        let mut checksums = arrays.as_ref().map(RowReader::new);
+        let done = rows.filter(|entry| entry.as_ref().map_or(true, is_done)).filter_map(|entry| {
+            let checksums = checksums.as_mut()?;
+            Some(entry.and_then(|entry| {
+                let rows =
+                    if spec.arrays.fields.is_empty() { None } else { Some(checksums.checksum(entry.image)?) };
+                Ok(Entry { rows, ..entry })
+            }))
+        });
         journal::write(disk, &folder.join(paths::journal(shard)), &header, done)?;
     }
     disk.remove(&folder.join(paths::manifest(shard)))
@@ -121,7 +139,7 @@ fn sound_results(folder: &Path, manifest: &Value) -> Result<Option<impl Iterator
         let wrong = |e: serde_json::Error| Error::refused_by(&path, format!("line {}", image + 1), e);
         let failed = serde_json::from_str::<Row>(&line).map_err(wrong)?.error.is_some();
         let row = RawValue::from_string(line).map_err(wrong)?;
-        Ok(Entry { image, failed, files: Vec::new(), row })
+        Ok(Entry { image, failed, files: Vec::new(), rows: None, row })
     })))
 }
 
@@ -141,12 +159,15 @@ fn sha256_of(path: &Path) -> Result<String> {
     Ok(hex(&digest.finalize()))
 }
 
-/// Images in the journal whose files are missing or damaged. This reads every file once.
-fn damaged(folder: &Path, journal: &Journal) -> Result<BTreeSet<usize>> {
+/// Images in the journal whose files or rows are missing or damaged. This reads every file once.
+fn damaged(folder: &Path, journal: &Journal, arrays: &ArrayFiles) -> Result<BTreeSet<usize>> {
     let mut damaged = BTreeSet::new();
+    let mut checksums = RowReader::new(arrays);
+    let has_rows = arrays.row_sizes().next().is_some();
     for entry in journal.entries() {
         let entry = entry?;
-        if !is_whole(folder, &entry)? {
+        let rows = if has_rows { Some(checksums.checksum(entry.image)?) } else { None };
+        if entry.rows != rows || !is_whole(folder, &entry)? {
             damaged.insert(entry.image);
         }
     }
@@ -163,7 +184,7 @@ fn is_whole(folder: &Path, entry: &Entry) -> Result<bool> {
     Ok(true)
 }
 
-/// The journal without the images that have to be done again: those whose files are missing or damaged and,
+/// The journal without the images that have to be done again: those whose files or rows are missing or damaged and,
 /// with `retry_failed`, those that failed. Also returns the number of the former, with those whose lines in
 /// the journal were damaged.
 ///
@@ -173,9 +194,10 @@ pub fn drop_lost(
     disk: &dyn Disk,
     folder: &Path,
     journal: Journal,
+    arrays: &ArrayFiles,
     retry_failed: bool,
 ) -> Result<(Journal, usize)> {
-    let damaged = damaged(folder, &journal)?;
+    let damaged = damaged(folder, &journal, arrays)?;
     let lost = damaged.len() + journal.damaged();
     if lost == 0 && !(retry_failed && journal.summary().failed > 0) {
         return Ok((journal, 0));

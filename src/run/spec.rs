@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Shard;
+use super::arrays::ArraySpec;
 
 /// Specification of a run.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct RunSpec {
     /// Further fields of the manifest, as a JSON object. They may differ between starts; those of the
     /// first start are kept.
     pub metadata: Value,
+    /// The arrays of the run, which the settings determine.
+    pub arrays: ArraySpec,
     /// Number of images in the whole set.
     pub images: usize,
     /// The shard of the set that this run covers.

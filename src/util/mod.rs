@@ -8,6 +8,7 @@
 //! - `imagenet`: the classes of ImageNet
 //! - `input_file`: input files, opened without blocking and read up to a limit
 //! - `listed`: names in a message
+//! - `npy`: headers of NumPy arrays
 //! - [`npz`]: NumPy archives, written and read
 //! - `panic`: panics as values, and in one line
 //! - `parallel`: parallel map over a slice
@@ -26,6 +27,7 @@ pub(crate) mod file_id;
 pub(crate) mod imagenet;
 pub(crate) mod input_file;
 pub(crate) mod listed;
+pub(crate) mod npy;
 pub mod npz;
 pub(crate) mod panic;
 pub(crate) mod parallel;

@@ -7,6 +7,9 @@ use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use super::npy::header;
+
+pub(crate) use read::parse_texts;
 pub use read::{Archive, Floats};
 
 /// Elements of an array in C order.
@@ -53,35 +56,20 @@ pub fn encode(arrays: &[Array]) -> Vec<u8> {
     zip.finish().expect("writing into memory succeeds").into_inner()
 }
 
-/// The .npy format, version 1.0: magic, header length, a Python dictionary, the elements.
-/// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>
-fn npy(array: &Array) -> Vec<u8> {
+/// The array in the .npy format.
+pub fn npy(array: &Array) -> Vec<u8> {
     let letters = match array.values {
         Values::Text(v) => v.iter().map(|text| text.chars().count()).fold(1, usize::max),
         _ => 0,
     };
     let (kind, len) = match array.values {
-        Values::F32(v) => ("<f4".into(), v.len()),
+        Values::F32(v) => ("<f4".to_string(), v.len()),
         Values::I64(v) => ("<i8".into(), v.len()),
         Values::Text(v) => (format!("<U{letters}"), v.len()),
     };
     let product = array.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
     assert_eq!(product, Some(len), "elements of array '{}' of shape {:?}", array.name, array.shape);
-    let shape = match array.shape {
-        [one] => format!("{one},"),
-        more => more.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
-    };
-    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-    // Spaces and a line feed align the elements to 64 bytes.
-    const BEFORE: usize = 10;
-    let padded = (BEFORE + header.len() + 1).next_multiple_of(64) - BEFORE;
-    header.extend(std::iter::repeat_n(' ', padded - 1 - header.len()));
-    header.push('\n');
-
-    let length = u16::try_from(header.len()).expect("the header of few dimensions is short");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(header.as_bytes());
+    let mut bytes = header(&kind, array.shape);
     match array.values {
         Values::F32(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Values::I64(v) => bytes.extend(v.iter().flat_map(|x| x.to_le_bytes())),

@@ -94,7 +94,9 @@ pub fn for_each_group(
 ) -> Result<()> {
     let bar = images::progress(model, items.len());
     std::thread::scope(|scope| -> Result<()> {
-        for (items, photos) in images::groups(scope, model, items, batch, None, timings)? {
+        for (items, photos) in
+            images::groups(scope, model, items, batch, images::ViewSides::default(), timings)?
+        {
             let photos = items.iter().zip(photos).map(|(item, photo)| require_label(item, photo)).collect();
             let images = items.len() as u64;
             bar.suspend(|| work((items, photos)))?;

@@ -8,12 +8,13 @@ use super::artifacts::{Artifact, ArtifactSpec, ImageArtifacts};
 use super::difference::Subtrahend;
 use super::layer_view::Explanations;
 use super::layers::Layers;
+use super::picture_set::{PictureFormat, PictureSet};
 use super::record::{ExplainRecord, StatusCounts};
 use super::style_args::PictureOptions;
 use super::{article, article_pictures};
 use crate::Shape;
 use crate::cli::images::Photo;
-use crate::cli::report::tiles;
+use crate::cli::report::tiles::Sources;
 use crate::cli::timings::Timings;
 use crate::engine::device::{Device, DeviceChoice};
 use crate::engine::graph::ops::{AvgPool, Conv2d, Linear, MaxPool, Op, Window};
@@ -114,7 +115,6 @@ fn made(
     pictures: PictureOptions,
 ) -> Made {
     let image = RgbImage::new(90, 60, (0..90 * 60 * 3).map(|i| (i * i / 50 % 251) as u8).collect());
-    let photo = Photo::new(model, &image, None, Some(pictures.side));
     let device = Device::open(DeviceChoice::Cpu, 2).unwrap();
     let mut explainer = Explainer::new(model, request, &device, 1).unwrap();
     let all = explainer.explain(&model.prepare(&image).tensor).unwrap().remove(0);
@@ -127,8 +127,12 @@ fn made(
         layers,
         pixels: request.pixels.clone(),
         pictures,
+        archive: true,
+        set: PictureSet::All,
+        format: PictureFormat::Png,
         input: (model.input.height, model.input.width),
     };
+    let photo = Photo::new(model, &image, None, spec.views());
     let smoothed = request.smoothing != Smoothing::None;
     let explanations = Explanations { all: &all, layers: &spec.layers, smoothed };
     let image =
@@ -278,7 +282,8 @@ fn the_report_reads_maps_of_different_sizes() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.npz"), found.file("a.npz")).unwrap();
         let record = ImageResult::parse(&format!("{{\"image\":\"a.png\",{}", &found.row[1..])).unwrap();
-        let maps = tiles::maps(folder.path(), &record).unwrap().unwrap();
+        let sources = Sources { folder: folder.path(), arrays: None };
+        let maps = sources.maps(&record).unwrap().unwrap();
         let shapes: Vec<&[usize]> = maps.iter().map(|map| &*map.map.shape).collect();
         assert_eq!(shapes, [[12, 24], [3, 6]]);
         assert!(maps.iter().all(|map| map.map.values.iter().any(|&x| x > 0.0)));

@@ -1,13 +1,15 @@
 //! The files of one image: their names and their bytes.
 
 use crate::explain::PixelMethod;
-use crate::imaging::{encode_jpeg, encode_png};
+use crate::imaging::encode_jpeg;
+use crate::render::sheet::SheetOptions;
 
 use super::layer_view::Explanations;
 use super::layers::{HeatmapSource, Layers};
+use super::picture_set::{PictureFormat, PictureSet};
 use super::style_args::PictureOptions;
 use super::{arrays, article};
-use crate::cli::images::Photo;
+use crate::cli::images::{Photo, ViewSides};
 use crate::cli::timings::{Stage, Timings};
 
 /// What the files of all images of a job have in common.
@@ -21,6 +23,11 @@ pub struct ArtifactSpec {
     /// The request's pixel methods.
     pub pixels: Vec<PixelMethod>,
     pub pictures: PictureOptions,
+    /// Whether each image has an archive of its arrays.
+    pub archive: bool,
+    /// Which pictures are written.
+    pub set: PictureSet,
+    pub format: PictureFormat,
     /// The additional pictures of the article's style.
     pub article: Option<ArticlePictures>,
     /// (H, W) of the network's input, which is the size of the arrays' heatmaps.
@@ -65,6 +72,26 @@ pub enum Artifact {
 }
 
 impl ArtifactSpec {
+    /// The views of a photo that its pictures need.
+    pub fn views(&self) -> ViewSides {
+        let (height, width) = SheetOptions::default().picture(self.input);
+        ViewSides {
+            picture: (self.set == PictureSet::All).then_some(self.pictures.side),
+            sheet: (self.set != PictureSet::None).then_some(height.max(width)),
+        }
+    }
+
+    /// Whether files of this kind are written.
+    pub fn writes(&self, artifact: Artifact) -> bool {
+        match artifact {
+            Artifact::Strip { .. } | Artifact::Grid { .. } => self.set != PictureSet::None,
+            Artifact::Picture { .. } | Artifact::CamGb { .. } | Artifact::Input { .. } => {
+                self.set == PictureSet::All
+            }
+            Artifact::Arrays => self.archive,
+        }
+    }
+
     /// The files that every image has at these `exits`, in order of decreasing cost.
     fn of_every_image(&self, exits: &[usize]) -> Vec<Artifact> {
         let layers = 0..self.layers.all.len();
@@ -75,18 +102,20 @@ impl ArtifactSpec {
             exits.map(move |(exit, _)| Artifact::Picture { layer, exit })
         });
         let grids = (0..self.layers.grids.len()).map(|grid| Artifact::Grid { grid });
-        grids.chain(strips).chain([Artifact::Arrays]).chain(pictures).collect()
+        let all = grids.chain(strips).chain([Artifact::Arrays]).chain(pictures);
+        all.filter(|&artifact| self.writes(artifact)).collect()
     }
 
     /// The name of a file of an image whose names begin with `stem`; `exits` are the numbers of its exits.
     /// `None` for the article's pictures, whose names depend on the explained class.
     fn name(&self, stem: &str, artifact: Artifact, exits: impl Fn(usize) -> usize) -> Option<String> {
+        let ending = self.format.ending();
         Some(match artifact {
             Artifact::Picture { layer, exit } if self.article.is_none() => {
-                format!("{stem}_exit{:02}_{}", exits(exit), self.layers.all[layer].picture)
+                format!("{stem}_exit{:02}_{}.{ending}", exits(exit), self.layers.all[layer].picture)
             }
-            Artifact::Strip { layer } => format!("{stem}_{}", self.layers.all[layer].strip),
-            Artifact::Grid { grid } => format!("{stem}_{}", self.layers.grids[grid].name),
+            Artifact::Strip { layer } => format!("{stem}_{}.{ending}", self.layers.all[layer].strip),
+            Artifact::Grid { grid } => format!("{stem}_{}.{ending}", self.layers.grids[grid].name),
             Artifact::Arrays => format!("{stem}.npz"),
             Artifact::Picture { .. } | Artifact::CamGb { .. } | Artifact::Input { .. } => return None,
         })
@@ -105,7 +134,7 @@ impl ImageArtifacts<'_> {
         let exits = self.explanations.exits();
         let number = |exit: usize| self.explanations.at(exit, 0).prediction.exit;
         let mut list = self.spec.of_every_image(&(0..exits).map(number).collect::<Vec<_>>());
-        if self.spec.article.is_some() {
+        if self.spec.article.is_some() && self.spec.set == PictureSet::All {
             let each =
                 || (0..exits).flat_map(|exit| (0..self.spec.layers.ranks).map(move |rank| (exit, rank)));
             list.extend(each().filter_map(|(exit, rank)| self.cam_gb_artifact(exit, rank)));
@@ -136,7 +165,7 @@ impl ImageArtifacts<'_> {
         match artifact {
             Artifact::Picture { layer, exit } => {
                 let layer = &self.spec.layers.all[layer];
-                let suffix = layer.picture.trim_end_matches(".png").replace("input-gradient", "gb");
+                let suffix = layer.picture.replace("input-gradient", "gb");
                 self.article_name(exit, layer.rank, &format!("_{}_{suffix}", number(exit)))
             }
             Artifact::CamGb { exit, rank, .. } => {
@@ -171,10 +200,14 @@ impl ImageArtifacts<'_> {
             Artifact::Arrays => None,
         });
         timings.time(Stage::Encode, || match (picture, artifact) {
-            (None, _) => arrays::encode(self.explanations, self.spec.input, self.photo.crop),
-            (Some(picture), Artifact::Strip { .. } | Artifact::Grid { .. }) => encode_png(&picture),
+            (None, _) => {
+                arrays::encode(self.explanations, &self.spec.pixels, self.spec.input, self.photo.crop)
+            }
+            (Some(picture), Artifact::Strip { .. } | Artifact::Grid { .. }) => {
+                self.spec.format.encode(&picture)
+            }
             (Some(picture), _) if self.spec.article.is_some() => encode_jpeg(&picture, 95),
-            (Some(picture), _) => encode_png(&picture),
+            (Some(picture), _) => self.spec.format.encode(&picture),
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::{Error, Result, Shape};
 use super::artifacts::{ArtifactSpec, ImageArtifacts};
 use super::layer_view::Explanations;
 use super::layers::{HeatmapSource, Layer, LayerKind, Layers};
+use super::picture_set::{PictureFormat, PictureSet};
 use crate::cli::drawn_names;
 use crate::cli::images::Photo;
 
@@ -78,6 +79,9 @@ impl Drawing {
             drawn_labels,
             pixels: request.pixels.clone(),
             pictures,
+            archive: false,
+            set: PictureSet::All,
+            format: PictureFormat::Png,
             article: None,
             input: (model.input.height, model.input.width),
         };
@@ -158,7 +162,7 @@ impl Drawing {
             self.explanation(model, shown, (number, rank), exit)
         });
         let all = all.collect::<Result<Vec<_>>>()?;
-        let photo = Photo::new(model, photo, None, Some(self.spec.pictures.side));
+        let photo = Photo::new(model, photo, None, self.spec.views());
         let image = ImageArtifacts {
             spec: &self.spec,
             stem: String::new(),

@@ -8,6 +8,7 @@ use crate::explain::ExplainRequest;
 use serde_json::Value;
 
 use super::artifacts::ArtifactSpec;
+use super::rows::RowLayout;
 use crate::cli::model::LoadedModel;
 use crate::cli::run::{ResolvedSelection, RunOptions};
 
@@ -17,6 +18,8 @@ pub struct ExplainJob {
     pub dataset: Dataset,
     pub request: ExplainRequest,
     pub spec: ArtifactSpec,
+    /// The arrays of a run; `None` for photos given by name, which have an archive each.
+    pub rows: Option<RowLayout>,
     /// The settings that determine the results, as the manifest records them.
     pub manifest: Value,
     pub output: PathBuf,

@@ -45,9 +45,9 @@ pub struct Layer {
     pub kind: LayerKind,
     /// Position of the target among those of an exit, from 0.
     pub rank: usize,
-    /// Suffix of its pictures' names, after `photo_exit01_`.
+    /// Suffix of its pictures' names, after `photo_exit01_` and before the ending.
     pub picture: String,
-    /// Suffix of its film strip's name, after `photo_`.
+    /// Suffix of its film strip's name, after `photo_` and before the ending.
     pub strip: String,
     /// Second line of its film strip.
     pub subtitle: String,
@@ -58,7 +58,7 @@ pub struct Layer {
 /// Several layers of one method in one picture, a row for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grid {
-    /// Suffix of its name, after `photo_`.
+    /// Suffix of its name, after `photo_` and before the ending.
     pub name: String,
     /// Positions of the layers.
     pub layers: Vec<usize>,
@@ -66,8 +66,19 @@ pub struct Grid {
     pub subtitle: String,
 }
 
-/// For each exit, the position of each column's tap among its own; `None` where it has no such tap.
-type Places = BTreeMap<usize, Vec<Option<usize>>>;
+/// The tap of an exit in a column.
+#[derive(Debug, Clone)]
+pub struct TapPlace {
+    /// Position among the exit's own taps.
+    at: usize,
+    /// The tap's name.
+    pub name: String,
+    /// (h, w) of its maps.
+    pub size: [usize; 2],
+}
+
+/// For each exit, its tap in each column; `None` where it has no such tap.
+type Places = BTreeMap<usize, Vec<Option<TapPlace>>>;
 
 /// All layers of a job. Tables and result lines show the first.
 #[derive(Debug, Clone)]
@@ -176,7 +187,12 @@ impl Layers {
     /// The position among exit `exit`'s maps of the map of `method` in column `tap`, if it has one.
     pub fn map_at(&self, exit: usize, method: usize, tap: usize) -> Option<usize> {
         let places = &self.places[&exit];
-        Some(method * places.iter().flatten().count() + places[tap]?)
+        Some(method * places.iter().flatten().count() + places[tap].as_ref()?.at)
+    }
+
+    /// The tap of exit `exit` in column `tap`, if it has one.
+    pub fn tap_at(&self, exit: usize, tap: usize) -> Option<&TapPlace> {
+        self.places[&exit][tap].as_ref()
     }
 }
 
@@ -192,14 +208,26 @@ fn columns(request: &ExplainRequest, model: &Model) -> Result<(Vec<String>, Plac
                 columns.push((model.graph.shape(tap.node).plane(), name.clone()));
             }
         }
-        names.insert(exit, of_exit);
+        let sizes = taps.iter().map(|tap| {
+            let shape = model.graph.shape(tap.node);
+            [shape.h, shape.w]
+        });
+        let names_and_sizes = taps.iter().map(|tap| tap.name.clone()).zip(sizes);
+        names.insert(exit, of_exit.into_iter().zip(names_and_sizes).collect::<Vec<_>>());
     }
     if request.taps == Taps::AllScales {
         columns.sort_by_key(|(plane, _)| std::cmp::Reverse(*plane));
     }
     let columns: Vec<String> = columns.into_iter().map(|(_, name)| name).collect();
-    let places = |names: Vec<String>| columns.iter().map(|c| names.iter().position(|n| n == c)).collect();
-    let places = names.into_iter().map(|(exit, names)| (exit, places(names))).collect();
+    let place = |own: &[(String, (String, [usize; 2]))], column: &String| {
+        let at = own.iter().position(|(name, _)| name == column)?;
+        let (name, size) = own[at].1.clone();
+        Some(TapPlace { at, name, size })
+    };
+    let places = names
+        .into_iter()
+        .map(|(exit, own)| (exit, columns.iter().map(|column| place(&own, column)).collect()));
+    let places = places.collect();
     Ok((columns, places))
 }
 
@@ -266,9 +294,9 @@ impl LayerNames<'_> {
         let parts = self.parts(kind, rank);
         let strip =
             ["strip"].into_iter().chain(parts.iter().map(String::as_str).filter(|&part| part != "cam"));
-        let strip = strip.collect::<Vec<_>>().join("_") + ".png";
+        let strip = strip.collect::<Vec<_>>().join("_");
         let (subtitle, row) = (self.subtitle(kind, rank), self.row(kind, rank));
-        Layer { kind, rank, picture: parts.join("_") + ".png", strip, subtitle, row }
+        Layer { kind, rank, picture: parts.join("_"), strip, subtitle, row }
     }
 
     /// The method's name in file names. The first CAM method is `cam`, as if it were alone.
@@ -300,7 +328,7 @@ impl LayerNames<'_> {
                 method => format!("_{method}"),
             };
             let subtitle = format!("{}{}", self.title(kind), self.of_class(kind, None));
-            Grid { name: format!("grid{method}.png"), layers: group.to_vec(), subtitle }
+            Grid { name: format!("grid{method}"), layers: group.to_vec(), subtitle }
         };
         several.map(grid).collect()
     }

@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 mod any_network;
+mod array_args;
 mod arrays;
 mod article;
 mod artifacts;
@@ -16,9 +17,12 @@ pub mod drawing;
 mod job;
 mod layer_view;
 mod layers;
+mod map_arrays;
 mod picture;
+mod picture_set;
 mod pipeline;
 mod record;
+mod rows;
 mod selected;
 mod sheets;
 mod sink;
@@ -32,11 +36,13 @@ use crate::explain::{PixelMethod, Smoothing};
 use crate::model::{InputSpec, Normalization, Source};
 use crate::render::styles;
 use crate::{Error, Result};
+use array_args::ArrayArgs;
 use artifacts::{ArticlePictures, ArtifactSpec};
 use difference::Subtrahend;
 use job::ExplainJob;
 use layers::{LayerKind, Layers};
 use pipeline::{PipelineEnd, process_images};
+use rows::RowLayout;
 use sink::ClosedSink;
 use style_args::StyleArgs;
 use writer::Completed;
@@ -70,8 +76,10 @@ use super::timings::Timings;
 /// follows E. If the exits' taps differ in size, cam.exit1, cam.exit2, ... of (h, w) replace cam.
 ///
 /// A data set (a folder, a CIFAR file or a list on standard input) is processed as a run: if it is
-/// interrupted, the same command resumes it, and a finished run is left unchanged. Pictures of a
-/// run are in images/, in a folder for each hundred images, numbered in the order of the data set;
+/// interrupted, the same command resumes it, and a finished run is left unchanged. Its arrays are in
+/// arrays/KEY.npy, with a row for each image in the order of the data set (np.load with mmap_mode="r");
+/// input (H, W, 3), label and state (0: failed, 1: not selected, 2: explained) are there as well. Its
+/// pictures, by default the film strips, are in images/, in a folder for each hundred images;
 /// failed.jsonl lists the images that failed. A folder that holds the run of another request is
 /// refused. For photos given by name, the files of an earlier call are replaced; inputs and files of
 /// other programs are not.
@@ -95,6 +103,8 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    arrays: ArrayArgs,
     #[command(flatten)]
     methods: MethodArgs,
     /// Also show differences, in blue and red: minus the same map at another exit (exit3), of the
@@ -143,7 +153,7 @@ impl Args {
         }
         let dataset = self.data.open(&mut model)?;
         let is_set = self.data.is_set(&dataset);
-        if let Some(option) = self.run.any().filter(|_| !is_set) {
+        if let Some(option) = self.run.any().or(self.arrays.any()).filter(|_| !is_set) {
             let expected = "a folder of images, a CIFAR file or a list on standard input";
             return Err(Error::usage(format!("{option} applies to data sets only: {expected}")));
         }
@@ -162,6 +172,9 @@ impl Args {
             layers,
             pixels: request.pixels.clone(),
             pictures,
+            archive: !is_set,
+            set: self.style.picture_set(is_set),
+            format: self.style.picture_format(),
             input: (model.input.height, model.input.width),
         };
         let mut manifest = self.methods.manifest(&request, &model.labels);
@@ -171,6 +184,8 @@ impl Args {
             manifest["minus"] = minus.name(&model.labels).into();
         }
         spec.pictures.add_to_manifest(&mut manifest);
+        manifest["pictures"] = spec.set.name().into();
+        manifest["format_of_pictures"] = spec.format.name().into();
         manifest["device"] = model.device.description().into();
         manifest["weights"] = model.weights_fields();
         manifest["labels"] = model.labels.clone().into();
@@ -181,8 +196,19 @@ impl Args {
             manifest["input"] =
                 serde_json::json!({ "height": height, "width": width, "mean": mean, "std": std });
         }
-        let run = if is_set { Some(self.run.resolve()?) } else { None };
-        Ok(ExplainJob { model, dataset, request, spec, manifest, output: self.output, run, json: self.json })
+        let (run, rows) = match is_set {
+            true => {
+                let arrays = self.arrays.resolve();
+                let classes = model.labels.len();
+                let rows = RowLayout::new(&spec, &request.exits, classes, &request.smoothing, &arrays)?;
+                manifest["arrays"] = rows.keys().into();
+                manifest["dtype"] = arrays.dtype_name().into();
+                (Some(self.run.resolve()?), Some(rows))
+            }
+            false => (None, None),
+        };
+        let (output, json) = (self.output, self.json);
+        Ok(ExplainJob { model, dataset, request, spec, rows, manifest, output, run, json })
     }
 }
 

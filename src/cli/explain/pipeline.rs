@@ -46,7 +46,7 @@ pub fn process_images(
         // A stage that ends early drops its end of a channel, which ends its neighbors.
         let read = |indices: Vec<usize>| {
             let items = indices.into_iter().map(|index| dataset.item(index));
-            images::groups(scope, model, items, group, Some(job.spec.pictures.side), timings)
+            images::groups(scope, model, items, group, job.spec.views(), timings)
         };
         let early = job.run.is_none().then(|| read((0..dataset.len()).collect())).transpose()?;
         let mut explainer =

@@ -23,7 +23,7 @@ pub struct ExplainRecord {
     /// Region of the photo that the network's input shows.
     region: RegionRecord,
     exits: Vec<ExitRecord>,
-    /// None for an image that was not selected.
+    /// None for an image without files, such as one that was not selected.
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<Files>,
 }
@@ -32,14 +32,17 @@ pub struct ExplainRecord {
 #[derive(Debug, Serialize)]
 struct Files {
     /// The first layer's.
-    strip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strip: Option<String>,
     /// Those of all layers, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strips: Vec<String>,
     /// Sheets of several strips, one for each method.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     grids: Vec<String>,
-    arrays: String,
+    /// The archive of a photo that is given by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrays: Option<String>,
 }
 
 impl ExplainRecord {
@@ -47,19 +50,25 @@ impl ExplainRecord {
     pub fn explained(image: &ImageArtifacts, directory: Option<&Path>) -> ExplainRecord {
         let records = Records { image, directory };
         let layers = image.spec.layers.all.len();
-        let strips: Vec<String> = (0..layers).map(|layer| records.name(Artifact::Strip { layer })).collect();
+        let names = |of: &dyn Fn(usize) -> Artifact, count: usize| -> Vec<String> {
+            (0..count)
+                .map(of)
+                .filter(|&artifact| records.is_written(artifact))
+                .map(|a| records.name(a))
+                .collect()
+        };
+        let strips = names(&|layer| Artifact::Strip { layer }, layers);
+        let has_files = !image.list().is_empty();
         ExplainRecord {
             width: image.photo.width,
             height: image.photo.height,
             region: image.photo.crop.into(),
             exits: (0..image.explanations.exits()).map(|i| records.exit(i)).collect(),
-            files: Some(Files {
-                strip: strips[0].clone(),
+            files: has_files.then(|| Files {
+                strip: strips.first().cloned(),
                 strips: if layers > 1 { strips } else { Vec::new() },
-                grids: (0..image.spec.layers.grids.len())
-                    .map(|grid| records.name(Artifact::Grid { grid }))
-                    .collect(),
-                arrays: records.name(Artifact::Arrays),
+                grids: names(&|grid| Artifact::Grid { grid }, image.spec.layers.grids.len()),
+                arrays: records.is_written(Artifact::Arrays).then(|| records.name(Artifact::Arrays)),
             }),
         }
     }
@@ -85,7 +94,9 @@ impl ExplainRecord {
             for (i, grid) in files.grids.iter().enumerate() {
                 text += &format!("  {:11} {}\n", if i == 0 { "grid:" } else { "" }, printable(grid));
             }
-            text += &format!("  film strip: {}\n", printable(&files.strip));
+            if let Some(strip) = &files.strip {
+                text += &format!("  film strip: {}\n", printable(strip));
+            }
             for strip in files.strips.iter().skip(1) {
                 text += &format!("              {}\n", printable(strip));
             }
@@ -104,6 +115,16 @@ impl Records<'_> {
     fn name(&self, artifact: Artifact) -> String {
         let name = self.image.name(artifact);
         self.directory.map_or(name.clone(), |path| path.join(&name).to_string_lossy().into_owned())
+    }
+
+    fn is_written(&self, artifact: Artifact) -> bool {
+        self.image.spec.writes(artifact)
+    }
+
+    /// The name of the picture of a layer at an exit, if it is written.
+    fn picture(&self, layer: usize, exit: usize) -> Option<String> {
+        let artifact = Artifact::Picture { layer, exit };
+        self.is_written(artifact).then(|| self.name(artifact))
     }
 
     /// The record of the exit at position `i`.
@@ -146,11 +167,11 @@ impl Records<'_> {
             map_min: heatmap.min,
             map_max: heatmap.max,
             bounding_box: self.bounding_box(source, explanation),
-            files: MapFiles {
-                cam: self.name(Artifact::Picture { layer: 0, exit }),
+            files: self.picture(0, exit).map(|cam| MapFiles {
+                cam,
                 cam_gb: image.cam_gb_artifact(exit, 0).map(|artifact| self.name(artifact)),
                 input: is_article.then(|| self.name(Artifact::Input { exit, rank: 0 })),
-            },
+            }),
         }
     }
 
@@ -159,7 +180,7 @@ impl Records<'_> {
         let ImageArtifacts { spec, explanations, .. } = self.image;
         let explanation = explanations.at(i, layer.rank);
         let status = explanations.status(layer.kind, explanation);
-        let file = self.name(Artifact::Picture { layer: position, exit: i });
+        let file = self.picture(position, i);
         let heatmap = |source: HeatmapSource| {
             let heatmap = explanations.heatmap(source, explanation);
             let (method, taps) = match source {

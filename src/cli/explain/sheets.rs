@@ -2,7 +2,6 @@
 
 use crate::explain::PixelMethod;
 use crate::imaging::rgb_image::RgbImage;
-use crate::imaging::{Filter, Region, resample};
 use crate::render;
 use crate::render::Colormap;
 use crate::render::grid::GridRow;
@@ -19,9 +18,9 @@ impl ImageArtifacts<'_> {
     /// The film strip of `layer`.
     pub fn strip(&self, layer: &Layer) -> RgbImage {
         let options = self.options(layer, &layer.subtitle);
-        let photo = self.small_view(&options);
-        let pictures = self.pictures(layer, &photo);
-        strip(&photo, &self.photo.seen, &self.cells(layer, &pictures), &options)
+        let photo = self.small_view();
+        let pictures = self.pictures(layer, photo);
+        strip(photo, &self.photo.seen, &self.cells(layer, &pictures), &options)
     }
 
     /// Several film strips in one sheet.
@@ -36,13 +35,13 @@ impl ImageArtifacts<'_> {
                 Legend { note: "one scale for each row".into(), ..Legend::heatmap(self.colors()) };
         }
         options.legend.note = options.legend.note.replace("each exit", "each map");
-        let photo = self.small_view(&options);
-        let pictures: Vec<Vec<RgbImage>> = layers.iter().map(|layer| self.pictures(layer, &photo)).collect();
+        let photo = self.small_view();
+        let pictures: Vec<Vec<RgbImage>> = layers.iter().map(|layer| self.pictures(layer, photo)).collect();
         let rows = layers.iter().zip(&pictures).map(|(layer, pictures)| GridRow {
             title: layer.row.clone(),
             cells: self.cells(layer, pictures),
         });
-        render::grid::grid(&photo, &self.photo.seen, &rows.collect::<Vec<_>>(), &options)
+        render::grid::grid(photo, &self.photo.seen, &rows.collect::<Vec<_>>(), &options)
     }
 
     fn options(&self, layer: &Layer, subtitle: &str) -> SheetOptions {
@@ -57,9 +56,8 @@ impl ImageArtifacts<'_> {
     }
 
     /// The region of the photo that the network saw, at the size of a sheet's pictures.
-    fn small_view(&self, options: &SheetOptions) -> RgbImage {
-        let (photo, (height, width)) = (self.view(), options.picture(self.spec.input));
-        resample(photo, Region::all(photo), width, height, Filter::Bicubic)
+    fn small_view(&self) -> &RgbImage {
+        self.photo.small_view.as_ref().expect("explain reads photos with a view for its sheets")
     }
 
     fn pictures(&self, layer: &Layer, photo: &RgbImage) -> Vec<RgbImage> {

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::dataset::Item;
-use crate::run::{Disk, Entry, FlatNames, Opened, OutputFolder, RealDisk, Run, Summary, WrittenFile};
+use crate::run::{
+    ArraySpec, Disk, Entry, FlatNames, Opened, OutputFolder, RealDisk, Run, Summary, WrittenFile,
+};
 use crate::util::atomic_file::Replacement;
 use crate::{Error, Result, run};
 use serde_json::Value;
@@ -47,7 +49,8 @@ impl Sink {
             let sink = Sink::Photos { directory, names: FlatNames::default() };
             return Ok(OpenedSink::Pending((0..job.dataset.len()).collect(), sink));
         };
-        match run.open(&job.output, job.manifest.clone(), &job.model, &job.dataset)? {
+        let arrays = job.rows.as_ref().map_or_else(ArraySpec::default, |rows| rows.spec.clone());
+        match run.open(&job.output, (job.manifest.clone(), arrays), &job.model, &job.dataset)? {
             Opened::Finished(summary) => Ok(OpenedSink::Finished(summary)),
             Opened::InProgress(run) => Ok(OpenedSink::Pending(run.pending().collect(), Sink::Run(run))),
         }
@@ -80,6 +83,17 @@ impl Sink {
         }
     }
 
+    /// Writes the rows of an image in the arrays of a run, and returns their checksum.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write_rows(&self, item: &Item, rows: &[Vec<u8>]) -> Result<Option<u32>> {
+        match self {
+            Sink::Photos { .. } => Ok(None),
+            Sink::Run(run) => run.write_rows(item.index, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+        }
+    }
+
     /// Removes a file that was written.
     ///
     /// # Errors
@@ -88,16 +102,22 @@ impl Sink {
         RealDisk.remove(&self.path().join(&file.name))
     }
 
-    /// Records the result line of an image whose `files` are written.
+    /// Records the result line of an image whose `files` and rows are written.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn record(&mut self, item: &Item, failed: bool, files: Vec<WrittenFile>, line: &str) -> Result<()> {
+    pub fn record(
+        &mut self,
+        item: &Item,
+        failed: bool,
+        (files, rows): (Vec<WrittenFile>, Option<u32>),
+        line: &str,
+    ) -> Result<()> {
         match self {
             Sink::Photos { directory, .. } => directory.record(line),
             Sink::Run(run) => {
                 let row = RawValue::from_string(line.trim_end().into()).expect("a line of JSON");
-                run.record(&Entry { image: item.index, failed, files, row })
+                run.record(&Entry { image: item.index, failed, files, rows, row })
             }
         }
     }

@@ -6,10 +6,19 @@ use crate::render::styles::{ToolStyle, article};
 use crate::render::{Colormap, OverlayStyle};
 use crate::{Error, Result};
 
+use super::picture_set::{PictureFormat, PictureSet};
+
 /// Picture options, as given.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Picture options")]
 pub struct StyleArgs {
+    /// Pictures to write: all, strip (the film strips and grids, which show all exits) or none [default:
+    /// all; of a data set strip, in the article's style all]
+    #[arg(long, value_name = "all|strip|none")]
+    pictures: Option<PictureSet>,
+    /// Format of the pictures: png, jpeg (quality 90) or webp (lossless) [default: png]
+    #[arg(long, value_name = "png|jpeg|webp")]
+    format_of_pictures: Option<PictureFormat>,
     /// Longer side of the overlays in pixels; the other follows from the network's input [default: 512]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(16..=4096))]
     size: Option<u16>,
@@ -83,6 +92,7 @@ impl StyleArgs {
                 ("heat-alpha", self.heat_alpha.is_some()),
                 ("scale", self.scale.is_some()),
                 ("size", self.size.is_some() && style == ToolStyle::Article),
+                ("format-of-pictures", self.format_of_pictures.is_some() && style == ToolStyle::Article),
             ];
             if let Some((flag, _)) = fixed.into_iter().find(|(_, given)| *given) {
                 return Err(Error::usage(format!("style {style}: sets its own {flag}; omit --{flag}")));
@@ -100,6 +110,19 @@ impl StyleArgs {
             contours: self.contours.clone(),
         };
         Ok(PictureOptions { overlay, shared_scale: shared, boxes: self.boxes, side })
+    }
+}
+
+impl StyleArgs {
+    /// Which pictures are written, of a data set or of photos given by name.
+    pub fn picture_set(&self, is_set: bool) -> PictureSet {
+        let is_article = self.style == Some(ToolStyle::Article);
+        self.pictures.unwrap_or(if is_set && !is_article { PictureSet::Strip } else { PictureSet::All })
+    }
+
+    /// The format of the pictures.
+    pub fn picture_format(&self) -> PictureFormat {
+        self.format_of_pictures.unwrap_or(PictureFormat::Png)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use crate::dataset::Item;
-use crate::explain::Smoothing;
+use crate::explain::{ExitPrediction, Smoothing};
 use crate::run::WrittenFile;
 use crate::{Error, Result};
 use indicatif::ProgressBar;
@@ -12,6 +12,7 @@ use super::artifacts::{Artifact, ImageArtifacts};
 use super::job::ExplainJob;
 use super::layer_view::Explanations;
 use super::record::{ExplainRecord, StatusCounts};
+use super::rows::Found;
 use super::selected::ModelResult;
 use super::sink::Sink;
 use crate::cli::exit_status::Tally;
@@ -40,14 +41,17 @@ pub struct Completed {
     pub statuses: StatusCounts,
 }
 
+/// An image that was not selected.
+type Classified<'a> = (&'a Photo, &'a [ExitPrediction]);
+
 /// An image that was described and can be drawn.
 struct DescribedImage<'a> {
     /// Its result line.
     row: String,
     /// What is printed about it.
     text: String,
-    /// What is drawn; `None` for an image that was not selected.
-    drawn: Option<(ImageArtifacts<'a>, Vec<Artifact>)>,
+    /// What is drawn, and of an image that was not selected, what is known.
+    drawn: Result<(ImageArtifacts<'a>, Vec<Artifact>), Classified<'a>>,
 }
 
 impl<'j> Writer<'j> {
@@ -113,7 +117,7 @@ impl<'j> Writer<'j> {
         match result {
             ModelResult::NotSelected(predictions) => {
                 let record = || ExplainRecord::not_selected(photo, predictions, &model.labels);
-                DescribedImage { row: line(record()), text: text(record()), drawn: None }
+                DescribedImage { row: line(record()), text: text(record()), drawn: Err((photo, predictions)) }
             }
             ModelResult::Explained(all) => {
                 let title = drawn_names::title(item);
@@ -123,7 +127,7 @@ impl<'j> Writer<'j> {
                 DescribedImage {
                     row: line(ExplainRecord::explained(&image, None)),
                     text: text(ExplainRecord::explained(&image, Some(self.done.sink.path()))),
-                    drawn: Some({
+                    drawn: Ok({
                         let files = image.list();
                         (image, files)
                     }),
@@ -138,7 +142,8 @@ impl<'j> Writer<'j> {
         items: &[Item],
         images: &[Result<DescribedImage>],
     ) -> Vec<Vec<Result<WrittenFile>>> {
-        let drawn = || images.iter().map(|image| image.as_ref().ok().and_then(|image| image.drawn.as_ref()));
+        let drawn =
+            || images.iter().map(|image| image.as_ref().ok().and_then(|image| image.drawn.as_ref().ok()));
         let mut artifacts: Vec<(&Item, &ImageArtifacts, Artifact)> = Vec::new();
         for (item, drawn) in items.iter().zip(drawn()) {
             let Some((image, files)) = drawn else { continue };
@@ -153,6 +158,18 @@ impl<'j> Writer<'j> {
         let mut written = parallel::map(self.job.model.threads, &artifacts, write).into_iter();
         let count = |drawn: Option<&(_, Vec<Artifact>)>| drawn.map_or(0, |(_, files)| files.len());
         drawn().map(|drawn| written.by_ref().take(count(drawn)).collect()).collect()
+    }
+
+    /// Writes an image's rows in the arrays of a run, and returns their checksum.
+    fn write_rows(&self, item: &Item, image: Option<&DescribedImage>) -> Result<Option<u32>> {
+        let ExplainJob { spec, rows: Some(layout), .. } = self.job else { return Ok(None) };
+        let found = match image.map(|image| &image.drawn) {
+            None => Found::Failed,
+            Some(Ok((image, _))) => Found::Explained(image),
+            Some(Err((photo, predictions))) => Found::Classified(photo, predictions),
+        };
+        let rows = self.timings.time(Stage::Encode, || layout.rows(spec, item, found));
+        self.timings.time(Stage::Write, || self.done.sink.write_rows(item, &rows))
     }
 
     /// Records the result line of an image whose `files` are written, and reports it on the terminal. If one
@@ -179,8 +196,9 @@ impl<'j> Writer<'j> {
             .as_ref()
             .map_err(|error| records::line(item, &self.job.model.labels, &Err::<ExplainRecord, _>(error)));
         let row = failed.as_ref().map_or_else(String::as_str, |image| &image.row);
-        self.done.sink.record(item, image.is_err(), written, row)?;
-        if let Ok(DescribedImage { drawn: Some((image, _)), .. }) = &image {
+        let rows = self.write_rows(item, image.as_ref().ok())?;
+        self.done.sink.record(item, image.is_err(), (written, rows), row)?;
+        if let Ok(DescribedImage { drawn: Ok((image, _)), .. }) = &image {
             self.done.statuses.count(image);
         }
         let text = match &failed {

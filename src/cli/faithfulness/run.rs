@@ -35,7 +35,9 @@ pub fn all_images(
     let bar = images::progress(model, count);
     let mut measured = Measured::new(args.randomize.map_or(0, usize::from));
     std::thread::scope(|scope| {
-        for (items, photos) in images::groups(scope, model, dataset.items(), group, None, &timings)? {
+        for (items, photos) in
+            images::groups(scope, model, dataset.items(), group, images::ViewSides::default(), &timings)?
+        {
             let photos = images::with_labels(request.target, &items, photos);
             let first = measured.tally.images() as u64;
             let indices: Vec<u64> =

@@ -51,10 +51,10 @@ pub fn run(args: Args) -> Result<()> {
     let run = LoadedRun::open(&args.run)?;
     let folder = args.output.as_deref().unwrap_or(&args.run);
     let linked = folder == args.run;
-    let Page { html, problems } = page(&args.run, &run, args.images, args.colormap, linked)?;
+    let Page { html, problems } = page(&run, args.images, args.colormap, linked)?;
     problems.iter().for_each(output::error);
     let page = folder.join(REPORT.marker);
-    let mut text = format!("{}\n", path_text(&page));
+    let mut text = format!("{}: {:.1} MB\n", path_text(&page), html.len() as f64 / 1e6);
     let out = OutputFolder::claim(folder, REPORT, [])?;
     if let Some(evaluation) = run.evaluation.as_ref().filter(|_| !args.no_plots) {
         let plots = stage_plots(&out, plots::all(evaluation))?;
@@ -70,20 +70,13 @@ pub(super) struct Page {
     problems: Vec<Error>,
 }
 
-/// The report of the run in `folder`, with up to `images` images. `linked` says that it will be written
-/// there.
+/// The report of a run, with up to `images` images. `linked` says that it will be written into its folder.
 ///
 /// # Errors
 /// When the results are damaged.
-pub(super) fn page(
-    folder: &std::path::Path,
-    run: &LoadedRun,
-    images: usize,
-    colormap: Option<Colormap>,
-    linked: bool,
-) -> Result<Page> {
+pub(super) fn page(run: &LoadedRun, images: usize, colormap: Option<Colormap>, linked: bool) -> Result<Page> {
     let records = run.records(images)?;
-    let read = tiles::read(folder, &records);
+    let read = tiles::read(&run.sources(), &records);
     let report = Report {
         name: run.name(),
         classes: &run.classes,

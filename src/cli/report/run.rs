@@ -7,11 +7,13 @@ use crate::evaluation::{Evaluation, ImageOutcome};
 use crate::explain::MapMethod;
 use crate::render::Colormap;
 use crate::report::{ImageResult, MetadataRow, outcomes};
-use crate::run::{RunInfo, read_results};
+use crate::run::{RunArrays, RunInfo, read_results};
 use crate::util::below::below;
 use crate::util::input_file;
 use crate::{Error, Result, run};
 use serde_json::Value;
+
+use super::tiles::Sources;
 
 /// A run without its per-image results, which are streamed.
 #[derive(Debug)]
@@ -31,8 +33,10 @@ pub struct LoadedRun {
     pub failed: Vec<ImageResult>,
     /// Number of images that can be shown.
     pub shown: usize,
-    /// Whether no image has pictures; then images without pictures are shown.
-    without_pictures: bool,
+    /// Whether no image was explained; then those that were classified are shown.
+    is_classified_only: bool,
+    /// The arrays of all images.
+    arrays: Option<RunArrays>,
 }
 
 /// Totals over the results of a run.
@@ -43,7 +47,7 @@ struct RunTotals {
     outcomes: Vec<ImageOutcome>,
     images: usize,
     whole: usize,
-    pictured: usize,
+    explained: usize,
     failed: Vec<ImageResult>,
 }
 
@@ -55,7 +59,7 @@ impl LoadedRun {
     pub fn open(folder: &Path) -> Result<LoadedRun> {
         let evaluation_metadata = read_evaluation(&folder.join("evaluation.json"))?;
         let mut totals = RunTotals::default();
-        let info = read_results(folder, |line| totals.add(parse(folder, line)?))?;
+        let info = read_results(folder, |index, line| totals.add(parse(folder, index, line)?))?;
         if info.is_none() && evaluation_metadata.is_none() {
             let cause = "holds neither the results of `msdcam explain -o` nor those of `msdcam evaluate -o`";
             return Err(Error::refused(folder, "run", cause));
@@ -69,8 +73,8 @@ impl LoadedRun {
         };
         let evaluation = evaluation.or_else(computed);
         let images = totals.images.max(evaluation.as_ref().map_or(0, |evaluation| evaluation.images));
-        let without_pictures = totals.pictured == 0;
-        let shown = if without_pictures { totals.whole } else { totals.pictured };
+        let is_classified_only = totals.explained == 0;
+        let shown = if is_classified_only { totals.whole } else { totals.explained };
         Ok(LoadedRun {
             folder: folder.into(),
             info,
@@ -81,7 +85,8 @@ impl LoadedRun {
             images,
             failed: totals.failed,
             shown,
-            without_pictures,
+            is_classified_only,
+            arrays: RunArrays::open(folder)?,
         })
     }
 
@@ -105,10 +110,10 @@ impl LoadedRun {
     /// As [`LoadedRun::open`].
     pub fn records_where(&self, mut wanted: impl FnMut(&ImageResult) -> bool) -> Result<Vec<ImageResult>> {
         let mut records = Vec::new();
-        read_results(&self.folder, |line| {
-            let record = parse(&self.folder, line)?;
+        read_results(&self.folder, |index, line| {
+            let record = parse(&self.folder, index, line)?;
             let whole = !self.exits.is_empty() && has_exits(&record, &self.exits);
-            if whole && (self.without_pictures || record.has_pictures()) && wanted(&record) {
+            if whole && (self.is_classified_only || record.is_explained()) && wanted(&record) {
                 records.push(record);
             }
             Ok(())
@@ -121,7 +126,26 @@ impl LoadedRun {
         let named = records.iter().flat_map(|record| [&record.files.strip, &record.files.arrays]);
         let named = named.flatten().map(String::as_str);
         let own = ["results.jsonl", "failed.jsonl", "manifest.json", "journal.jsonl", "evaluation.json"];
-        own.into_iter().chain(named).filter_map(|name| below(&self.folder, name).ok())
+        let arrays = self.array_keys().into_iter().map(|key| format!("arrays/{key}.npy"));
+        let names = own.into_iter().chain(named).map(String::from).chain(arrays);
+        names.filter_map(|name| below(&self.folder, &name).ok())
+    }
+
+    /// Where the photos and maps of its images are.
+    pub fn sources(&self) -> Sources<'_> {
+        Sources {
+            folder: &self.folder,
+            arrays: self.arrays.as_ref().map(|arrays| (arrays, self.array_keys())),
+        }
+    }
+
+    /// Keys of its arrays, in the order of the request or, without a manifest, of the alphabet.
+    fn array_keys(&self) -> Vec<String> {
+        let listed = self.info.as_ref().and_then(|info| info.manifest["arrays"].as_array());
+        match listed {
+            Some(keys) => keys.iter().filter_map(|key| key.as_str().map(String::from)).collect(),
+            None => self.arrays.as_ref().map_or_else(Vec::new, RunArrays::found),
+        }
     }
 
     /// Name of the run's folder.
@@ -177,7 +201,7 @@ impl RunTotals {
         let exits = self.exits.get_or_insert_with(|| record.exits.iter().map(|e| e.exit).collect());
         if has_exits(&record, exits) {
             self.whole += 1;
-            self.pictured += usize::from(record.has_pictures());
+            self.explained += usize::from(record.is_explained());
         }
         for exit in &record.exits {
             self.classes.entry(exit.class).or_insert_with(|| exit.class_name.clone());
@@ -212,8 +236,9 @@ fn has_exits(record: &ImageResult, exits: &[usize]) -> bool {
     record.exits.iter().map(|e| e.exit).eq(exits.iter().copied())
 }
 
-fn parse(folder: &Path, line: &str) -> Result<ImageResult> {
-    ImageResult::parse(line).map_err(|cause| Error::refused(folder, "results", cause))
+fn parse(folder: &Path, index: usize, line: &str) -> Result<ImageResult> {
+    let record = ImageResult::parse(line).map_err(|cause| Error::refused(folder, "results", cause))?;
+    Ok(ImageResult { index, ..record })
 }
 
 /// Appends a manifest value, recursively for objects; values that are too long to read are left out.

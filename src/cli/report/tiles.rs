@@ -8,12 +8,16 @@ use crate::imaging::with_longer_side;
 use crate::model::Tap;
 use crate::render::strip;
 use crate::report::{EmbeddedPhoto, ImageResult, MapSource, QuantizedMaps, Tile};
+use crate::run::RunArrays;
 use crate::util::below::below;
 use crate::util::npz::{Archive, Floats};
 use crate::util::{input_file, parallel};
 use crate::{Error, Result, imaging};
 
-/// Limit of the arrays of an image, in bytes.
+/// Key of the network's inputs before normalization.
+const INPUT: &str = "input";
+
+/// Limit of the archive of an image, in bytes.
 const LARGEST_ARRAYS: u64 = 1 << 30;
 
 /// Gallery tiles, and the reasons why some have no photo or no maps.
@@ -24,8 +28,18 @@ pub struct LoadedTiles<'a> {
     pub problems: Vec<Error>,
 }
 
-/// Reads the files that `records` name below `folder`.
-pub fn read<'a>(folder: &Path, records: &'a [ImageResult]) -> LoadedTiles<'a> {
+/// Where the photos and maps of a run's images are.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// The run's folder, for the files that results name.
+    pub folder: &'a Path,
+    /// The arrays of all images and their keys, in the order of the request; `None` in a run of photos given by name,
+    /// and in one of a version that wrote an archive for each image.
+    pub arrays: Option<(&'a RunArrays, Vec<String>)>,
+}
+
+/// Reads the photos and maps of `records`.
+pub fn read<'a>(sources: &Sources, records: &'a [ImageResult]) -> LoadedTiles<'a> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let records: Vec<&ImageResult> = records.iter().collect();
     let read = parallel::map(threads, &records, |&record| {
@@ -37,8 +51,8 @@ pub fn read<'a>(folder: &Path, records: &'a [ImageResult]) -> LoadedTiles<'a> {
                 maps.iter().map(|map| ((map.shape[0], map.shape[1]), &map.values[..])),
             )
         };
-        let photo = photo(folder, record).map(|photo| photo.map(|photo| encoded(&photo)));
-        (record, photo, maps(folder, record).map(|maps| maps.map(quantized)))
+        let photo = sources.photo(record).map(|photo| photo.map(|photo| encoded(&photo)));
+        (record, photo, sources.maps(record).map(|maps| maps.map(quantized)))
     });
     let (mut tiles, mut photos, mut arrays) = (Vec::new(), None, None);
     for (record, photo, maps) in read {
@@ -55,11 +69,68 @@ fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
     })
 }
 
-/// The photo, cut out of the film strip.
-pub fn photo(folder: &Path, record: &ImageResult) -> Result<Option<RgbImage>> {
-    let Some(strip) = &record.files.strip else { return Ok(None) };
-    let picture = RgbImage::open(&below(folder, strip)?)?;
-    Ok(strip::photo(&picture, record.exits.len()))
+impl Sources<'_> {
+    /// The photo, cut out of the film strip; without one, what the network saw of it, from the arrays.
+    pub fn photo(&self, record: &ImageResult) -> Result<Option<RgbImage>> {
+        if let Some(strip) = &record.files.strip {
+            let picture = RgbImage::open(&below(self.folder, strip)?)?;
+            // A JPEG has not the exact colors by which the photo is found.
+            if let Some(photo) = strip::photo(&picture, record.exits.len()) {
+                return Ok(Some(photo));
+            }
+        }
+        match &self.arrays {
+            Some((arrays, keys)) if keys.iter().any(|key| key == INPUT) => {
+                let (shape, rgb) = arrays.bytes(INPUT, record.index)?;
+                let [height, width, 3] = shape[..] else {
+                    let cause = format!("shape {shape:?}, expected (H, W, 3)");
+                    return Err(Error::refused(self.folder, format!("array '{INPUT}'"), cause));
+                };
+                Ok((width > 0 && height > 0).then(|| RgbImage::new(width, height, rgb)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The map of each exit: the fused one, or that at the exit's own tap or, if it is not among the taps, the last;
+    /// of several methods or targets, the first. `None` without maps.
+    pub fn maps(&self, record: &ImageResult) -> Result<Option<Vec<ExitMap>>> {
+        if let Some(name) = &record.files.arrays {
+            let path = below(self.folder, name)?;
+            let bytes = input_file::read(&path, LARGEST_ARRAYS)?;
+            let mut archive = Archive::open(&path, &bytes)?;
+            let names = archive.names();
+            return maps(&mut ImageArrays::Archive(&mut archive), (&path, &names), record);
+        }
+        match &self.arrays {
+            Some((arrays, keys)) => {
+                maps(&mut ImageArrays::OfRun(arrays, record.index), (self.folder, keys), record)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// The arrays of one image.
+enum ImageArrays<'a, 'b> {
+    Archive(&'a mut Archive<'b>),
+    OfRun(&'a RunArrays, usize),
+}
+
+impl ImageArrays<'_, '_> {
+    fn floats(&mut self, name: &str) -> Result<Floats> {
+        match self {
+            ImageArrays::Archive(archive) => archive.floats(name),
+            ImageArrays::OfRun(arrays, image) => arrays.floats(name, *image),
+        }
+    }
+
+    fn texts(&mut self, name: &str) -> Result<Option<(Vec<usize>, Vec<String>)>> {
+        match self {
+            ImageArrays::Archive(archive) => archive.texts(name),
+            ImageArrays::OfRun(arrays, _) => arrays.texts(name),
+        }
+    }
 }
 
 fn encoded(photo: &RgbImage) -> EmbeddedPhoto {
@@ -80,14 +151,12 @@ pub struct ExitMap {
     pub map: Floats,
 }
 
-/// The map of each exit: the fused one, or that at the exit's own tap or, if it is not among the taps, the last; of
-/// several methods or targets, the first. `None` without maps.
-pub fn maps(folder: &Path, record: &ImageResult) -> Result<Option<Vec<ExitMap>>> {
-    let Some(arrays) = &record.files.arrays else { return Ok(None) };
-    let path = below(folder, arrays)?;
-    let bytes = input_file::read(&path, LARGEST_ARRAYS)?;
-    let mut archive = Archive::open(&path, &bytes)?;
-    let names = archive.names();
+/// The maps of [`Sources::maps`], from the arrays called `names`; errors name `path`.
+fn maps(
+    arrays: &mut ImageArrays,
+    (path, names): (&Path, &[String]),
+    record: &ImageResult,
+) -> Result<Option<Vec<ExitMap>>> {
     let called = |prefix: &'static str| {
         names.iter().filter_map(move |name| {
             let rest = name.strip_prefix(prefix)?;
@@ -96,34 +165,39 @@ pub fn maps(folder: &Path, record: &ImageResult) -> Result<Option<Vec<ExitMap>>>
     };
     let exits = record.exits.len();
     let refused = |name: &str| {
-        Error::refused(
-            &path,
-            format!("array '{name}'"),
-            "its number of maps differs from its number of exits",
-        )
+        Error::refused(path, format!("array '{name}'"), "its number of maps differs from its number of exits")
     };
     let mut joint = BTreeMap::new();
-    let mut of_all = |archive: &mut Archive, name: &str, i: usize| -> Result<Floats> {
+    let mut of_all = |arrays: &mut ImageArrays, name: &str, i: usize| -> Result<Floats> {
         if !joint.contains_key(name) {
-            joint.insert(name.to_string(), archive.floats(name)?);
+            joint.insert(name.to_string(), arrays.floats(name)?);
         }
         let Floats { shape, values } = &joint[name];
         let each = if shape.first() == Some(&exits) { values.len() / exits.max(1) } else { 0 };
         first_map(shape, &values[i * each..][..each]).ok_or_else(|| refused(name))
     };
     if let Some(rest) = called("fused").next() {
-        let map = |i| {
-            Ok(ExitMap { source: MapSource::Fused, map: of_all(&mut archive, &format!("fused{rest}"), i)? })
-        };
+        let map =
+            |i| Ok(ExitMap { source: MapSource::Fused, map: of_all(arrays, &format!("fused{rest}"), i)? });
         return (0..exits).map(map).collect::<Result<_>>().map(Some);
     }
-    // Each column of taps has an array of heatmaps, unlike the maps, which may differ in size. The first method's come
+    // Each column of taps has an array, or where the sizes of maps differ one for each exit. The first method's come
     // first.
-    let columns: Vec<&str> = called("heatmap").collect();
+    let prefix = if called("cam").next().is_some() { "cam" } else { "heatmap" };
+    let mut columns: Vec<&str> = Vec::new();
+    for rest in called(prefix) {
+        let own = rest.rsplit_once(".exit").filter(|(_, exit)| {
+            exit.parse().is_ok_and(|exit: usize| record.exits.iter().any(|e| e.exit == exit))
+        });
+        let column = own.map_or(rest, |(column, _)| column);
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
     if columns.is_empty() {
         return Ok(None);
     }
-    let (shape, taps) = archive.texts("tap")?.unwrap_or_default();
+    let (shape, taps) = arrays.texts("tap")?.unwrap_or_default();
     let width = if shape.first() == Some(&exits) { taps.len() / exits.max(1) } else { 0 };
     if width == 0 || width > columns.len() {
         return Err(refused("tap"));
@@ -133,12 +207,12 @@ pub fn maps(folder: &Path, record: &ImageResult) -> Result<Option<Vec<ExitMap>>>
         let own = Tap::name_at_exit(exit.exit);
         let column = taps.iter().position(|tap| *tap == own);
         let column = column.or_else(|| taps.iter().rposition(|tap| !tap.is_empty())).unwrap_or(width - 1);
-        let name = format!("cam{}", columns[column]);
+        let name = format!("{prefix}{}", columns[column]);
         let map = if names.contains(&name) {
-            of_all(&mut archive, &name, i)?
+            of_all(arrays, &name, i)?
         } else {
             let name = format!("{name}.exit{}", exit.exit);
-            let Floats { shape, values } = archive.floats(&name)?;
+            let Floats { shape, values } = arrays.floats(&name)?;
             first_map(&shape, &values).ok_or_else(|| refused(&name))?
         };
         let tap = taps[column].clone();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::dataset::Dataset;
 use crate::error::{path_text, reversible_text};
-use crate::run::{Opened, RealDisk, Run, RunSpec, Shard, Summary};
+use crate::run::{ArraySpec, Opened, RealDisk, Run, RunSpec, Shard, Summary};
 pub use selection::{ResolvedSelection, Selection};
 use serde_json::{Value, json};
 pub use shard::ShardArg;
@@ -21,7 +21,7 @@ use super::output;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Data sets")]
 pub struct RunArgs {
-    /// Draw pictures only of images for which all terms hold: right@K, wrong@K, class=NAME,
+    /// Explain only images for which all terms hold: right@K, wrong@K, class=NAME,
     /// hardness<=N (number of exits that are right), first<=K (first exit that is right). Also
     /// < = > >=, and | between alternatives, as in "wrong@1 right@10 | hardness=0". Needs labels;
     /// the results still list all images
@@ -63,7 +63,7 @@ fn announce(run: &Run) {
     }
     if run.lost() > 0 {
         output::note(&format!(
-            "{} images will be done again: their files are missing or truncated",
+            "{} images will be done again: their files or rows are missing or damaged",
             run.lost()
         ));
     }
@@ -96,14 +96,14 @@ impl RunArgs {
 
 impl RunOptions {
     /// Opens the run in `folder`. `request` is the part of the manifest that describes the request and
-    /// determines the results.
+    /// determines the results, and `arrays` are those that follow from it.
     ///
     /// # Errors
     /// As [`Run::open`].
     pub fn open(
         &self,
         folder: &Path,
-        request: Value,
+        (request, arrays): (Value, ArraySpec),
         model: &LoadedModel,
         dataset: &Dataset,
     ) -> Result<Opened> {
@@ -124,7 +124,7 @@ impl RunOptions {
             },
             "labels": model.labels,
         });
-        let spec = RunSpec { settings, metadata, images: dataset.len(), shard: self.shard };
+        let spec = RunSpec { settings, metadata, arrays, images: dataset.len(), shard: self.shard };
         let opened = Run::open(Arc::new(RealDisk), folder, spec, self.retry_failed)?;
         if let Opened::InProgress(run) = &opened
             && !model.quiet

@@ -32,44 +32,26 @@ impl Reported {
 }
 
 /// 24 images in CIFAR-10's form: stripes and discs, with labels at hand and some that are right.
-pub static LABELLED: LazyLock<Reported> = LazyLock::new(|| labelled("all"));
+pub static LABELLED: LazyLock<Reported> =
+    LazyLock::new(|| reported(IMAGES, &["--size", "64", "--pictures", "all"]));
 
 /// The same with the last exit alone.
-pub static ONE_EXIT: LazyLock<Reported> = LazyLock::new(|| labelled("10"));
+pub static ONE_EXIT: LazyLock<Reported> = LazyLock::new(|| reported(IMAGES, &["--exits", "10"]));
 
-fn labelled(exits: &str) -> Reported {
+fn reported(images: usize, options: &[&str]) -> Reported {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data_batch.bin");
-    std::fs::write(&data, (0..IMAGES).flat_map(record).collect::<Vec<u8>>()).unwrap();
+    std::fs::write(&data, (0..images).flat_map(|i| record(i % IMAGES)).collect::<Vec<u8>>()).unwrap();
     let run = folder.path().join("run");
-    let output = ["-o", path(&run), "--quiet", "--size", "64", "--exits", exits];
-    msdcam(&[&["explain", path(&data), "--format", "cifar10"][..], &output].concat());
+    let explain = ["explain", path(&data), "--format", "cifar10", "-o", path(&run), "--quiet"];
+    msdcam(&[&explain, options].concat());
     msdcam(&["report", path(&run)]);
     Reported { folder }
 }
 
-/// The same images forty times over: a thousand, but for a few.
-pub static THOUSAND: LazyLock<Reported> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("run");
-    std::fs::create_dir(&run).unwrap();
-    let mut results = String::new();
-    for i in 0..1000 / IMAGES * IMAGES {
-        let mut row = LABELLED.results()[i % IMAGES].clone();
-        row["image"] = format!("image {i}").into();
-        results += &format!("{row}\n");
-    }
-    std::fs::write(run.join("results.jsonl"), results).unwrap();
-    for entry in std::fs::read_dir(LABELLED.run()).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if name.ends_with("_strip.png") || name.ends_with(".npz") || name == "manifest.json" {
-            std::fs::copy(entry.path(), run.join(name)).unwrap();
-        }
-    }
-    msdcam(&["report", path(&run)]);
-    Reported { folder }
-});
+/// The same images forty times over, a thousand but for a few, without pictures.
+pub static THOUSAND: LazyLock<Reported> =
+    LazyLock::new(|| reported(1000 / IMAGES * IMAGES, &["--pictures", "none"]));
 
 fn record(i: usize) -> Vec<u8> {
     let label = [8, 0, 3, 6][i % 4];

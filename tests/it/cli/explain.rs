@@ -20,25 +20,30 @@ pub fn arrays(npz: &[u8]) -> HashMap<String, Array> {
         let name = entry.name().unwrap().strip_suffix(".npy").unwrap().to_string();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes[..8], *b"\x93NUMPY\x01\0", "{name}");
-        let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-        let header = std::str::from_utf8(&bytes[10..data]).unwrap();
-        let shape = header.split(['(', ')']).nth(1).unwrap().split(',');
-        let shape: Vec<usize> = shape.filter_map(|n| n.trim().parse().ok()).collect();
-        let bytes = &bytes[data..];
-        if header.contains("'<U") {
-            continue; // text
+        if name != "tap" {
+            arrays.insert(name, array(&bytes));
         }
-        let numbers: Vec<f64> = if header.contains("'<f4'") {
-            bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()
-        } else {
-            assert!(header.contains("'<i8'"), "{header}");
-            bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect()
-        };
-        assert_eq!(numbers.len(), shape.iter().product::<usize>(), "{name}: {header}");
-        arrays.insert(name, (shape, numbers));
     }
     arrays
+}
+
+/// The array of a .npy file.
+pub fn array(npy: &[u8]) -> Array {
+    assert_eq!(npy[..8], *b"\x93NUMPY\x01\0");
+    let data = 10 + usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+    let header = std::str::from_utf8(&npy[10..data]).unwrap();
+    let shape = header.split(['(', ')']).nth(1).unwrap().split(',');
+    let shape: Vec<usize> = shape.filter_map(|n| n.trim().parse().ok()).collect();
+    let bytes = &npy[data..];
+    let numbers: Vec<f64> = match header.split('\'').nth(3).unwrap() {
+        "<f4" => bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+        "<f2" => bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f64()).collect(),
+        "<i8" => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect(),
+        "|u1" => bytes.iter().map(|&b| f64::from(b)).collect(),
+        kind => panic!("{kind}"),
+    };
+    assert_eq!(numbers.len(), shape.iter().product::<usize>(), "{header}");
+    (shape, numbers)
 }
 
 /// The elements of row `image` of a golden tensor.

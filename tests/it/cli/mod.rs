@@ -22,6 +22,7 @@ mod pictures;
 mod program;
 mod report;
 mod run;
+mod run_arrays;
 mod run_refused;
 mod run_select;
 mod run_shards;

@@ -101,20 +101,20 @@ fn interrupted(place: &Place, line: &str, signals: &[&str]) -> Run {
 fn a_signal_ends_a_run_cleanly_and_it_resumes() {
     let place = Place::in_memory();
     place.write("set.bin", &cifar(40));
-    let line = "explain set.bin --exits 1,10 --size 500 --threads 1 -o run";
+    let line = "explain set.bin --exits 1,10 --size 500 --threads 1 --pictures all -o run";
     for (signals, code) in [(&["-INT"] as &[&str], 130), (&["-TERM"], 143)] {
         let run = interrupted(&place, line, signals);
         assert_eq!(run.code, code, "{run:?}");
         let told = run.stderr.lines().last().unwrap();
         assert!(told.starts_with("stopped after ") && told.ends_with("the same command resumes the run"));
         let names = place.names("run");
-        assert_eq!(names, ["images", "journal.jsonl"], "the lock is gone");
+        assert_eq!(names, ["arrays", "images", "journal.jsonl"], "the lock is gone");
         let done: usize = told.split(' ').nth(2).unwrap().parse().unwrap();
         let journal = String::from_utf8(place.read("run/journal.jsonl")).unwrap();
         assert_eq!(journal.lines().count(), done + 1);
         assert!(done < 40, "{told}");
         // Images in progress were finished: every file belongs to a finished image.
-        assert_eq!(place.names("run/images/0000").len(), done * 4);
+        assert_eq!(place.names("run/images/0000").len(), done * 3);
     }
     // A second signal ends the run immediately; nothing is lost.
     let run = interrupted(&place, line, &["-INT", "-INT"]);

@@ -175,7 +175,7 @@ fn missing_or_truncated_pictures_are_drawn_again() {
     whole(expected.path());
     let folder = new_folder();
     let run = folder.path().join("run");
-    let mut job = Job::new(Faulty::new(Fault::KilledBefore, 25), Shard::WHOLE);
+    let mut job = Job::new(Faulty::new(Fault::KilledBefore, 45), Shard::WHOLE);
     job.run(&run).unwrap_err();
     let done: Vec<usize> = job.worked_on.iter().copied().filter(|image| !BAD.contains(image)).collect();
     let picture = |image: usize| {

@@ -102,7 +102,7 @@ fn incomplete_sets_of_shards_are_refused_by_name() {
     refused(&[path("empty")], 4, &["empty: folder: holds no shard"]);
     refused(&[path("missing")], 4, &["missing: folder: "]);
 
-    let killed = Faulty::new(Fault::KilledAfter, 4);
+    let killed = Faulty::new(Fault::KilledAfter, 15);
     Job::new(killed, Shard::new(2, 4).unwrap()).run(&path("killed")).unwrap_err();
     refused(&[paths[0].clone(), path("killed")], 4, &["killed: shard 2/4: is not finished: 1 of 2 images"]);
 }
@@ -198,4 +198,29 @@ fn another_run_is_not_overwritten_by_a_merge() {
     let error = merge(&Quick, &paths, &out).unwrap_err();
     assert!(error.to_string().contains("colormap: the run has viridis, asked for jet"), "{error}");
     assert_eq!((exit_code(&error), contents(&out)), (2, before));
+}
+
+#[test]
+fn a_shard_with_damaged_rows_is_refused() {
+    let (folder, paths) = shards(2);
+    let out = folder.path().join("out");
+    let array = paths[1].join("arrays-2-of-2/cam.npy");
+    let sound = fs::read(&array).unwrap();
+    let mut damaged = sound.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    for (bytes, cause) in [
+        (Some(&damaged[..]), "the rows of image 6 in its arrays are not those that were written"),
+        (Some(&sound[..sound.len() - 1]), "cam.npy: array: has 143 bytes; it was written with 144"),
+        (None, "arrays-2-of-2/cam.npy: is missing"),
+    ] {
+        match bytes {
+            Some(bytes) => fs::write(&array, bytes).unwrap(),
+            None => fs::remove_file(&array).unwrap(),
+        }
+        let error = merge(&Quick, &paths, &out).unwrap_err().to_string();
+        assert!(error.ends_with(cause), "{error}");
+        assert!(!out.join("results.jsonl").exists());
+    }
+    fs::write(&array, &sound).unwrap();
+    merge(&Quick, &paths, &out).unwrap();
 }

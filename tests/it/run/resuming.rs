@@ -8,7 +8,7 @@ use msdcam::run::{Opened, RunSpec, Shard, read_results};
 use serde_json::{Value, json};
 
 use crate::run::work::{
-    BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, sealed, whole,
+    BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, rows, sealed, whole,
 };
 
 fn job(shard: Shard) -> Job {
@@ -40,7 +40,9 @@ fn results_are_in_set_order_and_failures_are_listed() {
     assert_eq!((&manifest["images"], &manifest["failed"]), (&json!(IMAGES), &json!(BAD.len())));
     let mut others: Vec<String> = files.keys().map(|name| name.to_string_lossy().into_owned()).collect();
     others.retain(|name| !name.starts_with("images/0000/00000"));
-    assert_eq!(others, ["failed.jsonl", "manifest.json", "results.jsonl"]);
+    let arrays = ["cam", "class", "exit", "state"].map(|key| format!("arrays/{key}.npy"));
+    assert_eq!(others[..4], arrays);
+    assert_eq!(others[4..], ["failed.jsonl", "manifest.json", "results.jsonl"]);
 }
 
 #[test]
@@ -145,9 +147,9 @@ fn damaged_runs_are_refused() {
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     fs::write(folder.path().join("journal.jsonl"), "x\n").unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
-    let newer = r#"{"journal":3,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
+    let newer = r#"{"journal":4,"shard":"1/1","images":7,"settings":{},"remarks":{}}"#;
     fs::write(folder.path().join("journal.jsonl"), sealed(newer)).unwrap();
-    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal version 3, this program supports 2"]);
+    refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal version 4, this program supports 2 to 3"]);
     let without_settings = r#"{"journal":2,"shard":"1/1","images":7,"settings":5,"remarks":{}}"#;
     fs::write(folder.path().join("journal.jsonl"), sealed(without_settings)).unwrap();
     refused(job(Shard::WHOLE).open(folder.path()), 4, &["journal.jsonl: line 1: not the journal"]);
@@ -160,7 +162,7 @@ fn the_number_of_images_that_a_journal_claims_is_not_believed() {
         let header = r#"{"journal":2,"shard":"1/1","images":IMAGES,"settings":{},"remarks":{}}"#;
         let header = header.replace("IMAGES", &images.to_string());
         fs::write(folder.path().join("journal.jsonl"), sealed(&header)).unwrap();
-        let info = read_results(folder.path(), |_| panic!("a line")).unwrap().unwrap();
+        let info = read_results(folder.path(), |_, _| panic!("a line")).unwrap().unwrap();
         assert_eq!((info.finished, info.images), (false, Some(images as usize)));
         let mut other = job(Shard::WHOLE);
         other.spec.settings = json!({});
@@ -171,7 +173,7 @@ fn the_number_of_images_that_a_journal_claims_is_not_believed() {
 
 #[test]
 fn files_of_another_program_are_not_replaced() {
-    for name in ["results.jsonl", "failed.jsonl", "images/cat.png"] {
+    for name in ["results.jsonl", "failed.jsonl", "images/cat.png", "arrays/cam.npy"] {
         let folder = new_folder();
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -196,6 +198,9 @@ fn a_finished_run_that_has_lost_files_is_refused_and_made_whole_on_request() {
             "files of 1 of 7 images are missing, the first is images/0000/000001",
         ),
         ("images/0000/000003_cat_1.png", Some(""), "files of 1 of 7 images are missing"),
+        ("arrays/cam.npy", None, "arrays/cam.npy: is missing"),
+        ("arrays/cam.npy", Some("x"), "cam.npy: array: has 1 bytes; it was written with 156"),
+        ("arrays/exit.npy", Some("x"), "exit.npy: array: has another content than was written"),
     ];
     for (name, content, cause) in damaged {
         let folder = new_folder();
@@ -211,7 +216,7 @@ fn a_finished_run_that_has_lost_files_is_refused_and_made_whole_on_request() {
         let mut again = Job { retry_failed: true, ..job(Shard::WHOLE) };
         again.run(folder.path()).unwrap();
         assert_eq!(contents(folder.path()), contents(expected.path()), "{name}");
-        let lost = if name == "results.jsonl" { IMAGES } else { BAD.len() + 1 };
+        let lost = if name.starts_with("images") { BAD.len() + 1 } else { IMAGES };
         assert_eq!(again.worked_on.len(), lost, "{name}");
     }
 }
@@ -272,4 +277,47 @@ fn of_two_starters_one_wins_and_the_other_leaves_nothing() {
             .count();
         assert_eq!(journals, 1);
     }
+}
+
+#[test]
+fn rows_that_are_damaged_are_made_again() {
+    let expected = new_folder();
+    whole(expected.path());
+    let folder = new_folder();
+    let run = folder.path().join("run");
+    let mut first = Job::new(Faulty::new(Fault::KilledBefore, 60), Shard::WHOLE);
+    first.run(&run).unwrap_err();
+    let done = first.worked_on.len() - 1;
+    assert!((2..IMAGES).contains(&done), "{done}");
+    // A row of zeros, as after a power failure.
+    let path = run.join("arrays/class.npy");
+    let mut bytes = fs::read(&path).unwrap();
+    let victim = *first.worked_on.iter().find(|image| !BAD.contains(image)).unwrap();
+    let begin = bytes.len() - 8 * IMAGES;
+    assert_eq!(bytes[begin + 8 * victim..][..8], rows(victim)[0]);
+    bytes[begin + 8 * victim..][..8].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let mut second = job(Shard::WHOLE);
+    match second.open(&run).unwrap() {
+        Opened::InProgress(run) => assert_eq!(run.lost(), 1),
+        other => panic!("{other:?}"),
+    }
+    second.run(&run).unwrap();
+    assert!(second.worked_on.contains(&victim));
+    assert_eq!(contents(&run), contents(expected.path()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_array_is_not_followed() {
+    let folder = new_folder();
+    let mut first = Job::new(Faulty::new(Fault::KilledBefore, 25), Shard::WHOLE);
+    first.run(folder.path()).unwrap_err();
+    let array = folder.path().join("arrays/cam.npy");
+    let elsewhere = folder.path().join("mine");
+    fs::rename(&array, &elsewhere).unwrap();
+    let before = fs::read(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &array).unwrap();
+    refused(job(Shard::WHOLE).run(folder.path()), 6, &["cam.npy: cannot write: is a symbolic link"]);
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
 }

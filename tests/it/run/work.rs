@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use msdcam::run::{Disk, Entry, Fill, Opened, RealDisk, Run, RunSpec, Shard, Summary};
+use msdcam::run::{
+    ArrayField, ArraySpec, ConstantArray, ConstantValues, Disk, ElementKind, Entry, Fill, Opened, RealDisk,
+    Run, RunSpec, Shard, Summary,
+};
 use msdcam::{Error, Result, run};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -39,9 +42,32 @@ pub fn spec(shard: Shard) -> RunSpec {
     RunSpec {
         settings: json!({"colormap": "jet", "weights": {"sha256": "0a"}, "select": null}),
         metadata: json!({"weights": {"file": "w"}}),
+        arrays: arrays(),
         images: IMAGES,
         shard,
     }
+}
+
+/// The arrays of the job: 14 bytes an image.
+fn arrays() -> ArraySpec {
+    let field = |key: &str, kind, shape: &[usize]| ArrayField { key: key.into(), kind, shape: shape.into() };
+    ArraySpec {
+        constants: vec![ConstantArray {
+            key: "exit".into(),
+            shape: vec![2],
+            values: ConstantValues::I64(vec![1, 4]),
+        }],
+        fields: vec![
+            field("class", ElementKind::I64, &[]),
+            field("cam", ElementKind::F16, &[1, 2]),
+            field("state", ElementKind::U8, &[2]),
+        ],
+    }
+}
+
+/// The rows of an image that is done: no byte is zero.
+pub fn rows(image: usize) -> [Vec<u8>; 3] {
+    [8, 4, 2].map(|bytes| (0..bytes).map(|i| (1 + image * 16 + i) as u8).collect())
 }
 
 /// A job: its disk, whether bad images are repaired, and the images that it has processed.
@@ -97,7 +123,9 @@ impl Job {
                 |part| run.write(&format!("{stem}_{part}.png"), &[b'x'; 9].repeat(image + part + 1));
             (0..2).map(picture).collect::<Result<_>>()?
         };
-        Ok(Entry { image, failed, files, row: RawValue::from_string(row).unwrap() })
+        let rows = rows(image).map(|row| if failed { vec![0; row.len()] } else { row });
+        let rows = run.write_rows(image, &rows.each_ref().map(|row| &row[..]))?;
+        Ok(Entry { image, failed, files, rows, row: RawValue::from_string(row).unwrap() })
     }
 }
 
@@ -111,7 +139,7 @@ pub fn whole(folder: &Path) -> Summary {
     Job::new(Arc::new(RealDisk), Shard::WHOLE).run(folder).unwrap()
 }
 
-/// All files below `folder` with their contents.
+/// All files below `folder` with their contents, each byte as the character of its number.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, String> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -120,7 +148,7 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, String> {
                 walk(root, &path, found);
             } else {
                 let name = path.strip_prefix(root).unwrap().to_path_buf();
-                found.insert(name, fs::read_to_string(&path).unwrap());
+                found.insert(name, fs::read(&path).unwrap().into_iter().map(char::from).collect());
             }
         }
     }
@@ -146,6 +174,10 @@ impl Disk for Quick {
         RealDisk.append(file, path, bytes)
     }
 
+    fn write_at(&self, file: &File, path: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
+        RealDisk.write_at(file, path, offset, bytes)
+    }
+
     fn cut(&self, file: &File, path: &Path, len: u64) -> Result<()> {
         RealDisk.cut(file, path, len)
     }
@@ -162,6 +194,10 @@ impl Disk for Quick {
 
     fn remove(&self, path: &Path) -> Result<()> {
         RealDisk.remove(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> Result<()> {
+        RealDisk.remove_folder(path)
     }
 }
 
@@ -250,6 +286,11 @@ impl Disk for Faulty {
         done
     }
 
+    fn write_at(&self, file: &File, path: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
+        let half = || Quick.write_at(file, path, offset, &bytes[..bytes.len() / 2]).unwrap();
+        self.call(path, half, true, || Quick.write_at(file, path, offset, bytes))
+    }
+
     fn cut(&self, file: &File, path: &Path, len: u64) -> Result<()> {
         self.call(path, || (), false, || Quick.cut(file, path, len))
     }
@@ -266,5 +307,9 @@ impl Disk for Faulty {
 
     fn remove(&self, path: &Path) -> Result<()> {
         self.call(path, || (), false, || Quick.remove(path))
+    }
+
+    fn remove_folder(&self, path: &Path) -> Result<()> {
+        self.call(path, || (), false, || Quick.remove_folder(path))
     }
 }

@@ -1,0 +1,282 @@
+//! The files of a run's arrays: created at their final size, written and read by rows.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::arrays::{ArrayField, ArraySpec};
+use super::{Disk, Shard, paths};
+use crate::util::below::{below, without_links};
+use crate::util::{allocation, input_file};
+use crate::{Error, Result};
+
+/// Largest size of the blocks in which rows are read, in bytes, unless one row is larger.
+const BLOCK: usize = 1 << 20;
+
+/// The open files of all arrays of a shard.
+#[derive(Debug)]
+pub struct ArrayFiles {
+    folder: PathBuf,
+    constants: Vec<PathBuf>,
+    files: Vec<ArrayFile>,
+    /// Indices of the images that have rows.
+    range: Range<usize>,
+}
+
+/// An open array.
+#[derive(Debug)]
+struct ArrayFile {
+    path: PathBuf,
+    file: File,
+    /// Bytes before the first row.
+    begin: usize,
+    /// Bytes of a row.
+    row: usize,
+}
+
+impl ArrayFiles {
+    /// Opens the arrays of `shard`, whose images are `range`, for writing. Files that are missing or of other
+    /// dimensions are created with rows of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn open(
+        disk: &dyn Disk,
+        folder: &Path,
+        shard: Shard,
+        spec: &ArraySpec,
+        range: Range<usize>,
+    ) -> Result<ArrayFiles> {
+        let name = paths::arrays(shard);
+        let target = |key: &str| {
+            let path = without_links(folder, &format!("{name}/{key}.npy"))?;
+            match path.is_symlink() {
+                true => Err(Error::write(&path, "is a symbolic link, expected an array of a run")),
+                false => Ok(path),
+            }
+        };
+        if !spec.is_empty() {
+            disk.make_folder(&folder.join(&name))?;
+        }
+        let mut constants = Vec::new();
+        for constant in &spec.constants {
+            let path = target(&constant.key)?;
+            let wrong = || Error::write(&path, "its dimensions are not those of its elements");
+            let bytes = constant.bytes().ok_or_else(wrong)?;
+            let found = input_file::read_if_exists(&path, bytes.len() as u64);
+            if found.ok().flatten().as_ref() != Some(&bytes) {
+                disk.replace(&path, false, &mut |file| file.write_all(&bytes))?;
+            }
+            constants.push(path);
+        }
+        let create = |field: &ArrayField| {
+            let path = target(&field.key)?;
+            let layout = Layout::of(field, range.len()).ok_or_else(|| Error::write(&path, "is too large"))?;
+            let unwritable = |e| Error::cannot_write(&path, e);
+            let mut options = OpenOptions::new();
+            options.read(true).write(true);
+            let file = match input_file::open_with(&path, &mut options) {
+                Err(e) if e.kind() == ErrorKind::NotFound => None,
+                file => Some(file.map_err(unwritable)?).filter(|file| layout.begins(file)),
+            };
+            let file = match file {
+                Some(file) => file,
+                None => {
+                    disk.replace(&path, false, &mut |file| file.write_all(&layout.header))?;
+                    input_file::open_with(&path, &mut options).map_err(unwritable)?
+                }
+            };
+            if file.metadata().map_err(unwritable)?.len() != layout.len {
+                disk.cut(&file, &path, layout.len)?;
+            }
+            Ok(ArrayFile { begin: layout.header.len(), row: layout.row, path, file })
+        };
+        let files = spec.fields.iter().map(create).collect::<Result<_>>()?;
+        Ok(ArrayFiles { folder: folder.join(name), constants, files, range })
+    }
+
+    /// Opens the arrays of `shard` for reading.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when one is missing or not the one that was written.
+    pub fn read(folder: &Path, shard: Shard, spec: &ArraySpec, range: Range<usize>) -> Result<ArrayFiles> {
+        let name = paths::arrays(shard);
+        let open = |key: &str| {
+            let path = below(folder, &format!("{name}/{key}.npy"))?;
+            match input_file::open(&path) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    Err(Error::refused(folder, format!("{name}/{key}.npy"), "is missing"))
+                }
+                file => Ok((file.map_err(|e| Error::cannot_read(&path, e))?, path)),
+            }
+        };
+        let refused = |path: &Path, cause: &str| Error::refused(path, "array", cause);
+        let mut constants = Vec::new();
+        for constant in &spec.constants {
+            let (file, path) = open(&constant.key)?;
+            let expected = constant.bytes();
+            let bytes = input_file::read_open(&path, &file, expected.as_ref().map_or(0, Vec::len) as u64);
+            if bytes.ok() != expected {
+                return Err(refused(&path, "has another content than was written"));
+            }
+            constants.push(path);
+        }
+        let open_field = |field: &ArrayField| {
+            let (file, path) = open(&field.key)?;
+            let layout = Layout::of(field, range.len()).ok_or_else(|| refused(&path, "is too large"))?;
+            let len = file.metadata().map_err(|e| Error::cannot_read(&path, e))?.len();
+            if len != layout.len {
+                return Err(refused(&path, &format!("has {len} bytes; it was written with {}", layout.len)));
+            }
+            if !layout.begins(&file) {
+                return Err(refused(&path, "has another type or other dimensions than were written"));
+            }
+            Ok(ArrayFile { begin: layout.header.len(), row: layout.row, path, file })
+        };
+        let files = spec.fields.iter().map(open_field).collect::<Result<_>>()?;
+        Ok(ArrayFiles { folder: folder.join(name), constants, files, range })
+    }
+
+    /// Sizes in bytes of the rows of one image, in the order of the fields.
+    pub fn row_sizes(&self) -> impl Iterator<Item = usize> {
+        self.files.iter().map(|file| file.row)
+    }
+
+    /// Writes the rows of consecutive images from `first` on: for each field, their bytes one after another.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; some rows may have been written.
+    ///
+    /// # Panics
+    /// When the number of fields or of bytes is not the one of whole rows.
+    pub fn write<B: AsRef<[u8]>>(&self, disk: &dyn Disk, first: usize, fields: &[B]) -> Result<()> {
+        assert_eq!(fields.len(), self.files.len(), "fields");
+        for (of, bytes) in self.files.iter().zip(fields) {
+            let bytes = bytes.as_ref();
+            assert!(bytes.len().checked_rem(of.row).unwrap_or(bytes.len()) == 0, "{} bytes", bytes.len());
+            disk.write_at(&of.file, &of.path, of.offset(first - self.range.start), bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs all files and their folder to disk.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn sync(&self, disk: &dyn Disk) -> Result<()> {
+        let files = self.files.iter().map(|file| &file.path).chain(&self.constants);
+        files.into_iter().try_for_each(|path| disk.sync(path))?;
+        if self.files.is_empty() && self.constants.is_empty() { Ok(()) } else { disk.sync(&self.folder) }
+    }
+}
+
+/// Removes the arrays of `shard`, of which nothing else is in their folder.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn remove(disk: &dyn Disk, folder: &Path, shard: Shard, spec: &ArraySpec) -> Result<()> {
+    let name = paths::arrays(shard);
+    let fields = spec.fields.iter().map(|field| &field.key);
+    for key in fields.chain(spec.constants.iter().map(|constant| &constant.key)) {
+        disk.remove(&without_links(folder, &format!("{name}/{key}.npy"))?)?;
+    }
+    disk.remove_folder(&folder.join(name))
+}
+
+impl ArrayFile {
+    /// Offset of a row, from 0, in bytes.
+    fn offset(&self, row: usize) -> u64 {
+        self.begin as u64 + row as u64 * self.row as u64
+    }
+}
+
+/// The bytes of an array's file.
+struct Layout {
+    header: Vec<u8>,
+    row: usize,
+    len: u64,
+}
+
+impl Layout {
+    /// That of `images` rows; `None` if it cannot be counted.
+    fn of(field: &ArrayField, images: usize) -> Option<Layout> {
+        let row = field.row_bytes()?;
+        let header = field.header(images);
+        let rows = (row as u64).checked_mul(images as u64)?;
+        let len = rows.checked_add(header.len() as u64).filter(|&len| i64::try_from(len).is_ok())?;
+        Some(Layout { header, row, len })
+    }
+
+    /// Whether `file` begins with the header.
+    fn begins(&self, mut file: &File) -> bool {
+        let mut bytes = vec![0; self.header.len()];
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut bytes));
+        read.is_ok() && bytes == self.header
+    }
+}
+
+/// Reader of the rows of consecutive images, a block at a time.
+pub struct RowReader<'a> {
+    files: &'a ArrayFiles,
+    /// Images of the block.
+    block: Range<usize>,
+    /// Its bytes, for each field.
+    bytes: Vec<Vec<u8>>,
+}
+
+impl<'a> RowReader<'a> {
+    pub fn new(files: &'a ArrayFiles) -> RowReader<'a> {
+        RowReader { files, block: 0..0, bytes: vec![Vec::new(); files.files.len()] }
+    }
+
+    /// Checksum of the rows of an image: the CRC-32 of their bytes, field after field.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn checksum(&mut self, image: usize) -> Result<u32> {
+        self.load(image)?;
+        let at = image - self.block.start;
+        let rows = self.files.files.iter().zip(&self.bytes);
+        Ok(checksum(rows.map(|(file, bytes)| &bytes[at * file.row..][..file.row])))
+    }
+
+    /// The images of the block that begins with `first`, and for each field the bytes of their rows.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn block(&mut self, first: usize) -> Result<(Range<usize>, &[Vec<u8>])> {
+        self.load(first)?;
+        Ok((self.block.clone(), &self.bytes))
+    }
+
+    /// Reads the block that begins with `image`, unless it is in the one at hand.
+    fn load(&mut self, image: usize) -> Result<()> {
+        if self.block.contains(&image) {
+            return Ok(());
+        }
+        let longest = self.files.files.iter().map(|file| file.row).max().unwrap_or(0);
+        let images = (BLOCK / longest.max(1)).clamp(1, 1024).min(self.files.range.end - image);
+        self.block = 0..0;
+        for (ArrayFile { path, file, begin, row }, bytes) in self.files.files.iter().zip(&mut self.bytes) {
+            let len = images * row;
+            if len > bytes.len() {
+                *bytes = allocation::vec("the rows of an array", len, 0)?;
+            }
+            bytes.truncate(len);
+            let offset = *begin as u64 + (image - self.files.range.start) as u64 * *row as u64;
+            let mut file = file;
+            let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(bytes));
+            read.map_err(|e| Error::cannot_read(path, e))?;
+        }
+        self.block = image..image + images;
+        Ok(())
+    }
+}
+
+/// Checksum of the rows of an image, one for each field.
+pub fn checksum<'a>(rows: impl Iterator<Item = &'a [u8]>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    rows.for_each(|row| hasher.update(row));
+    hasher.finalize()
+}

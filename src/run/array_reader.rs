@@ -1,0 +1,141 @@
+//! Reading the arrays of a run by key and image, finished or in progress.
+
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use half::f16;
+
+use super::journal::Journal;
+use super::{Shard, paths};
+use crate::util::below::below;
+use crate::util::npy::{Header, read_header};
+use crate::util::npz::{Floats, parse_texts};
+use crate::util::{allocation, input_file};
+use crate::{Error, Result};
+
+/// Limit of an array that is read whole, in bytes.
+const LARGEST: u64 = 1 << 26;
+
+/// The arrays of a run, in one folder or, while it is in progress, one for each shard.
+#[derive(Debug)]
+pub struct RunArrays {
+    parts: Vec<Part>,
+}
+
+/// The arrays of a range of images.
+#[derive(Debug)]
+struct Part {
+    folder: PathBuf,
+    images: Range<usize>,
+}
+
+impl RunArrays {
+    /// Finds the arrays of the run in `folder`; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when a folder or a journal cannot be read.
+    pub fn open(folder: &Path) -> Result<Option<RunArrays>> {
+        let whole = folder.join(paths::arrays(Shard::WHOLE));
+        let mut parts = Vec::new();
+        if whole.is_dir() {
+            parts.push(Part { folder: whole, images: 0..usize::MAX });
+        } else {
+            for shard in paths::shards(folder)? {
+                let (own, path) = (folder.join(paths::arrays(shard)), folder.join(paths::journal(shard)));
+                if own.is_dir() && path.is_file() {
+                    let file = input_file::open(&path).map_err(|e| Error::cannot_read(&path, e))?;
+                    let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
+                    parts.push(Part { folder: own, images: shard.range(journal.header().images) });
+                }
+            }
+        }
+        Ok((!parts.is_empty()).then_some(RunArrays { parts }))
+    }
+
+    /// The keys of the files that are there, in alphabetical order; the manifest has them in that of the request.
+    pub fn found(&self) -> Vec<String> {
+        let files = std::fs::read_dir(&self.parts[0].folder).into_iter().flatten().flatten();
+        let names = files.filter_map(|file| file.file_name().into_string().ok());
+        let keys = names.filter_map(|name| name.strip_suffix(".npy").map(String::from));
+        let mut keys: Vec<String> = keys.filter(|key| !key.starts_with('.')).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The row of `image` in the array of `float32` or `float16` called `key`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the array is missing, damaged, has no such row or other elements.
+    pub fn floats(&self, key: &str, image: usize) -> Result<Floats> {
+        let (path, header, bytes) = self.row(key, image)?;
+        let values = match &*header.kind {
+            "<f4" => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            "<f2" => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
+            kind => return Err(other_kind(&path, "<f4' or '<f2", kind)),
+        };
+        Ok(Floats { shape: header.shape[1..].to_vec(), values })
+    }
+
+    /// The dimensions and elements of the row of `image` in the array of bytes called `key`.
+    ///
+    /// # Errors
+    /// As [`RunArrays::floats`].
+    pub fn bytes(&self, key: &str, image: usize) -> Result<(Vec<usize>, Vec<u8>)> {
+        let (path, header, bytes) = self.row(key, image)?;
+        match &*header.kind {
+            "|u1" => Ok((header.shape[1..].to_vec(), bytes)),
+            kind => Err(other_kind(&path, "|u1", kind)),
+        }
+    }
+
+    /// The dimensions and elements of the array of texts called `key`, which all images have in common; `None` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it is damaged, or not text.
+    pub fn texts(&self, key: &str) -> Result<Option<(Vec<usize>, Vec<String>)>> {
+        let path = below(&self.parts[0].folder, &format!("{key}.npy"))?;
+        let Some(bytes) = input_file::read_if_exists(&path, LARGEST)? else { return Ok(None) };
+        parse_texts(&bytes).map(Some).map_err(|cause| Error::refused(&path, "array", cause))
+    }
+
+    /// Path and header of the array called `key`, and the bytes of the row of `image`.
+    fn row(&self, key: &str, image: usize) -> Result<(PathBuf, Header, Vec<u8>)> {
+        let part = self.parts.iter().find(|part| part.images.contains(&image));
+        let part = part.unwrap_or(&self.parts[0]);
+        let path = below(&part.folder, &format!("{key}.npy"))?;
+        let refused = |cause: String| Error::refused(&path, "array", cause);
+        let mut file = match input_file::open(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Err(refused("is missing".into())),
+            file => file.map_err(|e| Error::cannot_read(&path, e))?,
+        };
+        let header = read_header(&mut file).map_err(refused)?;
+        let width = match &*header.kind {
+            "|u1" => 1,
+            "<f2" => 2,
+            "<f4" => 4,
+            "<i8" => 8,
+            kind => return Err(other_kind(&path, "<f4", kind)),
+        };
+        let at =
+            image.checked_sub(part.images.start).filter(|at| header.shape.first().is_some_and(|n| at < n));
+        let at = at.ok_or_else(|| refused(format!("has no row for image {image}")))?;
+        let row = header.shape[1..].iter().try_fold(width, |bytes: usize, &side| bytes.checked_mul(side));
+        let begin = row.and_then(|row| at.checked_mul(row)?.checked_add(header.len));
+        let length = file.metadata().map_err(|e| Error::cannot_read(&path, e))?.len();
+        let end = begin.zip(row).and_then(|(begin, row)| begin.checked_add(row));
+        let (Some(begin), Some(row), true) = (begin, row, end.is_some_and(|end| end as u64 <= length)) else {
+            return Err(refused(format!("{length} bytes and shape {:?}", header.shape)));
+        };
+        let mut bytes = allocation::vec("a row of an array", row, 0)?;
+        let read = file.seek(SeekFrom::Start(begin as u64)).and_then(|_| file.read_exact(&mut bytes));
+        read.map_err(|e| Error::cannot_read(&path, e))?;
+        Ok((path, header, bytes))
+    }
+}
+
+/// The error of elements of another type.
+fn other_kind(path: &Path, expected: &str, kind: &str) -> Error {
+    Error::refused(path, "array", format!("expected '{expected}', the header says '{kind}'"))
+}
