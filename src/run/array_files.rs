@@ -11,6 +11,9 @@ use crate::util::below::{below, without_links};
 use crate::util::{allocation, input_file};
 use crate::{Error, Result};
 
+/// Limit of an array's dimensions, which is NumPy's of the 1.x versions.
+const MAX_DIMENSIONS: usize = 32;
+
 /// Largest size of the blocks in which rows are read, in bytes, unless one row is larger.
 const BLOCK: usize = 1 << 20;
 
@@ -201,7 +204,7 @@ struct Layout {
 impl Layout {
     /// That of `images` rows; `None` if it cannot be counted.
     fn of(field: &ArrayField, images: usize) -> Option<Layout> {
-        let row = field.row_bytes()?;
+        let row = field.row_bytes().filter(|_| field.shape.len() < MAX_DIMENSIONS)?;
         let header = field.header(images);
         let rows = (row as u64).checked_mul(images as u64)?;
         let len = rows.checked_add(header.len() as u64).filter(|&len| i64::try_from(len).is_ok())?;

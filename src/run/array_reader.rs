@@ -17,6 +17,9 @@ use crate::{Error, Result};
 /// Limit of an array that is read whole, in bytes.
 const LARGEST: u64 = 1 << 26;
 
+/// Limit of a row, in bytes: that of an archive's array.
+const LARGEST_ROW: usize = 1 << 30;
+
 /// The arrays of a run, in one folder or, while it is in progress, one for each shard.
 #[derive(Debug)]
 pub struct RunArrays {
@@ -38,10 +41,13 @@ impl RunArrays {
     pub fn open(folder: &Path) -> Result<Option<RunArrays>> {
         let whole = folder.join(paths::arrays(Shard::WHOLE));
         let mut parts = Vec::new();
-        if whole.is_dir() {
+        // A merge that did not end has left some rows of its own beside those of the shards.
+        let is_whole = |&shard: &Shard| shard == Shard::WHOLE;
+        let shards = paths::shards(folder)?;
+        if whole.is_dir() && (shards.is_empty() || shards.iter().any(is_whole)) {
             parts.push(Part { folder: whole, images: 0..usize::MAX });
         } else {
-            for shard in paths::shards(folder)? {
+            for shard in shards {
                 let (own, path) = (folder.join(paths::arrays(shard)), folder.join(paths::journal(shard)));
                 if own.is_dir() && path.is_file() {
                     let file = input_file::open(&path).map_err(|e| Error::cannot_read(&path, e))?;
@@ -63,17 +69,25 @@ impl RunArrays {
         keys
     }
 
+    /// The files of all parts.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let folders = self.parts.iter().filter_map(|part| std::fs::read_dir(&part.folder).ok());
+        folders.flatten().flatten().map(|file| file.path()).collect()
+    }
+
     /// The row of `image` in the array of `float32` or `float16` called `key`.
     ///
     /// # Errors
     /// [`Error::Refused`] when the array is missing, damaged, has no such row or other elements.
     pub fn floats(&self, key: &str, image: usize) -> Result<Floats> {
         let (path, header, bytes) = self.row(key, image)?;
-        let values = match &*header.kind {
-            "<f4" => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            "<f2" => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-            kind => return Err(other_kind(&path, "<f4' or '<f2", kind)),
-        };
+        let count = header.shape[1..].iter().product();
+        let mut values = allocation::with_capacity("a row of an array", count)?;
+        match &*header.kind {
+            "<f4" => values.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+            "<f2" => values.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
+            kind => return Err(other_kind(&path, "'<f4' or '<f2'", kind)),
+        }
         Ok(Floats { shape: header.shape[1..].to_vec(), values })
     }
 
@@ -85,7 +99,7 @@ impl RunArrays {
         let (path, header, bytes) = self.row(key, image)?;
         match &*header.kind {
             "|u1" => Ok((header.shape[1..].to_vec(), bytes)),
-            kind => Err(other_kind(&path, "|u1", kind)),
+            kind => Err(other_kind(&path, "'|u1'", kind)),
         }
     }
 
@@ -116,17 +130,20 @@ impl RunArrays {
             "<f2" => 2,
             "<f4" => 4,
             "<i8" => 8,
-            kind => return Err(other_kind(&path, "<f4", kind)),
+            kind => return Err(other_kind(&path, "'|u1', '<f2', '<f4' or '<i8'", kind)),
         };
         let at =
             image.checked_sub(part.images.start).filter(|at| header.shape.first().is_some_and(|n| at < n));
         let at = at.ok_or_else(|| refused(format!("has no row for image {image}")))?;
         let row = header.shape[1..].iter().try_fold(width, |bytes: usize, &side| bytes.checked_mul(side));
+        if let Some(row) = row.filter(|&row| row > LARGEST_ROW) {
+            return Err(refused(format!("has rows of {row} bytes, the limit is {LARGEST_ROW}")));
+        }
         let begin = row.and_then(|row| at.checked_mul(row)?.checked_add(header.len));
         let length = file.metadata().map_err(|e| Error::cannot_read(&path, e))?.len();
         let end = begin.zip(row).and_then(|(begin, row)| begin.checked_add(row));
         let (Some(begin), Some(row), true) = (begin, row, end.is_some_and(|end| end as u64 <= length)) else {
-            return Err(refused(format!("{length} bytes and shape {:?}", header.shape)));
+            return Err(refused(format!("has {length} bytes, too few for its shape {:?}", header.shape)));
         };
         let mut bytes = allocation::vec("a row of an array", row, 0)?;
         let read = file.seek(SeekFrom::Start(begin as u64)).and_then(|_| file.read_exact(&mut bytes));
@@ -137,5 +154,5 @@ impl RunArrays {
 
 /// The error of elements of another type.
 fn other_kind(path: &Path, expected: &str, kind: &str) -> Error {
-    Error::refused(path, "array", format!("expected '{expected}', the header says '{kind}'"))
+    Error::refused(path, "array", format!("expected {expected}, the header says '{kind}'"))
 }

@@ -25,10 +25,10 @@ struct FinishedShard {
     journal: Journal,
 }
 
-/// Merges the shards in `folders` into a run in `out`, byte for byte equal to a run of the whole set.
-/// Arrays are copied, one after another. Pictures become hard links to those of the shards where the file system supports links. `out` may be
-/// one of the folders: then its pictures stay in place and the shards' journals are removed, once the whole
-/// run is there. An interrupted merge can be repeated.
+/// Merges the shards in `folders` into a run in `out`, byte for byte equal to a run of the whole set. Arrays are copied,
+/// one after another; pictures become hard links to those of the shards where the file system supports links. `out`
+/// may be one of the folders: then its pictures stay in place, and the shards' arrays and journals are removed once
+/// the whole run is there. An interrupted merge can be repeated.
 ///
 /// # Errors
 /// [`Error::Refused`] when shards are missing, not finished, duplicated, of different runs, or have lost
@@ -104,6 +104,7 @@ fn forget_merged(disk: &dyn Disk, folders: &[PathBuf], out: &Path, manifest: &Va
             let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
             let header = journal.header();
             finalize::compare(out, manifest, &header.settings, &header.metadata)?;
+            ArrayFiles::read(out, Shard::WHOLE, &header.arrays, 0..header.images)?;
             arrays = header.arrays.clone();
         }
     }

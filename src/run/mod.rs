@@ -48,6 +48,7 @@ pub use lock::Lock;
 pub(crate) use marker::{Kind, PHOTOS, is_in_progress};
 pub use merge::merge;
 pub(crate) use output_folder::{OutputFolder, check_not_an_input};
+pub(crate) use paths::shard_files;
 pub use results::{RunInfo, read_results};
 pub use shard::Shard;
 pub use spec::RunSpec;

@@ -39,6 +39,12 @@ fn named(kind: &str, shard: Shard, ending: &str) -> String {
     format!("{kind}-{}-of-{}{ending}", shard.index(), shard.count())
 }
 
+/// Names of the journals and manifests of the shards in `folder`.
+pub fn shard_files(folder: &Path) -> impl Iterator<Item = String> {
+    let shards = shards(folder).unwrap_or_default().into_iter();
+    shards.flat_map(|shard| [journal(shard), manifest(shard)])
+}
+
 /// Shards of which `folder` holds a journal or a manifest, including [`Shard::WHOLE`]; ascending and
 /// unique.
 ///

@@ -83,7 +83,6 @@ impl RowLayout {
         let (height, width) = spec.input;
         let each = target_shape(&spec.layers, exits.len());
         let small = [
-            ("state", ElementKind::U8, vec![], Content::State),
             ("label", ElementKind::I64, vec![], Content::Label),
             ("region", ElementKind::F32, vec![4], Content::Region),
             ("class", ElementKind::I64, vec![exits.len()], Content::Class),
@@ -100,7 +99,9 @@ impl RowLayout {
             let (key, shape) = (array.key.clone(), array.shape.clone());
             (ArrayField { key, kind: arrays.dtype(), shape }, Content::Maps(array))
         });
-        let (fields, contents) = fields.chain(maps).unzip();
+        // Written last: it says that the other rows are there.
+        let state = ArrayField { key: "state".to_string(), kind: ElementKind::U8, shape: vec![] };
+        let (fields, contents) = fields.chain(maps).chain([(state, Content::State)]).unzip();
         Ok(RowLayout { spec: ArraySpec { constants: constants(spec, exits), fields }, contents })
     }
 

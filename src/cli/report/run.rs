@@ -126,9 +126,10 @@ impl LoadedRun {
         let named = records.iter().flat_map(|record| [&record.files.strip, &record.files.arrays]);
         let named = named.flatten().map(String::as_str);
         let own = ["results.jsonl", "failed.jsonl", "manifest.json", "journal.jsonl", "evaluation.json"];
-        let arrays = self.array_keys().into_iter().map(|key| format!("arrays/{key}.npy"));
-        let names = own.into_iter().chain(named).map(String::from).chain(arrays);
-        names.filter_map(|name| below(&self.folder, &name).ok())
+        let names = own.into_iter().map(String::from).chain(named.map(String::from));
+        let names = names.chain(run::shard_files(&self.folder));
+        let arrays = self.arrays.as_ref().map_or_else(Vec::new, RunArrays::files);
+        names.filter_map(|name| below(&self.folder, &name).ok()).chain(arrays)
     }
 
     /// Where the photos and maps of its images are.

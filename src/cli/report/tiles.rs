@@ -61,6 +61,9 @@ pub fn read<'a>(sources: &Sources, records: &'a [ImageResult]) -> LoadedTiles<'a
     LoadedTiles { tiles, problems: photos.into_iter().chain(arrays).collect() }
 }
 
+/// Limit of a photo's sides in pixels: JPEG's.
+const MAX_SIDE: usize = 65_535;
+
 /// The value that was read; the first error goes to `problem`.
 fn kept<T>(read: Result<Option<T>>, problem: &mut Option<Error>) -> Option<T> {
     read.unwrap_or_else(|error| {
@@ -82,8 +85,8 @@ impl Sources<'_> {
         match &self.arrays {
             Some((arrays, keys)) if keys.iter().any(|key| key == INPUT) => {
                 let (shape, rgb) = arrays.bytes(INPUT, record.index)?;
-                let [height, width, 3] = shape[..] else {
-                    let cause = format!("shape {shape:?}, expected (H, W, 3)");
+                let [height @ 1..=MAX_SIDE, width @ 1..=MAX_SIDE, 3] = shape[..] else {
+                    let cause = format!("shape {shape:?}, expected (H, W, 3) with sides of 1 to {MAX_SIDE}");
                     return Err(Error::refused(self.folder, format!("array '{INPUT}'"), cause));
                 };
                 Ok((width > 0 && height > 0).then(|| RgbImage::new(width, height, rgb)))

@@ -38,7 +38,7 @@ impl Run {
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
-        let code = output.status.code().expect("the program ended by itself");
+        let code = output.status.code().unwrap_or_else(|| panic!("the program was ended: {output:?}"));
         Run { code, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 }

@@ -146,3 +146,46 @@ fn a_report_and_a_figure_need_no_pictures() {
     std::fs::remove_file(place.path().join("run/arrays/input.npy")).unwrap();
     place.msdcam("figure run --rows a.png").refused(4, &["input.npy: array: is missing"]);
 }
+
+#[test]
+fn the_arrays_of_shards_are_inputs_that_are_not_replaced() {
+    let place = Place::in_memory();
+    place.write("set.bin", &cifar(4));
+    for shard in ["1/2", "2/2"] {
+        let line = format!("explain set.bin --exits 1,10 --pictures none -o run --shard {shard}");
+        assert_eq!(place.msdcam(&line).code, 0);
+    }
+    assert_eq!(place.msdcam("merge run -o whole").code, 0);
+    for (run, file) in
+        [("whole", "arrays/cam.npy"), ("run", "arrays-1-of-2/cam.npy"), ("run", "journal-1-of-2.jsonl")]
+    {
+        let before = place.read(&format!("{run}/{file}"));
+        let line = format!("figure {run} --most 1 -o {run}/{file}");
+        assert_ne!(place.msdcam(&line).code, 0, "{line}");
+        assert_eq!(place.read(&format!("{run}/{file}")), before, "{line}");
+    }
+}
+
+#[test]
+fn hostile_arrays_are_refused_in_one_line() {
+    let place = Place::in_memory();
+    place.write("set.bin", &cifar(2));
+    assert_eq!(place.msdcam("explain set.bin --exits 1,10 --pictures none -o run").code, 0);
+    let header = |kind: &str, shape: &str| {
+        let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+        text.extend(std::iter::repeat_n(' ', 128 - 10 - 1 - text.len()));
+        [b"\x93NUMPY\x01\x00\x76\x00", text.as_bytes(), b"\n"].concat()
+    };
+    let (wide, large) = (header("|u1", "2, 1, 70000, 3"), header("<f4", "2, 10, 60000, 60000"));
+    for (key, mut bytes) in [("input", wide), ("cam", large)] {
+        let kept = place.read(&format!("run/arrays/{key}.npy"));
+        if key == "input" {
+            bytes.extend(vec![0; 2 * 70_000 * 3]);
+        }
+        place.write(&format!("run/arrays/{key}.npy"), &bytes);
+        let run = place.msdcam("report run -o page.html");
+        assert!([0, 3, 4].contains(&run.code) && !run.stderr.contains("panicked"), "{key}: {run:?}");
+        assert!(run.stderr.contains(key), "{key}: {run:?}");
+        place.write(&format!("run/arrays/{key}.npy"), &kept);
+    }
+}

@@ -152,6 +152,39 @@ fn shards_are_kept_unless_the_whole_run_beside_them_is_theirs() {
 }
 
 #[test]
+fn shards_are_kept_unless_the_whole_run_has_its_arrays() {
+    let folder = new_folder();
+    let shared = folder.path();
+    for index in 1..=2 {
+        job(index, 2).run(shared).unwrap();
+    }
+    let elsewhere = folder.path().join("elsewhere");
+    merge(&Quick, &[shared.to_path_buf()], &elsewhere).unwrap();
+    // As an interrupted merge leaves it, but without one of the arrays.
+    for name in ["manifest.json", "results.jsonl"] {
+        fs::copy(elsewhere.join(name), shared.join(name)).unwrap();
+    }
+    let both = [shared.to_path_buf()];
+    for missing in ["arrays/state.npy", "arrays/cam.npy"] {
+        let _ = fs::remove_dir_all(shared.join("arrays"));
+        fs::create_dir(shared.join("arrays")).unwrap();
+        for file in fs::read_dir(elsewhere.join("arrays")).unwrap() {
+            let name = file.unwrap().file_name();
+            fs::copy(elsewhere.join("arrays").join(&name), shared.join("arrays").join(&name)).unwrap();
+        }
+        fs::remove_file(shared.join(missing)).unwrap();
+        let error = merge(&Quick, &both, shared).unwrap_err();
+        assert!(error.to_string().contains(missing) && exit_code(&error) == 4, "{error}");
+        assert!(
+            shared.join("arrays-1-of-2/cam.npy").exists() && shared.join("journal-1-of-2.jsonl").exists()
+        );
+    }
+    fs::copy(elsewhere.join("arrays/cam.npy"), shared.join("arrays/cam.npy")).unwrap();
+    merge(&Quick, &both, shared).unwrap();
+    assert!(!shared.join("arrays-1-of-2").exists());
+}
+
+#[test]
 fn names_in_a_journal_that_lead_elsewhere_are_refused() {
     for name in ["../evil", "/tmp/evil", "images/../../evil", ""] {
         let (folder, paths) = shards(2);
