@@ -15,8 +15,9 @@ const RESERVE: Layout = match Layout::from_size_align(2 << 20, 16) {
     Err(_) => unreachable!(),
 };
 
-/// Allocations up to this size, in bytes, may take the reserve.
-const SMALL: usize = 64 << 10;
+/// Allocations up to this size, in bytes, may take the reserve: those of decoders, which ask for 128 KiB without a way to
+/// refuse them, included.
+const SMALL: usize = 256 << 10;
 
 /// The system's allocator and a reserve, null if it is used up or was never there.
 pub struct WithReserve(AtomicPtr<u8>);
