@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 
+use super::arrays::ElementKind;
 use super::journal::Journal;
 use super::{Shard, paths};
 use crate::util::below::below;
@@ -125,17 +126,13 @@ impl RunArrays {
             file => file.map_err(|e| Error::cannot_read(&path, e))?,
         };
         let header = read_header(&mut file).map_err(refused)?;
-        let width = match &*header.kind {
-            "|u1" => 1,
-            "<f2" => 2,
-            "<f4" => 4,
-            "<i8" => 8,
-            kind => return Err(other_kind(&path, "'|u1', '<f2', '<f4' or '<i8'", kind)),
-        };
+        let kind = ElementKind::of_name(&header.kind);
+        let kind = kind.ok_or_else(|| other_kind(&path, "'<f4', '<f2', '<i8' or '|u1'", &header.kind))?;
         let at =
             image.checked_sub(part.images.start).filter(|at| header.shape.first().is_some_and(|n| at < n));
         let at = at.ok_or_else(|| refused(format!("has no row for image {image}")))?;
-        let row = header.shape[1..].iter().try_fold(width, |bytes: usize, &side| bytes.checked_mul(side));
+        let row =
+            header.shape[1..].iter().try_fold(kind.bytes(), |bytes: usize, &side| bytes.checked_mul(side));
         if let Some(row) = row.filter(|&row| row > LARGEST_ROW) {
             return Err(refused(format!("has rows of {row} bytes, the limit is {LARGEST_ROW}")));
         }

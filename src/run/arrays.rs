@@ -78,6 +78,12 @@ impl ElementKind {
         }
     }
 
+    /// The type of this name in a .npy header; `None` for types that runs do not have.
+    pub(super) fn of_name(name: &str) -> Option<ElementKind> {
+        use ElementKind::{F16, F32, I64, U8};
+        [F32, F16, I64, U8].into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Size of an element in bytes.
     pub fn bytes(self) -> usize {
         match self {

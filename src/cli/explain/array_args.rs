@@ -148,14 +148,12 @@ mod tests {
     #[test]
     fn a_list_names_arrays() {
         let arrays = |text: &str| Ok::<_, String>(Arrays { choice: text.parse()?, dtype: ElementKind::F32 });
-        let all = arrays("all").unwrap();
-        let arrays_of = arrays;
-        let arrays = arrays_of("cam, logits").unwrap();
-        assert_eq!(arrays.named(), [ArrayGroup::Cam, ArrayGroup::Logits]);
-        assert!(arrays.wants(ArrayGroup::Cam, false) && !arrays.wants(ArrayGroup::Input, true));
-        assert!(all.wants(ArrayGroup::Heatmap, false));
+        let two = arrays("cam, logits").unwrap();
+        assert_eq!(two.named(), [ArrayGroup::Cam, ArrayGroup::Logits]);
+        assert!(two.wants(ArrayGroup::Cam, false) && !two.wants(ArrayGroup::Input, true));
+        assert!(arrays("all").unwrap().wants(ArrayGroup::Heatmap, false));
         for wrong in ["", "cam,", "maps", "all,cam"] {
-            assert!(arrays_of(wrong).unwrap_err().starts_with("invalid array '"), "{wrong}");
+            assert!(arrays(wrong).unwrap_err().starts_with("invalid array '"), "{wrong}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl LoadedRun {
     pub fn files(&self, records: &[ImageResult]) -> impl Iterator<Item = PathBuf> {
         let named = records.iter().flat_map(|record| [&record.files.strip, &record.files.arrays]);
         let named = named.flatten().map(String::as_str);
-        let own = ["results.jsonl", "failed.jsonl", "manifest.json", "journal.jsonl", "evaluation.json"];
+        let own = ["results.jsonl", "failed.jsonl", "evaluation.json"];
         let names = own.into_iter().map(String::from).chain(named.map(String::from));
         let names = names.chain(run::shard_files(&self.folder));
         let arrays = self.arrays.as_ref().map_or_else(Vec::new, RunArrays::files);

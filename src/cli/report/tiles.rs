@@ -89,7 +89,7 @@ impl Sources<'_> {
                     let cause = format!("shape {shape:?}, expected (H, W, 3) with sides of 1 to {MAX_SIDE}");
                     return Err(Error::refused(self.folder, format!("array '{INPUT}'"), cause));
                 };
-                Ok((width > 0 && height > 0).then(|| RgbImage::new(width, height, rgb)))
+                Ok(Some(RgbImage::new(width, height, rgb)))
             }
             _ => Ok(None),
         }

@@ -167,8 +167,7 @@ impl<'a> Compiler<'a> {
         // Blocks of 4x4 have three times the rounding error of 2x2: they have to be worth it.
         let others = two.as_ref().map_or(direct.cost(None), |two| two.cost(None));
         let four = tiling(Block::Four).filter(|four| 5 * four.cost(None) < 4 * others);
-        let winograd = four.or(two);
-        if let Some(winograd) = winograd {
+        if let Some(winograd) = four.or(two) {
             return Ok(Box::new(WinogradKernel::new(self.weights, isa, op, winograd, weight, bias)?));
         }
         let kernel = Conv2dKernel::new(self.weights, isa, op, direct, weight, bias)?;

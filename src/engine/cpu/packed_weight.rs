@@ -101,11 +101,6 @@ impl PackedWeight {
         )
     }
 
-    /// All groups' weights, (groups, k, M).
-    pub(crate) fn matrix(&self) -> &[f32] {
-        &self.weight
-    }
-
     /// The transposed product with these weights; see [`TransposedProduct`].
     pub(crate) fn transposed(
         &self,

@@ -194,9 +194,7 @@ fn sum_of(window: Window) -> Result<String> {
     session.run(&[1.0; 4 * 8 * 8], &mut outputs)?;
     let slot = session.plan().outputs()[0];
     let values = &outputs[slot.offset()..][..slot.shape().len()];
-    // Winograd's algorithm with blocks of 4x4 is exact only to some digits.
-    let sum: f64 = values.iter().map(|&x| f64::from(x)).sum();
-    shown((1e3 * sum).round() / 1e3)
+    shown(values.iter().map(|&x| f64::from(x)).sum::<f64>())
 }
 
 #[test]
@@ -234,7 +232,11 @@ fn a_device_refuses_what_it_cannot_hold_and_computes_what_is_only_odd() {
         }),
         ("padding of rows and columns", Value("512.0"), || sum_of(Window::square(1, 1, 100))),
         ("padding with stride 2", Value("128.0"), || sum_of(Window::square(1, 2, 100))),
-        ("a 3x3 window with wide padding", Value("4608.0"), || sum_of(Window::square(3, 1, 70))),
+        ("a 3x3 window with wide padding", Value("4608.0"), || {
+            // Winograd's algorithm with blocks of 4x4 is not exact on whole numbers.
+            let sum: f64 = sum_of(Window::square(3, 1, 70))?.parse().expect("a number");
+            Ok(format!("{sum:.3}"))
+        }),
         ("a stride beyond the image", Value("8.0"), || sum_of(Window::square(1, 60_000, 0))),
         ("multiply-adds until no exit", Panic("exit 0 of a plan of 0"), || {
             let (graph, input) = graph_of(Shape::vector(1));

@@ -152,9 +152,7 @@ unsafe fn pack<S: Simd>(packing: &Packed, x: *const f32, first: usize, to: *mut 
                 let (out, width) = (row.add(begin), end - begin);
                 match sx {
                     1 => pack_row::<S>(out, width, padding, |i| S::load(line.add(i))),
-                    2 => pack_row::<S>(out, width, padding, |i| {
-                        S::even(S::load(line.add(2 * i)), S::load(line.add(2 * i + S::LANES)))
-                    }),
+                    2 => pack_row::<S>(out, width, padding, |i| S::load_even(line.add(2 * i))),
                     _ => (0..width).for_each(|i| *out.add(i) = *line.add(i * sx)),
                 }
             }

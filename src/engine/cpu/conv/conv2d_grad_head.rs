@@ -7,12 +7,13 @@
 
 use std::sync::Arc;
 
+use super::conv2d_grad_small::gather_pixels;
 use crate::Shape;
 use crate::engine::cpu::aligned::CACHE_LINE_F32;
 use crate::engine::cpu::cost;
 use crate::engine::cpu::cost::QuarterCycles;
 use crate::engine::cpu::elementwise::apply_relu_grad;
-use crate::engine::cpu::gemm::PREFETCH_DISTANCE;
+use crate::engine::cpu::gemm::{PREFETCH_DISTANCE, TransposedProduct};
 use crate::engine::cpu::kernel::{Kernel, Operands, Tile, channel_share};
 use crate::engine::cpu::packed_weight::PackedWeight;
 use crate::engine::cpu::simd::{Isa, MAX_LANES, Simd, compiled};
@@ -31,30 +32,11 @@ const TAPS: usize = WINDOW * WINDOW;
 const PIXELS: usize = SIDE * SIDE;
 const GRAD_PIXELS: usize = GRAD_SIDE * GRAD_SIDE;
 
-/// Operands of one call.
-struct Product {
-    /// (groups, k, M) weights, M whole vectors.
-    weight: *const f32,
-    groups: usize,
-    /// Floats of a group, k * M.
-    group_len: usize,
-    /// M.
-    group_channels: usize,
-    /// The first input channel to compute.
-    first: usize,
-    /// The end of the input channels to compute.
-    end: usize,
-    /// (4, groups * M) floats of the gradient.
-    grad: *const f32,
-    /// (end - first, 16) floats.
-    out: *mut f32,
-}
-
 /// The kernel; a tile's groups are input channels.
 pub(crate) struct HeadConv2dGradKernel {
     /// # Safety
     /// The CPU has the kernel's instruction set, and the pointers are valid for the call's sizes.
-    product: unsafe fn(&Product),
+    product: unsafe fn(&TransposedProduct),
     weight: Arc<PackedWeight>,
     input: Shape,
     relu: Option<ReluGrad>,
@@ -72,7 +54,7 @@ impl HeadConv2dGradKernel {
     /// The kernel of `op`, with its packed weight.
     pub(crate) fn new(isa: Isa, op: &Conv2dGrad, weight: Arc<PackedWeight>) -> Self {
         HeadConv2dGradKernel {
-            product: compiled!(isa, S => unsafe fn(call: &Product) { product::<S>(call) }),
+            product: compiled!(isa, S => unsafe fn(call: &TransposedProduct) { product::<S>(call) }),
             cost: cost::L3_WEIGHT * weight.padded_channels() * weight.k,
             weight,
             input: op.input,
@@ -81,14 +63,15 @@ impl HeadConv2dGradKernel {
     }
 }
 
-/// Computes the gradients of some channels, group by group, so that the weights are read in one stream.
+/// Computes the gradients of some input channels, the units of `call`, whose right side is the gradient that is read, (4,
+/// groups * M), and whose result has (16) pixels a channel; group by group, so that the weights are read in one stream.
 ///
 /// # Safety
 /// As for [`HeadConv2dGradKernel::product`].
 #[inline(always)]
-unsafe fn product<S: Simd>(call: &Product) {
+unsafe fn product<S: Simd>(call: &TransposedProduct) {
     // Copies, which stores to `out` cannot change.
-    let &Product { weight, groups, group_len, group_channels, first, end, grad, out } = call;
+    let &TransposedProduct { weight, groups, group_len, group_channels, first, end, right, out, .. } = call;
     let row = groups * group_channels;
     for group in 0..groups {
         for channel in first..end {
@@ -96,7 +79,7 @@ unsafe fn product<S: Simd>(call: &Product) {
             // pointers are valid.
             unsafe {
                 let weight = weight.add(group * group_len + channel * TAPS * group_channels);
-                let grad = grad.add(group * group_channels);
+                let grad = right.add(group * group_channels);
                 let out = out.add((channel - first) * PIXELS);
                 let store = |out: *mut f32, sums: S::V| {
                     S::store(out, if group > 0 { S::add(S::load(out), sums) } else { sums });
@@ -176,24 +159,9 @@ impl Kernel for HeadConv2dGradKernel {
             let row = self.weight.padded_channels();
             let columns = std::slice::from_raw_parts_mut(operands.scratch, GRAD_PIXELS * row);
             let grad = std::slice::from_raw_parts(operands.input(0), self.weight.channels * GRAD_PIXELS);
-            columns.fill(0.0);
-            for (pixel, column) in columns.chunks_exact_mut(row).enumerate() {
-                for (to, from) in column.iter_mut().zip(grad.chunks_exact(GRAD_PIXELS)) {
-                    *to = from[pixel];
-                }
-            }
+            gather_pixels(grad, GRAD_PIXELS, 0..GRAD_PIXELS, columns, row);
             let out = operands.output().add(channels.start * PIXELS);
-            let weight = self.weight.matrix();
-            (self.product)(&Product {
-                weight: weight.as_ptr(),
-                groups: self.weight.groups(),
-                group_len: self.weight.group_channels * self.weight.k,
-                group_channels: self.weight.group_channels,
-                first: channels.start,
-                end: channels.end,
-                grad: columns.as_ptr(),
-                out,
-            });
+            (self.product)(&self.weight.transposed(TAPS, channels.clone(), columns.as_ptr(), out));
             if let (Some(relu), Some(gate)) = (self.relu, operands.optional_input(1)) {
                 let out = std::slice::from_raw_parts_mut(out, channels.len() * PIXELS);
                 let gate = std::slice::from_raw_parts(gate.add(channels.start * PIXELS), out.len());

@@ -2,6 +2,7 @@
 //! would be mostly empty. The transposed product computes the taps of each pixel from the weights as the
 //! forward convolution has packed them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Shape;
@@ -30,6 +31,23 @@ fn taps(window: &Window, input: Shape, output: Shape) -> Vec<Taps> {
         inside.collect()
     };
     (0..output.plane()).map(pixel).collect()
+}
+
+/// Writes the `pixels` of a gradient of planes of `plane` pixels to `columns`: a row of `row` floats for each pixel, with
+/// all channels side by side, and zeros elsewhere.
+pub(super) fn gather_pixels(
+    grad: &[f32],
+    plane: usize,
+    pixels: Range<usize>,
+    columns: &mut [f32],
+    row: usize,
+) {
+    columns.fill(0.0);
+    for (pixel, column) in pixels.zip(columns.chunks_exact_mut(row)) {
+        for (to, from) in column.iter_mut().zip(grad.chunks_exact(plane)) {
+            *to = from[pixel];
+        }
+    }
 }
 
 /// The kernel for small outputs; a tile's groups are input channels.
@@ -99,12 +117,7 @@ impl Kernel for SmallConv2dGradKernel {
             let out = std::slice::from_raw_parts_mut(first, channels.len() * size);
             out.fill(0.0);
             for (first, taps) in (0..plane).step_by(COLUMNS).zip(self.taps.chunks(COLUMNS)) {
-                right.fill(0.0);
-                for (p, row) in right.chunks_exact_mut(right_len / COLUMNS).enumerate().take(taps.len()) {
-                    for (to, from) in row.iter_mut().zip(grad.chunks_exact(plane)) {
-                        *to = from[first + p];
-                    }
-                }
+                gather_pixels(grad, plane, first..first + taps.len(), right, right_len / COLUMNS);
                 let units = channels.start * self.area..channels.end * self.area;
                 let call = self.weight.transposed(1, units, right.as_ptr(), products.as_mut_ptr());
                 (self.kernels.four)(&call);

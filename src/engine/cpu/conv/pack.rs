@@ -253,7 +253,7 @@ unsafe fn pack<S: Simd>(
                             pack_short_rows::<S>(layout, shift, &rows);
                         }
                         (1, _) if is_near => pack_rows::<S>(layout, &rows, |from| S::load(from)),
-                        (2, _) if is_near => pack_rows::<S>(layout, &rows, |from| load_even::<S>(from)),
+                        (2, _) if is_near => pack_rows::<S>(layout, &rows, |from| S::load_even(from)),
                         _ => pack_any_stride(layout, &rows),
                     }
                 }
@@ -322,16 +322,6 @@ unsafe fn pack_rows<S: Simd>(layout: &BandLayout, rows: &Rows, load: impl Fn(*co
             }
         }
     }
-}
-
-/// Every second of the 2 * LANES floats from `p`.
-///
-/// # Safety
-/// See [`Simd`].
-#[inline(always)]
-unsafe fn load_even<S: Simd>(p: *const f32) -> S::V {
-    // SAFETY: the caller promises that the floats are there.
-    unsafe { S::even(S::load(p), S::load(p.add(S::LANES))) }
 }
 
 /// Packs rows of any stride, one element at a time.

@@ -187,6 +187,16 @@ pub(crate) trait Simd: Copy {
     /// See [`Simd`].
     unsafe fn even(a: Self::V, b: Self::V) -> Self::V;
 
+    /// Every second of the 2 * LANES floats from `p`.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    #[inline(always)]
+    unsafe fn load_even(p: *const f32) -> Self::V {
+        // SAFETY: the caller promises that the floats are there.
+        unsafe { Self::even(Self::load(p), Self::load(p.add(Self::LANES))) }
+    }
+
     /// Lanes 1, 3, 5 and so on of `a`, then of `b`.
     ///
     /// # Safety

@@ -283,12 +283,13 @@ impl WinogradKernel {
         let weights_stay = tile.groups.len() * tiling.kernel.channels <= count;
         for point in 0..tiling.block.points() {
             if weights_stay {
-                firsts()
-                    .for_each(|first| tile.groups.clone().for_each(|group| micro_tile(point, first, group)));
+                for first in firsts() {
+                    tile.groups.clone().for_each(|group| micro_tile(point, first, group));
+                }
             } else {
-                tile.groups
-                    .clone()
-                    .for_each(|group| firsts().for_each(|first| micro_tile(point, first, group)));
+                for group in tile.groups.clone() {
+                    firsts().for_each(|first| micro_tile(point, first, group));
+                }
             }
         }
     }

@@ -214,13 +214,10 @@ unsafe fn store<S: Simd, const M: usize, const P: usize>(
 unsafe fn short_indices<S: Simd, const P: usize>(layout: &BandLayout) -> [S::Index; P] {
     // SAFETY: the CPU has the instruction set.
     unsafe {
-        let index = |column: usize| {
-            let shift = &layout.shifts[column][0];
-            S::index(&shift.index, shift.mask)
-        };
-        let mut indices = [index(0); P];
-        for (column, i) in indices.iter_mut().enumerate() {
-            *i = index(column);
+        let first = &layout.shifts[0][0];
+        let mut indices = [S::index(&first.index, first.mask); P];
+        for (index, shifts) in indices.iter_mut().zip(&layout.shifts) {
+            *index = S::index(&shifts[0].index, shifts[0].mask);
         }
         indices
     }
