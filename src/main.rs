@@ -10,5 +10,6 @@ static ALLOCATOR: reserve::WithReserve = reserve::WithReserve::new();
 fn main() -> std::process::ExitCode {
     let start = Instant::now();
     ALLOCATOR.fill();
+    reserve::share_arenas();
     msdcam::cli::main(std::env::args_os(), start).into()
 }

@@ -63,6 +63,21 @@ impl WithReserve {
     }
 }
 
+/// Makes threads share the system's allocator's arenas, one for each core: threads come and go here, and each would
+/// otherwise leave the memory that it has freed in an arena of its own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn share_arenas() {
+    // SAFETY: a number is read, and one of the allocator's settings is made before there are other threads.
+    unsafe {
+        let cores = libc::sysconf(libc::_SC_NPROCESSORS_ONLN).clamp(2, 1024);
+        libc::mallopt(libc::M_ARENA_MAX, cores as libc::c_int);
+    }
+}
+
+/// Other allocators decide for themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn share_arenas() {}
+
 /// Ends the process without memory, locks or destructors.
 #[cfg(unix)]
 fn end() {

@@ -1,5 +1,6 @@
 //! The model and its device: `--weights`, `--device`, `--threads`, `--quiet`.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 
 use crate::engine::cpu::Isa;
@@ -10,8 +11,8 @@ use crate::model::{
     Labels, Model, ModelDigest, Normalization, OpenOptions, Source, open_digested, pretrained,
 };
 
-use super::output;
 use super::timings::{Stage, Timings};
+use super::{isolation, output};
 
 /// Options that select the model and the device.
 #[derive(Debug, clap::Args)]
@@ -84,7 +85,7 @@ impl ModelArgs {
         if variant != Variant::default() && !on_gpu {
             return Err(crate::Error::usage("a variant needs --device cuda"));
         }
-        let (model, digest) = timings.time(Stage::Model, || match &self.weights {
+        let read = || match &self.weights {
             Some(file) => {
                 let (model, digest) = open_digested(file, &self.options())?;
                 Ok::<_, crate::Error>((model, Some(digest)))
@@ -97,13 +98,23 @@ impl ModelArgs {
                 }
                 Ok((Model::pretrained()?, None))
             }
-        })?;
-        let (device, gpu_error) = Device::with_options(&DeviceOptions {
-            choice: self.device,
-            threads: self.threads.map_or(0, usize::from),
-            isa: if on_gpu { None } else { Isa::from_env()? },
-            variant: variant.with_env(),
-        })?;
+        };
+        let open = || {
+            Device::with_options(&DeviceOptions {
+                choice: self.device,
+                threads: self.threads.map_or(0, usize::from),
+                isa: if on_gpu { None } else { Isa::from_env()? },
+                variant: variant.with_env(),
+            })
+        };
+        // The device is opened meanwhile, a GPU's driver for longer than the weights are read.
+        let (model, device) = std::thread::scope(|scope| {
+            let device = isolation::spawn(scope, open);
+            let model = timings.time(Stage::Model, read);
+            (model, device.map(|device| device.join().unwrap_or_else(|panic| resume_unwind(panic))))
+        });
+        let (model, digest) = model?;
+        let (device, gpu_error) = device??;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(LoadedModel {
             model,

@@ -165,10 +165,20 @@ pub fn common_scale<'a>(maps: impl IntoIterator<Item = &'a [f32]>) -> Option<(f3
 
 /// Minimum and maximum; both NaN if a value is NaN.
 fn range(values: &[f32]) -> (f32, f32) {
-    if values.iter().any(|v| v.is_nan()) {
+    /// Values that are compared side by side, in vectors.
+    const LANES: usize = 16;
+    if values.iter().fold(false, |any, v| any | v.is_nan()) {
         return (f32::NAN, f32::NAN);
     }
-    values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)))
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let (rows, rest) = values.as_chunks::<LANES>();
+    for row in rows.iter().map(|row| &row[..]).chain([rest]) {
+        for ((low, high), &v) in low.iter_mut().zip(&mut high).zip(row) {
+            *low = if v < *low { v } else { *low };
+            *high = if v > *high { v } else { *high };
+        }
+    }
+    (low.into_iter().fold(f32::INFINITY, f32::min), high.into_iter().fold(f32::NEG_INFINITY, f32::max))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
 /// # Errors
 /// Only if the library was built from a damaged file.
 pub fn built_in_weights() -> Result<Weights> {
-    Weights::from_shared(Path::new("built-in weights"), Arc::new(FILE))
+    Weights::from_accepted(Path::new("built-in weights"), Arc::new(FILE))
 }
 
 /// The digest of the built-in weights file.
@@ -22,4 +22,15 @@ pub fn digest() -> ModelDigest {
     let mut digester = Digester::default();
     digester.file(FILE);
     digester.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_file_is_one_that_would_be_accepted_from_anybody() {
+        let accepted = Weights::from_shared(Path::new("built-in weights"), Arc::new(FILE)).unwrap();
+        assert_eq!(built_in_weights().unwrap(), accepted);
+    }
 }

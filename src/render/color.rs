@@ -70,7 +70,11 @@ impl Colormap {
 
 /// Table index of `v` in [0, 1]: `255 v` rounded down, as in the article's code.
 pub fn index(v: f32) -> usize {
-    (v * 255.0).clamp(0.0, 255.0) as usize
+    // `max` turns NaN into 0, which `clamp` would not.
+    let positive = (v * 255.0).max(0.0);
+    let scaled = if positive < 255.0 { positive } else { 255.0 };
+    // SAFETY: a number from 0 to 255. A conversion that checks this is not done in vectors.
+    usize::from(unsafe { scaled.to_int_unchecked::<i32>() } as u8)
 }
 
 /// A colormap file as a table.

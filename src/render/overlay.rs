@@ -14,21 +14,46 @@ pub const HEAT_ALPHA: f32 = 0.5;
 pub fn overlay(photo: &RgbImage, heatmap: &Heatmap, colormap: Colormap, heat_alpha: f32) -> RgbImage {
     assert_eq!((photo.width, photo.height), (heatmap.width, heatmap.height), "sizes of photo and heatmap");
     assert!((0.0..=1.0).contains(&heat_alpha), "opacity {heat_alpha}");
-    let above = colormap.table().map(|color| color.map(|v| heat_alpha * f32::from(v) + 0.5));
+    const BLOCK: usize = 64;
+    // The fourth element makes a color a vector, which is copied whole: the next color replaces it.
+    let above = colormap.table().map(|color| {
+        let [r, g, b] = color.map(|v| heat_alpha * f32::from(v) + 0.5);
+        [r, g, b, 0.0]
+    });
     let mut rgb = vec![0; photo.rgb.len()];
-    // Colors are looked up for a few pixels at a time, which are then blended in vectors.
-    let mut colors = [[0.0; 3]; 64];
-    let pixels = rgb.chunks_mut(3 * colors.len()).zip(photo.rgb.chunks(3 * colors.len()));
-    for ((out, pixels), values) in pixels.zip(heatmap.values.chunks(colors.len())) {
-        colors.iter_mut().zip(values).for_each(|(color, &v)| *color = above[index(v)]);
-        for ((out, &below), above) in out.iter_mut().zip(pixels).zip(colors.as_flattened()) {
-            let blended = (1.0 - heat_alpha) * f32::from(below) + above;
-            // SAFETY: the opacity is in [0, 1], so both terms are finite and not negative, and their sum is at most
-            // about 255.5. Conversions that check this are done one by one, which takes three times as long.
-            *out = unsafe { blended.to_int_unchecked::<i32>() } as u8;
+    // For a few pixels at a time, indices are computed in vectors, then colors looked up, then blended in vectors.
+    let (mut indices, mut colors) = ([0_u8; BLOCK], [0.0; 3 * BLOCK + 1]);
+    let pixels = rgb.chunks_mut(3 * BLOCK).zip(photo.rgb.chunks(3 * BLOCK));
+    for ((out, pixels), values) in pixels.zip(heatmap.values.chunks(BLOCK)) {
+        indices.iter_mut().zip(values).for_each(|(place, &v)| *place = index(v) as u8);
+        for (i, &place) in indices.iter().enumerate() {
+            colors[3 * i..3 * i + 4].copy_from_slice(&above[usize::from(place)]);
         }
+        blend(out, pixels, &colors, 1.0 - heat_alpha);
     }
     RgbImage::new(photo.width, photo.height, rgb)
+}
+
+/// `share * below + above` rounded down, by whole vectors of bytes; `above` may be longer. The share is in [0, 1], and
+/// `above` at most 255.5 less what it leaves.
+fn blend(out: &mut [u8], below: &[u8], above: &[f32], share: f32) {
+    /// Bytes of a vector.
+    const BYTES: usize = 16;
+    let blended = |below: u8, above: f32| {
+        let sum = share * f32::from(below) + above;
+        // SAFETY: both terms are finite and not negative, and their sum is at most about 255.5. Conversions that check
+        // this are done one by one, which takes three times as long.
+        unsafe { sum.to_int_unchecked::<i32>() as u8 }
+    };
+    let (vectors, rest) = out.as_chunks_mut::<BYTES>();
+    let (below_rest, above_rest) = (&below[BYTES * vectors.len()..], &above[BYTES * vectors.len()..]);
+    let terms = below.as_chunks::<BYTES>().0.iter().zip(above.as_chunks::<BYTES>().0);
+    for (out, (below, above)) in vectors.iter_mut().zip(terms) {
+        *out = std::array::from_fn(|i| blended(below[i], above[i]));
+    }
+    for ((out, &below), &above) in rest.iter_mut().zip(below_rest).zip(above_rest) {
+        *out = blended(below, above);
+    }
 }
 
 /// A signed map with values in [-1, 1] over `photo`, in a diverging colormap: transparent where it is 0, and

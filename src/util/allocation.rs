@@ -3,7 +3,9 @@
 //! What grows with weights, pictures or batches is asked for here. The standard library ends the process where a
 //! small allocation fails, so a large one is refused unless it leaves room for those that follow.
 
+use std::alloc::Layout;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::Result;
@@ -41,6 +43,24 @@ pub(crate) fn vec<T: Clone>(what: &'static str, len: usize, value: T) -> Result<
     Ok(elements)
 }
 
+/// The first `len` elements of `buffer`, of any values; called `what` in the error. The buffer grows to the longest that
+/// it is used for.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn at_least<'a>(
+    what: &'static str,
+    len: usize,
+    buffer: &'a mut Vec<f32>,
+) -> Result<&'a mut [f32]> {
+    if buffer.len() < len {
+        // The elements are not kept: without them there is nothing to copy.
+        *buffer = Vec::new();
+        *buffer = vec(what, len, 0.0)?;
+    }
+    Ok(&mut buffer[..len])
+}
+
 /// As [`vec`], for a function that cannot return an error.
 ///
 /// # Panics
@@ -48,6 +68,10 @@ pub(crate) fn vec<T: Clone>(what: &'static str, len: usize, value: T) -> Result<
 pub(crate) fn vec_or_panic<T: Clone>(what: &'static str, len: usize, value: T) -> Vec<T> {
     vec(what, len, value).unwrap_or_else(|error| panic!("{error}"))
 }
+
+/// Bytes of a multiple of every system's pages.
+#[cfg(all(unix, not(asan)))]
+const PAGE: usize = 64 << 10;
 
 /// Bytes of a huge page.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
@@ -66,6 +90,63 @@ pub(crate) fn advise_huge_pages(start: *mut u8, bytes: usize) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (start, bytes);
+}
+
+/// `layout.size()` zeros at a multiple of `layout.align()`, in pages of their own and, where the system has them, in
+/// huge ones: an allocator may give pages that were small before. `None` where the system refuses; freed by [`unmap`].
+pub(crate) fn map_zeros(layout: Layout) -> Option<NonNull<u8>> {
+    // Not with AddressSanitizer, which forgets only what an allocator frees.
+    #[cfg(all(unix, not(asan)))]
+    {
+        let len = layout.size().checked_next_multiple_of(PAGE)?;
+        let (all, access) = (len.checked_add(layout.align())?, libc::PROT_READ | libc::PROT_WRITE);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping at any address.
+        let mapped = unsafe { libc::mmap(std::ptr::null_mut(), all, access, flags, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            return None;
+        }
+        let before = mapped.align_offset(layout.align());
+        // SAFETY: whole pages of the mapping before and after the `len` bytes that are kept.
+        let start = unsafe {
+            let start = mapped.byte_add(before);
+            let after = all - before - len;
+            for (edge, len) in [(mapped, before), (start.byte_add(len), after)] {
+                if len > 0 {
+                    libc::munmap(edge, len);
+                }
+            }
+            start.cast::<u8>()
+        };
+        advise_huge_pages(start, layout.size());
+        NonNull::new(start)
+    }
+    #[cfg(not(all(unix, not(asan))))]
+    {
+        // SAFETY: the caller's layout is not empty.
+        let start = NonNull::new(unsafe { std::alloc::alloc(layout) })?;
+        advise_huge_pages(start.as_ptr(), layout.size());
+        // SAFETY: just allocated with this size.
+        unsafe { start.write_bytes(0, layout.size()) };
+        Some(start)
+    }
+}
+
+/// Gives back what [`map_zeros`] returned.
+///
+/// # Safety
+/// `start` came from it for this layout, and is not used any more.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, layout: Layout) {
+    // SAFETY: the pages that `map_zeros` has kept.
+    #[cfg(all(unix, not(asan)))]
+    unsafe {
+        libc::munmap(start.as_ptr().cast(), layout.size().next_multiple_of(PAGE));
+    }
+    // SAFETY: allocated by `map_zeros` with this layout.
+    #[cfg(not(all(unix, not(asan))))]
+    unsafe {
+        std::alloc::dealloc(start.as_ptr(), layout);
+    }
 }
 
 /// `len` zeros, called `what` in the error. Huge pages are asked for: a matrix that is read several rows at once needs more

@@ -90,6 +90,8 @@ pub fn process_images(
             let _ = finished.into_iter().try_for_each(|group| sender.send(explained(group)));
         }
         drop(sender);
+        // The last group is drawn without the network in memory.
+        drop((explainer, selected));
         let completed = written.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         Ok(PipelineEnd::Completed(Box::new(completed), stopped()))
     })

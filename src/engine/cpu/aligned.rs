@@ -35,14 +35,16 @@ unsafe impl Send for AlignedBuffer {}
 unsafe impl Sync for AlignedBuffer {}
 
 impl AlignedBuffer {
-    /// Memory for `len` floats; `None` where the system has too little.
+    /// Memory for `len` floats, all zero; `None` where the system has too little.
     pub(crate) fn new(len: usize) -> Option<AlignedBuffer> {
         let bytes = len.max(1).checked_mul(size_of::<f32>())?;
         let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE_F32 * size_of::<f32>() };
         let layout = Layout::from_size_align(bytes, align).ok()?;
-        // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { std::alloc::alloc(layout) })?;
-        allocation::advise_huge_pages(start.as_ptr(), bytes);
+        let start = match bytes >= HUGE_PAGE {
+            true => allocation::map_zeros(layout)?,
+            // SAFETY: the layout is not empty.
+            false => NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?,
+        };
         Some(AlignedBuffer { start: start.cast(), layout })
     }
 
@@ -78,8 +80,14 @@ impl AlignedBuffer {
 
 impl Drop for AlignedBuffer {
     fn drop(&mut self) {
-        // SAFETY: allocated by `new` with this layout.
-        unsafe { std::alloc::dealloc(self.start.as_ptr().cast(), self.layout) }
+        let (start, layout) = (self.start.cast(), self.layout);
+        // SAFETY: allocated by `new` with this layout, in the way that depends on its size.
+        unsafe {
+            match layout.size() >= HUGE_PAGE {
+                true => allocation::unmap(start, layout),
+                false => std::alloc::dealloc(start.as_ptr(), layout),
+            }
+        }
     }
 }
 
@@ -111,11 +119,11 @@ impl Arena {
         self.expected = self.expected.saturating_sub(len);
     }
 
-    /// `len` floats, zero where `write` does not write them.
+    /// Room for `len` floats, which any thread may write.
     ///
     /// # Errors
     /// When the system has too little memory.
-    pub(crate) fn slice(&mut self, len: usize, write: impl FnOnce(&mut [f32])) -> Result<PackedSlice> {
+    pub(crate) fn room(&mut self, len: usize) -> Result<Room> {
         let current = self.current.upgrade().filter(|buffer| self.used.saturating_add(len) <= buffer.len());
         let buffer = match current {
             Some(buffer) => buffer,
@@ -130,19 +138,26 @@ impl Arena {
             }
         };
         self.skip(len);
-        // SAFETY: these floats are inside the buffer, after all slices given out before.
-        let floats = unsafe {
-            let start = buffer.start().add(self.used);
-            start.write_bytes(0, len);
-            std::slice::from_raw_parts_mut(start, len)
-        };
         let end = self.used + len;
         let next = (end + GUARD).next_multiple_of(CACHE_LINE_F32);
         buffer.poison(end..next.min(buffer.len()));
-        let slice = PackedSlice { buffer, first: self.used, len };
+        let room = Room(PackedSlice { buffer, first: self.used, len });
         self.used = next;
-        write(floats);
-        Ok(slice)
+        Ok(room)
+    }
+}
+
+/// Floats of an arena that are not written yet.
+pub(crate) struct Room(PackedSlice);
+
+impl Room {
+    /// The slice, zero where `write` does not write it.
+    pub(crate) fn write(self, write: impl FnOnce(&mut [f32])) -> PackedSlice {
+        let Room(slice) = self;
+        // SAFETY: these floats are inside the buffer, which was made of zeros, and after all that the arena gave out
+        // before; it gives them out once, and they are read through the slice alone, which is returned afterwards.
+        write(unsafe { std::slice::from_raw_parts_mut(slice.buffer.start().add(slice.first), slice.len) });
+        slice
     }
 }
 
@@ -157,8 +172,7 @@ impl Deref for PackedSlice {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `Arena::slice` initialized these floats and gives them to no one else; it writes them
-        // before anyone can read them.
+        // SAFETY: `Room::write` has initialized these floats, and nobody writes them afterwards.
         unsafe { std::slice::from_raw_parts(self.buffer.start().add(self.first), self.len) }
     }
 }
@@ -176,11 +190,10 @@ mod tests {
             let slices: Vec<PackedSlice> = (0..200)
                 .map(|i| {
                     let len = if i == 150 { 1 << 20 } else { 7 * i };
-                    let slice = arena.slice(len, |floats| {
+                    arena.room(len).unwrap().write(|floats| {
                         assert!(floats.iter().all(|&x| x == 0.0), "zero before they are written");
                         floats.iter_mut().skip(1).for_each(|x| *x = i as f32);
-                    });
-                    slice.unwrap()
+                    })
                 })
                 .collect();
             drop(arena);
@@ -198,20 +211,20 @@ mod tests {
     fn a_buffer_is_freed_with_its_last_slice() {
         let mut arena = Arena::default();
         arena.expect(100);
-        let [first, second] = [10, 20].map(|len| arena.slice(len, |_| {}).unwrap());
+        let [first, second] = [10, 20].map(|len| arena.room(len).unwrap().write(|_| {}));
         let buffer = Arc::downgrade(&first.buffer);
         drop(first);
         assert!(buffer.upgrade().is_some());
         drop(second);
         assert!(buffer.upgrade().is_none());
-        assert_eq!(arena.slice(30, |floats| floats.fill(1.0)).unwrap()[..], [1.0; 30]);
+        assert_eq!(arena.room(30).unwrap().write(|floats| floats.fill(1.0))[..], [1.0; 30]);
     }
 
     #[test]
     fn too_large_a_buffer_is_refused() {
         assert!(AlignedBuffer::new(usize::MAX / 2).is_none());
         assert!(AlignedBuffer::new(usize::MAX / 8).is_none());
-        let error = Arena::default().slice(usize::MAX / 8, |_| {}).err().unwrap().to_string();
+        let error = Arena::default().room(usize::MAX / 8).err().unwrap().to_string();
         assert!(error.starts_with("cpu: not enough memory for packed weights ("), "{error}");
     }
 }

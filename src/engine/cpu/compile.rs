@@ -1,8 +1,9 @@
 //! Compilation of a plan's steps for one instruction set: the choice of each step's kernel, and the packing
-//! of its weights.
+//! of its weights, on all threads of the device.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::cam::Cam;
 use super::classifier::Classifier;
@@ -16,6 +17,7 @@ use super::linear::{LinearGradKernel, LinearKernel};
 use super::packed_weight::{PackedWeight, WeightSource};
 use super::pooled_grad::PooledGrad;
 use super::simd::Isa;
+use super::thread_pool::ThreadPool;
 use super::weight_cache::WeightCache;
 use super::{activation, cam, elementwise, heatmap, lrn, pool, resize, softmax};
 use crate::Result;
@@ -23,32 +25,76 @@ use crate::engine::graph::ops::{Conv2d, Conv2dGrad, Linear, LinearGrad, PooledCo
 use crate::engine::graph::{Elements, Op, ParamId};
 use crate::engine::plan::{Plan, Step};
 
-/// Makes the kernels of a plan's steps. The choice depends on the plan and the instruction set alone, so
-/// that results do not depend on what the cache holds.
-pub(crate) struct Compiler<'a> {
+/// The kernels of `plan`'s steps, in their order; the weights that they pack are shared through `weights`. The choice
+/// depends on the plan and the instruction set alone, so that results do not depend on what the cache holds.
+///
+/// Packing takes most of the time, so the threads of `pool` take one weight after another: all steps that pack the same.
+///
+/// # Errors
+/// When the system has too little memory for the packed weights.
+pub(crate) fn kernels(
+    plan: &Plan,
+    isa: Isa,
+    weights: &WeightCache,
+    pool: &ThreadPool,
+) -> Result<Vec<Box<dyn Kernel>>> {
+    let steps: Vec<&Step> = plan.steps().collect();
+    let mut by_weight: Vec<Vec<usize>> = Vec::new();
+    let mut place_of = HashMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        let next = by_weight.len();
+        let place = packed_param(&step.op).map_or(next, |id| *place_of.entry(id).or_insert(next));
+        if place == next {
+            by_weight.push(Vec::new());
+        }
+        by_weight[place].push(index);
+    }
+    let len = |id: &ParamId| plan.params[id.index()].data.len();
+    weights.expect(place_of.keys().map(len).sum());
+    let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(steps.len())));
+    pool.run(&|_| {
+        let mut compiler = Compiler::new(plan, isa, weights);
+        while let Some(indices) = by_weight.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for &index in indices {
+                let kernel = compiler.compile(steps[index]);
+                if kernel.is_err() {
+                    next.store(by_weight.len(), Ordering::Relaxed);
+                }
+                made.lock().expect("no thread panics while it holds the lock").push((index, kernel));
+            }
+        }
+    });
+    let mut made = made.into_inner().expect("the pool passes panics on");
+    made.sort_unstable_by_key(|(index, _)| *index);
+    made.into_iter().map(|(_, kernel)| kernel).collect()
+}
+
+/// Makes kernels of a plan's steps, on one thread.
+struct Compiler<'a> {
     plan: &'a Plan,
     isa: Isa,
     weights: &'a WeightCache,
     /// Weights of the plan's convolutions as they are packed.
     packed: HashMap<ParamId, Arc<PackedWeight>>,
-    /// Room for a weight that is computed for its packing.
+    /// Room for a weight that is computed for its packing, and the last one, which it has unless that is held.
     buffer: Vec<f32>,
+    read: Option<ParamId>,
+    /// Room for the sums of a weight.
+    sums: Vec<f32>,
 }
 
 impl<'a> Compiler<'a> {
     /// A compiler of `plan`'s steps that shares the weights in `weights`.
-    pub(crate) fn new(plan: &'a Plan, isa: Isa, weights: &'a WeightCache) -> Self {
-        let used: HashSet<ParamId> = plan.steps().filter_map(|step| packed_param(&step.op)).collect();
-        let len = |id: &ParamId| plan.params[id.index()].data.len();
-        weights.expect(used.iter().map(len).sum());
-        Compiler { plan, isa, weights, packed: HashMap::new(), buffer: Vec::new() }
+    fn new(plan: &'a Plan, isa: Isa, weights: &'a WeightCache) -> Self {
+        let (buffer, sums) = (Vec::new(), Vec::new());
+        Compiler { plan, isa, weights, packed: HashMap::new(), buffer, read: None, sums }
     }
 
     /// The kernel of `step`.
     ///
     /// # Errors
     /// When the system has too little memory for its packed weights.
-    pub(crate) fn compile(&mut self, step: &Step) -> Result<Box<dyn Kernel>> {
+    fn compile(&mut self, step: &Step) -> Result<Box<dyn Kernel>> {
         let isa = self.isa;
         let params = &self.plan.params;
         let (first, output) = (step.inputs[0].shape, step.output.shape);
@@ -127,8 +173,13 @@ impl<'a> Compiler<'a> {
         pack: impl FnOnce(&mut Self, &[f32]) -> Result<T>,
     ) -> Result<T> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let made = self.elements(id).read(&mut buffer).and_then(|weight| pack(self, weight));
-        self.buffer = buffer;
+        let (elements, is_read) = (self.elements(id), self.read.take() == Some(id));
+        let weight = match is_read && elements.is_computed() {
+            true => Ok(&buffer[..elements.len()]),
+            false => elements.read(&mut buffer),
+        };
+        let made = weight.and_then(|weight| pack(self, weight));
+        (self.buffer, self.read) = (buffer, Some(id).filter(|_| made.is_ok()));
         made
     }
 
@@ -237,7 +288,9 @@ impl<'a> Compiler<'a> {
     fn pooled_grad(&mut self, step: &Step, op: &PooledConv2dGrad) -> Result<PooledGrad> {
         let (isa, params, work) = (self.isa, &self.plan.params, step.multiply_adds());
         if PooledGrad::is_by_class(op, params) {
-            PooledGrad::by_class(self.weights, isa, op, params, work)
+            self.with_weight(op.weight, |this, weight| {
+                PooledGrad::by_class((this.weights, &mut this.sums), isa, op, (params, weight), work)
+            })
         } else {
             Ok(PooledGrad::by_tap(isa, op, params, self.transposable(op.weight)?, work))
         }

@@ -1,12 +1,13 @@
 //! A plan compiled for this CPU: a kernel for each step, and the work of each level assigned to the threads of a team.
 
 use super::assign::{ThreadLoad, WorkItem, assign_lpt};
-use super::compile::Compiler;
+use super::compile::kernels;
 use super::cost;
 use super::cost::QuarterCycles;
 use super::kernel::{Kernel, Operands, Tile, step_cost};
 use super::memory::SessionMemory;
 use super::simd::Isa;
+use super::thread_pool::ThreadPool;
 use super::weight_cache::WeightCache;
 use crate::Result;
 use crate::engine::plan::{Plan, Step};
@@ -66,18 +67,23 @@ impl CompiledLevel {
 }
 
 impl CompiledPlan {
-    /// Compiles `plan` for `threads` threads; its weights are shared through `weights`.
+    /// Compiles `plan` for `threads` threads, on those of `pool`; its weights are shared through `weights`.
     ///
     /// # Errors
     /// When the system has too little memory for the packed weights, or a step's scratch exceeds
     /// [`MAX_SCRATCH`].
-    pub(crate) fn new(plan: &Plan, threads: usize, isa: Isa, weights: &WeightCache) -> Result<CompiledPlan> {
+    pub(crate) fn new(
+        plan: &Plan,
+        threads: usize,
+        isa: Isa,
+        (weights, pool): (&WeightCache, &ThreadPool),
+    ) -> Result<CompiledPlan> {
         let mut compiled =
             CompiledPlan { steps: Vec::new(), levels: Vec::new(), scratch_len: 0, teams: Vec::new() };
         let smaller = (0..usize::BITS).rev().map(|bit| 1 << bit).filter(|&size| size < threads);
         let sizes: Vec<usize> = [threads].into_iter().chain(smaller).collect();
         compiled.teams.extend(sizes.iter().map(|&size| Team { size, cost: 0 }));
-        let mut compiler = Compiler::new(plan, isa, weights);
+        let mut kernels = kernels(plan, isa, weights, pool)?.into_iter();
         for level in &plan.levels {
             let mut uncut = Vec::new();
             let mut multiply_adds = 0;
@@ -85,7 +91,7 @@ impl CompiledPlan {
             for job in &level.jobs {
                 let first = compiled.steps.len();
                 for step in &job.steps {
-                    let kernel = compiler.compile(step)?;
+                    let kernel = kernels.next().expect("a kernel for each step");
                     compiled.scratch_len = compiled.scratch_len.max(kernel.scratch_len());
                     if compiled.scratch_len > MAX_SCRATCH {
                         let (op, len) = (step.op.name(), compiled.scratch_len);
@@ -241,12 +247,17 @@ pub(crate) mod tests {
         Plan::new(&graph, &outputs, Order::Depth).unwrap()
     }
 
+    fn compile(plan: &Plan, threads: usize, isa: Isa) -> CompiledPlan {
+        let pool = ThreadPool::new(3).unwrap();
+        CompiledPlan::new(plan, threads, isa, (&WeightCache::default(), &pool)).unwrap()
+    }
+
     #[test]
     fn every_step_is_assigned_once_whole_or_in_all_its_tiles() {
         let plan = plan();
         for isa in Isa::available() {
             for threads in [1, 2, 3, 8] {
-                let compiled = CompiledPlan::new(&plan, threads, isa, &WeightCache::default()).unwrap();
+                let compiled = compile(&plan, threads, isa);
                 let teams = compiled.levels.iter().flat_map(|level| {
                     assert_eq!(level.assigned.len(), compiled.teams.len());
                     level
@@ -287,7 +298,7 @@ pub(crate) mod tests {
     #[test]
     fn a_team_is_as_small_as_the_images_are_many() {
         let plan = plan();
-        let of = |threads| CompiledPlan::new(&plan, threads, Isa::detect(), &WeightCache::default()).unwrap();
+        let of = |threads| compile(&plan, threads, Isa::detect());
         let sizes = |threads| of(threads).teams.iter().map(|team| team.size).collect::<Vec<_>>();
         assert_eq!(
             [sizes(1), sizes(2), sizes(6), sizes(8)],
@@ -305,7 +316,7 @@ pub(crate) mod tests {
     fn nothing_is_cut_for_one_thread_and_something_for_two() {
         let plan = plan();
         let tiles = |threads| {
-            let compiled = CompiledPlan::new(&plan, threads, Isa::detect(), &WeightCache::default()).unwrap();
+            let compiled = compile(&plan, threads, Isa::detect());
             let assigned = compiled.levels.iter().flat_map(|level| level.assigned[0].iter().flatten());
             assigned.filter(|item| matches!(item, WorkItem::Tile(..))).count()
         };

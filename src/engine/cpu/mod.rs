@@ -103,7 +103,8 @@ impl Cpu {
     /// As [`Cpu::session`].
     #[doc(hidden)]
     pub fn estimated_cycles(&self, plan: &Plan, threads: usize, images: usize) -> Result<f64> {
-        let compiled = compiled_plan::CompiledPlan::new(plan, threads, self.isa, &self.weights)?;
+        let compiled =
+            compiled_plan::CompiledPlan::new(plan, threads, self.isa, (&self.weights, &self.pool))?;
         Ok(compiled.batch_cost(images) as f64 / 4.0)
     }
 

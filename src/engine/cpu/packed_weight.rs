@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::aligned::{Arena, PackedSlice};
+use super::aligned::{PackedSlice, Room};
 use super::gemm::TransposedProduct;
 use super::simd::Isa;
-use crate::Result;
 
 /// A matrix of weights and a bias, in groups of the micro-kernel's M output channels: for each group
 /// (k, M) weights, with zeros where the last group has fewer channels.
@@ -35,28 +34,49 @@ pub(crate) struct WeightSource<'a, F> {
 }
 
 impl PackedWeight {
-    /// Packs `source` in groups of `group_channels`.
-    ///
-    /// # Errors
-    /// When the system has too little memory.
+    /// How many floats weight and bias of `source` take in groups of `group_channels`.
+    pub(crate) fn lens<F>(group_channels: usize, source: &WeightSource<F>) -> [usize; 2] {
+        let padded = source.channels.next_multiple_of(group_channels);
+        [padded * source.k, padded]
+    }
+
+    /// Packs `source` in groups of `group_channels` into rooms of [`PackedWeight::lens`].
     pub(crate) fn new<F: Fn(usize, usize) -> f32>(
-        arena: &mut Arena,
+        [weight, bias]: [Room; 2],
         group_channels: usize,
         source: &WeightSource<F>,
-    ) -> Result<Self> {
-        let &WeightSource { channels, k, ref at, bias } = source;
-        let padded = channels.next_multiple_of(group_channels);
-        let weight = arena.slice(padded * k, |packed| {
-            for channel in 0..channels {
-                let start = first_of(channel, group_channels, k);
-                for i in 0..k {
-                    packed[start + i * group_channels] = at(channel, i);
+    ) -> Self {
+        /// Channels that are read side by side.
+        const LANES: usize = 8;
+        /// Floats of a group that are written before those after them: they stay in the first cache while all channels
+        /// are written.
+        const BLOCK: usize = 4096;
+        let &WeightSource { channels, k, ref at, bias: given } = source;
+        let terms = (BLOCK / group_channels).max(1);
+        let weight = weight.write(|packed| {
+            let groups = packed.chunks_exact_mut((group_channels * k).max(1));
+            for (group, first) in groups.zip((0..channels).step_by(group_channels)) {
+                let members = group_channels.min(channels - first);
+                for (block, from) in group.chunks_mut(terms * group_channels).zip((0..k).step_by(terms)) {
+                    for lane in (0..members).step_by(LANES) {
+                        let rows = block.chunks_exact_mut(group_channels).zip(from..k);
+                        if members - lane >= LANES {
+                            for (row, i) in rows {
+                                let lanes = std::array::from_fn::<f32, LANES, _>(|j| at(first + lane + j, i));
+                                row[lane..lane + LANES].copy_from_slice(&lanes);
+                            }
+                        } else {
+                            for (row, i) in rows {
+                                (lane..members).for_each(|j| row[j] = at(first + j, i));
+                            }
+                        }
+                    }
                 }
             }
-        })?;
-        let given = bias.unwrap_or(&[]);
-        let bias = arena.slice(padded, |padded| padded[..given.len()].copy_from_slice(given))?;
-        Ok(PackedWeight { weight, bias, k, channels, group_channels })
+        });
+        let given = given.unwrap_or(&[]);
+        let bias = bias.write(|padded| padded[..given.len()].copy_from_slice(given));
+        PackedWeight { weight, bias, k, channels, group_channels }
     }
 
     /// Whether packing `source` in groups of `group_channels` would make the same bits.

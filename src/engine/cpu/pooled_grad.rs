@@ -48,21 +48,22 @@ impl PooledGrad {
         op.classes.count() < rows * columns
     }
 
-    /// The kernel of `op` with classes as terms.
+    /// The kernel of `op`, with this weight, with classes as terms; the sums are computed in `sums`.
     ///
     /// # Errors
     /// When the system has too little memory.
     pub(crate) fn by_class(
-        weights: &WeightCache,
+        (weights, sums): (&WeightCache, &mut Vec<f32>),
         isa: Isa,
         op: &PooledConv2dGrad,
-        params: &[Param],
+        (params, weight): (&[Param], &[f32]),
         multiply_adds: u64,
     ) -> Result<Self> {
         let [channels, inputs, ..] = dims(op, params);
-        let (sums, count) = (op.kernel_sums(params)?, op.classes.count());
-        let at = |o: usize, i: usize| sums[(i % count * channels + o) * inputs + i / count];
-        let source = WeightSource { channels, k: inputs * count, at, bias: None };
+        let (sums, count) = (op.kernel_sums(dims(op, params), weight, sums)?, op.classes.count());
+        let k = inputs * count;
+        let at = |o: usize, i: usize| sums[o * k + i];
+        let source = WeightSource { channels, k, at, bias: None };
         let weight = weights.pack(transposable_channels(isa), &source)?;
         Ok(PooledGrad::new(isa, op, weight, None, 1.0, multiply_adds))
     }

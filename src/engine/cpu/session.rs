@@ -45,7 +45,7 @@ impl CpuSession {
     /// When the system has too little memory, or the plan exceeds a limit of the kernels.
     pub(crate) fn new(cpu: &Cpu, plan: Arc<Plan>, batch: usize) -> Result<Self> {
         let (pool, threads) = (Arc::clone(&cpu.pool), cpu.pool.count());
-        let compiled = CompiledPlan::new(&plan, threads, cpu.isa, &cpu.weights)?;
+        let compiled = CompiledPlan::new(&plan, threads, cpu.isa, (&cpu.weights, &pool))?;
         let images = if batch < threads {
             batch.min(threads / compiled.teams[compiled.fastest_team(batch)].size)
         } else {

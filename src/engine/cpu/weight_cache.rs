@@ -37,7 +37,8 @@ impl WeightCache {
         });
     }
 
-    /// `source` packed in groups of `group_channels`: shared, where a session has packed the same.
+    /// `source` packed in groups of `group_channels`: shared, where a session has packed the same. Threads pack side by
+    /// side: none holds the lock meanwhile. Two that pack the same at the same time both do.
     ///
     /// # Errors
     /// When the system has too little memory.
@@ -46,15 +47,22 @@ impl WeightCache {
         group_channels: usize,
         source: &WeightSource<F>,
     ) -> Result<Arc<PackedWeight>> {
-        let entries = &mut *self.lock();
-        let candidates = entries.weights.entry(key(group_channels, source)).or_default();
-        let found = candidates.iter().filter_map(Weak::upgrade);
-        if let Some(found) = found.into_iter().find(|found| found.is_packed(group_channels, source)) {
-            entries.arena.skip(found.k * found.padded_channels());
+        let key = key(group_channels, source);
+        let candidates: Vec<_> = {
+            let entries = self.lock();
+            entries.weights.get(&key).into_iter().flatten().filter_map(Weak::upgrade).collect()
+        };
+        let [weight, bias] = PackedWeight::lens(group_channels, source);
+        if let Some(found) = candidates.into_iter().find(|found| found.is_packed(group_channels, source)) {
+            self.lock().arena.skip(weight);
             return Ok(found);
         }
-        let packed = Arc::new(PackedWeight::new(&mut entries.arena, group_channels, source)?);
-        candidates.push(Arc::downgrade(&packed));
+        let rooms = {
+            let arena = &mut self.lock().arena;
+            [arena.room(weight)?, arena.room(bias)?]
+        };
+        let packed = Arc::new(PackedWeight::new(rooms, group_channels, source));
+        self.lock().weights.entry(key).or_default().push(Arc::downgrade(&packed));
         Ok(packed)
     }
 

@@ -181,10 +181,15 @@ impl Tables {
         // Channel by channel of the gradient, class by class, a row of the tap's channels.
         let (tap, channels) = (row.out_c as usize, row.in_c as usize);
         let row_len = tap.next_multiple_of(CAM_CHANNELS);
-        let sums = op.kernel_sums(params)?;
-        let rows = (0..channels).flat_map(|o| (0..classes).map(move |class| (class * channels + o) * tap));
-        let padded = rows
-            .flat_map(|at| sums[at..at + tap].iter().copied().chain(std::iter::repeat_n(0.0, row_len - tap)));
+        let (param, mut buffers) = (&params[op.weight.index()], [Vec::new(), Vec::new()]);
+        let [buffer, sums] = &mut buffers;
+        let dims = param.dims[..].try_into().expect("a convolution's weight has four dimensions");
+        let sums = op.kernel_sums(dims, param.data.read(buffer)?, sums)?;
+        let rows = (0..channels).flat_map(|o| (0..classes).map(move |class| (o * tap, class)));
+        let padded = rows.flat_map(|(first, class)| {
+            let row = (first..first + tap).map(move |i| sums[i * classes + class]);
+            row.chain(std::iter::repeat_n(0.0, row_len - tap))
+        });
         let weight = self.weights.add(padded)?;
         let table = self.add_classes(&op.classes)?;
         let by_row = Divisor::new((row.in_h * row.in_w) as usize);

@@ -123,12 +123,14 @@ impl Elements {
         if let Some(elements) = self.held() {
             return Ok(elements);
         }
-        if buffer.len() < self.len() {
-            *buffer = allocation::vec("weights", self.len(), 0.0)?;
-        }
-        let elements = &mut buffer[..self.len()];
+        let elements = allocation::at_least("weights", self.len(), buffer)?;
         self.compute(elements);
         Ok(elements)
+    }
+
+    /// Whether they are computed each time that they are read.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.held().is_none()
     }
 
     fn held(&self) -> Option<&[f32]> {

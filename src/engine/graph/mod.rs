@@ -12,6 +12,8 @@ pub mod passes;
 mod small;
 mod subgraph;
 
+use std::sync::Arc;
+
 use crate::error::GraphError;
 use crate::{Result, Shape};
 pub use elements::Elements;
@@ -71,7 +73,8 @@ pub struct Node {
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
-    params: Vec<Param>,
+    /// Shared by the graphs that rewrites make of it, until one adds its own.
+    params: Arc<Vec<Param>>,
 }
 
 impl Graph {
@@ -93,6 +96,11 @@ impl Graph {
     /// All parameters.
     pub fn params(&self) -> &[Param] {
         &self.params
+    }
+
+    /// The same, for a plan of this graph.
+    pub(crate) fn shared_params(&self) -> Arc<Vec<Param>> {
+        Arc::clone(&self.params)
     }
 
     /// One node.
@@ -191,18 +199,22 @@ impl Graph {
     ) -> ParamId {
         let (name, data) = (name.into(), data.into());
         assert_eq!(Some(data.len()), element_count(dims), "elements of parameter '{name}' of {dims:?}");
-        self.params.push(Param { name, dims: dims.to_vec(), data, is_fixed: false });
+        self.params_mut().push(Param { name, dims: dims.to_vec(), data, is_fixed: false });
         ParamId(self.params.len() as u32 - 1)
+    }
+
+    fn params_mut(&mut self) -> &mut Vec<Param> {
+        Arc::make_mut(&mut self.params)
     }
 
     /// Makes parameter `id` part of the architecture.
     pub(crate) fn fix_param(&mut self, id: ParamId) {
-        self.params[id.index()].is_fixed = true;
+        self.params_mut()[id.index()].is_fixed = true;
     }
 
     /// Adds a parameter without elements, for a graph that is inspected, not run.
     pub fn declare_param(&mut self, name: impl Into<String>, dims: &[usize]) -> ParamId {
-        self.params.push(Param {
+        self.params_mut().push(Param {
             name: name.into(),
             dims: dims.to_vec(),
             data: Elements::default(),
@@ -217,7 +229,7 @@ impl Graph {
     /// When the graph has no such parameter, or `data` does not have as many elements as it.
     pub fn set_param(&mut self, id: ParamId, data: Elements) {
         let params = self.params.len();
-        let param = self.params.get_mut(id.index());
+        let param = self.params_mut().get_mut(id.index());
         let param =
             param.unwrap_or_else(|| panic!("parameter {} of a graph of {params} parameters", id.index()));
         assert_eq!(data.len(), param.data.len(), "elements of parameter '{}'", param.name);

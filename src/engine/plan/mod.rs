@@ -16,6 +16,8 @@ mod placement;
 mod schedule;
 mod steps;
 
+use std::sync::Arc;
+
 use super::graph::passes;
 use super::graph::{Graph, NodeId, Op, Param};
 use crate::error::GraphError;
@@ -148,7 +150,7 @@ impl Level {
 /// A graph laid out for execution.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub(crate) params: Vec<Param>,
+    pub(crate) params: Arc<Vec<Param>>,
     pub(crate) levels: Vec<Level>,
     pub(crate) inputs: Vec<Slot>,
     pub(crate) outputs: Vec<Slot>,
@@ -190,7 +192,7 @@ impl Plan {
         let arena = arena::lay_out(&graph, &placement, &outputs, &jobs, &branches);
         let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input(_));
         Ok(Plan {
-            params: graph.params().to_vec(),
+            params: graph.shared_params(),
             levels: steps::levels(&graph, &arena, &jobs, &branches),
             inputs: graph.ids().filter(is_input).map(|id| arena.slot(id)).collect(),
             exits: steps::levels_until_each_exit(&jobs),

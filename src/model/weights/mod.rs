@@ -80,7 +80,15 @@ impl Weights {
         if let Err(cause) = self.config.validate() {
             return refuse("architecture", cause);
         }
-        crate::model::msdnet::check_tensors::confirm(file, &self.config, &self.shapes())?;
+        let is_there = |(name, dims): &(String, Vec<usize>)| {
+            self.tensors.get(name).is_some_and(|(found, _)| found == dims)
+        };
+        let expected = crate::model::msdnet::layers::tensors(&self.config);
+        let are_all =
+            |expected: Vec<_>| expected.len() == self.tensors.len() && expected.iter().all(is_there);
+        if !expected.is_ok_and(are_all) {
+            crate::model::msdnet::check_tensors::confirm(file, &self.config, &self.shapes())?;
+        }
         if self.labels.len() != self.config.classes {
             return refuse(
                 "labels",

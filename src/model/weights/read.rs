@@ -7,7 +7,6 @@ use crate::model::safetensors_header::{self, is_safetensors};
 use crate::model::{pytorch, source_file};
 use crate::{Error, Result};
 use half::f16;
-use safetensors::SafeTensors;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,6 +39,19 @@ impl Weights {
     /// When the header is inconsistent, the file was not written by msdcam, an element is not finite, or
     /// the tensors are not those of the file's architecture.
     pub(crate) fn from_shared(name: &Path, file: FileBytes) -> Result<Self> {
+        let weights = Weights::parsed(name, file, are_finite_halves)?;
+        weights.check(name)?;
+        Ok(weights)
+    }
+
+    /// As [`Weights::from_shared`], of a file that it has accepted before: halves are taken to be finite, and the tensors
+    /// to be those of the architecture.
+    pub(crate) fn from_accepted(name: &Path, file: FileBytes) -> Result<Self> {
+        Weights::parsed(name, file, |_| true)
+    }
+
+    /// The weights in `file` before they are checked as a whole; `are_finite` says whether halves are.
+    fn parsed(name: &Path, file: FileBytes, are_finite: fn(&[u8]) -> bool) -> Result<Self> {
         let bytes = (*file).as_ref();
         let refused = |place: &str, cause: String| Error::refused(name, place, cause);
         if !is_safetensors(bytes) {
@@ -58,8 +70,6 @@ impl Weights {
             refused("header", cause)
         })?;
         let about = about(text).map_err(|cause| refused("metadata", cause))?;
-        // The safetensors crate validates the whole file.
-        SafeTensors::deserialize(bytes).map_err(|e| Error::refused_by(name, "header", e))?;
         let mut weights = Weights {
             config: about.architecture,
             labels: about.labels,
@@ -70,22 +80,19 @@ impl Weights {
         };
         for entry in &header.tensors {
             let tensor = entry.name.as_str();
-            let place = format!("tensor '{tensor}'");
+            let refused = |cause| refused(&format!("tensor '{tensor}'"), cause);
             let range = entry.range.map(|end| header.data + end);
             let range = range[0]..range[1];
             let elements = &bytes[range.clone()];
             let data: Elements = match entry.dtype.as_str() {
                 // Variances, which must not be negative, are vectors.
-                "F16" if entry.shape.len() > 1 && are_finite_halves(elements) => {
-                    Elements::half(file.clone(), range)
-                }
-                "F16" => checked(tensor, from_half(elements)?).map_err(|cause| refused(&place, cause))?,
-                "F32" => checked(tensor, from_single(elements)?).map_err(|cause| refused(&place, cause))?,
-                other => return Err(refused(&place, format!("holds {other}, expected F32 or F16"))),
+                "F16" if entry.shape.len() > 1 && are_finite(elements) => Elements::half(file.clone(), range),
+                "F16" => checked(tensor, from_half(elements)?).map_err(refused)?,
+                "F32" => checked(tensor, from_single(elements)?).map_err(refused)?,
+                other => return Err(refused(format!("holds {other}, expected F32 or F16"))),
             };
             weights.tensors.insert(tensor.to_string(), (entry.shape.clone(), data));
         }
-        weights.check(name)?;
         Ok(weights)
     }
 }

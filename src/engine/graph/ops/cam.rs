@@ -15,9 +15,9 @@
 use std::ops::Range;
 
 use super::Window;
-use crate::engine::graph::{Graph, Param, ParamId};
-use crate::engine::tensor::filled;
+use crate::engine::graph::{Graph, ParamId};
 use crate::error::GraphError;
+use crate::util::allocation;
 use crate::{Result, Shape};
 
 /// Border classes of a window's positions, separately for rows and columns.
@@ -106,40 +106,46 @@ impl PooledConv2dGrad {
         Ok(Shape::vector(inputs))
     }
 
-    /// K / (H W): for each class (O, I) sums of the kernel over the class's valid taps.
+    /// K / (H W), (O, I, classes): the sum of the kernel over each class's valid taps, of a weight (O, I, KH, KW). They
+    /// are written to `sums`, which grows to the longest that it is used for.
     ///
     /// # Errors
     /// When the system has too little memory.
-    pub fn kernel_sums(&self, params: &[Param]) -> Result<std::sync::Arc<[f32]>> {
+    pub(crate) fn kernel_sums<'a>(
+        &self,
+        dims: [usize; 4],
+        weight: &[f32],
+        sums: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32]> {
         /// Kernels whose taps lie side by side in the first cache, so that they are summed in vectors.
         const BLOCK: usize = 256;
-        let Param { dims, data, .. } = &params[self.weight.index()];
-        let mut buffer = Vec::new();
-        let data = data.read(&mut buffer)?;
         let (kernels, width, area) = (dims[0] * dims[1], dims[3], dims[2] * dims[3]);
         let columns = &self.classes.valid_columns;
         let valid = self.classes.valid_rows.iter().flat_map(|&r| columns.iter().map(move |&c| (r, c)));
         let mut taps = vec![[0.0; BLOCK]; area];
-        filled(self.classes.count() * kernels, |sums| {
-            for (first, block) in (0..).step_by(BLOCK).zip(data.chunks(BLOCK * area)) {
-                for (k, kernel) in block.chunks_exact(area).enumerate() {
-                    taps.iter_mut().zip(kernel).for_each(|(tap, &w)| tap[k] = w);
-                }
-                let own = first..first + block.len() / area;
-                for (sums, ((top, bottom), (left, right))) in
-                    sums.chunks_exact_mut(kernels).zip(valid.clone())
-                {
-                    let mut totals = [0.0; BLOCK];
-                    for row in taps.chunks_exact(width).take(bottom).skip(top) {
-                        for tap in &row[left..right] {
-                            totals.iter_mut().zip(tap).for_each(|(total, &w)| *total += f64::from(w));
-                        }
-                    }
-                    let means = totals.map(|total| (total / self.pixels as f64) as f32);
-                    sums[own.clone()].iter_mut().zip(means).for_each(|(sum, mean)| *sum = mean);
-                }
+        let (classes, pixels) = (self.classes.count(), self.pixels as f64);
+        let share = 1.0 / pixels;
+        let sums = allocation::at_least("weights", kernels * classes, sums)?;
+        for (sums, block) in sums.chunks_mut(BLOCK * classes).zip(weight.chunks(BLOCK * area)) {
+            for (k, kernel) in block.chunks_exact(area).enumerate() {
+                taps.iter_mut().zip(kernel).for_each(|(tap, &w)| tap[k] = f64::from(w));
             }
-        })
+            for (class, ((top, bottom), (left, right))) in valid.clone().enumerate() {
+                let mut totals = [0.0; BLOCK];
+                for row in taps.chunks_exact(width).take(bottom).skip(top) {
+                    for tap in &row[left..right] {
+                        totals.iter_mut().zip(tap).for_each(|(total, &w)| *total += w);
+                    }
+                }
+                // The same quotient without a division.
+                let means = match self.pixels.is_power_of_two() {
+                    true => totals.map(|total| (total * share) as f32),
+                    false => totals.map(|total| (total / pixels) as f32),
+                };
+                sums.chunks_exact_mut(classes).zip(means).for_each(|(sums, mean)| sums[class] = mean);
+            }
+        }
+        Ok(sums)
     }
 }
 
