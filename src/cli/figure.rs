@@ -161,8 +161,12 @@ fn read(
     (options, colormap): (&SheetOptions, Colormap),
 ) -> Result<Image> {
     let refused = |cause: &str| Error::refused(&args.run, &record.image, cause);
-    let photo =
-        sources.photo(&record)?.ok_or_else(|| refused("has neither a film strip nor an array `input`"))?;
+    let photo = sources.photo(&record)?.ok_or_else(|| match &record.files.strip {
+        None => refused("its photo is lost: there is neither a film strip nor an array 'input'"),
+        Some(strip) => refused(&format!(
+            "its photo is lost: there is no array 'input', and {strip} is no film strip in PNG or WebP"
+        )),
+    })?;
     let size = options.picture((photo.height, photo.width));
     let photo = resample(&photo, Region::all(&photo), size.1, size.0, Filter::Bicubic);
     let maps = sources.maps(&record)?.ok_or_else(|| refused("has no maps"))?;

@@ -29,8 +29,11 @@ impl RgbImage {
     /// # Panics
     /// When memory cannot hold it.
     pub fn filled(width: usize, height: usize, color: [u8; 3]) -> Self {
-        let mut rgb = allocation::vec_or_panic("pixels", width.saturating_mul(height).saturating_mul(3), 0);
-        rgb.as_chunks_mut().0.fill(color);
+        let len = width.saturating_mul(height).saturating_mul(3);
+        let mut rgb = allocation::vec_or_panic("pixels", len, color[0]);
+        if color != [color[0]; 3] {
+            rgb.as_chunks_mut().0.fill(color);
+        }
         RgbImage::new(width, height, rgb)
     }
 

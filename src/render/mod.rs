@@ -4,6 +4,7 @@
 //! a [`sheet`]; [`chart`] draws charts as SVG or pixels; [`styles`] reproduces the pictures of other tools.
 
 mod canvas;
+
 #[doc(hidden)]
 pub mod chart;
 #[doc(hidden)]
@@ -12,6 +13,7 @@ pub mod color;
 pub mod contour;
 #[doc(hidden)]
 pub mod figure;
+mod glyphs;
 #[doc(hidden)]
 pub mod grid;
 #[doc(hidden)]

@@ -217,7 +217,11 @@ fn color_bar(
 
 /// Draws a picture with a frame.
 pub(super) fn framed(page: &mut RgbImage, (x, y): (usize, usize), picture: &RgbImage) {
-    page.fill(Rect { x: x - 1, y: y - 1, width: picture.width + 2, height: picture.height + 2 }, FRAME);
+    let (width, height) = (picture.width + 2, picture.height + 2);
+    let across = |y| Rect { x: x - 1, y, width, height: 1 };
+    let down = |x| Rect { x, y: y - 1, width: 1, height };
+    let edges = [across(y - 1), across(y + picture.height), down(x - 1), down(x + picture.width)];
+    edges.into_iter().for_each(|edge| page.fill(edge, FRAME));
     page.place(x, y, picture);
 }
 

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use ab_glyph::{Font, FontRef, GlyphId, Point, PxScale, ScaleFont};
 
 use super::canvas::Rgb;
+use super::glyphs::covered;
 use crate::error::printable;
 use crate::imaging::rgb_image::RgbImage;
 
@@ -108,17 +109,9 @@ impl TextStyle {
     pub fn draw(&self, on: &mut RgbImage, x: f32, y: f32, text: &str) {
         let (font, scale) = (self.font(), self.scale());
         for (glyph, advance) in self.lay_out(text).0 {
-            let at = Point { x: x + advance, y };
-            let Some(outline) = font.outline_glyph(glyph.with_scale_and_position(scale, at)) else {
-                continue; // a space
-            };
-            let corner = outline.px_bounds().min;
-            outline.draw(|column, row, opacity| {
-                let (px, py) = (corner.x + column as f32, corner.y + row as f32);
-                if px >= 0.0 && py >= 0.0 {
-                    on.blend(px as usize, py as usize, self.color, opacity.clamp(0.0, 1.0));
-                }
-            });
+            for pixel in covered((font, self.bold), scale, glyph, Point { x: x + advance, y }).iter() {
+                on.blend(pixel.x as usize, pixel.y as usize, self.color, pixel.opacity);
+            }
         }
     }
 

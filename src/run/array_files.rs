@@ -52,13 +52,7 @@ impl ArrayFiles {
         range: Range<usize>,
     ) -> Result<ArrayFiles> {
         let name = paths::arrays(shard);
-        let target = |key: &str| {
-            let path = without_links(folder, &format!("{name}/{key}.npy"))?;
-            match path.is_symlink() {
-                true => Err(Error::write(&path, "is a symbolic link, expected an array of a run")),
-                false => Ok(path),
-            }
-        };
+        let target = |key: &str| target(folder, shard, key);
         if !spec.is_empty() {
             disk.make_folder(&folder.join(&name))?;
         }
@@ -77,17 +71,11 @@ impl ArrayFiles {
             let path = target(&field.key)?;
             let layout = Layout::of(field, range.len()).ok_or_else(|| Error::write(&path, "is too large"))?;
             let unwritable = |e| Error::cannot_write(&path, e);
-            let mut options = OpenOptions::new();
-            options.read(true).write(true);
-            let file = match input_file::open_with(&path, &mut options) {
-                Err(e) if e.kind() == ErrorKind::NotFound => None,
-                file => Some(file.map_err(unwritable)?).filter(|file| layout.begins(file)),
-            };
-            let file = match file {
+            let file = match open_to_write(&path)?.filter(|file| layout.begins(file)) {
                 Some(file) => file,
                 None => {
                     disk.replace(&path, false, &mut |file| file.write_all(&layout.header))?;
-                    input_file::open_with(&path, &mut options).map_err(unwritable)?
+                    open_to_write(&path)?.ok_or_else(|| Error::write(&path, "removed by another process"))?
                 }
             };
             if file.metadata().map_err(unwritable)?.len() != layout.len {
@@ -104,29 +92,29 @@ impl ArrayFiles {
     /// # Errors
     /// [`Error::Refused`] when one is missing or not the one that was written.
     pub fn read(folder: &Path, shard: Shard, spec: &ArraySpec, range: Range<usize>) -> Result<ArrayFiles> {
-        let name = paths::arrays(shard);
-        let open = |key: &str| {
-            let path = below(folder, &format!("{name}/{key}.npy"))?;
-            match input_file::open(&path) {
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    Err(Error::refused(folder, format!("{name}/{key}.npy"), "is missing"))
-                }
-                file => Ok((file.map_err(|e| Error::cannot_read(&path, e))?, path)),
-            }
-        };
-        let refused = |path: &Path, cause: &str| Error::refused(path, "array", cause);
-        let mut constants = Vec::new();
         for constant in &spec.constants {
-            let (file, path) = open(&constant.key)?;
+            let (file, path) = open_to_read(folder, shard, &constant.key)?;
             let expected = constant.bytes();
             let bytes = input_file::read_open(&path, &file, expected.as_ref().map_or(0, Vec::len) as u64);
             if bytes.ok() != expected {
                 return Err(refused(&path, "has another content than was written"));
             }
-            constants.push(path);
         }
+        ArrayFiles::read_rows(folder, shard, spec, range)
+    }
+
+    /// Opens the arrays of `shard` that have rows for reading. The others follow from the specification.
+    ///
+    /// # Errors
+    /// As [`ArrayFiles::read`].
+    pub fn read_rows(
+        folder: &Path,
+        shard: Shard,
+        spec: &ArraySpec,
+        range: Range<usize>,
+    ) -> Result<ArrayFiles> {
         let open_field = |field: &ArrayField| {
-            let (file, path) = open(&field.key)?;
+            let (file, path) = open_to_read(folder, shard, &field.key)?;
             let layout = Layout::of(field, range.len()).ok_or_else(|| refused(&path, "is too large"))?;
             let len = file.metadata().map_err(|e| Error::cannot_read(&path, e))?.len();
             if len != layout.len {
@@ -138,7 +126,7 @@ impl ArrayFiles {
             Ok(ArrayFile { begin: layout.header.len(), row: layout.row, path, file })
         };
         let files = spec.fields.iter().map(open_field).collect::<Result<_>>()?;
-        Ok(ArrayFiles { folder: folder.join(name), constants, files, range })
+        Ok(ArrayFiles { folder: folder.join(paths::arrays(shard)), constants: Vec::new(), files, range })
     }
 
     /// Sizes in bytes of the rows of one image, in the order of the fields.
@@ -174,14 +162,55 @@ impl ArrayFiles {
     }
 }
 
+/// Checks that the arrays of `shard` can be opened for writing, those of them that are there; nothing is changed.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn check_writable(folder: &Path, shard: Shard, spec: &ArraySpec) -> Result<()> {
+    for key in spec.keys() {
+        open_to_write(&target(folder, shard, key)?)?;
+    }
+    Ok(())
+}
+
+/// The file of the array called `key`, into which rows may be written: no link leads to it.
+fn target(folder: &Path, shard: Shard, key: &str) -> Result<PathBuf> {
+    let path = without_links(folder, &format!("{}/{key}.npy", paths::arrays(shard)))?;
+    match path.is_symlink() {
+        true => Err(Error::write(&path, "is a symbolic link, expected an array of a run")),
+        false => Ok(path),
+    }
+}
+
+/// The array at `path`, to read and write; `None` if there is none.
+fn open_to_write(path: &Path) -> Result<Option<File>> {
+    match input_file::open_with(path, OpenOptions::new().read(true).write(true)) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        file => file.map(Some).map_err(|e| Error::cannot_write(path, e)),
+    }
+}
+
+/// The array called `key`, to read, and its path.
+fn open_to_read(folder: &Path, shard: Shard, key: &str) -> Result<(File, PathBuf)> {
+    let name = format!("{}/{key}.npy", paths::arrays(shard));
+    let path = below(folder, &name)?;
+    match input_file::open(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::refused(folder, name, "is missing")),
+        file => Ok((file.map_err(|e| Error::cannot_read(&path, e))?, path)),
+    }
+}
+
+fn refused(path: &Path, cause: &str) -> Error {
+    Error::refused(path, "array", cause)
+}
+
 /// Removes the arrays of `shard`, of which nothing else is in their folder.
 ///
 /// # Errors
 /// [`Error::Write`].
 pub fn remove(disk: &dyn Disk, folder: &Path, shard: Shard, spec: &ArraySpec) -> Result<()> {
     let name = paths::arrays(shard);
-    let fields = spec.fields.iter().map(|field| &field.key);
-    for key in fields.chain(spec.constants.iter().map(|constant| &constant.key)) {
+    for key in spec.keys() {
         disk.remove(&without_links(folder, &format!("{name}/{key}.npy"))?)?;
     }
     disk.remove_folder(&folder.join(name))
@@ -226,17 +255,19 @@ pub struct RowReader<'a> {
     block: Range<usize>,
     /// Its bytes, for each field.
     bytes: Vec<Vec<u8>>,
+    /// Images before this one are read alone: they are of a block that could not be read.
+    alone: usize,
 }
 
 impl<'a> RowReader<'a> {
     pub fn new(files: &'a ArrayFiles) -> RowReader<'a> {
-        RowReader { files, block: 0..0, bytes: vec![Vec::new(); files.files.len()] }
+        RowReader { files, block: 0..0, bytes: vec![Vec::new(); files.files.len()], alone: 0 }
     }
 
     /// Checksum of the rows of an image: the CRC-32 of their bytes, field after field.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read; those of other images still can.
     pub fn checksum(&mut self, image: usize) -> Result<u32> {
         self.load(image)?;
         let at = image - self.block.start;
@@ -253,13 +284,25 @@ impl<'a> RowReader<'a> {
         Ok((self.block.clone(), &self.bytes))
     }
 
-    /// Reads the block that begins with `image`, unless it is in the one at hand.
+    /// Reads the block that begins with `image`, unless it is in the one at hand. Where that fails, the block is of
+    /// this image alone.
     fn load(&mut self, image: usize) -> Result<()> {
         if self.block.contains(&image) {
             return Ok(());
         }
         let longest = self.files.files.iter().map(|file| file.row).max().unwrap_or(0);
         let images = (BLOCK / longest.max(1)).clamp(1, 1024).min(self.files.range.end - image);
+        if image >= self.alone && images > 1 {
+            if self.read(image, images).is_ok() {
+                return Ok(());
+            }
+            self.alone = image + images;
+        }
+        self.read(image, 1)
+    }
+
+    /// Reads the block of `images` images that begins with `image`.
+    fn read(&mut self, image: usize, images: usize) -> Result<()> {
         self.block = 0..0;
         for (ArrayFile { path, file, begin, row }, bytes) in self.files.files.iter().zip(&mut self.bytes) {
             let len = images * row;

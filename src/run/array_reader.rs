@@ -8,9 +8,10 @@ use half::f16;
 
 use super::arrays::ElementKind;
 use super::journal::Journal;
+use super::marker::is_in_progress;
 use super::{Shard, paths};
 use crate::util::below::below;
-use crate::util::npy::{Header, read_header};
+use crate::util::npy::read_header;
 use crate::util::npz::{Floats, parse_texts};
 use crate::util::{allocation, input_file};
 use crate::{Error, Result};
@@ -34,6 +35,14 @@ struct Part {
     images: Range<usize>,
 }
 
+/// The elements of one image in an array.
+struct Row {
+    /// Dimensions without the first.
+    shape: Vec<usize>,
+    kind: ElementKind,
+    bytes: Vec<u8>,
+}
+
 impl RunArrays {
     /// Finds the arrays of the run in `folder`; `None` if it has none.
     ///
@@ -43,9 +52,13 @@ impl RunArrays {
         let whole = folder.join(paths::arrays(Shard::WHOLE));
         let mut parts = Vec::new();
         // A merge that did not end has left some rows of its own beside those of the shards.
-        let is_whole = |&shard: &Shard| shard == Shard::WHOLE;
         let shards = paths::shards(folder)?;
-        if whole.is_dir() && (shards.is_empty() || shards.iter().any(is_whole)) {
+        let is_alone = || shards.iter().all(|&shard| shard == Shard::WHOLE);
+        let is_complete = || -> Result<bool> {
+            let manifest = paths::read_json(&folder.join(paths::MANIFEST))?;
+            Ok(manifest.is_some_and(|manifest| !is_in_progress(&manifest)))
+        };
+        if whole.is_dir() && (is_alone() || is_complete()?) {
             parts.push(Part { folder: whole, images: 0..usize::MAX });
         } else {
             for shard in shards {
@@ -81,15 +94,15 @@ impl RunArrays {
     /// # Errors
     /// [`Error::Refused`] when the array is missing, damaged, has no such row or other elements.
     pub fn floats(&self, key: &str, image: usize) -> Result<Floats> {
-        let (path, header, bytes) = self.row(key, image)?;
-        let count = header.shape[1..].iter().product();
-        let mut values = allocation::with_capacity("a row of an array", count)?;
-        match &*header.kind {
-            "<f4" => values.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-            "<f2" => values.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
-            kind => return Err(other_kind(&path, "'<f4' or '<f2'", kind)),
+        let Row { shape, kind, bytes } = self.row(key, image, &[ElementKind::F32, ElementKind::F16])?;
+        let mut values = allocation::with_capacity("a row of an array", bytes.len() / kind.bytes())?;
+        match kind {
+            ElementKind::F16 => {
+                values.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()));
+            }
+            _ => values.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
         }
-        Ok(Floats { shape: header.shape[1..].to_vec(), values })
+        Ok(Floats { shape, values })
     }
 
     /// The dimensions and elements of the row of `image` in the array of bytes called `key`.
@@ -97,11 +110,8 @@ impl RunArrays {
     /// # Errors
     /// As [`RunArrays::floats`].
     pub fn bytes(&self, key: &str, image: usize) -> Result<(Vec<usize>, Vec<u8>)> {
-        let (path, header, bytes) = self.row(key, image)?;
-        match &*header.kind {
-            "|u1" => Ok((header.shape[1..].to_vec(), bytes)),
-            kind => Err(other_kind(&path, "'|u1'", kind)),
-        }
+        let Row { shape, bytes, .. } = self.row(key, image, &[ElementKind::U8])?;
+        Ok((shape, bytes))
     }
 
     /// The dimensions and elements of the array of texts called `key`, which all images have in common; `None` where
@@ -115,8 +125,8 @@ impl RunArrays {
         parse_texts(&bytes).map(Some).map_err(|cause| Error::refused(&path, "array", cause))
     }
 
-    /// Path and header of the array called `key`, and the bytes of the row of `image`.
-    fn row(&self, key: &str, image: usize) -> Result<(PathBuf, Header, Vec<u8>)> {
+    /// The row of `image` in the array called `key`, whose elements are of one of `kinds`.
+    fn row(&self, key: &str, image: usize, kinds: &[ElementKind]) -> Result<Row> {
         let part = self.parts.iter().find(|part| part.images.contains(&image));
         let part = part.unwrap_or(&self.parts[0]);
         let path = below(&part.folder, &format!("{key}.npy"))?;
@@ -126,8 +136,10 @@ impl RunArrays {
             file => file.map_err(|e| Error::cannot_read(&path, e))?,
         };
         let header = read_header(&mut file).map_err(refused)?;
-        let kind = ElementKind::of_name(&header.kind);
-        let kind = kind.ok_or_else(|| other_kind(&path, "'<f4', '<f2', '<i8' or '|u1'", &header.kind))?;
+        let &kind = kinds.iter().find(|kind| kind.name() == header.kind).ok_or_else(|| {
+            let expected: Vec<String> = kinds.iter().map(|kind| format!("'{}'", kind.name())).collect();
+            refused(format!("expected {}, the header says '{}'", expected.join(" or "), header.kind))
+        })?;
         let at =
             image.checked_sub(part.images.start).filter(|at| header.shape.first().is_some_and(|n| at < n));
         let at = at.ok_or_else(|| refused(format!("has no row for image {image}")))?;
@@ -145,11 +157,6 @@ impl RunArrays {
         let mut bytes = allocation::vec("a row of an array", row, 0)?;
         let read = file.seek(SeekFrom::Start(begin as u64)).and_then(|_| file.read_exact(&mut bytes));
         read.map_err(|e| Error::cannot_read(&path, e))?;
-        Ok((path, header, bytes))
+        Ok(Row { shape: header.shape[1..].to_vec(), kind, bytes })
     }
-}
-
-/// The error of elements of another type.
-fn other_kind(path: &Path, expected: &str, kind: &str) -> Error {
-    Error::refused(path, "array", format!("expected {expected}, the header says '{kind}'"))
 }

@@ -78,12 +78,6 @@ impl ElementKind {
         }
     }
 
-    /// The type of this name in a .npy header; `None` for types that runs do not have.
-    pub(super) fn of_name(name: &str) -> Option<ElementKind> {
-        use ElementKind::{F16, F32, I64, U8};
-        [F32, F16, I64, U8].into_iter().find(|kind| kind.name() == name)
-    }
-
     /// Size of an element in bytes.
     pub fn bytes(self) -> usize {
         match self {
@@ -125,6 +119,12 @@ impl ConstantArray {
 }
 
 impl ArraySpec {
+    /// The keys of all arrays, in the order in which they are written.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let constants = self.constants.iter().map(|constant| &*constant.key);
+        constants.chain(self.fields.iter().map(|field| &*field.key))
+    }
+
     /// Whether there are no arrays.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.constants.is_empty()

@@ -29,9 +29,21 @@ pub fn create_and_lock(disk: &dyn Disk, folder: &Path, lock: &str) -> Result<Loc
 pub fn check_foreign(folder: &Path) -> Result<()> {
     let marker = marker::RUN.read(folder)?;
     if marker == marker::Marker::Missing && paths::shards(folder)?.is_empty() {
-        marker::RUN.check_unused(folder)?;
+        marker::RUN.check_unused(folder, marker::RUN.files)?;
     }
     Ok(())
+}
+
+/// Refuses a folder that holds arrays of the name of those of `shard`, which has no journal yet. Those of a whole set
+/// may be of a merge, which has left a marker beside them.
+///
+/// # Errors
+/// [`Error::Usage`] with the name of their folder.
+pub fn check_foreign_arrays(folder: &Path, shard: Shard) -> Result<()> {
+    match shard {
+        Shard::WHOLE => Ok(()),
+        _ => marker::RUN.check_unused(folder, &[&paths::arrays(shard)]),
+    }
 }
 
 /// Refuses a folder that holds shards of another division of the set than `shard`.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::array_files::{ArrayFiles, checksum};
-use super::claim::{Gate, check_foreign, check_other_shards, create_and_lock};
+use super::claim::{Gate, check_foreign, check_foreign_arrays, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
 use super::journal::{Entry, Journal, JournalHeader};
 use super::{Disk, Lock, RunSpec, Shard, Summary, WrittenFile, finalize, paths, resume};
@@ -88,6 +88,7 @@ impl Run {
                 journal
             }
             None => {
+                check_foreign_arrays(folder, shard)?;
                 let header = JournalHeader::new(&spec);
                 let journal = Journal::create(&*disk, &path, &header, range.clone())?;
                 // Where folders cannot be locked, another process may have started meanwhile. It sees this
@@ -154,19 +155,25 @@ impl Run {
         Ok(WrittenFile::new(name.into(), bytes))
     }
 
-    /// Writes the rows of an image, one for each field of [`RunSpec::arrays`], and returns their checksum for the
-    /// image's [`Entry`]. A failed image has rows, too.
+    /// Writes the rows of consecutive images from `first` on, for each image one for each field of
+    /// [`RunSpec::arrays`], and returns their checksum for each image's [`Entry`]. A failed image has rows, too.
     ///
     /// # Errors
     /// [`crate::Error::Write`].
     ///
     /// # Panics
-    /// When the image is not one of this shard, or a row has not the size of its field's.
-    pub fn write_rows(&self, image: usize, rows: &[&[u8]]) -> Result<Option<u32>> {
-        assert!(self.spec.shard.range(self.spec.images).contains(&image), "image {image}");
-        assert!(rows.iter().map(|row| row.len()).eq(self.arrays.row_sizes()), "sizes of rows");
-        self.arrays.write(&*self.disk, image, rows)?;
-        Ok((!rows.is_empty()).then(|| checksum(rows.iter().copied())))
+    /// When an image is not one of this shard, or a row has not the size of its field's.
+    pub fn write_rows(&self, first: usize, images: &[Vec<Vec<u8>>]) -> Result<Vec<Option<u32>>> {
+        let range = self.spec.shard.range(self.spec.images);
+        for (image, rows) in (first..).zip(images) {
+            assert!(range.contains(&image), "image {image}");
+            assert!(rows.iter().map(Vec::len).eq(self.arrays.row_sizes()), "sizes of rows");
+        }
+        let bytes = |field: usize| images.iter().map(|rows| &rows[field][..]).collect::<Vec<_>>().concat();
+        let fields: Vec<Vec<u8>> = (0..self.arrays.row_sizes().count()).map(bytes).collect();
+        self.arrays.write(&*self.disk, first, &fields)?;
+        let has_rows = !fields.is_empty();
+        Ok(images.iter().map(|rows| has_rows.then(|| checksum(rows.iter().map(|row| &row[..])))).collect())
     }
 
     /// Records an image as done or failed. Its files and rows must have been written.

@@ -128,13 +128,13 @@ impl Kind {
         }
     }
 
-    /// Refuses a folder without a marker that holds a file of the name of one that is always written.
+    /// Refuses a folder without a marker that holds a file of one of the `names` that are to be written.
     ///
     /// # Errors
     /// [`Error::Usage`] with the file's name.
-    pub fn check_unused(&self, folder: &Path) -> Result<()> {
+    pub fn check_unused(&self, folder: &Path, names: &[&str]) -> Result<()> {
         let exists = |name: &&&str| folder.join(name).symlink_metadata().is_ok();
-        self.files.iter().find(exists).map_or(Ok(()), |name| Err(self.foreign(folder, name)))
+        names.iter().find(exists).map_or(Ok(()), |name| Err(self.foreign(folder, name)))
     }
 
     /// The text of the marker of complete output, which has these `fields`.

@@ -9,7 +9,7 @@ use super::array_files::{self, ArrayFiles, RowReader};
 use super::arrays::ArraySpec;
 use super::claim::{check_foreign, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
-use super::journal::Journal;
+use super::journal::{Journal, JournalHeader};
 use super::marker::Marker;
 use super::resume::has_results;
 use super::spec::differences;
@@ -43,6 +43,7 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
             }
             None => {
                 let sources = sources(folders)?;
+                begin(disk, sources[0].journal.header(), out)?;
                 let summary = write(disk, &sources, out)?;
                 let arrays = sources[0].journal.header().arrays.clone();
                 drop(sources);
@@ -57,14 +58,25 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
     let _lock = create_and_lock(disk, out, &paths::lock(Shard::WHOLE))?;
     check_foreign(out)?;
     check_other_shards(out, Shard::WHOLE)?;
+    begin(disk, header, out)?;
+    write(disk, &sources, out)
+}
+
+/// Marks `out` as the folder of the whole run `header`. What an interrupted merge has put there is its own.
+///
+/// # Errors
+/// [`Error::Usage`] when `out` holds another run or files of another program.
+fn begin(disk: &dyn Disk, header: &JournalHeader, out: &Path) -> Result<()> {
     match marker::RUN.read(out)? {
-        // What an interrupted merge has put here is its own.
-        Marker::Missing => finalize::write_in_progress(disk, out, header)?,
+        Marker::Missing => {
+            // Pictures may be those of a shard in the same folder.
+            marker::RUN.check_unused(out, &[paths::RESULTS, paths::FAILED, paths::ARRAYS])?;
+            finalize::write_in_progress(disk, out, header)
+        }
         Marker::InProgress(found) | Marker::Complete(found) => {
-            finalize::compare(out, &found, &header.settings, &header.metadata)?;
+            finalize::compare(out, &found, &header.settings, &header.metadata)
         }
     }
-    write(disk, &sources, out)
 }
 
 /// Writes the run of all `sources` in `out`.
@@ -191,10 +203,20 @@ impl FinishedShard {
         }
         let [ours, other] = [self, first].map(|source| {
             let header = source.journal.header();
-            json!({"settings": header.settings, "images": header.images, "arrays": header.arrays})
+            json!({"settings": header.settings, "images": header.images})
         });
-        let differences = differences("it has", &ours, &theirs, &other, &json!({}));
-        differences.map_or(Ok(()), |text| Err(self.refused(text.replace("settings.", ""))))
+        if let Some(text) = differences("it has", &ours, &theirs, &other, &json!({})) {
+            return Err(self.refused(text.replace("settings.", "")));
+        }
+        // The settings determine the arrays, if the same version of the program wrote both.
+        match self.journal.header().arrays == first.journal.header().arrays {
+            true => Ok(()),
+            false => {
+                let first = format!("shard {} in {}", first.shard, first.folder.display());
+                Err(self
+                    .refused(format!("other arrays than those of {first}, or of other types or dimensions")))
+            }
+        }
     }
 
     /// Refuses a shard whose files are not those that were written.
@@ -215,18 +237,17 @@ impl FinishedShard {
         if header.arrays.fields.is_empty() {
             return Ok(());
         }
-        let own =
-            ArrayFiles::read(&self.folder, self.shard, &header.arrays, self.shard.range(header.images))?;
+        let range = self.shard.range(header.images);
+        let own = ArrayFiles::read_rows(&self.folder, self.shard, &header.arrays, range)?;
         let mut rows = RowReader::new(&own);
         let mut written = 0;
         for entry in self.journal.entries() {
             let entry = entry?;
-            if entry.rows != Some(rows.checksum(entry.image)?) {
-                let cause = format!(
-                    "the rows of image {} in its arrays are not those that were written",
-                    entry.image
-                );
-                return Err(self.refused(cause));
+            let of = |what: &str| format!("the rows of image {} in its arrays {what}", entry.image);
+            let found =
+                rows.checksum(entry.image).map_err(|e| self.refused(of(&format!("are lost: {e}"))))?;
+            if entry.rows != Some(found) {
+                return Err(self.refused(of("are not those that were written")));
             }
             // Every image has an entry, so the block's last one ends it.
             let (block, bytes) = rows.block(entry.image)?;

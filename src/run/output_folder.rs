@@ -48,7 +48,7 @@ impl OutputFolder {
             return Err(marker::holds(path, marker::RUN.title));
         }
         if found == Marker::Missing {
-            kind.check_unused(path)?;
+            kind.check_unused(path, kind.files)?;
         }
         Ok(OutputFolder {
             path: path.into(),

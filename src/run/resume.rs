@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::array_files::{ArrayFiles, RowReader};
+use super::array_files::{self, ArrayFiles, RowReader};
 use super::journal::{Entry, Journal, JournalHeader};
 use super::written_file::each_block;
 use super::{Disk, RunSpec, Shard, finalize, journal, paths};
@@ -98,6 +98,8 @@ fn file_names(row: &Value) -> Vec<&str> {
 /// When its files cannot be read or written.
 pub fn reopen(disk: &dyn Disk, folder: &Path, spec: &RunSpec) -> Result<()> {
     let shard = spec.shard;
+    // Before anything is changed: a run whose arrays cannot be written stays complete.
+    array_files::check_writable(folder, shard, &spec.arrays)?;
     if let Some((manifest, _)) =
         finalize::read_manifest(folder, Shard::WHOLE)?.filter(|_| shard == Shard::WHOLE)
     {
@@ -106,16 +108,22 @@ pub fn reopen(disk: &dyn Disk, folder: &Path, spec: &RunSpec) -> Result<()> {
         let header = JournalHeader::new(spec);
         let rows = sound_results(folder, &manifest)?.into_iter().flatten();
         let is_done = |entry: &Entry| !entry.failed && first_missing(folder, entry.row.get()).is_none();
-        // Without one of the arrays, all images are done again.
-        let arrays = ArrayFiles::read(folder, shard, &spec.arrays, 0..spec.images).ok();
+        // Without one of the arrays that have rows, all images are done again, and so are those whose rows cannot be
+        // read.
+        let arrays = ArrayFiles::read_rows(folder, shard, &spec.arrays, 0..spec.images).ok();
         let mut checksums = arrays.as_ref().map(RowReader::new);
         let done = rows.filter(|entry| entry.as_ref().map_or(true, is_done)).filter_map(|entry| {
             let checksums = checksums.as_mut()?;
-            Some(entry.and_then(|entry| {
-                let rows =
-                    if spec.arrays.fields.is_empty() { None } else { Some(checksums.checksum(entry.image)?) };
-                Ok(Entry { rows, ..entry })
-            }))
+            let entry = match entry {
+                Ok(entry) => entry,
+                unreadable => return Some(unreadable),
+            };
+            match spec.arrays.fields.is_empty() {
+                true => Some(Ok(entry)),
+                false => {
+                    checksums.checksum(entry.image).ok().map(|rows| Ok(Entry { rows: Some(rows), ..entry }))
+                }
+            }
         });
         journal::write(disk, &folder.join(paths::journal(shard)), &header, done)?;
     }
@@ -159,15 +167,20 @@ fn sha256_of(path: &Path) -> Result<String> {
     Ok(hex(&digest.finalize()))
 }
 
-/// Images in the journal whose files or rows are missing or damaged. This reads every file once.
+/// Images in the journal whose files or rows are missing, damaged or cannot be read. This reads every file once.
 fn damaged(folder: &Path, journal: &Journal, arrays: &ArrayFiles) -> Result<BTreeSet<usize>> {
     let mut damaged = BTreeSet::new();
     let mut checksums = RowReader::new(arrays);
     let has_rows = arrays.row_sizes().next().is_some();
     for entry in journal.entries() {
         let entry = entry?;
-        let rows = if has_rows { Some(checksums.checksum(entry.image)?) } else { None };
-        if entry.rows != rows || !is_whole(folder, &entry)? {
+        // Rows that cannot be read are lost like those that have changed.
+        let rows_are_lost = if has_rows {
+            checksums.checksum(entry.image).map_or(true, |rows| entry.rows != Some(rows))
+        } else {
+            entry.rows.is_some()
+        };
+        if rows_are_lost || !is_whole(folder, &entry)? {
             damaged.insert(entry.image);
         }
     }
@@ -205,4 +218,40 @@ pub fn drop_lost(
     // Damaged lines are gone since the journal was opened.
     let again = |entry: &Entry| damaged.contains(&entry.image) || retry_failed && entry.failed;
     Ok((journal.retain(disk, |entry| !again(entry))?, lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::array_files::checksum;
+    use crate::run::{ArrayField, ArraySpec, ElementKind, RealDisk};
+
+    #[test]
+    fn rows_that_cannot_be_read_are_lost_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let field = |key: &str| ArrayField { key: key.into(), kind: ElementKind::U8, shape: vec![2] };
+        let spec = RunSpec {
+            settings: serde_json::json!({}),
+            metadata: serde_json::json!({}),
+            arrays: ArraySpec { constants: Vec::new(), fields: vec![field("cam"), field("state")] },
+            images: 5,
+            shard: Shard::WHOLE,
+        };
+        let arrays = ArrayFiles::open(&RealDisk, folder.path(), Shard::WHOLE, &spec.arrays, 0..5).unwrap();
+        let path = folder.path().join(paths::journal(Shard::WHOLE));
+        let mut journal = Journal::create(&RealDisk, &path, &JournalHeader::new(&spec), 0..5).unwrap();
+        for image in 0..5 {
+            let rows = [[1, image as u8], [3, 4]];
+            arrays.write(&RealDisk, image, &rows).unwrap();
+            let rows = Some(checksum(rows.iter().map(|row| &row[..])));
+            let row = serde_json::value::to_raw_value(&image).unwrap();
+            journal.add(&RealDisk, &Entry { image, failed: false, files: vec![], rows, row }).unwrap();
+        }
+        assert!(damaged(folder.path(), &journal, &arrays).unwrap().is_empty());
+        // Behind the open file, as if the disk could not read its end: the rows of images 3 and 4.
+        let file =
+            std::fs::OpenOptions::new().write(true).open(folder.path().join("arrays/cam.npy")).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 3).unwrap();
+        assert_eq!(damaged(folder.path(), &journal, &arrays).unwrap(), BTreeSet::from([3, 4]));
+    }
 }

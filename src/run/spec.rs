@@ -35,9 +35,15 @@ pub fn differences(ours: &str, a: &Value, theirs: &str, b: &Value, ignored: &Val
     }
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let differing = keys.into_iter().filter(|&key| a.get(key) != b.get(key));
-    let lines =
-        differing.map(|key| format!("{key}: {ours} {}, {theirs} {}", shown(a.get(key)), shown(b.get(key))));
-    let lines: Vec<String> = lines.collect();
+    let lines: Vec<String> = differing
+        .map(|key| {
+            let (a, b) = (a.get(key).copied(), b.get(key).copied());
+            match a.zip(b).and_then(|(a, b)| apart(a, b)) {
+                Some([a, b]) => format!("{key} that differ: {ours} {a}, {theirs} {b}"),
+                None => format!("{key}: {ours} {}, {theirs} {}", shown(a), shown(b)),
+            }
+        })
+        .collect();
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
@@ -73,16 +79,40 @@ fn leaves(value: &Value) -> BTreeMap<String, &Value> {
     leaves
 }
 
-/// A value for a message, truncated to 48 characters.
-fn shown(value: Option<&&Value>) -> String {
-    const MAX_CHARS: usize = 48;
-    let text = match value {
+/// Length of a value in a message.
+const MAX_CHARS: usize = 48;
+
+/// The elements that only one of two long lists of texts has; `None` for other values, and where only the order
+/// differs.
+fn apart(a: &Value, b: &Value) -> Option<[String; 2]> {
+    if [a, b].iter().all(|list| list.to_string().chars().count() <= MAX_CHARS) {
+        return None;
+    }
+    let texts = |list: &Value| -> Option<Vec<String>> {
+        list.as_array()?.iter().map(|text| Some(text.as_str()?.to_string())).collect()
+    };
+    let (a, b) = (texts(a)?, texts(b)?);
+    let only = |of: &[String], other: &[String]| {
+        let only: Vec<&str> = of.iter().filter(|text| !other.contains(text)).map(String::as_str).collect();
+        if only.is_empty() { "none".into() } else { truncated(&only.join(" and ")) }
+    };
+    let apart = [only(&a, &b), only(&b, &a)];
+    apart.iter().any(|only| only != "none").then_some(apart)
+}
+
+/// A value for a message.
+fn shown(value: Option<&Value>) -> String {
+    truncated(&match value {
         None => "none".into(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
-    };
+    })
+}
+
+/// `text` of at most [`MAX_CHARS`] characters.
+fn truncated(text: &str) -> String {
     if text.chars().count() <= MAX_CHARS {
-        return text;
+        return text.into();
     }
     text.chars().take(MAX_CHARS).chain("...".chars()).collect()
 }
@@ -112,6 +142,24 @@ mod tests {
         assert_eq!(all, json!({"weights": {"sha256": "0a", "file": "w"}, "size": 5, "note": 1}));
         let ignored = json!({"weights": {"file": "v"}, "note": 2});
         assert_eq!(differences("a", &all, "b", &settings, &ignored), None);
+    }
+
+    #[test]
+    fn of_long_lists_the_elements_that_differ_are_named() {
+        let keys = ["exit", "tap", "label", "region", "class", "target", "score", "logits", "input", "cam"];
+        let all = json!({"arrays": keys});
+        let fewer = json!({"arrays": keys[..7]});
+        let others = [&keys[..9], &["heatmap"]].concat();
+        let other = json!({"arrays": others});
+        let text = |a: &Value, b: &Value| differences("the run has", a, "asked for", b, &json!({}));
+        let expected = "arrays that differ: the run has logits and input and cam, asked for none";
+        assert_eq!(text(&all, &fewer).unwrap(), expected);
+        let expected = "arrays that differ: the run has none, asked for logits and input and cam";
+        assert_eq!(text(&fewer, &all).unwrap(), expected);
+        assert_eq!(text(&all, &other).unwrap(), "arrays that differ: the run has cam, asked for heatmap");
+        let mut turned = keys;
+        turned.reverse();
+        assert!(text(&all, &json!({"arrays": turned})).unwrap().contains("asked for [\"cam\",\"input\""));
     }
 
     #[test]

@@ -51,9 +51,10 @@ pub fn read_header(file: &mut impl Read) -> Result<Header, String> {
         if read < count { Err("ends inside the header".into()) } else { Ok(bytes[start..].to_vec()) }
     };
     let begin = take(8).ok().filter(|begin| begin.starts_with(MAGIC)).ok_or("no .npy header")?;
-    let length = match begin[6] {
-        1 => u16::from_le_bytes(take(2)?.try_into().expect("two bytes")) as usize,
-        _ => u32::from_le_bytes(take(4)?.try_into().expect("four bytes")) as usize,
+    let length = match (begin[6], begin[7]) {
+        (1, 0) => u16::from_le_bytes(take(2)?.try_into().expect("two bytes")) as usize,
+        (2 | 3, 0) => u32::from_le_bytes(take(4)?.try_into().expect("four bytes")) as usize,
+        (major, minor) => return Err(format!("version {major}.{minor} of .npy, expected 1.0, 2.0 or 3.0")),
     };
     if length > LONGEST {
         return Err(format!("a header of {length} bytes, the limit is {LONGEST}"));
@@ -87,6 +88,21 @@ mod tests {
             for end in 0..bytes.len() {
                 assert!(read_header(&mut &bytes[..end]).is_err(), "{end} bytes");
             }
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused_by_number() {
+        let mut bytes = header("<f4", &[2]);
+        for (version, named) in [([0, 0], "0.0"), ([1, 1], "1.1"), ([4, 0], "4.0"), ([9, 0], "9.0")] {
+            bytes[6..8].copy_from_slice(&version);
+            let error = read_header(&mut &bytes[..]).unwrap_err();
+            assert_eq!(error, format!("version {named} of .npy, expected 1.0, 2.0 or 3.0"));
+        }
+        for major in [2, 3] {
+            let length = (bytes.len() - 10) as u32;
+            let newer = [MAGIC, &[major, 0], &length.to_le_bytes(), &bytes[10..]].concat();
+            assert_eq!(read_header(&mut &newer[..]).unwrap().shape, [2], "version {major}");
         }
     }
 

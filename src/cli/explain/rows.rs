@@ -107,8 +107,7 @@ impl RowLayout {
 
     /// The keys of all arrays.
     pub fn keys(&self) -> Vec<&str> {
-        let constants = self.spec.constants.iter().map(|constant| &*constant.key);
-        constants.chain(self.spec.fields.iter().map(|field| &*field.key)).collect()
+        self.spec.keys().collect()
     }
 
     /// The rows of an image: the bytes of each field.

@@ -83,14 +83,14 @@ impl Sink {
         }
     }
 
-    /// Writes the rows of an image in the arrays of a run, and returns their checksum.
+    /// Writes the rows of consecutive images from `first` on in the arrays of a run, and returns the checksum of each.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn write_rows(&self, item: &Item, rows: &[Vec<u8>]) -> Result<Option<u32>> {
+    pub fn write_rows(&self, first: usize, images: &[Vec<Vec<u8>>]) -> Result<Vec<Option<u32>>> {
         match self {
-            Sink::Photos { .. } => Ok(None),
-            Sink::Run(run) => run.write_rows(item.index, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            Sink::Photos { .. } => Ok(vec![None; images.len()]),
+            Sink::Run(run) => run.write_rows(first, images),
         }
     }
 

@@ -86,6 +86,9 @@ fn the_options_say_which_arrays_there_are_and_of_which_type() {
     place
         .msdcam(&format!("{explain} -o run --dtype f16"))
         .refused(2, &["dtype: the run has f32, asked for f16"]);
+    place
+        .msdcam(&format!("{explain} -o run --arrays cam"))
+        .refused(2, &["run: arrays that differ: the run has logits and input, asked for none (choose"]);
     place.cat("cat.png");
     place.msdcam("explain cat.png -o other --dtype f16").refused(2, &["--dtype applies to data sets only"]);
 }
@@ -145,6 +148,42 @@ fn a_report_and_a_figure_need_no_pictures() {
     assert_eq!(run.code, 0, "{run:?}");
     std::fs::remove_file(place.path().join("run/arrays/input.npy")).unwrap();
     place.msdcam("figure run --rows a.png").refused(4, &["input.npy: array: is missing"]);
+    for (options, cause) in [
+        ("--pictures none", "there is neither a film strip nor an array 'input'"),
+        (
+            "--size 32 --format-of-pictures jpeg",
+            "there is no array 'input', and images/0000/000000_cat_a_strip.jpg is no film strip in PNG or WebP",
+        ),
+    ] {
+        let explain = format!("explain set -o few --arrays cam --exits 1,10 {options}");
+        place.msdcam(&explain).refused(3, &["cat/b.png"]);
+        place.msdcam("figure few --rows a.png").refused(4, &["few: cat/a.png: its photo is lost: ", cause]);
+        std::fs::remove_dir_all(place.path().join("few")).unwrap();
+    }
+}
+
+#[test]
+fn until_a_merge_beside_the_shards_has_ended_the_arrays_are_theirs() {
+    let place = Place::in_memory();
+    place.write("set.bin", &cifar(4));
+    for shard in ["1/2", "2/2"] {
+        let line = format!("explain set.bin --exits 1,10 --pictures none -o run --shard {shard}");
+        assert_eq!(place.msdcam(&line).code, 0);
+    }
+    let figure = || {
+        let run = place.msdcam("figure run --rows 00000,00003 -o figure.png");
+        assert_eq!(run.code, 0, "{run:?}");
+        place.read("figure.png")
+    };
+    let before = figure();
+    // As an interrupted merge leaves it: the marker, and arrays whose rows are still zero.
+    for key in ["cam", "input", "state", "tap"] {
+        let mut array = place.read(&format!("run/arrays-1-of-2/{key}.npy"));
+        array[128..].fill(0);
+        place.write(&format!("run/arrays/{key}.npy"), &array);
+    }
+    place.write("run/manifest.json", br#"{"program": "msdcam", "kind": "run", "in_progress": true}"#);
+    assert_eq!(figure(), before);
 }
 
 #[test]

@@ -234,6 +234,47 @@ fn another_run_is_not_overwritten_by_a_merge() {
 }
 
 #[test]
+fn files_of_another_program_are_not_replaced_by_a_merge_beside_the_shards() {
+    for name in ["arrays/cam.npy", "results.jsonl", "failed.jsonl"] {
+        let folder = new_folder();
+        for index in 1..=2 {
+            job(index, 2).run(folder.path()).unwrap();
+        }
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "mine").unwrap();
+        let before = contents(folder.path());
+        let error = merge(&Quick, &[folder.path().into()], folder.path()).unwrap_err();
+        let top = name.split('/').next().unwrap();
+        assert!(error.to_string().contains(&format!("{top} is there, and not as part of")), "{error}");
+        assert_eq!((exit_code(&error), contents(folder.path())), (2, before), "{name}");
+    }
+}
+
+#[test]
+fn shards_with_other_arrays_are_refused() {
+    let (folder, paths) = shards(2);
+    let other = folder.path().join("other");
+    let mut second = job(2, 2);
+    second.spec.arrays.fields[0].key = "target".into();
+    second.run(&other).unwrap();
+    let error = merge(&Quick, &[paths[0].clone(), other], &folder.path().join("out")).unwrap_err();
+    let expected = "other: shard 2/2: other arrays than those of shard 1/2 in ";
+    assert!(error.to_string().contains(expected) && exit_code(&error) == 4, "{error}");
+}
+
+#[test]
+fn an_array_that_follows_from_the_settings_need_not_be_in_a_shard() {
+    let expected = new_folder();
+    whole(expected.path());
+    let (folder, paths) = shards(2);
+    fs::remove_file(paths[0].join("arrays-1-of-2/exit.npy")).unwrap();
+    let out = folder.path().join("out");
+    merge(&Quick, &paths, &out).unwrap();
+    assert_eq!(contents(&out), contents(expected.path()));
+}
+
+#[test]
 fn a_shard_with_damaged_rows_is_refused() {
     let (folder, paths) = shards(2);
     let out = folder.path().join("out");

@@ -124,7 +124,7 @@ impl Job {
             (0..2).map(picture).collect::<Result<_>>()?
         };
         let rows = rows(image).map(|row| if failed { vec![0; row.len()] } else { row });
-        let rows = run.write_rows(image, &rows.each_ref().map(|row| &row[..]))?;
+        let rows = run.write_rows(image, &[rows.to_vec()])?[0];
         Ok(Entry { image, failed, files, rows, row: RawValue::from_string(row).unwrap() })
     }
 }
