@@ -205,3 +205,12 @@ write("arguments", "evaluate", "evaluate\nset\n--early-exit\n0.9\n--budget\n50M\
 write("arguments", "faithfulness", "faithfulness\na.png\n--boxes\nb.json\n--tolerance\n2.5\n--max-memory\n512M\n")
 write("arguments", "convert", "convert\na.pth\n--normalize\n0.5,0.5,0.5/0.2,0.2,0.2\n-o\nw\n")
 write("arguments", "values", "all\n2/4\nauto\nviridis\n15%\notsu\nown\nscale1,exit2\nlogit\n0.25\n2G\n1e-3\n")
+
+# Requests to the page.
+question = ('{"photo":"1","model":0,"method":"layer-cam","tap":"exit3","class":"3","score":"margin","smooth":"flips",'
+            '"colormap":"viridis","opacity":0.75,"scale":"shared","contours":true,"boxes":"15%","kind":"picture","exit":3}')
+head = "{} HTTP/1.1\r\nHost: localhost:8417\r\nX-Msdcam-Token: 0\r\nContent-Length: {}\r\n\r\n"
+write("request", "explain", head.format("POST /api/explain", len(question)) + question)
+write("request", "photo", head.format("POST /api/photos?name=a%20b%2F%22.png", 4) + "\x89PNG")
+write("request", "page", head.format("GET /", 0))
+write("request", "chunked", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")

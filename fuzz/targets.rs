@@ -23,7 +23,7 @@ use msdcam::{Colormap, Method, Model, Score, Taps};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("arguments", arguments),
     ("boxes", boxes),
     ("checkpoint", checkpoint),
@@ -31,6 +31,7 @@ pub const TARGETS: [Target; 10] = [
     ("image", image),
     ("npz", npz),
     ("onnx", onnx),
+    ("request", request),
     ("run", run),
     ("thresholds", thresholds),
     ("weights", weights),
@@ -312,4 +313,30 @@ fn round_trip<T: FromStr + PartialEq + std::fmt::Debug>(
     let again = form(&value).parse::<T>().ok();
     assert_eq!(again.as_ref(), Some(&value), "{text}");
     Some(value)
+}
+
+/// A request to `msdcam serve`: the head, and as body a question about a photo. A question that is accepted becomes the
+/// arguments of a command, and no others than those of its settings.
+pub fn request(data: &[u8]) {
+    let Some(request) = fuzzing::request(data) else { return };
+    assert!(request.status.is_none_or(|status| (400..500).contains(&status)), "{request:?}");
+    if let Some(name) = &request.file {
+        assert!(!name.contains(['\r', '\n', '"']) && name.is_ascii(), "{name:?}");
+    }
+    for option in request.options.iter().flatten() {
+        let known = [
+            "method",
+            "tap",
+            "class",
+            "score",
+            "smooth",
+            "exits",
+            "colormap",
+            "heat-alpha",
+            "scale",
+            "boxes",
+        ];
+        let name = option.strip_prefix("--").and_then(|option| option.split('=').next());
+        assert!(name.is_some_and(|name| known.contains(&name) || name == "contours"), "{option:?}");
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::dataset::{Dataset, Item};
+use crate::dataset::Dataset;
 use crate::error::printable;
 use crate::render::can_draw;
 
@@ -15,21 +15,21 @@ pub fn classes(names: &[String]) -> Vec<String> {
     names.iter().enumerate().map(drawn).collect()
 }
 
-/// The headline of an image: its file name, or its number in the data set from 0.
-pub fn title(item: &Item) -> String {
-    let name = file_name(item);
-    if can_draw(&name) { name } else { format!("image {}", item.index) }
+/// The headline of image `id`, the `index`-th of its data set from 0: its file name, or its number.
+pub fn title(id: &str, index: usize) -> String {
+    let name = file_name(id);
+    if can_draw(&name) { name } else { format!("image {index}") }
 }
 
-fn file_name(item: &Item) -> String {
-    Path::new(&item.id).file_name().unwrap_or_default().to_string_lossy().into_owned()
+fn file_name(id: &str) -> String {
+    Path::new(id).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// One line about the names that numbers stand for; `None` if there are none.
 pub fn note(classes: &[String], dataset: Option<&Dataset>) -> Option<String> {
     let classes = Undrawn::of("class", classes.iter().cloned());
     let files =
-        Undrawn::of("file", dataset.into_iter().flat_map(Dataset::items).map(|item| file_name(&item)));
+        Undrawn::of("file", dataset.into_iter().flat_map(Dataset::items).map(|item| file_name(&item.id)));
     let parts: Vec<String> = [classes, files].into_iter().flatten().map(|part| part.text()).collect();
     let names = parts.join(" and ");
     (!parts.is_empty()).then(|| format!("pictures have no letters for {names}: they show numbers instead"))
@@ -72,7 +72,7 @@ mod tests {
         let names = names.map(String::from);
         assert_eq!(classes(&names), ["cat", &names[1], "2", "3", "\u{e9}", "5"]);
         let set = open(&["a/\u{732b}.png", "b\u{e9}.png"].map(PathBuf::from), Format::Auto).unwrap();
-        assert_eq!([0, 1].map(|i| title(&set.item(i))), ["image 0", "b\u{e9}.png"]);
+        assert_eq!([0, 1].map(|i| title(&set.item(i).id, i)), ["image 0", "b\u{e9}.png"]);
         let said = note(&names, Some(&set)).unwrap();
         let expected = "pictures have no letters for 3 class names (\u{732b}, ...) and the file name \u{732b}.png: \
                         they show numbers instead";

@@ -13,6 +13,7 @@ pub use super::evaluate::early_exit::{multiply_adds, read_thresholds};
 pub use super::exits::{Exits, ranges};
 pub use super::faithfulness::object_boxes::{Boxes, read as read_boxes};
 pub use super::run::{Selection, ShardArg};
+pub use super::serve::fuzzing::request;
 pub use super::values::{bytes, level, opacity, probability, seconds};
 
 /// Whether `arguments`, without the name of the program, are a command line.

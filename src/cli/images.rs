@@ -265,6 +265,11 @@ fn read(model: &LoadedModel, item: &Item, views: ViewSides, timings: &Timings) -
 }
 
 impl Photo {
+    /// The model's input, (3, H, W).
+    pub fn input(&self) -> &[f32] {
+        &self.tensor
+    }
+
     /// `image` prepared for `model`.
     pub fn new(model: &Model, image: &RgbImage, label: Option<usize>, views: ViewSides) -> Photo {
         let prepared = model.prepare(image);

@@ -24,6 +24,7 @@ mod output;
 mod records;
 mod report;
 mod run;
+mod serve;
 mod signals;
 mod table;
 mod timings;
@@ -65,6 +66,7 @@ enum Command {
     Inspect(inspect::Args),
     Report(report::Args),
     Figure(figure::Args),
+    Serve(serve::Args),
 }
 
 /// Runs the command that `arguments` name, the program's name first, and returns the exit code for the process.
@@ -90,6 +92,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Instant) -> u8
         Command::Inspect(args) => inspect::run(args).map(|()| Outcome::AllDone),
         Command::Report(args) => report::run(args).map(|()| Outcome::AllDone),
         Command::Figure(args) => figure::run(args).map(|()| Outcome::AllDone),
+        Command::Serve(args) => serve::run(&args),
     };
     match outcome {
         Ok(outcome) => outcome.exit_code(),
@@ -97,6 +100,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Instant) -> u8
             output::error(&error);
             exit_code(&error)
         }
+    }
+}
+
+/// The arguments of an `explain` command, the program's name and the command's left out.
+///
+/// # Errors
+/// As a usage error of the command.
+fn explain_arguments(arguments: Vec<OsString>) -> crate::Result<explain::Args> {
+    let all: Vec<OsString> = ["msdcam", "explain"].map(OsString::from).into_iter().chain(arguments).collect();
+    match Cli::try_parse_from(&all) {
+        Ok(Cli { command: Command::Explain(args) }) => Ok(*args),
+        Ok(_) => unreachable!("the command is explain"),
+        Err(message) => Err(crate::Error::Usage(usage_error(&message, &all))),
     }
 }
 

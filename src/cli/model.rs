@@ -1,7 +1,8 @@
 //! The model and its device: `--weights`, `--device`, `--threads`, `--quiet`.
 
+use std::ffi::OsString;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::cpu::Isa;
 use crate::engine::cuda::Variant;
@@ -21,6 +22,13 @@ pub struct ModelArgs {
     /// CIFAR-10 network with ten exits]
     #[arg(long, value_name = "FILE", alias = "evaluate-from")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    loading: LoadingArgs,
+}
+
+/// How weights are read, and the device.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LoadingArgs {
     /// Height and width of the input of an ONNX file that takes any, in pixels: HxW, or one number for both
     #[arg(long, value_name = "HxW", value_parser = input_size)]
     input_size: Option<(usize, usize)>,
@@ -59,21 +67,12 @@ pub struct LoadedModel {
 }
 
 impl ModelArgs {
-    /// Reads the weights and opens the device; the environment may name the kernels of the CPU
-    /// (`MSDCAM_CPU`) and of a GPU (`MSDCAM_NVRTC`, `MSDCAM_CUBIN`).
+    /// Reads the weights and opens the device: see [`LoadingArgs::load`].
     ///
     /// # Errors
     /// When the weights or the device cannot be used.
     pub fn load(&self, timings: &Timings) -> crate::Result<LoadedModel> {
-        self.load_variant(timings, Variant::default())
-    }
-
-    fn options(&self) -> OpenOptions {
-        OpenOptions {
-            input_size: self.input_size,
-            normalization: self.normalize,
-            labels: self.labels.clone(),
-        }
+        self.loading.load(self.weights.as_deref(), timings)
     }
 
     /// As [`ModelArgs::load`], with another variant of the CUDA kernels.
@@ -81,11 +80,43 @@ impl ModelArgs {
     /// # Errors
     /// As [`ModelArgs::load`], and when `--device` is not a GPU.
     pub fn load_variant(&self, timings: &Timings, variant: Variant) -> crate::Result<LoadedModel> {
+        self.loading.load_variant(self.weights.as_deref(), timings, variant)
+    }
+}
+
+impl LoadingArgs {
+    /// Reads `weights`, or the built-in ones, and opens the device; the environment may name the kernels of the
+    /// CPU (`MSDCAM_CPU`) and of a GPU (`MSDCAM_NVRTC`, `MSDCAM_CUBIN`).
+    ///
+    /// # Errors
+    /// When the weights or the device cannot be used.
+    pub fn load(&self, weights: Option<&Path>, timings: &Timings) -> crate::Result<LoadedModel> {
+        self.load_variant(weights, timings, Variant::default())
+    }
+
+    /// Those of the CPU with one thread.
+    pub fn on_one_thread() -> LoadingArgs {
+        LoadingArgs {
+            input_size: None,
+            normalize: None,
+            labels: None,
+            device: DeviceChoice::Cpu,
+            threads: Some(1),
+            quiet: true,
+        }
+    }
+
+    fn load_variant(
+        &self,
+        weights: Option<&Path>,
+        timings: &Timings,
+        variant: Variant,
+    ) -> crate::Result<LoadedModel> {
         let on_gpu = matches!(self.device, DeviceChoice::Cuda(_));
         if variant != Variant::default() && !on_gpu {
             return Err(crate::Error::usage("a variant needs --device cuda"));
         }
-        let read = || match &self.weights {
+        let read = || match weights {
             Some(file) => {
                 let (model, digest) = open_digested(file, &self.options())?;
                 Ok::<_, crate::Error>((model, Some(digest)))
@@ -118,13 +149,44 @@ impl ModelArgs {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(LoadedModel {
             model,
-            weights: self.weights.as_ref().map_or("built-in".into(), |f| path_text(f)),
+            weights: weights.map_or("built-in".into(), path_text),
             digest,
             device,
             gpu_error,
             threads: self.threads.map_or_else(cores, usize::from),
             quiet: self.quiet,
         })
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            input_size: self.input_size,
+            normalization: self.normalize,
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// The options as arguments of another command.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        if let Some((height, width)) = self.input_size {
+            arguments.push(format!("--input-size={height}x{width}").into());
+        }
+        if let Some(Normalization { mean, std }) = self.normalize {
+            let [mean, std] = [mean, std].map(|of| of.map(|x| x.to_string()).join(","));
+            arguments.push(format!("--normalize={mean}/{std}").into());
+        }
+        match &self.labels {
+            Some(Labels::ImageNet) => arguments.push("--labels=imagenet".into()),
+            Some(Labels::File(file)) => arguments.push(word("--labels=", file)),
+            None => {}
+        }
+        match self.device {
+            DeviceChoice::Auto => {}
+            DeviceChoice::Cpu => arguments.push("--device=cpu".into()),
+            DeviceChoice::Cuda(ordinal) => arguments.push(format!("--device=cuda:{ordinal}").into()),
+        }
+        arguments
     }
 }
 
@@ -166,6 +228,13 @@ impl LoadedModel {
     pub fn digest(&self) -> ModelDigest {
         self.digest.clone().unwrap_or_else(pretrained::digest)
     }
+}
+
+/// An option and its file in one word, which may begin with a dash.
+pub fn word(option: &str, file: &Path) -> OsString {
+    let mut word = OsString::from(option);
+    word.push(file);
+    word
 }
 
 /// A loaded model is used as the model that it holds.

@@ -355,6 +355,14 @@ pub enum RequestError {
         /// The file.
         file: String,
     },
+    /// An explanation that was stopped: [`crate::explain::Progress::stop`].
+    #[error("stopped after {done} of {planned} runs")]
+    Stopped {
+        /// Runs of the model that were made.
+        done: usize,
+        /// Runs that the explanation needs.
+        planned: usize,
+    },
     /// Shared global convolutions for a network without global convolutions.
     #[error("the network has no global convolutions that could be shared")]
     NoGlobalConvolutions,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::progress::Progress;
 use crate::engine::device::Device;
 use crate::engine::graph::ops::TargetInput;
 use crate::engine::plan::{Plan, Slot};
@@ -10,21 +11,32 @@ use crate::engine::tensor::copy_finite;
 use crate::error::RequestError;
 use crate::{Error, Result, Shape};
 
-/// Limit on the batch size of perturbation runs: larger batches are not faster.
+/// Limits on the batch size of perturbation runs: larger batches are not faster, and a run is stopped between batches.
 const MAX_BATCH: usize = 256;
+/// On the CPU, batches of more multiply-adds than these have no more images than [`SMALL_BATCH`].
+const CPU_BATCH_WORK: u64 = 1 << 32;
+/// Images that every thread of a CPU of usual size has work with.
+const SMALL_BATCH: usize = 8;
 
-/// The largest batch of `plan` whose buffers take no more than `max_memory` bytes.
+/// The largest batch of `plan` on `device` whose buffers take no more than `max_memory` bytes.
 ///
 /// # Errors
 /// When one image takes more: names `purpose`.
-pub(crate) fn batch_within(plan: &Plan, max_memory: usize, purpose: &str) -> Result<usize> {
+pub(crate) fn batch_within(plan: &Plan, device: &Device, max_memory: usize, purpose: &str) -> Result<usize> {
+    let most = match device {
+        Device::Cuda(_) => MAX_BATCH,
+        Device::Cpu(_) => {
+            let images = CPU_BATCH_WORK / plan.multiply_adds().max(1);
+            usize::try_from(images).unwrap_or(MAX_BATCH).clamp(SMALL_BATCH, MAX_BATCH)
+        }
+    };
     let image = bytes_per_image(plan);
     match max_memory / image {
         0 => {
             let purpose = purpose.into();
             Err(RequestError::MemoryLimit { purpose, needed: image, limit: max_memory }.into())
         }
-        images => Ok(images.min(MAX_BATCH)),
+        images => Ok(images.min(most)),
     }
 }
 
@@ -80,6 +92,8 @@ pub(crate) struct BatchRunner {
     session: Box<dyn Session>,
     /// Where the classes of the targets begin in the input space, behind the image and the taps.
     targets: usize,
+    /// Of what the runs belong to, if it takes many.
+    progress: Progress,
 }
 
 impl BatchRunner {
@@ -87,7 +101,12 @@ impl BatchRunner {
         let targets = plan.inputs().iter().filter(|slot| slot.shape.len() == 1).map(|slot| slot.offset);
         let targets = targets.min().unwrap_or(plan.input_len);
         let session = device.session(Arc::new(plan), batch.max(1))?;
-        Ok(BatchRunner { session, targets })
+        Ok(BatchRunner { session, targets, progress: Progress::default() })
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(crate) fn follow(&mut self, progress: &Progress) {
+        self.progress = progress.clone();
     }
 
     pub(crate) fn session(&self) -> &dyn Session {
@@ -124,13 +143,19 @@ impl BatchRunner {
     }
 
     /// Runs a batch to its end: see [`BatchRunner::submit`].
+    ///
+    /// # Errors
+    /// When the device fails, or the runs are to stop.
     pub(crate) fn run(
         &mut self,
         n: usize,
         fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
     ) -> Result<Outputs<'_>> {
+        self.progress.check()?;
         self.submit(n, fill)?;
-        self.wait()
+        self.session.wait()?;
+        self.progress.advance(n);
+        Ok(self.outputs())
     }
 
     /// As [`BatchRunner::run`], exit by exit: an image stops once `continues` says that it needs no
@@ -141,12 +166,14 @@ impl BatchRunner {
         mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
         mut continues: impl FnMut(usize, usize, &[f32]) -> bool,
     ) -> Result<Outputs<'_>> {
+        self.progress.check()?;
         let targets = self.targets;
         let mut fill = |image: usize, space: &mut [f32]| {
             space[targets..].fill(TargetInput::Predicted.encode());
             fill(image, space)
         };
         self.session.run_early_exit(n, &mut fill, &mut continues)?;
+        self.progress.advance(n);
         Ok(self.outputs())
     }
 

@@ -41,6 +41,17 @@ pub struct Classifier {
     in_flight: VecDeque<usize>,
 }
 
+/// The plan of logits and probabilities of `exits`.
+fn plan(model: &Model, exits: &[usize], order: Order) -> Result<Plan> {
+    let mut graph = model.graph.clone();
+    let mut outputs = Vec::with_capacity(2 * exits.len());
+    for &exit in exits {
+        let logits = model.exits[exit - 1].logits;
+        outputs.extend([logits, graph.push(Op::Softmax, &[logits])?]);
+    }
+    Plan::new(&graph, &outputs, order)
+}
+
 impl Classifier {
     /// Plans the forward pass up to `exits`, numbered from 1 and ascending, for batches of up to
     /// `batch` images. With [`Order::ByExit`] a run can stop early; [`Order::Depth`] has fewer levels.
@@ -55,18 +66,23 @@ impl Classifier {
         batch: usize,
     ) -> Result<Classifier> {
         model.check_exits(exits)?;
-        let mut graph = model.graph.clone();
-        let mut outputs = Vec::with_capacity(2 * exits.len());
-        for &exit in exits {
-            let logits = model.exits[exit - 1].logits;
-            outputs.extend([logits, graph.push(Op::Softmax, &[logits])?]);
-        }
-        let plan = Plan::new(&graph, &outputs, order)?;
+        let plan = plan(model, exits, order)?;
         let slots = exits.iter().zip(plan.outputs().as_chunks().0);
         let exits = slots.map(|(&exit, &[logits, probabilities])| ExitSlots { exit, logits, probabilities });
         let (exits, image) = (exits.collect(), plan.inputs()[0]);
         let (runner, in_flight) = (BatchRunner::new(plan, device, batch)?, VecDeque::new());
         Ok(Classifier { exits, image, order, runner, in_flight })
+    }
+
+    /// Multiply-adds of an image that stops at each of the model's exits, without a device.
+    ///
+    /// # Errors
+    /// When the model's graph cannot be planned.
+    #[doc(hidden)]
+    pub fn multiply_adds_of(model: &Model) -> Result<Vec<u64>> {
+        let exits: Vec<usize> = (1..=model.exits.len()).collect();
+        let plan = plan(model, &exits, Order::ByExit)?;
+        Ok(exits.iter().map(|&exit| plan.multiply_adds_until(exit)).collect())
     }
 
     /// The largest batch of one run; larger requests are divided.

@@ -8,6 +8,7 @@ use super::explanations::{Classes, DeviceResults, Explanations, Source};
 use super::host_methods::{HostMethods, ends_on_the_device};
 use super::layout::Layout;
 use super::lowering::{Lowered, Purpose, lower};
+use super::progress::Progress;
 use super::request::ExplainRequest;
 use super::score::Score;
 use super::target::{Target, check_class};
@@ -115,12 +116,14 @@ impl Explainer {
             false => Some(HostMethods::new(model, request, &targets, device)?),
         };
         let batch = batch.min(request.max_memory / bytes_per_image(&plan)).max(1);
+        let mut main = BatchRunner::new(plan, device, batch)?;
+        host.iter().for_each(|host| main.follow(host.progress()));
         Ok(Explainer {
             target: request.target,
             score: request.score,
             image: model.input_shape(),
             classes: model.classes(),
-            main: BatchRunner::new(plan, device, batch)?,
+            main,
             layout: Layout::new(targets, image, final_logits),
             host,
             in_flight: VecDeque::new(),
@@ -217,6 +220,11 @@ impl Explainer {
     pub fn wait(&mut self) -> Result<Explanations<'_>> {
         self.end()?;
         Ok(self.results())
+    }
+
+    /// The progress of methods that run the model many times for an image.
+    pub fn progress(&self) -> Progress {
+        self.host.as_ref().map_or_else(Progress::default, |host| host.progress().clone())
     }
 
     /// Batches that were submitted and not yet waited for.

@@ -1,6 +1,7 @@
 //! The forward pass up to one exit for many images, as perturbation methods and metrics need it.
 
 use super::batch_runner::{BatchRunner, batch_within};
+use super::progress::Progress;
 use crate::engine::device::Device;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::error::RequestError;
@@ -31,8 +32,13 @@ impl ForwardBatches {
         let outputs: Vec<_> = exits.iter().map(|&exit| model.exits[exit - 1].logits).collect();
         let plan = Plan::new(&model.graph, &outputs, Order::ByExit)?;
         let logits = exits.iter().copied().zip(plan.outputs().iter().copied()).collect();
-        let (image, batch) = (plan.inputs()[0], batch_within(&plan, max_memory, purpose)?);
+        let (image, batch) = (plan.inputs()[0], batch_within(&plan, device, max_memory, purpose)?);
         Ok(ForwardBatches { runner: BatchRunner::new(plan, device, batch)?, image, logits })
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(crate) fn follow(&mut self, progress: &Progress) {
+        self.runner.follow(progress);
     }
 
     /// (3, H, W) of an image.

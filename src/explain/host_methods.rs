@@ -10,6 +10,7 @@ use super::methods::gradient_free::{GradientFree, MapRequest, Runs};
 use super::methods::pixels::InputGradients;
 use super::methods::{cam, pixels, smoothing};
 use super::prediction::ExitPrediction;
+use super::progress::Progress;
 use super::request::{ExplainRequest, Smoothing};
 use crate::engine::device::Device;
 use crate::model::Model;
@@ -21,6 +22,7 @@ pub(crate) struct HostMethods {
     image: Shape,
     gradient_free: GradientFree,
     input_gradients: Option<InputGradients>,
+    progress: Progress,
 }
 
 /// The class of each image and target.
@@ -46,12 +48,33 @@ impl HostMethods {
         let many = request.pixels.iter().any(|p| p.reads_many_gradients());
         let plans = GradientFree::plans(request, targets) + usize::from(many);
         let shared = ExplainRequest { max_memory: request.max_memory / plans.max(1), ..request.clone() };
-        Ok(HostMethods {
+        let mut methods = HostMethods {
             request: request.clone(),
             image: model.input_shape(),
             gradient_free: GradientFree::new(model, &shared, targets, device)?,
             input_gradients: if many { Some(InputGradients::new(model, &shared, device)?) } else { None },
-        })
+            progress: Progress::default(),
+        };
+        methods.gradient_free.follow(&methods.progress);
+        methods.input_gradients.iter_mut().for_each(|gradients| gradients.follow(&methods.progress));
+        Ok(methods)
+    }
+
+    /// The progress of the runs.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The number of runs for an image besides the main one.
+    fn runs(&self, targets: &[TargetSlots]) -> usize {
+        let gradients = |pixels: &PixelMethod| match pixels {
+            PixelMethod::SmoothGrad => self.request.noise.samples,
+            PixelMethod::IntegratedGradients => self.request.integration.steps,
+            _ => 0,
+        };
+        let maps = self.gradient_free.runs(targets);
+        let copies = if self.runs_again() { smoothing::OTHER_COPIES.len() } else { 0 };
+        self.request.pixels.iter().map(gradients).sum::<usize>() + maps + copies * (1 + maps)
     }
 
     /// Whether they run the main plan again, so that no other batch may be in flight.
@@ -74,6 +97,7 @@ impl HostMethods {
             layout.targets.iter().map(select).collect()
         };
         let classes: TargetClasses = (0..images.len() / self.image.len()).map(of_image).collect();
+        self.progress.begin(classes.len() * self.runs(&layout.targets));
         let mut explanations = self.predictions(main, layout, &classes);
         self.pixels(main, layout, images, &classes, &mut explanations)?;
         self.maps(main, layout, images, &classes, &mut explanations)?;

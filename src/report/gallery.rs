@@ -84,6 +84,16 @@ impl QuantizedMaps {
         }
         quantized
     }
+
+    /// Maximum of each exit's map.
+    pub fn max(&self) -> &[f32] {
+        &self.max
+    }
+
+    /// Bytes of all maps, one after another, in base64.
+    pub fn encoded(&self) -> String {
+        STANDARD.encode(&self.values)
+    }
 }
 
 /// Values of the template for one image.
@@ -151,35 +161,72 @@ fn link(path: &str) -> String {
 /// Data of the scripts. Lists of an image have one entry per exit.
 #[derive(Debug, Serialize)]
 struct GalleryData<'a> {
-    /// Exit numbers.
-    exits: &'a [usize],
-    classes: Vec<String>,
-    /// Width of the photos divided by their height.
-    aspect: f64,
-    /// Height and width of each exit's map.
-    sizes: &'a [(usize, usize)],
-    /// What each exit's map is, such as `map at relu`.
-    shown: Vec<String>,
+    #[serde(flatten)]
+    set: ImageSet<'a>,
     /// Tables of 256 RGB colors by name, in base64.
     colormaps: serde_json::Map<String, serde_json::Value>,
     initial_colormap: &'a str,
     images: Vec<ImageData>,
 }
 
+/// What images have in common, for the scripts.
 #[derive(Debug, Serialize)]
-struct ImageData {
-    name: String,
-    label: Option<usize>,
+pub struct ImageSet<'a> {
+    /// Exit numbers.
+    pub exits: &'a [usize],
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Width of the photos divided by their height.
+    pub aspect: f64,
+    /// Height and width of each exit's map.
+    pub sizes: &'a [(usize, usize)],
+    /// What each exit's map is, such as `map at relu`.
+    pub shown: Vec<String>,
+}
+
+/// An image and its maps, for the scripts.
+#[derive(Debug, Serialize)]
+pub struct ImageData {
+    /// Its name.
+    pub name: String,
+    /// Its class, if that is known.
+    pub label: Option<usize>,
     /// Predicted classes.
-    predicted: Vec<usize>,
+    pub predicted: Vec<usize>,
     /// Probabilities of the predicted classes.
-    probability: Vec<Option<f32>>,
+    pub probability: Vec<Option<f32>>,
     /// Classes that the maps explain.
-    target: Vec<usize>,
-    status: Vec<MapStatus>,
-    max: Vec<f32>,
+    pub target: Vec<usize>,
+    /// Whether the maps carry information.
+    pub status: Vec<MapStatus>,
+    /// Maxima of the maps.
+    pub max: Vec<f32>,
     /// Bytes of all maps, one after another, in base64.
-    maps: Option<String>,
+    pub maps: Option<String>,
+}
+
+impl<'a> ImageSet<'a> {
+    /// Of images of `exits` and `classes`, whose maps are like `maps`.
+    pub fn new(exits: &'a [usize], classes: &[String], aspect: f64, maps: Option<&'a QuantizedMaps>) -> Self {
+        let shown = |source: &MapSource| match source {
+            MapSource::Fused => "fused map".into(),
+            MapSource::Own(_) => "map".into(),
+            MapSource::Tap(tap) => format!("map at {}", name(tap)),
+        };
+        ImageSet {
+            exits,
+            classes: classes.iter().map(|class| name(class)).collect(),
+            aspect,
+            sizes: maps.map_or(&[][..], |maps| &maps.sizes),
+            shown: maps.map_or(Vec::new(), |maps| maps.sources.iter().map(shown).collect()),
+        }
+    }
+}
+
+/// Tables of 256 RGB colors of every colormap by its name, in base64.
+pub fn colormap_tables() -> serde_json::Map<String, serde_json::Value> {
+    let table = |map: Colormap| (map.name().to_string(), STANDARD.encode(map.table().as_flattened()).into());
+    Colormap::ALL.into_iter().map(table).collect()
 }
 
 /// Sentence that says which maps the gallery shows; `None` without maps.
@@ -202,23 +249,13 @@ pub fn which_maps(report: &Report) -> Option<String> {
 /// Data of the scripts as JSON that is safe inside a script element.
 pub fn data(report: &Report) -> String {
     let maps = report.tiles.iter().find_map(|tile| tile.maps.as_ref());
-    let sizes = maps.map_or(&[][..], |maps| &maps.sizes);
-    let shown = |source: &MapSource| match source {
-        MapSource::Fused => "fused map".into(),
-        MapSource::Own(_) => "map".into(),
-        MapSource::Tap(tap) => format!("map at {}", name(tap)),
-    };
-    let colormaps =
-        Colormap::ALL.map(|map| (map.name().to_string(), STANDARD.encode(map.table().as_flattened()).into()));
+    let set = ImageSet::new(report.exits, report.classes, aspect(report), maps);
+    let images = report.tiles.iter().map(|tile| image(tile, set.sizes)).collect();
     json::for_script(&GalleryData {
-        exits: report.exits,
-        classes: report.classes.iter().map(|class| name(class)).collect(),
-        aspect: aspect(report),
-        sizes,
-        shown: maps.map_or(Vec::new(), |maps| maps.sources.iter().map(shown).collect()),
-        colormaps: colormaps.into_iter().collect(),
+        set,
+        colormaps: colormap_tables(),
         initial_colormap: report.colormap.name(),
-        images: report.tiles.iter().map(|tile| image(tile, sizes)).collect(),
+        images,
     })
 }
 
@@ -247,8 +284,8 @@ fn image(tile: &Tile, sizes: &[(usize, usize)]) -> ImageData {
         probability: exits.iter().map(|e| e.probability.map(|p| (p * 1e4).round() / 1e4)).collect(),
         target: exits.iter().map(|e| e.target.unwrap_or(e.class)).collect(),
         status: exits.iter().enumerate().map(status).collect(),
-        max: maps.map_or(vec![0.0; exits.len()], |maps| maps.max.clone()),
-        maps: maps.map(|maps| STANDARD.encode(&maps.values)),
+        max: maps.map_or(vec![0.0; exits.len()], |maps| maps.max().to_vec()),
+        maps: maps.map(QuantizedMaps::encoded),
     }
 }
 

@@ -13,7 +13,8 @@ mod result;
 mod section;
 mod sections;
 
-pub use gallery::{EmbeddedPhoto, MapSource, QuantizedMaps, Tile};
+pub use gallery::{EmbeddedPhoto, ImageData, ImageSet, MapSource, QuantizedMaps, Tile, colormap_tables};
+pub use page::{VIEWER_SCRIPTS, VIEWER_STYLES};
 pub use result::{ExitResult, ImageResult, ResultFiles, outcomes};
 
 use serde::Serialize;

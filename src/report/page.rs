@@ -12,8 +12,13 @@ use super::{MetadataRow, Report, gallery, headline, sections};
 use crate::render::Colormap;
 use crate::render::chart::Theme;
 
-const SCRIPTS: [&str; 3] =
-    [include_str!("page/heatmap.js"), include_str!("page/gallery.js"), include_str!("page/viewer.js")];
+/// Style sheets that every page with heatmaps has: text and themes, then the parts of a viewer.
+pub const VIEWER_STYLES: [&str; 2] = [include_str!("page/style.css"), include_str!("page/viewer.css")];
+
+/// Scripts that every page with heatmaps has; they come before the page's own.
+pub const VIEWER_SCRIPTS: [&str; 2] = [include_str!("page/heatmap.js"), include_str!("page/view.js")];
+
+const GALLERY_SCRIPTS: [&str; 2] = [include_str!("page/gallery.js"), include_str!("page/viewer.js")];
 
 /// Values that the templates read.
 #[derive(Debug, Serialize)]
@@ -69,7 +74,7 @@ pub fn html(report: &Report) -> String {
         exits: report.exits,
         colormaps: colormaps(report.colormap),
         data: gallery::data(report),
-        script: SCRIPTS.join("\n"),
+        script: [VIEWER_SCRIPTS, GALLERY_SCRIPTS].concat().join("\n"),
         failed: failed.collect(),
         metadata: metadata.collect(),
     };
@@ -133,7 +138,7 @@ fn style(sections: &[Section], aspect: f64) -> String {
     let (light, dark) = (Theme::Light.css(), Theme::Dark.css());
     let mut style = format!(
         "{}\n{}\n:root {{ --aspect: {aspect}; }}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n",
-        include_str!("page/style.css"),
+        VIEWER_STYLES.join("\n"),
         include_str!("page/gallery.css")
     );
     for section in sections {

@@ -18,6 +18,7 @@ mod job;
 mod layer_view;
 mod layers;
 mod map_arrays;
+pub mod one_photo;
 mod picture;
 mod picture_set;
 mod pipeline;
@@ -32,7 +33,7 @@ mod writer;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::explain::{PixelMethod, Smoothing};
+use crate::explain::{ExplainRequest, PixelMethod, Smoothing};
 use crate::model::{InputSpec, Normalization, Source};
 use crate::render::styles;
 use crate::{Error, Result};
@@ -52,7 +53,7 @@ use super::drawn_names;
 use super::exit_status::Outcome;
 use super::exits::ExitArgs;
 use super::method_args::MethodArgs;
-use super::model::ModelArgs;
+use super::model::{LoadedModel, ModelArgs};
 use super::output;
 use super::output::Output;
 use super::run::{RunArgs, summary_line};
@@ -139,18 +140,41 @@ pub fn run(args: Args, start: Instant) -> Result<Outcome> {
 }
 
 impl Args {
-    /// Loads the model, lists the images and checks that the options agree.
-    fn resolve(self, timings: &Timings) -> Result<ExplainJob> {
-        let mut model = self.model.load(timings)?;
-        let minus = self.minus.as_ref().map(|text| Subtrahend::parse(text, &model.labels)).transpose()?;
+    /// What is explained, and which files are made of it; those of a photo given by name.
+    ///
+    /// # Errors
+    /// When the options do not fit the model or each other.
+    fn spec(&self, model: &LoadedModel, minus: Option<Subtrahend>) -> Result<(ExplainRequest, ArtifactSpec)> {
         let exits = self.exits.resolve(model.exits.len())?;
-        let mut request = self.methods.request(&model, exits, minus.and_then(Subtrahend::score))?;
+        let mut request = self.methods.request(model, exits, minus.and_then(Subtrahend::score))?;
         let has_magnitudes = request.fusion.is_none() && request.smoothing == Smoothing::None;
         let pictures = self.style.resolve(has_magnitudes)?;
         let is_article = pictures.overlay.style == Some(styles::ToolStyle::Article);
         if is_article && !request.pixels.contains(&PixelMethod::InputGradient) {
             request.pixels.push(PixelMethod::InputGradient);
         }
+        let drawn_labels = drawn_names::classes(&model.labels);
+        let layers = Layers::new(&request, minus, &model.model, &drawn_labels)?;
+        let spec = ArtifactSpec {
+            labels: model.labels.clone(),
+            drawn_labels,
+            article: is_article.then(|| article_pictures(&layers, &request.pixels)),
+            layers,
+            pixels: request.pixels.clone(),
+            pictures,
+            archive: true,
+            set: self.style.picture_set(false),
+            format: self.style.picture_format(),
+            input: (model.input.height, model.input.width),
+        };
+        Ok((request, spec))
+    }
+
+    /// Loads the model, lists the images and checks that the options agree.
+    fn resolve(self, timings: &Timings) -> Result<ExplainJob> {
+        let mut model = self.model.load(timings)?;
+        let minus = self.minus.as_ref().map(|text| Subtrahend::parse(text, &model.labels)).transpose()?;
+        let (request, mut spec) = self.spec(&model, minus)?;
         let dataset = self.data.open(&mut model)?;
         let is_set = self.data.is_set(&dataset);
         if let Some(option) = self.run.any().or(self.arrays.any()).filter(|_| !is_set) {
@@ -161,22 +185,10 @@ impl Args {
             let name = dataset.name().to_string_lossy();
             return Err(Error::usage(format!("--select needs labels, and {name} has none")));
         }
-        let drawn_labels = drawn_names::classes(&model.labels);
         let note = drawn_names::note(&model.labels, Some(&dataset));
         note.iter().filter(|_| !model.quiet).for_each(|note| output::note(note));
-        let layers = Layers::new(&request, minus, &model.model, &drawn_labels)?;
-        let spec = ArtifactSpec {
-            labels: model.labels.clone(),
-            drawn_labels,
-            article: is_article.then(|| article_pictures(&layers, &request.pixels)),
-            layers,
-            pixels: request.pixels.clone(),
-            pictures,
-            archive: !is_set,
-            set: self.style.picture_set(is_set),
-            format: self.style.picture_format(),
-            input: (model.input.height, model.input.width),
-        };
+        spec.archive = !is_set;
+        spec.set = self.style.picture_set(is_set);
         let mut manifest = self.methods.manifest(&request, &model.labels);
         manifest["fit"] = model.input.resize.to_string().into();
         manifest["version"] = env!("CARGO_PKG_VERSION").into();

@@ -60,7 +60,7 @@ impl Sink {
     pub fn stem(&mut self, item: &Item) -> String {
         match self {
             Sink::Run(_) => run::image_stem(item.index, &item.id),
-            Sink::Photos { names, .. } => photo_stem(names, item),
+            Sink::Photos { names, .. } => photo_stem(names, &item.id),
         }
     }
 
@@ -138,9 +138,9 @@ impl Sink {
     }
 }
 
-/// The prefix of the names of a photo's files, the next of `names`.
-fn photo_stem(names: &mut FlatNames, item: &Item) -> String {
-    let stem = Path::new(&item.id).file_stem().unwrap_or_default();
+/// The prefix of the names of the files of photo `id`, the next of `names`.
+pub fn photo_stem(names: &mut FlatNames, id: &str) -> String {
+    let stem = Path::new(id).file_stem().unwrap_or_default();
     names.stem(&stem.to_string_lossy())
 }
 
@@ -166,7 +166,7 @@ impl PhotoDirectory {
         let folder = OutputFolder::claim(&job.output, run::PHOTOS, photos)?;
         let mut names = FlatNames::default();
         for item in job.dataset.items() {
-            folder.check(&job.spec.known_names(&photo_stem(&mut names, &item), &job.request.exits))?;
+            folder.check(&job.spec.known_names(&photo_stem(&mut names, &item.id), &job.request.exits))?;
         }
         let results = folder.open(RESULTS)?;
         Ok(PhotoDirectory { folder, results })

@@ -127,7 +127,7 @@ impl<'j> Writer<'j> {
                 DescribedImage { row: line(record()), text: text(&record), rows, drawn: None }
             }
             ModelResult::Explained(all) => {
-                let title = drawn_names::title(item);
+                let title = drawn_names::title(&item.id, item.index);
                 let smoothed = request.smoothing != Smoothing::None;
                 let explanations = Explanations { all, layers: &spec.layers, smoothed };
                 let image = ImageArtifacts { spec, stem, title, photo, explanations };

@@ -7,6 +7,7 @@
 use crate::engine::device::Device;
 use crate::engine::plan::{Order, Plan, Slot};
 use crate::explain::batch_runner::{BatchRunner, batch_within};
+use crate::explain::progress::Progress;
 use crate::explain::request::ExplainRequest;
 use crate::model::{Model, Tap};
 use crate::{Result, Shape};
@@ -31,10 +32,15 @@ impl AblationCamRuns {
     ) -> Result<AblationCamRuns> {
         let logits = model.exits[exit - 1].logits;
         let plan = Plan::new(&model.graph.cut(tap.node), &[logits], Order::Depth)?;
-        let batch = batch_within(&plan, request.max_memory, "ablation-cam")?;
+        let batch = batch_within(&plan, device, request.max_memory, "ablation-cam")?;
         // The graph's first node is the image.
         let (inputs, logits) = ([plan.inputs()[0], plan.inputs()[1]], plan.outputs()[0]);
         Ok(AblationCamRuns { exit, tap, runner: BatchRunner::new(plan, device, batch)?, inputs, logits })
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(crate) fn follow(&mut self, progress: &Progress) {
+        self.runner.follow(progress);
     }
 
     /// Whether the passes go from `tap` to exit `exit`.

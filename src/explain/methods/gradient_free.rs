@@ -12,6 +12,7 @@ use crate::Result;
 use crate::engine::device::Device;
 use crate::explain::lowering::{TapSlots, TargetSlots};
 use crate::explain::method::MapMethod;
+use crate::explain::progress::Progress;
 use crate::explain::request::ExplainRequest;
 use crate::explain::score::Score;
 use crate::model::Model;
@@ -75,6 +76,20 @@ impl GradientFree {
             }
         }
         Ok(free)
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(crate) fn follow(&mut self, progress: &Progress) {
+        self.score_cam.iter_mut().for_each(|runs| runs.follow(progress));
+        self.ablation_cam.iter_mut().for_each(|runs| runs.follow(progress));
+    }
+
+    /// The number of runs for the maps of an image.
+    pub(crate) fn runs(&self, targets: &[TargetSlots]) -> usize {
+        let plans = usize::from(self.score_cam.is_some()) + usize::from(!self.ablation_cam.is_empty());
+        // The classes of an exit share its runs.
+        let exits = targets.iter().filter(|target| target.rank == 0);
+        plans * exits.flat_map(|target| &target.taps).map(|tap| tap.shape.c).sum::<usize>()
     }
 
     /// Channel weights and the map before its ReLU.

@@ -11,6 +11,7 @@ use crate::engine::plan::Slot;
 use crate::explain::batch_runner::{BatchRunner, Outputs, batch_within};
 use crate::explain::lowering::{Lowered, Purpose, TargetSlots, lower};
 use crate::explain::method::PixelMethod;
+use crate::explain::progress::Progress;
 use crate::explain::request::{ExplainRequest, Integration, Noise};
 use crate::model::Model;
 use crate::util::rng::Normal;
@@ -68,9 +69,14 @@ struct Layout {
 impl InputGradients {
     pub(crate) fn new(model: &Model, request: &ExplainRequest, device: &Device) -> Result<InputGradients> {
         let Lowered { plan, targets, image, .. } = lower(model, request, Purpose::InputGradient)?;
-        let batch = batch_within(&plan, request.max_memory, "smooth-grad and integrated-gradients")?;
+        let batch = batch_within(&plan, device, request.max_memory, "smooth-grad and integrated-gradients")?;
         let layout = Layout { targets, image: image.offset };
         Ok(InputGradients { runner: BatchRunner::new(plan, device, batch)?, layout })
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(crate) fn follow(&mut self, progress: &Progress) {
+        self.runner.follow(progress);
     }
 
     /// SmoothGrad (Smilkov et al. 2017, arXiv 1706.03825): the mean gradient over copies of the image

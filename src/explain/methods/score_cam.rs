@@ -2,6 +2,7 @@
 
 use crate::engine::device::Device;
 use crate::explain::forward_batches::ForwardBatches;
+use crate::explain::progress::Progress;
 use crate::explain::request::ExplainRequest;
 use crate::model::Model;
 use crate::{Result, Shape};
@@ -15,6 +16,11 @@ impl ScoreCamRuns {
     pub(crate) fn new(model: &Model, request: &ExplainRequest, device: &Device) -> Result<ScoreCamRuns> {
         let runs = ForwardBatches::new(model, &request.exits, device, request.max_memory, "score-cam")?;
         Ok(ScoreCamRuns { runs })
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(crate) fn follow(&mut self, progress: &Progress) {
+        self.runs.follow(progress);
     }
 
     /// For each channel of `activations` (`shape`), the logits of exit `exit` for `image` (3, H, W)

@@ -1,13 +1,17 @@
 // The gallery: one exit for all images, filters, keys.
-const find = id => document.getElementById(id);
+document.documentElement.classList.add("js");
+const data = JSON.parse(find("data").textContent);
+setColormaps(data.colormaps);
+for (const canvas of document.querySelectorAll("canvas[data-longer]")) shape(canvas, Number(canvas.dataset.longer), data.aspect);
 const setting = { exit: data.exits.length - 1, opacity: 50, colormap: data.initial_colormap, scale: "own" };
 const tiles = [...find("tiles").children];
 const places = new Map(tiles.map((tile, i) => [tile, i]));
 const links = tiles.map(tile => tile.querySelector("a"));
 let shown = tiles.map((_, i) => i);
 
-// Values that the filters test.
+// The set of every image, and values that the filters test.
 for (const image of data.images) {
+  image.set = data;
   const right = image.predicted.map(predicted => predicted === image.label);
   image.hardness = right.filter(Boolean).length;
   image.first = right.indexOf(true);
@@ -29,27 +33,16 @@ function drawTile(i) {
   const image = data.images[i], photo = links[i].querySelector(".photo"), k = setting.exit;
   let canvas = photo.querySelector("canvas");
   if (!canvas) {
-    canvas = document.createElement("canvas");
-    shape(canvas, 96);
+    canvas = make("canvas");
+    shape(canvas, 96, data.aspect);
     photo.append(canvas);
-    links[i].append(Object.assign(document.createElement("span"), { className: "prediction" }));
+    links[i].append(make("span", { className: "prediction" }));
   }
   drawHeatmap(canvas, image, k, setting);
   showPlaceholder(photo, image, k);
   showPrediction(links[i].querySelector(".prediction"), image, k);
   const track = tiles[i].querySelector(".track").children;
   for (let e = 0; e < track.length; e++) track[e].classList.toggle("now", e === k);
-}
-
-/** Shows on the photo why there is no heatmap. */
-function showPlaceholder(photo, image, k) {
-  let placeholder = photo.querySelector(".placeholder");
-  if (!placeholder) {
-    placeholder = Object.assign(document.createElement("span"), { className: "placeholder" });
-    photo.append(placeholder);
-  }
-  placeholder.hidden = !mapsOf(image) || image.status[k] === "ok";
-  placeholder.textContent = placeholder.hidden ? "" : PLACEHOLDERS[image.status[k]];
 }
 
 const redraw = () => near.forEach(drawTile);
@@ -125,7 +118,7 @@ function filter() {
     if (tiles[i].hidden === keep) tiles[i].hidden = !keep;
     if (keep) shown.push(i);
   });
-  const number = Object.assign(document.createElement("b"), { textContent: shown.length.toLocaleString("en") });
+  const number = make("b", { textContent: shown.length.toLocaleString("en") });
   find("count").replaceChildren(number, ` of ${data.images.length.toLocaleString("en")} images`);
   stopAt(shown[0]);
 }

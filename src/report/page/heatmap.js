@@ -1,10 +1,16 @@
 // Heatmaps: an exit's activation map resized, scaled and colored as msdcam does.
+// What all images of a run share is their `set`: exits, classes, aspect, sizes and names of the maps. A page that uses
+// these functions gives every image its set, and sets the tables of colors before it draws.
 "use strict";
-document.documentElement.classList.add("js");
-const data = JSON.parse(document.getElementById("data").textContent);
 
 const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
-const tables = Object.fromEntries(Object.entries(data.colormaps).map(([name, text]) => [name, bytes(text)]));
+
+/** Tables of 256 RGB colors by name. */
+let tables = {};
+/** Sets the tables from their bytes in base64. */
+function setColormaps(colormaps) {
+  tables = Object.fromEntries(Object.entries(colormaps).map(([name, text]) => [name, bytes(text)]));
+}
 
 /** Bytes of an image's maps, one after another; decoded on first use. */
 function mapsOf(image) {
@@ -12,18 +18,18 @@ function mapsOf(image) {
   return image.decoded;
 }
 
-/** Map of exit `k`: height, width and bytes. */
-function mapOf(maps, k) {
-  const [height, width] = data.sizes[k], before = data.sizes.slice(0, k).reduce((sum, [h, w]) => sum + h * w, 0);
-  return [height, width, maps.subarray(before, before + height * width)];
+/** Map of exit `k` of an image that has maps: height, width and bytes. */
+function mapOf(image, k) {
+  const { sizes } = image.set, [height, width] = sizes[k];
+  const before = sizes.slice(0, k).reduce((sum, [h, w]) => sum + h * w, 0);
+  return [height, width, mapsOf(image).subarray(before, before + height * width)];
 }
 
-/** Gives a canvas the photos' aspect ratio; its longer side has `longer` pixels. */
-function shape(canvas, longer) {
-  canvas.width = Math.max(1, Math.round(longer * Math.min(1, data.aspect)));
-  canvas.height = Math.max(1, Math.round(longer / Math.max(1, data.aspect)));
+/** Gives a canvas the aspect ratio of the photos; its longer side has `longer` pixels. */
+function shape(canvas, longer, aspect) {
+  canvas.width = Math.max(1, Math.round(longer * Math.min(1, aspect)));
+  canvas.height = Math.max(1, Math.round(longer / Math.max(1, aspect)));
 }
-for (const canvas of document.querySelectorAll("canvas[data-longer]")) shape(canvas, Number(canvas.dataset.longer));
 
 /** Input indices and weight of each output position: half-pixel centers, edges repeated. */
 function taps(from, to) {
@@ -66,8 +72,7 @@ function range(values) {
 /** Minimum and maximum over all exits' finite maps. */
 function sharedRange(image) {
   if (!image.range) {
-    const maps = mapsOf(image);
-    const each = image.max.map((max, k) => range(mapOf(maps, k)[2]).map(v => v * max / 255));
+    const each = image.max.map((max, k) => range(mapOf(image, k)[2]).map(v => v * max / 255));
     const finite = each.filter((_, k) => image.status[k] !== "nonfinite");
     image.range = [Math.min(...finite.map(e => e[0])), Math.max(...finite.map(e => e[1]))];
   }
@@ -76,10 +81,9 @@ function sharedRange(image) {
 
 /** Draws the heatmap of exit `k` on a canvas, which CSS lays over the photo. */
 function drawHeatmap(canvas, image, k, setting) {
-  const maps = mapsOf(image), context = canvas.getContext("2d");
-  const rows = canvas.height, columns = canvas.width;
-  if (!maps || image.status[k] !== "ok") return context.clearRect(0, 0, columns, rows);
-  const [height, width, map] = mapOf(maps, k);
+  const context = canvas.getContext("2d"), rows = canvas.height, columns = canvas.width;
+  if (!mapsOf(image) || image.status[k] !== "ok") return context.clearRect(0, 0, columns, rows);
+  const [height, width, map] = mapOf(image, k);
   const heatmap = enlarge(map, height, width, rows, columns);
   let [low, high] = range(heatmap);
   if (setting.scale === "shared") [low, high] = sharedRange(image).map(end => 255 * end / image.max[k]);
@@ -91,30 +95,4 @@ function drawHeatmap(canvas, image, k, setting) {
     pixels[at + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
-}
-
-const PLACEHOLDERS = { empty: "no positive evidence", constant: "constant map", nonfinite: "not finite" };
-
-/** A probability as text; never rounds up to 100 %. */
-function percent(p) {
-  if (p === null) return "–";
-  if (p > 0.999 && p < 1) return "> 99.9 %";
-  if (p < 0.001 && p > 0) return "< 0.1 %";
-  return (100 * p).toFixed(1) + " %";
-}
-
-/** right, wrong, or open for an image without a label. */
-const verdict = (image, k) => image.label === null ? "open" : image.predicted[k] === image.label ? "right" : "wrong";
-
-/** Writes the prediction of exit `k` into an element of class prediction. */
-function showPrediction(element, image, k) {
-  const known = verdict(image, k);
-  element.className = "prediction " + known;
-  const label = document.createElement("i"), probability = document.createElement("b");
-  label.textContent = data.classes[image.predicted[k]];
-  probability.textContent = percent(image.probability[k]);
-  const spoken = document.createElement("span");
-  spoken.className = "spoken";
-  spoken.textContent = `, exit ${data.exits[k]}${known === "open" ? "" : ", " + known}`;
-  element.replaceChildren(label, probability, spoken);
 }

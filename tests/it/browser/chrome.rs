@@ -22,6 +22,8 @@ pub struct Chrome {
     last: u64,
     /// Everything that the page said by itself.
     events: Vec<Value>,
+    /// What the addresses of the page's own requests begin with.
+    origin: String,
     _profile: TempDir,
 }
 
@@ -60,7 +62,16 @@ impl Chrome {
         let mut child = piped.spawn().expect("sh starts");
         let (to, from) = (child.stdin.take().unwrap(), listen(child.stdout.take().unwrap()));
         let session = String::new();
-        let mut chrome = Chrome { child, to, from, session, last: 0, events: Vec::new(), _profile: profile };
+        let mut chrome = Chrome {
+            child,
+            to,
+            from,
+            session,
+            last: 0,
+            events: Vec::new(),
+            origin: String::new(),
+            _profile: profile,
+        };
         chrome.attach(look);
         Some(chrome)
     }
@@ -89,9 +100,15 @@ impl Chrome {
 
     /// Opens a file and waits until it is loaded; how long that took.
     pub fn open(&mut self, file: &Path) -> Duration {
+        self.open_address(&format!("file://{}", file.display()))
+    }
+
+    /// As [`Chrome::open`], by an address.
+    pub fn open_address(&mut self, address: &str) -> Duration {
         let start = Instant::now();
         self.events.clear();
-        self.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
+        self.origin = address.split('#').next().unwrap().into();
+        self.call("Page.navigate", json!({ "url": address }));
         while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
             self.receive();
         }
@@ -140,6 +157,11 @@ impl Chrome {
         self.call("Input.dispatchKeyEvent", up);
     }
 
+    /// Types text where the focus is.
+    pub fn type_text(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text }));
+    }
+
     /// Clicks the middle of what `selector` finds first.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {
@@ -165,7 +187,7 @@ impl Chrome {
                 "Runtime.exceptionThrown" | "Log.entryAdded" => true,
                 "Runtime.consoleAPICalled" => params["type"] == "error" || params["type"] == "warning",
                 "Network.requestWillBeSent" => {
-                    !(url.starts_with("data:") || url.starts_with("file:") && url.ends_with("report.html"))
+                    !(url.starts_with("data:") || url.starts_with("blob:") || url.starts_with(&self.origin))
                 }
                 _ => false,
             };

@@ -1,9 +1,10 @@
-//! The report in headless Chromium. `MSDCAM_SCREENSHOTS=FOLDER` keeps screenshots.
+//! The report and the page of `msdcam serve` in headless Chromium. `MSDCAM_SCREENSHOTS=FOLDER` keeps screenshots.
 
 mod chrome;
 mod gallery;
 mod page;
 mod runs;
+mod serve;
 
 use chrome::{Chrome, Look};
 
@@ -11,7 +12,7 @@ use chrome::{Chrome, Look};
 fn browser(look: &Look) -> Option<Chrome> {
     let chrome = Chrome::start(look);
     if chrome.is_none() {
-        skipped!("a test of report.html in a browser: no Chromium");
+        skipped!("a test of a page in a browser: no Chromium");
     }
     chrome
 }

@@ -28,7 +28,7 @@ fn the_page_looks_as_it_should_at_every_size_in_light_and_dark() {
 }
 
 /// Texts whose contrast to what is behind them is under 4.5 (WCAG 2, level AA).
-fn least_contrast(chrome: &mut crate::browser::chrome::Chrome) -> Vec<String> {
+pub fn least_contrast(chrome: &mut crate::browser::chrome::Chrome) -> Vec<String> {
     let found = chrome.eval(
         "(() => {
            const parse = text => text.match(/[\\d.]+/g).map(Number);

@@ -19,7 +19,7 @@ mod memory;
 mod onnx;
 mod output_folder;
 mod pictures;
-mod program;
+pub mod program;
 mod report;
 mod run;
 mod run_arrays;
