@@ -33,18 +33,18 @@ pub struct HeldPhoto {
     /// Name of its file.
     pub name: String,
     /// For each model.
-    prepared: Vec<Prepared>,
+    prepared: Vec<PreparedPhoto>,
 }
 
 /// A photo as one model sees it.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedPhoto {
     pub photo: Photo,
-    /// See [`Prepared::shown`].
+    /// See [`PreparedPhoto::shown`].
     shown: OnceLock<String>,
 }
 
-impl Prepared {
+impl PreparedPhoto {
     /// The region of the photo that the model sees, as a data URL. It is made when it is asked for first, which can be
     /// while the photo is explained.
     pub fn shown(&self) -> &str {
@@ -98,7 +98,10 @@ impl Photos {
         let prepare = |model: &ServedModel| {
             let mut views = model.views;
             views.picture = Some(views.picture.unwrap_or(SHOWN_SIDE));
-            Prepared { photo: Photo::new(&model.loaded.model, image, None, views), shown: OnceLock::new() }
+            PreparedPhoto {
+                photo: Photo::new(&model.loaded.model, image, None, views),
+                shown: OnceLock::new(),
+            }
         };
         let prepared = models.iter().map(prepare).collect();
         drop(held);
@@ -125,7 +128,7 @@ impl HeldPhoto {
     ///
     /// # Errors
     /// When there is no such model.
-    pub fn of(&self, model: usize) -> Result<&Prepared> {
+    pub fn of(&self, model: usize) -> Result<&PreparedPhoto> {
         let models = self.prepared.len();
         self.prepared.get(model).ok_or_else(|| Error::usage(format!("model {model} of {models}, from 0")))
     }

@@ -14,7 +14,7 @@ use super::computing::{Computed, Computing, Key, LONGEST, Task};
 use super::http::{Client, Head, Response, Room, Service, Taken, Verb, Whole};
 use super::models::{ServedModel, choices};
 use super::page;
-use super::photos::{HeldPhoto, LARGEST_FILE, Photos, Prepared};
+use super::photos::{HeldPhoto, LARGEST_FILE, Photos, PreparedPhoto};
 use super::question::Question;
 use super::view::{Drawing, View};
 use crate::cli::explain::one_photo::{ExplainedPhoto, OnePhotoJob, PhotoFile};
@@ -173,7 +173,7 @@ impl Server {
                 return Some(Err(Error::device(format!("cannot start a thread: {e}"))));
             }
             // Meanwhile.
-            let _ = asked.prepared().map(Prepared::shown);
+            let _ = asked.prepared().map(PreparedPhoto::shown);
             let mut is_late = false;
             loop {
                 match receiver.recv_timeout(BETWEEN_LINES) {
@@ -260,12 +260,12 @@ impl Server {
 
 impl Asked<'_> {
     /// The photo as the model sees it.
-    fn prepared(&self) -> Result<&Prepared> {
+    fn prepared(&self) -> Result<&PreparedPhoto> {
         self.photo.of(self.question.model)
     }
 
     /// What was computed, as the job's files show it.
-    fn explained<'a>(&'a self, computed: &'a Computed, prepared: &'a Prepared) -> ExplainedPhoto<'a> {
+    fn explained<'a>(&'a self, computed: &'a Computed, prepared: &'a PreparedPhoto) -> ExplainedPhoto<'a> {
         let (job, name) = (&self.job, self.photo.name.as_str());
         ExplainedPhoto { job, name, photo: &prepared.photo, explanations: &computed.explanations }
     }

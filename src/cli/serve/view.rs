@@ -9,7 +9,7 @@ use crate::explain::ExitPrediction;
 use crate::report::{ImageData, ImageSet, QuantizedMaps};
 
 use super::computing::Computed;
-use super::photos::Prepared;
+use super::photos::PreparedPhoto;
 use crate::cli::explain::one_photo::{ExplainedPhoto, PhotoFile};
 
 /// Classes of an exit that are listed.
@@ -47,7 +47,7 @@ impl<'a> View<'a> {
     pub fn new(
         explained: ExplainedPhoto<'a>,
         labels: &[String],
-        (prepared, maps): (&'a Prepared, Option<&'a QuantizedMaps>),
+        (prepared, maps): (&'a PreparedPhoto, Option<&'a QuantizedMaps>),
         computed: &Computed,
     ) -> Self {
         let explanations = explained.explanations;

@@ -19,7 +19,7 @@ fn memory_that_is_refused_is_one_line() {
     place.cat("cat.png");
     for line in ["classify cat.png -q", "explain cat.png -q --exits 1 -o out"] {
         let mut refused = 0;
-        for kib in (60_000..=150_000).step_by(10_000) {
+        for kib in (30_000..=150_000).step_by(10_000) {
             let output = within(&place, kib, line);
             // What starts the program may need more than that: the exit codes of the shell and the loader.
             if matches!(output.status.code(), Some(126 | 127)) {
