@@ -20,7 +20,7 @@ const MOST_CONNECTIONS: usize = 48;
 /// Limit of the bodies that are held at once, in bytes.
 const MOST_BODIES: usize = 256 << 20;
 /// Time for the head of a request.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(5);
 /// Time for its body.
 const BODY_TIME: Duration = Duration::from_secs(60);
 /// Time for a client to take what is written at once.

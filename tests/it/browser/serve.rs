@@ -19,7 +19,7 @@ fn open(chrome: &mut Chrome, server: &Server) {
     chrome.until("offer.methods.length > 0");
 }
 
-/// Drops files on an element of the page, as a user does; resolves with the milliseconds until pane A has a map.
+/// Drops files on an element of the page, as a user does; resolves with the milliseconds until a pane has another map.
 fn drop_files(chrome: &mut Chrome, on: &str, files: &[(&str, Vec<u8>)]) -> serde_json::Value {
     let files: Vec<_> = files.iter().map(|(name, bytes)| (name, STANDARD.encode(bytes))).collect();
     let files = serde_json::to_string(&files).unwrap();
@@ -29,9 +29,9 @@ fn drop_files(chrome: &mut Chrome, on: &str, files: &[(&str, Vec<u8>)]) -> serde
            for (const [name, text] of {files}) {{
              data.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name));
            }}
-           const before = panes[0].image, start = performance.now();
+           const images = () => panes.map(pane => pane.image), before = images(), start = performance.now();
            document.querySelector({on:?}).dispatchEvent(new DragEvent('drop', {{ dataTransfer: data, bubbles: true, cancelable: true }}));
-           while (panes[0].image === before && performance.now() - start < 20000) await new Promise(requestAnimationFrame);
+           while (images().every((image, i) => image === before[i]) && performance.now() - start < 20000) await new Promise(requestAnimationFrame);
            return performance.now() - start;
          }})()"
     ))
