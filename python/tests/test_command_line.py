@@ -67,7 +67,9 @@ def test_a_signal_ends_the_program_as_it_does_without_python(number, code):
         time.sleep(1.5)
         process.send_signal(number)
         try:
-            _, errors = process.communicate(timeout=60)
+            # Its input stays open until it has ended: at the end of the input it would end by itself.
+            process.wait(timeout=60)
+            errors = process.stderr.read()
         except subprocess.TimeoutExpired:
             process.kill()
             raise
