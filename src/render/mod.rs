@@ -4,7 +4,6 @@
 //! a [`sheet`]; [`chart`] draws charts as SVG or pixels; [`styles`] reproduces the pictures of other tools.
 
 mod canvas;
-
 #[doc(hidden)]
 pub mod chart;
 #[doc(hidden)]

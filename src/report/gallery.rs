@@ -10,6 +10,7 @@ use super::{Report, json};
 use crate::imaging::heatmap::MapStatus;
 use crate::render::Colormap;
 use crate::render::sheet::percent;
+use crate::util::text::percent_encoded;
 
 /// An image of the gallery.
 #[derive(Debug)]
@@ -152,10 +153,8 @@ fn one(tile: &Tile, report: &Report) -> TileMarkup {
 
 /// Relative URL of a path below the page; cannot name another scheme, host or parent.
 fn link(path: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~/".contains(&b);
-    let letters =
-        path.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") });
-    format!("./{}", letters.collect::<String>().trim_start_matches('/'))
+    let letters = percent_encoded(path, |b| b.is_ascii_alphanumeric() || b"-_.~/".contains(&b));
+    format!("./{}", letters.trim_start_matches('/'))
 }
 
 /// Data of the scripts. Lists of an image have one entry per exit.

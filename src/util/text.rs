@@ -18,6 +18,11 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, NotText> {
     text.map_err(|e| NotText { encoding: "UTF-8", cause: e.utf8_error().to_string() })
 }
 
+/// `text` in which every byte that is not `plain` is `%XX`, as in addresses.
+pub fn percent_encoded(text: &str, plain: impl Fn(u8) -> bool) -> String {
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 /// The bytes without a byte order mark, and in UTF-8 if the mark is that of UTF-16. Without a mark they are
 /// returned as they are, whatever they are: names of files need not be text.
 ///

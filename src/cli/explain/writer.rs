@@ -242,17 +242,10 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Instant;
 
-    use clap::Parser;
-
     use super::*;
     use crate::cli::explain::sink::OpenedSink;
+    use crate::cli::explain_arguments;
     use crate::explain::ExitPrediction;
-
-    #[derive(Parser)]
-    struct Explain {
-        #[command(flatten)]
-        args: crate::cli::explain::Args,
-    }
 
     #[test]
     fn an_image_whose_rows_cannot_be_made_fails_alone() {
@@ -260,9 +253,9 @@ mod tests {
         let (set, run) = (folder.path().join("set.bin"), folder.path().join("run"));
         std::fs::write(&set, vec![3; 3 * (1 + 3 * 32 * 32)]).unwrap();
         let timings = Timings::since(Instant::now());
-        let options = ["explain", "--quiet", "--exits", "1", "--pictures", "none", "--device", "cpu", "-o"];
+        let options = ["--quiet", "--exits", "1", "--pictures", "none", "--device", "cpu", "-o"];
         let arguments = options.map(std::ffi::OsString::from).into_iter().chain([run.into(), set.into()]);
-        let job = Explain::parse_from(arguments).args.resolve(&timings).unwrap();
+        let job = explain_arguments(arguments.collect()).unwrap().resolve(&timings).unwrap();
         let OpenedSink::Pending(indices, sink) = Sink::open(&job).unwrap() else { panic!("a new run") };
         let items: Vec<Item> = indices.into_iter().map(|index| job.dataset.item(index)).collect();
         let result = |item: &Item| {

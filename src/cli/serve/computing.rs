@@ -131,10 +131,10 @@ impl Computing {
                 }
                 let loaded = &model.loaded;
                 let make = || panic::catch(|| Explainer::new(&loaded.model, request, &loaded.device, 1));
-                let made = match make().map_err(internal)? {
+                let made = match make().map_err(|text| internal(&text))? {
                     Err(Error::Device(DeviceError::OutOfMemory { .. })) if !explainers.is_empty() => {
                         explainers.clear();
-                        make().map_err(internal)??
+                        make().map_err(|text| internal(&text))??
                     }
                     made => made?,
                 };
@@ -146,7 +146,7 @@ impl Computing {
         *task.progress() = Some(progress);
         let start = Instant::now();
         let found = match task.check() {
-            Ok(()) => panic::catch(|| explainer.explain(input)).map_err(internal),
+            Ok(()) => panic::catch(|| explainer.explain(input)).map_err(|text| internal(&text)),
             Err(cancelled) => Ok(Err(cancelled)),
         };
         let time = start.elapsed();
@@ -155,7 +155,7 @@ impl Computing {
         let found = found?;
         explainers.push((key.model, request.clone(), explainer));
         task.check()?;
-        let explanations = found?.pop().ok_or_else(|| internal("no explanation".into()))?;
+        let explanations = found?.pop().ok_or_else(|| internal("no explanation"))?;
         let computed = Arc::new(Computed { explanations, time });
         // Before another task has the device, which may be about to compute the same.
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,7 +197,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// An error for a panic.
-fn internal(text: String) -> Error {
+/// The error of a fault of the program, such as a panic.
+pub fn internal(text: &str) -> Error {
     Error::device(format!("internal error: {text}"))
 }

@@ -21,9 +21,7 @@ pub const LARGEST_FILE: usize = 64 << 20;
 const DECODING_MEMORY: u64 = 1 << 29;
 /// Photos that are kept. Each takes about a megabyte for each model.
 const MOST_PHOTOS: usize = 64;
-/// Longer side of the picture of what a network sees, in pixels.
-const SHOWN_SIDE: usize = 512;
-/// JPEG quality of that picture, without visible differences.
+/// JPEG quality of the picture of what a model sees, without visible differences.
 const QUALITY: u8 = 92;
 
 /// A photo.
@@ -49,7 +47,7 @@ impl PreparedPhoto {
     /// while the photo is explained.
     pub fn shown(&self) -> &str {
         self.shown.get_or_init(|| {
-            let view = self.photo.view.as_ref().expect("it was asked for");
+            let view = self.photo.view.as_ref().expect("explain draws a picture of every exit");
             format!("data:image/jpeg;base64,{}", STANDARD.encode(encode_jpeg(view, QUALITY)))
         })
     }
@@ -95,13 +93,9 @@ impl Photos {
         // Its share of the memory is given back when it has been prepared.
         let held = HeldImage::decode(bytes, Path::new(&name), &self.memory)?;
         let image = &held.image;
-        let prepare = |model: &ServedModel| {
-            let mut views = model.views;
-            views.picture = Some(views.picture.unwrap_or(SHOWN_SIDE));
-            PreparedPhoto {
-                photo: Photo::new(&model.loaded.model, image, None, views),
-                shown: OnceLock::new(),
-            }
+        let prepare = |model: &ServedModel| PreparedPhoto {
+            photo: Photo::new(&model.loaded.model, image, None, model.views),
+            shown: OnceLock::new(),
         };
         let prepared = models.iter().map(prepare).collect();
         drop(held);

@@ -58,7 +58,7 @@ impl Question {
             ("score", &self.score, "logit"),
             ("smooth", &self.smooth, "none"),
         ];
-        let mut options = given(&options);
+        let mut options = given(options);
         if let Some(exits) = self.exits(model) {
             options.push(format!("--exits={exits}"));
         }
@@ -79,18 +79,16 @@ impl Question {
 
     /// The options of the pictures, without those that have their default.
     fn picture_options(&self) -> Vec<String> {
-        let opacity = self.opacity.map_or(String::new(), |opacity| opacity.to_string());
-        let text = |option: &Option<String>| option.clone().unwrap_or_default();
+        let opacity = self.opacity.map(|opacity| opacity.to_string());
         let options = [
-            ("colormap", text(&self.colormap), "jet"),
-            ("heat-alpha", opacity, "0.5"),
-            ("scale", text(&self.scale), "own"),
-            ("boxes", text(&self.boxes), "none"),
+            ("colormap", &self.colormap, "jet"),
+            ("heat-alpha", &opacity, "0.5"),
+            ("scale", &self.scale, "own"),
+            ("boxes", &self.boxes, "none"),
         ];
-        let set: Vec<_> = options.iter().filter(|(_, value, _)| !value.is_empty()).collect();
-        let mut options = given(
-            &set.iter().map(|(name, value, default)| (*name, value.as_str(), *default)).collect::<Vec<_>>(),
-        );
+        let set =
+            options.into_iter().filter_map(|(name, value, default)| Some((name, value.as_deref()?, default)));
+        let mut options = given(set.filter(|(_, value, _)| !value.is_empty()));
         if self.contours {
             options.push("--contours".into());
         }
@@ -156,9 +154,9 @@ impl Question {
     }
 }
 
-/// Each option whose value is not its default.
-fn given(options: &[(&str, &str, &str)]) -> Vec<String> {
-    let set = options.iter().filter(|(_, value, default)| value != default);
+/// Each option whose value is not its default, of names, values and defaults.
+fn given<'a>(options: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Vec<String> {
+    let set = options.into_iter().filter(|(_, value, default)| value != default);
     set.map(|(name, value, _)| format!("--{name}={value}")).collect()
 }
 

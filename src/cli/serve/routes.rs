@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::error::printable;
 use crate::util::panic;
+use crate::util::text::percent_encoded;
 use crate::{Error, Result};
 
 use super::access::Access;
-use super::computing::{Computed, Computing, Key, LONGEST, Task};
+use super::computing::{Computed, Computing, Key, LONGEST, Task, internal};
 use super::http::{Client, Head, Response, Room, Service, Taken, Verb, Whole};
 use super::models::{ServedModel, choices};
 use super::page;
@@ -99,9 +101,8 @@ impl Server {
 
     /// The question in the body of a request.
     fn question(&self, body: &[u8]) -> Result<Asked<'_>, Whole> {
-        let question: Question = serde_json::from_slice(body).map_err(|e| {
-            Whole::error(400, &format!("not a question: {}", crate::error::printable(&e.to_string())))
-        })?;
+        let question: Question = serde_json::from_slice(body)
+            .map_err(|e| Whole::error(400, &format!("not a question: {}", printable(&e.to_string()))))?;
         let Some(photo) = self.photos.find(&question.photo) else {
             return Err(Whole::error(410, "the photo is no longer held: add it again"));
         };
@@ -165,8 +166,7 @@ impl Server {
                 let Asked { key, model, job, photo, .. } = asked;
                 let found =
                     panic::catch(|| self.computing.explain(key.clone(), model, &job.request, photo, task));
-                let internal = |text| Err(Error::device(format!("internal error: {text}")));
-                let _ = sender.send(found.unwrap_or_else(internal));
+                let _ = sender.send(found.unwrap_or_else(|text| Err(internal(&text))));
             };
             let thread = std::thread::Builder::new().name("explain".into());
             if let Err(e) = thread.spawn_scoped(scope, compute) {
@@ -184,9 +184,7 @@ impl Server {
                     }
                     Ok(found) => return Some(found),
                     Err(RecvTimeoutError::Disconnected) => {
-                        return Some(Err(Error::device(
-                            "internal error: the computation ended without a result",
-                        )));
+                        return Some(Err(internal("the computation ended without a result")));
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                 }
@@ -326,11 +324,7 @@ fn refused(error: &Error) -> Whole {
 pub fn disposition(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) { c } else { '_' }).collect();
-    let is_kept = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    let encoded: String = name
-        .bytes()
-        .map(|b| if is_kept(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect();
+    let encoded = percent_encoded(name, |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }
 

@@ -19,6 +19,23 @@ fn open(chrome: &mut Chrome, server: &Server) {
     chrome.until("offer.methods.length > 0");
 }
 
+/// A browser with the page of a server with further arguments, and what the server needs; `None` without a browser.
+fn served(arguments: &[&str]) -> Option<(Chrome, Server, Place)> {
+    let mut chrome = browser(&Look::DESKTOP)?;
+    let place = Place::new();
+    let server = Server::start(&place, arguments);
+    open(&mut chrome, &server);
+    Some((chrome, server, place))
+}
+
+/// As [`served`], with the sample in pane A.
+fn with_sample(arguments: &[&str]) -> Option<(Chrome, Server, Place)> {
+    let (mut chrome, server, place) = served(arguments)?;
+    chrome.click("#sample");
+    chrome.until("panes[0].image !== null");
+    Some((chrome, server, place))
+}
+
 /// Drops files on an element of the page, as a user does; resolves with the milliseconds until a pane has another map.
 fn drop_files(chrome: &mut Chrome, on: &str, files: &[(&str, Vec<u8>)]) -> serde_json::Value {
     let files: Vec<_> = files.iter().map(|(name, bytes)| (name, STANDARD.encode(bytes))).collect();
@@ -48,10 +65,7 @@ fn text(chrome: &mut Chrome, selector: &str) -> String {
 
 #[test]
 fn a_dropped_photo_is_explained_and_every_exit_can_be_reached_by_keys() {
-    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
-    let place = Place::new();
-    let server = Server::start(&place, &[]);
-    open(&mut chrome, &server);
+    let Some((mut chrome, _server, place)) = served(&[]) else { return };
     chrome.screenshot("serve-welcome");
     let took = drop_files(&mut chrome, "body", &[("a cat.png", cat())]).as_f64().unwrap();
     assert!(took < 5000.0, "a map after {took} ms");
@@ -83,12 +97,7 @@ fn classes_of_exits(place: &Place) -> Vec<String> {
 
 #[test]
 fn two_panes_compare_methods_classes_and_photos() {
-    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
-    let place = Place::new();
-    let server = Server::start(&place, &[]);
-    open(&mut chrome, &server);
-    chrome.click("#sample");
-    chrome.until("panes[0].image !== null");
+    let Some((mut chrome, _server, _place)) = with_sample(&[]) else { return };
     chrome.press("c");
     chrome.until("panes[1].image !== null");
     chrome.eval("panes[1].set('method', 'guided-backprop')");
@@ -118,12 +127,7 @@ fn two_panes_compare_methods_classes_and_photos() {
 
 #[test]
 fn a_slow_method_shows_progress_and_is_cancelled() {
-    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
-    let place = Place::new();
-    let server = Server::start(&place, &["--threads", "1"]);
-    open(&mut chrome, &server);
-    chrome.click("#sample");
-    chrome.until("panes[0].image !== null");
+    let Some((mut chrome, _server, _place)) = with_sample(&["--threads", "1"]) else { return };
     chrome.eval("panes[0].set('smooth', 'flips'); panes[0].set('method', 'score-cam')");
     chrome.until("document.querySelector('#progress-a').value > 0");
     chrome.screenshot("serve-progress");
@@ -137,12 +141,8 @@ fn a_slow_method_shows_progress_and_is_cancelled() {
 
 #[test]
 fn changes_in_quick_succession_leave_no_old_map_on_the_page() {
-    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
-    let place = Place::new();
-    let server = Server::start(&place, &["--threads", "1"]);
-    open(&mut chrome, &server);
-    chrome.click("#sample");
-    chrome.until("panes[0].image !== null && !document.querySelector('#copy-a').disabled");
+    let Some((mut chrome, _server, _place)) = with_sample(&["--threads", "1"]) else { return };
+    chrome.until("!document.querySelector('#copy-a').disabled");
     let old = chrome.eval(
         "(async () => {
            panes[0].set('smooth', 'flips');
@@ -173,10 +173,7 @@ fn changes_in_quick_succession_leave_no_old_map_on_the_page() {
 
 #[test]
 fn a_bad_photo_is_told_and_the_next_is_shown() {
-    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
-    let place = Place::new();
-    let server = Server::start(&place, &[]);
-    open(&mut chrome, &server);
+    let Some((mut chrome, _server, _place)) = served(&[]) else { return };
     let hostile = "<img src=x onerror=alert(1)>.png";
     drop_files(&mut chrome, "body", &[(hostile, b"not a photo".to_vec()), ("good.png", cat())]);
     chrome.until("panes[0].photo?.name === 'good.png'");
@@ -190,12 +187,7 @@ fn a_bad_photo_is_told_and_the_next_is_shown() {
 
 #[test]
 fn downloads_are_offered_under_the_names_of_the_files() {
-    let Some(mut chrome) = browser(&Look::DESKTOP) else { return };
-    let place = Place::new();
-    let server = Server::start(&place, &[]);
-    open(&mut chrome, &server);
-    chrome.click("#sample");
-    chrome.until("panes[0].image !== null");
+    let Some((mut chrome, _server, _place)) = with_sample(&[]) else { return };
     chrome.eval(
         "window.saved = []; HTMLAnchorElement.prototype.click = function () { saved.push(this.download); }",
     );

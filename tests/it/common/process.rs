@@ -44,16 +44,20 @@ pub fn passed(name: &str, output: Output) -> String {
     out
 }
 
+/// Peak memory of process `id` so far, in KiB; `None` once it has ended.
+#[cfg(target_os = "linux")]
+pub fn peak_so_far(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
 /// Peak memory of a process that succeeds, in KiB, sampled until it ends.
 #[cfg(target_os = "linux")]
 pub fn peak(mut child: Child) -> u64 {
-    let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        peak = now.unwrap_or(0).max(peak);
+        peak = peak_so_far(child.id()).unwrap_or(0).max(peak);
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     assert!(child.wait().unwrap().success());

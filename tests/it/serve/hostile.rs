@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::server::{Answer, Server, question, with};
 use crate::cli::program::Place;
+#[cfg(target_os = "linux")]
+use crate::common::process::peak_so_far;
 
 /// Whether the server still explains its sample.
 #[track_caller]
@@ -277,9 +279,7 @@ fn large_photos_wait_for_each_other() {
 /// Peak memory of the server, in KiB.
 #[cfg(target_os = "linux")]
 fn peak(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse().unwrap()
+    peak_so_far(server.id()).expect("it still serves")
 }
 
 #[test]
@@ -340,14 +340,9 @@ fn a_port_that_is_taken_is_a_usage_error() {
 #[test]
 fn a_signal_ends_it() {
     let place = Place::new();
-    let mut command = place.command(&["serve", "--port", "0", "-q", "--device", "cpu"]);
-    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
-        .unwrap();
-    assert!(line.starts_with("http://127.0.0.1:"), "{line}");
-    // SAFETY: a signal to a process that this test started and has not waited for.
-    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let server = Server::start(&place, &[]);
+    let kill = std::process::Command::new("kill").args(["-INT", &server.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    assert_eq!(server.exit_code(), Some(130));
     assert_eq!(place.names("."), [""; 0], "nothing is written");
 }

@@ -47,6 +47,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Its exit code, once it has ended.
+    pub fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Sends bytes as they are, and returns what comes back until the connection ends.
     pub fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect();
