@@ -1,6 +1,6 @@
 //! The exits and taps of a weights file or of the built-in model.
 //!
-//!     cargo run --example open_model -- weights/msdnet_cifar10.safetensors
+//!     cargo run --example open_model -- weights/cifar10/msdnet_cifar10.safetensors
 
 use msdcam::model::Model;
 

@@ -13,7 +13,7 @@ name=msdnet_cifar10
 
 install() {
     local run=$1 golden=$root/tests/golden
-    cp "$run/$name.safetensors" "$here/$name.safetensors"
+    cp "$run/$name.safetensors" "$here/cifar10/$name.safetensors"
     cp "$run/accuracy.md" "$run/log.jsonl" "$here/"
     cd "$golden"
     "$python" make_golden.py default --checkpoint "$run/$name.pth.tar"

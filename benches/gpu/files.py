@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / "target/gpu"  # carried
 WORK = KIT / "work"  # made on the GPU machine, not carried
-WEIGHTS = ROOT / "weights/msdnet_cifar10.safetensors"
+WEIGHTS = ROOT / "weights/cifar10/msdnet_cifar10.safetensors"
 PHOTO = ROOT / "weights/samples/chelsea.png"
 
 # What comes back from a GPU machine: at most so many files, none larger.

@@ -289,7 +289,7 @@ def main(arguments=None):
     p.add_argument("--compile", nargs="+", choices=lineup.COMPILED, default=[], metavar="MODE",
                    help="also torch.compile's rows (minutes each): " + ", ".join(lineup.COMPILED))  # fmt: skip
     p.add_argument("--json", type=Path, metavar="FILE", help="where the results go; .md and .svg beside it")
-    p.add_argument("--weights", type=Path, default=ROOT / "weights/msdnet_cifar10.safetensors",
+    p.add_argument("--weights", type=Path, default=ROOT / "weights/cifar10/msdnet_cifar10.safetensors",
                    help="the CIFAR network, as `msdcam convert` wrote it")  # fmt: skip
     p.add_argument("--networks", nargs="+", choices=["cifar", "imagenet"], default=["cifar", "imagenet"])
     p.add_argument("--model", nargs="+", action="extend", type=Path, default=[], metavar="FILE.onnx",

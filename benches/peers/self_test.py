@@ -269,7 +269,7 @@ class Rows(unittest.TestCase):
     def test_the_weights_of_this_repository(self):
         import networks
 
-        weights = networks.Weights(main.ROOT / "weights/msdnet_cifar10.safetensors")
+        weights = networks.Weights(main.ROOT / "weights/cifar10/msdnet_cifar10.safetensors")
         self.assertEqual(len(weights.network().exits()), 10)
 
     def test_maps_that_nothing_is_known_about(self):

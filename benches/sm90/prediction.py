@@ -11,7 +11,7 @@ import programs
 from programs import ROOT
 
 LATENCIES = ROOT / "benches/sm90/latencies"
-NETWORKS = {"cifar": ROOT / "weights/msdnet_cifar10.safetensors", "imagenet": "random-imagenet"}
+NETWORKS = {"cifar": ROOT / "weights/cifar10/msdnet_cifar10.safetensors", "imagenet": "random-imagenet"}
 CONVOLUTIONS = {"conv2d", "conv2d_grad"}
 
 

@@ -65,7 +65,7 @@ pub fn repository(path: &str) -> PathBuf {
 /// # Panics
 /// When the repository is incomplete.
 pub fn default_network() -> Model {
-    network(&repository("weights/msdnet_cifar10.safetensors")).expect("the default weights are there")
+    network(&repository("weights/cifar10/msdnet_cifar10.safetensors")).expect("the default weights are there")
 }
 
 /// The median of `numbers`, which are sorted.

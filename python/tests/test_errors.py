@@ -110,7 +110,7 @@ def test_files_that_are_no_model(tmp_path):
     empty = tmp_path / "empty.onnx"
     empty.write_bytes(b"")
     truncated = tmp_path / "truncated.safetensors"
-    truncated.write_bytes((ROOT / "weights/msdnet_cifar10.safetensors").read_bytes()[:100_000])
+    truncated.write_bytes((ROOT / "weights/cifar10/msdnet_cifar10.safetensors").read_bytes()[:100_000])
     checkpoint = ROOT / "tests/golden/nets/blocks-even.pth"
     for path in (empty, truncated, checkpoint, CHELSEA, tmp_path, ROOT / "fuzz/corpus/onnx/cycle.onnx"):
         with pytest.raises(msdcam.FileError) as caught:

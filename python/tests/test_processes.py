@@ -80,7 +80,7 @@ assert codes == [0] * 3, codes
 
 
 def test_pickles_load_the_model_again(model, tmp_path):
-    relative = os.path.relpath(ROOT / "weights/msdnet_cifar10.safetensors")
+    relative = os.path.relpath(ROOT / "weights/cifar10/msdnet_cifar10.safetensors")
     given = msdcam.load(relative, device="cpu", threads=1, fit="stretch", labels=list("abcdefghij"))
     again = pickle.loads(pickle.dumps(given))
     assert again is not given and os.path.isabs(again.path) and again.path == given.path

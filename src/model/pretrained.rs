@@ -7,7 +7,7 @@ use super::digest::{Digester, ModelDigest};
 use super::weights::Weights;
 use crate::Result;
 
-static FILE: &[u8] = include_bytes!("../../weights/msdnet_cifar10.safetensors");
+static FILE: &[u8] = msdcam_weights::MSDNET_CIFAR10;
 
 /// The weights that are used if no file is given.
 ///

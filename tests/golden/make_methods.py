@@ -251,7 +251,7 @@ def small(name):
 
 def default():
     net = MSDNet(Config()).double().eval()
-    net.load_state_dict(load_file(HERE.parents[1] / "weights/msdnet_cifar10.safetensors"), strict=False)
+    net.load_state_dict(load_file(HERE.parents[1] / "weights/cifar10/msdnet_cifar10.safetensors"), strict=False)
     return net, load_file(HERE / "default.safetensors")["input"][:1].double()
 
 

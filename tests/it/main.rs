@@ -35,6 +35,7 @@ mod network;
 mod odd_images;
 mod onnx;
 mod ops;
+mod packages;
 mod passes;
 mod plan;
 mod progress;

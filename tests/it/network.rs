@@ -203,7 +203,7 @@ fn an_exit_with_only_evidence_against_its_class_has_an_empty_map() {
 
 /// The results of the article's code, the trained model, and the images.
 fn default_network() -> (Golden, Model, Tensor) {
-    let path = repository("weights/msdnet_cifar10.safetensors");
+    let path = repository("weights/cifar10/msdnet_cifar10.safetensors");
     let weights = Weights::read(&path).unwrap();
     let network = build(&weights.config, |name, dims| weights.get(name, dims).cloned()).unwrap();
     let golden = Golden::load("default");

@@ -22,7 +22,7 @@ from nets import CONFIGS, load_state  # noqa: E402
 def network(name: str) -> MSDNet:
     if name == "built-in":
         net = MSDNet(Config())
-        net.load_state_dict(load_file(GOLDEN.parents[1] / "weights/msdnet_cifar10.safetensors"), strict=False)
+        net.load_state_dict(load_file(GOLDEN.parents[1] / "weights/cifar10/msdnet_cifar10.safetensors"), strict=False)
     else:
         net = MSDNet(CONFIGS[name])
         net.load_state_dict(load_state(GOLDEN / f"nets/{name}.pth"))

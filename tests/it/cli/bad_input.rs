@@ -118,7 +118,7 @@ fn explains_a_photo_of_one_pixel() {
 #[test]
 fn refuses_files_that_are_not_weights_and_names_their_format() {
     let place = with_cat();
-    let weights = std::fs::read(repository("weights/msdnet_cifar10.safetensors")).unwrap();
+    let weights = std::fs::read(repository("weights/cifar10/msdnet_cifar10.safetensors")).unwrap();
     let mut lying = weights.clone();
     lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     place.write("page.safetensors", b"<html><body>404</body></html>");

@@ -151,7 +151,7 @@ fn a_cifar_file_needs_no_equal_names_and_one_of_other_classes_has_no_labels() {
     place.write("ten.bin", &records(&[0]));
     place.write("hundred.bin", &records(&[0, 50]));
     // The names of PyTorch's tutorial, in a header of the same length.
-    let mut weights = std::fs::read(repository("weights/msdnet_cifar10.safetensors")).unwrap();
+    let mut weights = std::fs::read(repository("weights/cifar10/msdnet_cifar10.safetensors")).unwrap();
     let len = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
     let header = std::str::from_utf8(&weights[8..8 + len]).unwrap();
     let header = header.replacen("airplane", "plane", 1).replacen("automobile", "car", 1);

@@ -148,7 +148,7 @@ fn the_difference_from_a_class_is_that_of_the_two_maps() {
 #[test]
 fn taps_listed_by_inspect_can_be_explained_at_exits_that_depend_on_them() {
     let place = with_small();
-    let weights = repository("weights/msdnet_cifar10.safetensors");
+    let weights = repository("weights/cifar10/msdnet_cifar10.safetensors");
     let run = place.run(&["inspect", weights.to_str().unwrap(), "--json"]);
     let inspected: Value = serde_json::from_str(&run.stdout).unwrap();
     let taps = inspected["taps"].as_array().unwrap();

@@ -195,7 +195,7 @@ fn several_models_answer_side_by_side() {
     let place = Place::new();
     let blocks = repository("tests/golden/checkpoints/blocks_zip.pt");
     assert_eq!(place.msdcam(&format!("convert {} -o blocks.safetensors", blocks.display())).code, 0);
-    let built_in = repository("weights/msdnet_cifar10.safetensors");
+    let built_in = repository("weights/cifar10/msdnet_cifar10.safetensors");
     let server = Server::start(&place, &["--weights", "blocks.safetensors", &built_in.to_string_lossy()]);
     let choices = Answer::of(&server.raw(server.head("GET", "/api/models", 0).as_bytes())).json();
     let names: Vec<&Value> =
