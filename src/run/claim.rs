@@ -66,6 +66,18 @@ pub fn check_other_shards(folder: &Path, shard: Shard) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a folder in which a run of the whole set has begun, and which its journal alone tells: a merge has none.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn check_no_whole_run(folder: &Path) -> Result<()> {
+    if folder.join(paths::journal(Shard::WHOLE)).exists() {
+        let cause = "a run of the whole set is in progress here; finish it, or choose another folder with -o";
+        return Err(Error::usage(format!("{}: {cause}", path_text(folder))));
+    }
+    Ok(())
+}
+
 /// The right to decide whether a run may start in a folder, held for a moment: without it, a run of the
 /// whole set and a shard that start together could each see the other and both give up.
 ///

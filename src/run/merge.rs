@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::array_files::{self, ArrayFiles, RowReader};
 use super::arrays::ArraySpec;
-use super::claim::{check_foreign, check_other_shards, create_and_lock};
+use super::claim::{check_foreign, check_no_whole_run, check_other_shards, create_and_lock};
 use super::cleanup::remove_temporaries;
 use super::journal::{Journal, JournalHeader};
 use super::marker::Marker;
@@ -69,6 +69,7 @@ pub fn merge(disk: &dyn Disk, folders: &[PathBuf], out: &Path) -> Result<Summary
 fn begin(disk: &dyn Disk, header: &JournalHeader, out: &Path) -> Result<()> {
     match marker::RUN.read(out)? {
         Marker::Missing => {
+            check_no_whole_run(out)?;
             // Pictures may be those of a shard in the same folder.
             marker::RUN.check_unused(out, &[paths::RESULTS, paths::FAILED, paths::ARRAYS])?;
             finalize::write_in_progress(disk, out, header)

@@ -234,6 +234,20 @@ fn another_run_is_not_overwritten_by_a_merge() {
 }
 
 #[test]
+fn a_run_of_the_whole_set_in_progress_is_not_overwritten_by_a_merge() {
+    let (folder, paths) = shards(2);
+    let out = folder.path().join("out");
+    drop(Job::new(Arc::new(Quick), Shard::WHOLE).open(&out).unwrap());
+    let before = contents(&out);
+    let error = merge(&Quick, &paths, &out).unwrap_err();
+    assert!(
+        error.to_string().contains("out: a run of the whole set is in progress here; finish it"),
+        "{error}"
+    );
+    assert_eq!((exit_code(&error), contents(&out)), (2, before));
+}
+
+#[test]
 fn files_of_another_program_are_not_replaced_by_a_merge_beside_the_shards() {
     for name in ["arrays/cam.npy", "results.jsonl", "failed.jsonl"] {
         let folder = new_folder();
