@@ -19,6 +19,7 @@ mod cuda;
 mod cuda_failures;
 mod dataset;
 mod derived;
+mod docs;
 mod evaluation;
 mod faithfulness;
 mod faithfulness_randomization;
