@@ -14,11 +14,13 @@ pub struct Command {
 }
 
 /// Commands that are not run, by the words that they begin with, and why.
-const NOT_RUN: [(&str, &str); 8] = [
+const NOT_RUN: [(&str, &str); 10] = [
     ("cargo install", "builds the program, which the test has"),
     ("cargo test", "runs this test"),
     ("cargo run", "needs cargo and the sources; .ci/run runs it"),
     ("pip install", "needs a network; python/check installs the wheel"),
+    ("release/archive", "needs zig, and builds the program once more"),
+    ("docker build", "needs a container engine"),
     ("python3 docs/article.py", "needs NumPy and all maps of CIFAR-10's test set"),
     ("python benches/", "needs the Python package, and minutes"),
     ("msdcam serve", "waits for a browser; tests/it/serve starts it"),

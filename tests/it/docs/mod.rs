@@ -90,6 +90,39 @@ fn run(document: &str, commands: &[Command]) -> Vec<String> {
     wrong
 }
 
+#[cfg(unix)]
+#[test]
+fn r_reads_the_arrays_of_a_run() {
+    if std::process::Command::new("Rscript").arg("--version").output().is_err() {
+        skipped!("docs: the arrays of a run in R: no Rscript");
+        return;
+    }
+    let document = text("docs/datasets.md");
+    let fences = markdown::fences(&document);
+    let code = &fences.iter().find(|fence| fence.language == "r").expect("docs/datasets.md has a fence of R").text;
+    let page = Page::new();
+    assert_eq!(page.run("msdcam explain photos -o run --pictures none --quiet").code, Some(0));
+    let shown = "cat(dim(cam), sprintf('%.9g', cam[2, 10, 3, 4]), npy('run/arrays/class.npy')[2, ], \
+                 dim(npy('run/arrays/input.npy')), npy('run/arrays/state.npy'))";
+    page.write("read.R", &format!("{code}\n{shown}\n"));
+    let run = page.run("Rscript read.R");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+
+    let results = page.run("cat run/results.jsonl").stdout;
+    let second: Value = serde_json::from_str(results.lines().nth(1).unwrap()).unwrap();
+    let classes: Vec<String> =
+        second["exits"].as_array().unwrap().iter().map(|exit| exit["class"].to_string()).collect();
+    // Of (image, exit, row, column), 8 x 8 cells of four bytes behind a header of 128.
+    let bytes = page.read("run/arrays/cam.npy");
+    let at = 128 + 4 * (((10 + 9) * 8 + 2) * 8 + 3);
+    let value = f32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let found: Vec<&str> = run.stdout.split(' ').collect();
+    assert_eq!(found[..4], ["6", "10", "8", "8"]);
+    assert_eq!(found[4].parse::<f32>().unwrap(), value);
+    assert_eq!(found[5..15], classes);
+    assert_eq!(found[15..], ["6", "32", "32", "3", "2", "2", "2", "2", "2", "2"]);
+}
+
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
     let mut wrong = Vec::new();

@@ -75,16 +75,26 @@ impl Page {
         for (name, _, from) in PHOTOS {
             page.copy(&format!("photos/{name}"), from);
         }
-        fs::write(page.folder.path().join("test_batch.bin"), test_batch()).unwrap();
+        page.write("test_batch.bin", test_batch());
         let python = repository("tests/golden/cifar/cifar-10-batches-py");
         for entry in fs::read_dir(python).unwrap() {
             let entry = entry.unwrap();
             page.copy(&format!("cifar-10-batches-py/{}", entry.file_name().display()), entry.path());
         }
         let boxes = r#"{"cat/1.png": [{"box": [4, 4, 20, 20], "class": "cat"}]}"#;
-        fs::write(page.folder.path().join("boxes.json"), boxes).unwrap();
+        page.write("boxes.json", boxes);
         page.link_program();
         page
+    }
+
+    /// Writes a file of the folder.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.folder.path().join(name), bytes).unwrap();
+    }
+
+    /// Reads a file of the folder.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
     fn copy(&self, name: &str, from: impl AsRef<Path>) {
