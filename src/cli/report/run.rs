@@ -65,7 +65,9 @@ impl LoadedRun {
             return Err(Error::refused(folder, "run", cause));
         }
         let (evaluation, evaluation_metadata) = evaluation_metadata.unzip();
-        let exits = totals.exits.clone().unwrap_or_default();
+        // Where no image could be used, the results have none.
+        let asked_for = || serde_json::from_value(info.as_ref()?.manifest["exits"].clone()).ok();
+        let exits: Vec<usize> = totals.exits.clone().or_else(asked_for).unwrap_or_default();
         let classes = totals.class_names(info.as_ref(), evaluation.as_ref());
         let computed = || {
             let outcomes = &totals.outcomes;

@@ -87,6 +87,18 @@ fn an_evaluation_gives_charts_with_or_without_a_run() {
 }
 
 #[test]
+fn a_run_whose_images_all_failed_has_the_exits_that_were_asked_for() {
+    let place = Place::new();
+    place.write("broken.png", b"text");
+    assert_eq!(place.msdcam("explain broken.png -o run --exits 1,3 --quiet").code, 4);
+    let page = page(&place, &place.msdcam("report run"), "run/report.html");
+    assert!(page.contains("Where 2 exits of the model look in 1 image") && page.contains("broken.png"));
+    let figure = place.msdcam("figure run --rows broken.png --exits 1");
+    assert_eq!(figure.code, 4, "{figure:?}");
+    assert!(figure.stderr.contains("run: --rows: the run has no image broken.png with pictures"), "{figure:?}");
+}
+
+#[test]
 fn unlabeled_photos_give_a_gallery_and_failed_ones_a_list() {
     let place = Place::new();
     place.small("noise.png");
