@@ -25,7 +25,7 @@ golden:
 
 # Snapshots of what the program writes and what the library exports, rewritten
 bless:
-    MSDCAM_BLESS=1 cargo test --release --test it -- cli::snapshot public_api
+    MSDCAM_BLESS=1 cargo test --release --test it -- cli::snapshot cli::methods public_api
 
 # msdcam beside other tools; see benches/peers/README.md
 peers *args:

@@ -26,7 +26,6 @@ use super::values::seconds;
 /// checks it; copies of the results are not made. images/s is measured separately on a GPU: there one batch is
 /// prepared and read while another runs. Measurements are interleaved, so that other load on the machine affects all of them equally.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]

@@ -27,7 +27,6 @@ use super::{images, output, records, table};
 /// If an image cannot be read, the others are still
 /// processed and the exit code is 3.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     data: DataArgs,

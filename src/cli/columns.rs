@@ -1,7 +1,7 @@
 //! Tables of many columns in a terminal of 80.
 
 /// Width of a terminal that nobody has made wider.
-const WIDTH: usize = 80;
+pub const WIDTH: usize = 80;
 
 /// Rows of a name and as many cells each, in columns of the same width. Where they are too many for one line,
 /// those that fit come first, and the others below, with the names again.

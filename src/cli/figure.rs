@@ -28,7 +28,6 @@ use crate::cli::report::tiles::Sources;
 /// RUN is a folder written by `msdcam explain -o RUN` for images with labels. Each picture is
 /// captioned Correctly-classified or Mis-classified, as in Figures 2 and 3 of the article.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     /// Folder of the run
     #[arg(value_name = "RUN")]

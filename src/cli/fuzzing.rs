@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use clap::Parser;
-
 use super::report::{page, run::LoadedRun};
 use crate::Result;
 use crate::render::chart::{Drawing, Theme};
@@ -18,7 +16,7 @@ pub use super::values::{bytes, level, opacity, probability, seconds};
 
 /// Whether `arguments`, without the name of the program, are a command line.
 pub fn is_command_line(arguments: &[&str]) -> bool {
-    super::Cli::try_parse_from(["msdcam"].iter().chain(arguments)).is_ok()
+    super::parse(["msdcam"].iter().chain(arguments)).is_ok()
 }
 
 /// The report of the run in `folder`, whose charts are drawn too.

@@ -14,7 +14,6 @@ use super::output::Output;
 /// the shards, or copies where the file system does not support links. Missing, unfinished, duplicate
 /// or foreign shards are refused by name.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     /// Folders that hold the shards
     #[arg(required = true, value_name = "DIR")]

@@ -4,7 +4,7 @@ use crate::explain::{ExplainRequest, Fusion, Integration, Method, Noise, Score, 
 use crate::{Error, Result};
 
 use super::model::LoadedModel;
-use super::values::bytes;
+use super::values::{MethodNames, bytes};
 
 /// Explanation options, as given.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,7 +14,14 @@ pub struct MethodArgs {
     /// hires-cam, xgrad-cam, layer-cam, grad-cam-elementwise, eigen-cam, eigen-grad-cam, score-cam,
     /// ablation-cam, and cam for a linear layer on the pooled tap. Pixel methods: input-gradient,
     /// guided-backprop, guided-grad-cam, gradient-x-input, smooth-grad, integrated-gradients
-    #[arg(long = "method", value_name = "LIST", default_value = "grad-cam", value_delimiter = ',')]
+    #[arg(
+        long = "method",
+        value_name = "LIST",
+        default_value = "grad-cam",
+        value_delimiter = ',',
+        value_parser = MethodNames,
+        hide_possible_values = true
+    )]
     methods: Vec<Method>,
     /// Target class: predicted (by each exit), final (predicted by the last exit), label (of the
     /// image), a class by its name or index, or topN (the N likeliest of each exit)

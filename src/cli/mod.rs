@@ -2,11 +2,15 @@
 
 mod bench;
 mod classify;
+mod color;
 mod columns;
+mod completions;
 mod convert;
 mod data;
+mod doctor;
 mod drawn_names;
 mod evaluate;
+mod examples;
 mod exit_status;
 mod exits;
 mod explain;
@@ -17,10 +21,13 @@ pub mod fuzzing;
 mod images;
 mod inspect;
 mod isolation;
+mod man;
 mod merge;
 mod method_args;
+mod methods;
 mod model;
 mod output;
+mod paragraph;
 mod records;
 mod report;
 mod run;
@@ -36,7 +43,7 @@ use std::time::Instant;
 
 use crate::error::{path_text, printable};
 use crate::util::{panic, parallel};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use exit_status::{Outcome, exit_code};
 
 #[doc(hidden)]
@@ -44,15 +51,11 @@ pub use explain::drawing;
 
 /// Explain the predictions of Multi-Scale Dense Networks at each of their exits
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, styles = color::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 success, 2 usage error, 3 some images failed, 4 input refused (weights or all images), \
-5 device error, 6 cannot write output, 130 stopped by Ctrl-C, 143 stopped by SIGTERM";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -67,6 +70,26 @@ enum Command {
     Report(report::Args),
     Figure(figure::Args),
     Serve(serve::Args),
+    Methods(methods::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// The arguments of the program: those of its commands, with the end of each help text.
+fn definitions() -> clap::Command {
+    let commands = Cli::command().mut_subcommands(|command| {
+        let ending = examples::ending(Some(command.get_name()));
+        command.after_help(ending)
+    });
+    commands.after_help(examples::ending(None))
+}
+
+/// Parses the arguments of the program, its name first.
+fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let mut definitions = definitions();
+    let matches = definitions.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut definitions))
 }
 
 /// Runs the command that `arguments` name, the program's name first, and returns the exit code for the process.
@@ -77,7 +100,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Instant) -> u8
     signals::watch();
     panic::report_in_one_line();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let command = match Cli::try_parse_from(&arguments) {
+    let command = match parse(&arguments) {
         Ok(cli) => cli.command,
         Err(message) => return print_message(&message, &arguments),
     };
@@ -93,6 +116,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Instant) -> u8
         Command::Report(args) => report::run(args).map(|()| Outcome::AllDone),
         Command::Figure(args) => figure::run(args).map(|()| Outcome::AllDone),
         Command::Serve(args) => serve::run(&args),
+        Command::Methods(args) => methods::run(&args).map(|()| Outcome::AllDone),
+        Command::Doctor(args) => doctor::run(&args).map(|()| Outcome::AllDone),
+        Command::Completions(args) => completions::run(&args).map(|()| Outcome::AllDone),
+        Command::Man(args) => man::run(&args).map(|()| Outcome::AllDone),
     };
     match outcome {
         Ok(outcome) => outcome.exit_code(),
@@ -109,7 +136,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, start: Instant) -> u8
 /// As a usage error of the command.
 fn explain_arguments(arguments: Vec<OsString>) -> crate::Result<explain::Args> {
     let all: Vec<OsString> = ["msdcam", "explain"].map(OsString::from).into_iter().chain(arguments).collect();
-    match Cli::try_parse_from(&all) {
+    match parse(&all) {
         Ok(Cli { command: Command::Explain(args) }) => Ok(*args),
         Ok(_) => unreachable!("the command is explain"),
         Err(message) => Err(crate::Error::Usage(usage_error(&message, &all))),
@@ -144,7 +171,7 @@ fn print_message(message: &clap::Error, arguments: &[OsString]) -> u8 {
 /// their printable form.
 fn usage_error(message: &clap::Error, arguments: &[OsString]) -> String {
     let printable_arguments = arguments.iter().map(|argument| path_text(Path::new(argument)));
-    let text = match Cli::try_parse_from(printable_arguments) {
+    let text = match parse(printable_arguments) {
         Err(again) if again.kind() == message.kind() => again.to_string(),
         _ => message.to_string(),
     };

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use super::color;
 use crate::{Error, Result};
 
 /// Standard output, which a reader may close at any time.
@@ -35,9 +36,12 @@ impl Output {
     }
 }
 
-/// Writes a line to standard error and ignores failures, which cannot be reported anywhere.
+/// Writes a line to standard error and ignores failures, which cannot be reported anywhere. On a terminal the word that
+/// says what it is has a color.
 pub fn note(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let mut stderr = std::io::stderr();
+    let line = color::of_line(line, color::suits(&stderr));
+    let _ = writeln!(stderr, "{line}");
 }
 
 /// Reports an error on standard error.

@@ -1,6 +1,33 @@
 //! Parsers of option values that several commands share.
 
+use std::ffi::OsStr;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValue, TypedValueParser};
+
+use crate::explain::Method;
 use crate::imaging::bounding_box;
+
+/// Names of methods, which shells complete.
+#[derive(Debug, Clone, Copy)]
+pub struct MethodNames;
+
+impl TypedValueParser for MethodNames {
+    type Value = Method;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Method, clap::Error> {
+        <Method as FromStr>::from_str.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Method::all().map(|method| PossibleValue::new(method.name()))))
+    }
+}
 
 /// A probability above 0: a confidence at which an image may exit.
 pub fn probability(text: &str) -> Result<f32, String> {

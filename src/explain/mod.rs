@@ -33,6 +33,7 @@ mod layout;
 mod lowering;
 pub(crate) mod method;
 mod method_notes;
+mod method_reference;
 #[doc(hidden)]
 pub mod methods;
 mod prediction;
@@ -50,6 +51,7 @@ pub use explanation::{ActivationMap, Explanation, FusedMap, PixelAttribution, di
 pub use explanations::{ExplanationView, Explanations};
 pub use fusion::Fusion;
 pub use method::{MapMethod, Method, PixelMethod};
+pub use method_reference::Publication;
 pub use prediction::ExitPrediction;
 pub use predictions::Predictions;
 pub use progress::Progress;

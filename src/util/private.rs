@@ -14,6 +14,14 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
+    check_folder(folder)
+}
+
+/// Checks a folder that is there.
+///
+/// # Errors
+/// When it is not, is a link, belongs to another user, or others can write into it.
+pub fn check_folder(folder: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(folder)?;
     if !metadata.is_dir() {
         return Err(io::Error::other("is not a folder"));

@@ -17,7 +17,6 @@ use crate::cli::model::ModelArgs;
 /// applied to the others. With --early-exit or --budget, the images are run again with early exit,
 /// and the savings are measured.
 #[derive(Debug, clap::Args)]
-#[command(after_help = crate::cli::EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     pub data: DataArgs,

@@ -85,7 +85,6 @@ use super::timings::Timings;
 /// refused. For photos given by name, the files of an earlier call are replaced; inputs and files of
 /// other programs are not.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     data: DataArgs,

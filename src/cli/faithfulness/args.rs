@@ -10,6 +10,7 @@ use super::settings::SettingArgs;
 use crate::cli::data::DataArgs;
 use crate::cli::exits::ExitArgs;
 use crate::cli::model::{LoadedModel, ModelArgs};
+use crate::cli::values::MethodNames;
 
 /// Measure the faithfulness of heatmaps: does the model rely on what they show?
 ///
@@ -18,7 +19,6 @@ use crate::cli::model::{LoadedModel, ModelArgs};
 /// empty, constant or not finite is not measured: its image is counted and left out of that row. An
 /// image that cannot be used does not stop the others; the exit code is then 3.
 #[derive(Debug, clap::Args)]
-#[command(after_help = crate::cli::EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     pub data: DataArgs,
@@ -29,7 +29,14 @@ pub struct Args {
     #[command(flatten)]
     pub exits: ExitArgs,
     /// Methods, separated by commas: those of `msdcam explain`
-    #[arg(long = "method", value_name = "LIST", default_value = "grad-cam", value_delimiter = ',')]
+    #[arg(
+        long = "method",
+        value_name = "LIST",
+        default_value = "grad-cam",
+        value_delimiter = ',',
+        value_parser = MethodNames,
+        hide_possible_values = true
+    )]
     pub methods: Vec<Method>,
     /// Class to explain, whose probability is measured: predicted (by each exit), final (predicted
     /// by the last exit), label (of the image), or a class by name or index

@@ -23,7 +23,6 @@ use super::output::Output;
 /// RUN/report.html, which is self-contained, and RUN/plots with every chart as SVG and PNG. Charts
 /// need labels, the gallery needs maps.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     /// Folder of the run
     #[arg(value_name = "RUN")]

@@ -40,7 +40,6 @@ const PORT: u16 = 8417;
 /// paste or choose photos; compare exits, classes, methods, networks and photos; download pictures and arrays, and
 /// copy the command that makes them. Photos stay in memory: nothing is written to the disk. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     /// Weights files made by `msdcam convert`, or ONNX files of convolutional networks, which the page chooses from; the
     /// option may be repeated [default: a built-in CIFAR-10 network with ten exits]

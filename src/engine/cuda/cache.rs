@@ -15,6 +15,13 @@ use crate::util::private;
 /// Length in bytes of the checksum at the start of an entry.
 const CHECKSUM: usize = 32;
 
+/// The folder of this user's cache, whether it exists or not; `None` where no variable tells.
+pub(super) fn folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let all = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    all.map(|all| all.join("msdcam"))
+}
+
 /// The cache, or the reason why it is not used.
 pub(super) struct Cache {
     folder: Option<PathBuf>,
@@ -24,10 +31,8 @@ pub(super) struct Cache {
 impl Cache {
     /// The cache of this user.
     pub(super) fn open() -> Cache {
-        let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let all = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-        match all {
-            Some(all) => Cache::at(&all.join("msdcam")),
+        match folder() {
+            Some(folder) => Cache::at(&folder),
             None => Cache { folder: None, problem: None },
         }
     }

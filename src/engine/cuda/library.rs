@@ -1,6 +1,8 @@
 //! Probe of the NVIDIA driver library. cudarc loads libcuda on the first call and panics where the library
 //! or one of its functions is missing, so both are checked before that.
 
+use std::ffi::c_int;
+
 use libloading::Library;
 
 use super::error::unavailable;
@@ -62,10 +64,27 @@ const SYMBOLS: [&str; 49] = [
     "cuStreamWaitEvent",
 ];
 
+/// The driver library, usable or not, with its file name.
+fn load() -> Option<(&'static str, Library)> {
+    // SAFETY: the driver library's initializers have no preconditions.
+    NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok().map(|library| (*name, library)))
+}
+
 /// Whether this machine has a driver library, usable or not.
 pub(super) fn is_there() -> bool {
-    // SAFETY: the driver library's initializers have no preconditions.
-    NAMES.iter().any(|name| unsafe { Library::new(*name) }.is_ok())
+    load().is_some()
+}
+
+/// The newest version (major, minor) of CUDA that the driver supports; `None` where it does not tell.
+pub(super) fn version() -> Option<(i32, i32)> {
+    let (_, library) = load()?;
+    // SAFETY: the type is that of the driver's header, unchanged since CUDA 2.2.
+    let version =
+        unsafe { library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion") }.ok()?;
+    let mut number = 0;
+    // SAFETY: the pointer is to an integer of this function; the call needs no initialization.
+    let code = unsafe { version(&mut number) };
+    (code == 0 && number > 0).then_some((number / 1000, number % 1000 / 10))
 }
 
 /// Checks that the driver library and all of its functions in use can be loaded.
@@ -73,10 +92,7 @@ pub(super) fn is_there() -> bool {
 /// # Errors
 /// [`crate::Error::Device`] that names the missing library or function.
 pub(super) fn check() -> Result<()> {
-    // SAFETY: the driver library's initializers have no preconditions.
-    let found =
-        NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok().map(|library| (name, library)));
-    let Some((name, library)) = found else {
+    let Some((name, library)) = load() else {
         return Err(unavailable(format!(
             "no NVIDIA driver: looked for {} on the loader's path",
             NAMES.join(" and ")

@@ -20,6 +20,8 @@ mod order;
 mod program;
 mod session;
 mod source;
+#[doc(hidden)]
+pub mod survey;
 mod tiles;
 mod variant;
 mod weights;

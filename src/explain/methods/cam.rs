@@ -106,7 +106,7 @@ pub fn layer_cam(tap: TapValues) -> Vec<f32> {
     tap.sum(|a, g| positive(g) * a)
 }
 
-/// Grad-CAM element-wise (Pillai and Pirsiavash 2021, arXiv 2110.00527): sum of max(G x A, 0).
+/// Grad-CAM element-wise (Pillai and Pirsiavash 2021, doi 10.1609/aaai.v35i3.16344): sum of max(G x A, 0).
 pub fn grad_cam_elementwise(tap: TapValues) -> Vec<f32> {
     tap.sum(|a, g| positive(g * a))
 }
@@ -141,7 +141,7 @@ pub fn score_cam_weights(scores: &[f64]) -> Vec<f32> {
     powers.iter().map(|p| (p / sum) as f32).collect()
 }
 
-/// Ablation-CAM (Ramaswamy et al. 2020, WACV): w = (score - score without the channel) / score.
+/// Ablation-CAM (Desai and Ramaswamy 2020, WACV): w = (score - score without the channel) / score.
 ///
 /// Where the score is 0, the difference itself. A negative score inverts every sign, as in the
 /// paper's formula: use `Score::Probability` where that matters.

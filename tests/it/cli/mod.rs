@@ -3,8 +3,12 @@
 mod bad_input;
 mod bench;
 mod classify;
+mod colors;
+mod completions;
 mod data_sets;
+mod doctor;
 mod evaluate;
+mod examples;
 mod explain;
 mod explain_methods;
 mod explain_questions;
@@ -14,8 +18,10 @@ mod files;
 mod fit;
 #[cfg(target_os = "linux")]
 mod interrupted;
+mod man;
 #[cfg(target_os = "linux")]
 mod memory;
+mod methods;
 mod onnx;
 mod output_folder;
 mod pictures;
