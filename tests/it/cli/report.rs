@@ -95,7 +95,10 @@ fn a_run_whose_images_all_failed_has_the_exits_that_were_asked_for() {
     assert!(page.contains("Where 2 exits of the model look in 1 image") && page.contains("broken.png"));
     let figure = place.msdcam("figure run --rows broken.png --exits 1");
     assert_eq!(figure.code, 4, "{figure:?}");
-    assert!(figure.stderr.contains("run: --rows: the run has no image broken.png with pictures"), "{figure:?}");
+    assert!(
+        figure.stderr.contains("run: --rows: the run has no image broken.png with pictures"),
+        "{figure:?}"
+    );
 }
 
 #[test]

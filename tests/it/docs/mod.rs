@@ -99,7 +99,8 @@ fn r_reads_the_arrays_of_a_run() {
     }
     let document = text("docs/datasets.md");
     let fences = markdown::fences(&document);
-    let code = &fences.iter().find(|fence| fence.language == "r").expect("docs/datasets.md has a fence of R").text;
+    let code =
+        &fences.iter().find(|fence| fence.language == "r").expect("docs/datasets.md has a fence of R").text;
     let page = Page::new();
     assert_eq!(page.run("msdcam explain photos -o run --pictures none --quiet").code, Some(0));
     let shown = "cat(dim(cam), sprintf('%.9g', cam[2, 10, 3, 4]), npy('run/arrays/class.npy')[2, ], \
