@@ -49,7 +49,7 @@ use exit_status::{Outcome, exit_code};
 #[doc(hidden)]
 pub use explain::drawing;
 
-/// Explain the predictions of Multi-Scale Dense Networks at each of their exits
+/// Show where an image classifier looks: Grad-CAM and other methods at every exit of a network
 #[derive(Debug, Parser)]
 #[command(version, styles = color::HELP)]
 struct Cli {
