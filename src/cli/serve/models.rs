@@ -90,6 +90,9 @@ struct MethodFacts {
     kind: &'static str,
     about: &'static str,
     caution: Option<&'static str>,
+    formula: &'static str,
+    /// Authors, venue and year.
+    paper: String,
     slow: bool,
 }
 
@@ -146,6 +149,8 @@ fn method_facts(method: Method) -> MethodFacts {
         kind: if matches!(method, Method::Map(_)) { "map" } else { "pixels" },
         about: method.about(),
         caution: method.caution(),
+        formula: method.formula(),
+        paper: method.publication().citation(),
         slow: method.takes_many_runs(),
     }
 }

@@ -104,6 +104,10 @@ fn two_panes_compare_methods_classes_and_photos() {
     chrome.until("panes[1].image.pictures?.length === 10");
     assert!(text(&mut chrome, "#method-caution-b").contains("sharp edges are the photo's"));
     assert!(!text(&mut chrome, "#method-caution-a").is_empty());
+    let references = chrome
+        .eval("['formula-a', 'paper-b'].map(id => document.getElementById('method-' + id).textContent)");
+    let expected = ["ReLU(Σₖ wₖ Aₖ), wₖ = mean Gₖ", "Springenberg et al., ICLR Workshop 2015"];
+    assert_eq!(references, serde_json::json!(expected));
     chrome.screenshot("serve-compare");
     let methods = chrome.eval("panes.map(pane => pane.asks.method)");
     assert_eq!(methods, serde_json::json!(["grad-cam", "guided-backprop"]));

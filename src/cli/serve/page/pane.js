@@ -85,6 +85,8 @@ class Pane {
     for (const control of this.element.querySelectorAll("[data-ask]")) control.value = asks[control.dataset.ask];
     this.part("model-help").textContent = this.model.about;
     this.part("method-about").textContent = method.about;
+    this.part("method-formula").textContent = method.formula;
+    this.part("method-paper").textContent = method.paper;
     this.part("method-caution").textContent = method.caution ?? "";
     this.part("method-caution").hidden = !method.caution;
     this.part("score-about").textContent = offer.scores.find(score => score.name === asks.score)?.about ?? "";
