@@ -153,7 +153,7 @@ def of_gpu(results):
             ("all exits with every heat map, ms a batch, host to host", "all.grad_cam.p50"),
             ("... by the GPU's clock", "all.grad_cam.device"),
             ("forward pass alone, ms", "all.forward.p50"),
-            ("images a second, with every heat map", "all.grad_cam.images_per_s"),
+            ("images a second, with every heat map, two batches in flight", "all.grad_cam.images_per_s"),
         ):
             lines.append(row(title, [f"bench.batch_{b}.{key}" for b in at]))
     if at := batches("peers."):

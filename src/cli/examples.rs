@@ -119,7 +119,7 @@ pub fn of(command: Option<&str>) -> &'static [Example] {
         Some("completions") => &[
             (
                 "msdcam completions bash > ~/.local/share/bash-completion/completions/msdcam",
-                "bash completes commands and options from the next session on",
+                "bash, from the next session on; make the folder first if it is missing",
             ),
             ("msdcam completions zsh > ~/.zfunc/_msdcam", "zsh; ~/.zfunc stands for any folder of $fpath"),
             (

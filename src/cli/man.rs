@@ -1,7 +1,11 @@
 //! `msdcam man`: manual pages.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -9,6 +13,7 @@ use super::examples::{EXIT_CODES, of};
 use super::output::Output;
 use crate::error::path_text;
 use crate::util::atomic_file::{check_writable, make_folder, write_atomically};
+use crate::util::input_file;
 use crate::{Error, Result};
 
 /// Print a manual page, or write all of them
@@ -17,12 +22,36 @@ use crate::{Error, Result};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Command whose page is printed
-    #[arg(conflicts_with = "output")]
+    #[arg(conflicts_with = "output", value_parser = CommandNames, hide_possible_values = true)]
     command: Option<String>,
     /// Write the pages of the program and of every command into this folder, created if missing: msdcam.1,
-    /// msdcam-explain.1 and so on, which replace earlier ones
+    /// msdcam-explain.1 and so on, which replace earlier ones; files of others are refused
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+}
+
+/// Names of commands, which shells complete.
+#[derive(Debug, Clone, Copy)]
+struct CommandNames;
+
+impl TypedValueParser for CommandNames {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> std::result::Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+            super::definitions().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+        });
+        Some(Box::new(NAMES.iter().map(|name| PossibleValue::new(name.as_str()))))
+    }
 }
 
 /// Prints a page, or writes all of them and prints how many.
@@ -45,11 +74,36 @@ pub fn run(args: &Args) -> Result<()> {
     check_writable(folder)?;
     make_folder(folder)?;
     let commands: Vec<&clap::Command> = std::iter::once(&program).chain(program.get_subcommands()).collect();
+    let file = |command: &clap::Command| {
+        folder.join(format!("{}.1", command.get_display_name().unwrap_or(command.get_name())))
+    };
+    commands.iter().try_for_each(|command| check_own(&file(command)))?;
     for command in &commands {
-        let name = command.get_display_name().unwrap_or(command.get_name());
-        write_atomically(&folder.join(format!("{name}.1")), page(command)?.as_bytes())?;
+        write_atomically(&file(command), page(command)?.as_bytes())?;
     }
     Output::default().print(&format!("{}: {} manual pages\n", path_text(folder), commands.len()))
+}
+
+/// The manual in the title line of every page.
+const MANUAL: &str = "\"msdcam manual\"";
+
+/// Refuses a file that is there and is not a page of this program.
+///
+/// # Errors
+/// [`Error::Usage`] with its name.
+fn check_own(file: &Path) -> Result<()> {
+    let Ok(about) = file.symlink_metadata() else { return Ok(()) };
+    let mut start = [0; 256];
+    let length = match about.is_file() {
+        true => input_file::open(file).and_then(|mut file| file.read(&mut start)).unwrap_or(0),
+        false => 0,
+    };
+    let title = start[..length].split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if title.starts_with(b".TH ") && title.ends_with(MANUAL.as_bytes()) {
+        return Ok(());
+    }
+    let cause = "is there, and not a manual page of msdcam; choose another folder with -o";
+    Err(Error::usage(format!("{}: {cause}", path_text(file))))
 }
 
 /// The manual page of a command that was built.
@@ -67,10 +121,10 @@ fn page(command: &clap::Command) -> Result<String> {
         }
         ending(command, is_program).to_writer(&mut text)
     })();
-    rendered.map_err(|e: std::io::Error| Error::cannot_write(std::path::Path::new("memory"), e))?;
+    rendered.map_err(|e: std::io::Error| Error::cannot_write(Path::new("memory"), e))?;
     let name = command.get_display_name().unwrap_or(command.get_name());
     // No date: it would be that of the build, and the same program would print other pages.
-    let title = format!(".TH {name} 1 \"\" \"msdcam {}\" \"msdcam manual\"\n", env!("CARGO_PKG_VERSION"));
+    let title = format!(".TH {name} 1 \"\" \"msdcam {}\" {MANUAL}\n", env!("CARGO_PKG_VERSION"));
     Ok(title + &tidied(&String::from_utf8_lossy(&text)))
 }
 

@@ -118,8 +118,8 @@ fn table() -> String {
 }
 
 /// What is said of a method without a caution of its own.
-const NOTHING_KNOWN: &str = "Nothing is known of it in particular; `msdcam faithfulness` measures whether the network relies \
-                             on what a map shows.";
+const NONE_LISTED: &str = "Nothing is listed for it in particular; `msdcam faithfulness` measures whether the network relies on \
+                           what a map shows.";
 
 /// Everything about a method, a paragraph each.
 fn full(method: &Described) -> String {
@@ -135,7 +135,7 @@ fn full(method: &Described) -> String {
         ("formula", Some(method.formula)),
         ("where", Some(Method::FORMULA_SYMBOLS)),
         ("shows", Some(method.shows)),
-        ("misleads", Some(method.misleads.unwrap_or(NOTHING_KNOWN))),
+        ("misleads", Some(method.misleads.unwrap_or(NONE_LISTED))),
         ("needs", Some(method.needs)),
         ("runs", Some(&runs)),
         ("paper", Some(&paper)),

@@ -122,8 +122,8 @@ fn about_pixels(method: PixelMethod) -> &'static str {
         PixelMethod::GradientTimesInput => "The gradient at each pixel times the pixel's normalized value.",
         PixelMethod::SmoothGrad => "The mean gradient over 50 copies of the photo with noise.",
         PixelMethod::IntegratedGradients => {
-            "The mean gradient on the way from the data set's mean color to the photo, times their difference; adds up \
-             to the difference of the scores."
+            "The mean gradient on the way from a baseline to the photo, times their difference; adds up to the \
+             difference of the scores. The default baseline is the color that becomes zero in the network's input."
         }
     }
 }

@@ -34,15 +34,25 @@ pub fn environment() -> Finding {
     let mut unknown: Vec<String> =
         unknown.filter(|name| name.starts_with(OWN) && !VARIABLES.contains(&name.as_str())).collect();
     unknown.sort();
+    let shards = std::env::var_os("MSDCAM_SHARDS").map(text);
+    let not_a_number = shards.filter(|shards| !shards.is_empty() && shards.parse::<usize>().is_err());
     let shown: Vec<String> = set.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let shown = if shown.is_empty() { "no variable is set that matters".into() } else { shown.join(", ") };
     let facts: Map<String, Value> = set.into_iter().map(|(name, value)| (name, value.into())).collect();
-    let finding = match unknown.is_empty() {
+    let mut problems = Vec::new();
+    if !unknown.is_empty() {
+        problems.push(format!("unknown to this version: {}", unknown.join(", ")));
+    }
+    problems.extend(not_a_number.map(|shards| format!("MSDCAM_SHARDS is '{shards}', expected a number")));
+    let finding = match problems.is_empty() {
         true => Finding::ok("environment", shown),
         false => Finding::note(
             "environment",
-            format!("{shown}; unknown to this version: {}", unknown.join(", ")),
-            format!("variables of the program are {}", VARIABLES[..4].join(", ")),
+            format!("{shown}; {}", problems.join("; ")),
+            format!(
+                "variables of the program are {}; docs/devices.md explains them",
+                VARIABLES[..4].join(", ")
+            ),
         ),
     };
     finding.with(Value::Object(facts))

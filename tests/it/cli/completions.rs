@@ -42,11 +42,12 @@ fn every_script_names_every_command_and_option() {
 }
 
 /// Command lines, and a word with which the last of each is completed.
-const LINES: [(&str, &str); 4] = [
+const LINES: [(&str, &str); 5] = [
     ("msdcam exp", "explain"),
     ("msdcam explain --meth", "--method"),
     ("msdcam explain --method layer", "layer-cam"),
     ("msdcam methods grad-cam-", "grad-cam-elementwise"),
+    ("msdcam man exp", "explain"),
 ];
 
 fn ended(mut command: Command, place: &Place) -> Run {

@@ -188,13 +188,16 @@ fn a_cache_that_cannot_be_used_is_a_note_that_says_why() {
 }
 
 #[test]
-fn a_misspelled_variable_is_noted() {
-    let report = report(&doctor(&Place::new(), &[("MSDCAM_NVTRC", "/opt")]));
-    let [state, text, advice] = about(&report, "environment");
-    assert!(
-        state == "note" && text.contains("MSDCAM_NVTRC") && advice.contains("MSDCAM_NVRTC"),
-        "{report:#}"
-    );
+fn a_variable_that_is_misspelled_or_has_no_such_value_is_noted() {
+    let variables = [
+        ("MSDCAM_NVTRC", "/opt", "unknown to this version: MSDCAM_NVTRC"),
+        ("MSDCAM_SHARDS", "abc", "MSDCAM_SHARDS is 'abc', expected a number"),
+    ];
+    for (name, value, says) in variables {
+        let report = report(&doctor(&Place::new(), &[(name, value)]));
+        let [state, text, advice] = about(&report, "environment");
+        assert!(state == "note" && text.contains(says) && advice.contains("MSDCAM_NVRTC"), "{report:#}");
+    }
 }
 
 #[test]

@@ -73,6 +73,11 @@ fn a_page_says_what_the_help_says() {
 fn what_cannot_be_written_or_is_no_command_is_refused() {
     let place = Place::new();
     place.write("file", b"");
+    place.write("others/msdcam-explain.1", b".TH other 1\n");
+    place
+        .msdcam("man -o others")
+        .refused(2, &["msdcam-explain.1: is there, and not a manual page of msdcam"]);
+    assert_eq!(place.names("others"), ["msdcam-explain.1"], "the others are not written either");
     place.msdcam("man -o file").refused(6, &["file: cannot write"]);
     place.msdcam("man -o file/below").refused(6, &["file"]);
     place.msdcam("man explian").refused(2, &["'explian'", "explain, merge"]);
