@@ -105,7 +105,7 @@ fn r_reads_the_arrays_of_a_run() {
     assert_eq!(page.run("msdcam explain photos -o run --pictures none --quiet").code, Some(0));
     let shown = "cat(dim(cam), sprintf('%.9g', cam[2, 10, 3, 4]), npy('run/arrays/class.npy')[2, ], \
                  dim(npy('run/arrays/input.npy')), npy('run/arrays/state.npy'))";
-    page.write("read.R", &format!("{code}\n{shown}\n"));
+    page.write("read.R", format!("{code}\n{shown}\n"));
     let run = page.run("Rscript read.R");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 
