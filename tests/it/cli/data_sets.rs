@@ -275,11 +275,15 @@ fn the_built_in_model_has_the_accuracies_of_pytorch() {
         return;
     }
     let place = Place::new();
-    let run = place.run(&["evaluate".as_ref(), test_batch.as_os_str(), "--json".as_ref()]);
+    let first: [&std::ffi::OsStr; 5] =
+        ["evaluate".as_ref(), test_batch.as_os_str(), "--limit".as_ref(), "2000".as_ref(), "--json".as_ref()];
+    let run = place.run(&first);
     assert_eq!(run.code, 0, "{run:?}");
     let report = run.json().remove(0);
-    assert_eq!(report["images"], 10_000);
+    assert_eq!(report["images"], 2_000);
     let top1: Vec<f64> =
         report["exits"].as_array().unwrap().iter().map(|exit| exit["top1"].as_f64().unwrap()).collect();
-    assert_eq!(top1, [82.32, 84.19, 85.32, 86.55, 87.02, 87.46, 87.65, 87.47, 87.70, 87.69]);
+    // Of `weights/train.py --eval` with the same images. For all 10,000: 82.32, 84.19, 85.32, 86.55, 87.02, 87.46, 87.65,
+    // 87.47, 87.70, 87.69, which take half a minute.
+    assert_eq!(top1, [82.25, 83.35, 85.05, 85.9, 86.8, 86.9, 87.25, 86.9, 87.15, 87.05]);
 }

@@ -25,6 +25,17 @@ pub fn devices() -> Vec<Device> {
     cpus.collect()
 }
 
+/// [`devices`], of which the stand-in, which is slow, gets one tiling: the `turn`-th, in a circle. For tests over several
+/// networks, which meet both.
+pub fn devices_in_turn(turn: usize) -> Vec<Device> {
+    let mut devices = devices();
+    if gpu::at_hand() && !gpu::is_real() {
+        let at = turn % devices.len();
+        devices = devices.drain(at..=at).collect();
+    }
+    devices
+}
+
 /// The GPU, opened once for all tests of a program: a real driver takes most of a second for it.
 pub fn shared_gpu() -> Cuda {
     static GPU: OnceLock<Cuda> = OnceLock::new();
