@@ -1,16 +1,16 @@
 //! `msdcam man`: manual pages.
 
-use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::builder::StringValueParser;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::examples::{EXIT_CODES, of};
 use super::output::Output;
+use super::values::completed;
 use crate::error::path_text;
 use crate::util::atomic_file::{check_writable, make_folder, write_atomically};
 use crate::util::input_file;
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Command whose page is printed
-    #[arg(conflicts_with = "output", value_parser = CommandNames, hide_possible_values = true)]
+    #[arg(conflicts_with = "output", value_parser = completed(StringValueParser::new(), command_names), hide_possible_values = true)]
     command: Option<String>,
     /// Write the pages of the program and of every command into this folder, created if missing: msdcam.1,
     /// msdcam-explain.1 and so on, which replace earlier ones; files of others are refused
@@ -31,27 +31,11 @@ pub struct Args {
 }
 
 /// Names of commands, which shells complete.
-#[derive(Debug, Clone, Copy)]
-struct CommandNames;
-
-impl TypedValueParser for CommandNames {
-    type Value = String;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        argument: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> std::result::Result<String, clap::Error> {
-        StringValueParser::new().parse_ref(command, argument, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-            super::definitions().get_subcommands().map(|command| command.get_name().to_owned()).collect()
-        });
-        Some(Box::new(NAMES.iter().map(|name| PossibleValue::new(name.as_str()))))
-    }
+fn command_names() -> Vec<&'static str> {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        super::definitions().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    });
+    NAMES.iter().map(String::as_str).collect()
 }
 
 /// Prints a page, or writes all of them and prints how many.

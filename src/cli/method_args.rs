@@ -4,7 +4,7 @@ use crate::explain::{ExplainRequest, Fusion, Integration, Method, Noise, Score, 
 use crate::{Error, Result};
 
 use super::model::LoadedModel;
-use super::values::{MethodNames, bytes};
+use super::values::{bytes, method_name};
 
 /// Explanation options, as given.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,7 +19,7 @@ pub struct MethodArgs {
         value_name = "LIST",
         default_value = "grad-cam",
         value_delimiter = ',',
-        value_parser = MethodNames,
+        value_parser = method_name(),
         hide_possible_values = true
     )]
     methods: Vec<Method>,

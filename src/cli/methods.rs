@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::paragraph::behind;
-use super::values::MethodNames;
+use super::values::method_name;
 use crate::Result;
 use crate::explain::Method;
 
@@ -17,7 +17,7 @@ use crate::explain::Method;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Method to be described in full
-    #[arg(value_parser = MethodNames, hide_possible_values = true)]
+    #[arg(value_parser = method_name(), hide_possible_values = true)]
     name: Option<Method>,
     /// Print JSON: an object for the method, without a name a list of all
     #[arg(long)]

@@ -8,25 +8,38 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use crate::explain::Method;
 use crate::imaging::bounding_box;
 
-/// Names of methods, which shells complete.
-#[derive(Debug, Clone, Copy)]
-pub struct MethodNames;
+/// A parser whose values shells complete by `names`; what it refuses is said in its own words.
+#[derive(Debug, Clone)]
+pub struct Completed<P> {
+    parser: P,
+    names: fn() -> Vec<&'static str>,
+}
 
-impl TypedValueParser for MethodNames {
-    type Value = Method;
+impl<P: TypedValueParser> TypedValueParser for Completed<P> {
+    type Value = P::Value;
 
     fn parse_ref(
         &self,
         command: &clap::Command,
         argument: Option<&clap::Arg>,
         value: &OsStr,
-    ) -> Result<Method, clap::Error> {
-        <Method as FromStr>::from_str.parse_ref(command, argument, value)
+    ) -> Result<P::Value, clap::Error> {
+        self.parser.parse_ref(command, argument, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Method::all().map(|method| PossibleValue::new(method.name()))))
+        Some(Box::new((self.names)().into_iter().map(PossibleValue::new)))
     }
+}
+
+/// `parser`, whose values shells complete by `names`.
+pub fn completed<P: TypedValueParser>(parser: P, names: fn() -> Vec<&'static str>) -> Completed<P> {
+    Completed { parser, names }
+}
+
+/// The parser of a method's name.
+pub fn method_name() -> impl TypedValueParser<Value = Method> {
+    completed(<Method as FromStr>::from_str, || Method::all().map(Method::name).collect())
 }
 
 /// A probability above 0: a confidence at which an image may exit.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::finding::Finding;
+use super::machine::gib;
 use super::time_limit::within;
 use crate::engine::cuda::Variant;
 use crate::engine::cuda::nvrtc::Nvrtc;
@@ -80,9 +81,9 @@ fn of_gpu(gpu: &Gpu, other_code: bool) -> Finding {
         (false, true) => "the built-in kernels fit",
         (false, false) => "the built-in kernels are not for it: NVRTC compiles them, once",
     };
-    let memory = gpu.memory as f64 / (1_u64 << 30) as f64;
+    let memory = gib(gpu.memory as u64);
     let text = format!(
-        "cuda:{}: {}, compute capability {major}.{minor}, {memory:.1} GiB; {kernels}",
+        "cuda:{}: {}, compute capability {major}.{minor}, {memory}; {kernels}",
         gpu.ordinal, gpu.name
     );
     Finding::ok("gpu", text).with(json!({

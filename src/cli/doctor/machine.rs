@@ -134,7 +134,8 @@ pub fn memory() -> Finding {
     finding.with(facts)
 }
 
-fn gib(bytes: u64) -> String {
+/// A number of bytes in GiB.
+pub fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
 }
 

@@ -10,7 +10,7 @@ use super::settings::SettingArgs;
 use crate::cli::data::DataArgs;
 use crate::cli::exits::ExitArgs;
 use crate::cli::model::{LoadedModel, ModelArgs};
-use crate::cli::values::MethodNames;
+use crate::cli::values::method_name;
 
 /// Measure the faithfulness of heatmaps: does the model rely on what they show?
 ///
@@ -34,7 +34,7 @@ pub struct Args {
         value_name = "LIST",
         default_value = "grad-cam",
         value_delimiter = ',',
-        value_parser = MethodNames,
+        value_parser = method_name(),
         hide_possible_values = true
     )]
     pub methods: Vec<Method>,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::program::{Place, Run, repository};
+use crate::common::cifar::cifar_record;
 
 const IMAGES: [&str; 4] = ["chelsea_32.png", "noise.png", "ramp.png", "blocks.png"];
 
@@ -11,9 +12,7 @@ fn batch(place: &Place, labels: [u8; 4]) {
     let mut bytes = Vec::new();
     for (name, label) in IMAGES.iter().zip(labels) {
         let path = repository("tests/golden/images").join(name);
-        let picture = msdcam::RgbImage::open(&path).unwrap();
-        bytes.push(label);
-        bytes.extend((0..3).flat_map(|channel| picture.rgb[channel..].iter().step_by(3).copied()));
+        bytes.extend(cifar_record(label, &msdcam::RgbImage::open(&path).unwrap()));
     }
     place.write("batch.bin", &bytes);
 }

@@ -10,17 +10,14 @@ use std::process::{Command, Stdio};
 use crate::cli::completions::commands;
 use crate::cli::program::{Place, Run, repository};
 use crate::cli::run::cifar;
+use crate::common::cifar::cifar_record;
 
 /// Four golden images with labels, of which the second is a bird for exit 10 and a truck for exit 1, and three others.
 fn test_batch() -> Vec<u8> {
     let mut bytes = Vec::new();
     for (label, name) in [(3, "chelsea_32"), (2, "noise"), (0, "ramp"), (0, "blocks")] {
         let path = repository("tests/golden/images").join(name).with_extension("png");
-        let image = msdcam::RgbImage::open(path).unwrap();
-        bytes.push(label);
-        for channel in 0..3 {
-            bytes.extend(image.rgb.iter().skip(channel).step_by(3));
-        }
+        bytes.extend(cifar_record(label, &msdcam::RgbImage::open(path).unwrap()));
     }
     bytes.extend(cifar(3));
     bytes

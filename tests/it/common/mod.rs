@@ -5,6 +5,7 @@ pub mod skipped;
 #[macro_use]
 pub mod process;
 
+pub mod cifar;
 pub mod close;
 pub mod golden;
 pub mod gpu;

@@ -10,6 +10,7 @@ use msdcam::{Model, RgbImage};
 use tempfile::TempDir;
 
 use super::program;
+use crate::common::cifar::cifar_record;
 use crate::common::golden::repository;
 
 /// Most that a command may take.
@@ -42,10 +43,7 @@ fn test_batch() -> &'static [u8] {
     BATCH.get_or_init(|| {
         let model = Model::pretrained().unwrap();
         let record = |(_, class, from): (&str, u8, &str)| {
-            let seen = model.prepare(&RgbImage::open(repository(from)).unwrap()).seen;
-            let planes =
-                (0..3).flat_map(|c| seen.rgb.iter().copied().skip(c).step_by(3).collect::<Vec<u8>>());
-            std::iter::once(class).chain(planes).collect::<Vec<u8>>()
+            cifar_record(class, &model.prepare(&RgbImage::open(repository(from)).unwrap()).seen)
         };
         PHOTOS.into_iter().flat_map(record).collect()
     })
