@@ -101,21 +101,28 @@ with tempfile.TemporaryDirectory() as folder:
     def part(path):
         return f"@{path.name}\n" + path.read_text()
 
-    def without_files(text):
-        """The same entries without pictures and arrays, so that they can be read and merged alone."""
+    def arrays(folder):
+        """The arrays of a run."""
+        return b"".join(f"@{path.parent.name}/{path.name}\n".encode() + path.read_bytes() for path in sorted(folder.glob("*.npy")))
+
+    def without_files(text, keep_arrays=False):
+        """The same entries without pictures and, unless they are kept, arrays, so that they can be read and merged alone."""
         # Each line is JSON after its CRC-32.
         lines = [json.loads(line[9:]) for line in text.splitlines()]
         for line in lines:
             if "files" in line:
                 line["files"] = []
-            line.pop("rows", None)
-            if "arrays" in line:
+            if not keep_arrays:
+                line.pop("rows", None)
+            if "arrays" in line and not keep_arrays:
                 line["arrays"] = {"constants": [], "fields": []}
         texts = [json.dumps(line, separators=(",", ":")) for line in lines]
         return "".join(f"{zlib.crc32(text.encode()):08x} {text}\n" for text in texts)
 
     run, shards = folder / "run", folder / "shards"
     write("run", "finished", part(run / "results.jsonl") + part(run / "manifest.json"))
+    with_arrays = (part(run / "results.jsonl") + part(run / "manifest.json")).encode() + arrays(run / "arrays")
+    write("run", "finished_with_arrays", with_arrays)
     write("run", "evaluated", part(run / "evaluation.json"))
     evaluation = json.loads((run / "evaluation.json").read_text())
     journals = {path.name: without_files(path.read_text()) for path in sorted(shards.glob("journal-*"))}
@@ -124,6 +131,11 @@ with tempfile.TemporaryDirectory() as folder:
     write("run", "in_progress", journal(first))
     manifests = "".join(part(path) for path in sorted(shards.glob("manifest-*")))
     write("run", "shards", journal(first) + journal(second) + manifests)
+    texts = "".join(f"@{path.name}\n" + without_files(path.read_text(), keep_arrays=True) for path in sorted(shards.glob("journal-*")))
+    rows = b"".join(arrays(shards / f"arrays-{i}-of-2") for i in [1, 2])
+    write("run", "shards_with_arrays", (texts + manifests).encode() + rows)
+
+
 def result(label, exits):
     """A file of results with one image."""
     exits = [dict(exit=i + 1, **{"class": 0, "class_name": "a", "probability": p, "label_rank": r}) for i, (p, r) in exits]

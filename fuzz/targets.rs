@@ -3,6 +3,7 @@
 //! Each reads its input as one kind of file or text and asserts what holds of whatever is accepted. Errors are
 //! fine, as long as they are one line; panics, hangs and unbounded memory are findings.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -15,7 +16,7 @@ use msdcam::model::pytorch::Checkpoint;
 use msdcam::model::weights::Weights;
 use msdcam::model::{ConvertOptions, Normalization, Precision, convert};
 use msdcam::report::ImageResult;
-use msdcam::run::{RealDisk, Shard, merge, read_results};
+use msdcam::run::{RealDisk, RunArrays, Shard, merge, read_results};
 use msdcam::util::npz;
 use msdcam::{Colormap, Method, Model, Score, Taps};
 
@@ -181,7 +182,7 @@ pub fn cifar(data: &[u8]) {
     }
 }
 
-/// Files that a run may have; a line `@NAME` begins one.
+/// Files that a run may have beside its arrays; a line `@NAME` begins one.
 const RUN_FILES: [&str; 8] = [
     "journal.jsonl",
     "journal-1-of-2.jsonl",
@@ -193,20 +194,61 @@ const RUN_FILES: [&str; 8] = [
     "evaluation.json",
 ];
 
+/// Folders of a run's arrays: `@arrays/KEY.npy`.
+const ARRAY_FOLDERS: [&str; 3] = ["arrays", "arrays-1-of-2", "arrays-2-of-2"];
+
+/// The files of a run in `data`, by name. What follows an `@` without a name belongs to the file before.
+fn run_files(data: &[u8]) -> BTreeMap<&str, Vec<u8>> {
+    let is_array = |name: &str| {
+        name.strip_suffix(".npy").and_then(|name| name.split_once('/')).is_some_and(|(folder, key)| {
+            ARRAY_FOLDERS.contains(&folder) && !key.is_empty() && key.bytes().all(|c| c.is_ascii_lowercase())
+        })
+    };
+    let named = |part| -> Option<(&str, &[u8])> {
+        let (name, content) = <[u8]>::split_at_checked(part, part.iter().position(|&byte| byte == b'\n')?)?;
+        let name = std::str::from_utf8(name).ok()?;
+        (RUN_FILES.contains(&name) || is_array(name)).then_some((name, &content[1..]))
+    };
+    let mut files = BTreeMap::new();
+    let mut last = None;
+    for part in data.split(|&byte| byte == b'@') {
+        if let Some((name, content)) = named(part) {
+            files.insert(name, content.to_vec());
+            last = Some(name);
+        } else if let Some(content) = last.and_then(|name| files.get_mut(name)) {
+            content.push(b'@');
+            content.extend_from_slice(part);
+        }
+    }
+    files
+}
+
+/// A journal whose lines have the checksums of their texts, so that changed texts are read.
+fn signed(journal: &[u8]) -> Vec<u8> {
+    let mut lines = journal.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    for line in &mut lines {
+        let end = line.strip_suffix(b"\n").map_or(line.len(), <[u8]>::len);
+        if end > 9 && line[8] == b' ' {
+            let checksum = crc32fast::hash(&line[9..end]);
+            line[..8].copy_from_slice(format!("{checksum:08x}").as_bytes());
+        }
+    }
+    lines.concat()
+}
+
 /// A folder of a run: its files one after another, each after a line `@NAME`. Reading it twice gives the same
-/// lines, its report has no scripts but its own, and what can be merged is then a finished run.
+/// lines, its arrays have as many elements as their shapes say, its report has no scripts but its own, and what can be
+/// merged is then a finished run.
 pub fn run(data: &[u8]) {
     let folder = Folder::new();
     let run = folder.path("run");
     std::fs::create_dir(&run).expect("a folder in a temporary folder");
-    for part in data.split(|&byte| byte == b'@') {
-        for name in RUN_FILES {
-            if let Some(content) =
-                part.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"))
-            {
-                std::fs::write(run.join(name), content).expect("a file in a temporary folder");
-            }
+    for (name, content) in run_files(data) {
+        let content = if name.starts_with("journal") { signed(&content) } else { content };
+        if let Some((arrays, _)) = name.split_once('/') {
+            std::fs::create_dir_all(run.join(arrays)).expect("a folder in a temporary folder");
         }
+        std::fs::write(run.join(name), content).expect("a file in a temporary folder");
     }
     let lines = || {
         let mut lines = Vec::new();
@@ -224,6 +266,7 @@ pub fn run(data: &[u8]) {
         }
     }
     accepted(first.1);
+    run_arrays(&run);
     if let Some(page) = accepted(fuzzing::report(&run)) {
         // The data's and the program's, or neither without a gallery.
         let scripts = page.to_ascii_lowercase().matches("<script").count();
@@ -233,6 +276,25 @@ pub fn run(data: &[u8]) {
     if let Some(summary) = accepted(merge(&RealDisk, std::slice::from_ref(&run), &out)) {
         let info = read_results(&out, |_, _| Ok(())).expect("a run that was just merged").expect("a run");
         assert_eq!((info.finished, info.images), (true, Some(summary.images)));
+        run_arrays(&out);
+    }
+}
+
+/// Reads the arrays of the run in `folder`: each element type of each array, at a few images.
+fn run_arrays(folder: &Path) {
+    let Some(arrays) = accepted(RunArrays::open(folder)).flatten() else { return };
+    for key in arrays.found() {
+        for image in [0, 1, 2, usize::MAX] {
+            if let Some(floats) = accepted(arrays.floats(&key, image)) {
+                assert_eq!(floats.shape.iter().product::<usize>(), floats.values.len(), "{key}");
+            }
+            if let Some((shape, bytes)) = accepted(arrays.bytes(&key, image)) {
+                assert_eq!(shape.iter().product::<usize>(), bytes.len(), "{key}");
+            }
+        }
+        if let Some((shape, texts)) = accepted(arrays.texts(&key)).flatten() {
+            assert_eq!(shape.iter().product::<usize>(), texts.len(), "{key}");
+        }
     }
 }
 
