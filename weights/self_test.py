@@ -544,6 +544,21 @@ class Runs(WithData):
         self.assertEqual(measured, rows[-1]["test"])
         self.assertIn("| 40, rounded |", (self.folder / "a/log.md").read_text())
 
+    def test_a_run_starts_from_a_checkpoint(self):
+        self.train("a", "--epochs", 1)
+        init = ["--init", self.folder / "a/msdnet_cifar10.pth.tar"]
+        self.assertIn("stopped at step 1 of 4", self.train("b", *init, "--epochs", 1, "--lr", 0, "--minutes", 0))
+        self.assertIn("other settings: init", self.train("b", "--epochs", 1, "--lr", 0))
+        self.assertIn("done:", self.train("b", *init, "--epochs", 1, "--lr", 0))
+        begun, ended = (checkpoint_of(self.folder / name)["state_dict"] for name in "ab")
+        learned = [name for name, value in begun.items() if value.dim() > 1]
+        self.assertTrue(all(torch.equal(begun[name], ended[name]) for name in learned))
+        self.assertIn("not the network that the options describe", self.train("c", *init, "--exits", 4))
+
+    def test_evaluations_are_as_far_apart_as_asked(self):
+        self.train("a", "--epochs", 5, "--every", 2)
+        self.assertEqual([row["epoch"] for row in self.rows("a")], [2, 4, 5, 5])
+
     def test_checkpoints_of_other_networks_are_refused(self):
         self.train("a", "--epochs", 1)
         said = run("--eval", self.folder / "a/msdnet_cifar10.pth.tar", "--test", self.data, *TINY, "--exits", 4)

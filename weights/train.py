@@ -4,6 +4,7 @@
     python train.py ... --data cifar100 --layout blocks              the authors' seven exits on CIFAR-100
     python train.py ... --fit --minutes 8 --piece-mb 15              as many epochs as fit in eight minutes
     python train.py ... --minutes 8 --piece-mb 15                    stop after 8 minutes; the same command resumes
+    python train.py ... --init CKPT                                  start from a checkpoint's weights
     python train.py --eval CKPT --test TEST [--against JSONL]        accuracy per exit, compared with msdcam's
 
 TRAIN and TEST: a folder or a .tar.gz with the official binary files or a folder of images per
@@ -151,6 +152,23 @@ def article_checkpoint(net, args, epochs, steps, best):
     }
 
 
+def checkpoint_weights(path):
+    """The bytes of a checkpoint, and its tensors by name."""
+    content = read_pieces(path)
+    if content is None:
+        sys.exit(f"{path}: no such file, or a piece of it is missing")
+    checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    state = checkpoint.get("state_dict", checkpoint)
+    return content, {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def load_weights(net, weights, path):
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        sys.exit(f"{path}: not the network that the options describe: {str(error).splitlines()[1].strip()}")
+
+
 def checkpoint_name(args):
     return f"msdnet_{args.data}.pth.tar"
 
@@ -182,7 +200,13 @@ class Run:
         test = thinned(*load_data(args.test, args.data, "test"), args.test_images)
         self.test_images, self.test_labels = (t.to(device) for t in test)
         self.training = training_step.TrainingStep(args, device, self.batches, self.pixels)
-        self.step, self.epochs, self.every, self.fitted, self.rows = 0, args.epochs, 1, False, []
+        self.init = None  # SHA-256 of the checkpoint that the run began with
+        if args.init:
+            content, weights = checkpoint_weights(args.init)
+            self.init = hashlib.sha256(content).hexdigest()
+            for net in (self.training.net, self.training.average.net):
+                load_weights(net, weights, args.init)
+        self.step, self.epochs, self.every, self.fitted, self.rows = 0, args.epochs, args.every, False, []
         self.training.schedule(self.steps)
 
         self.done, self.finished, self.earlier_seconds = 0, False, 0.0
@@ -205,9 +229,9 @@ class Run:
 
     def settings(self):
         """The settings that must not change when a run is resumed."""
-        free = "out train test eval predictions against minutes fit state piece_mb device threads".split()
+        free = "out train test eval init predictions against minutes fit every state piece_mb device threads".split()
         facts = {key: value for key, value in vars(self.args).items() if key not in free}
-        return facts | {"images": len(self.batches.labels)}
+        return facts | {"images": len(self.batches.labels), "init": self.init}
 
     def state(self):
         """The whole state; with --state compact only the averaged weights, rounded."""
@@ -428,16 +452,8 @@ def train(args, device, begun):
 
 
 def evaluate(args, device):
-    content = read_pieces(args.eval)
-    if content is None:
-        sys.exit(f"{args.eval}: no such file, or a piece of it is missing")
-    checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    state = checkpoint.get("state_dict", checkpoint)
     net = training_step.build(args)
-    try:
-        net.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except RuntimeError as error:
-        sys.exit(f"{args.eval}: not the network that the options describe: {str(error).splitlines()[1].strip()}")
+    load_weights(net, checkpoint_weights(args.eval)[1], args.eval)
     net = net.to(device, memory_format=torch.channels_last)
     test = thinned(*load_data(args.test, args.data, "test"), args.test_images)
     images, labels = (t.to(device) for t in test)
@@ -473,6 +489,7 @@ def arguments(argv=None):
     add("--train", type=Path, help="training images")
     add("--test", type=Path, required=True, help="test images")
     add("--out", type=Path, help="the run's folder")
+    add("--init", type=Path, metavar="CKPT", help="weights to start from; a run that continues needs them too")
     add("--eval", type=Path, metavar="CKPT", help="measure a checkpoint instead of training")
     add("--predictions", type=Path, metavar="FILE.npy", help="with --eval: the class of each image at each exit")
     add("--against", type=Path, metavar="JSONL", help="with --eval: demand the answers of msdcam classify --json, image by image")
@@ -496,6 +513,7 @@ def arguments(argv=None):
     running = parser.add_argument_group("running").add_argument
     running("--minutes", type=float, default=math.inf, help="stop cleanly after so many")
     running("--fit", action="store_true", help="as many epochs, at most --epochs, as end within --minutes")
+    running("--every", type=int, default=1, help="epochs between two evaluations; --fit chooses its own")
     running("--state", choices=["whole", "compact"], help="to go on from; default: whole on a CPU, compact on a GPU")
     running("--piece-mb", type=int, default=0, help="no file larger than this; 0: no limit")
     running("--device", default="cuda" if torch.cuda.is_available() else "cpu")
