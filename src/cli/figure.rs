@@ -185,7 +185,7 @@ fn read(
 fn row<'a>(image: &'a Image, exits: &[usize], classes: &'a [String]) -> FigureRow<'a> {
     let Image { record, photo, pictures } = image;
     let label = record.label.expect("images without one are refused");
-    let right = record.exits.iter().filter(|exit| exit.class == label).count();
+    let right = record.exits.iter().filter(|exit| exit.is_right(label)).count();
     let shown = record.exits.iter().filter(|exit| exits.contains(&exit.exit));
     let cells = shown.clone().zip(pictures).map(|(exit, picture)| {
         let probability = exit.probability.unwrap_or(f32::NAN);
@@ -196,7 +196,7 @@ fn row<'a>(image: &'a Image, exits: &[usize], classes: &'a [String]) -> FigureRo
         label: &classes[label],
         hardness: format!("right at {right} of {} exits", record.exits.len()),
         cells: cells.collect(),
-        right: shown.map(|exit| exit.class == label).collect(),
+        right: shown.map(|exit| exit.is_right(label)).collect(),
     }
 }
 

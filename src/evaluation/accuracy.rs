@@ -51,7 +51,8 @@ impl Accuracy {
     }
 }
 
-/// Confusion matrix of the exit at position `exit`, without its zeros: label, predicted class and number of images.
+/// Confusion matrix of the exit at position `exit`, without its zeros: label, predicted class and number of images. Scores
+/// that are not numbers are in the column of the class that stands for them, although such a prediction is never right.
 pub(super) fn confusion(outcomes: &[ImageOutcome], exit: usize) -> Vec<(usize, usize, u64)> {
     let mut counts = BTreeMap::new();
     for outcome in outcomes {
@@ -66,7 +67,7 @@ pub(super) fn per_class(outcomes: &[ImageOutcome], exit: usize, classes: &[Strin
     for outcome in outcomes {
         let (images, right) = &mut counts[outcome.label];
         *images += 1;
-        *right += u64::from(outcome.exits[exit].class as usize == outcome.label);
+        *right += u64::from(outcome.exits[exit].is_right());
     }
     let class = |(name, (images, right)): (&String, (u64, u64))| {
         let some = (images > 0).then_some(());
@@ -100,4 +101,18 @@ pub fn wilson(part: u64, all: u64) -> [f64; 2] {
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     // Rounding must not leave [0, 100].
     [center - half, center + half].map(|bound| (100.0 * bound / (1.0 + Z * Z / n)).clamp(0.0, 100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::ExitOutcome;
+
+    #[test]
+    fn scores_that_are_not_numbers_are_never_right() {
+        // Class 0 stands for them, and all others rank before it.
+        let outcomes = [ImageOutcome { label: 0, exits: [ExitOutcome::new(0, f32::NAN, 2)].into() }];
+        let classes = per_class(&outcomes, 0, &["a", "b", "c"].map(String::from));
+        assert_eq!((classes[0].images, classes[0].top1, classes[1].top1), (1, Some(0.0), None));
+    }
 }

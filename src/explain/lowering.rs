@@ -14,7 +14,7 @@ use super::methods::cam::TapValues;
 use super::request::ExplainRequest;
 use super::score::Score;
 use super::target::Target;
-use super::target_nodes::{TargetNode, backward_seed, select_class};
+use super::target_nodes::{Ranks, backward_seed};
 use crate::engine::graph::grad::gradients;
 use crate::engine::graph::ops::{Op, ReluRule, ResizeMinMax, WeightedSum};
 use crate::engine::graph::{Graph, NodeId};
@@ -136,10 +136,9 @@ fn lower_targets(
             Score::Margin => Some(graph.push(Op::Input(Shape::vector(1)), &[])?),
             Score::Logit | Score::Probability | Score::Over(_) => None,
         };
-        let mut classes: Vec<TargetNode> = Vec::new();
+        let mut ranks = Ranks::new(deciding);
         for rank in 0..request.target.ranks() {
-            let class = select_class(graph, deciding, &classes)?;
-            classes.push(class);
+            let class = ranks.select_next(graph)?;
             let scores = [logits, probabilities];
             let seed = backward_seed(graph, request.score, scores, class.one_hot, predicted)?;
             let mut target = TargetValues {

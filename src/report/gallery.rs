@@ -135,7 +135,7 @@ fn one(tile: &Tile, report: &Report) -> TileMarkup {
         probability: percent(exit.probability.unwrap_or(f32::NAN)),
         verdict: match record.label {
             None => "open",
-            Some(label) if label == exit.class => "right",
+            Some(label) if exit.is_right(label) => "right",
             Some(_) => "wrong",
         },
     });

@@ -51,9 +51,11 @@ impl ImageResult {
             if let Some(p) = probability.filter(|p| !(0.0..=1.0).contains(p)) {
                 return Err(format!("exit {exit}: probability {p} is not from 0 to 1"));
             }
-            let is_right = self.label.map(|label| label == *class);
-            if label_rank.is_some_and(|rank| is_right.is_some_and(|right| right != (rank == 0))) {
-                let rank = label_rank.unwrap_or_default();
+            // Scores that are not numbers have no probability, and are never right.
+            if let (Some(label), Some(rank)) = (self.label, *label_rank)
+                && (label == *class) != (rank == 0)
+                && (rank == 0 || probability.is_some())
+            {
                 return Err(format!("exit {exit}: class {class}, and the label has rank {rank}"));
             }
         }
@@ -92,6 +94,11 @@ pub struct ExitResult {
 }
 
 impl ExitResult {
+    /// Whether the prediction is the image's label: not where the scores are not numbers, whatever class stands for them.
+    pub fn is_right(&self, label: usize) -> bool {
+        self.class == label && self.label_rank.is_none_or(|rank| rank == 0)
+    }
+
     /// Status of the map at `tap`, or of the fused map for `None`.
     pub fn status_at(&self, tap: Option<&str>) -> Option<MapStatus> {
         let is_at = |map: &&MapResult| map.minus.is_none() && tap.is_some_and(|tap| map.taps == [tap]);
@@ -150,6 +157,23 @@ mod tests {
         assert_eq!((record.exits[1].probability, record.exits[1].status), (None, None));
         let failed: ImageResult = serde_json::from_str(r#"{"image":"b","error":"no"}"#).unwrap();
         assert!(failed.error.is_some() && failed.exits.is_empty());
+    }
+
+    #[test]
+    fn scores_that_are_not_numbers_are_never_right() {
+        let line = |class: usize, probability: &str, rank: usize| {
+            format!(
+                r#"{{"image":"a","label":3,"label_name":"cat","exits":[{{"exit":1,"class":{class},"class_name":"cat",
+                "probability":{probability},"label_rank":{rank}}}]}}"#
+            )
+        };
+        let record = ImageResult::parse(&line(3, "null", 9)).unwrap();
+        assert!(!record.exits[0].is_right(3));
+        assert!(ImageResult::parse(&line(3, "0.5", 0)).unwrap().exits[0].is_right(3));
+        for contradiction in [line(3, "0.5", 9), line(2, "0.5", 0), line(2, "null", 0)] {
+            let cause = ImageResult::parse(&contradiction).unwrap_err();
+            assert!(cause.contains("and the label has rank"), "{cause}");
+        }
     }
 
     #[test]

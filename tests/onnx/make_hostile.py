@@ -123,6 +123,21 @@ def if_without_branch():
     return chosen("yes", then_branch=helper.make_graph([], "empty", [], []))
 
 
+@case("operator", ["not supported: Elu (1)"], "its branch has an operator that is not known")
+def if_of_unknown():
+    made = helper.make_graph([node("Elu", ["c"], "r1")], "b", [], [value("r1", [1, 5, 8, 8])])
+    return chosen("yes", then_branch=made)
+
+
+@case("operator", ["not supported: Erf (1), If (1)"], "a branch of its branch is not looked into; another node is named too")
+def if_in_if_of_unknown():
+    elu, erf = node("Elu", ["c"], "r3"), node("Erf", ["r2"], "r1")
+    inner = helper.make_graph([elu], "c", [], [value("r3", [1, 5, 8, 8])])
+    branches = {"then_branch": inner, "else_branch": branch("r4")}
+    made = helper.make_graph([node("If", ["yes"], "r2", **branches), erf], "b", [], [value("r1", [1, 5, 8, 8])])
+    return chosen("yes", then_branch=made)
+
+
 @case("graph", ["If", "there already"], "its branch computes a value again")
 def if_again():
     return chosen("yes", first="x")
@@ -430,6 +445,11 @@ def shuffle_of_rows():
 def gate_of_pixels():
     middle = [node("Conv", ["c", "k"], "g", kernel_shape=[1, 1]), node("Mul", ["c", "g"], "r")]
     return network(middle=middle, tensors=[tensor("k", 1, 5, 1, 1)], tap="r")
+
+
+@case("graph", ["Sum", "no inputs"])
+def sum_of_nothing():
+    return network(middle=[node("Sum", [], "r")], tap="r")
 
 
 @case("operator", ["Add of maps of different shapes"], "the sum of a map and its means")

@@ -319,4 +319,35 @@ def own_graphs():
                opset=7)
     of_map("cast_half", [node("Cast", "i0", "t", to=TensorProto.FLOAT16), node("Cast", "t", to=TensorProto.FLOAT)],
            numbers(2, 4, 3, 3))
+    # A pooled vector that gets rows and columns again, as the pooling of whole images in a segmentation network does: they
+    # are left out or kept in between, and the channels are first or last.
+    window = node("Conv", "e c3", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    weight = numbers(3, 5, 3, 3)
+    for name, pooled in [
+        ("not_kept", [node("ReduceMean", "i0", "m", axes=[2, 3], keepdims=0), node("Unsqueeze", "m c0", "u")]),
+        ("kept", [node("GlobalAveragePool", "i0", "m"), node("Squeeze", "m c0", "s"), node("Unsqueeze", "s c0", "u")]),
+        ("flattened", [node("GlobalAveragePool", "i0", "m"), node("Flatten", "m", "s"), node("Unsqueeze", "s c0", "u")]),
+    ]:
+        x, axes = numbers(2, 5, 4, 3), integers(2, 3)
+        for more, longer in [("expand", node("Expand", "u c1", "e")), ("tile", node("Tile", "u c2", "e")),
+                             ("pad", node("Pad", "u c4", "e"))]:
+            constants = [axes, integers(2, 5, 3, 2), integers(1, 1, 3, 2), weight, integers(0, 0, 1, 0, 0, 0, 1, 2)]
+            of_map(f"pooled_{name}_{more}", [*pooled, longer, window], x, *constants, opset=17)
+        resize = node("Resize", "u c1 c1 c2", "e", mode="nearest")
+        of_map(f"pooled_{name}_resize", [*pooled, resize, window], x, axes, np.array([], np.float32),
+               integers(2, 5, 3, 2), weight, opset=17)
+    mean = node("ReduceMean", "i0", "m", axes=[1, 2], keepdims=0)
+    for name, axes, sizes in [("last", (1, 2), (2, 3, 2, 5)), ("between", (1, 3), (2, 3, 5, 2))]:
+        of_map(f"pooled_{name}_expand", [mean, node("Unsqueeze", "m c0", "u"), node("Expand", "u c1")],
+               numbers(2, 4, 3, 5), integers(*axes), integers(*sizes), opset=17, last=True)
+    # One row alone, whose columns become more.
+    of_map("pooled_row_tile", [
+        node("ReduceMean", "i0", "m", axes=[2, 3], keepdims=0), node("Reshape", "m c0", "u"), node("Tile", "u c1", "e"),
+        node("Flatten", "e"),
+    ], numbers(2, 5, 4, 3), integers(0, 1, 5), integers(1, 2, 1), opset=17)
+    # One channel, whose axis is left out and comes back.
+    of_map("plane_conv", [
+        node("Squeeze", "i0 c0", "s"), node("Unsqueeze", "s c0", "u"),
+        node("Conv", "u c1", kernel_shape=[3, 3], pads=[1, 0, 1, 0]),
+    ], numbers(2, 1, 4, 5), integers(1), numbers(3, 1, 3, 3), opset=17)
     return graphs

@@ -159,31 +159,40 @@ fn lifetimes(
 /// their lifetime. `end` becomes the end of them all.
 fn first_fit(buffers: &[Lifetime], end: &mut usize) -> Vec<(NodeId, usize)> {
     let start = *end;
+    // In the order of their first elements, so that a search ends at the first that begins behind a buffer.
     let mut occupied: Vec<Occupied> = Vec::with_capacity(2 * buffers.len());
     let mut offsets = Vec::with_capacity(buffers.len());
     for buffer in buffers {
-        // The buffer overlaps something where its offset is above the first and below the second of these.
-        let mut forbidden: Vec<(Option<usize>, usize)> = Vec::new();
-        for new in buffer.at(0).iter().filter(|new| !new.elements.is_empty()) {
-            let in_the_way = occupied
-                .iter()
-                .filter(|old| old.levels.start < new.levels.end && new.levels.start < old.levels.end);
-            forbidden.extend(in_the_way.map(|old| {
-                let last_before = old.elements.start.checked_sub(new.elements.end);
-                (last_before, old.elements.end.saturating_sub(new.elements.start))
-            }));
-        }
-        forbidden.sort_unstable();
-        let mut offset = start;
-        for (last_before, first_after) in forbidden {
-            if last_before.is_some_and(|last| offset <= last) {
-                break;
-            }
-            offset = offset.max(first_after.next_multiple_of(ALIGNMENT));
-        }
+        let offset = lowest_free(&occupied, buffer, start);
         *end = (*end).max((offset + buffer.len).next_multiple_of(ALIGNMENT));
-        occupied.extend(buffer.at(offset).into_iter().filter(|part| !part.elements.is_empty()));
+        for part in buffer.at(offset).into_iter().filter(|part| !part.elements.is_empty()) {
+            let place = occupied.partition_point(|old| old.elements.start <= part.elements.start);
+            occupied.insert(place, part);
+        }
         offsets.push((buffer.buffer, offset));
     }
     offsets
+}
+
+/// The lowest offset of `buffer`, not before `start`, at which its parts are free during their lifetimes.
+fn lowest_free(occupied: &[Occupied], buffer: &Lifetime, start: usize) -> usize {
+    let mut offset = start;
+    loop {
+        let tried = offset;
+        for new in buffer.at(0).iter().filter(|new| !new.elements.is_empty()) {
+            for old in occupied {
+                if old.elements.start >= offset + new.elements.end {
+                    break;
+                }
+                let meet = old.levels.start < new.levels.end && new.levels.start < old.levels.end;
+                if meet && old.elements.end > offset + new.elements.start {
+                    offset = (old.elements.end - new.elements.start).next_multiple_of(ALIGNMENT);
+                }
+            }
+        }
+        // A part that moved may have moved another one into something.
+        if offset == tried {
+            return offset;
+        }
+    }
 }

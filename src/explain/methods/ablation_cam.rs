@@ -33,8 +33,10 @@ impl AblationCamRuns {
         let logits = model.exits[exit - 1].logits;
         let plan = Plan::new(&model.graph.cut(tap.node), &[logits], Order::Depth)?;
         let batch = batch_within(&plan, device, request.max_memory, "ablation-cam")?;
-        // The graph's first node is the image.
-        let (inputs, logits) = ([plan.inputs()[0], plan.inputs()[1]], plan.outputs()[0]);
+        // The graph's first node is the image, which can be the tap too.
+        let image = plan.inputs()[0];
+        let tap_slot = plan.inputs().get(1).copied().unwrap_or(image);
+        let (inputs, logits) = ([image, tap_slot], plan.outputs()[0]);
         Ok(AblationCamRuns { exit, tap, runner: BatchRunner::new(plan, device, batch)?, inputs, logits })
     }
 

@@ -10,6 +10,12 @@ use crate::Result;
 use crate::model::Normalization;
 use crate::util::input_file;
 
+/// What some editors put before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A standard deviation that is too large for pixels from 0 to 1, whatever is meant by it.
+const MAX_STD: f32 = 8.0;
+
 /// Most names that are read.
 const MAX_CLASSES: usize = 1 << 20;
 
@@ -21,23 +27,29 @@ pub struct Description {
     pub input_size: Option<((usize, usize), String)>,
     /// Part of the resized photo's shorter side that the input shows.
     pub crop: Option<f64>,
+    /// Statements about the normalization that cannot be used, with their origin.
+    pub unusable: Vec<String>,
 }
 
 impl Description {
     /// What the files beside the ONNX file `path` say, then what its `metadata` does.
     ///
     /// # Errors
-    /// When a file that is called as the ONNX file cannot be read or is no JSON.
+    /// When a file that is called as the ONNX file cannot be read, is no JSON, or has a normalization that is none.
     pub fn find(path: &Path, metadata: &HashMap<String, String>) -> Result<Description> {
         let mut found = Description::default();
         for (file, is_own) in beside(path) {
             let Some(bytes) = input_file::read_if_exists(&file, input_file::TEXT)? else { continue };
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            match serde_json::from_slice::<Value>(&bytes) {
+            let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+            match serde_json::from_slice::<Value>(text) {
                 Ok(value) => found.add(&value, &name),
                 Err(error) if is_own => return Err(crate::Error::refused_by(&file, "JSON", error)),
                 // A file of that name may belong to something else.
-                Err(_) => {}
+                Err(error) => found.unusable.push(format!("{name} is no JSON: {error}")),
+            }
+            if is_own && let Some(cause) = found.unusable.pop() {
+                return Err(crate::Error::refused(&file, "normalization", cause));
             }
         }
         let metadata: serde_json::Map<String, Value> = metadata
@@ -58,15 +70,12 @@ impl Description {
         // timm keeps most in an object of its own.
         let parts = [Some(value), value.get("pretrained_cfg")];
         for part in parts.into_iter().flatten() {
-            let three = |names: [&str; 2]| names.iter().find_map(|name| numbers(part.get(name)?));
-            let is_unchanged = part.get("do_normalize") == Some(&Value::Bool(false));
-            let statistics = match (three(["mean", "image_mean"]), three(["std", "image_std"])) {
-                _ if is_unchanged => Some(Normalization::NONE),
-                (Some(mean), Some(std)) if std.iter().all(|&x| x > 0.0) => Some(Normalization { mean, std }),
-                _ => None,
-            };
-            if let (None, Some(statistics)) = (&self.normalization, statistics) {
-                self.normalization = Some((statistics, origin.into()));
+            match (&self.normalization, statistics(part)) {
+                (None, Ok(Some((statistics, scale)))) => {
+                    self.normalization = Some((statistics, format!("{origin}{scale}")));
+                }
+                (None, Err(cause)) => self.unusable.push(format!("{origin} has {cause}")),
+                _ => {}
             }
             let names = ["id2label", "label_names", "labels", "classes", "class_names", "names"];
             let names = names.iter().find_map(|name| class_names(part.get(name)?));
@@ -93,6 +102,50 @@ fn beside(path: &Path) -> Vec<(PathBuf, bool)> {
         .into_iter()
         .chain(general)
         .collect()
+}
+
+/// The normalization that `part` says, and a remark on its scale. Pixels are taken to be from 0 to 1, unless no such pixels
+/// could have these statistics: then they are those of bytes.
+///
+/// # Errors
+/// When it has statistics that cannot be used; says which.
+fn statistics(part: &Value) -> Result<Option<(Normalization, &'static str)>, String> {
+    if part.get("do_normalize") == Some(&Value::Bool(false)) {
+        return Ok(Some((Normalization::NONE, "")));
+    }
+    let said =
+        |names: [&str; 2]| names.iter().find_map(|name| part.get(name).filter(|value| !value.is_null()));
+    let (mean, std) = match (said(["mean", "image_mean"]), said(["std", "image_std"])) {
+        (None, None) => return Ok(None),
+        (Some(mean), Some(std)) => (mean, std),
+        (Some(_), None) => return Err("a mean without std".into()),
+        (None, Some(_)) => return Err("std without a mean".into()),
+    };
+    match (numbers(mean), numbers(std)) {
+        (Some(mean), Some(std)) if std.iter().all(|&x| x > 0.0) => {
+            let of_bytes = mean.iter().any(|x| x.abs() > 1.0) || std.iter().any(|&x| x > MAX_STD);
+            let scaled = |list: [f32; 3]| list.map(|x| (f64::from(x) / 255.0) as f32);
+            Ok(Some(if of_bytes {
+                (Normalization { mean: scaled(mean), std: scaled(std) }, ", of pixels from 0 to 255")
+            } else {
+                (Normalization { mean, std }, "")
+            }))
+        }
+        _ => {
+            let (mean, std) = (excerpt(mean), excerpt(std));
+            Err(format!(
+                "mean {mean} and std {std}, expected one or three numbers each, those of std above 0"
+            ))
+        }
+    }
+}
+
+/// The beginning of the text of `value`.
+fn excerpt(value: &Value) -> String {
+    const MOST: usize = 40;
+    let text = value.to_string();
+    let cut: String = text.chars().take(MOST).collect();
+    if cut.len() < text.len() { cut + "..." } else { cut }
 }
 
 /// Three finite numbers, or one for all.
@@ -205,15 +258,43 @@ mod tests {
             r#"{"id2label": {"0": "a", "2": "b"}, "mean": [1, 2], "std": [0, 0, 0]}"#,
             &[],
         );
-        assert_eq!(found, Description::default());
+        let cause = "config.json has mean [1,2] and std [0,0,0], expected one or three numbers each, those of std above 0";
+        assert_eq!(found, Description { unusable: vec![cause.into()], ..Description::default() });
+    }
+
+    #[test]
+    fn statistics_of_bytes_become_those_of_numbers_from_0_to_1() {
+        for (json, mean, std) in [
+            (r#"{"mean": [51, 102, 204], "std": [51, 51, 102]}"#, [0.2, 0.4, 0.8], [0.2, 0.2, 0.4]),
+            (r#"{"mean": 127.5, "std": 127.5}"#, [0.5; 3], [0.5; 3]),
+            (r#"{"mean": 0, "std": 255}"#, [0.0; 3], [1.0; 3]),
+            ("\u{feff}{\"mean\": 0, \"std\": 1}", [0.0; 3], [1.0; 3]),
+        ] {
+            let (statistics, origin) = described("net.json", json, &[]).normalization.unwrap();
+            assert_eq!(statistics, Normalization { mean, std }, "{json}");
+            assert_eq!(origin.ends_with(", of pixels from 0 to 255"), json.contains('5'), "{origin}");
+        }
     }
 
     #[test]
     fn an_own_description_that_is_damaged_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("net.json"), "{").unwrap();
-        let error =
-            Description::find(&folder.path().join("net.onnx"), &HashMap::new()).unwrap_err().to_string();
-        assert!(error.contains("net.json: JSON: "), "{error}");
+        for (json, cause) in [
+            ("{", "net.json: JSON: "),
+            (
+                r#"{"mean": [0, 0], "std": [1, 1, 1]}"#,
+                "net.json: normalization: net.json has mean [0,0] and std [1,1,1]",
+            ),
+            (
+                r#"{"pretrained_cfg": {"mean": 0, "std": 0}}"#,
+                "mean 0 and std 0, expected one or three numbers each",
+            ),
+            (r#"{"image_std": [-1, 1, 1]}"#, "std without a mean"),
+        ] {
+            std::fs::write(folder.path().join("net.json"), json).unwrap();
+            let found = Description::find(&folder.path().join("net.onnx"), &HashMap::new());
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains(cause), "{error}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::Shape;
 use crate::engine::graph::ops::Slice;
 use crate::engine::graph::{Graph, NodeId, Op, ParamId};
 use channel_norm::Squares;
+use missing::Cause;
 use node::Node;
 use order::ordered;
 
@@ -139,8 +140,8 @@ pub struct Importer {
     params: HashMap<(String, Vec<usize>), ParamId>,
     /// The first name of each value, by its node.
     pub names: HashMap<NodeId, String>,
-    /// The node of the file that each unknown value comes from, and the operator if it is the cause.
-    unknown: HashMap<String, (usize, Option<String>)>,
+    /// Why each unknown value is unknown.
+    unknown: HashMap<String, Cause>,
 }
 
 impl Importer {
@@ -210,8 +211,8 @@ impl Importer {
             return Err(format!("{}: value '{name}' is there already", place()));
         }
         match self.node(node, index) {
-            Ok(results) => self.keep(node, index, results),
-            Err(Stop::Unsupported(op)) => self.mark_unknown(node, index, &Value::Unknown, Some(op)),
+            Ok(results) => self.keep(node, results).map_err(|cause| format!("{}: {cause}", place()))?,
+            Err(Stop::Unsupported(op)) => self.mark_unknown(node, &Value::Unknown, Some(op)),
             Err(Stop::Wrong(cause)) => return Err(format!("{}: {cause}", place())),
         }
         Ok(())
@@ -236,25 +237,43 @@ impl Importer {
             let value = self.values.get(&output.name).cloned();
             value.ok_or_else(|| format!("its result '{}' is computed by no node", output.name))
         };
-        Ok(Some(branch.outputs.iter().map(value).collect::<Result<_, _>>()?))
+        let values: Vec<Value> = branch.outputs.iter().map(value).collect::<Result<_, _>>()?;
+        for (name, output) in node.outputs.iter().zip(&branch.outputs) {
+            if let Some(cause) = self.unknown.get(&output.name) {
+                self.unknown.insert(name.clone(), cause.clone());
+            }
+        }
+        Ok(Some(values))
     }
 
-    /// Keeps the `results` of node `index`.
-    fn keep(&mut self, node: &NodeProto, index: usize, mut results: Vec<Value>) {
+    /// Keeps the `results` of `node`.
+    ///
+    /// # Errors
+    /// When a result has other elements than its stored tensor.
+    fn keep(&mut self, node: &NodeProto, mut results: Vec<Value>) -> Result<(), String> {
         if let [value @ (Value::Unknown | Value::UnknownConstant)] = &results[..] {
-            return self.mark_unknown(node, index, value, None);
+            self.mark_unknown(node, value, None);
+            return Ok(());
         }
         results.resize(node.outputs.len().max(results.len()), Value::Unknown);
         for (name, value) in node.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-            if let Value::Feature(feature) = &value {
+            if let Value::Feature(feature) | Value::Probabilities(feature) = &value {
+                let shape = self.graph.shape(feature.node);
+                if !feature.layout.holds(shape) {
+                    let dims = self.dims(feature);
+                    return Err(format!(
+                        "result '{name}' of {dims:?} is stored as {shape}; please report this"
+                    ));
+                }
                 self.names.entry(feature.node).or_insert_with(|| name.clone());
             }
             if matches!(value, Value::Unknown) {
                 let op = format!("the second result of {}", node.op);
-                self.unknown.insert(name.clone(), (index, Some(op)));
+                self.unknown.entry(name.clone()).or_insert_with(|| Cause::of(node, Some(op)));
             }
             self.values.insert(name.clone(), value);
         }
+        Ok(())
     }
 
     /// The value called `name`.

@@ -105,7 +105,26 @@ impl Layout {
         if !left.iter().all(|&axis| made.size(shape, axis) == 1) {
             return None;
         }
-        Some(made.joined(shape, [CHANNELS, OF_GROUP]).map_or(made, |(_, whole)| whole))
+        let made = made.joined(shape, [CHANNELS, OF_GROUP]).map_or(made, |(_, whole)| whole);
+        Some(made.with_filled_axes(shape))
+    }
+
+    /// The same with a stored axis of size 1 for each axis that has none, as far as there are any: from outside of all
+    /// groups, or from a group that keeps others. So whatever makes an axis longer finds the stored axis that becomes longer.
+    fn with_filled_axes(mut self, shape: Shape) -> Layout {
+        for axis in 0..self.groups.len() {
+            let is_free = |&stored: &usize| {
+                let holder = self.groups.iter().find(|group| group.contains(&stored));
+                self.size(shape, stored) == 1 && holder.is_none_or(|group| group.len() > 1)
+            };
+            if self.groups[axis].is_empty()
+                && let Some(stored) = (0..3).find(is_free)
+            {
+                self.groups.iter_mut().for_each(|group| group.retain(|&other| other != stored));
+                self.groups[axis].push(stored);
+            }
+        }
+        self
     }
 
     /// The number of groups by which the channels are shuffled, and the layout of what the shuffle gives, where the two
@@ -146,9 +165,22 @@ impl Layout {
         axis.checked_sub(1).and_then(|i| self.groups.get(i)).map_or(&[], Vec::as_slice)
     }
 
-    /// The layout of the axes `axes`, which count the batch as axis 0, alone.
-    pub fn picked(&self, axes: &[usize]) -> Layout {
-        Layout { groups: axes.iter().map(|&axis| self.group(axis).to_vec()).collect(), ..self.clone() }
+    /// The layout of the axes `axes`, which count the batch as axis 0, alone, for a stored tensor of `shape`.
+    pub fn picked(&self, axes: &[usize], shape: Shape) -> Layout {
+        let groups = axes.iter().map(|&axis| self.group(axis).to_vec()).collect();
+        Layout { groups, ..self.clone() }.with_filled_axes(shape)
+    }
+
+    /// Which of rows (0) and columns (1) axis `axis`, which counts the batch as axis 0, is alone, so that it becomes longer
+    /// with them.
+    pub fn side(&self, axis: usize, shape: Shape) -> Option<usize> {
+        (0..2).find(|side| self.group(axis).contains(&(side + 1)) && self.is(axis, side + 1, shape))
+    }
+
+    /// Whether the axes have all elements of a stored tensor of `shape`.
+    pub fn holds(&self, shape: Shape) -> bool {
+        let elements = self.dims(shape).into_iter().try_fold(1_usize, usize::checked_mul);
+        elements == Some(shape.len())
     }
 
     /// Whether axis `axis`, which counts the batch as axis 0, is stored axis `stored` alone, and all of it.
@@ -228,6 +260,36 @@ mod tests {
         let swapped = divided.transposed(&[0, 2, 1]).unwrap().reshaped(vector, &[6]).unwrap();
         let (groups, whole) = swapped.shuffled(vector).unwrap();
         assert_eq!((groups, whole.dims(vector), whole.is_stored_order(vector)), (3, vec![6], true));
+    }
+
+    #[test]
+    fn axes_that_become_longer_have_a_stored_axis() {
+        let pooled = Shape { c: 8, h: 1, w: 1 };
+        let resized = Shape { c: 8, h: 2, w: 3 };
+        for map in [Layout::nchw(), Layout::nhwc(), Layout::flat()] {
+            // Without rows and columns, by leaving them out or by joining them.
+            let channels: Vec<usize> = (1..=map.rank()).filter(|&a| map.dims(pooled)[a - 1] > 1).collect();
+            for vector in [map.picked(&channels, pooled), map.reshaped(pooled, &[8]).unwrap()] {
+                for dims in [[8, 1, 1], [1, 8, 1], [1, 1, 8]] {
+                    let again = vector.reshaped(pooled, &dims).unwrap();
+                    let sides: Vec<_> = (1..4).filter_map(|axis| again.side(axis, pooled)).collect();
+                    assert_eq!(sides, [0, 1], "{again:?}");
+                    assert!(again.holds(resized), "{again:?}");
+                    let longer = again.dims(resized).into_iter().filter(|&n| n != 8);
+                    assert_eq!(longer.collect::<Vec<_>>(), [2, 3], "{again:?}");
+                }
+                let again = vector.reshaped(pooled, &[1, 8]).unwrap();
+                let one = Shape { h: 5, ..pooled };
+                assert_eq!((again.side(1, pooled), again.dims(one)), (Some(0), vec![5, 8]));
+            }
+        }
+        // What no axis has cannot become longer.
+        assert!(!Layout::nchw().picked(&[1], pooled).holds(resized));
+        // A single channel, whose axis has come back.
+        let gray = Shape { c: 1, h: 4, w: 5 };
+        let plane = Layout::nchw().picked(&[2, 3], gray);
+        assert!(plane.reshaped(gray, &[1, 4, 5]).unwrap().is_nchw(gray));
+        assert_eq!(plane.reshaped(gray, &[4, 5, 1]).unwrap(), Layout::nhwc());
     }
 
     #[test]

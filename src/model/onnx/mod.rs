@@ -161,7 +161,10 @@ fn normalization(options: &OpenOptions, description: &Description, notes: &mut V
             *normalization
         }
         (None, None) => {
-            notes.push("assumed: ImageNet's normalization, which the file does not say (--normalize)".into());
+            let unusable: String = description.unusable.iter().map(|cause| format!("; {cause}")).collect();
+            notes.push(format!(
+                "assumed: ImageNet's normalization, which the file does not say (--normalize){unusable}"
+            ));
             Normalization::IMAGENET
         }
     }
@@ -366,7 +369,7 @@ fn exits(graph: &GraphProto, importer: &Importer, notes: &mut Vec<String>) -> Re
     let (needed, passed): (Vec<&ValueInfo>, Vec<&ValueInfo>) = unknown.into_iter().partition(may_be_scores);
     if !needed.is_empty() {
         let names: Vec<&str> = needed.iter().map(|output| output.name.as_str()).collect();
-        let causes = importer.unsupported(&graph.nodes, &names);
+        let causes = importer.unsupported(&names);
         return Err(format!("not supported: {causes}"));
     }
     others.extend(passed.iter().map(|output| output.name.clone()));

@@ -68,3 +68,23 @@ fn score_cam_and_ablation_cam_weights_equal_those_by_hand() {
     let first = 1.0 / (1.0 + (scores[1] - scores[0]).exp());
     assert_close("score", &maps[1].weights, &[first, 1.0 - first], Tolerance(1e-6));
 }
+
+#[test]
+fn ablation_cam_of_the_image_itself_equals_that_by_hand() {
+    // A linear classifier of pixels: the tap is the image.
+    let mut graph = Graph::new();
+    let input = graph.push_at(1, Op::Input(Shape::new(3, 1, 2)), &[]).unwrap();
+    let weight =
+        graph.add_param("linear", &[2, 6], vec![1.0, 0.0, 0.0, 2.0, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    let bias = graph.add_param("bias", &[2], vec![0.0, 0.0]);
+    let logits = graph.push(Linear { weight, bias }, &[input]).unwrap();
+    let network = Model::from_graph(graph, input, &[(input, logits)]).unwrap();
+    let images = Tensor::new(1, Shape::new(3, 1, 2), vec![1.0, 2.0, 3.0, 4.0, 2.0, 5.0]);
+    let request =
+        ExplainRequest { target: Target::Class(0), ..map_request(&network, vec![MapMethod::AblationCam]) };
+    let explanations = explain_images(&network, &request, &device(), &images);
+    // The score is 1 + 8 + 1 = 10, without one of the channels 9, 2 and 9.
+    assert_close("ablation", &explanations[0][0].maps[0].weights, &[0.1, 0.8, 0.1], Tolerance(1e-6));
+    // 0.1 x (1, 2) + 0.8 x (3, 4) + 0.1 x (2, 5).
+    assert_close("map", &explanations[0][0].maps[0].signed, &[2.7, 3.9], Tolerance(1e-6));
+}

@@ -84,7 +84,7 @@ impl Importer {
             let [a, b] = <[Feature; 2]>::try_from(features).expect("two inputs");
             return self.product(node, a, b);
         }
-        let first = features[0].clone();
+        let first = features.first().ok_or("it has no inputs")?.clone();
         for feature in &mut features[1..] {
             self.align(node, feature, &first)?;
         }

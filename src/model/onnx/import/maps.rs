@@ -118,7 +118,7 @@ impl Importer {
             feature.layout.clone()
         } else {
             let left: Vec<usize> = (1..rank).filter(|axis| !reduced.contains(axis)).collect();
-            feature.layout.picked(&left)
+            feature.layout.picked(&left, self.graph.shape(result))
         };
         Ok(Feature::new(result, layout))
     }
@@ -164,7 +164,7 @@ impl Importer {
             if (before, after) == (0, 0) {
                 continue;
             }
-            let spatial = (0..2).find(|&s| feature.layout.is(axis, s + 1, shape));
+            let spatial = feature.layout.side(axis, shape);
             let sizes = [before, after].map(|n| u16::try_from(n).map(usize::from));
             let (Some(spatial), [Ok(before), Ok(after)]) = (spatial, sizes) else {
                 return unsupported("Pad of other axes than rows and columns, or by negative sizes");
@@ -253,7 +253,7 @@ impl Importer {
         let mut sides = [1; 2];
         for (axis, (&n, &asked)) in dims.iter().zip(&target).enumerate().filter(|(_, (n, asked))| n != asked)
         {
-            match (0..2).find(|&side| feature.layout.is(axis, side + 1, shape)) {
+            match feature.layout.side(axis, shape) {
                 Some(side) if n == 1 && shape.plane() == 1 => sides[side] = asked,
                 _ => return other(),
             }

@@ -1,10 +1,29 @@
 //! Operators that are not supported: the values behind them, and the list of all in an error.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::{Importer, Stop, Value, is_on_maps, operator, unsupported};
 use crate::model::onnx::fold::is_folded;
 use crate::model::onnx::messages::NodeProto;
+
+/// Why a value is unknown.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The node that it comes from, by its results: nobody else has the same.
+    node: Arc<[String]>,
+    /// What is not supported there, if it is that node.
+    op: Option<String>,
+    /// The values that the node reads.
+    inputs: Arc<[String]>,
+}
+
+impl Cause {
+    pub(super) fn of(node: &NodeProto, op: Option<String>) -> Cause {
+        let inputs = node.inputs.iter().chain(&node.captured).cloned();
+        Cause { node: node.outputs.clone().into(), op, inputs: inputs.collect() }
+    }
+}
 
 impl Importer {
     /// What the results of `node` are where some of its `inputs` are not known: its own operator may be missing too.
@@ -24,29 +43,29 @@ impl Importer {
         }
     }
 
-    /// Notes that node `index`, of which `op` is the reason if it is one, does not give values that are known.
-    pub(super) fn mark_unknown(&mut self, node: &NodeProto, index: usize, value: &Value, op: Option<String>) {
+    /// Notes that `node`, of which `op` is the reason if it is one, does not give values that are known.
+    pub(super) fn mark_unknown(&mut self, node: &NodeProto, value: &Value, op: Option<String>) {
         for name in node.outputs.iter().filter(|name| !name.is_empty()) {
             self.values.insert(name.clone(), value.clone());
-            self.unknown.insert(name.clone(), (index, op.clone()));
+            // An `If` has the cause from the branch that was chosen.
+            self.unknown.entry(name.clone()).or_insert_with(|| Cause::of(node, op.clone()));
         }
     }
 
     /// The operators that are not supported and on which the values `names` depend, each with the number of its nodes.
-    pub fn unsupported(&self, nodes: &[NodeProto], names: &[&str]) -> String {
+    pub fn unsupported(&self, names: &[&str]) -> String {
         let mut open: Vec<&str> = names.to_vec();
         let mut seen = HashSet::new();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         while let Some(name) = open.pop() {
-            let Some((index, op)) = self.unknown.get(name) else { continue };
-            if !seen.insert(*index) {
+            let Some(cause) = self.unknown.get(name) else { continue };
+            if !seen.insert(&cause.node) {
                 continue;
             }
-            if let Some(op) = op {
+            if let Some(op) = &cause.op {
                 *counts.entry(op).or_default() += 1;
             }
-            let node = &nodes[*index];
-            open.extend(node.inputs.iter().chain(&node.captured).map(String::as_str));
+            open.extend(cause.inputs.iter().map(String::as_str));
         }
         let all: Vec<String> = counts.iter().map(|(op, n)| format!("{op} ({n})")).collect();
         let hint = if counts.keys().any(|op| is_quantized(op)) {

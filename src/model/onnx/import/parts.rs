@@ -61,7 +61,8 @@ impl Importer {
             return Ok(part);
         }
         let left: Vec<usize> = (1..dims.len()).filter(|&axis| axis != along).collect();
-        Ok(Feature { layout: part.layout.picked(&left), ..part })
+        let layout = part.layout.picked(&left, self.graph.shape(part.node));
+        Ok(Feature { layout, ..part })
     }
 
     /// Elements `first` to `first + count` of axis `along`, which is that of the channels.

@@ -99,7 +99,7 @@ impl Importer {
         let (from, mut sides) = ([shape.h, shape.w], [None; 2]);
         for (axis, target) in self.resize_targets(node, &feature)? {
             let size = self.dims(&feature)[axis];
-            match (0..2).find(|&side| feature.layout.is(axis, side + 1, shape)) {
+            match feature.layout.side(axis, shape) {
                 Some(side) => sides[side] = Some(target),
                 None if target == (Target { len: size, scale: 1.0 }) => {}
                 None => return unsupported(format!("{op} of other axes than rows and columns")),
