@@ -12,6 +12,7 @@ use super::exit_status::{Outcome, Tally};
 use super::exits::ExitArgs;
 use super::isolation::isolated;
 use super::model::ModelArgs;
+use super::nonfinite::NonfinitePredictions;
 use super::output::Output;
 use super::records::ExitRecord;
 use super::timings::Timings;
@@ -76,10 +77,12 @@ pub fn run(args: Args) -> Result<Outcome> {
     model.announce_notes(classifier.session().notes());
     let bar = images::progress(&model, dataset.len());
     let (mut output, mut tally) = (Output::default(), Tally::default());
+    let mut nonfinite = NonfinitePredictions::default();
     let mut print = |(items, results): images::Finished<ExitPrediction>| -> Result<bool> {
         for (item, result) in items.iter().zip(results) {
             let record = isolated(item, || {
                 let (_, predictions) = result?;
+                nonfinite.count(&predictions);
                 let exit = |prediction| ExitRecord::new(prediction, &model.labels, item.label);
                 Ok(ClassifyRecord {
                     exits: predictions.iter().map(exit).collect(),
@@ -131,8 +134,8 @@ pub fn run(args: Args) -> Result<Outcome> {
         Ok(())
     })?;
     bar.finish_and_clear();
-    if let Some(summary) = tally.summary() {
-        output::note(&summary);
+    for note in [nonfinite.note(), tally.summary()].into_iter().flatten() {
+        output::note(&note);
     }
     Ok(tally.outcome())
 }

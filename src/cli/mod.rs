@@ -26,6 +26,7 @@ mod merge;
 mod method_args;
 mod methods;
 mod model;
+mod nonfinite;
 mod output;
 mod paragraph;
 mod records;

@@ -56,7 +56,7 @@ impl LabelMapping {
         pairs.sort_by_key(|pair| pair.class);
         let pairs: Vec<String> =
             pairs.iter().map(|pair| format!("{} = {}", pair.name, pair.class_name)).collect();
-        self.differs.then(|| format!("labels by {}: {}", self.by, shortened(&pairs)))
+        (self.differs && !pairs.is_empty()).then(|| format!("labels by {}: {}", self.by, shortened(&pairs)))
     }
 }
 
@@ -370,6 +370,7 @@ mod tests {
         let order = note(&folders("a dog"), "cat dog", LabelsBy::Order).unwrap();
         assert_eq!(order, "labels by order: a = cat, dog = dog");
         assert_eq!(note(&cifar("cat dog"), "0 1", LabelsBy::Auto), None);
+        assert_eq!(note(&folders("0 1"), "0 1", LabelsBy::Number), None);
         assert_eq!(
             note(&cifar("cat dog"), "Katze dog", LabelsBy::Auto).unwrap(),
             "labels by number: cat = Katze"

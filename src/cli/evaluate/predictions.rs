@@ -11,6 +11,7 @@ use crate::cli::exit_status::Tally;
 use crate::cli::images::{Finished, Group, InFlight};
 use crate::cli::isolation::isolated;
 use crate::cli::model::LoadedModel;
+use crate::cli::nonfinite::NonfinitePredictions;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
 
@@ -25,6 +26,7 @@ pub struct Predictions {
     pub sample: Vec<f32>,
     /// Usable and failed images.
     pub tally: Tally,
+    nonfinite: NonfinitePredictions,
 }
 
 impl Predictions {
@@ -38,6 +40,7 @@ impl Predictions {
         for (item, result) in items.iter().zip(results) {
             let outcome = isolated(item, || {
                 let (photo, exits) = result?;
+                self.nonfinite.count(&exits);
                 let label = item.label.expect("an image without a label has failed");
                 Ok(ImageOutcome { label, exits: exit_outcomes(&exits, photo.label).into() })
             });
@@ -52,10 +55,11 @@ impl Predictions {
         }
     }
 
-    /// Reports the number and names of the failed images on standard error.
+    /// Reports predictions of scores that are not finite, and the number and names of the failed images, on standard
+    /// error.
     pub fn note_failures(&self) {
-        if let Some(summary) = self.tally.summary() {
-            output::note(&summary);
+        for note in [self.nonfinite.note(), self.tally.summary()].into_iter().flatten() {
+            output::note(&note);
         }
     }
 }

@@ -88,6 +88,32 @@ fn overflowing_weights_give_zeros_with_a_status_and_never_nan() {
 }
 
 #[test]
+fn scores_that_are_not_numbers_are_noted_and_never_right() {
+    let place = with_network(|name, numbers| {
+        if name.contains("classifier") && name.ends_with("weight") {
+            numbers.iter_mut().for_each(|x| *x = 3e38 * x.signum());
+        }
+    });
+    let weights = "--weights w.safetensors";
+    let run = place.msdcam(&format!("classify cat.png {weights}"));
+    assert!(run.code == 0 && run.stderr.contains(" of scores that are not finite (exit 1: 1"), "{run:?}");
+    // The image is in the folder of the class that stands for scores that are not numbers.
+    for class in ["airplane", "cat"] {
+        place.cat(&format!("set/{class}/cat.png"));
+    }
+    let run = place.msdcam(&format!("evaluate set {weights} --labels-by name --json -o evaluated"));
+    assert!(run.code == 0 && run.stderr.contains(" of scores that are not finite (exit 1: 2"), "{run:?}");
+    let exit = &run.json()[0]["exits"][0];
+    assert_eq!((&exit["top1"], &exit["classes"][0]["top1"]), (&0.0.into(), &0.0.into()), "{exit}");
+    let run = place.msdcam(&format!("explain set {weights} --labels-by name --size 64 -o run"));
+    assert_eq!(run.code, 0, "{run:?}");
+    for folder in ["evaluated", "run"] {
+        let run = place.msdcam(&format!("report {folder}"));
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+}
+
+#[test]
 fn a_constant_tap_gives_constant_or_empty_maps_for_every_method() {
     // Scale 0 and shift 1 in every batch norm make every value constant.
     let place = with_network(|name, numbers| {
