@@ -1,21 +1,19 @@
 //! The files of a run's arrays: created at their final size, written and read by rows.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::arrays::{ArrayField, ArraySpec};
 use super::{Disk, Shard, paths};
 use crate::util::below::{below, without_links};
+use crate::util::file_id::has_hard_links;
 use crate::util::{allocation, input_file};
 use crate::{Error, Result};
 
-/// Limit of an array's dimensions, which is NumPy's of the 1.x versions.
-const MAX_DIMENSIONS: usize = 32;
-
-/// Largest size of the blocks in which rows are read, in bytes, unless one row is larger.
-const BLOCK: usize = 1 << 20;
+/// Largest size of the blocks in which the rows of all fields are read, in bytes, unless those of one image are larger.
+const BLOCK: usize = 1 << 22;
 
 /// The open files of all arrays of a shard.
 #[derive(Debug)]
@@ -40,10 +38,14 @@ struct ArrayFile {
 
 impl ArrayFiles {
     /// Opens the arrays of `shard`, whose images are `range`, for writing. Files that are missing or of other
-    /// dimensions are created with rows of zeros.
+    /// dimensions are created with rows of zeros. A file that has hard links, such as those of a backup, is replaced by
+    /// a copy, because rows are written in place.
     ///
     /// # Errors
     /// [`Error::Write`].
+    ///
+    /// # Panics
+    /// Unless `spec` has passed [`ArraySpec::check`].
     pub fn open(
         disk: &dyn Disk,
         folder: &Path,
@@ -59,8 +61,7 @@ impl ArrayFiles {
         let mut constants = Vec::new();
         for constant in &spec.constants {
             let path = target(&constant.key)?;
-            let wrong = || Error::write(&path, "its dimensions are not those of its elements");
-            let bytes = constant.bytes().ok_or_else(wrong)?;
+            let bytes = constant.bytes();
             let found = input_file::read_if_exists(&path, bytes.len() as u64);
             if found.ok().flatten().as_ref() != Some(&bytes) {
                 disk.replace(&path, false, &mut |file| file.write_all(&bytes))?;
@@ -71,11 +72,18 @@ impl ArrayFiles {
             let path = target(&field.key)?;
             let layout = Layout::of(field, range.len()).ok_or_else(|| Error::write(&path, "is too large"))?;
             let unwritable = |e| Error::cannot_write(&path, e);
-            let file = match open_to_write(&path)?.filter(|file| layout.begins(file)) {
+            let reopened =
+                || open_to_write(&path)?.ok_or_else(|| Error::write(&path, "removed by another process"));
+            // A file whose beginning cannot be read is lost like one that has changed.
+            let file = match open_to_write(&path)?.filter(|file| layout.begins(file).unwrap_or(false)) {
+                Some(file) if has_hard_links(&file).map_err(unwritable)? => {
+                    disk.unshare(&path)?;
+                    reopened()?
+                }
                 Some(file) => file,
                 None => {
                     disk.replace(&path, false, &mut |file| file.write_all(&layout.header))?;
-                    open_to_write(&path)?.ok_or_else(|| Error::write(&path, "removed by another process"))?
+                    reopened()?
                 }
             };
             if file.metadata().map_err(unwritable)?.len() != layout.len {
@@ -87,17 +95,26 @@ impl ArrayFiles {
         Ok(ArrayFiles { folder: folder.join(name), constants, files, range })
     }
 
-    /// Opens the arrays of `shard` for reading.
+    /// Opens the arrays of `shard` for reading. The inner error is [`Error::Refused`] for an array that is missing or not
+    /// the one that was written.
     ///
     /// # Errors
-    /// [`Error::Refused`] when one is missing or not the one that was written.
-    pub fn read(folder: &Path, shard: Shard, spec: &ArraySpec, range: Range<usize>) -> Result<ArrayFiles> {
+    /// [`Error::Refused`] when one cannot be read, which says nothing of what it is.
+    pub fn read(
+        folder: &Path,
+        shard: Shard,
+        spec: &ArraySpec,
+        range: Range<usize>,
+    ) -> Result<Sound<ArrayFiles>> {
+        check_claimed(folder, shard, spec)?;
         for constant in &spec.constants {
-            let (file, path) = open_to_read(folder, shard, &constant.key)?;
+            let (file, path, len) = match open_to_read(folder, shard, &constant.key)? {
+                Ok(found) => found,
+                Err(missing) => return Ok(Err(missing)),
+            };
             let expected = constant.bytes();
-            let bytes = input_file::read_open(&path, &file, expected.as_ref().map_or(0, Vec::len) as u64);
-            if bytes.ok() != expected {
-                return Err(refused(&path, "has another content than was written"));
+            if len != expected.len() as u64 || input_file::read_open(&path, &file, len)? != expected {
+                return Ok(Err(refused(&path, "has another content than was written")));
             }
         }
         ArrayFiles::read_rows(folder, shard, spec, range)
@@ -112,21 +129,25 @@ impl ArrayFiles {
         shard: Shard,
         spec: &ArraySpec,
         range: Range<usize>,
-    ) -> Result<ArrayFiles> {
-        let open_field = |field: &ArrayField| {
-            let (file, path) = open_to_read(folder, shard, &field.key)?;
+    ) -> Result<Sound<ArrayFiles>> {
+        check_claimed(folder, shard, spec)?;
+        let mut files = Vec::new();
+        for field in &spec.fields {
+            let (file, path, len) = match open_to_read(folder, shard, &field.key)? {
+                Ok(found) => found,
+                Err(missing) => return Ok(Err(missing)),
+            };
             let layout = Layout::of(field, range.len()).ok_or_else(|| refused(&path, "is too large"))?;
-            let len = file.metadata().map_err(|e| Error::cannot_read(&path, e))?.len();
             if len != layout.len {
-                return Err(refused(&path, &format!("has {len} bytes; it was written with {}", layout.len)));
+                let cause = format!("has {len} bytes; it was written with {}", layout.len);
+                return Ok(Err(refused(&path, &cause)));
             }
-            if !layout.begins(&file) {
-                return Err(refused(&path, "has another type or other dimensions than were written"));
+            if !layout.begins(&file).map_err(|e| Error::cannot_read(&path, e))? {
+                return Ok(Err(refused(&path, "has another type or other dimensions than were written")));
             }
-            Ok(ArrayFile { begin: layout.header.len(), row: layout.row, path, file })
-        };
-        let files = spec.fields.iter().map(open_field).collect::<Result<_>>()?;
-        Ok(ArrayFiles { folder: folder.join(paths::arrays(shard)), constants: Vec::new(), files, range })
+            files.push(ArrayFile { begin: layout.header.len(), row: layout.row, path, file });
+        }
+        Ok(Ok(ArrayFiles { folder: folder.join(paths::arrays(shard)), constants: Vec::new(), files, range }))
     }
 
     /// Sizes in bytes of the rows of one image, in the order of the fields.
@@ -190,14 +211,24 @@ fn open_to_write(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// The array called `key`, to read, and its path.
-fn open_to_read(folder: &Path, shard: Shard, key: &str) -> Result<(File, PathBuf)> {
+/// What is as it was written, or the error that says what has become of it.
+pub type Sound<T> = Result<T>;
+
+/// The array called `key`, to read, with its path and its length in bytes.
+fn open_to_read(folder: &Path, shard: Shard, key: &str) -> Result<Sound<(File, PathBuf, u64)>> {
     let name = format!("{}/{key}.npy", paths::arrays(shard));
     let path = below(folder, &name)?;
-    match input_file::open(&path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::refused(folder, name, "is missing")),
-        file => Ok((file.map_err(|e| Error::cannot_read(&path, e))?, path)),
-    }
+    let unreadable = |e| Error::cannot_read(&path, e);
+    let Some(file) = paths::if_there(input_file::open(&path)).map_err(unreadable)? else {
+        return Ok(Err(Error::refused(folder, name, "is missing")));
+    };
+    let len = file.metadata().map_err(unreadable)?.len();
+    Ok(Ok((file, path, len)))
+}
+
+/// Refuses arrays of `shard` that [`ArraySpec::check`] refuses.
+fn check_claimed(folder: &Path, shard: Shard, spec: &ArraySpec) -> Result<()> {
+    spec.check().map_err(|cause| refused(&folder.join(paths::arrays(shard)), &cause))
 }
 
 fn refused(path: &Path, cause: &str) -> Error {
@@ -233,7 +264,7 @@ struct Layout {
 impl Layout {
     /// That of `images` rows; `None` if it cannot be counted.
     fn of(field: &ArrayField, images: usize) -> Option<Layout> {
-        let row = field.row_bytes().filter(|_| field.shape.len() < MAX_DIMENSIONS)?;
+        let row = field.row_bytes()?;
         let header = field.header(images);
         let rows = (row as u64).checked_mul(images as u64)?;
         let len = rows.checked_add(header.len() as u64).filter(|&len| i64::try_from(len).is_ok())?;
@@ -241,10 +272,15 @@ impl Layout {
     }
 
     /// Whether `file` begins with the header.
-    fn begins(&self, mut file: &File) -> bool {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn begins(&self, mut file: &File) -> io::Result<bool> {
         let mut bytes = vec![0; self.header.len()];
-        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut bytes));
-        read.is_ok() && bytes == self.header
+        match file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut bytes)) {
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| bytes == self.header),
+        }
     }
 }
 
@@ -290,8 +326,8 @@ impl<'a> RowReader<'a> {
         if self.block.contains(&image) {
             return Ok(());
         }
-        let longest = self.files.files.iter().map(|file| file.row).max().unwrap_or(0);
-        let images = (BLOCK / longest.max(1)).clamp(1, 1024).min(self.files.range.end - image);
+        let together: usize = self.files.row_sizes().sum();
+        let images = (BLOCK / together.max(1)).clamp(1, 1024).min(self.files.range.end - image);
         if image >= self.alone && images > 1 {
             if self.read(image, images).is_ok() {
                 return Ok(());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 
-use super::arrays::ElementKind;
+use super::arrays::{ElementKind, LARGEST_CONSTANT, LARGEST_ROWS};
 use super::journal::Journal;
 use super::marker::is_in_progress;
 use super::{Shard, paths};
@@ -15,12 +15,6 @@ use crate::util::npy::read_header;
 use crate::util::npz::{Floats, parse_texts};
 use crate::util::{allocation, input_file};
 use crate::{Error, Result};
-
-/// Limit of an array that is read whole, in bytes.
-const LARGEST: u64 = 1 << 26;
-
-/// Limit of a row, in bytes: that of an archive's array.
-const LARGEST_ROW: usize = 1 << 30;
 
 /// The arrays of a run, in one folder or, while it is in progress, one for each shard.
 #[derive(Debug)]
@@ -58,12 +52,12 @@ impl RunArrays {
             let manifest = paths::read_json(&folder.join(paths::MANIFEST))?;
             Ok(manifest.is_some_and(|manifest| !is_in_progress(&manifest)))
         };
-        if whole.is_dir() && (is_alone() || is_complete()?) {
+        if paths::is_folder(&whole)? && (is_alone() || is_complete()?) {
             parts.push(Part { folder: whole, images: 0..usize::MAX });
         } else {
             for shard in shards {
                 let (own, path) = (folder.join(paths::arrays(shard)), folder.join(paths::journal(shard)));
-                if own.is_dir() && path.is_file() {
+                if paths::is_folder(&own)? && paths::is_file(&path)? {
                     let file = input_file::open(&path).map_err(|e| Error::cannot_read(&path, e))?;
                     let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
                     parts.push(Part { folder: own, images: shard.range(journal.header().images) });
@@ -121,7 +115,9 @@ impl RunArrays {
     /// [`Error::Refused`] when it is damaged, or not text.
     pub fn texts(&self, key: &str) -> Result<Option<(Vec<usize>, Vec<String>)>> {
         let path = below(&self.parts[0].folder, &format!("{key}.npy"))?;
-        let Some(bytes) = input_file::read_if_exists(&path, LARGEST)? else { return Ok(None) };
+        let Some(bytes) = input_file::read_if_exists(&path, LARGEST_CONSTANT as u64)? else {
+            return Ok(None);
+        };
         parse_texts(&bytes).map(Some).map_err(|cause| Error::refused(&path, "array", cause))
     }
 
@@ -145,8 +141,8 @@ impl RunArrays {
         let at = at.ok_or_else(|| refused(format!("has no row for image {image}")))?;
         let row =
             header.shape[1..].iter().try_fold(kind.bytes(), |bytes: usize, &side| bytes.checked_mul(side));
-        if let Some(row) = row.filter(|&row| row > LARGEST_ROW) {
-            return Err(refused(format!("has rows of {row} bytes, the limit is {LARGEST_ROW}")));
+        if let Some(row) = row.filter(|&row| row > LARGEST_ROWS) {
+            return Err(refused(format!("has rows of {row} bytes, the limit is {LARGEST_ROWS}")));
         }
         let begin = row.and_then(|row| at.checked_mul(row)?.checked_add(header.len));
         let length = file.metadata().map_err(|e| Error::cannot_read(&path, e))?.len();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::File;
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 #[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::util::input_file;
 use crate::{Error, Result};
 
 /// Callback that writes a file's bytes; called once.
-pub type Fill<'a> = dyn FnMut(&mut dyn Write) -> std::io::Result<()> + 'a;
+pub type Fill<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a;
 
 /// Storage of a run.
 pub trait Disk: Send + Sync {
@@ -51,6 +51,13 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// When it cannot be created.
     fn link(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Makes the file at `path` a copy of itself without hard links, atomically and durably. Zeros that take no space on
+    /// the disk take none in the copy.
+    ///
+    /// # Errors
+    /// When it cannot be read or written; then it is unchanged.
+    fn unshare(&self, path: &Path) -> Result<()>;
 
     /// Flushes the file system of `folder`, so that a following [`Disk::sync`] of each file is fast. Best
     /// effort, without a guarantee of its own.
@@ -109,7 +116,14 @@ impl Disk for RealDisk {
         }
         // The name may exist from an earlier attempt, or the file system may not support links.
         let mut source = input_file::open(from).map_err(|e| Error::refused_by(from, "file", e))?;
-        self.replace(to, false, &mut |target| std::io::copy(&mut source, target).map(drop))
+        self.replace(to, false, &mut |target| io::copy(&mut source, target).map(drop))
+    }
+
+    fn unshare(&self, path: &Path) -> Result<()> {
+        let source = input_file::open(path).map_err(|e| Error::refused_by(path, "file", e))?;
+        let mut replacement = Replacement::create(path)?;
+        copy_sparse(source, &mut replacement).map_err(|e| Error::cannot_write(path, e))?;
+        replacement.commit(true)
     }
 
     fn write_out(&self, folder: &Path) {
@@ -146,4 +160,26 @@ impl Disk for RealDisk {
             _ => Ok(()),
         }
     }
+}
+
+/// Copies a file; blocks of zeros are left out, which read as zeros and take no space.
+fn copy_sparse(mut source: File, target: &mut Replacement) -> io::Result<()> {
+    const BLOCK: u64 = 1 << 16;
+    let len = source.metadata()?.len();
+    target.set_len(len)?;
+    let mut block = Vec::with_capacity(BLOCK as usize);
+    let mut at = 0;
+    while at < len {
+        block.clear();
+        let read = (&mut source).take(BLOCK).read_to_end(&mut block)?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if block.iter().any(|&byte| byte != 0) {
+            target.seek(SeekFrom::Start(at))?;
+            target.write_all(&block)?;
+        }
+        at += read as u64;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use super::claim::{Gate, check_foreign, check_foreign_arrays, check_other_shards
 use super::cleanup::remove_temporaries;
 use super::journal::{Entry, Journal, JournalHeader};
 use super::{Disk, Lock, RunSpec, Shard, Summary, WrittenFile, finalize, paths, resume};
+use crate::error::path_text;
 use crate::util::below::without_links;
 use crate::{Error, Result};
 
@@ -44,7 +45,7 @@ impl Run {
     ///
     /// # Errors
     /// [`crate::Error::Usage`] with the differences when `folder` holds a run with other settings or
-    /// shards, or files of another program; [`crate::Error::Write`] when another process holds it or it cannot
+    /// shards, or files of another program, or when the arrays of an image are larger than 1 GiB; [`crate::Error::Write`] when another process holds it or it cannot
     /// be written; [`crate::Error::Refused`] when a file in it cannot be read, or a finished run has lost
     /// files.
     ///
@@ -53,6 +54,8 @@ impl Run {
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, spec: RunSpec, retry_failed: bool) -> Result<Opened> {
         assert!(spec.settings.is_object(), "settings are not a JSON object: {}", spec.settings);
         assert!(spec.metadata.is_object(), "metadata are not a JSON object: {}", spec.metadata);
+        let too_large = |cause| Error::usage(format!("{}: arrays: {cause}", path_text(folder)));
+        spec.arrays.check().map_err(too_large)?;
         let shard = spec.shard;
         let range = shard.range(spec.images);
         let lock = create_and_lock(&*disk, folder, &paths::lock(shard))?;

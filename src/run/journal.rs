@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::arrays::ArraySpec;
 use super::{Disk, RunSpec, Summary, WrittenFile};
+use crate::util::file_id::has_hard_links;
 use crate::util::input_file;
 use crate::util::sha256::hex;
 use crate::{Error, Result};
@@ -95,7 +96,8 @@ impl Journal {
     }
 
     /// Opens the journal at `path` for appending; `None` if there is none. Damaged lines are removed, and so
-    /// is anything after the last complete line.
+    /// is anything after the last complete line. A journal that has hard links, such as those of a backup, is replaced
+    /// by a copy.
     ///
     /// # Errors
     /// As [`Journal::read`], or when it cannot be written.
@@ -105,7 +107,8 @@ impl Journal {
             file => file.map_err(|e| Error::cannot_write(path, e))?,
         };
         let journal = Journal::read(path, file, |_| Ok(range))?;
-        if journal.damaged > 0 {
+        let is_linked = has_hard_links(&journal.file).map_err(|e| Error::refused_by(path, "file", e))?;
+        if journal.damaged > 0 || is_linked {
             let damaged = journal.damaged;
             return Ok(Some(Journal { damaged, ..journal.retain(disk, |_| true)? }));
         }

@@ -51,9 +51,17 @@ impl Lock {
             // The previous holder may have removed the file between opening and locking.
             if file_id::is_at(&file, path) {
                 let mut text = String::new();
-                let read = (&file).take(LONGEST).read_to_string(&mut text);
-                if read.is_err() || !text.is_empty() && !text.starts_with(PROCESS) {
-                    return Err(Error::write(path, "is not the lock of a run; choose another folder"));
+                let foreign = || Error::write(path, "is not the lock of a run; choose another folder");
+                match (&file).take(LONGEST).read_to_string(&mut text) {
+                    Err(e) if e.kind() == ErrorKind::InvalidData => return Err(foreign()),
+                    Err(e) => return Err(failed(e)),
+                    Ok(_) if !text.is_empty() && !text.starts_with(PROCESS) => return Err(foreign()),
+                    Ok(_) => {}
+                }
+                // Left behind, and in a copy of the folder by hard links: the name of the holder would change there, too.
+                if file_id::has_hard_links(&file).map_err(failed)? {
+                    fs::remove_file(path).map_err(failed)?;
+                    continue;
                 }
                 // Informative only: a full disk must not prevent resuming, nor the file of another user.
                 let cleared = file.set_len(0).and_then(|()| file.rewind());

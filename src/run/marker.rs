@@ -4,7 +4,7 @@
 //! programs use. A folder is written into only if its marker says that msdcam wrote the same kind of output
 //! there before, or if it holds none of the files that are to be written.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
@@ -83,16 +83,22 @@ impl Kind {
     /// it cannot be read.
     pub fn read_as(&self, folder: &Path, name: &str) -> Result<Marker> {
         let path = folder.join(name);
-        match std::fs::symlink_metadata(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Marker::Missing),
-            Err(e) => return Err(Error::refused_by(&path, "file", e)),
-            Ok(about) if !about.is_file() => return Err(self.foreign(folder, name)),
-            Ok(_) => {}
+        let found = paths::if_there(std::fs::symlink_metadata(&path));
+        match found.map_err(|e| Error::cannot_read(&path, e))? {
+            None => return Ok(Marker::Missing),
+            Some(about) if !about.is_file() => return Err(self.foreign(folder, name)),
+            Some(_) => {}
         }
         if self.is_page() {
             return self.read_page(folder);
         }
-        let Ok(Some(marker)) = paths::read_json(&path) else { return Err(self.foreign(folder, name)) };
+        // What cannot be read says nothing of who wrote it.
+        let Some(bytes) = input_file::read_if_exists(&path, input_file::JSON)? else {
+            return Ok(Marker::Missing);
+        };
+        let Ok(marker) = serde_json::from_slice::<Value>(&bytes) else {
+            return Err(self.foreign(folder, name));
+        };
         let kind = marker["kind"].as_str().filter(|_| marker["program"] == PROGRAM);
         match kind {
             Some(kind) if kind == self.name => {}
@@ -120,7 +126,7 @@ impl Kind {
         let path = folder.join(self.marker);
         let mut page = Vec::new();
         let read = input_file::open(&path).and_then(|file| file.take(HEAD).read_to_end(&mut page));
-        read.map_err(|e| Error::refused_by(&path, "file", e))?;
+        read.map_err(|e| Error::cannot_read(&path, e))?;
         let generator = format!("<meta name=\"generator\" content=\"{PROGRAM} ");
         match page.windows(generator.len()).any(|window| window == generator.as_bytes()) {
             true => Ok(Marker::Complete(Value::Null)),
@@ -131,10 +137,16 @@ impl Kind {
     /// Refuses a folder without a marker that holds a file of one of the `names` that are to be written.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the file's name.
+    /// [`Error::Usage`] with the file's name; [`Error::Refused`] when it cannot be told whether there is such a file.
     pub fn check_unused(&self, folder: &Path, names: &[&str]) -> Result<()> {
-        let exists = |name: &&&str| folder.join(name).symlink_metadata().is_ok();
-        names.iter().find(exists).map_or(Ok(()), |name| Err(self.foreign(folder, name)))
+        for name in names {
+            let path = folder.join(name);
+            let found = paths::if_there(path.symlink_metadata()).map_err(|e| Error::cannot_read(&path, e))?;
+            if found.is_some() {
+                return Err(self.foreign(folder, name));
+            }
+        }
+        Ok(())
     }
 
     /// The text of the marker of complete output, which has these `fields`.

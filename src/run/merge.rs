@@ -117,7 +117,7 @@ fn forget_merged(disk: &dyn Disk, folders: &[PathBuf], out: &Path, manifest: &Va
             let journal = Journal::read(&path, file, |header| Ok(shard.range(header.images)))?;
             let header = journal.header();
             finalize::compare(out, manifest, &header.settings, &header.metadata)?;
-            ArrayFiles::read(out, Shard::WHOLE, &header.arrays, 0..header.images)?;
+            ArrayFiles::read(out, Shard::WHOLE, &header.arrays, 0..header.images)??;
             arrays = header.arrays.clone();
         }
     }
@@ -181,11 +181,12 @@ fn open(folder: &Path, shard: Shard) -> Result<FinishedShard> {
         if header.shard != shard.to_string() {
             return Err(Error::refused(&path, "line 1", format!("belongs to shard {}", header.shard)));
         }
+        header.arrays.check().map_err(|cause| Error::refused(&path, "line 1", cause))?;
         Ok(shard.range(header.images))
     })?;
     let (done, all) = (journal.summary().images, shard.range(journal.header().images).len());
     let source = FinishedShard { folder: folder.into(), shard, journal };
-    if done < all || !folder.join(paths::manifest(shard)).exists() {
+    if done < all || !paths::exists(&folder.join(paths::manifest(shard)))? {
         return Err(source.refused(format!("is not finished: {done} of {all} images")));
     }
     Ok(source)
@@ -239,7 +240,7 @@ impl FinishedShard {
             return Ok(());
         }
         let range = self.shard.range(header.images);
-        let own = ArrayFiles::read_rows(&self.folder, self.shard, &header.arrays, range)?;
+        let own = ArrayFiles::read_rows(&self.folder, self.shard, &header.arrays, range)??;
         let mut rows = RowReader::new(&own);
         let mut written = 0;
         for entry in self.journal.entries() {

@@ -153,7 +153,7 @@ impl OutputFolder {
             let path = path_text(&path);
             return Err(Error::usage(format!("{path}: is an input; choose another folder with -o")));
         }
-        if !self.ours && path.is_file() {
+        if !self.ours && paths::is_file(&path)? {
             return Err(Error::write(&path, format!("is there, and not as part of {}", self.kind.title)));
         }
         Ok(path)
@@ -162,8 +162,8 @@ impl OutputFolder {
 
 /// Whether `folder` holds the journal of a run, or a shard.
 fn has_journal(folder: &Path) -> Result<bool> {
-    let mut shards = paths::shards(folder)?.into_iter();
-    Ok(shards.any(|shard| shard != Shard::WHOLE || folder.join(paths::journal(shard)).exists()))
+    let of_shards = paths::shards(folder)?.into_iter().any(|shard| shard != Shard::WHOLE);
+    Ok(of_shards || paths::exists(&folder.join(paths::journal(Shard::WHOLE)))?)
 }
 
 /// Names in lower case of those `inputs` that are in `folder`.

@@ -1,8 +1,9 @@
 //! Names of a run's bookkeeping files: results, failures, journals, manifests, locks, and of its folder of arrays.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::Shard;
+use super::{Shard, file_names};
 use crate::util::input_file;
 use crate::{Error, Result};
 
@@ -30,6 +31,12 @@ pub fn lock(shard: Shard) -> String {
 /// The folder `arrays`, or a shard's `arrays-2-of-4`.
 pub fn arrays(shard: Shard) -> String {
     named(ARRAYS, shard, "")
+}
+
+/// Whether a run keeps files of its images in folders called `name`: `images`, `arrays`, `arrays-2-of-4`.
+pub fn is_reserved(name: &str) -> bool {
+    name == file_names::IMAGES
+        || name.strip_prefix(ARRAYS).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn named(kind: &str, shard: Shard, ending: &str) -> String {
@@ -70,6 +77,42 @@ fn shard_of(name: &str) -> Option<Shard> {
     let manifest = || name.strip_prefix("manifest-").and_then(|rest| rest.strip_suffix(".json"));
     let (index, count) = journal.or_else(manifest)?.split_once("-of-")?;
     Shard::new(index.parse().ok()?, count.parse().ok()?)
+}
+
+/// `None` where nothing is there. Any other error says nothing of that, and stays one: a file that cannot be looked at
+/// may be there.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Whether something is at `path`; links are followed.
+///
+/// # Errors
+/// [`Error::Refused`] when that cannot be told.
+pub fn exists(path: &Path) -> Result<bool> {
+    let found = if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))?;
+    Ok(found.is_some())
+}
+
+/// Whether a folder is at `path`; links are followed.
+///
+/// # Errors
+/// As [`exists`].
+pub fn is_folder(path: &Path) -> Result<bool> {
+    let found = if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))?;
+    Ok(found.is_some_and(|about| about.is_dir()))
+}
+
+/// Whether a regular file is at `path`; links are followed.
+///
+/// # Errors
+/// As [`exists`].
+pub fn is_file(path: &Path) -> Result<bool> {
+    let found = if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))?;
+    Ok(found.is_some_and(|about| about.is_file()))
 }
 
 /// A parsed JSON file; `None` if there is no such file.

@@ -37,12 +37,12 @@ fn lost_from_results(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
     let Some(rows) = sound_results(folder, &manifest)? else {
         return Ok(Some(format!("{} is missing or not the one that was written", paths::RESULTS)));
     };
-    if let Err(error) = ArrayFiles::read(folder, Shard::WHOLE, &spec.arrays, 0..spec.images) {
+    if let Err(error) = ArrayFiles::read(folder, Shard::WHOLE, &spec.arrays, 0..spec.images)? {
         return Ok(Some(error.to_string()));
     }
     let (mut lost, mut first) = (0, None);
     for row in rows {
-        if let Some(missing) = first_missing(folder, row?.row.get()) {
+        if let Some(missing) = first_missing(folder, row?.row.get())? {
             lost += 1;
             first.get_or_insert(missing);
         }
@@ -57,7 +57,7 @@ fn lost_from_journal(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
     let file = input_file::open(&path).map_err(|e| Error::refused_by(&path, "file", e))?;
     let range = spec.shard.range(spec.images);
     let journal = Journal::read(&path, file, |_| Ok(range.clone()))?;
-    let damaged = match ArrayFiles::read(folder, spec.shard, &spec.arrays, range.clone()) {
+    let damaged = match ArrayFiles::read(folder, spec.shard, &spec.arrays, range.clone())? {
         Ok(arrays) => damaged(folder, &journal, &arrays)?.len(),
         Err(error) => return Ok(Some(error.to_string())),
     };
@@ -66,13 +66,25 @@ fn lost_from_journal(folder: &Path, spec: &RunSpec) -> Result<Option<String>> {
 }
 
 /// The first file named in a row of results that does not exist or is empty.
-fn first_missing(folder: &Path, row: &str) -> Option<String> {
-    let row: Value = serde_json::from_str(row).ok()?;
-    let is_there = |name: &&str| {
-        let path = below(folder, name);
-        path.is_ok_and(|path| std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() > 0))
-    };
-    file_names(&row).into_iter().find(|name| !is_there(name)).map(String::from)
+///
+/// # Errors
+/// When it cannot be told whether a file exists.
+fn first_missing(folder: &Path, row: &str) -> Result<Option<String>> {
+    let Ok(row) = serde_json::from_str::<Value>(row) else { return Ok(None) };
+    for name in file_names(&row) {
+        let is_there = match below(folder, name) {
+            Ok(path) => {
+                let found = paths::if_there(std::fs::metadata(&path));
+                let found = found.map_err(|e| Error::cannot_read(&path, e))?;
+                found.is_some_and(|about| about.is_file() && about.len() > 0)
+            }
+            Err(_) => false,
+        };
+        if !is_there {
+            return Ok(Some(name.into()));
+        }
+    }
+    Ok(None)
 }
 
 /// The names of files in a row of results: the strings in every field `files`.
@@ -107,12 +119,21 @@ pub fn reopen(disk: &dyn Disk, folder: &Path, spec: &RunSpec) -> Result<()> {
         // counts as finished.
         let header = JournalHeader::new(spec);
         let rows = sound_results(folder, &manifest)?.into_iter().flatten();
-        let is_done = |entry: &Entry| !entry.failed && first_missing(folder, entry.row.get()).is_none();
+        let is_done = |entry: &Result<Entry>| match entry {
+            Ok(entry) if entry.failed => Ok(false),
+            Ok(entry) => first_missing(folder, entry.row.get()).map(|missing| missing.is_none()),
+            Err(_) => Ok(true),
+        };
         // Without one of the arrays that have rows, all images are done again, and so are those whose rows cannot be
         // read.
-        let arrays = ArrayFiles::read_rows(folder, shard, &spec.arrays, 0..spec.images).ok();
+        let arrays = ArrayFiles::read_rows(folder, shard, &spec.arrays, 0..spec.images)?.ok();
         let mut checksums = arrays.as_ref().map(RowReader::new);
-        let done = rows.filter(|entry| entry.as_ref().map_or(true, is_done)).filter_map(|entry| {
+        let done = rows.filter_map(|entry| {
+            match is_done(&entry) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
             let checksums = checksums.as_mut()?;
             let entry = match entry {
                 Ok(entry) => entry,
@@ -157,7 +178,7 @@ fn sound_results(folder: &Path, manifest: &Value) -> Result<Option<impl Iterator
 /// When it cannot be read.
 pub fn has_results(folder: &Path, manifest: &Value) -> Result<bool> {
     let path = folder.join(paths::RESULTS);
-    Ok(path.is_file() && manifest["results_sha256"].as_str() == Some(&sha256_of(&path)?))
+    Ok(paths::is_file(&path)? && manifest["results_sha256"].as_str() == Some(&sha256_of(&path)?))
 }
 
 /// SHA-256 of a file's bytes.

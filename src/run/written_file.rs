@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::paths;
 use crate::Result;
 use crate::util::below::below;
 use crate::util::input_file;
@@ -33,10 +34,11 @@ impl WrittenFile {
     /// [`crate::Error::Refused`] when its name leads out of `folder`.
     pub fn damage(&self, folder: &Path) -> Result<Option<String>> {
         let path = below(folder, &self.name)?;
-        let length = match std::fs::symlink_metadata(&path) {
-            Ok(about) if about.is_file() => about.len(),
-            Ok(_) => return Ok(Some("is not a regular file".into())),
-            Err(_) => return Ok(Some("is missing".into())),
+        let length = match paths::if_there(std::fs::symlink_metadata(&path)) {
+            Ok(Some(about)) if about.is_file() => about.len(),
+            Ok(Some(_)) => return Ok(Some("is not a regular file".into())),
+            Ok(None) => return Ok(Some("is missing".into())),
+            Err(error) => return Ok(Some(format!("cannot be read: {error}"))),
         };
         if length != self.bytes {
             return Ok(Some(format!("has {length} bytes; it was written with {}", self.bytes)));

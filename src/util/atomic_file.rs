@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::temporary::Temporary;
@@ -106,6 +106,15 @@ impl Replacement {
         private::restrict(self.file.get_ref())
     }
 
+    /// Extends the file with zeros that take no space to `len` bytes.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn set_len(&mut self, len: u64) -> std::io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().set_len(len)
+    }
+
     /// Renames the file into place; with `durable`, it is synced to disk.
     ///
     /// # Errors
@@ -126,6 +135,12 @@ impl Replacement {
             if durable { sync_folder(&path) } else { Ok(()) }
         });
         renamed.map_err(|e| Error::cannot_write(&path, e))
+    }
+}
+
+impl Seek for Replacement {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

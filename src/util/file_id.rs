@@ -30,6 +30,25 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     FileId::new(&open) == FileId::new(&there)
 }
 
+/// Whether the open `file` has other names, which what is written into it changes, too.
+///
+/// # Errors
+/// Those of the operating system.
+#[cfg(unix)]
+pub fn has_hard_links(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.nlink() > 1)
+}
+
+/// Not known on this platform.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn has_hard_links(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Identity of a file or folder: its path without links.
 #[cfg(not(unix))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

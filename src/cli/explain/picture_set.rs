@@ -19,13 +19,13 @@ pub enum PictureSet {
 pub enum PictureFormat {
     /// PNG.
     Png,
-    /// JPEG of [`JPEG_QUALITY`] without chroma subsampling.
+    /// JPEG of quality 90 without chroma subsampling.
     Jpeg,
     /// Lossless WebP.
     Webp,
 }
 
-/// Quality at which the letters of a film strip have no visible artifacts.
+/// Quality at which the letters of a film strip have no visible artifacts; [`PictureFormat::Jpeg`] says it in the help.
 const JPEG_QUALITY: u8 = 90;
 
 impl PictureSet {

@@ -1,22 +1,22 @@
 //! The explanations of photos: computed one at a time, and kept for what is asked of them next.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::DeviceError;
-use crate::explain::{ExplainRequest, Explainer, Explanation, Progress};
+use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Progress};
 use crate::util::panic;
 use crate::{Error, Result};
 
+use super::kept::{Kept, Limits};
 use super::models::ServedModel;
 use super::photos::HeldPhoto;
 
 /// Explainers that are kept, of all models: each holds the buffers of a batch.
-const MOST_EXPLAINERS: usize = 6;
+const EXPLAINERS: Limits = Limits { number: 6, bytes: 1 << 30 };
 /// Explained photos that are kept.
-const MOST_RESULTS: usize = 32;
+const RESULTS: Limits = Limits { number: 32, bytes: 256 << 20 };
 /// Time for one explanation.
 pub const LONGEST: Duration = Duration::from_secs(600);
 
@@ -29,6 +29,35 @@ pub struct Computed {
     pub time: Duration,
 }
 
+impl Computed {
+    /// Memory that it takes.
+    fn bytes(&self) -> usize {
+        let elements = |explanation: &Explanation| {
+            let Explanation { prediction, maps, fused, pixels, .. } = explanation;
+            let maps = maps
+                .iter()
+                .map(|map| map.weights.len() + map.signed.len() + map.map.len() + map.heatmap.values.len());
+            let fused = fused.iter().map(|map| map.heatmap.values.len());
+            let pixels = pixels.iter().map(|pixels| pixels.values.len());
+            let all = maps.chain(fused).chain(pixels).sum::<usize>();
+            all + prediction.logits.len() + prediction.probabilities.len()
+        };
+        size_of::<f32>() * self.explanations.iter().map(elements).sum::<usize>()
+    }
+}
+
+/// Memory of an explainer of `request`, on the host and on the device together: at most that, where a method has plans
+/// of its own.
+fn bytes_of(explainer: &Explainer, request: &ExplainRequest) -> usize {
+    let (session, maps) = (explainer.session(), request.maps.iter().map(|&map| Method::Map(map)));
+    let mut methods = maps.chain(request.pixels.iter().map(|&pixels| Method::Pixels(pixels)));
+    let own = if methods.any(Method::takes_many_runs) { request.max_memory } else { 0 };
+    let plan = session.plan();
+    // Inputs and outputs are on both.
+    let elements = 2 * plan.input_len() + 2 * plan.output_len() + plan.work_len();
+    own.saturating_add(session.capacity() * size_of::<f32>() * elements)
+}
+
 /// What is computed: photo, model and settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -38,16 +67,15 @@ pub struct Key {
 }
 
 /// The device, which computes one explanation at a time.
-#[derive(Default)]
 pub struct Computing {
-    /// `None` while a task uses them. The last used one last.
+    /// `None` while a task uses them.
     explainers: Mutex<Option<Explainers>>,
     free: Condvar,
-    /// The last used one last.
-    results: Mutex<VecDeque<(Key, Arc<Computed>)>>,
+    results: Mutex<Kept<Key, Arc<Computed>>>,
 }
 
-type Explainers = Vec<(usize, ExplainRequest, Explainer)>;
+/// By the position of the model and the request.
+type Explainers = Kept<(usize, ExplainRequest), Explainer>;
 
 /// An explanation under way, for the thread that waits for it.
 #[derive(Debug, Default)]
@@ -90,16 +118,21 @@ impl Task {
 impl Computing {
     /// A device that is free.
     pub fn new() -> Computing {
-        Computing { explainers: Mutex::new(Some(Vec::new())), ..Computing::default() }
+        Computing::within(EXPLAINERS, RESULTS)
+    }
+
+    fn within(explainers: Limits, results: Limits) -> Computing {
+        Computing {
+            explainers: Mutex::new(Some(Kept::new(explainers))),
+            free: Condvar::new(),
+            results: Mutex::new(Kept::new(results)),
+        }
     }
 
     /// What was computed for `key`, if it is still there.
     pub fn known(&self, key: &Key) -> Option<Arc<Computed>> {
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = results.iter().position(|(known, _)| known == key)?;
-        let found = results.remove(at)?;
-        results.push_back(found.clone());
-        Some(found.1)
+        results.find(key).cloned()
     }
 
     /// Explains `photo` by `request`, once the device is free.
@@ -121,24 +154,20 @@ impl Computing {
             return Ok(known);
         }
         let explainers = held.explainers.as_mut().expect("until it is dropped");
-        let known = explainers.iter().position(|(of, known, _)| (*of, known) == (key.model, request));
+        let of = (key.model, request.clone());
         // Not among them while it computes.
-        let (_, _, mut explainer) = match known {
-            Some(at) => explainers.remove(at),
+        let mut explainer = match explainers.take(&of) {
+            Some(known) => known,
             None => {
-                if explainers.len() >= MOST_EXPLAINERS {
-                    explainers.remove(0);
-                }
                 let loaded = &model.loaded;
                 let make = || panic::catch(|| Explainer::new(&loaded.model, request, &loaded.device, 1));
-                let made = match make().map_err(|text| internal(&text))? {
+                match make().map_err(|text| internal(&text))? {
                     Err(Error::Device(DeviceError::OutOfMemory { .. })) if !explainers.is_empty() => {
                         explainers.clear();
                         make().map_err(|text| internal(&text))??
                     }
                     made => made?,
-                };
-                (key.model, request.clone(), made)
+                }
             }
         };
         let progress = explainer.progress();
@@ -153,16 +182,14 @@ impl Computing {
         *task.progress() = None;
         // Not after a panic.
         let found = found?;
-        explainers.push((key.model, request.clone(), explainer));
+        let bytes = bytes_of(&explainer, request);
+        explainers.put(of, explainer, bytes);
         task.check()?;
         let explanations = found?.pop().ok_or_else(|| internal("no explanation"))?;
         let computed = Arc::new(Computed { explanations, time });
         // Before another task has the device, which may be about to compute the same.
         let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.push_back((key, computed.clone()));
-        if results.len() > MOST_RESULTS {
-            results.pop_front();
-        }
+        results.put(key, Arc::clone(&computed), computed.bytes());
         Ok(computed)
     }
 
@@ -200,4 +227,47 @@ impl Drop for Held<'_> {
 /// The error of a fault of the program, such as a panic.
 pub fn internal(text: &str) -> Error {
     Error::device(format!("internal error: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::serve::photos::Photos;
+
+    #[test]
+    fn results_and_explainers_are_limited_by_their_bytes() {
+        let models = [ServedModel::built_in().unwrap()];
+        let sample = include_bytes!("../../../weights/samples/chelsea.png");
+        let photo = Photos::new().add("chelsea.png", sample, &models).unwrap();
+        let ask = |computing: &Computing, exit: usize| {
+            let request =
+                ExplainRequest { exits: vec![exit], ..ExplainRequest::grad_cam(&models[0].loaded.model) };
+            let key = Key { photo: photo.id, model: 0, settings: exit.to_string() };
+            computing.explain(key.clone(), &models[0], &request, &photo, &Task::default()).unwrap();
+            key
+        };
+        let kept = |computing: &Computing, keys: &[Key]| {
+            let explainers = computing.lock().as_ref().unwrap().bytes();
+            (keys.iter().map(|key| computing.known(key).is_some()).collect::<Vec<_>>(), explainers)
+        };
+        let ample = Computing::new();
+        let first = [ask(&ample, 1)];
+        let (known, explainer) = kept(&ample, &first);
+        let results = ample.results.lock().unwrap().bytes();
+        // At least the input and its gradients, and the heatmap; at most a few of them.
+        let heatmap = 4 * 32 * 32;
+        assert_eq!(known, [true]);
+        assert!((heatmap..4 * heatmap).contains(&results), "{results} bytes of a result");
+        assert!((6 * heatmap..1 << 28).contains(&explainer), "{explainer} bytes of an explainer");
+        let both = [ask(&ample, 1), ask(&ample, 2)];
+        let (known, explainers) = kept(&ample, &both);
+        assert_eq!(known, [true, true]);
+        assert!(explainers > explainer, "{explainers} bytes of two explainers");
+        let narrow = Computing::within(
+            Limits { number: 6, bytes: explainers - 1 },
+            Limits { number: 32, bytes: 2 * results - 1 },
+        );
+        let both = [ask(&narrow, 1), ask(&narrow, 2)];
+        assert_eq!(kept(&narrow, &both), (vec![false, true], explainers - explainer));
+    }
 }

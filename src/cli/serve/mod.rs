@@ -2,11 +2,13 @@
 //!
 //! [`http`] reads requests, [`access`] admits the page's own, [`routes`] answers them: [`photos`] are prepared,
 //! a [`question`] becomes the job of an `explain` command, [`computing`] explains, and [`view`] is what the page is told.
+//! What may be asked for again is [`kept`], within limits.
 
 mod access;
 mod computing;
 pub mod fuzzing;
 mod http;
+mod kept;
 mod models;
 mod page;
 mod photos;

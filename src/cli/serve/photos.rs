@@ -1,6 +1,5 @@
 //! The photos of the page, prepared for every model. They are in memory only, the last few of them.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -9,9 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::imaging::photo_memory::PhotoMemory;
+use crate::imaging::rgb_image::RgbImage;
 use crate::imaging::{HeldImage, encode_jpeg};
 use crate::{Error, Result};
 
+use super::kept::{Kept, Limits};
 use super::models::ServedModel;
 use crate::cli::images::Photo;
 
@@ -19,8 +20,8 @@ use crate::cli::images::Photo;
 pub const LARGEST_FILE: usize = 64 << 20;
 /// Limit of the memory for photos that are being decoded and prepared, in bytes.
 const DECODING_MEMORY: u64 = 1 << 29;
-/// Photos that are kept. Each takes about a megabyte for each model.
-const MOST_PHOTOS: usize = 64;
+/// Photos that are kept. Each takes about a megabyte for each model of a usual input; one of 2048 x 2048 pixels takes 70.
+const LIMITS: Limits = Limits { number: 64, bytes: 256 << 20 };
 /// JPEG quality of the picture of what a model sees, without visible differences.
 const QUALITY: u8 = 92;
 
@@ -43,6 +44,13 @@ pub struct PreparedPhoto {
 }
 
 impl PreparedPhoto {
+    /// Memory that it takes, also once it is shown: the text of a JPEG is not longer than its pixels.
+    fn bytes(&self) -> usize {
+        let Photo { view, small_view, seen, .. } = &self.photo;
+        let of = |picture: &Option<RgbImage>| picture.as_ref().map_or(0, |picture| picture.rgb.len());
+        size_of_val(self.photo.input()) + seen.rgb.len() + 2 * of(view) + of(small_view)
+    }
+
     /// The region of the photo that the model sees, as a data URL. It is made when it is asked for first, which can be
     /// while the photo is explained.
     pub fn shown(&self) -> &str {
@@ -69,17 +77,18 @@ pub struct Photos {
     held: Mutex<Held>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
-    /// The oldest first.
-    photos: VecDeque<Arc<HeldPhoto>>,
+    photos: Kept<u64, Arc<HeldPhoto>>,
+    /// Of all photos so far.
     count: u64,
 }
 
 impl Photos {
     /// No photos.
     pub fn new() -> Photos {
-        Photos { memory: PhotoMemory::new(DECODING_MEMORY), held: Mutex::default() }
+        let held = Mutex::new(Held { photos: Kept::new(LIMITS), count: 0 });
+        Photos { memory: PhotoMemory::new(DECODING_MEMORY), held }
     }
 
     /// Decodes the photo in a file's `bytes` and prepares it for `models`.
@@ -102,22 +111,24 @@ impl Photos {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.count += 1;
         let photo = Arc::new(HeldPhoto { id: held.count, name, prepared });
-        held.photos.push_back(photo.clone());
-        if held.photos.len() > MOST_PHOTOS {
-            held.photos.pop_front();
-        }
+        held.photos.put(photo.id, Arc::clone(&photo), photo.bytes());
         Ok(photo)
     }
 
     /// The photo with this number, if it is still there.
     pub fn find(&self, id: &str) -> Option<Arc<HeldPhoto>> {
         let id: u64 = id.parse().ok()?;
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.photos.iter().find(|photo| photo.id == id).cloned()
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.photos.find(&id).cloned()
     }
 }
 
 impl HeldPhoto {
+    /// Memory that it takes.
+    fn bytes(&self) -> usize {
+        self.name.len() + self.prepared.iter().map(PreparedPhoto::bytes).sum::<usize>()
+    }
+
     /// As the model at position `model` sees it.
     ///
     /// # Errors

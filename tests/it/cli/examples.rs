@@ -153,3 +153,16 @@ fn every_example_of_every_help_works() {
     let place = place();
     examples(&place.msdcam("--help").stdout).iter().for_each(|line| check(&place, line));
 }
+
+#[test]
+fn no_help_has_the_links_of_the_source() {
+    let place = Place::new();
+    let helps =
+        commands(&place).into_iter().flat_map(|name| [format!("{name} --help"), format!("{name} -h")]);
+    for line in helps.chain(["--help".into(), "-h".into()]) {
+        let help = place.msdcam(&line).stdout;
+        assert!(help.contains("Usage: "), "{line}: {help}");
+        let links: Vec<&str> = ["[`", "](", "::"].into_iter().filter(|link| help.contains(link)).collect();
+        assert!(links.is_empty(), "{line} has {links:?}: {help}");
+    }
+}

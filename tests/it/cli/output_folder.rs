@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+use crate::cli::program::Run;
 use crate::cli::program::{Place, repository};
 use crate::cli::run::{cifar, contents};
 
@@ -174,4 +176,29 @@ fn a_data_set_that_is_its_own_output_folder_stays_the_same_set() {
     place.write("odd/dog/1.png", &photo);
     let run = place.msdcam(&format!("explain odd -o odd {SMALL} --labels-by none"));
     run.refused(2, &["odd: images is there, and not as part of the run of a data set"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_marker_that_cannot_be_opened_is_not_taken_for_another_programs() {
+    let place = place();
+    let line = format!("explain a.png -o out {SMALL} -q");
+    assert_eq!(place.msdcam(&line).code, 0);
+    let before = contents(&place.path().join("out"));
+    let program = place.command::<&str>(&[]);
+    let mut unread = 0;
+    // The standard streams and the lock, and a few more.
+    for files in 3..12 {
+        let limited = format!("ulimit -n {files} && exec \"$0\" {line}");
+        let mut shell = std::process::Command::new("sh");
+        shell.current_dir(place.path()).args(["-c", &limited]).arg(program.get_program());
+        let run = Run::from(shell.output().unwrap());
+        assert!(!run.stderr.contains("is there, and not as part of"), "{files} files: {run:?}");
+        if run.stderr.contains("out/manifest.json: file: cannot read: Too many open files") {
+            assert_eq!((run.code, run.stderr.lines().count()), (4, 1), "{files} files: {run:?}");
+            unread += 1;
+        }
+        assert_eq!(contents(&place.path().join("out")), before, "{files} files: {run:?}");
+    }
+    assert!(unread > 0, "the marker could always be opened");
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use msdcam::run::{Opened, Shard};
 
+#[cfg(unix)]
+use crate::run::work::hard_linked;
 use crate::run::work::{BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, whole};
 
 /// Runs `job` with a disk that fails at call 0, 1 and so on until nothing fails; after each failure `check`
@@ -75,6 +77,32 @@ fn retries_can_be_interrupted_at_any_call() {
             }
             mended(Arc::new(Quick), true).run(run).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(contents(run), contents(expected.path()), "{what}");
+        },
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_with_a_hard_linked_backup_resumes_at_any_call_and_the_backup_stays() {
+    let expected = new_folder();
+    whole(expected.path());
+    let interrupted = |run: &Path| {
+        Job::new(Faulty::new(Fault::KilledBefore, 60), Shard::WHOLE).run(run).unwrap_err();
+    };
+    let backup = new_folder();
+    interrupted(backup.path());
+    let backup = contents(backup.path());
+    assert!(backup.keys().any(|name| name.ends_with("cam.npy")) && !backup.contains_key(Path::new("lock")));
+    at_every_call(
+        |run| {
+            interrupted(run);
+            hard_linked(run, &run.with_file_name("backup"));
+        },
+        |disk| Job::new(disk, Shard::WHOLE),
+        |run, _, what| {
+            Job::new(Arc::new(Quick), Shard::WHOLE).run(run).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(contents(run), contents(expected.path()), "{what}");
+            assert_eq!(contents(&run.with_file_name("backup")), backup, "{what}");
         },
     );
 }

@@ -312,3 +312,76 @@ fn a_shard_with_damaged_rows_is_refused() {
     fs::write(&array, &sound).unwrap();
     merge(&Quick, &paths, &out).unwrap();
 }
+
+#[test]
+fn an_output_among_the_files_of_a_shard_is_refused() {
+    let folder = new_folder();
+    let shared = folder.path().join("run");
+    for index in 1..=2 {
+        job(index, 2).run(&shared).unwrap();
+    }
+    let before = contents(folder.path());
+    let mut outs = vec![
+        ("run/images", "images"),
+        ("run/images/0000/deep", "images"),
+        ("run/arrays", "arrays"),
+        ("run/arrays/deep", "arrays"),
+        ("run/arrays-1-of-2", "arrays-1-of-2"),
+        ("run/arrays-2-of-2/deep/er", "arrays-2-of-2"),
+        ("run/arrays-1-of-1", "arrays-1-of-1"),
+        ("run/./images/../arrays-1-of-2/", "arrays-1-of-2"),
+        ("run/none/../arrays", "arrays"),
+    ];
+    #[cfg(unix)]
+    {
+        for (name, to) in [("link", "run/arrays-1-of-2"), ("all", "run")] {
+            std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        }
+        outs.extend([("link", "arrays-1-of-2"), ("link/deep", "arrays-1-of-2"), ("all/images", "images")]);
+    }
+    for (out, name) in outs {
+        for folders in [vec![shared.clone()], vec![folder.path().join("run/../run")]] {
+            let error = merge(&Quick, &folders, &folder.path().join(out)).unwrap_err();
+            let expected = format!(": {name} belongs to the run in ");
+            assert!(error.to_string().contains(&expected) && exit_code(&error) == 2, "{out}: {error}");
+        }
+    }
+    let mut after = contents(folder.path());
+    after.retain(|path, _| path.starts_with("run"));
+    assert_eq!(after, before);
+    // Names that no run uses, and the same names elsewhere.
+    for out in ["run/merged", "run/arrays_of_all", "images", "arrays/images"] {
+        merge(&Quick, std::slice::from_ref(&shared), &folder.path().join(out)).unwrap();
+    }
+    merge(&Quick, std::slice::from_ref(&shared), &shared).unwrap();
+    assert!(shared.join("results.jsonl").exists());
+}
+
+#[test]
+fn rows_that_are_larger_than_the_limit_are_refused_before_they_are_read() {
+    let gib = 1_usize << 30;
+    for (fields, cause) in [
+        (vec![8 * gib], "line 1: field0: rows of 8589934592 bytes, the limit is 1073741824"),
+        (
+            vec![gib / 2; 2],
+            "line 1: field1: with its rows an image has 1073741838 bytes, the limit is 1073741824",
+        ),
+    ] {
+        let (folder, paths) = shards(2);
+        for (index, path) in (1..).zip(&paths) {
+            let journal = path.join(format!("journal-{index}-of-2.jsonl"));
+            let text = fs::read_to_string(&journal).unwrap();
+            let (header, entries) = text.split_once('\n').unwrap();
+            let mut header: serde_json::Value = serde_json::from_str(&header[9..]).unwrap();
+            for (i, bytes) in fields.iter().enumerate() {
+                let field = json!({"key": format!("field{i}"), "kind": "|u1", "shape": [bytes]});
+                header["arrays"]["fields"].as_array_mut().unwrap().push(field);
+            }
+            fs::write(&journal, sealed(&header.to_string()) + entries).unwrap();
+        }
+        let out = folder.path().join("out");
+        let error = merge(&Quick, &paths, &out).unwrap_err();
+        assert!(error.to_string().ends_with(cause) && exit_code(&error) == 4, "{error}");
+        assert!(!out.exists());
+    }
+}

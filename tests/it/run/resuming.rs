@@ -7,6 +7,8 @@ use msdcam::Result;
 use msdcam::run::{Opened, RunSpec, Shard, read_results};
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use crate::run::work::hard_linked;
 use crate::run::work::{
     BAD, Fault, Faulty, IMAGES, Job, Quick, contents, exit_code, new_folder, rows, sealed, whole,
 };
@@ -360,4 +362,93 @@ fn a_linked_array_is_not_followed() {
     std::os::unix::fs::symlink(&elsewhere, &array).unwrap();
     refused(job(Shard::WHOLE).run(folder.path()), 6, &["cam.npy: cannot write: is a symbolic link"]);
     assert_eq!(fs::read(&elsewhere).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hard_linked_copy_keeps_its_bytes() {
+    for shard in [Shard::WHOLE, Shard::new(1, 2).unwrap()] {
+        for calls in [15, 30, usize::MAX] {
+            let folder = new_folder();
+            let [run, copy] = ["run", "copy"].map(|name| folder.path().join(name));
+            let ended = Job::new(Faulty::new(Fault::KilledBefore, calls), shard).run(&run);
+            assert_eq!(ended.is_ok(), calls == usize::MAX);
+            // As a killed process leaves it.
+            fs::write(run.join(if shard == Shard::WHOLE { "lock" } else { "lock-1-of-2" }), "process 1\n")
+                .unwrap();
+            hard_linked(&run, &copy);
+            let before = contents(&copy);
+            let mut again = Job { mended: true, retry_failed: true, ..job(shard) };
+            again.run(&run).unwrap();
+            assert!(!again.worked_on.is_empty());
+            assert_eq!(contents(&copy), before, "{shard}, {calls} calls");
+            let expected = new_folder();
+            Job { mended: true, ..job(shard) }.run(expected.path()).unwrap();
+            let without_journal = |folder: &std::path::Path| {
+                let mut files = contents(folder);
+                files.retain(|name, _| !name.to_string_lossy().starts_with("journal"));
+                files
+            };
+            assert_eq!(without_journal(&run), without_journal(expected.path()), "{shard}, {calls} calls");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_copy_of_an_array_takes_no_space_for_its_zeros() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = new_folder();
+    let path = folder.path().join("cam.npy");
+    let mut bytes = vec![0; 8 << 20];
+    (bytes[5], bytes[4 << 20], bytes[(8 << 20) - 1]) = (1, 2, 3);
+    bytes.extend([0; 99]);
+    fs::write(&path, &bytes).unwrap();
+    fs::hard_link(&path, folder.path().join("other")).unwrap();
+    msdcam::run::Disk::unshare(&msdcam::run::RealDisk, &path).unwrap();
+    let about = fs::metadata(&path).unwrap();
+    assert_eq!(about.nlink(), 1);
+    assert!(fs::read(&path).unwrap() == bytes);
+    assert!(about.blocks() * 512 < 1 << 20, "{} blocks", about.blocks());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_looked_at_is_not_taken_for_missing() {
+    // A link to itself: an error other than that nothing is there.
+    let loops = |path: &std::path::Path| {
+        let _ = fs::remove_file(path);
+        std::os::unix::fs::symlink(path.file_name().unwrap(), path).unwrap();
+    };
+    let folder = new_folder();
+    whole(folder.path());
+    loops(&folder.path().join("images/0000/000001_CAT_0.png"));
+    let before: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    for retry_failed in [false, true] {
+        let mut again = Job { retry_failed, ..job(Shard::WHOLE) };
+        let error = again.run(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("000001_CAT_0.png: file: cannot read: "), "{error}");
+        assert!(!error.to_string().contains("--retry-failed"), "{error}");
+        assert_eq!((exit_code(&error), again.worked_on.len()), (4, 0));
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), before);
+    }
+    for name in ["results.jsonl", "arrays/exit.npy", "arrays/cam.npy"] {
+        let folder = new_folder();
+        whole(folder.path());
+        loops(&folder.path().join(name));
+        let error = job(Shard::WHOLE).run(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}: file: cannot read: ")), "{error}");
+        assert!(!error.contains("--retry-failed"), "{error}");
+    }
+    // A whole run that may have begun beside shards.
+    let folder = new_folder();
+    for index in 1..=2 {
+        job(Shard::new(index, 2).unwrap()).run(folder.path()).unwrap();
+    }
+    loops(&folder.path().join("journal.jsonl"));
+    let merged = msdcam::run::merge(&Quick, &[folder.path().into()], folder.path());
+    refused(merged, 4, &["journal.jsonl: file: cannot read: "]);
+    assert!(!folder.path().join("manifest.json").exists());
 }

@@ -157,6 +157,21 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
+/// Makes `to` a copy of the folder `from` whose files are hard links, as `cp -al` and `rsync --link-dest` do.
+#[cfg(unix)]
+pub fn hard_linked(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            hard_linked(&entry.path(), &to);
+        } else {
+            fs::hard_link(entry.path(), to).unwrap();
+        }
+    }
+}
+
 /// The real disk without syncing: no test simulates a power failure.
 #[derive(Clone, Copy)]
 pub struct Quick;
@@ -184,6 +199,10 @@ impl Disk for Quick {
 
     fn link(&self, from: &Path, to: &Path) -> Result<()> {
         RealDisk.link(from, to)
+    }
+
+    fn unshare(&self, path: &Path) -> Result<()> {
+        RealDisk.unshare(path)
     }
 
     fn write_out(&self, _: &Path) {}
@@ -257,16 +276,19 @@ impl Faulty {
     }
 }
 
+/// What a killed process leaves of a file that was to replace the one at `path`.
+fn half_a_file(path: &Path) {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    fs::write(path.with_file_name(format!(".{name}.4194304-7.tmp")), "ha").unwrap();
+}
+
 impl Disk for Faulty {
     fn make_folder(&self, path: &Path) -> Result<()> {
         self.call(path, || (), true, || Quick.make_folder(path))
     }
 
     fn replace(&self, path: &Path, durable: bool, fill: &mut Fill) -> Result<()> {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let temporary = path.with_file_name(format!(".{name}.4194304-7.tmp"));
-        let half = || fs::write(temporary, "ha").unwrap();
-        self.call(path, half, true, || Quick.replace(path, durable, fill))
+        self.call(path, || half_a_file(path), true, || Quick.replace(path, durable, fill))
     }
 
     fn append(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
@@ -297,6 +319,10 @@ impl Disk for Faulty {
 
     fn link(&self, from: &Path, to: &Path) -> Result<()> {
         self.call(to, || (), true, || Quick.link(from, to))
+    }
+
+    fn unshare(&self, path: &Path) -> Result<()> {
+        self.call(path, || half_a_file(path), true, || Quick.unshare(path))
     }
 
     fn write_out(&self, _: &Path) {}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::server::{Answer, Server, question, with};
-use crate::cli::program::Place;
+use crate::cli::program::{Place, repository};
 #[cfg(target_os = "linux")]
 use crate::common::process::peak_so_far;
 
@@ -133,7 +133,7 @@ fn no_path_of_the_disk_can_be_named() {
     {
         let answer = server.post(
             &format!("/api/photos?name={name}"),
-            &std::fs::read(crate::cli::program::repository("weights/samples/chelsea.png")).unwrap(),
+            &std::fs::read(repository("weights/samples/chelsea.png")).unwrap(),
         );
         assert_eq!(answer.json()["name"], is, "{name}");
         let id = answer.json()["photo"].as_str().unwrap().to_string();
@@ -290,6 +290,26 @@ fn the_oldest_photos_are_forgotten() {
     let photos: Vec<String> = (0..65).map(|_| add()).collect();
     let status = |photo: &str| server.ask("/api/explain", &question(photo)).status;
     assert_eq!((status(&photos[0]), status(&photos[1]), status(&photos[64])), (410, 200, 200));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_kept_is_limited_by_its_size() {
+    let place = Place::new();
+    let network = repository("tests/onnx/networks/plain_size_legacy.onnx");
+    let arguments = ["--weights", network.to_str().unwrap(), "--input-size", "1024", "--threads", "1"];
+    let server = Server::start(&place, &arguments);
+    let before = peak(&server);
+    // 12 MiB as the network's input, 3 MiB as it was seen, and pictures.
+    let picture = msdcam::imaging::encode_png(&msdcam::RgbImage::filled(64, 64, [9, 99, 200]));
+    let photos: Vec<String> = (0..40).map(|_| server.add("plain.png", &picture)).collect();
+    let more = peak(&server) - before;
+    assert!(more < 400 << 10, "{more} KiB more for 40 photos");
+    let status = |photo: &str| server.ask("/api/explain", &question(photo)).status;
+    assert_eq!((status(&photos[0]), status(&photos[39])), (410, 200));
+    let gone = server.ask("/api/download", &with(&question(&photos[0]), json!({ "kind": "strip" })));
+    let told = json!("the photo is no longer held: add it again");
+    assert_eq!((gone.status, &gone.json()["error"]), (410, &told));
 }
 
 #[test]
