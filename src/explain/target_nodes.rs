@@ -43,8 +43,7 @@ impl Ranks {
             None => self.logits,
             Some(TargetNode { one_hot, candidates, .. }) => {
                 let classes = graph.shape(one_hot).c;
-                let penalty =
-                    self.penalty.get_or_insert_with(|| affine(graph, MASKED, vec![0.0; classes])).clone();
+                let penalty = *self.penalty.get_or_insert_with(|| affine(graph, MASKED, vec![0.0; classes]));
                 let penalty = graph.push(penalty, &[one_hot])?;
                 graph.push(Op::Add, &[candidates, penalty])?
             }
