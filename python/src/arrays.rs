@@ -63,6 +63,17 @@ pub fn filled<T: Copy>(what: &str, count: usize, value: T) -> PyResult<Vec<T>> {
     Ok(values)
 }
 
+/// A copy of `values`.
+///
+/// # Errors
+/// `MemoryError` when the system refuses it.
+pub fn copied<T: Copy>(what: &str, values: &[T]) -> PyResult<Vec<T>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(values.len()).map_err(|_| errors::memory(what, size_of_val(values)))?;
+    copy.extend_from_slice(values);
+    Ok(copy)
+}
+
 /// `values` as an array of `shape`, without a copy.
 ///
 /// # Panics

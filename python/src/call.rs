@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyRuntimeError;
+use msdcam::error::{DeviceError, ErrorSource};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -22,6 +24,8 @@ pub enum Stop {
     Python(PyErr),
     /// A panic, which is a mistake in the library.
     Panic(String),
+    /// A panic of a function that cannot return the error that the system has too little memory.
+    Memory(String),
 }
 
 impl From<msdcam::Error> for Stop {
@@ -42,6 +46,7 @@ impl Stop {
         match self {
             Stop::Error(error) => errors::exception(py, &error),
             Stop::Python(error) => error,
+            Stop::Memory(message) => PyMemoryError::new_err(message),
             Stop::Panic(message) => {
                 PyRuntimeError::new_err(format!("internal error: {message}; please report"))
             }
@@ -73,17 +78,64 @@ impl Signals {
 /// Calls `work` without the GIL.
 ///
 /// # Errors
-/// Those of `work`; a panic of it is a [`Stop::Panic`].
+/// Those of `work`; a panic of it is a [`Stop::Panic`] or a [`Stop::Memory`].
 pub fn detached<R: Send>(
     py: Python<'_>,
     work: impl FnOnce(&Signals) -> Result<R, Stop> + Send,
 ) -> Result<R, Stop> {
     py.detach(|| {
         let signals = Signals { next: Cell::new(Instant::now() + PATIENCE) };
-        catch_unwind(AssertUnwindSafe(|| work(&signals)))
-            .unwrap_or_else(|panic| Err(Stop::Panic(message(&*panic))))
+        catch_unwind(AssertUnwindSafe(|| work(&signals))).unwrap_or_else(|panic| Err(of_panic(&*panic)))
     })
 }
+
+/// Calls `work` on another thread while this one runs Python's signal handlers. After the exception of a handler, `stop`
+/// is called, on which `work` is to end soon.
+///
+/// # Errors
+/// Those of `work`; the exception of a handler; when the system refuses the thread.
+///
+/// # Panics
+/// When `work` does.
+pub fn watched<R: Send, E: Into<Stop> + Send>(
+    signals: &Signals,
+    stop: impl Fn(),
+    work: impl FnOnce() -> Result<R, E> + Send,
+) -> Result<R, Stop> {
+    std::thread::scope(|scope| {
+        let (done, is_done) = mpsc::channel();
+        let worker = std::thread::Builder::new().spawn_scoped(scope, move || {
+            // Dropped at the end, also that of a panic.
+            let _done: mpsc::Sender<()> = done;
+            work()
+        });
+        let worker = worker.map_err(|refused| {
+            msdcam::Error::from(DeviceError::Threads { threads: 1, source: ErrorSource::new(refused) })
+        })?;
+        let mut heard = Ok(());
+        while heard.is_ok() && is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            heard = signals.check();
+        }
+        if heard.is_err() {
+            stop();
+        }
+        let result = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        heard.and_then(|()| result.map_err(Into::into))
+    })
+}
+
+/// A panic that was caught: [`Stop::Memory`] where it is for want of memory, which is no mistake.
+fn of_panic(payload: &(dyn Any + Send)) -> Stop {
+    let text = message(payload);
+    match text.starts_with(NO_MEMORY) {
+        // Without the place.
+        true => Stop::Memory(text.split_once(" (src/").map_or(&*text, |(text, _)| text).into()),
+        false => Stop::Panic(text),
+    }
+}
+
+/// How the text of [`DeviceError::HostMemory`] begins.
+const NO_MEMORY: &str = "cpu: not enough memory for ";
 
 /// Message and place of the last panic.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);

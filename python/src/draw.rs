@@ -1,6 +1,9 @@
 //! Pictures by the library's renderer, as arrays of pixels and as files.
 
+use std::hint::black_box;
+
 use msdcam::cli::drawing::{Drawing, LayerExit, PictureOptions, shown};
+use msdcam::error::printable;
 use msdcam::imaging::{encode_jpeg, encode_png};
 use msdcam::render::styles::ToolStyle;
 use msdcam::{Colormap, Error, ExitPrediction, MapStatus, Model, OverlayStyle, Result, RgbImage};
@@ -9,11 +12,14 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::arrays::elements;
+use crate::arrays::{copied, elements, zeros};
 use crate::request::RequestArguments;
 
 /// Longest side of a picture that is encoded, in pixels: a limit of JPEG.
 const MAX_SIDE: usize = 65_500;
+
+/// Longest side of an overlay, in pixels.
+const MAX_OVERLAY: usize = 4096;
 
 /// How a picture looks, as a dictionary: options of the command line.
 #[derive(FromPyObject)]
@@ -68,8 +74,8 @@ impl StyleArguments {
         if let (Some(style), Some((name, _))) = (style, fixed.into_iter().find(|(_, given)| *given)) {
             return Err(Error::usage(format!("style {style}: sets its own {name}; omit {name}")));
         }
-        if !(16..=4096).contains(&self.size) {
-            return Err(Error::usage(format!("size {}: expected 16 to 4096 pixels", self.size)));
+        if !(16..=MAX_OVERLAY).contains(&self.size) {
+            return Err(Error::usage(format!("size {}: expected 16 to {MAX_OVERLAY} pixels", self.size)));
         }
         if let Some(level) = self.contours.iter().find(|&&level| !(level > 0.0 && level < 1.0)) {
             return Err(Error::usage(format!("contours {level}: expected levels between 0 and 1")));
@@ -152,6 +158,26 @@ impl LayerArguments<'_> {
     }
 }
 
+/// Bytes for each pixel of a picture that drawing it takes at most, without the styles of other tools and with them;
+/// measured, with a reserve.
+const BYTES_PER_PIXEL: [usize; 2] = [20, 44];
+
+/// Checks that the system has memory for the picture of `photo` at one exit, of which the renderer asks for a part in
+/// ways that cannot be refused.
+///
+/// # Errors
+/// `MemoryError` when it has not.
+pub fn check_memory(photo: &RgbImage, style: &StyleArguments) -> PyResult<()> {
+    // Larger ones are refused.
+    let side = style.size.min(MAX_OVERLAY);
+    let picture = side * side * BYTES_PER_PIXEL[usize::from(style.style.is_some())];
+    // The rows of the photo are resized before its columns.
+    let bytes = picture.saturating_add(photo.height.saturating_mul(3 * side));
+    // Of memory that is not used the compiler does not ask.
+    black_box(zeros::<u8>("picture", bytes)?);
+    Ok(())
+}
+
 /// Draws a layer over `photo`: the exit at position `exit`, or the film strip of all with the headline `title`.
 ///
 /// # Errors
@@ -194,7 +220,7 @@ pub fn encode<'py>(
     py: Python<'py>,
     pixels: PyReadonlyArray3<'py, u8>,
     format: &str,
-    quality: u8,
+    quality: i64,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let &[height, width, channels] = pixels.shape() else { unreachable!("three dimensions") };
     if channels != 3 || !(1..=MAX_SIDE).contains(&height) || !(1..=MAX_SIDE).contains(&width) {
@@ -204,11 +230,17 @@ pub fn encode<'py>(
     if !(1..=100).contains(&quality) {
         return Err(PyValueError::new_err(format!("quality {quality}: expected 1 to 100")));
     }
-    let picture = RgbImage::new(width, height, elements(&pixels, "picture")?.to_vec());
+    let quality = quality as u8;
+    let picture = RgbImage::new(width, height, copied("picture", elements(&pixels, "picture")?)?);
     let bytes = match format {
         "png" => py.detach(|| encode_png(&picture)),
         "jpeg" => py.detach(|| encode_jpeg(&picture, quality)),
-        _ => return Err(PyValueError::new_err(format!("format '{format}': there are png, jpeg"))),
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "format '{}': there are png, jpeg",
+                printable(format)
+            )));
+        }
     };
     Ok(PyBytes::new(py, &bytes))
 }

@@ -334,11 +334,12 @@ pub fn check_labels(model: &Model, labels: &[usize], images: usize) -> Result<()
     }
 }
 
-/// An error about image `image` of a batch, for that of the call.
+/// An error about an image of a batch, of which `first` is the first, for the images of the call, which Python counts
+/// from 0.
 pub fn shifted(error: Error, first: usize) -> Error {
     match error {
         Error::Request(RequestError::NonFinite { image, element, value }) => {
-            RequestError::NonFinite { image: first + image, element, value }.into()
+            RequestError::NonFinite { image: first + image - 1, element, value }.into()
         }
         other => other,
     }

@@ -8,10 +8,10 @@ use msdcam::{Error, ExplainRequest, Model, Result, Target};
 use pyo3::prelude::*;
 use serde::Serialize;
 
-use crate::call::{Signals, Stop};
+use crate::call::{Signals, Stop, watched};
 use crate::evaluate::{Labeled, Tally, prepared_groups, text, unknown};
 use crate::explain::{check_labels, shifted};
-use crate::request::{TargetArgument, exits, methods};
+use crate::request::{TargetArgument, exits, is_slow, methods};
 use crate::runtime::Runtime;
 
 /// Images of a batch: the results do not depend on it.
@@ -156,13 +156,16 @@ pub fn faithfulness(
             }
             let batch = BATCH.min(count);
             let mut evaluator = make(batch)?;
+            let stop = evaluator.stopper();
             images.batches(model, (batch, threads), signals, |inputs| {
                 let n = inputs.len() / len;
                 let indices: Vec<u64> = (first as u64..).take(n).collect();
                 let labels = if is_label { &labels[first..first + n] } else { &[] };
                 measured.sample(inputs, labels, (len, arguments.randomize));
-                let found = evaluator.evaluate(inputs, labels, &indices);
-                found.map_err(|error| shifted(error, first))?.iter().for_each(|rows| measured.add(rows));
+                let found = watched(signals, &stop, || {
+                    evaluator.evaluate(inputs, labels, &indices).map_err(|error| shifted(error, first))
+                })?;
+                found.iter().for_each(|rows| measured.add(rows));
                 tally.used += n;
                 first += n;
                 Ok(())
@@ -172,11 +175,12 @@ pub fn faithfulness(
             let dataset = files.open(model)?;
             let batch = BATCH.min(dataset.len());
             let mut evaluator = make(batch)?;
+            let stop = evaluator.stopper();
             prepared_groups(model, &dataset, (batch, threads), signals, |group| {
                 let (inputs, labels, indices) = tally.usable(group, is_label);
                 if !indices.is_empty() {
                     measured.sample(&inputs, &labels, (len, arguments.randomize));
-                    let found = evaluator.evaluate(&inputs, &labels, &indices)?;
+                    let found = watched(signals, &stop, || evaluator.evaluate(&inputs, &labels, &indices))?;
                     found.iter().for_each(|rows| measured.add(rows));
                 }
                 Ok(())
@@ -192,10 +196,11 @@ pub fn faithfulness(
             model,
             request: &request,
             device: &runtime.device,
-            batch: BATCH.min(arguments.randomize),
+            // Methods with many runs take long: between two images a signal is heard.
+            batch: if is_slow(&request) { 1 } else { BATCH.min(arguments.randomize) },
             seed: settings.seed,
         };
-        randomization = cascade.run(images, labels, || {})?;
+        randomization = cascade.run(images, labels, |_| signals.check())?;
     }
     let report = Report {
         images: tally.used,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use msdcam::dataset::in_order;
 use msdcam::error::{DeviceError, ErrorSource};
-use msdcam::{Model, Result, RgbImage};
+use msdcam::{Model, RgbImage};
 use numpy::{PyReadonlyArray3, PyReadonlyArray4, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::arrays::elements;
+use crate::arrays::{copied, elements};
 use crate::call::{Signals, Stop};
 
 /// Maximum number of reading threads: each has a file open.
@@ -71,11 +71,11 @@ impl Photo<'_> {
     /// The photo's pixels.
     ///
     /// # Errors
-    /// When its file cannot be read.
-    pub fn read(self) -> Result<RgbImage> {
+    /// When its file cannot be read; `MemoryError` when the system refuses a copy of its pixels.
+    pub fn read(self) -> Result<RgbImage, Stop> {
         match self {
-            Photo::Path(path) => RgbImage::open(path),
-            Photo::Pixels { height, width, rgb } => Ok(RgbImage::new(width, height, rgb.to_vec())),
+            Photo::Path(path) => Ok(RgbImage::open(path)?),
+            Photo::Pixels { height, width, rgb } => Ok(RgbImage::new(width, height, copied("photo", rgb)?)),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Images<'_> {
             }
             Images::Photos(photos) => photos,
         };
-        let prepare = |photo: Photo| Ok::<_, msdcam::Error>(model.prepare(&photo.read()?).tensor);
+        let prepare = |photo: Photo| Ok::<_, Stop>(model.prepare(&photo.read()?).tensor);
         // One photo is not worth a thread.
         if let [photo] = photos[..] {
             return each(&prepare(photo)?);

@@ -15,11 +15,11 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::{array, elements};
 use crate::call::{Signals, Stop, detached};
-use crate::draw::{LayerArguments, StyleArguments, denormalized, draw};
+use crate::draw::{LayerArguments, StyleArguments, check_memory, denormalized, draw};
 use crate::evaluate::{EarlyExit, FileSet, Labeled, evaluate};
 use crate::faithfulness::{MetricArguments, faithfulness};
 use crate::images::{ImageArguments, Photo, PhotoArgument};
-use crate::request::{RequestArguments, exits};
+use crate::request::{RequestArguments, exits, is_slow};
 use crate::runtime::{Runtime, Runtimes};
 use crate::{classify, errors, explain};
 
@@ -118,7 +118,9 @@ impl Network {
             work((&self.model, runtime), signals)
         });
         done.map_err(|stop| {
-            if let (Stop::Panic(message), Ok(runtime)) = (&stop, self.runtimes.current()) {
+            if let (Stop::Panic(message) | Stop::Memory(message), Ok(runtime)) =
+                (&stop, self.runtimes.current())
+            {
                 runtime.break_off(message);
             }
             stop.into_python(py)
@@ -244,13 +246,8 @@ impl Network {
             }
         }
         // Methods with many runs take long: between two images a signal is heard.
-        let is_slow = request.maps.iter().any(|method| matches!(method.name(), "score-cam" | "ablation-cam"))
-            || request
-                .pixels
-                .iter()
-                .any(|method| matches!(method.name(), "smooth-grad" | "integrated-gradients"));
         let count = images.count(self.model.input_shape().len());
-        let batch = if is_slow && batch.is_none() { 1 } else { self.batch(batch, count)? };
+        let batch = if is_slow(&request) && batch.is_none() { 1 } else { self.batch(batch, count)? };
         let results = self.run(py, |parts, signals| {
             explain::explain(parts, &images, (&request, &labels), (batch, self.threads), signals)
         })?;
@@ -359,6 +356,9 @@ impl Network {
                 (None, Some(tensor)) => denormalized(&self.model, tensor),
                 (None, None) => return Err(Error::usage("a picture needs a photo or its input").into()),
             };
+            if exit.is_some() {
+                check_memory(&photo, &style)?;
+            }
             Ok(draw(&self.model, &photo, (&request, &style), layer, (exit, title))?)
         });
         let picture = picture.map_err(|stop| stop.into_python(py))?;

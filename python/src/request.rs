@@ -81,6 +81,13 @@ pub fn exits(given: Option<Vec<usize>>, model: &Model) -> Vec<usize> {
     given.unwrap_or_else(|| (1..=model.exits.len()).collect())
 }
 
+/// Whether a method of the request takes many runs of the model for an image.
+pub fn is_slow(request: &ExplainRequest) -> bool {
+    let maps = request.maps.iter().map(|method| method.name());
+    let mut names = maps.chain(request.pixels.iter().map(|method| method.name()));
+    names.any(|name| matches!(name, "score-cam" | "ablation-cam" | "smooth-grad" | "integrated-gradients"))
+}
+
 /// Methods from their names.
 ///
 /// # Errors

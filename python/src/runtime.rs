@@ -6,11 +6,13 @@
 
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ThreadId;
 
 use msdcam::error::DeviceError;
 use msdcam::{
     Classifier, Device, DeviceChoice, DeviceOptions, Error, ExplainRequest, Explainer, Model, Order,
 };
+use pyo3::exceptions::PyRuntimeError;
 
 use crate::call::{PATIENCE, Signals, Stop};
 use crate::explain::Columns;
@@ -31,11 +33,17 @@ pub struct Runtimes {
 pub struct Runtime {
     process: u32,
     pub device: Device,
-    /// `None` while a call uses them.
-    runners: Mutex<Option<Runners>>,
+    runners: Mutex<Shelf>,
     free: Condvar,
     /// The panic after which nothing of this is to be used.
     broken: OnceLock<String>,
+}
+
+/// The runners of a runtime, or who has them.
+enum Shelf {
+    Free(Runners),
+    /// A call on this thread uses them.
+    Taken(ThreadId),
 }
 
 /// An explainer or classifier, ready for further batches.
@@ -148,7 +156,7 @@ impl Runtime {
         if let Device::Cuda(_) = device {
             CUDA_PROCESS.store(process, Ordering::Relaxed);
         }
-        let runners = Mutex::new(Some(Runners::default()));
+        let runners = Mutex::new(Shelf::Free(Runners::default()));
         let runtime = Runtime { process, device, runners, free: Condvar::new(), broken: OnceLock::new() };
         Ok((runtime, gpu_error))
     }
@@ -156,17 +164,29 @@ impl Runtime {
     /// The runners, once no other call has them.
     ///
     /// # Errors
-    /// When a signal comes while this waits.
+    /// When a signal comes while this waits; when a call on this thread has them, whose signal handler or finalizer
+    /// this is: to wait for it would be for ever.
     pub fn runners(&self, signals: &Signals) -> Result<Held<'_>, Stop> {
+        let thread = std::thread::current().id();
         loop {
-            let mut runners = self.lock();
-            if runners.is_none() {
-                runners = self.free.wait_timeout(runners, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+            let mut shelf = self.lock();
+            match *shelf {
+                Shelf::Free(_) => {}
+                Shelf::Taken(holder) if holder == thread => {
+                    let text = "the model is in use by this thread: a signal handler or finalizer cannot call it \
+                                while it computes; load another model for them";
+                    return Err(PyRuntimeError::new_err(text).into());
+                }
+                Shelf::Taken(_) => {
+                    shelf = self.free.wait_timeout(shelf, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+                }
             }
-            if let Some(runners) = runners.take() {
+            if let Shelf::Free(runners) = &mut *shelf {
+                let runners = std::mem::take(runners);
+                *shelf = Shelf::Taken(thread);
                 return Ok(Held { runtime: self, runners });
             }
-            drop(runners);
+            drop(shelf);
             signals.check()?;
         }
     }
@@ -176,7 +196,7 @@ impl Runtime {
         let _ = self.broken.set(message.into());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Runners>> {
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.runners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,7 +211,7 @@ impl Drop for Held<'_> {
         } else {
             runners
         };
-        *self.runtime.lock() = Some(runners);
+        *self.runtime.lock() = Shelf::Free(runners);
         self.runtime.free.notify_one();
     }
 }

@@ -81,6 +81,83 @@ def test_pixels_paths_and_pillow_images_are_the_same_photo(model):
     assert same(model.explain(model.prepare(CHELSEA)), whole[0])
 
 
+def pillow_images(image, folder):
+    """Images of every mode with a transparent color, each also as a file where PNG has its kind."""
+    levels = np.arange(40 * 48).reshape(40, 48)
+    rows, columns = np.indices(levels.shape) // 8 * 8
+    colors = np.stack([rows, columns, 255 - columns], axis=2).astype(np.uint8)
+    gray = image.fromarray((levels % 256).astype(np.uint8))
+    palette = image.fromarray(colors).quantize(16)
+    kinds = {
+        "1": (image.fromarray(levels % 3 == 0), [0]),
+        "L": (gray, [0, 7, 200]),
+        "P": (palette, [0, 3, bytes(range(0, 256, 17))]),
+        "RGB": (image.fromarray(colors), [(16, 16, 239), (0, 24, 231)]),
+        "I;16": (image.fromarray((rows * 1300).astype(np.uint16)), [0, 8 * 1300]),
+        "I": (image.fromarray((rows * 1300).astype(np.int32)), [0, 8 * 1300]),
+    }
+    for mode, (picture, transparent) in kinds.items():
+        assert picture.mode == mode
+        for number, color in enumerate(transparent):
+            path = folder / f"{mode.partition(';')[0]}{len(mode)}-{number}.png"
+            # Pillow has no PNG of mode I.
+            kinds["I;16" if mode == "I" else mode][0].save(path, transparency=color)
+            yield picture, color, path
+
+
+def test_a_transparent_color_is_the_same_from_a_file_and_from_pillow(model, tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="skipped: Pillow's images: no Pillow")
+    # Of the network's size nothing is resized: every pixel counts.
+    size = model.input_shape[1:][::-1]
+    for picture, color, path in pillow_images(image, tmp_path):
+        whole = model.prepare(path)
+        assert (model.prepare(image.open(path)) == whole).all(), path.name
+        told = picture.copy()
+        told.info["transparency"] = color
+        assert (model.prepare(told) == whole).all(), path.name
+        assert not (model.prepare(picture) == whole).all(), f"{path.name}: nothing is transparent"
+        small = tmp_path / "small.png"
+        opened = image.open(path)
+        color = opened.info["transparency"]
+        opened.crop((0, 0, *size)).save(small, transparency=color)
+        assert (model.prepare(image.open(small)) == model.prepare(small)).all(), path.name
+    plain = image.fromarray(np.full((40, 48), 30000, np.uint16))
+    plain.save(tmp_path / "gray.png", transparency=0)
+    found = model.prepare(image.open(tmp_path / "gray.png"))
+    assert (found == model.prepare(plain)).all() and (found == model.prepare(tmp_path / "gray.png")).all()
+
+
+def test_floats_of_pillow_are_refused_whatever_is_transparent(model):
+    image = pytest.importorskip("PIL.Image", reason="skipped: Pillow's images: no Pillow")
+    for info in ({}, {"transparency": 0}, {"transparency": b"\0"}):
+        picture = image.fromarray(np.full((40, 48), 0.5, np.float32))
+        picture.info.update(info)
+        with pytest.raises(TypeError, match="mode F"):
+            model.explain(picture)
+
+
+def test_every_mode_of_pillow_with_a_transparent_color_that_it_does_not_have(model):
+    image = pytest.importorskip("PIL.Image", reason="skipped: Pillow's images: no Pillow")
+    for mode in ("CMYK", "YCbCr", "HSV", "LAB", "RGBX", "RGBA", "LA", "PA", "La", "RGBa"):
+        plain = image.new(mode, (40, 48), (10, 20, 30, 255)[: len(image.new(mode, (1, 1)).getbands())])
+        expected = model.prepare(plain)
+        plain.info["transparency"] = 0
+        assert (model.prepare(plain) == expected).all(), mode
+
+
+def test_images_of_a_package_that_builds_on_pillow_are_photos(model):
+    image = pytest.importorskip("PIL.Image", reason="skipped: Pillow's images: no Pillow")
+
+    class Opened(image.Image):
+        pass
+
+    opened = Opened()
+    loaded = image.open(CHELSEA).convert("RGB")
+    opened.im, opened._mode, opened._size = loaded.im, loaded.mode, loaded.size
+    assert type(opened).__module__ != "PIL.Image"
+    assert same(model.explain(opened), model.explain(loaded)) and same(model.explain([opened]), model.explain(loaded))
+
+
 def test_a_photo_turned_by_its_orientation_is_the_same_from_a_file_and_from_pillow(model):
     image = pytest.importorskip("PIL.Image", reason="skipped: Pillow's images: no Pillow")
     path = ROOT / "tests/golden/images/orientation_5.png"
@@ -106,9 +183,12 @@ def test_elements_that_are_not_finite_are_refused_with_their_place(model, images
     wrong = np.concatenate([images] * 10)
     wrong[29, 1, 2, 3] = bad
     for call in (model.explain, model.classify, lambda x: model.classify(x, early_exit=0.9)):
-        with pytest.raises(ValueError, match=r"image 30\b"):
+        with pytest.raises(ValueError, match=r"^image 29: element 1091 is "):
             call(wrong)
-    with pytest.raises(ValueError, match=r"image 1\b"):
+    for call in (lambda x: model.evaluate(x, [0] * 40), lambda x: model.faithfulness(x, exits=1, skip="curves,road")):
+        with pytest.raises(ValueError, match=r"^image 29: element 1091 is "):
+            call(wrong)
+    with pytest.raises(ValueError, match=r"^image 0: "):
         model.explain(np.full((1, 3, 32, 32), 1e300))
     # The object is usable afterwards.
     assert same(model.explain(images), expected)

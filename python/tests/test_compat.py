@@ -116,7 +116,10 @@ def test_no_images_give_no_maps(network):
         ([ClassifierOutputTarget(5)] * 2, IndexError, "class 5"),
         ([ClassifierOutputTarget(-1)] * 2, IndexError, "class -1"),
         ([lambda x: x] * 2, NotImplementedError, "function; msdcam explains the score of one class"),
-        ([ClassifierOutputTarget("cat")] * 2, TypeError, "category 'cat'"),
+        ([ClassifierOutputTarget("cat")] * 2, TypeError, "class 'cat', expected the index of a class"),
+        ([ClassifierOutputTarget("3")] * 2, TypeError, "class '3', expected the index of a class"),
+        ([ClassifierOutputTarget(2.7)] * 2, TypeError, r"targets\[0\]: class 2.7, expected the index of a class"),
+        ([ClassifierOutputTarget(True)] * 2, TypeError, "class True, expected the index of a class"),
     ],
 )
 def test_targets_that_msdcam_cannot_explain_are_errors(network, targets, error, text):
@@ -229,6 +232,43 @@ def test_a_damaged_onnx_file_has_no_modules(tmp_path):
     assert read_nodes(tmp_path / "missing.onnx") == []
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffer that has a length."""
+    length, size = len(content), b""
+    while length > 127:
+        size, length = size + bytes([length & 127 | 128]), length >> 7
+    return bytes([number << 3 | 2]) + size + bytes([length]) + content
+
+
+@pytest.mark.parametrize(
+    ("scopes", "modules"),
+    [
+        ("['', 'layer4', 'layer4.1', 'relu_16']", ("layer4", "layer4.1")),
+        ('["", "it\'s", \'a\\\\b\', ""]', ("it's", "a\\b")),
+        ("['', 'a', ]", ()),
+        ("[]", ()),
+        ("5", None),
+        ("'abc'", None),
+        ("['a', 5]", None),
+        ("['a' 'b']", None),
+        ("[['a']]", None),
+        ("-" * 3000 + "1", None),
+        ("[" * 100_000, None),
+        ("(" * 300 + ")" * 300, None),
+        ("['\\N{no}']", None),
+        ("", None),
+    ],
+)
+def test_name_scopes_are_a_list_of_texts_or_there_are_no_nodes(tmp_path, scopes, modules):
+    from msdcam.compat.modules import read_nodes
+
+    entry = field(1, b"pkg.torch.onnx.name_scopes") + field(2, scopes.encode())
+    node = field(2, b"out") + field(4, b"Relu") + field(9, entry)
+    (tmp_path / "scopes.onnx").write_bytes(field(7, field(1, node)))
+    found = read_nodes(tmp_path / "scopes.onnx")
+    assert [node.modules for node in found] == ([] if modules is None else [modules])
+
+
 # torchcam
 
 
@@ -276,12 +316,40 @@ def test_an_extractor_watches_calls_until_its_with_ends(network):
         extractor(0)
 
 
+def test_an_extractor_explains_what_the_model_was_called_with(network):
+    batch = X.copy()
+    with extractors.GradCAM(network) as extractor:
+        network(batch)
+        expected = extractor(1)[0].copy()
+        # The next batch is read into the same memory.
+        batch[:] = X[::-1]
+        assert np.array_equal(extractor(1)[0], expected)
+
+
+def test_guided_backpropagation_of_what_is_no_class_is_an_error(network):
+    guided = pytorch_grad_cam.GuidedBackpropReLUModel(network)
+    assert np.array_equal(guided(X, 2), guided(X, np.array(2)))
+    for category in (2.9, "2", [2]):
+        with pytest.raises(TypeError, match="target_category: class .* expected the index of a class"):
+            guided(X, category)
+    with pytest.raises(IndexError, match="class -1"):
+        guided(X, -1)
+
+
 def test_wrong_classes_of_an_extractor_are_errors(network):
     extractor = extractors.LayerCAM(network)
     network(X)
     for index, error in ((None, ValueError), ([1], ValueError), (-1, IndexError), (5, IndexError)):
         with pytest.raises(error):
             extractor(index)
+    for index in (2.9, [2.9, 1.0], "3", "12", b"12", {1, 2}, [[1], [2]], True, np.array([1.0, 2.0]), np.ones((2, 2), int)):
+        with pytest.raises(TypeError, match="class_idx: class .* expected the index of a class") as caught:
+            extractor(index)
+        assert "\n" not in str(caught.value)
+    given = extractor([1, 2])[0]
+    for index in ((1, 2), np.array([1, 2]), range(1, 3), [np.array(1), np.int64(2)]):
+        assert np.array_equal(extractor(index)[0], given)
+    assert np.array_equal(extractor(np.array(1))[0], extractor(1)[0])
     with pytest.raises(NotImplementedError, match="targets"):
         extractor(targets=lambda x: x)
     with pytest.raises(TypeError, match=r"compat\.load"):

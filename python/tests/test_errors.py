@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from conftest import CHELSEA, ROOT
@@ -50,6 +53,8 @@ import msdcam
         ({"steps": -1}, ValueError, "steps -1"),
         ({"seed": "x"}, TypeError, "seed of type str"),
         ({"max_memory": "lots"}, ValueError, "max_memory 'lots'"),
+        ({"max_memory": np.zeros((9, 9))}, TypeError, "max_memory of type ndarray"),
+        ({"max_memory": 1e9}, TypeError, "max_memory of type float: expected a number of bytes"),
         ({"max_memory": 1000, "method": "ablation-cam"}, ValueError, "ablation-cam: one image takes"),
         ({"batch_size": 0}, ValueError, "batch_size 0"),
         ({"batch_size": 1.5}, TypeError, "batch_size of type float"),
@@ -62,13 +67,170 @@ import msdcam
         ({"baseline": 0}, TypeError, "baseline of type int"),
         ({"noise": "x"}, TypeError, "noise of type str: expected a number"),
         ({"noise": 10**400}, ValueError, "noise"),
+        # What has no order, or is no list of numbers.
+        ({"exits": {1, 2}}, TypeError, "exits of type set: expected whole numbers"),
+        ({"exits": {1: 2}}, TypeError, "exits of type dict: expected whole numbers"),
+        ({"exits": b"\x01\x02"}, TypeError, "exits of type bytes: expected whole numbers"),
+        ({"exits": bytearray(b"\x01")}, TypeError, "exits of type bytearray"),
+        ({"exits": iter([1])}, TypeError, "exits of type list_iterator"),
+        ({"exits": np.array([1.0])}, TypeError, "exits of type ndarray: expected whole numbers"),
+        ({"exits": np.array(1.5)}, TypeError, "exits of type float64: expected whole numbers"),
+        ({"exits": np.array([[1]])}, TypeError, "exits of type ndarray: expected whole numbers"),
+        ({"target": {1}}, TypeError, "target of type set: expected a class for each image"),
+        ({"target": {1: 2}}, TypeError, "target of type dict: expected a class for each image"),
+        ({"target": b"\x01"}, TypeError, "target of type bytes: expected a class for each image"),
+        ({"target": memoryview(b"\x01")}, TypeError, "target of type memoryview"),
+        ({"target": iter([1])}, TypeError, "target of type list_iterator"),
+        ({"target": np.array([[1]])}, TypeError, "target: a class of type ndarray"),
+        ({"target": True}, TypeError, "target of type bool"),
+        ({"method": {"grad-cam", "layer-cam"}}, TypeError, "method of type set: expected a name or a list of names"),
+        ({"method": b"cam"}, TypeError, "method of type bytes"),
+        ({"tap": {"exit1"}}, TypeError, "tap of type set"),
+        # What is no text.
+        ({"method": "\ud800"}, ValueError, r"method '\ud800': not a text of Unicode"),
+        ({"method": ["\ud800"]}, ValueError, r"method '\ud800': not a text of Unicode"),
+        ({"target": "\ud800"}, ValueError, r"target '\ud800': not a text of Unicode"),
+        ({"target": ["\ud800"]}, ValueError, r"class '\ud800': not a text of Unicode"),
+        ({"tap": "\ud800"}, ValueError, r"tap '\ud800': not a text of Unicode"),
+        ({"score": "\ud800"}, ValueError, r"score '\ud800': not a text of Unicode"),
     ],
 )
 def test_a_request_that_cannot_be_met(model, options, error, message):
     with pytest.raises(error) as caught:
         model.explain(CHELSEA, **options)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert type(caught.value) is error
     assert len(model.explain(CHELSEA, exits=1)) == 1
+
+
+def test_sequences_and_arrays_are_requests(model):
+    expected = model.explain(CHELSEA, exits=[1, 3], target=[5])
+    for exits in ((1, 3), range(1, 4, 2), np.array([1, 3]), np.array([1, 3], np.uint8), [np.int64(1), np.array(3)[()]]):
+        for target in ((5,), range(5, 6), np.array([5]), ["5"], np.array(["dog"])):
+            assert (model.explain(CHELSEA, exits=exits, target=target).heat == expected.heat).all()
+    one = model.explain(CHELSEA, exits=1, target=5)
+    assert (model.explain(CHELSEA, exits=np.array(1), target=np.array(5)).heat == one.heat).all()
+    p = model.classify(CHELSEA, early_exit=np.float32(0.5))
+    for early_exit in (np.array(0.5), [0.5] * 10, np.full(10, 0.5), tuple([0.5] * 10)):
+        assert (model.classify(CHELSEA, early_exit=early_exit).exit == p.exit).all()
+    for early_exit in ({0.5}, b"1234567890", "0.5"):
+        with pytest.raises(TypeError, match="early_exit of type"):
+            model.classify(CHELSEA, early_exit=early_exit)
+
+
+class Path:
+    """A path that gives anything."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return self.path
+
+
+def test_paths_that_no_file_can_have(model):
+    calls = (model.explain, model.classify, model.prepare, model.evaluate, msdcam.load, model.explain(CHELSEA).strip().save)
+    for path in ("\ud800", Path("\ud800"), Path("a\ud800.png")):
+        for call in (*calls, lambda path: model.explain([path]), lambda path: msdcam.load(labels=path)):
+            with pytest.raises(ValueError, match="path .*ud800.*: not a name that a file can have") as caught:
+                call(path)
+            assert type(caught.value) is ValueError and str(caught.value).isprintable()
+    # A path of bytes is that of its name.
+    whole = model.explain(CHELSEA, exits=1)
+    assert (model.explain(Path(str(CHELSEA).encode()), exits=1).heat == whole.heat).all()
+    for call in (model.explain, model.evaluate, msdcam.load):
+        with pytest.raises(FileNotFoundError, match="missing"):
+            call(Path(b"missing"))
+
+
+def test_labels_are_names(model):
+    names = list("abcdefghij")
+    assert msdcam.load(device="cpu", labels=names).labels == tuple(names)
+    for labels, error in ((set(names), TypeError), (dict.fromkeys(names), TypeError), (b"abcdefghij", TypeError)):
+        with pytest.raises(error, match="labels of type"):
+            msdcam.load(device="cpu", labels=labels)
+    with pytest.raises(ValueError, match="not a text of Unicode"):
+        msdcam.load(device="cpu", labels=[*names[:9], "\ud800"])
+
+
+def test_pictures_of_what_is_not_there(model):
+    r = model.explain(CHELSEA, method="grad-cam,guided-backprop", exits=[2, 4])
+    for options, error, message in (
+        ({"method": 0}, TypeError, "method of type int: expected a name"),
+        ({"method": b"grad-cam"}, TypeError, "method of type bytes"),
+        ({"tap": 0}, TypeError, "tap of type int"),
+        ({"method": "guided-backprop", "tap": "nope"}, KeyError, "guided-backprop at nope: a pixel method has no taps"),
+        ({"method": "guided-backprop", "tap": "own"}, KeyError, "a pixel method has no taps"),
+        ({"tap": "nope"}, KeyError, "grad-cam at nope"),
+        ({"image": "0"}, TypeError, "image of type str"),
+        ({"image": 0.0}, TypeError, "image of type float"),
+        ({"exit": "2"}, TypeError, "exit of type str"),
+        ({"exit": 2.0}, TypeError, "exit of type float"),
+        ({"scale": np.zeros(2)}, TypeError, "scale of type ndarray"),
+        ({"boxes": True}, TypeError, "boxes of type bool: expected a number"),
+        ({"boxes": [0.5]}, TypeError, "boxes of type list"),
+        ({"boxes": "a\nb"}, ValueError, "a"),
+        ({"boxes": "\ud800"}, ValueError, "not a text of Unicode"),
+        ({"contours": "0.5"}, TypeError, "contours of type str: expected numbers"),
+        ({"contours": {0.5, 0.2}}, TypeError, "contours of type set: expected numbers"),
+        ({"contours": True}, TypeError, "contours of type bool"),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            r.overlay(**options)
+        assert "\n" not in str(caught.value)
+    for contours in (np.float32(0.5), np.array(0.5), [0.5], np.array([0.5]), (0.5,), np.float64(0.5)):
+        assert (r.overlay(contours=contours).pixels == r.overlay(contours=0.5).pixels).all()
+    for field, classes in (("predicted", r.predicted), ("target", r.target)):
+        for wrong in (-1, 10):
+            kept = classes.copy()
+            classes[...] = wrong
+            for call in (r.overlay, r.strip):
+                with pytest.raises(IndexError, match=f"{field}: class {wrong}: the network has classes 0 to 9"):
+                    call()
+            classes[...] = kept
+
+
+def test_the_target_of_a_metric(model):
+    images = np.stack([model.prepare(CHELSEA)] * 2)
+    few = {"exits": 1, "skip": ["curves", "road"]}
+    for target in (True, [1], [1, 2], 1.5, b"cat", {1}):
+        with pytest.raises(TypeError, match=f"target of type {type(target).__name__}: expected a name or a class"):
+            model.faithfulness(images, target=target, **few)
+    expected = model.faithfulness(images, target="cat", **few)
+    for target in (3, np.int64(3), np.array(3), "3"):
+        assert model.faithfulness(images, target=target, **few) == expected
+    assert model.faithfulness(images, target=None, **few) == model.faithfulness(images, target="predicted", **few)
+    with pytest.raises(IndexError, match="class 10"):
+        model.faithfulness(images, target=10, **few)
+
+
+def test_arguments_for_files_are_refused_for_images(model):
+    images = np.stack([model.prepare(CHELSEA)] * 2)
+    calls = [
+        lambda **options: model.evaluate(images, [3, 3], **options),
+        lambda **options: model.evaluate([CHELSEA], [3], **options),
+        lambda **options: model.faithfulness(images, exits=1, skip="curves,road", **options),
+    ]
+    for call in calls:
+        for options in ({"limit": 1}, {"format": "cifar10"}, {"format": "nonsense"}, {"labels_by": "name"}):
+            (name,) = options
+            with pytest.raises(ValueError, match=f"{name}: is for folders and files of a set, not for given images"):
+                call(**options)
+        for options in ({"labels_by": 7}, {"format": None}, {"limit": "x"}):
+            with pytest.raises(TypeError, match="of type"):
+                call(**options)
+        assert call(format="auto", labels_by="auto", limit=None)["images"] in (1, 2)
+
+
+def test_file_errors_are_the_same_after_a_pickle(model, tmp_path):
+    for path in (tmp_path / "missing.png", tmp_path):
+        with pytest.raises(msdcam.FileError) as caught:
+            model.explain(path)
+        error = caught.value
+        assert error.filename == str(path)
+        for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert type(again) is type(error) and str(again) == str(error) and again.args == error.args
+            assert (again.filename, again.errno) == (error.filename, error.errno)
 
 
 def test_early_exit_needs_confidences(model):

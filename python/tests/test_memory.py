@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHELSEA
+from conftest import CHELSEA, run_python
 
 import msdcam
 
@@ -72,3 +72,48 @@ def test_models_are_given_back():
     loads(6)
     assert resident() - before < 32 << 20
     assert len(os.listdir("/proc/self/task")) <= threads
+
+
+LIMITED = f"""
+import resource, warnings, numpy as np, msdcam
+warnings.simplefilter("ignore", msdcam.MsdcamWarning)
+model = msdcam.load(device="cpu", threads=1)
+r = model.explain({str(CHELSEA)!r}, exits=[1, 10])
+photo = np.zeros((12000, 12000, 3), np.uint8)
+picture = msdcam.Picture(photo[:4096, :4096])
+def limited(mebibytes, call):
+    "What comes of a call with so much memory more than there is now."
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + (mebibytes << 20), before[1]))
+    try:
+        call()
+        return "done"
+    except MemoryError as error:
+        assert str(error).isprintable(), error
+        return "refused"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+"""
+
+
+@needs_proc
+def test_memory_that_the_system_refuses_is_an_error():
+    # Where a call ends the process, nothing is printed.
+    done = run_python(f"""{LIMITED}
+for call in (
+    lambda: model.prepare(photo),
+    lambda: model.explain([photo, photo], exits=1),
+    lambda: r.overlay(size=4096),
+    lambda: r.overlay(size=4096, contours=[0.2, 0.5], boxes="15%", scale="shared"),
+    lambda: r.overlay(size=4096, style="pytorch-grad-cam"),
+    lambda: r.overlay(size=4096, style="article"),
+    lambda: picture.encode(),
+    lambda: picture.encode("jpeg"),
+):
+    found = [limited(mebibytes, call) for mebibytes in (30, 100, 150, 250, 500, 700, 1500)]
+    assert found[0] == "refused" and found[-1] == "done" and found == sorted(found, reverse=True), found
+assert len(model.explain({str(CHELSEA)!r})) == 1
+print("all")
+""")
+    assert done.stdout == "all\n", done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 import msdcam.ray
@@ -41,8 +42,8 @@ def test_a_cpu_for_each_machine_remains_so_that_some_machine_has_a_whole_one():
         ([], {}, "no machine for a worker of 1 threads: CPUs none"),
         ([{"CPU": 2}], {"threads": 4}, "no machine for a worker of 4 threads: CPUs 2"),
         ([{"CPU": 2}], {"workers": 3}, "workers: 3, the cluster has room for 2"),
-        ([{"CPU": 2}], {"workers": 0}, "workers: 0, expected 1 or more"),
-        ([{"CPU": 2}], {"threads": 0}, "threads: 0, expected 1 or more"),
+        ([{"CPU": 2}], {"workers": 0}, "workers 0: expected at least 1"),
+        ([{"CPU": 2}], {"threads": 0}, "threads 0: expected at least 1"),
         ([{"CPU": 2}], {"gpus": True}, "the cluster has no GPU"),
     ],
 )
@@ -56,3 +57,29 @@ def test_wrong_results_are_refused_before_anything_is_loaded():
         msdcam.ray.Explain(keep="cam")
     with pytest.raises(ValueError, match="on_error 'ignore'"):
         msdcam.ray.Explain(on_error="ignore")
+
+
+@pytest.mark.parametrize("options", [{"threads": 1.5}, {"threads": "2"}, {"threads": True}, {"workers": 2.0}])
+def test_threads_and_workers_are_whole_numbers(options):
+    (name,) = options
+    with pytest.raises(TypeError, match=f"{name} of type .*: expected a whole number"):
+        share([{"CPU": 4}], **options)
+
+
+def test_an_image_that_cannot_be_read_is_named_by_its_row():
+    from conftest import CHELSEA
+
+    photo = CHELSEA.read_bytes()
+    prepared = np.zeros((3, 3, 32, 32), np.float32)
+    prepared[1, 0, 0, 5] = np.nan
+    options = {"device": "cpu", "exits": 1, "keep": ["predicted"]}
+    worker = msdcam.ray.Explain(on_error="column", **options)
+    found = worker({"image": prepared})
+    assert list(found["error"]) == ["", "ValueError: image: element 5 is NaN", ""]
+    found = worker({"image": np.array([photo, photo[:5000], b"no photo", "missing.png"], dtype=object)})
+    first, damaged, other, missing = found["error"]
+    assert first == "" and damaged.startswith("FileError: image: PNG: ") and other.startswith("FileError: image: ")
+    assert missing.startswith("MissingFileError: missing.png: ")
+    with pytest.raises(msdcam.FileError, match=r"^image 2: PNG: ") as caught:
+        msdcam.ray.Explain(**options)({"image": np.array([photo, photo, photo[:5000]], dtype=object)})
+    assert caught.value.filename is None

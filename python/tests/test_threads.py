@@ -130,3 +130,109 @@ worker.join()
 assert usable()
 """)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.alarm(120)
+def test_ctrl_c_is_heard_within_a_batch_of_a_metric():
+    done = run_python(f"""{INTERRUPTED}
+few_metrics = dict(skip=["curves", "road", "coherency"])
+for after, call in (
+    (1.0, lambda: model.faithfulness(images[:300])),
+    (1.0, lambda: model.faithfulness(images[:300], exits=10, method="smooth-grad", **few_metrics)),
+    (4.0, lambda: model.faithfulness(images[:300], exits=10, randomize=300, **few_metrics)),
+    (2.0, lambda: model.faithfulness(images[:16], randomize=16, **few_metrics)),
+):
+    elapsed = interrupted(call, after) - after
+    assert elapsed < 4, elapsed
+    assert usable()
+""")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+#: A signal handler that uses the model while the same thread computes with it; what it gets is in `found`.
+HANDLER = """
+import gc, signal, sys, warnings, numpy as np, msdcam
+warnings.simplefilter("ignore", msdcam.MsdcamWarning)
+model, other = msdcam.load(device="cpu", threads=1), msdcam.load(device="cpu", threads=1)
+images = np.zeros((300, 3, 32, 32), np.float32)
+few = images[:1]
+expected = model.classify(few).logits
+found = []
+def work(use):
+    try:
+        found.append(use().logits.shape)
+    except RuntimeError as error:
+        found.append(str(error))
+def during(call, handler):
+    "The results of a call that a handler interrupts."
+    found.clear()
+    signal.signal(signal.SIGALRM, lambda *_: handler())
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        return call()
+    finally:
+        assert signal.setitimer(signal.ITIMER_REAL, 0) == (0.0, 0.0), "the call was too short"
+def usable():
+    return (model.classify(few).logits == expected).all()
+"""
+IN_USE = "the model is in use by this thread: a signal handler or finalizer cannot call it"
+
+
+@pytest.mark.alarm(120)
+def test_a_signal_handler_that_uses_the_model_gets_an_error_and_not_a_hang():
+    done = run_python(f"""{HANDLER}
+for call in (
+    lambda: model.classify(images),
+    lambda: model.classify(images, early_exit=1.0),
+    lambda: model.explain(images),
+    lambda: model.evaluate(images, [0] * len(images)),
+):
+    assert len(during(call, lambda: [work(lambda: model.classify(few)), work(lambda: model.explain(few))])) > 0
+    assert len(found) == 2 and all(str(text).startswith({IN_USE!r}) for text in found), found
+    # Another model is free.
+    during(call, lambda: work(lambda: other.classify(few)))
+    assert found == [(1, 10, 10)], found
+    try:
+        during(call, lambda: model.classify(few))
+        raise SystemExit("the error of the handler is lost")
+    except RuntimeError as error:
+        assert str(error).startswith({IN_USE!r}), error
+    assert usable()
+""")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.alarm(60)
+def test_a_finalizer_that_uses_the_model_gets_an_error_and_not_a_hang():
+    done = run_python(f"""{HANDLER}
+raised = []
+sys.unraisablehook = lambda about: raised.append(str(about.exc_value))
+class Kept:
+    def __init__(self):
+        self.own = self
+    def __del__(self):
+        model.classify(few)
+def collect():
+    Kept()
+    gc.collect()
+during(lambda: model.classify(images), collect)
+assert len(raised) == 1 and raised[0].startswith({IN_USE!r}), raised
+collect()
+assert len(raised) == 1 and usable()
+""")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.alarm(60)
+def test_a_handler_of_a_thread_that_waits_for_the_model_waits_too():
+    done = run_python(f"""{HANDLER}
+import threading, time
+worker = threading.Thread(target=lambda: model.explain(images))
+worker.start()
+time.sleep(0.1)
+during(lambda: model.classify(few), lambda: work(lambda: model.classify(few)))
+worker.join()
+assert found == [(1, 10, 10)] and usable(), found
+""")
+    assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::engine::device::Device;
 use crate::engine::session::Session;
 use crate::error::RequestError;
-use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Taps, Target};
+use crate::explain::{ExplainRequest, Explainer, Explanation, Method, Progress, Taps, Target};
 use crate::imaging::heatmap::MapStatus;
 use crate::model::Model;
 
@@ -22,6 +22,8 @@ pub struct FaithfulnessEvaluator {
     methods: Vec<Method>,
     explainer: Explainer,
     evaluator: MapEvaluator,
+    /// Of the evaluator's runs.
+    progress: Progress,
     /// Explainers of masked images for coherency, one for each exit and method, exits first; empty where
     /// coherency is skipped.
     coherency_explainers: Vec<Explainer>,
@@ -45,8 +47,10 @@ impl FaithfulnessEvaluator {
         if request.fusion.is_some() || request.taps != Taps::Exit || request.target.ranks() != 1 {
             return Err(RequestError::SeveralMaps.into());
         }
-        let evaluator =
+        let mut evaluator =
             MapEvaluator::new(model, &request.exits, settings, device, request.max_memory, threads)?;
+        let progress = Progress::default();
+        evaluator.follow(&progress);
         let mut all = request.clone();
         let last = model.exits.len();
         if !all.exits.contains(&last) {
@@ -65,6 +69,7 @@ impl FaithfulnessEvaluator {
             exits: request.exits.clone(),
             explainer: Explainer::new(model, &all, device, batch)?,
             evaluator,
+            progress,
             coherency_explainers: rows.map(|(exit, method)| of_row(exit, method)).collect::<Result<_>>()?,
             methods,
         })
@@ -75,12 +80,20 @@ impl FaithfulnessEvaluator {
         self.explainer.session()
     }
 
+    /// Stops an evaluation before its next run, as [`Progress::stop`] does; for another thread. The evaluator is not to
+    /// be used afterwards.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + use<> {
+        let explainers = self.coherency_explainers.iter().chain([&self.explainer]);
+        let all: Vec<Progress> = explainers.map(Explainer::progress).chain([self.progress.clone()]).collect();
+        move || all.iter().for_each(Progress::stop)
+    }
+
     /// Explains normalized images, (N, 3, H, W), and evaluates the maps: for each image, a row for each
     /// exit and method, exits first. `labels` is as for [`Explainer::explain_labeled`]; `indices` are the images'
     /// indices in their data set, which seed noise and ties.
     ///
     /// # Errors
-    /// As [`Explainer::explain_labeled`].
+    /// As [`Explainer::explain_labeled`]; [`RequestError::Stopped`] after a call of [`FaithfulnessEvaluator::stopper`].
     ///
     /// # Panics
     /// When the number of indices is not that of images.
@@ -104,6 +117,7 @@ impl FaithfulnessEvaluator {
                 }
             }
             let metrics = self.evaluator.evaluate(self.exits[row / self.methods.len()], &samples)?;
+            self.progress.check()?;
             let coherencies = match self.coherency_explainers.get_mut(row) {
                 Some(explainer) => coherencies(explainer, &samples, self.zero)?,
                 None => vec![None; samples.len()],

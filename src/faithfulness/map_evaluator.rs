@@ -7,9 +7,9 @@ use super::ranking::most_important_first;
 use super::road::{Removal, remove_and_impute};
 use super::settings::{CurveSettings, RoadSettings, Settings};
 use crate::engine::device::Device;
-use crate::explain::Score;
 use crate::explain::check_class;
 use crate::explain::forward_batches::ForwardBatches;
+use crate::explain::{Progress, Score};
 use crate::model::Model;
 use crate::util::parallel;
 use crate::util::rng::{Normal, mix};
@@ -61,6 +61,11 @@ impl MapEvaluator {
             threads,
             runs,
         })
+    }
+
+    /// From now on, `progress` counts and stops the runs.
+    pub(super) fn follow(&mut self, progress: &Progress) {
+        self.runs.follow(progress);
     }
 
     /// Evaluates maps of exit `exit`: all metrics except coherency and agreement, which need more maps.

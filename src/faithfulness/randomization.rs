@@ -7,11 +7,12 @@
 use super::saliency::SaliencyMap;
 use super::similarity::spearman;
 use super::ssim::structural_similarity;
-use crate::Result;
 use crate::engine::device::Device;
+use crate::error::RequestError;
 use crate::explain::{ExplainRequest, Explainer, Explanation, Target};
 use crate::imaging::heatmap::MapStatus;
 use crate::model::{LayerGroup, Model};
+use crate::{Error, Result};
 
 /// Similarity of a method's maps of the trained model and of the model after a step of the cascade,
 /// averaged over the images; 1 for equal maps. Field names are JSON keys.
@@ -61,21 +62,39 @@ impl CascadingRandomization<'_> {
     }
 
     /// The similarities for each exit, step and method on normalized images, (N, 3, H, W); `labels` is as
-    /// for [`Explainer::explain_labeled`]. `done` is called after each model.
+    /// for [`Explainer::explain_labeled`]. After each batch, `progress` is called with the count of models that are
+    /// done; its error ends the check.
     ///
     /// # Errors
-    /// As [`Explainer::new`] and [`Explainer::explain_labeled`].
-    pub fn run(
+    /// As [`Explainer::new`] and [`Explainer::explain_labeled`], and those of `progress`.
+    pub fn run<E: From<Error>>(
         &self,
         images: &[f32],
         labels: &[usize],
-        mut done: impl FnMut(),
-    ) -> Result<Vec<CascadeSimilarity>> {
+        mut progress: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Vec<CascadeSimilarity>, E> {
         // Signed maps are compared.
         let request = ExplainRequest { signed: true, ..self.request.clone() };
         let mut explainer = Explainer::new(self.model, &request, self.device, self.batch)?;
-        let trained = explainer.explain_labeled(images, labels)?;
-        let mut all = Vec::new();
+        let shape = self.model.input_shape();
+        if images.is_empty() || !images.len().is_multiple_of(shape.len()) {
+            return Err(Error::from(RequestError::ElementCount { given: images.len(), shape }).into());
+        }
+        let (count, len) = (images.len() / shape.len(), self.batch.saturating_mul(shape.len()));
+        if request.target == Target::Label && !labels.is_empty() && labels.len() != count {
+            let error = RequestError::LabelCount { given: labels.len(), images: count };
+            return Err(Error::from(error).into());
+        }
+        let mut trained = Vec::with_capacity(count);
+        for images in images.chunks(len) {
+            let first = trained.len();
+            let labels = labels.get(first..).unwrap_or_default();
+            let labels = &labels[..labels.len().min(self.batch)];
+            let found = explainer.explain_labeled(images, labels);
+            trained.append(&mut found.map_err(|error| shifted(error, first))?);
+            progress(0)?;
+        }
+        let (mut all, mut models) = (Vec::new(), 0);
         for (at, &exit) in self.request.exits.iter().enumerate() {
             let before: Vec<&Explanation> = trained.iter().map(|explanations| &explanations[at]).collect();
             let classes: Vec<usize> = before.iter().map(|explanation| explanation.target).collect();
@@ -84,32 +103,51 @@ impl CascadingRandomization<'_> {
             for drawn in 1..=groups.len() {
                 let model = self.model.reinitialized(&groups[..drawn], self.seed);
                 let mut explainer = Explainer::new(&model, &request, self.device, self.batch)?;
-                let after = explainer.explain_labeled(images, &classes)?;
-                let after: Vec<&Explanation> = after.iter().map(|explanations| &explanations[0]).collect();
-                let mut found = similarities(&before, &after);
+                let mut compared = Vec::new();
+                let batches = before.chunks(self.batch).zip(classes.chunks(self.batch));
+                for (images, (before, classes)) in images.chunks(len).zip(batches) {
+                    let after = explainer.explain_labeled(images, classes)?;
+                    let pairs = before.iter().zip(&after);
+                    compared.extend(pairs.map(|(before, after)| compare_all(before, &after[0])));
+                    progress(models)?;
+                }
+                let mut found = similarities(&before, &compared);
                 for similarity in &mut found {
                     (similarity.drawn, similarity.stage) = (drawn, groups[drawn - 1].name());
                 }
                 all.extend(found);
-                done();
+                models += 1;
+                progress(models)?;
             }
         }
         Ok(all)
     }
 }
 
-/// Similarity of each method's maps of the same images, `before` and `after` reinitialization.
-fn similarities(before: &[&Explanation], after: &[&Explanation]) -> Vec<CascadeSimilarity> {
+/// An error about an image of a batch, for the images of which `first` is the batch's first.
+fn shifted(error: Error, first: usize) -> Error {
+    match error {
+        Error::Request(RequestError::NonFinite { image, element, value }) => {
+            RequestError::NonFinite { image: first + image, element, value }.into()
+        }
+        other => other,
+    }
+}
+
+/// What [`compare`] finds for each method's maps of one image, `before` and `after` reinitialization.
+fn compare_all(before: &Explanation, after: &Explanation) -> Vec<Option<[Option<f64>; 4]>> {
+    let pairs = SaliencyMap::all(before).into_iter().zip(SaliencyMap::all(after));
+    pairs.map(|(before, after)| compare(&before, &after)).collect()
+}
+
+/// Similarity of each method's maps of the same images, from [`compare_all`] of each.
+fn similarities(before: &[&Explanation], images: &[Vec<Option<[Option<f64>; 4]>>]) -> Vec<CascadeSimilarity> {
     let methods = before[0].maps.iter().map(|map| map.method.name());
     let methods = methods.chain(before[0].pixels.iter().map(|pixels| pixels.method.name()));
-    let maps =
-        |explanations: &[&Explanation]| explanations.iter().map(|f| SaliencyMap::all(f)).collect::<Vec<_>>();
-    let (before_maps, after_maps) = (maps(before), maps(after));
     methods
         .enumerate()
         .map(|(i, method)| {
-            let pairs = before_maps.iter().zip(&after_maps).map(|(a, b)| (&a[i], &b[i]));
-            let compared: Vec<[Option<f64>; 4]> = pairs.filter_map(|(a, b)| compare(a, b)).collect();
+            let compared: Vec<[Option<f64>; 4]> = images.iter().filter_map(|methods| methods[i]).collect();
             let mean = |of: usize| {
                 let values: Vec<f64> = compared.iter().filter_map(|values| values[of]).collect();
                 (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

@@ -3,6 +3,7 @@
 //! What grows with weights, pictures or batches is asked for here. The standard library ends the process where a
 //! small allocation fails, so a large one is refused unless it leaves room for those that follow.
 
+use std::hint::black_box;
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -21,7 +22,8 @@ const LEFT: usize = 8 << 20;
 /// # Errors
 /// [`crate::Error::Device`] when it has not.
 pub(crate) fn check<T>(what: &'static str, len: usize) -> Result<()> {
-    reserved::<u8>(what, len.saturating_mul(size_of::<T>()), LEFT).map(drop)
+    // A compiler may leave out an allocation that nothing uses.
+    reserved::<u8>(what, len.saturating_mul(size_of::<T>()), LEFT).map(|bytes| drop(black_box(bytes)))
 }
 
 /// An empty vector with room for `len` elements, called `what` in the error.

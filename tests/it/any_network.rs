@@ -377,7 +377,12 @@ fn the_randomization_check_redraws_heads_and_blocks() {
     let check =
         CascadingRandomization { model: &model, request: &request, device: &device(), batch: 2, seed: 1 };
     let mut models = 0;
-    let found = check.run(&images, &[], || models += 1).unwrap();
+    let found = check
+        .run(&images, &[], |done| {
+            models = done;
+            Ok::<_, msdcam::Error>(())
+        })
+        .unwrap();
     assert_eq!((models, check.models()), (5, 5));
     let stages: Vec<&str> = found.iter().step_by(2).map(|similarity| &*similarity.stage).collect();
     assert_eq!(stages, ["head 1", "block 1", "head 2", "block 2", "block 1"]);

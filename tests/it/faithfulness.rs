@@ -12,7 +12,7 @@ use msdcam::faithfulness::{
 };
 use msdcam::imaging::heatmap::MapStatus;
 use msdcam::model::Model;
-use msdcam::{Shape, faithfulness};
+use msdcam::{Error, RequestError, Shape, faithfulness};
 
 const GRAD_CAM: Method = Method::Map(MapMethod::GradCam);
 
@@ -255,6 +255,24 @@ fn metrics_depend_on_the_seed_and_not_on_batch_or_threads() {
     let other = evaluate(8, 4, 2);
     assert_ne!(column(&table, |m| m.road().unwrap()[0]), column(&other, |m| m.road().unwrap()[0]));
     assert_eq!(column(&table, Metrics::drop), column(&other, Metrics::drop));
+}
+
+#[test]
+fn an_evaluation_is_stopped_before_its_next_run() {
+    let (answers, network) = network_with_golden("default");
+    let images = answers.tensor("input");
+    let settings = Settings::of_the_papers([0.0; 3], 4);
+    for method in [GRAD_CAM, Method::Pixels(PixelMethod::SmoothGrad)] {
+        let request = ExplainRequest { exits: vec![1], ..ExplainRequest::new(&network, &[method]) };
+        let make = || FaithfulnessEvaluator::new(&network, &request, &settings, &cpu(1), 4, 1).unwrap();
+        let mut evaluator = make();
+        let indices = indices(images.n);
+        evaluator.evaluate(&images.data, &[], &indices).unwrap();
+        std::thread::spawn(evaluator.stopper()).join().unwrap();
+        let stopped = evaluator.evaluate(&images.data, &[], &indices).unwrap_err();
+        assert!(matches!(stopped, Error::Request(RequestError::Stopped { .. })), "{stopped}");
+        assert!(make().evaluate(&images.data, &[], &indices).is_ok());
+    }
 }
 
 #[test]

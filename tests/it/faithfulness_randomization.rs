@@ -6,6 +6,7 @@ use msdcam::engine::device::{Device, DeviceChoice};
 use msdcam::explain::{ExplainRequest, Target};
 use msdcam::faithfulness::{CascadeSimilarity, CascadingRandomization};
 use msdcam::model::Model;
+use msdcam::{Error, RequestError};
 
 const METHODS: [&str; 4] = ["eigen-cam", "grad-cam", "input-gradient", "guided-backprop"];
 
@@ -20,7 +21,12 @@ fn check(model: &Model, exit: usize, batch: usize, seed: u64) -> Vec<CascadeSimi
     let images = Golden::load("default").tensor("input");
     let cascade = CascadingRandomization { model, request: &request, device, batch, seed };
     let mut models = 0;
-    let found = cascade.run(&images.data, &[], || models += 1).unwrap();
+    let progress = |done| {
+        assert!(done == models || done == models + 1, "{done} after {models}");
+        models = done;
+        Ok::<_, Error>(())
+    };
+    let found = cascade.run(&images.data, &[], progress).unwrap();
     assert_eq!((models, cascade.models()), (exit + 1, exit + 1));
     assert_eq!(found.len(), models * METHODS.len());
     found
@@ -50,6 +56,30 @@ fn guided_backprop_ignores_the_weights_and_grad_cam_does_not() {
         assert!(guided.spearman_absolute.unwrap() > 0.6, "{guided:?}");
         assert!(grad_cam.spearman_absolute.unwrap() < 0.5, "{grad_cam:?}");
     }
+}
+
+#[test]
+fn the_check_ends_after_the_batch_at_which_its_caller_says_so() {
+    let model = Model::pretrained().unwrap();
+    let request =
+        ExplainRequest { exits: vec![1, 10], ..ExplainRequest::new(&model, &["grad-cam".parse().unwrap()]) };
+    let device = &Device::open(DeviceChoice::Cpu, 1).unwrap();
+    let cascade = CascadingRandomization { model: &model, request: &request, device, batch: 1, seed: 1 };
+    let mut images = Golden::load("default").tensor("input").data;
+    for last in [1, 4, 6] {
+        let mut batches = 0;
+        let stopped = cascade.run(&images, &[], |_| {
+            batches += 1;
+            if batches == last { Err(Error::usage("enough")) } else { Ok(()) }
+        });
+        assert_eq!((stopped.unwrap_err().to_string(), batches), ("enough".into(), last));
+    }
+    // What is wrong is that of all images, whatever the batch.
+    let run = |images: &[f32]| cascade.run(images, &[], |_| Ok::<_, Error>(())).unwrap_err();
+    images[3 * 3 * 32 * 32 + 5] = f32::NAN;
+    let wrong = run(&images);
+    assert!(matches!(wrong, Error::Request(RequestError::NonFinite { image: 4, element: 5, .. })), "{wrong}");
+    assert!(matches!(run(&[]), Error::Request(RequestError::ElementCount { given: 0, .. })), "{}", run(&[]));
 }
 
 #[test]

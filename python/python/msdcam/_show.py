@@ -19,7 +19,13 @@ def show_png(data: bytes) -> None:
         return
     # The viewer reads it after this returns.
     descriptor, path = tempfile.mkstemp(prefix="msdcam-", suffix=".png")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    if not webbrowser.open(f"file://{path}"):
-        raise RuntimeError(f"no viewer for pictures here: see {path}, or save the picture")
+    shown = False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        shown = webbrowser.open(f"file://{path}")
+    finally:
+        if not shown:
+            os.unlink(path)
+    if not shown:
+        raise RuntimeError("no viewer for pictures here: save the picture")

@@ -7,6 +7,8 @@ that disagree.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["DeviceError", "FileError", "MissingFileError", "MsdcamWarning"]
 
 
@@ -20,6 +22,10 @@ class FileError(OSError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else super().__str__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # That of OSError leaves out what is not among the arguments.
+        return type(self), self.args, {**self.__dict__, "filename": self.filename, "errno": self.errno}
 
 
 class MissingFileError(FileError, FileNotFoundError):

@@ -73,7 +73,7 @@ class Explanation:
 
     ``heat``, ``cam`` and ``status`` are those of the first method and tap; ``r["layer-cam"]`` has another method
     first, ``r["layer-cam", "scale2"]`` another tap as well. ``r[3]`` and ``r[2:5]`` are the explanations of some
-    images. Arrays are writable, share no memory with the model, and are exported by DLPack without a copy
+    images. Arrays are writable, share no memory with the model or the images, and are exported by DLPack without a copy
     (``torch.from_dlpack(r.heat)``).
     """
 
@@ -265,7 +265,7 @@ class Explanation:
         ``contours`` are levels in (0, 1); ``boxes`` is a share of the maximum, "15%" or "otsu"; ``style`` draws as
         article, pytorch-grad-cam, torchcam or captum do. ``rank`` chooses one of several targets, from 0.
         """
-        number = self.exits[-1] if exit is None else exit
+        number = self.exits[-1] if exit is None else _inputs.index(exit, "exit")
         if number not in self.exits:
             raise IndexError(f"exit {number}: explained are {', '.join(map(str, self.exits))}")
         style_arguments = _style(size, colormap, heat_alpha, scale, contours, boxes, style)
@@ -299,16 +299,19 @@ class Explanation:
     def _draw(
         self, image: int, exit: int | None, layer: tuple[str | None, str | None, int], style: dict[str, Any]
     ) -> Picture:
+        image = _inputs.index(image, "image")
         if not -len(self) <= image < len(self):
             raise IndexError(f"image {image}: there are {len(self)}, from 0")
         image %= len(self)
-        method, tap, rank = layer
-        rank = _inputs.count(rank, "rank")
+        method, tap = _inputs.optional_text(layer[0], "method"), _inputs.optional_text(layer[1], "tap")
+        rank = _inputs.count(layer[2], "rank")
         ranks = self.target.shape[2] if self.target.ndim == 3 else 1
         if rank >= ranks:
             raise IndexError(f"rank {rank}: each exit explains {ranks}, from 0")
         if method in self.pixels or (method is None and not self.maps):
             name = method if method is not None else next(iter(self.pixels))
+            if tap is not None:
+                raise KeyError(f"{name} at {tap}: a pixel method has no taps")
             values, codes = self.pixels[name], self.pixel_status_code[name]
             column: str | None = None
             cams: list[NDArray[np.float32]] = []
@@ -319,14 +322,20 @@ class Explanation:
             cams = [np.ascontiguousarray(cam[image]).reshape(ranks, *cam.shape[-2:]) for cam in maps.cams]
         source: Any = self._sources[image]
         is_photo = isinstance(source, str) or source.dtype == np.uint8
-        title = os.path.basename(source) if isinstance(source, str) else f"image {image}"
+        title = _inputs.shown(os.path.basename(source)) if isinstance(source, str) else f"image {image}"
+        predicted, target = self.predicted[image].reshape(-1), self.target[image].reshape(-1)
+        for what, classes in (("predicted", predicted), ("target", target)):
+            wrong = classes[(classes < 0) | (classes >= len(self.labels))]
+            if wrong.size:
+                last = len(self.labels) - 1
+                raise IndexError(f"{what}: class {wrong[0]}: the network has classes 0 to {last}")
         arguments = {
             "method": name,
             "column": column,
             "rank": rank,
             "probabilities": np.ascontiguousarray(self.probabilities[image]),
-            "predicted": self.predicted[image].tolist(),
-            "target": self.target[image].reshape(-1).tolist(),
+            "predicted": predicted.tolist(),
+            "target": target.tolist(),
             "cams": cams,
             "values": np.ascontiguousarray(values[image]).reshape(-1),
             "status": codes[image].reshape(-1).tolist(),
@@ -344,9 +353,7 @@ class Explanation:
         return Picture(pixels)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy:
-            return np.array(self.heat, dtype=dtype)
-        return np.asarray(self.heat, dtype=dtype)
+        return _inputs.as_array(self.heat, dtype, copy)
 
     def _repr_html_(self) -> str:
         """The film strips of the first images."""
@@ -374,15 +381,16 @@ def _style(
     boxes: str | float | None,
     style: str | None,
 ) -> dict[str, Any]:
-    if scale not in ("own", "shared"):
+    if _inputs.text(scale, "scale") not in ("own", "shared"):
         raise ValueError(f"scale {scale!r}: there are own, shared")
-    levels = [contours] if isinstance(contours, (int, float)) else contours
+    if boxes is not None and not isinstance(boxes, str):
+        _inputs.number(boxes, "boxes")
     return {
         "size": _inputs.count(size, "size"),
         "colormap": _inputs.optional_text(colormap, "colormap"),
         "heat_alpha": None if heat_alpha is None else _inputs.number(heat_alpha, "heat_alpha"),
-        "contours": _inputs.numbers(levels, "contours"),
-        "boxes": None if boxes is None else str(boxes),
+        "contours": _inputs.numbers_or_one(contours, "contours"),
+        "boxes": None if boxes is None else _inputs.text(str(boxes), "boxes"),
         "style": _inputs.optional_text(style, "style"),
         "shared_scale": scale == "shared",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,12 +81,12 @@ def load(
         "labels": labels if labels is None or isinstance(labels, str) else _plain(labels),
         "fit": fit,
     }
-    return Model(None if path is None else os.path.abspath(os.fsdecode(path)), options, shown=path)
+    return Model(None if path is None else os.path.abspath(_inputs.path(path)), options, shown=path)
 
 
 def _plain(labels: os.PathLike[str] | Sequence[str]) -> str | list[str]:
     if isinstance(labels, os.PathLike):
-        return os.path.abspath(os.fspath(labels))
+        return os.path.abspath(_inputs.path(labels))
     return _inputs.names(labels, "labels")
 
 
@@ -100,7 +100,8 @@ class Model:
 
     Its methods may be called from several threads, which take turns: for more throughput use more threads of the CPU
     (``load(threads=...)``) or one process for each. Computations run without the GIL, and Ctrl-C ends them between
-    two batches. After ``os.fork`` the child makes threads of its own; a pickle holds the path and the options, and
+    two batches. A signal handler or finalizer that calls the model while it computes on the same thread gets
+    ``RuntimeError``. After ``os.fork`` the child makes threads of its own; a pickle holds the path and the options, and
     loads the model again.
     """
 
@@ -114,7 +115,7 @@ class Model:
     ) -> None:
         labels = options["labels"]
         if isinstance(labels, str) and labels != "imagenet":
-            labels = options["labels"] = os.path.abspath(labels)
+            labels = options["labels"] = os.path.abspath(_inputs.path(labels))
         device = _inputs.text(options["device"], "device")
         file = {
             "input_size": _inputs.size(options["input_size"]),
@@ -125,7 +126,7 @@ class Model:
         }
         threads = _inputs.count(options["threads"], "threads")
         # Messages name the file as the caller did.
-        given = path if shown is None else os.fsdecode(shown)
+        given = path if shown is None else _inputs.path(shown)
         self._native = _native.Network(given, device, threads, file)
         self._path, self._options = path, options
         info = self._info = self._native.info()
@@ -204,10 +205,10 @@ class Model:
         self,
         images: Any,
         *,
-        exits: int | Iterable[int] | None = None,
-        method: str | Iterable[str] = "grad-cam",
+        exits: _inputs.Exits = None,
+        method: str | Sequence[str] = "grad-cam",
         target: Any = "predicted",
-        tap: str | Iterable[str] | None = None,
+        tap: str | Sequence[str] | None = None,
         score: str = "logit",
         fuse: str | None = None,
         smooth: str = "none",
@@ -225,6 +226,9 @@ class Model:
         (N, H, W, 3) of uint8, or normalized images of a float type, (N, 3, H, W) or (3, H, W) at the network's size.
         Tensors of PyTorch and others are read by DLPack without a copy. Infinite and NaN elements are refused.
 
+        The result keeps a copy of arrays, and the absolute paths of files, for its pictures: what the caller does
+        afterwards does not change it.
+
         ``exits`` are numbered from 1, in ascending order; ``None`` for all. ``method`` is one name or several.
         ``target`` is "predicted" (by each exit), "final" (by the last exit), "top3", a class by index or name, or
         a list with the class of each image. ``tap`` is where maps are made: each exit's own, "all-scales", or
@@ -236,8 +240,9 @@ class Model:
         are zero, and a warning counts them.
 
         Raises ``IndexError`` for an exit or class that the network lacks, ``ValueError`` and ``TypeError`` for other
-        arguments that do not fit, ``FileError`` for a photo that cannot be read, ``DeviceError``, and
-        ``KeyboardInterrupt`` after Ctrl-C; the model is usable afterwards.
+        arguments that do not fit, ``FileError`` for a photo that cannot be read, ``DeviceError``, ``MemoryError``, and
+        ``KeyboardInterrupt`` after Ctrl-C; the model is usable afterwards. A signal handler or finalizer that calls the
+        model while it computes on the same thread gets ``RuntimeError``.
         """
         given = _inputs.images(images, self.input_shape)
         chosen, labels = _inputs.target(target, self.labels)
@@ -259,9 +264,8 @@ class Model:
             "max_memory": _inputs.memory(max_memory),
         }
         batch = _inputs.optional_count(batch_size, "batch_size", 1)
+        sources = _inputs.sources(given, images)
         found = self._native.explain(given.tensor, given.photos, request, labels, batch)
-        sources: Sequence[_inputs.Source] | NDArray[np.float32]
-        sources = given.tensor if given.tensor is not None else given.photos or []
         result = explanation(self, found, request, sources)
         _warn_of_maps(result)
         return result
@@ -270,8 +274,8 @@ class Model:
         self,
         images: Any,
         *,
-        early_exit: float | Iterable[float | None] | None = None,
-        exits: int | Iterable[int] | None = None,
+        early_exit: float | Sequence[float | None] | None = None,
+        exits: _inputs.Exits = None,
         batch_size: int | None = None,
     ) -> Predictions:
         """Classify images, given as to :meth:`explain`.
@@ -309,8 +313,8 @@ class Model:
         images: Any,
         labels: Any = None,
         *,
-        exits: int | Iterable[int] | None = None,
-        early_exit: float | Iterable[float | None] | None = None,
+        exits: _inputs.Exits = None,
+        early_exit: float | Sequence[float | None] | None = None,
         budget: float | None = None,
         format: str = "auto",
         labels_by: str = "auto",
@@ -320,9 +324,11 @@ class Model:
         """Evaluate every exit on labeled images: accuracy, calibration, hardness, budgets.
 
         ``images`` is a folder with a subfolder for each class, a CIFAR file, or a list of them; or images as to
-        :meth:`explain`, with ``labels``, the class of each. The result has the keys of ``msdcam evaluate --json``,
-        without times. ``early_exit`` (as for :meth:`classify`) or ``budget``, a mean of multiply-adds per image, adds
-        what is saved. ``format``, ``labels_by`` and ``limit`` are for files, as on the command line.
+        :meth:`explain`, with ``labels``, the class of each. The result has the keys of ``msdcam evaluate --json``
+        but for times, ``weights``, ``source_sha256`` and ``same_predictions`` of ``early_exit``; ``label_mapping`` is
+        there for files alone. ``early_exit`` (as for :meth:`classify`) or ``budget``, a mean of multiply-adds per image,
+        adds what is saved. ``format``, ``labels_by`` and ``limit`` are for folders and files, as on the command line,
+        and refused for given images.
 
         Images that cannot be used are left out, with a warning.
         """
@@ -349,15 +355,15 @@ class Model:
         images: Any,
         labels: Any = None,
         *,
-        exits: int | Iterable[int] | None = None,
-        method: str | Iterable[str] = "grad-cam",
+        exits: _inputs.Exits = None,
+        method: str | Sequence[str] = "grad-cam",
         target: str | int = "predicted",
-        skip: str | Iterable[str] = (),
+        skip: str | Sequence[str] = (),
         steps: int | None = None,
         baseline: str | None = None,
         mask_space: str = "image",
         ties: str = "position",
-        percentiles: Iterable[float] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
+        percentiles: Sequence[float] = (10, 20, 30, 40, 50, 60, 70, 80, 90),
         road_noise: float = 0.01,
         seed: int = 0,
         randomize: int = 0,
@@ -380,7 +386,7 @@ class Model:
         settings = {
             "exits": _inputs.exits(exits, len(self._exits)),
             "methods": _inputs.names(method, "method"),
-            "target": target if isinstance(target, str) else _inputs.class_index(target, self.labels),
+            "target": _inputs.one_target(target, self.labels),
             "skip": _inputs.names(skip, "skip"),
             "steps": _inputs.optional_count(steps, "steps", 1),
             "baseline": _inputs.optional_text(baseline, "baseline"),
@@ -407,6 +413,11 @@ class Model:
                 "limit": _inputs.optional_count(limit, "limit", 1),
             }
             return files, _inputs.Images(None, None), []
+        format, labels_by = _inputs.text(format, "format"), _inputs.text(labels_by, "labels_by")
+        limit = _inputs.optional_count(limit, "limit", 1)
+        of_files = {"format": format != "auto", "labels_by": labels_by != "auto", "limit": limit is not None}
+        for name in (name for name, is_given in of_files.items() if is_given):
+            raise ValueError(f"{name}: is for folders and files of a set, not for given images")
         given = _inputs.images(images, self.input_shape)
         classes = [] if labels is None else _inputs.classes(labels, self.labels, "labels")
         if labels is not None and len(classes) != len(given):
@@ -423,7 +434,7 @@ class Model:
         return self
 
     def __repr__(self) -> str:
-        name = "built-in" if self._path is None else os.path.basename(self._path)
+        name = "built-in" if self._path is None else _inputs.shown(os.path.basename(self._path))
         _, height, width = self.input_shape
         exits = f"{len(self._exits)} exit{'s' if len(self._exits) > 1 else ''}"
         return f"<msdcam.Model {name}: {exits}, {len(self.labels)} classes, {height} x {width} pixels, {self.device}>"

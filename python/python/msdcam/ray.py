@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import _inputs
+from .errors import FileError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -116,7 +120,8 @@ class Explain:
         try:
             return self._explain(image), ""
         except (OSError, ValueError, TypeError) as error:
-            return None, f"{type(error).__name__}: {error}"
+            # The row says which image it is, of which there is one.
+            return None, f"{type(error).__name__}: {re.sub('^image 0(?=: )', 'image', str(error))}"
 
     def _blank(self) -> NDArray[np.float32]:
         return np.zeros((1, *self.model.input_shape), np.float32)
@@ -125,9 +130,18 @@ class Explain:
         # Rows of different sizes, paths and bytes come as an array of objects or strings.
         given: Any = list(images) if images.dtype.kind in "OU" else images
         with contextlib.ExitStack() as files:
+            folder = ""
             if isinstance(given, list) and any(isinstance(item, bytes) for item in given):
-                given = _written(given, files.enter_context(tempfile.TemporaryDirectory()))
-            results = self.model.explain(given, **self.options).to_dict()
+                folder = files.enter_context(tempfile.TemporaryDirectory())
+                given = _written(given, folder)
+            try:
+                results = self.model.explain(given, **self.options).to_dict()
+            except FileError as error:
+                if folder and str(error.filename).startswith(folder):
+                    # The file is nobody's: its name in the folder says which image it is.
+                    error.args = (str(error).replace(os.path.join(folder, ""), ""),)
+                    error.filename = None
+                raise
         if self.keep is None:
             return dict(results)
         missing = [name for name in self.keep if name not in results]
@@ -173,10 +187,8 @@ def share(
         >>> share([{"CPU": 16, "GPU": 4}])
         Share(workers=4, cpus=1.0, gpus=1.0, threads=3)
     """
-    if threads < 1:
-        raise ValueError(f"threads: {threads}, expected 1 or more")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers: {workers}, expected 1 or more")
+    threads = _inputs.count(threads, "threads", 1)
+    workers = _inputs.optional_count(workers, "workers", 1)
     machines = [(float(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
     cards = sum(g for _, g in machines)
     if gpus is None:

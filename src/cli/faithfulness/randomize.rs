@@ -1,8 +1,8 @@
 //! Cascading randomization check of `--randomize`.
 
-use crate::Result;
 use crate::explain::ExplainRequest;
 use crate::faithfulness::{CascadeSimilarity, CascadingRandomization, Settings};
+use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Args;
@@ -30,7 +30,10 @@ pub fn check(
         seed: settings.seed,
     };
     let bar = progress(model, cascade.models());
-    let found = cascade.run(&sample.inputs, &sample.labels, || bar.inc(1))?;
+    let found = cascade.run(&sample.inputs, &sample.labels, |models| {
+        bar.set_position(models as u64);
+        Ok::<_, Error>(())
+    })?;
     bar.finish_and_clear();
     Ok(found)
 }

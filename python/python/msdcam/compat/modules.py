@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import mmap
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +21,9 @@ GRAPH_NODE = 1
 NODE_INPUT, NODE_OUTPUT, NODE_OP_TYPE, NODE_METADATA = 1, 2, 4, 9
 ENTRY_KEY, ENTRY_VALUE = 1, 2
 SCOPES = b"pkg.torch.onnx.name_scopes"
+
+# A text as Python writes it.
+TEXT = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,24 @@ def _node(data: memoryview) -> Node:
             entry = {key: bytes(value) for key, value in _all_fields(content)}
             if entry.get(ENTRY_KEY) == SCOPES:
                 # The first is the whole network, the last the operator itself.
-                scopes = tuple(ast.literal_eval(entry[ENTRY_VALUE].decode()))[1:-1]
+                scopes = _texts(entry[ENTRY_VALUE].decode())[1:-1]
     output = next(iter(values[NODE_OUTPUT]), "")
     if scopes is None:
         scopes = _modules_of_name(output)
     return Node("".join(values[NODE_OP_TYPE]), output, tuple(values[NODE_INPUT]), scopes)
+
+
+def _texts(source: str) -> tuple[str, ...]:
+    """The texts of a list of Python, such as ``['', 'layer4']``; ValueError or SyntaxError for anything else.
+
+    Only single texts are given to the parser of Python, which anything deeper could exhaust.
+    """
+    if re.fullmatch(rf"\[\s*(?:(?:{TEXT})\s*(?:,\s*|(?=\])))*\]", source.strip()) is None:
+        raise ValueError("name scopes that are no list of texts")
+    with warnings.catch_warnings():
+        # Of unknown escapes.
+        warnings.simplefilter("ignore")
+        return tuple(ast.literal_eval(text) for text in re.findall(TEXT, source))
 
 
 def _modules_of_name(value: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msdcam
 
+from .. import _inputs
 from . import arrays
 from .modules import Node, read_nodes, tap_name
 
@@ -167,7 +168,8 @@ class Network:
         return any(path in node.modules for node in self._nodes())
 
     def _name(self) -> str:
-        return os.path.basename(self.msdcam.path) if self.msdcam.path is not None else "the built-in network"
+        path = self.msdcam.path
+        return _inputs.shown(os.path.basename(path)) if path is not None else "the built-in network"
 
 
 class Layer:

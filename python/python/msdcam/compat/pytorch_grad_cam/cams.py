@@ -142,14 +142,7 @@ def _score(target: Any, index: int) -> str:
 
 
 def _category(target: Any, index: int) -> int:
-    try:
-        category = int(target.category)
-    except (TypeError, ValueError):
-        raise TypeError(f"targets[{index}]: category {target.category!r}, expected the index of a class") from None
-    if category < 0:
-        # PyTorch counts from the end.
-        raise IndexError(f"targets[{index}]: class {category}, expected 0 or more")
-    return category
+    return arrays.class_index(target.category, f"targets[{index}]")
 
 
 class GradCAM(BaseCAM):

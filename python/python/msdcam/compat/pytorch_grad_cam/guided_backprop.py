@@ -25,10 +25,11 @@ class GuidedBackpropReLUModel:
     def __call__(self, input_img: Any, target_category: int | None = None) -> NDArray[Any]:
         """The gradient (H, W, 3) of a class's logit, by default the predicted one's, at the first image."""
         images = arrays.images(input_img, "input_img")[:1]
+        chosen = None if target_category is None else arrays.class_index(target_category, "target_category")
         result = self.model.msdcam.explain(
             np.ascontiguousarray(images),
             exits=[self.model.exit],
             method="guided-backprop",
-            target="predicted" if target_category is None else [int(target_category)],
+            target="predicted" if chosen is None else [chosen],
         )
         return np.asarray(result.pixels["guided-backprop"][0, 0].transpose(1, 2, 0))

@@ -71,7 +71,8 @@ class _CAM:
 
     def _observe(self, images: Any) -> None:
         if self._enabled:
-            self._images = images
+            # The caller may write the next batch into it.
+            self._images = arrays.copy(images)
 
     def enable_hooks(self) -> None:
         """Watch calls of the model."""
@@ -119,6 +120,7 @@ class _CAM:
 
         Raises:
             RuntimeError: if the model has not been called.
+            TypeError: for a class that is no whole number.
             ValueError: if there is no class, or not one for each image.
             IndexError: for a class that does not exist.
         """
@@ -130,14 +132,7 @@ class _CAM:
         if self._images is None:
             raise RuntimeError(f"{name}: call the model with images first")
         images = np.ascontiguousarray(arrays.images(self._images, "images"))
-        if isinstance(class_idx, (int, np.integer)):
-            classes = [int(class_idx)] * len(images)
-        else:
-            classes = [int(index) for index in class_idx]
-        if len(classes) != len(images):
-            raise ValueError(f"class_idx: {len(classes)} for {len(images)} images, expected one for each")
-        if any(index < 0 for index in classes):
-            raise IndexError(f"class_idx: class {min(classes)}, expected 0 or more")
+        classes = arrays.class_indices(class_idx, len(images), "class_idx")
         maps = []
         for tap in self._taps:
             cam, _ = activation_maps(self.model, images, self.method, classes, "logit", tap)
