@@ -3,8 +3,8 @@
 //! What grows with weights, pictures or batches is asked for here. The standard library ends the process where a
 //! small allocation fails, so a large one is refused unless it leaves room for those that follow.
 
-use std::hint::black_box;
 use std::alloc::Layout;
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
