@@ -340,6 +340,16 @@ def own_graphs():
     for name, axes, sizes in [("last", (1, 2), (2, 3, 2, 5)), ("between", (1, 3), (2, 3, 5, 2))]:
         of_map(f"pooled_{name}_expand", [mean, node("Unsqueeze", "m c0", "u"), node("Expand", "u c1")],
                numbers(2, 4, 3, 5), integers(*axes), integers(*sizes), opset=17, last=True)
+    # The axes of size 1 have changed places before one becomes longer.
+    padded = node("Pad", "u c0", "e")
+    constants = integers(0, 0, 1, 0, 0, 0, 0, 2), integers(2, 5, 1, 1, 1), integers(2, 5, 1, 1), weight
+    of_map("pooled_swapped_pad", [
+        node("GlobalAveragePool", "i0", "m"), node("Transpose", "m", "u", perm=(0, 1, 3, 2)), padded, window,
+    ], numbers(2, 5, 4, 3), *constants, opset=17)
+    of_map("pooled_shuffled_pad", [
+        node("GlobalAveragePool", "i0", "m"), node("Reshape", "m c1", "r"),
+        node("Transpose", "r", "t", perm=(0, 2, 1, 3, 4)), node("Reshape", "t c2", "u"), padded, window,
+    ], numbers(2, 5, 4, 3), *constants, opset=17)
     # One row alone, whose columns become more.
     of_map("pooled_row_tile", [
         node("ReduceMean", "i0", "m", axes=[2, 3], keepdims=0), node("Reshape", "m c0", "u"), node("Tile", "u c1", "e"),

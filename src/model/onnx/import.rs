@@ -256,14 +256,18 @@ impl Importer {
             return Ok(());
         }
         results.resize(node.outputs.len().max(results.len()), Value::Unknown);
-        for (name, value) in node.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-            if let Value::Feature(feature) | Value::Probabilities(feature) = &value {
+        for (name, mut value) in node.outputs.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
+            if let Value::Feature(feature) | Value::Probabilities(feature) = &mut value {
                 let shape = self.graph.shape(feature.node);
                 if !feature.layout.holds(shape) {
                     let dims = self.dims(feature);
                     return Err(format!(
-                        "result '{name}' of {dims:?} is stored as {shape}; please report this"
+                        "internal error: result '{name}' of {dims:?} is stored as {shape}; please report"
                     ));
+                }
+                // The padding is of stored rows and columns.
+                if !feature.is_padded() {
+                    feature.layout = feature.layout.clone().settled(shape);
                 }
                 self.names.entry(feature.node).or_insert_with(|| name.clone());
             }
@@ -399,7 +403,8 @@ impl Importer {
         let [c, h, w] = feature.layout.dims(shape)[..] else {
             return unsupported(format!("{what} of {} axes", feature.layout.rank() + 1));
         };
-        if !feature.layout.is_stored_order(shape) {
+        // The padding is of stored rows and columns, which would be others.
+        if !feature.layout.is_stored_order(shape) || feature.is_padded() {
             return unsupported(format!("{what} of transposed maps"));
         }
         Ok(self.graph.push(Slice { offset: 0, shape: Shape::new(c, h, w) }, &[feature.node])?)

@@ -105,24 +105,26 @@ impl Layout {
         if !left.iter().all(|&axis| made.size(shape, axis) == 1) {
             return None;
         }
-        let made = made.joined(shape, [CHANNELS, OF_GROUP]).map_or(made, |(_, whole)| whole);
-        Some(made.with_filled_axes(shape))
+        Some(made.joined(shape, [CHANNELS, OF_GROUP]).map_or(made, |(_, whole)| whole))
     }
 
-    /// The same with a stored axis of size 1 for each axis that has none, as far as there are any: from outside of all
-    /// groups, or from a group that keeps others. So whatever makes an axis longer finds the stored axis that becomes longer.
-    fn with_filled_axes(mut self, shape: Shape) -> Layout {
-        for axis in 0..self.groups.len() {
-            let is_free = |&stored: &usize| {
-                let holder = self.groups.iter().find(|group| group.contains(&stored));
-                self.size(shape, stored) == 1 && holder.is_none_or(|group| group.len() > 1)
-            };
-            if self.groups[axis].is_empty()
-                && let Some(stored) = (0..3).find(is_free)
-            {
-                self.groups.iter_mut().for_each(|group| group.retain(|&other| other != stored));
-                self.groups[axis].push(stored);
-            }
+    /// The same elements with each stored axis of size 1 in the first axis that has no other, rows before columns, and those
+    /// left over in the last axis. So layouts of the same dimensions are equal, whatever way axes of size 1 have gone,
+    /// and an axis of size 1 that becomes longer has a stored one.
+    pub fn settled(mut self, shape: Shape) -> Layout {
+        // The only channel stays where it is an axis: before or behind rows and columns.
+        let is_axis = |stored: usize| self.groups.iter().any(|group| group[..] == [stored]);
+        let is_free =
+            |&stored: &usize| self.size(shape, stored) == 1 && (stored != CHANNELS || !is_axis(stored));
+        let mut free: VecDeque<usize> = (0..3).filter(is_free).collect();
+        for group in &mut self.groups {
+            group.retain(|stored| !free.contains(stored));
+        }
+        for group in self.groups.iter_mut().filter(|group| group.is_empty()) {
+            group.extend(free.pop_front());
+        }
+        if let Some(last) = self.groups.last_mut() {
+            last.extend(free);
         }
         self
     }
@@ -165,10 +167,9 @@ impl Layout {
         axis.checked_sub(1).and_then(|i| self.groups.get(i)).map_or(&[], Vec::as_slice)
     }
 
-    /// The layout of the axes `axes`, which count the batch as axis 0, alone, for a stored tensor of `shape`.
-    pub fn picked(&self, axes: &[usize], shape: Shape) -> Layout {
-        let groups = axes.iter().map(|&axis| self.group(axis).to_vec()).collect();
-        Layout { groups, ..self.clone() }.with_filled_axes(shape)
+    /// The layout of the axes `axes`, which count the batch as axis 0, alone.
+    pub fn picked(&self, axes: &[usize]) -> Layout {
+        Layout { groups: axes.iter().map(|&axis| self.group(axis).to_vec()).collect(), ..self.clone() }
     }
 
     /// Which of rows (0) and columns (1) axis `axis`, which counts the batch as axis 0, is alone, so that it becomes longer
@@ -266,30 +267,40 @@ mod tests {
     fn axes_that_become_longer_have_a_stored_axis() {
         let pooled = Shape { c: 8, h: 1, w: 1 };
         let resized = Shape { c: 8, h: 2, w: 3 };
-        for map in [Layout::nchw(), Layout::nhwc(), Layout::flat()] {
+        let swapped = Layout::nchw().transposed(&[0, 1, 3, 2]).unwrap();
+        for map in [Layout::nchw(), Layout::nhwc(), Layout::flat(), swapped] {
+            assert_eq!(map.reshaped(pooled, &[8, 1, 1]).unwrap().settled(pooled), Layout::nchw());
             // Without rows and columns, by leaving them out or by joining them.
             let channels: Vec<usize> = (1..=map.rank()).filter(|&a| map.dims(pooled)[a - 1] > 1).collect();
-            for vector in [map.picked(&channels, pooled), map.reshaped(pooled, &[8]).unwrap()] {
+            for vector in [map.picked(&channels), map.reshaped(pooled, &[8]).unwrap()] {
+                let vector = vector.settled(pooled);
+                assert_eq!(vector, Layout::flat());
                 for dims in [[8, 1, 1], [1, 8, 1], [1, 1, 8]] {
-                    let again = vector.reshaped(pooled, &dims).unwrap();
+                    let again = vector.reshaped(pooled, &dims).unwrap().settled(pooled);
                     let sides: Vec<_> = (1..4).filter_map(|axis| again.side(axis, pooled)).collect();
                     assert_eq!(sides, [0, 1], "{again:?}");
                     assert!(again.holds(resized), "{again:?}");
                     let longer = again.dims(resized).into_iter().filter(|&n| n != 8);
                     assert_eq!(longer.collect::<Vec<_>>(), [2, 3], "{again:?}");
                 }
-                let again = vector.reshaped(pooled, &[1, 8]).unwrap();
+                let again = vector.reshaped(pooled, &[1, 8]).unwrap().settled(pooled);
                 let one = Shape { h: 5, ..pooled };
                 assert_eq!((again.side(1, pooled), again.dims(one)), (Some(0), vec![5, 8]));
             }
         }
         // What no axis has cannot become longer.
-        assert!(!Layout::nchw().picked(&[1], pooled).holds(resized));
-        // A single channel, whose axis has come back.
+        assert!(!Layout::nchw().picked(&[1]).holds(resized));
+        // A single channel, whose axis has come back; a single row behind the columns.
         let gray = Shape { c: 1, h: 4, w: 5 };
-        let plane = Layout::nchw().picked(&[2, 3], gray);
-        assert!(plane.reshaped(gray, &[1, 4, 5]).unwrap().is_nchw(gray));
-        assert_eq!(plane.reshaped(gray, &[4, 5, 1]).unwrap(), Layout::nhwc());
+        let plane = Layout::nchw().picked(&[2, 3]).settled(gray);
+        assert!(plane.reshaped(gray, &[1, 4, 5]).unwrap().settled(gray).is_nchw(gray));
+        assert_eq!(plane.reshaped(gray, &[4, 5, 1]).unwrap().settled(gray), Layout::nhwc());
+        let row = Shape { c: 8, h: 1, w: 5 };
+        let column = Layout::nchw().reshaped(row, &[8, 5, 1]).unwrap().settled(row);
+        assert_eq!(
+            (column.side(2, row), column.side(3, row), column.is_nchw(row)),
+            (Some(1), Some(0), false)
+        );
     }
 
     #[test]

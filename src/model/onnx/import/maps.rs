@@ -118,7 +118,7 @@ impl Importer {
             feature.layout.clone()
         } else {
             let left: Vec<usize> = (1..rank).filter(|axis| !reduced.contains(axis)).collect();
-            feature.layout.picked(&left, self.graph.shape(result))
+            feature.layout.picked(&left)
         };
         Ok(Feature::new(result, layout))
     }

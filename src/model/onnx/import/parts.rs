@@ -61,8 +61,7 @@ impl Importer {
             return Ok(part);
         }
         let left: Vec<usize> = (1..dims.len()).filter(|&axis| axis != along).collect();
-        let layout = part.layout.picked(&left, self.graph.shape(part.node));
-        Ok(Feature { layout, ..part })
+        Ok(Feature { layout: part.layout.picked(&left), ..part })
     }
 
     /// Elements `first` to `first + count` of axis `along`, which is that of the channels.
