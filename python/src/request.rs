@@ -83,8 +83,7 @@ pub fn exits(given: Option<Vec<usize>>, model: &Model) -> Vec<usize> {
 
 /// Whether a method of the request takes many runs of the model for an image.
 pub fn is_slow(request: &ExplainRequest) -> bool {
-    let maps = request.maps.iter().map(|&map| Method::Map(map));
-    maps.chain(request.pixels.iter().map(|&pixels| Method::Pixels(pixels))).any(Method::takes_many_runs)
+    request.methods().any(Method::takes_many_runs)
 }
 
 /// Methods from their names.

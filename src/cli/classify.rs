@@ -8,11 +8,11 @@ use crate::render::sheet::percent;
 use serde::Serialize;
 
 use super::data::DataArgs;
+use super::exit_counts::NonfinitePredictions;
 use super::exit_status::{Outcome, Tally};
 use super::exits::ExitArgs;
 use super::isolation::isolated;
 use super::model::ModelArgs;
-use super::nonfinite::NonfinitePredictions;
 use super::output::Output;
 use super::records::ExitRecord;
 use super::timings::Timings;

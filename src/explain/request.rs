@@ -156,6 +156,12 @@ impl ExplainRequest {
         ExplainRequest::new(model, &[Method::Map(MapMethod::GradCam)])
     }
 
+    /// Its methods: those that make maps, then the pixel methods.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        let maps = self.maps.iter().map(|&map| Method::Map(map));
+        maps.chain(self.pixels.iter().map(|&pixels| Method::Pixels(pixels)))
+    }
+
     /// Checks the request against `model`.
     ///
     /// # Errors

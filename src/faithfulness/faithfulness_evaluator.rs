@@ -56,7 +56,7 @@ impl FaithfulnessEvaluator {
         if !all.exits.contains(&last) {
             all.exits.push(last);
         }
-        let methods: Vec<Method> = methods_of(request).collect();
+        let methods: Vec<Method> = request.methods().collect();
         let of_row = |exit: usize, method: Method| {
             let one =
                 ExplainRequest { exits: vec![exit], target: Target::Label, ..of_method(request, method) };
@@ -192,12 +192,6 @@ fn agreement(map: &SaliencyMap, of_last: &SaliencyMap, same_class: bool) -> Opti
         iou: salient_iou(a, b, SALIENT_SHARE)?,
         center_shift: center_shift(a, b, map.heatmap.width)?,
     })
-}
-
-/// The methods of a request, in the order of [`SaliencyMap::all`].
-fn methods_of(request: &ExplainRequest) -> impl Iterator<Item = Method> {
-    let maps = request.maps.iter().map(|&map| Method::Map(map));
-    maps.chain(request.pixels.iter().map(|&pixels| Method::Pixels(pixels)))
 }
 
 /// `request` with `method` as its only method.

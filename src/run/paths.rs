@@ -1,5 +1,6 @@
 //! Names of a run's bookkeeping files: results, failures, journals, manifests, locks, and of its folder of arrays.
 
+use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -93,8 +94,7 @@ pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 /// # Errors
 /// [`Error::Refused`] when that cannot be told.
 pub fn exists(path: &Path) -> Result<bool> {
-    let found = if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))?;
-    Ok(found.is_some())
+    Ok(about(path)?.is_some())
 }
 
 /// Whether a folder is at `path`; links are followed.
@@ -102,8 +102,7 @@ pub fn exists(path: &Path) -> Result<bool> {
 /// # Errors
 /// As [`exists`].
 pub fn is_folder(path: &Path) -> Result<bool> {
-    let found = if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))?;
-    Ok(found.is_some_and(|about| about.is_dir()))
+    Ok(about(path)?.is_some_and(|about| about.is_dir()))
 }
 
 /// Whether a regular file is at `path`; links are followed.
@@ -111,8 +110,12 @@ pub fn is_folder(path: &Path) -> Result<bool> {
 /// # Errors
 /// As [`exists`].
 pub fn is_file(path: &Path) -> Result<bool> {
-    let found = if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))?;
-    Ok(found.is_some_and(|about| about.is_file()))
+    Ok(about(path)?.is_some_and(|about| about.is_file()))
+}
+
+/// What is at `path`, if something is; links are followed.
+fn about(path: &Path) -> Result<Option<Metadata>> {
+    if_there(std::fs::metadata(path)).map_err(|e| Error::cannot_read(path, e))
 }
 
 /// A parsed JSON file; `None` if there is no such file.

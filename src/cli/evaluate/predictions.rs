@@ -7,11 +7,11 @@ use crate::evaluation::{ExitOutcome, ImageOutcome};
 use crate::explain::{Classifier, ExitPrediction};
 use crate::{Error, Result};
 
+use crate::cli::exit_counts::NonfinitePredictions;
 use crate::cli::exit_status::Tally;
 use crate::cli::images::{Finished, Group, InFlight};
 use crate::cli::isolation::isolated;
 use crate::cli::model::LoadedModel;
-use crate::cli::nonfinite::NonfinitePredictions;
 use crate::cli::timings::{Stage, Timings};
 use crate::cli::{images, output};
 

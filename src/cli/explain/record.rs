@@ -1,6 +1,5 @@
 //! The result line of one image, its text form, and the counts of degenerate maps over a job.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::printable;
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use super::artifacts::{Artifact, ImageArtifacts};
 use super::layers::{HeatmapSource, Layer, LayerKind};
+use crate::cli::exit_counts::ExitCounts;
 use crate::cli::images::Photo;
 use crate::cli::records::{BoxRecord, ExitRecord, LayerRecord, MapFiles, MapRecord, RegionRecord};
 use crate::cli::table;
@@ -236,9 +236,9 @@ fn value_range(pixels: &PixelAttribution) -> (f32, f32) {
 #[derive(Debug, Default)]
 pub struct StatusCounts {
     maps: usize,
-    empty: BTreeMap<usize, usize>,
-    constant: BTreeMap<usize, usize>,
-    nonfinite: BTreeMap<usize, usize>,
+    empty: ExitCounts,
+    constant: ExitCounts,
+    nonfinite: ExitCounts,
 }
 
 impl StatusCounts {
@@ -258,26 +258,23 @@ impl StatusCounts {
 
     fn add(&mut self, exit: usize, status: MapStatus) {
         self.maps += 1;
-        let by_exit = match status {
+        let counts = match status {
             MapStatus::Ok => return,
             MapStatus::Empty => &mut self.empty,
             MapStatus::Constant => &mut self.constant,
             MapStatus::Nonfinite => &mut self.nonfinite,
         };
-        *by_exit.entry(exit).or_default() += 1;
+        counts.add(exit);
     }
 
     /// A line for each status other than `ok`: `12 of 1000 maps are empty (exit 1: 12)`.
     pub fn summary(&self) -> Vec<String> {
         let statuses =
             [("empty", &self.empty), ("constant", &self.constant), ("not finite", &self.nonfinite)];
-        let line = |(status, by_exit): (&str, &BTreeMap<usize, usize>)| {
-            let count: usize = by_exit.values().sum();
-            let exits: Vec<String> = by_exit.iter().map(|(exit, n)| format!("exit {exit}: {n}")).collect();
-            let (maps, are) = (self.maps, if count == 1 { "is" } else { "are" });
-            (count > 0).then(|| format!("{count} of {maps} maps {are} {status} ({})", exits.join(", ")))
-        };
-        statuses.into_iter().filter_map(line).collect()
+        statuses
+            .into_iter()
+            .filter_map(|(status, counts)| counts.sentence(self.maps, "maps", status))
+            .collect()
     }
 }
 

@@ -49,9 +49,8 @@ impl Computed {
 /// Memory of an explainer of `request`, on the host and on the device together: at most that, where a method has plans
 /// of its own.
 fn bytes_of(explainer: &Explainer, request: &ExplainRequest) -> usize {
-    let (session, maps) = (explainer.session(), request.maps.iter().map(|&map| Method::Map(map)));
-    let mut methods = maps.chain(request.pixels.iter().map(|&pixels| Method::Pixels(pixels)));
-    let own = if methods.any(Method::takes_many_runs) { request.max_memory } else { 0 };
+    let own = if request.methods().any(Method::takes_many_runs) { request.max_memory } else { 0 };
+    let session = explainer.session();
     let plan = session.plan();
     // Inputs and outputs are on both.
     let elements = 2 * plan.input_len() + 2 * plan.output_len() + plan.work_len();
